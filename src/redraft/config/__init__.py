@@ -1,0 +1,6 @@
+"""Settings: frozen, validated once, under Hugging Face's field names."""
+
+from redraft.config.generation import GenerationConfig
+from redraft.config.model import LayerConfig, ModelConfig, RopeConfig
+
+__all__ = ["GenerationConfig", "LayerConfig", "ModelConfig", "RopeConfig"]

@@ -1,0 +1,131 @@
+"""GenerationConfig: how one request is written, with a meaning for every option on a canvas."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from redraft.config.check import number, whole
+from redraft.errors import ConfigError, UnknownOptionError
+
+# Keys of a `generation_config.json` that say nothing about how to write.
+IGNORED = frozenset(
+    "transformers_version _from_model_config _commit_hash return_dict_in_generate cache_implementation cache_config "
+    "disable_compile bos_token_id max_length do_sample top_k".split()
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """How to write. The defaults are those of the released checkpoint.
+
+    Length
+        max_new_tokens: tokens written at most, exactly (the last canvas is cut, not rounded up).
+        eos_token_id: ids that end the text; the first one committed ends it, and is kept as the last token.
+        stop: strings that end the text; the text ends before the first one.
+    Denoising, one canvas at a time
+        max_denoising_steps: N, passes over a canvas at most.
+        t_max, t_min: temperature t_min + (t_max - t_min) * n / N at the step with n steps left, N the first.
+        entropy_bound: nats of entropy that one step may accept (EB-Sampler, arXiv 2505.24857).
+        stability_threshold, confidence_threshold: a canvas is settled when its argmax has not changed for that many steps
+            and its mean entropy, at the step's temperature, is below that many nats.
+    Sampling
+        seed: the noise of a request is a function of (seed, canvas, step, position) alone; None draws a seed and reports it.
+        temperature: multiplies the schedule; 0 takes the most likely token instead of a sample, while entropies, and so
+            acceptance and stopping, stay at the schedule's temperature.
+        top_p, min_p: keep, at each position, the smallest set of tokens with mass top_p, or those at least min_p times as
+            likely as the likeliest, at the step's temperature; sample, entropy and self-conditioning see only those.
+        repetition_penalty: logits of tokens in the prompt and in committed canvases are divided (if positive) or multiplied
+            by it. The canvas being written does not count: its tokens are drawn at once.
+        logit_bias: token id -> nats added to its logit at every position, before the temperature.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    max_new_tokens: int = 256
+    eos_token_id: tuple[int, ...] = (1, 106, 50)
+    pad_token_id: int = 0
+    stop: tuple[str, ...] = ()
+    max_denoising_steps: int = 48
+    t_min: float = 0.4
+    t_max: float = 0.8
+    entropy_bound: float = 0.1
+    stability_threshold: int = 1
+    confidence_threshold: float = 0.005
+    seed: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
+        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        whole("max_new_tokens", self.max_new_tokens, least=1)
+        whole("pad_token_id", self.pad_token_id, least=0)
+        whole("max_denoising_steps", self.max_denoising_steps, least=1)
+        whole("stability_threshold", self.stability_threshold, least=0)
+        number("t_min", self.t_min, least=0)
+        number("t_max", self.t_max, least=0, open_below=True)
+        if self.t_max < self.t_min:
+            raise ConfigError(f"t_max={self.t_max!r} must not be below t_min={self.t_min!r}")
+        number("entropy_bound", self.entropy_bound, least=0, open_below=True)
+        number("confidence_threshold", self.confidence_threshold, least=0, open_below=True)
+        number("temperature", self.temperature, least=0)
+        number("top_p", self.top_p, least=0, most=1, open_below=True)
+        number("min_p", self.min_p, least=0, most=1)
+        number("repetition_penalty", self.repetition_penalty, least=0, open_below=True)
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+            raise ConfigError(f"seed={self.seed!r} must be a whole number or None")
+        if any(not isinstance(text, str) or not text for text in self.stop):
+            raise ConfigError(f"stop={self.stop!r} must hold non-empty strings")
+        for token, bias in self.logit_bias.items():
+            whole("a token id in logit_bias", token, least=0)
+            number(f"logit_bias[{token}]", bias, least=-1e9, most=1e9)
+
+    def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
+        """A copy with `options` in place.
+
+        Raises:
+            UnknownOptionError: an option that is no field of this class.
+            ConfigError: a value out of its range.
+        """
+        names = [f.name for f in fields(self)]
+        for name in options:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(names)}"
+                raise UnknownOptionError(f"unknown option {name!r}: {hint}")
+        return replace(self, **options)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> GenerationConfig:
+        """Read a parsed `generation_config.json`; null means the default. Unknown keys are told in a warning."""
+        given = {key: value for key, value in raw.items() if value is not None and key not in IGNORED}
+        sampler = given.pop("sampler_config", {})
+        given.update({key: value for key, value in sampler.items() if key != "_cls_name"})
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(given) - names):
+            warnings.warn(f"generation_config.json: {', '.join(unknown)} not known here, not applied", stacklevel=2)
+        return cls(**{key: value for key, value in given.items() if key in names})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `generation_config.json` of these settings, in the reference's layout."""
+        kept = "max_new_tokens max_denoising_steps t_min t_max stability_threshold confidence_threshold pad_token_id"
+        return {
+            **{key: getattr(self, key) for key in kept.split()},
+            "eos_token_id": list(self.eos_token_id),
+            "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": float(self.entropy_bound)},
+        }
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    ids = (value,) if isinstance(value, int) else tuple(value)
+    for token in ids:
+        whole("eos_token_id", token, least=0)
+    return ids

@@ -1,0 +1,148 @@
+"""ModelConfig: the shape of a DiffusionGemma, read from and written to `config.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from redraft.config.check import number, whole
+from redraft.errors import ConfigError
+
+SLIDING, FULL = "sliding_attention", "full_attention"
+MODEL_TYPE = "diffusion_gemma"
+# The value the reference's class gives when the file has none (it never writes this one).
+DEFAULT_SOFTCAP = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeConfig:
+    """Rotary embedding of one kind of layer.
+
+    `default` turns all of a head; `proportional` turns the first `partial_rotary_factor` of the frequencies and leaves the
+    rest at zero, with exponents over the whole head.
+    """
+
+    rope_type: str
+    rope_theta: float
+    partial_rotary_factor: float = 1.0
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rope_type not in ("default", "proportional"):
+            raise ConfigError(f"rope_type={self.rope_type!r} is not supported: use 'default' or 'proportional'")
+        number("rope_theta", self.rope_theta, least=0, open_below=True)
+        number("partial_rotary_factor", self.partial_rotary_factor, least=0, most=1, open_below=True)
+        number("rope factor", self.factor, least=0, open_below=True)
+        if self.rope_type == "default" and (self.partial_rotary_factor, self.factor) != (1.0, 1.0):
+            raise ConfigError("rope_type='default' turns the whole head: partial_rotary_factor and factor must be 1")
+
+
+DEFAULT_ROPE: Mapping[str, RopeConfig] = {
+    SLIDING: RopeConfig(rope_type="default", rope_theta=1e4),
+    FULL: RopeConfig(rope_type="proportional", rope_theta=1e6, partial_rotary_factor=0.25),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerConfig:
+    """What differs between layers. `sliding_window` is None on a full layer, which also takes its keys as values."""
+
+    kind: str
+    head_dim: int
+    num_key_value_heads: int
+    sliding_window: int | None
+    rope: RopeConfig
+
+    @property
+    def keys_are_values(self) -> bool:
+        return self.sliding_window is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of a DiffusionGemma. Every field is the key of the same name in `config.json` or its `text_config`.
+
+    Raises:
+        ConfigError: a value is out of range, two values contradict each other, or a trait is not supported.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    moe_intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    num_global_key_value_heads: int
+    global_head_dim: int
+    num_experts: int
+    top_k_experts: int
+    sliding_window: int
+    max_position_embeddings: int
+    canvas_length: int
+    layer_types: tuple[str, ...]
+    rope_parameters: Mapping[str, RopeConfig] = field(default_factory=lambda: dict(DEFAULT_ROPE))
+    rms_norm_eps: float = 1e-6
+    final_logit_softcapping: float = DEFAULT_SOFTCAP
+    hidden_activation: str = "gelu_pytorch_tanh"
+    bos_token_id: int | None = 2
+    eos_token_id: tuple[int, ...] = (1, 106)
+    pad_token_id: int = 0
+    image_token_id: int | None = None
+    boi_token_id: int | None = None
+    eoi_token_id: int | None = None
+    vision_config: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        sizes = (
+            "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
+            "num_key_value_heads head_dim num_global_key_value_heads global_head_dim num_experts top_k_experts "
+            "max_position_embeddings canvas_length"
+        )
+        for name in sizes.split():
+            whole(name, getattr(self, name), least=1)
+        whole("sliding_window", self.sliding_window, least=2)
+        number("rms_norm_eps", self.rms_norm_eps, least=0)
+        number("final_logit_softcapping", self.final_logit_softcapping, least=0, open_below=True)
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        if len(self.layer_types) != self.num_hidden_layers:
+            raise ConfigError(
+                f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is {self.num_hidden_layers}"
+            )
+        if unknown := set(self.layer_types) - {SLIDING, FULL}:
+            raise ConfigError(f"layer_types holds {sorted(unknown)}: only {SLIDING!r} and {FULL!r} exist")
+        if self.layer_types[-1] != FULL:
+            raise ConfigError(f"the last layer must be {FULL!r}, layer_types ends with {self.layer_types[-1]!r}")
+        if self.top_k_experts > self.num_experts:
+            raise ConfigError(f"top_k_experts={self.top_k_experts} is more than num_experts={self.num_experts}")
+        for layer in self.layers:
+            if self.num_attention_heads % layer.num_key_value_heads:
+                raise ConfigError(
+                    f"num_attention_heads={self.num_attention_heads} is not a multiple of the "
+                    f"{layer.num_key_value_heads} key-value heads of a {layer.kind} layer"
+                )
+            if layer.head_dim % 2:
+                raise ConfigError(f"a {layer.kind} layer has head_dim={layer.head_dim}: rotary pairs need an even number")
+
+    @cached_property
+    def layers(self) -> tuple[LayerConfig, ...]:
+        """One LayerConfig a layer, first to last."""
+        shapes = {
+            SLIDING: (self.head_dim, self.num_key_value_heads, self.sliding_window),
+            FULL: (self.global_head_dim, self.num_global_key_value_heads, None),
+        }
+        return tuple(
+            LayerConfig(
+                kind=kind,
+                head_dim=shapes[kind][0],
+                num_key_value_heads=shapes[kind][1],
+                sliding_window=shapes[kind][2],
+                rope=self.rope_parameters[kind],
+            )
+            for kind in self.layer_types
+        )

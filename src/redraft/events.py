@@ -1,0 +1,72 @@
+"""What a generation says while it runs: Draft after each denoising step, Committed after each canvas, Finished at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """One denoising step of one canvas.
+
+    `tokens` is the argmax canvas: what would be committed if the canvas settled now. `accepted` marks positions whose sample
+    was kept for the next step, `entropy` is in nats at the step's temperature (0 at frozen positions). `text` is the draft
+    behind all committed text, cut where the text would end.
+    """
+
+    request: int
+    canvas: int
+    step: int
+    tokens: tuple[int, ...]
+    accepted: tuple[bool, ...]
+    entropy: tuple[float, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """A canvas is settled. `tokens` are those of it that belong to the text, `text` is what they add to the text."""
+
+    request: int
+    canvas: int
+    steps: int
+    tokens: tuple[int, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Honest figures of one generation; times in seconds from the moment the request entered the engine.
+
+    `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter; `encoder_passes` counts the
+    causal passes over prompt and committed canvases beside them. `tokens_per_forward` is new_tokens / forwards.
+    """
+
+    prompt_tokens: int
+    new_tokens: int
+    steps_per_canvas: tuple[int, ...]
+    forwards: int
+    encoder_passes: int
+    tokens_per_forward: float
+    tokens_per_second: float
+    time_to_first_draft: float
+    time_to_first_commit: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again."""
+
+    request: int
+    reason: FinishReason
+    seed: int
+    tokens: tuple[int, ...]
+    text: str
+    statistics: Statistics
+
+
+Event = Draft | Committed | Finished

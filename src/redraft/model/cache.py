@@ -1,0 +1,125 @@
+"""Cache: keys and values of one sequence's clean prefix, allocated once, written by `encode` alone.
+
+A full layer holds the whole prefix. A sliding layer holds only its last `sliding_window - 1` tokens: what the next token, or
+a whole canvas, may still see. Behind the prefix each layer has room for one canvas; `denoise` puts its keys and values
+there for the length of one attention, which leaves the prefix as it was, so that any number of canvases can be tried on it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redraft.config import ModelConfig
+
+
+class _Layer:
+    """One layer's buffers [kv_heads, room, head_dim]; the first `kept` columns are the prefix it still holds."""
+
+    def __init__(self, shape: tuple[int, int, int], keep: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.keep = keep  # prefix tokens held at most
+        self.kept = 0
+        self.key = torch.empty(shape, dtype=dtype, device=device)
+        self.value = torch.empty(shape, dtype=dtype, device=device)
+
+    def behind(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Prefix with `key` and `value` behind it, without keeping them where the buffer has room."""
+        end = self.kept + key.shape[1]
+        if end > self.key.shape[1]:
+            return torch.cat((self.key[:, : self.kept], key), 1), torch.cat((self.value[:, : self.kept], value), 1)
+        self.key[:, self.kept : end] = key
+        self.value[:, self.kept : end] = value
+        return self.key[:, :end], self.value[:, :end]
+
+    def keep_last(self, key: Tensor, value: Tensor) -> None:
+        """Make the last `keep` columns of what `behind` returned the prefix."""
+        self.kept = min(key.shape[1], self.keep)
+        if self.kept < key.shape[1]:
+            # `key` may be a view of the buffer: copy before the columns move to the front.
+            self.key[:, : self.kept] = key[:, -self.kept :].clone()
+            self.value[:, : self.kept] = value[:, -self.kept :].clone()
+
+
+class Cache:
+    """Prefix of one sequence.
+
+    Args:
+        config: the model's shape.
+        capacity: prefix tokens it can hold.
+        canvas_length: room behind the prefix, the config's canvas length unless given.
+
+    Attributes:
+        length: tokens encoded so far; the next token, or canvas, begins at this position.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        capacity: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        canvas_length: int | None = None,
+    ) -> None:
+        self.capacity = capacity
+        self.length = 0
+        self._pending = 0
+        room = config.canvas_length if canvas_length is None else canvas_length
+        self._layers = []
+        for layer in config.layers:
+            keep = capacity if layer.sliding_window is None else min(capacity, layer.sliding_window - 1)
+            shape = (layer.num_key_value_heads, keep + room, layer.head_dim)
+            self._layers.append(_Layer(shape, keep, dtype, torch.device(device)))
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Add clean tokens to one layer, as `encode` does.
+
+        Args:
+            key, value: [kv_heads, n, head_dim] of the next n tokens.
+
+        Returns:
+            Keys and values those tokens may see [kv_heads, T, head_dim], and the position of the first of them.
+        """
+        assert self.length + key.shape[1] <= self.capacity, (self.length, key.shape, self.capacity)
+        held = self._layers[layer]
+        first = self.length - held.kept
+        keys, values = held.behind(key, value)
+        # The views returned must outlive the move to the front: sliding layers hand out copies once they overflow.
+        if keys.shape[1] > held.keep and keys.data_ptr() == held.key.data_ptr():
+            keys, values = keys.clone(), values.clone()
+        held.keep_last(keys, values)
+        self._pending = key.shape[1]
+        return keys, values, first
+
+    def advance(self) -> None:
+        """All layers hold the tokens just written: move the position behind them."""
+        self.length += self._pending
+        self._pending = 0
+
+    def peek(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values a canvas sees: the prefix (its window on sliding layers) and the canvas itself.
+
+        The result may share the room behind the prefix: it is valid until the next `peek` or `write`.
+        """
+        return self._layers[layer].behind(key, value)
+
+    def fork(self) -> Cache:
+        """An independent copy, to be continued another way."""
+        copy = object.__new__(Cache)
+        copy.capacity, copy.length, copy._pending = self.capacity, self.length, self._pending
+        copy._layers = []
+        for layer in self._layers:
+            twin = object.__new__(_Layer)
+            twin.keep, twin.kept = layer.keep, layer.kept
+            twin.key, twin.value = layer.key.clone(), layer.value.clone()
+            copy._layers.append(twin)
+        return copy
+
+    def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values that one layer holds [kv_heads, kept, head_dim]."""
+        held = self._layers[layer]
+        return held.key[:, : held.kept], held.value[:, : held.kept]
+
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return sum(layer.key.nbytes + layer.value.nbytes for layer in self._layers)

@@ -1,0 +1,117 @@
+"""DiffusionGemma: embeddings, layers, and the two ways of reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from redraft.config import ModelConfig
+from redraft.model.cache import Cache
+from redraft.model.context import CachedContext, Context, Segment, end_to_end
+from redraft.model.layers import Layer, RMSNorm, SelfConditioning
+from redraft.ops.experts import least_rows
+from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
+
+
+class DiffusionGemma(nn.Module):
+    """One parameter stack (Gemma 4 mixture of experts), read causally over clean tokens and both ways over a canvas."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_conditioning = SelfConditioning(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embed_tokens.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed_tokens.weight.device
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def embedding_scale(self) -> Tensor:
+        """sqrt(hidden_size), rounded to the weights' dtype as the reference rounds it."""
+        return torch.tensor(self.config.hidden_size**0.5, dtype=self.dtype, device=self.device)
+
+    def new_cache(self, capacity: int) -> Cache:
+        """An empty cache for a prefix of up to `capacity` tokens."""
+        return Cache(self.config, capacity, dtype=self.dtype, device=self.device)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Scaled embeddings [..., H] of token ids [...]."""
+        return self.embed_tokens(tokens) * self.embedding_scale
+
+    def hidden_states(self, embeddings: Tensor, context: Context) -> Tensor:
+        """All layers and the final norm over embeddings [..., H]."""
+        x = embeddings
+        for layer in self.layers:
+            x = layer(x, context)
+        return self.norm(x)
+
+    def encode(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> list[Tensor]:
+        """Read clean tokens causally and write them to their caches, which no other method does.
+
+        Args:
+            tokens: one int64 [n] a sequence, n >= 1; lengths may differ.
+            caches: one a sequence, with room for its tokens.
+
+        Returns:
+            Final hidden states, one [n, H] a sequence.
+        """
+        lengths = [len(part) for part in tokens]
+        segments = end_to_end(lengths, caches, clean=True)
+        hidden = self._run(self.embed(torch.cat(list(tokens))), segments)
+        for cache in caches:
+            cache.advance()
+        return list(hidden.split(lengths))
+
+    def canvas_states(self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor) -> Tensor:
+        """Read canvases both ways, behind their prefixes, which stay as they are.
+
+        Args:
+            canvas: int64 [B, L].
+            caches: one a row.
+            self_conditioning: [B, L, H], zeros at a canvas's first step.
+
+        Returns:
+            Final hidden states [B, L, H].
+        """
+        rows, length = canvas.shape
+        embeddings = self.self_conditioning.join(self.embed(canvas), self_conditioning)
+        segments = end_to_end([length] * rows, caches, clean=False)
+        return self._run(embeddings.flatten(0, 1), segments).view(rows, length, -1)
+
+    def denoise(
+        self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor, readout: Readout
+    ) -> VocabularyStatistics:
+        """One denoising pass: `canvas_states`, then what the step needs to know of the vocabulary."""
+        hidden = self.canvas_states(canvas, caches, self_conditioning)
+        return read_vocabulary(
+            hidden, self.embed_tokens.weight, self.config.final_logit_softcapping, self.embedding_scale, readout
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Softcapped logits, float32 [..., V], of hidden states [..., H]: for the typewriter and for tests."""
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        logits = softcapped_logits(flat, self.embed_tokens.weight, self.config.final_logit_softcapping)
+        return logits.view(*hidden.shape[:-1], -1)
+
+    def _run(self, embeddings: Tensor, segments: Sequence[Segment]) -> Tensor:
+        """Run a flat pass [N, H]; a short one (but not a single token) is padded, see `least_rows`."""
+        count = len(embeddings)
+        least = least_rows(embeddings) if count > 1 else 1
+        if count < least:
+            embeddings = F.pad(embeddings, (0, 0, 0, least - count))
+        context = CachedContext(self.config, segments, len(embeddings), embeddings)
+        return self.hidden_states(embeddings, context)[:count]

@@ -1,0 +1,1 @@
+"""The arithmetic, in plain torch: norm, rope, attention, experts, vocabulary, Philox."""

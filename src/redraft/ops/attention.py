@@ -1,0 +1,30 @@
+"""Grouped-query attention with scale 1 and a float32 softmax."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(Q K^T) V, each key-value head serving a group of query heads.
+
+    Args:
+        query: [..., L, heads, D].
+        key, value: [..., kv_heads, T, D]; heads is a multiple of kv_heads.
+        mask: bool [..., L, T], True where a query may look; None where all may look at all.
+
+    Returns:
+        [..., L, heads * D], in the query's dtype.
+    """
+    *lead, length, heads, dim = query.shape
+    kv_heads = key.shape[-3]
+    # The query heads of a group are stacked along the length: one product per key-value head, no repeated keys.
+    grouped = query.transpose(-2, -3).reshape(*lead, kv_heads, (heads // kv_heads) * length, dim)
+    scores = grouped @ key.transpose(-1, -2)  # [..., kv_heads, group * L, T]
+    if mask is not None:
+        stacked = mask.repeat(*(1,) * len(lead), heads // kv_heads, 1).unsqueeze(-3)
+        scores = scores.masked_fill(~stacked, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    mixed = (weights @ value).reshape(*lead, heads, length, dim)
+    return mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)

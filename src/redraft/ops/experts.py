@@ -1,0 +1,69 @@
+"""Mixture of experts: which experts a token goes to, and what they make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def least_rows(like: Tensor) -> int:
+    """Rows below which a float32 product on a CPU is padded, so that a row's sums never depend on its neighbours.
+
+    Below about six rows a thread MKL takes another kernel, whose additions come in another order; from there on each row is
+    computed alike whatever the number of rows.
+    """
+    if like.device.type != "cpu" or like.dtype != torch.float32:
+        return 1
+    return max(16, 8 * torch.get_num_threads())
+
+
+def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (float32) and indices, each [N, top_k], from router scores [N, experts].
+
+    Softmax in float32 over all experts, the best `top_k`, renormalised to sum 1, then times each expert's own scale.
+    """
+    weights, index = scores.softmax(dim=-1, dtype=torch.float32).topk(top_k, dim=-1)
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    return weights * per_expert_scale[index], index
+
+
+def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation) -> Tensor:
+    """Sum over each token's experts of weight * down(activation(gate x) * up x).
+
+    Args:
+        x: [N, H].
+        gate_up: [experts, 2 * I, H], the gate's rows first.
+        down: [experts, H, I].
+        weights, index: [N, top_k], from `route`.
+
+    Returns:
+        [N, H] in x's dtype. Tokens are sorted by expert, each expert runs once, and the results are added in float32 in the
+        order of each token's own experts, so that the sum is the same in every batch.
+    """
+    tokens, top_k = index.shape
+    order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
+    gathered = x.index_select(0, order // top_k)
+    counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
+    least = least_rows(x) if tokens >= least_rows(x) else 1
+    outputs = [
+        expert(rows, gate_up[number], down[number], activation, least)
+        for number, rows in enumerate(gathered.split(counts))
+        if len(rows)
+    ]
+    mixed = torch.cat(outputs).float() * weights.flatten()[order].unsqueeze(-1)
+    back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+    return mixed.index_select(0, back).view(tokens, top_k, -1).sum(dim=1).to(x.dtype)
+
+
+def expert(rows: Tensor, gate_up: Tensor, down: Tensor, activation: Activation, least: int = 1) -> Tensor:
+    """One expert's gated feed-forward on its rows [M, H]; fewer than `least` rows are padded with zeros and cut again."""
+    count = len(rows)
+    if count < least:
+        rows = F.pad(rows, (0, 0, 0, least - count))
+    gate, up = F.linear(rows, gate_up).chunk(2, dim=-1)
+    return F.linear(activation(gate) * up, down)[:count]

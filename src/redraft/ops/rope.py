@@ -1,0 +1,31 @@
+"""Rotary position embedding (arXiv 2104.09864), split-half pairing: dimension i turns with i + D/2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redraft.config import RopeConfig
+
+
+def inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
+    """Angles a position, float32 [head_dim / 2]. `proportional` leaves all but the first part of them at zero."""
+    turning = int(rope.partial_rotary_factor * head_dim // 2)
+    exponent = torch.arange(0, 2 * turning, 2, dtype=torch.int64).float() / head_dim
+    frequencies = torch.zeros(head_dim // 2)
+    frequencies[:turning] = 1.0 / rope.rope_theta**exponent / rope.factor
+    return frequencies
+
+
+def rotary_table(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [..., D] of integer `positions` [...], computed in float32, given in `dtype`."""
+    angles = positions[..., None].float() * frequencies
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def apply_rotary(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn `x` [..., heads, D] by the table's cosines and sines [..., D]."""
+    cos, sin = (part.unsqueeze(-2) for part in table)
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
