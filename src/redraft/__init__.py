@@ -1,3 +1,44 @@
-"""redraft: DiffusionGemma as software. `redraft.load(path)` gives a model that writes by diffusion."""
+"""redraft: DiffusionGemma as software.
+
+    model = redraft.load("path/to/checkpoint")
+    print(model.generate("Once upon a time", seed=1).text)
+
+Names are imported when they are first used: `import redraft` alone does not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redraft.config import GenerationConfig, ModelConfig
+    from redraft.engine.model import Model, load
+    from redraft.errors import RedraftError
+    from redraft.events import Committed, Draft, Event, Finished
 
 __version__ = "0.1.0"
+__all__ = [
+    "Committed",
+    "Draft",
+    "Event",
+    "Finished",
+    "GenerationConfig",
+    "Model",
+    "ModelConfig",
+    "RedraftError",
+    "load",
+]
+_HOMES = {
+    "redraft.config": ("GenerationConfig", "ModelConfig"),
+    "redraft.engine.model": ("Model", "load"),
+    "redraft.errors": ("RedraftError",),
+    "redraft.events": ("Committed", "Draft", "Event", "Finished"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'redraft' has no attribute {name!r}")

@@ -59,13 +59,17 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again."""
+    """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again.
+
+    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
+    """
 
     request: int
     reason: FinishReason
     seed: int
     tokens: tuple[int, ...]
     text: str
+    reasoning: str = ""
     statistics: Statistics
 
 

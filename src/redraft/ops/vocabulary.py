@@ -103,7 +103,7 @@ def read_vocabulary(
     blocks = -(-len(flat) * len(embedding) // BLOCK_ELEMENTS)
     parts: list[tuple[Tensor, ...]] = []
     for states, owners, draws in zip(*(t.chunk(blocks) for t in (flat, row_of, uniform)), strict=True):
-        logits = _tempered(softcapped_logits(states, embedding, softcap), owners, readout)
+        logits = tempered_logits(softcapped_logits(states, embedding, softcap), owners, readout)
         parts.append(_summarise(logits, draws, readout.greedy[owners], embedding, scale))
     argmax, sample, entropy, soft = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
     return VocabularyStatistics(
@@ -114,8 +114,8 @@ def read_vocabulary(
     )
 
 
-def _tempered(logits: Tensor, owners: Tensor, readout: Readout) -> Tensor:
-    """Edit `logits` [N, V] for the rows that own them, with the temperature between edits and filters."""
+def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout) -> Tensor:
+    """`logits` [N, V] edited for the rows (`owners` int64 [N]) that own them, the temperature between edits and filters."""
     edited = {row: edits for row, edits in enumerate(readout.edits) if edits is not None}
     mine = {row: (owners == row).nonzero().squeeze(-1) for row in edited}
     for row, edits in edited.items():
@@ -130,12 +130,18 @@ def _tempered(logits: Tensor, owners: Tensor, readout: Readout) -> Tensor:
     return logits
 
 
+def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
+    """The first token, in vocabulary order, whose cumulative probability passes `uniform` [N]; int64 [N] from probs [N, V]."""
+    cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
+    target = uniform.unsqueeze(-1) * cumulative[:, -1:]
+    found = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    return found.clamp_max(probs.shape[-1] - 1)  # only NaN gets this far; it is reported where it can be named
+
+
 def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
     probs = logits.softmax(dim=-1)
     argmax = logits.argmax(dim=-1)
-    cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
-    target = uniform.unsqueeze(-1) * cumulative[:, -1:]
-    sample = torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp_max(len(embedding) - 1)
+    sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
     entropy = torch.special.entr(probs).sum(dim=-1)
     soft = (probs.to(embedding.dtype) @ embedding) * scale
-    return argmax, torch.where(greedy, argmax, sample), entropy, soft
+    return argmax, sample, entropy, soft

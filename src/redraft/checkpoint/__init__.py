@@ -1,0 +1,7 @@
+"""Folders of weights in the Hugging Face layout: found, checked, streamed in, written back."""
+
+from redraft.checkpoint.folder import Checkpoint, open_checkpoint
+from redraft.checkpoint.load import load_weights
+from redraft.checkpoint.save import save_checkpoint
+
+__all__ = ["Checkpoint", "load_weights", "open_checkpoint", "save_checkpoint"]

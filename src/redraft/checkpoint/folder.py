@@ -1,0 +1,73 @@
+"""Checkpoint: a folder, local or from the hub, with its configs read and its tensors listed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redraft.checkpoint.shards import TensorInfo, tensor_infos
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.file import model_config_from_dict
+from redraft.errors import CheckpointError
+
+WANTED = ("*.json", "*.safetensors", "*.jinja")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose every description is read, and none of its weights."""
+
+    folder: Path
+    config: ModelConfig
+    generation_config: GenerationConfig
+    tensors: dict[str, TensorInfo]
+
+
+def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> Checkpoint:
+    """Find a checkpoint and read its descriptions.
+
+    Args:
+        path_or_id: a local folder, or a hub id such as `google/diffusiongemma-26B-A4B-it`, which is downloaded once and then
+            found offline.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        CheckpointError: not found, or not readable. ConfigError: a config that this engine cannot run.
+    """
+    folder = Path(path_or_id).expanduser()
+    if not folder.is_dir():
+        folder = _from_hub(str(path_or_id), revision)
+    config = model_config_from_dict(read_json(folder / "config.json"))
+    generation = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
+    if (folder / "generation_config.json").exists():
+        raw = read_json(folder / "generation_config.json")
+        raw.setdefault("eos_token_id", list(config.eos_token_id))
+        generation = GenerationConfig.from_dict(raw)
+    return Checkpoint(folder, config, generation, tensor_infos(folder))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or a CheckpointError that names the file."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist: a checkpoint folder needs it") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds a {type(raw).__name__}, not an object")
+    return raw
+
+
+def _from_hub(repo_id: str, revision: str | None) -> Path:
+    if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
+        raise CheckpointError(f"{repo_id!r} is neither a folder that exists nor a hub id of the form owner/name")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(WANTED)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise CheckpointError(f"{repo_id} is not on this machine and could not be downloaded: {error}") from error

@@ -1,0 +1,99 @@
+"""Safetensors shards: which file holds which tensor, checked from the headers before anything is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from redraft.errors import CheckpointError, TensorMismatchError, UnsafeFormatError
+
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as its shard's header describes it; `dtype` in safetensors' words (F32, BF16, ...)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    file: Path
+
+
+def tensor_infos(folder: Path) -> dict[str, TensorInfo]:
+    """All tensors of a folder, by name, in file order.
+
+    Raises:
+        UnsafeFormatError: the folder holds pickled weights only.
+        CheckpointError: no weights, or an index that cannot be read.
+        TensorMismatchError: shards missing or cut short, or tensors that the index places where they are not.
+    """
+    index = folder / INDEX
+    if index.exists():
+        return _from_index(folder, index)
+    if (folder / SINGLE).exists():
+        infos, problem = _read_header(folder / SINGLE)
+        if problem:
+            raise TensorMismatchError(str(folder), [problem])
+        return infos
+    pickled = sorted(path.name for pattern in UNSAFE for path in folder.glob(pattern))
+    if pickled:
+        raise UnsafeFormatError(
+            f"{folder} holds {', '.join(pickled)}: pickled weights can run code and are never loaded; "
+            "convert them to safetensors where you trust them"
+        )
+    raise CheckpointError(f"{folder} holds neither {INDEX} nor {SINGLE}: is it a DiffusionGemma checkpoint?")
+
+
+def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors one after another, each shard opened once; only one is in memory at a time."""
+    by_file: dict[Path, list[str]] = {}
+    for name, info in infos.items():
+        by_file.setdefault(info.file, []).append(name)
+    for path, names in by_file.items():
+        with safe_open(path, framework="pt") as shard:
+            for name in names:
+                yield name, shard.get_tensor(name)
+
+
+def _from_index(folder: Path, index: Path) -> dict[str, TensorInfo]:
+    try:
+        placed: dict[str, str] = json.loads(index.read_text())["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{index} is not a safetensors index: it needs a weight_map") from error
+    if outside := sorted({name for name in placed.values() if Path(name).name != name}):
+        raise CheckpointError(f"{index} points outside its folder: {outside}")
+    infos: dict[str, TensorInfo] = {}
+    problems = []
+    for shard in sorted(set(placed.values())):
+        if not (folder / shard).exists():
+            problems.append(f"shard {shard} is missing: it holds {sum(v == shard for v in placed.values())} tensors")
+            continue
+        found, problem = _read_header(folder / shard)
+        infos |= found
+        problems += [problem] if problem else []
+        if not problem:
+            problems += [f"{name} is not in {shard}, where the index places it"
+                         for name, where in placed.items() if where == shard and name not in found]
+            problems += [f"{name} is in {shard}, but the index places it elsewhere or nowhere"
+                         for name in found if placed.get(name) != shard]
+    if problems:
+        raise TensorMismatchError(str(folder), problems)
+    return infos
+
+
+def _read_header(path: Path) -> tuple[dict[str, TensorInfo], str | None]:
+    """Tensors of one shard, or what is wrong with it; safetensors checks that the file is as long as its header says."""
+    try:
+        with safe_open(path, framework="pt") as shard:
+            slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118
+            return {
+                name: TensorInfo(tuple(part.get_shape()), part.get_dtype(), path) for name, part in slices.items()
+            }, None
+    except (SafetensorError, OSError) as error:
+        return {}, f"{path.name} is damaged or cut short ({path.stat().st_size} bytes): {error}"

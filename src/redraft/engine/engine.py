@@ -1,0 +1,107 @@
+"""Engine: schedule, encode, denoise, commit; one `step` at a time, every row at a step of its own.
+
+        requests -> waiting -> encode (prompt) -> denoise, step by step -> commit -> finished
+                                    ^                                         |
+                                    +----- encode (canvas) <------------------+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from redraft.engine.request import Request
+from redraft.engine.runner import Runner
+from redraft.engine.scheduler import Scheduler
+from redraft.engine.sequence import Sequence
+from redraft.events import Committed, Draft, Event
+from redraft.model import DiffusionGemma
+from redraft.text import Tokenizer
+
+
+class Engine:
+    """Writes any number of requests by diffusion; rows join and leave the batch between steps.
+
+    Args:
+        max_batch_size: canvases denoised together at most.
+        prefill_chunk: clean tokens encoded between two denoising steps at most.
+    """
+
+    def __init__(
+        self,
+        model: DiffusionGemma,
+        tokenizer: Tokenizer | None = None,
+        *,
+        max_batch_size: int = 8,
+        prefill_chunk: int = 2048,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._scheduler = Scheduler(max_batch_size)
+        self._runner = Runner(model, prefill_chunk)
+        self._next = 0
+
+    def add(self, request: Request) -> int:
+        """Queue a request; returns the number that its events bear."""
+        number, self._next = self._next, self._next + 1
+        self._scheduler.waiting.append(Sequence(number, request, self.model, self.tokenizer))
+        return number
+
+    def cancel(self, number: int) -> list[Event]:
+        """Stop a request at once; its Finished event holds what was committed. Unknown or finished: no events."""
+        sequence = self._scheduler.cancel(number)
+        return [sequence.writing.finished()] if sequence else []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._scheduler)
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        """One encoding pass where tokens are pending, one denoising step of every canvas; the events of both."""
+        running = self._scheduler.admit()
+        self._runner.encode([sequence for sequence in running if sequence.pending])
+        ready = [sequence for sequence in running if not sequence.pending]
+        if not ready:
+            return []
+        for sequence in ready:
+            if sequence.state is None:
+                sequence.start_canvas()
+        events = self._denoise(ready)
+        self._scheduler.retire()
+        return events
+
+    def run(self) -> Iterator[Event]:
+        """Step until nothing is left to do."""
+        while self.busy:
+            yield from self.step()
+
+    def _denoise(self, ready: list[Sequence]) -> list[Event]:
+        step, done = self._runner.denoise(ready)
+        rows = zip(
+            ready, done, step.argmax_canvas.tolist(), step.accepted.tolist(), step.entropy.tolist(), strict=True
+        )
+        events: list[Event] = []
+        for sequence, settled, tokens, accepted, entropy in rows:
+            assert sequence.state is not None
+            number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)
+            events.append(
+                Draft(
+                    request=number,
+                    canvas=canvas,
+                    step=steps,
+                    tokens=tuple(tokens),
+                    accepted=tuple(accepted),
+                    entropy=tuple(entropy),
+                    text=sequence.writing.draft(tokens),
+                )
+            )
+            if settled:
+                added, text = sequence.settle(tokens, steps)
+                events.append(
+                    Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text)
+                )
+                if sequence.writing.reason is not None:
+                    events.append(sequence.writing.finished())
+        return events

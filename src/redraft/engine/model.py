@@ -1,0 +1,173 @@
+"""Model: weights, tokenizer, template and settings in one hand; what `redraft.load` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+
+from redraft.checkpoint import Checkpoint, load_weights, open_checkpoint, save_checkpoint
+from redraft.checkpoint.load import Progress, stored_dtype
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.engine.engine import Engine
+from redraft.engine.request import Request
+from redraft.engine.typewriter import typewrite
+from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, RequestError
+from redraft.events import Event, Finished
+from redraft.model import DiffusionGemma
+from redraft.text import ChatTemplate, Message, Tokenizer
+
+Prompt = str | Sequence[int]
+Method = Literal["diffusion", "typewriter"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Model:
+    """A DiffusionGemma that can be asked to write.
+
+    Attributes:
+        network: the weights, a DiffusionGemma module.
+        tokenizer: None for a checkpoint without one; prompts are then token ids.
+        chat_template: None for a checkpoint without one; messages cannot be used then.
+        generation_config: defaults that every call's options are laid over.
+    """
+
+    def __init__(
+        self,
+        network: DiffusionGemma,
+        tokenizer: Tokenizer | None = None,
+        chat_template: ChatTemplate | None = None,
+        generation_config: GenerationConfig | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.chat_template = chat_template
+        self.generation_config = generation_config or GenerationConfig()
+        self.checkpoint = checkpoint
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.network.config
+
+    @overload
+    def generate(
+        self, prompt: Prompt | None = None, *, messages: Sequence[Message] | None = None, method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None, **options: Any
+    ) -> Finished: ...
+    @overload
+    def generate(
+        self, prompt: list[str] | list[list[int]], *, method: Method = "diffusion", **options: Any
+    ) -> list[Finished]: ...
+    def generate(self, prompt: Any = None, **options: Any) -> Finished | list[Finished]:
+        """Write, and return the finished text with its figures.
+
+        Args:
+            prompt: raw text (BOS is put in front) or token ids, to be continued; a list of either writes all in one batch.
+            messages: instead of a prompt, a conversation of `role` and `content`, put through the chat template.
+            method: "diffusion", or "typewriter" for the same weights read left to right.
+            frozen: position on the first canvas -> token id that must stand there.
+            options: any field of GenerationConfig.
+
+        Raises:
+            RequestError, ConfigError: before any work, what is wrong and what to do. NonFiniteError: broken weights.
+        """
+        many = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+        ended = [event for event in self.stream(prompt, **options) if isinstance(event, Finished)]
+        ended.sort(key=lambda event: event.request)
+        return ended if many else ended[0]
+
+    def stream(
+        self,
+        prompt: Any = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None,
+        max_batch_size: int = 8,
+        **options: Any,
+    ) -> Iterator[Event]:
+        """The same as `generate`, as events: Draft after each step, Committed after each canvas, Finished at the end.
+
+        Bad input raises here, at the call, not at the first event.
+        """
+        config = self.generation_config.with_options(options)
+        prompts = self._prompts(prompt, messages)
+        requests = [Request.checked(tokens, config, self.config, frozen=frozen) for tokens in prompts]
+        if method == "typewriter":
+            if frozen:
+                raise RequestError("the typewriter cannot hold frozen positions: it writes from left to right")
+            return typewrite(self.network, requests, self.tokenizer)
+        if method != "diffusion":
+            raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
+        engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
+        for request in requests:
+            engine.add(request)
+        return engine.run()
+
+    def save(self, folder: str | Path, **options: Any) -> None:
+        """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""
+        save_checkpoint(folder, self.network, self.generation_config, source=self.checkpoint, **options)
+
+    def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
+        """Token ids of a conversation, through the checkpoint's chat template."""
+        if self.chat_template is None:
+            raise ChatTemplateError("this checkpoint has no chat template: give a prompt, or add chat_template.jinja")
+        return self._encode(self.chat_template.render(messages, **options), bos=False)
+
+    def _prompts(self, prompt: Any, messages: Sequence[Message] | None) -> list[list[int]]:
+        if (prompt is None) == (messages is None):
+            raise RequestError("give either a prompt or messages")
+        if messages is not None:
+            return [self.chat_prompt(messages)]
+        several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+        return [self._encode(one, bos=True) for one in (prompt if several else [prompt])]
+
+    def _encode(self, prompt: Prompt, *, bos: bool) -> list[int]:
+        if not isinstance(prompt, str):
+            return list(prompt)
+        if self.tokenizer is None:
+            raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
+        return self.tokenizer.encode(prompt, bos=bos) if prompt else []
+
+
+def load(
+    path_or_id: str | Path,
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    revision: str | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Load a DiffusionGemma checkpoint in the Hugging Face layout.
+
+    Args:
+        path_or_id: a local folder, or a hub id.
+        dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16 files on a CPU, where
+            float16 is some twenty times slower.
+        device: "auto" takes CUDA where there is one.
+        progress: called with (tensors read, tensors in all).
+
+    Raises:
+        CheckpointError, ConfigError: what is wrong with it, all of it, before the weights are read.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if isinstance(dtype, str) and dtype not in (*DTYPES, "auto"):
+        raise ConfigError(f"{dtype=} must be one of auto, {', '.join(DTYPES)}")
+    checkpoint = open_checkpoint(path_or_id, revision=revision)
+    if isinstance(dtype, str):
+        dtype = DTYPES.get(dtype) or stored_dtype(checkpoint)
+        if dtype == torch.float16 and torch.device(device).type == "cpu":
+            dtype = torch.float32
+    network = load_weights(checkpoint, dtype=dtype, device=device, progress=progress)
+    try:
+        tokenizer = Tokenizer.from_folder(checkpoint.folder, bos_token_id=checkpoint.config.bos_token_id)
+    except CheckpointError:
+        if (checkpoint.folder / "tokenizer.json").exists():
+            raise
+        tokenizer = None
+    template = ChatTemplate.from_folder(checkpoint.folder)
+    return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)

@@ -1,0 +1,73 @@
+"""Request: what is to be written, checked before any work."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, RequestError, TokenRangeError
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to write.
+
+    Attributes:
+        prompt: token ids, at least one.
+        config: settings; its seed is drawn here where it is None, so that every text can be written again.
+        stream: which of several texts from one seed.
+        frozen: position on the first canvas -> token id that stands there from the first step on and is part of the text.
+    """
+
+    prompt: tuple[int, ...]
+    config: GenerationConfig = field(default_factory=GenerationConfig)
+    stream: int = 0
+    frozen: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        assert self.config.seed is not None
+        return self.config.seed
+
+    @classmethod
+    def checked(
+        cls,
+        prompt: Sequence[int],
+        config: GenerationConfig,
+        shape: ModelConfig,
+        *,
+        stream: int = 0,
+        frozen: Mapping[int, int] | None = None,
+    ) -> Request:
+        """A request that the model can serve.
+
+        Raises:
+            EmptyPromptError, ContextLengthError, TokenRangeError, RequestError: it cannot, and why.
+        """
+        if not prompt:
+            raise EmptyPromptError("the prompt has no tokens: give at least one (BOS will do)")
+        limit = shape.max_position_embeddings
+        if len(prompt) + config.max_new_tokens > limit:
+            raise ContextLengthError(
+                f"the prompt has {len(prompt)} tokens and max_new_tokens is {config.max_new_tokens}, the context holds "
+                f"{limit}: shorten the prompt or lower max_new_tokens"
+            )
+        frozen = dict(frozen or {})
+        _check_tokens([*prompt, *frozen.values()], shape)
+        if outside := [position for position in frozen if not 0 <= position < shape.canvas_length]:
+            raise RequestError(f"frozen positions {outside} lie outside the canvas of {shape.canvas_length}")
+        if outside := [token for token in config.logit_bias if token >= shape.vocab_size]:
+            raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}")
+        if config.seed is None:
+            config = replace(config, seed=secrets.randbits(63))
+        return cls(tuple(prompt), config, stream, frozen)
+
+
+def _check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
+    for token in tokens:
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < shape.vocab_size:
+            raise TokenRangeError(f"token id {token!r} is outside the vocabulary of {shape.vocab_size}")
+        if token == shape.image_token_id:
+            raise TokenRangeError(f"token id {token} stands for an image: only text can be read so far")

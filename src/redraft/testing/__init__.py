@@ -1,0 +1,15 @@
+"""For tests of redraft and of what is built on it: tiny models, a byte tokenizer, the naive reference generate."""
+
+from redraft.testing.byte_tokenizer import byte_tokenizer, write_byte_tokenizer
+from redraft.testing.naive import naive_generate
+from redraft.testing.tiny import randomise, tiny_checkpoint, tiny_config, tiny_model
+
+__all__ = [
+    "byte_tokenizer",
+    "naive_generate",
+    "randomise",
+    "tiny_checkpoint",
+    "tiny_config",
+    "tiny_model",
+    "write_byte_tokenizer",
+]

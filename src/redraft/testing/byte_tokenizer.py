@@ -1,0 +1,48 @@
+"""A tokenizer of bytes with Gemma's special tokens at their places: every text encodes, ids 128 to 383 are the bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers
+
+from redraft.text.tokenizer import Tokenizer
+
+SPECIAL = {
+    0: "<pad>", 1: "<eos>", 2: "<bos>", 3: "<unk>", 4: "<mask>", 46: "<|tool>", 47: "<tool|>", 48: "<|tool_call>",
+    49: "<tool_call|>", 50: "<|tool_response>", 51: "<tool_response|>", 52: '<|"|>', 98: "<|think|>",
+    100: "<|channel>", 101: "<channel|>", 105: "<|turn>", 106: "<turn|>",
+}  # fmt: skip
+FIRST_BYTE = 128
+VOCAB_SIZE = FIRST_BYTE + 256
+
+TEMPLATE = """\
+{{ bos_token }}{% for message in messages %}<|turn>{{ 'model' if message.role == 'assistant' else message.role }}
+{{ message.content }}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>model
+{% endif %}"""
+
+
+def byte_tokenizer() -> Tokenizer:
+    """The tokenizer, in memory."""
+    vocabulary = {SPECIAL.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)}
+    # The byte-level alphabet in the order of the bytes it stands for.
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(rest)}
+    vocabulary |= {letters[byte]: FIRST_BYTE + byte for byte in range(256)}
+    backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in vocabulary if token[0] == "<" != token])
+    return Tokenizer(backend)
+
+
+def write_byte_tokenizer(folder: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and a chat template into a checkpoint folder."""
+    byte_tokenizer().backend.save(str(folder / "tokenizer.json"))
+    config = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "tokenizer_class": "TokenizersBackend"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "chat_template.jinja").write_text(TEMPLATE)

@@ -1,0 +1,89 @@
+"""Tiny models with random weights that behave: every trait of the architecture, no chaos."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redraft.checkpoint import save_checkpoint
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.model import FULL, SLIDING
+from redraft.model import DiffusionGemma
+from redraft.testing.byte_tokenizer import VOCAB_SIZE, write_byte_tokenizer
+
+# The mean entropy that random logits are brought to, about: sure of some positions, unsure of others.
+LOGIT_SPREAD = 5.0
+
+
+def tiny_config(**changes: Any) -> ModelConfig:
+    """A config of four layers (sliding, full, sliding, full), eight experts, a window of 8, a canvas of 16."""
+    layers: int = changes.get("num_hidden_layers", 4)
+    settings: dict[str, Any] = {
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "moe_intermediate_size": 16,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "num_global_key_value_heads": 1,
+        "global_head_dim": 16,
+        "num_experts": 8,
+        "top_k_experts": 2,
+        "sliding_window": 8,
+        "max_position_embeddings": 512,
+        "canvas_length": 16,
+        "layer_types": tuple(FULL if i % 2 or i == layers - 1 else SLIDING for i in range(layers)),
+    }
+    return ModelConfig(**settings | changes)
+
+
+@torch.no_grad()
+def randomise(model: DiffusionGemma, seed: int = 0) -> DiffusionGemma:
+    """Fill a model with random weights: norms and scales too, logits spread, attention not too sharp."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim == 1:
+            tensor.uniform_(0.5, 1.5, generator=generator)
+            if name.endswith("q_norm.weight"):
+                tensor.mul_(1.5 / tensor.numel() ** 0.5)
+        else:
+            tensor.normal_(0.0, tensor.shape[-1] ** -0.5, generator=generator)
+    model.norm.weight.mul_(LOGIT_SPREAD)
+    return model.eval().requires_grad_(False)
+
+
+def tiny_model(seed: int = 0, *, dtype: torch.dtype = torch.float32, **changes: Any) -> DiffusionGemma:
+    """A model of `tiny_config(**changes)` with random weights."""
+    return randomise(DiffusionGemma(tiny_config(**changes)), seed).to(dtype)
+
+
+def tiny_checkpoint(folder: Path, seed: int = 0, *, max_shard_bytes: int = 5_000_000_000, **changes: Any) -> Path:
+    """The same as a checkpoint folder with a byte tokenizer."""
+    model = tiny_model(seed, **changes)
+    save_checkpoint(folder, model, GenerationConfig(max_new_tokens=32), max_shard_bytes=max_shard_bytes)
+    write_byte_tokenizer(folder)
+    return folder
+
+
+def random_shape(rng: random.Random) -> dict[str, Any]:
+    """Changes for `tiny_config` drawn at random, all valid."""
+    layers, kv_heads = rng.randint(2, 5), rng.choice((1, 2, 4))
+    experts = rng.choice((4, 8))
+    return {
+        "num_hidden_layers": layers,
+        "layer_types": (*rng.choices((SLIDING, FULL), k=layers - 2), SLIDING, FULL),
+        "hidden_size": rng.choice((32, 48)),
+        "head_dim": rng.choice((8, 16)),
+        "num_key_value_heads": kv_heads,
+        "global_head_dim": rng.choice((16, 24)),
+        "num_global_key_value_heads": rng.choice((1, 2)),
+        "num_experts": experts,
+        "top_k_experts": rng.randint(1, experts // 2),
+        "sliding_window": rng.choice((4, 7, 16, 40)),
+        "canvas_length": rng.choice((16, 24)),
+    }

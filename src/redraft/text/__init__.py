@@ -1,0 +1,7 @@
+"""Between strings and token ids: tokenizer, chat template, detokenizer, reasoning channel. No torch."""
+
+from redraft.text.chat_template import ChatTemplate, Message
+from redraft.text.detokenizer import Detokenizer
+from redraft.text.tokenizer import Tokenizer
+
+__all__ = ["ChatTemplate", "Detokenizer", "Message", "Tokenizer"]

@@ -1,0 +1,39 @@
+"""Detokenizer: text as it grows, never a broken character in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from redraft.text.reasoning import ReasoningChannel, without_label
+from redraft.text.tokenizer import Tokenizer
+
+BROKEN = "\ufffd"
+
+
+class Detokenizer:
+    """Turns growing token ids into growing text, the reasoning channel apart.
+
+    A token may hold part of a character, or change how its neighbours decode; so the whole is decoded anew, and an end that
+    is not yet a character is held back until more tokens come.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._channel = ReasoningChannel.of(tokenizer)
+        self._tokens: list[int] = []
+
+    def add(self, tokens: Iterable[int]) -> None:
+        """Add tokens for good."""
+        self._tokens.extend(tokens)
+
+    def text(self, more: Iterable[int] = (), *, last: bool = False) -> str:
+        """All text so far, and of `more` tokens behind it; `last` gives out an unfinished character too."""
+        tokens = [*self._tokens, *more]
+        whole = self._tokenizer.decode(self._channel.split(tokens)[1] if self._channel else tokens)
+        return whole if last else whole.rstrip(BROKEN)
+
+    def reasoning(self) -> str:
+        """What was written into the reasoning channel so far."""
+        if self._channel is None:
+            return ""
+        return without_label(self._tokenizer.decode(self._channel.split(self._tokens)[0]))

@@ -1,0 +1,71 @@
+"""Tokenizer: a `tokenizer.json`, and what `tokenizer_config.json` says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from redraft.errors import CheckpointError
+
+
+class Tokenizer:
+    """Strings to token ids and back.
+
+    Args:
+        backend: the tokenizer proper.
+        bos_token_id: put in front of raw text, unless None.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, *, bos_token_id: int | None = 2) -> None:
+        self.backend = backend
+        self.bos_token_id = bos_token_id
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, bos_token_id: int | None = 2) -> Tokenizer:
+        """Read a checkpoint's tokenizer.
+
+        Raises:
+            CheckpointError: there is none, or it cannot be read.
+        """
+        path = folder / "tokenizer.json"
+        if not path.exists():
+            raise CheckpointError(f"{path} does not exist: give prompts as token ids, or add the tokenizer's file")
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception
+            raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
+        return cls(backend, bos_token_id=bos_token_id)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.backend.get_vocab_size())
+
+    def encode(self, text: str, *, bos: bool = True) -> list[int]:
+        """Token ids of raw text, with BOS in front where `bos`. Special tokens written in the text become their ids."""
+        ids = list(self.backend.encode(text, add_special_tokens=False).ids)
+        return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
+
+    def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
+        """Text of token ids; special tokens are left out unless `special`."""
+        return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
+
+    def token_id(self, token: str) -> int | None:
+        """Id of one token's exact string."""
+        found = self.backend.token_to_id(token)
+        return None if found is None else int(found)
+
+
+def tokenizer_config(folder: Path) -> dict[str, Any]:
+    """The parsed `tokenizer_config.json`, empty where there is none."""
+    path = folder / "tokenizer_config.json"
+    if not path.exists():
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+    return raw if isinstance(raw, dict) else {}
