@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# Scores that exist at a time, at most: longer products run in blocks of queries.
+BLOCK_ELEMENTS = 1 << 26
+
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(Q K^T) V, each key-value head serving a group of query heads.
@@ -18,6 +21,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
         [..., L, heads * D], in the query's dtype.
     """
     *lead, length, heads, dim = query.shape
+    block = max(1, BLOCK_ELEMENTS // (heads * key.shape[-2]))
+    if length > block:
+        masks = [None] * -(-length // block) if mask is None else mask.split(block, dim=-2)
+        blocks = zip(query.split(block, dim=-3), masks, strict=True)
+        return torch.cat([attention(part, key, value, seen) for part, seen in blocks], dim=-2)
     kv_heads = key.shape[-3]
     # The query heads of a group are stacked along the length: one product per key-value head, no repeated keys.
     grouped = query.transpose(-2, -3).reshape(*lead, kv_heads, (heads // kv_heads) * length, dim)

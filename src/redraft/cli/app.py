@@ -1,0 +1,101 @@
+"""The command line: options in, calls out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from redraft import __version__
+from redraft.errors import RedraftError
+
+app = typer.Typer(
+    name="redraft",
+    help="DiffusionGemma as software: text that is drafted whole and corrected until it settles.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, or a hub id.")]
+SeedOption = Annotated[int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")]
+DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+LengthOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Tokens written at most.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can put right is one line on stderr and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except RedraftError as error:
+        print(f"redraft: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"redraft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def generate(
+    model: ModelOption,
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="What to write; - reads standard input.")] = None,
+    raw: Annotated[bool, typer.Option(help="Continue the prompt as plain text instead of answering it.")] = False,
+    typewriter: Annotated[bool, typer.Option(help="Write left to right with the same weights.")] = False,
+    max_new_tokens: LengthOption = None,
+    seed: SeedOption = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any other setting, e.g. -s top_p=0.9.")
+    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End the text before this string; may be repeated.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of showing the text.")] = False,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Write one text, and show its drafts as they settle."""
+    from redraft.cli.write import Job, write
+
+    job = Job(model=model, prompt=prompt, raw=raw, typewriter=typewriter, json=json, dtype=dtype, device=device)
+    write(job, job.settings(option or [], max_new_tokens=max_new_tokens, seed=seed, stop=tuple(stop) if stop else None))
+
+
+@app.command()
+def chat(
+    model: ModelOption,
+    system: Annotated[str | None, typer.Option(help="A system message in front of the conversation.")] = None,
+    max_new_tokens: LengthOption = None,
+    seed: SeedOption = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Talk to a model. /reset forgets, /quit or end of input leaves, Ctrl-C stops an answer."""
+    from redraft.cli.chat import talk
+    from redraft.cli.write import given, open_model
+
+    talk(open_model(model, dtype, device), system, given(max_new_tokens=max_new_tokens, seed=seed))
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="Checkpoint: a folder, or a hub id.")],
+    context: Annotated[int, typer.Option(help="Tokens of context to plan for.", min=1)] = 4096,
+    batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 1,
+    dtype: DtypeOption = "auto",
+    tensors: Annotated[bool, typer.Option(help="List every tensor.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show a checkpoint's shape, its memory by part, and what would hold it, without loading it."""
+    from redraft.cli.inspect import describe
+
+    describe(model, context=context, batch=batch, dtype=dtype, list_tensors=tensors, as_json=json)

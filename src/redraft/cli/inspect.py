@@ -1,0 +1,95 @@
+"""`redraft inspect`: a checkpoint described from its headers alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from redraft.checkpoint import Checkpoint, open_checkpoint
+from redraft.checkpoint.load import stored_dtype
+from redraft.checkpoint.names import is_vision
+from redraft.config.model import FULL, SLIDING
+from redraft.engine.model import DTYPES
+from redraft.errors import ConfigError
+from redraft.model.memory import GIB, active_parameters, estimate_memory, parameter_counts
+
+
+def describe(path_or_id: str, *, context: int, batch: int, dtype: str, list_tensors: bool, as_json: bool) -> None:
+    """Print a checkpoint's description."""
+    if dtype not in (*DTYPES, "auto"):
+        raise ConfigError(f"--dtype {dtype} must be one of auto, {', '.join(DTYPES)}")
+    checkpoint = open_checkpoint(path_or_id)
+    description = _description(checkpoint, context, batch, dtype)
+    if list_tensors:
+        description["tensors"] = {
+            name: {"shape": list(info.shape), "dtype": info.dtype, "file": info.file.name}
+            for name, info in checkpoint.tensors.items()
+        }
+    if as_json:
+        print(json.dumps(description))
+        return
+    _print(description, Console())
+
+
+def _description(checkpoint: Checkpoint, context: int, batch: int, dtype: str) -> dict[str, Any]:
+    config = checkpoint.config
+    itemsize = (DTYPES.get(dtype) or stored_dtype(checkpoint)).itemsize
+    estimate = estimate_memory(config, itemsize=itemsize, context=context, batch=batch)
+    counts = parameter_counts(config)
+    return {
+        "model": str(checkpoint.folder),
+        "config": {
+            "layers": f"{config.layer_types.count(SLIDING)} sliding (window {config.sliding_window}), "
+            f"{config.layer_types.count(FULL)} full",
+            "hidden_size": config.hidden_size,
+            "heads": f"{config.num_attention_heads} x {config.head_dim} ({config.num_key_value_heads} kv) sliding, "
+            f"{config.num_attention_heads} x {config.global_head_dim} ({config.num_global_key_value_heads} kv) full",
+            "experts": f"{config.num_experts}, top {config.top_k_experts}, width {config.moe_intermediate_size}, "
+            f"beside a dense {config.intermediate_size}",
+            "vocab_size": config.vocab_size,
+            "canvas_length": config.canvas_length,
+            "max_position_embeddings": config.max_position_embeddings,
+        },
+        "stored": dict(Counter(info.dtype for info in checkpoint.tensors.values())),
+        "vision": any(map(is_vision, checkpoint.tensors)),
+        "parameters": counts,
+        "total_parameters": sum(counts.values()),
+        "active_parameters": active_parameters(config),
+        "context": context,
+        "batch": batch,
+        "weights_bytes": estimate.weights,
+        "kv_cache_bytes": estimate.kv_cache,
+        "activations_bytes": estimate.activations,
+        "vocabulary_bytes": estimate.vocabulary,
+        "total_bytes": estimate.total,
+        "fits": estimate.fits(),
+    }
+
+
+def _print(description: dict[str, Any], console: Console) -> None:
+    shape = Table(title=description["model"], show_header=False, title_justify="left")
+    for name, value in description["config"].items():
+        shape.add_row(name, str(value))
+    console.print(shape)
+    parts = Table("part", "parameters", "share", title_justify="left")
+    total = description["total_parameters"]
+    for name, count in description["parameters"].items():
+        parts.add_row(name, f"{count:,}", f"{count / total:.1%}")
+    parts.add_row("all", f"{total:,}", "", style="bold")
+    parts.add_row("active per token", f"{description['active_parameters']:,}", "")
+    for column in parts.columns[1:]:
+        column.justify = "right"
+    console.print(parts)
+    memory = Table(f"memory, {description['batch']} x {description['context']} tokens", "GiB")
+    for name in ("weights", "kv_cache", "activations", "vocabulary", "total"):
+        memory.add_row(name.replace("_", " "), f"{description[name + '_bytes'] / GIB:.3f}")
+    memory.columns[1].justify = "right"
+    console.print(memory)
+    cards = [f"{name} {'yes' if fits else 'no'}" for name, fits in description["fits"].items()]
+    console.print("fits: " + ", ".join(cards))
+    for name, tensor in description.get("tensors", {}).items():
+        console.print(f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}", markup=False)

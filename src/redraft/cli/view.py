@@ -1,0 +1,88 @@
+"""The live view: a canvas whose tokens are seen to settle, to be revised, and to lock.
+
+Each token is drawn by what happened to it at the last step: settled (accepted, as it was before), revised (the best guess
+changed), in doubt (neither). Committed text is locked: it stands above the canvas in plain type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from redraft.engine.model import Model
+from redraft.events import Committed, Draft, Event, Finished, Statistics
+from redraft.text import Tokenizer
+
+SETTLED, REVISED, DOUBT = "bold green", "black on yellow", "dim"
+
+
+class CanvasView:
+    """Remembers the last draft and draws the next beside it."""
+
+    def __init__(self, tokenizer: Tokenizer | None, ends: tuple[int, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._ends = ends
+        self._before: tuple[int, ...] = ()
+
+    def draw(self, draft: Draft) -> Group:
+        """The canvas of a draft with its figures below; tokens behind the end of the text are left out."""
+        line, revised = Text(), 0
+        ends = [i for i, token in enumerate(draft.tokens) if token in self._ends]
+        shown = ends[0] if ends else len(draft.tokens)
+        for position, token in enumerate(draft.tokens[:shown]):
+            changed = bool(self._before) and self._before[position] != token
+            revised += changed
+            style = REVISED if changed else SETTLED if draft.accepted[position] else DOUBT
+            line.append(self._piece(token), style)
+        self._before = draft.tokens
+        mean = sum(draft.entropy) / len(draft.entropy)
+        figures = Text(
+            f"canvas {draft.canvas + 1}  step {draft.step:2d}  accepted {sum(draft.accepted):3d}/{len(draft.tokens)}  "
+            f"revised {revised:3d}  entropy {mean:.4f}   ",
+            "cyan",
+        )
+        legend = Text.assemble(("settled", SETTLED), " ", ("revised", REVISED), " ", ("in doubt", DOUBT))
+        return Group(line, figures + legend)
+
+    def lock(self) -> None:
+        """The canvas is committed: the next draft belongs to a new one."""
+        self._before = ()
+
+    def _piece(self, token: int) -> str:
+        """One token's own text; half a character, or what would move the cursor, becomes a sign."""
+        text = self._tokenizer.decode([token]) if self._tokenizer else f"{token} "
+        text = text.replace("\t", "  ").replace("\ufffd", "·")
+        return "".join(char if char.isprintable() or char == "\n" else "·" for char in text)
+
+
+def show(events: Iterator[Event], model: Model, console: Console) -> Finished:
+    """Play events in a terminal and return the last."""
+    view = CanvasView(model.tokenizer, model.generation_config.eos_token_id)
+    finished: Finished | None = None
+    with Live(console=console, refresh_per_second=30, transient=True) as live:
+        for event in events:
+            if isinstance(event, Draft):
+                live.update(view.draw(event))
+            elif isinstance(event, Committed):
+                view.lock()
+                live.update(Text())
+                console.print(Text(event.text), end="")
+            else:
+                finished = event
+    assert finished is not None
+    console.print()
+    console.print(summary(finished.statistics, finished.seed), style="dim")
+    return finished
+
+
+def summary(statistics: Statistics, seed: int) -> str:
+    """One line of honest figures."""
+    steps = "+".join(map(str, statistics.steps_per_canvas[:8])) + ("+..." if len(statistics.steps_per_canvas) > 8 else "")
+    return (
+        f"{statistics.new_tokens} tokens in {statistics.forwards} passes ({steps}), "
+        f"{statistics.tokens_per_forward:.1f} tokens a pass, {statistics.tokens_per_second:.0f} tokens a second, "
+        f"first draft after {statistics.time_to_first_draft:.2f} s, seed {seed}"
+    )

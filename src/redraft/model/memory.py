@@ -1,0 +1,87 @@
+"""Memory told before it is taken: what weights, cache and a step need, from the config alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from redraft.config import ModelConfig
+from redraft.ops.attention import BLOCK_ELEMENTS as SCORE_ELEMENTS
+from redraft.ops.vocabulary import BLOCK_ELEMENTS as LOGIT_ELEMENTS
+
+GIB = 1024**3
+# GiB of common devices, and the share of it that a program can count on.
+CARDS = {
+    "RTX 3060": 12, "RTX 4060 Ti / 4080": 16, "RTX 3090 / 4090 / L4": 24, "RTX 5090": 32,
+    "A100 40 GB": 40, "L40S": 48, "A100 / H100 80 GB": 80, "RTX PRO 6000": 96, "H200": 141,
+}  # fmt: skip
+USABLE = 0.94
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Bytes. `weights` counts the text model alone; `activations` is the largest of what a pass holds at once."""
+
+    weights: int
+    kv_cache: int
+    activations: int
+    vocabulary: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv_cache + self.activations + self.vocabulary
+
+    def fits(self) -> dict[str, bool]:
+        """Which common cards hold the total."""
+        return {name: self.total <= size * GIB * USABLE for name, size in CARDS.items()}
+
+
+def parameter_counts(config: ModelConfig) -> dict[str, int]:
+    """Parameters by part, for all layers together."""
+    hidden, layers = config.hidden_size, config.num_hidden_layers
+    attention = 0
+    for layer in config.layers:
+        wide, narrow = config.num_attention_heads * layer.head_dim, layer.num_key_value_heads * layer.head_dim
+        keys = narrow if layer.keys_are_values else 2 * narrow
+        attention += hidden * (2 * wide + keys) + 2 * layer.head_dim
+    return {
+        "embedding": config.vocab_size * hidden,
+        "attention": attention,
+        "dense feed-forward": layers * 3 * hidden * config.intermediate_size,
+        "experts": layers * config.num_experts * 3 * hidden * config.moe_intermediate_size,
+        "routers": layers * (config.num_experts * (hidden + 1) + hidden),
+        "norms and scalars": layers * (7 * hidden + 2) + hidden,
+        "self-conditioning": 3 * hidden * config.intermediate_size + hidden,
+    }
+
+
+def active_parameters(config: ModelConfig) -> int:
+    """Parameters that one token passes through, the embedding (as head) among them."""
+    counts = parameter_counts(config)
+    return sum(counts.values()) - counts["experts"] * (config.num_experts - config.top_k_experts) // config.num_experts
+
+
+def estimate_memory(
+    config: ModelConfig, *, itemsize: int, context: int, batch: int = 1, prefill_chunk: int = 2048
+) -> MemoryEstimate:
+    """What a batch of `batch` sequences of `context` tokens each needs, at `itemsize` bytes a number.
+
+    The cache is exact (it is what Cache allocates). Activations are the widest moment of a pass: the residual and its norms
+    in float32, the experts' gathered inputs and outputs, and attention scores with their softmax.
+    """
+    canvas = config.canvas_length
+    kv = 0
+    for layer in config.layers:
+        kept = context if layer.sliding_window is None else min(context, layer.sliding_window - 1)
+        kv += 2 * (kept + canvas) * layer.num_key_value_heads * layer.head_dim * itemsize
+    tokens = max(batch * canvas, min(prefill_chunk, context))
+    gathered = config.top_k_experts * (config.hidden_size * (itemsize + 8) + 3 * config.moe_intermediate_size * itemsize)
+    per_token = config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
+    scores = min(tokens * config.num_attention_heads * (context + canvas), SCORE_ELEMENTS)
+    logits = min(batch * canvas * config.vocab_size, LOGIT_ELEMENTS)
+    return MemoryEstimate(
+        weights=sum(parameter_counts(config).values()) * itemsize,
+        kv_cache=batch * kv,
+        activations=math.ceil(tokens * per_token + scores * (2 * itemsize + 4)),
+        vocabulary=logits * (3 * 4 + 8 + itemsize) + 2 * batch * canvas * config.hidden_size * itemsize,
+    )
