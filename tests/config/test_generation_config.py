@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from redraft.config import GenerationConfig
+from redraft.errors import ConfigError, UnknownOptionError
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_new_tokens", 0), ("max_new_tokens", True), ("max_new_tokens", 2.0), ("max_denoising_steps", 0),
+        ("entropy_bound", 0.0), ("entropy_bound", -0.1), ("entropy_bound", float("nan")), ("entropy_bound", "0.1"),
+        ("t_min", -0.1), ("t_max", 0.0), ("t_max", 0.3), ("t_max", float("inf")), ("stability_threshold", -1),
+        ("confidence_threshold", 0), ("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("min_p", -0.1), ("min_p", 2),
+        ("repetition_penalty", 0), ("seed", 1.5), ("seed", True), ("stop", ("",)), ("logit_bias", {-1: 1.0}),
+        ("logit_bias", {3: float("nan")}), ("eos_token_id", (-1,)),
+    ],
+)  # fmt: skip
+def test_a_bad_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=name):
+        GenerationConfig().with_options({name: value})
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(UnknownOptionError, match="entropy_bound"):
+        GenerationConfig().with_options({"entropy_bond": 0.2})
+    with pytest.raises(UnknownOptionError, match="options are"):
+        GenerationConfig().with_options({"zzz": 0.2})
+
+
+def test_defaults_are_the_released_checkpoints() -> None:
+    released = {
+        "max_new_tokens": 256, "max_denoising_steps": 48, "t_max": 0.8, "t_min": 0.4, "stability_threshold": 1,
+        "confidence_threshold": 0.005, "eos_token_id": [1, 106, 50], "pad_token_id": 0,
+        "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
+    }  # fmt: skip
+    assert GenerationConfig.from_dict(released) == GenerationConfig()
+    assert GenerationConfig().to_dict() == released
+
+
+def test_null_in_the_file_means_the_default() -> None:
+    assert GenerationConfig.from_dict({"t_max": None, "sampler_config": {}, "transformers_version": "5"}) == GenerationConfig()
+
+
+def test_a_key_of_the_file_that_is_not_applied_is_told() -> None:
+    with pytest.warns(UserWarning, match="dream_depth"):
+        GenerationConfig.from_dict({"dream_depth": 3})
+
+
+def test_one_eos_and_one_stop_are_taken_as_lists_of_one() -> None:
+    config = GenerationConfig(eos_token_id=7, stop="end")  # type: ignore[arg-type]
+    assert config.eos_token_id == (7,)
+    assert config.stop == ("end",)

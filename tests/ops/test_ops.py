@@ -1,0 +1,90 @@
+"""Each operation against the form in which one would write it down."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from redraft.model.context import causal_mask
+from redraft.model.layers import ACTIVATIONS
+from redraft.ops import attention as attention_module
+from redraft.ops.attention import attention
+from redraft.ops.experts import experts, route
+from redraft.ops.norm import rms_norm
+
+GELU = ACTIVATIONS["gelu_pytorch_tanh"]
+
+
+def naive_attention(query, key, value, mask):
+    length, heads, _ = query.shape
+    group = heads // key.shape[0]
+    out = []
+    for head in range(heads):
+        scores = query[:, head] @ key[head // group].T
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        out.append(scores.softmax(-1) @ value[head // group])
+    return torch.stack(out, 1).reshape(length, -1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(seed)
+    kv, group, dim = (int(torch.randint(1, 5, ())) for _ in range(3))
+    length, total = int(torch.randint(1, 12, ())), int(torch.randint(12, 40, ()))
+    query, key, value = torch.randn(length, kv * group, dim), torch.randn(kv, total, dim), torch.randn(kv, total, dim)
+    for mask in (None, causal_mask(length, total, None, query.device), causal_mask(length, total, 5, query.device)):
+        expected = naive_attention(query, key, value, mask)
+        assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
+        monkeypatch.setattr(attention_module, "BLOCK_ELEMENTS", 64)  # the same in blocks of queries
+        assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
+        monkeypatch.undo()
+
+
+def test_the_causal_mask_is_the_definition() -> None:
+    for queries, keys, window in ((1, 1, 3), (4, 4, 3), (3, 9, 4), (5, 9, None), (1, 9, 4)):
+        mask = causal_mask(queries, keys, window, torch.device("cpu"))
+        for q in range(queries):
+            for k in range(keys):
+                at = keys - queries + q
+                seen = k <= at and (window is None or at - k < window)
+                assert seen == (True if mask is None else bool(mask[q, k]))
+
+
+@pytest.mark.parametrize("tokens", [1, 5, 40])
+def test_experts(tokens: int) -> None:
+    torch.manual_seed(tokens)
+    count, hidden, width, top_k = 6, 24, 10, 3
+    x, gate_up, down = torch.randn(tokens, hidden), torch.randn(count, 2 * width, hidden), torch.randn(count, hidden, width)
+    weights, index = route(torch.randn(tokens, count), top_k, torch.rand(count))
+    expected = torch.zeros(tokens, hidden)
+    for token in range(tokens):
+        for weight, number in zip(weights[token], index[token], strict=True):
+            gate, up = (gate_up[number] @ x[token]).chunk(2)
+            expected[token] += weight * (down[number] @ (GELU(gate) * up))
+    assert torch.allclose(experts(x, gate_up, down, weights, index, GELU), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_experts_sum_does_not_depend_on_the_other_tokens() -> None:
+    torch.manual_seed(0)
+    x, gate_up, down = torch.randn(200, 24), torch.randn(8, 20, 24), torch.randn(8, 24, 10)
+    weights, index = route(torch.randn(200, 8), 2, torch.rand(8))
+    together = experts(x, gate_up, down, weights, index, GELU)
+    for start in range(0, 180, 20):
+        part = slice(start, start + 20)
+        assert torch.equal(experts(x[part], gate_up, down, weights[part], index[part], GELU), together[part])
+
+
+def test_routing_is_softmax_then_top_k_then_renormalised_then_scaled() -> None:
+    scores, scale = torch.tensor([[1.0, 3.0, 2.0, 0.0]]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    weights, index = route(scores, 2, scale)
+    assert index.tolist() == [[1, 2]]
+    high = torch.tensor(1.0).sigmoid()
+    assert torch.allclose(weights, torch.stack((high * 2, (1 - high) * 3))[None])
+
+
+def test_rms_norm_is_computed_in_float32_and_rounded_once() -> None:
+    x, weight = torch.randn(50, 64).bfloat16(), torch.rand(64).bfloat16()
+    wide = x.double()
+    exact = wide / (wide.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * weight.double()
+    assert torch.equal(rms_norm(x, weight, 1e-6), exact.float().bfloat16())

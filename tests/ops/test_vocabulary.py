@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from redraft.ops import vocabulary
+from redraft.ops.vocabulary import LogitEdits, Readout, inverse_cdf, read_vocabulary
+
+
+def readout(rows: int, length: int, edits: list[LogitEdits | None] | None = None, greedy: bool = False) -> Readout:
+    return Readout(
+        temperature=torch.rand(rows) + 0.3,
+        uniform=torch.rand(rows, length, dtype=torch.float64),
+        greedy=torch.full((rows,), greedy),
+        edits=edits or [None] * rows,
+    )
+
+
+@pytest.mark.parametrize("block", [1 << 24, 700])
+def test_statistics_are_those_of_the_whole_distribution(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary, "BLOCK_ELEMENTS", block)
+    torch.manual_seed(0)
+    hidden, embedding, scale = torch.randn(3, 7, 16), torch.randn(90, 16), torch.tensor(4.0)
+    asked = readout(3, 7)
+    got = read_vocabulary(hidden, embedding, 30.0, scale, asked)
+    logits = 30 * torch.tanh(hidden @ embedding.T / 30) / asked.temperature[:, None, None]
+    probs = logits.softmax(-1)
+    assert torch.equal(got.argmax, logits.argmax(-1))
+    assert torch.allclose(got.entropy, -(probs * probs.log()).sum(-1), atol=1e-5)
+    assert torch.allclose(got.soft_embedding, probs @ embedding * 4, atol=1e-4)
+    below = (probs.double().cumsum(-1) <= asked.uniform[..., None]).sum(-1)
+    assert torch.equal(got.sample, below)
+
+
+def test_samples_follow_the_distribution() -> None:
+    probs = torch.tensor([0.5, 0.0, 0.2, 0.05, 0.25])
+    draws = inverse_cdf(probs.expand(50_000, -1), torch.rand(50_000, dtype=torch.float64))
+    counts = draws.bincount(minlength=5)
+    assert counts[1] == 0
+    kept = [0, 2, 3, 4]
+    expected = probs[kept] * 50_000
+    assert float(((counts[kept] - expected) ** 2 / expected).sum()) < 25
+
+
+def test_the_ends_of_the_unit_interval_never_take_a_token_of_no_probability() -> None:
+    probs = torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0]])
+    assert inverse_cdf(probs, torch.tensor([0.5 / 2**48], dtype=torch.float64)).item() == 1
+    assert inverse_cdf(probs, torch.tensor([1 - 0.5 / 2**48], dtype=torch.float64)).item() == 3
+
+
+def test_greedy_rows_take_the_argmax() -> None:
+    got = read_vocabulary(torch.randn(2, 9, 16), torch.randn(90, 16), 30.0, torch.tensor(4.0), readout(2, 9, greedy=True))
+    assert torch.equal(got.sample, got.argmax)
+
+
+def distribution(edits: LogitEdits | None, hidden: torch.Tensor, embedding: torch.Tensor, temperature: float):
+    """What the edited distribution is, read back from soft embeddings under an orthonormal table."""
+    asked = Readout(
+        temperature=torch.tensor([temperature]), uniform=torch.rand(1, 1, dtype=torch.float64),
+        greedy=torch.tensor([False]), edits=[edits],
+    )  # fmt: skip
+    soft = read_vocabulary(hidden[None, None], embedding, 30.0, torch.tensor(1.0), asked).soft_embedding
+    return soft[0, 0] @ embedding.T
+
+
+def test_bias_penalty_and_filters_do_what_they_say() -> None:
+    torch.manual_seed(1)
+    embedding = torch.linalg.qr(torch.randn(12, 12))[0]
+    logits = torch.randn(12) * 2
+    hidden = embedding.T @ (30 * torch.atanh(logits / 30))
+    plain = (logits / 0.7).softmax(-1)
+    assert torch.allclose(distribution(None, hidden, embedding, 0.7), plain, atol=1e-5)
+
+    biased = logits.clone()
+    biased[3] += 4.0
+    edits = LogitEdits(bias_tokens=torch.tensor([3]), bias=torch.tensor([4.0]))
+    assert torch.allclose(distribution(edits, hidden, embedding, 0.7), (biased / 0.7).softmax(-1), atol=1e-5)
+
+    penalised = logits.clone()
+    penalised[[2, 5]] = torch.where(logits[[2, 5]] > 0, logits[[2, 5]] / 1.5, logits[[2, 5]] * 1.5)
+    edits = LogitEdits(penalised_tokens=torch.tensor([2, 5]), repetition_penalty=1.5)
+    assert torch.allclose(distribution(edits, hidden, embedding, 0.7), (penalised / 0.7).softmax(-1), atol=1e-5)
+
+    order = plain.argsort(descending=True)
+    mass, kept = 0.0, []
+    for token in order.tolist():
+        if mass >= 0.8:
+            break
+        kept.append(token)
+        mass += float(plain[token])
+    expected = torch.zeros(12)
+    expected[kept] = plain[kept] / plain[kept].sum()
+    assert torch.allclose(distribution(LogitEdits(top_p=0.8), hidden, embedding, 0.7), expected, atol=1e-5)
+
+    expected = torch.where(plain >= 0.2 * plain.max(), plain, 0.0)
+    assert torch.allclose(
+        distribution(LogitEdits(min_p=0.2), hidden, embedding, 0.7), expected / expected.sum(), atol=1e-5
+    )
+
+
+def test_edits_stay_in_their_row() -> None:
+    torch.manual_seed(2)
+    hidden, embedding, scale = torch.randn(3, 30, 16), torch.randn(90, 16), torch.tensor(4.0)
+    edits: list[LogitEdits | None] = [None, LogitEdits(top_p=0.3, bias_tokens=torch.tensor([1]), bias=torch.tensor([5.0])), None]
+    asked = readout(3, 30)
+    plain = read_vocabulary(hidden, embedding, 30.0, scale, asked)
+    edited = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "edits": edits}))
+    for row, same in ((0, True), (1, False), (2, True)):
+        assert torch.equal(plain.entropy[row], edited.entropy[row]) == same
+        assert torch.equal(plain.sample[row], edited.sample[row]) or not same
