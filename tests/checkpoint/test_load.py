@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import redraft
+from redraft.checkpoint import load_weights, open_checkpoint
+from redraft.errors import CheckpointError, ConfigError, TensorMismatchError, UnsafeFormatError
+from redraft.testing import tiny_checkpoint, tiny_model
+
+
+@pytest.fixture
+def folder(checkpoint: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(checkpoint, tmp_path / "copy")
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> Path:
+    return tiny_checkpoint(tmp_path / "sharded", max_shard_bytes=60_000)
+
+
+def change(folder: Path, edit) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def same_weights(folder: Path) -> bool:
+    loaded, made = redraft.load(folder).network.state_dict(), tiny_model().state_dict()
+    return all(torch.equal(loaded[name], made[name]) for name in made)
+
+
+def test_one_file_and_many_shards_load_alike(folder: Path, sharded: Path) -> None:
+    assert len(list(sharded.glob("*.safetensors"))) > 4
+    assert same_weights(folder)
+    assert same_weights(sharded)
+
+
+def test_loading_reports_progress(folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    redraft.load(folder, progress=lambda n, of: seen.append((n, of)))
+    assert seen == [(n, len(seen)) for n in range(1, len(seen) + 1)]
+    assert len(seen) > 50
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_dtype_is_what_was_asked_for(folder: Path, name: str, dtype: torch.dtype) -> None:
+    network = redraft.load(folder, dtype=name).network
+    assert {tensor.dtype for tensor in network.state_dict().values()} == {dtype}
+
+
+def test_encoder_scalars_are_their_own(folder: Path) -> None:
+    change(folder, lambda tensors: tensors["model.encoder.language_model.layers.1.layer_scalar"].fill_(0.25))
+    layer = redraft.load(folder).network.layers[1]
+    assert float(layer.encoder_layer_scalar) == 0.25 != float(layer.layer_scalar)
+
+
+def test_all_that_is_wrong_with_the_tensors_is_named_at_once(folder: Path) -> None:
+    def edit(tensors) -> None:
+        del tensors["model.decoder.norm.weight"], tensors["model.encoder.language_model.layers.0.layer_scalar"]
+        tensors["model.decoder.layers.2.mlp.up_proj.weight"] = torch.zeros(3, 4)
+        tensors["model.decoder.layers.0.dream.weight"] = torch.zeros(2)
+        tensors["model.decoder.layers.1.router.scale"] = torch.zeros(32, dtype=torch.int8)
+
+    change(folder, edit)
+    with pytest.raises(TensorMismatchError) as caught:
+        redraft.load(folder)
+    assert len(caught.value.problems) == 5
+    for said in ("norm.weight is missing", "encoder.language_model.layers.0.layer_scalar is missing",
+                 "up_proj.weight has shape [3, 4], the config asks for [48, 32]", "dream.weight is unknown",
+                 "router.scale is stored as I8"):  # fmt: skip
+        assert said in str(caught.value)
+
+
+def test_copies_of_shared_tensors_must_equal_their_originals(folder: Path) -> None:
+    name = "model.encoder.language_model.layers.0.mlp.up_proj.weight"
+
+    def edit(tensors) -> None:
+        tensors[name] = tensors["model.decoder.layers.0.mlp.up_proj.weight"].clone()
+        tensors["lm_head.weight"] = tensors["model.decoder.embed_tokens.weight"].clone()
+
+    change(folder, edit)
+    assert same_weights(folder)
+    change(folder, lambda tensors: tensors[name].mul_(2))
+    with pytest.raises(TensorMismatchError, match="differs from model.decoder.layers.0.mlp.up_proj.weight"):
+        redraft.load(folder)
+
+
+def test_a_missing_shard_is_named(sharded: Path) -> None:
+    gone = sorted(sharded.glob("*.safetensors"))[1]
+    gone.unlink()
+    with pytest.raises(TensorMismatchError, match=f"{gone.name} is missing"):
+        redraft.load(sharded)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, -1])
+def test_a_truncated_shard_is_named(sharded: Path, kept: int) -> None:
+    cut = sorted(sharded.glob("*.safetensors"))[1]
+    cut.write_bytes(cut.read_bytes()[:kept])
+    with pytest.raises(TensorMismatchError, match=f"{cut.name} is damaged or cut short"):
+        redraft.load(sharded)
+
+
+def test_a_tensor_that_the_index_misplaces_is_named(sharded: Path) -> None:
+    index = sharded / "model.safetensors.index.json"
+    raw = json.loads(index.read_text())
+    shards = sorted(set(raw["weight_map"].values()))
+    raw["weight_map"]["model.decoder.norm.weight"] = shards[0]
+    index.write_text(json.dumps(raw))
+    with pytest.raises(TensorMismatchError, match=f"norm.weight is not in {shards[0]}"):
+        redraft.load(sharded)
+
+
+def test_an_index_that_points_outside_the_folder_is_refused(sharded: Path) -> None:
+    index = sharded / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "../secret.safetensors"}}))
+    with pytest.raises(CheckpointError, match="outside"):
+        redraft.load(sharded)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl"])
+def test_pickled_weights_are_refused_unread(folder: Path, name: str) -> None:
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(UnsafeFormatError, match=name):
+        redraft.load(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"model_type": "diffusion_gemma"}'])
+def test_a_broken_config_is_refused(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    with pytest.raises((CheckpointError, ConfigError), match="config"):
+        redraft.load(folder)
+
+
+def test_a_place_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="neither a folder"):
+        redraft.load(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="neither a folder"):
+        redraft.load("nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        redraft.load(tmp_path / "empty")
+
+
+def test_a_hub_id_that_is_not_here_is_told_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="nobody/nothing"):
+        redraft.load("nobody/nothing")
+
+
+def test_a_hub_id_is_found_offline_in_the_hubs_cache(checkpoint: Path, tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repo = tmp_path / "models--someone--tiny"
+    shutil.copytree(checkpoint, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    script = "import redraft; print(redraft.load('someone/tiny').config.vocab_size)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env={"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.stdout.strip() == "384"
+
+
+def test_saving_overwrites_nothing(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="not empty"):
+        redraft.load(folder).save(folder)
+    assert same_weights(folder)
+
+
+def test_a_save_that_fails_leaves_nothing_behind(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = redraft.load(folder)
+    monkeypatch.setattr("redraft.checkpoint.save.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        model.save(tmp_path / "out" / "model")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_config_no_tokenizer_is_guessed(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "chat_template.jinja").unlink()
+    model = redraft.load(folder)
+    assert model.generate([2, 3], max_new_tokens=3, max_denoising_steps=1).text == ""
+    with pytest.raises(redraft.RedraftError, match="no tokenizer"):
+        model.stream("text")
+    with pytest.raises(redraft.RedraftError, match="no chat template"):
+        model.stream(messages=[{"role": "user", "content": "x"}])
+
+
+MEASURE = """
+import resource, sys
+import torch
+from redraft.checkpoint import load_weights, open_checkpoint
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+open_checkpoint(sys.argv[1])
+before = peak()
+model = load_weights(open_checkpoint(sys.argv[1]))
+print(peak() - before, sum(t.nbytes for t in model.state_dict().values()), max(t.nbytes for t in model.state_dict().values()))
+"""
+
+
+def test_loading_takes_the_model_and_one_tensor_at_most(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(
+        tmp_path / "big", max_shard_bytes=100_000_000, hidden_size=512, moe_intermediate_size=512, num_experts=16,
+        intermediate_size=1024, vocab_size=30_000,
+    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(folder)], capture_output=True, text=True, check=True)
+    grown, model, largest = map(int, done.stdout.split())
+    assert model > 250_000_000
+    # 16 MB for what Python itself takes meanwhile.
+    assert grown <= model + largest + 16_000_000
+
+
+def test_headers_alone_are_read_to_describe(folder: Path) -> None:
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.tensors["model.decoder.embed_tokens.weight"].shape == (384, 32)
+    assert load_weights(checkpoint).config == checkpoint.config

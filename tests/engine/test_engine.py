@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+import torch
+
+from redraft.config import GenerationConfig
+from redraft.engine import Engine, Model, Request, typewrite
+from redraft.errors import ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
+from redraft.events import Committed, Draft, Finished
+from redraft.testing import byte_tokenizer, naive_generate, tiny_model
+from redraft.testing.tiny import random_shape
+
+
+def random_config(rng: random.Random, canvas_length: int) -> GenerationConfig:
+    return GenerationConfig(
+        max_new_tokens=rng.randint(1, 2 * canvas_length + 5),
+        max_denoising_steps=rng.randint(1, 6),
+        entropy_bound=rng.choice((0.1, 2.0, 10.0)),
+        stability_threshold=rng.choice((0, 1)),
+        confidence_threshold=rng.choice((0.005, 3.0, 5.0)),
+        eos_token_id=tuple(rng.sample(range(150), 2)),
+        seed=rng.getrandbits(64),
+        temperature=rng.choice((1.0, 1.0, 0.0, 1.5)),
+        top_p=rng.choice((1.0, 1.0, 0.7)),
+        min_p=rng.choice((0.0, 0.0, 0.05)),
+        repetition_penalty=rng.choice((1.0, 1.0, 1.3)),
+        logit_bias=rng.choice(({}, {}, {7: 3.0, 11: -5.0})),
+    )
+
+
+def run(model, requests: list[Request], batch: int, arrivals: list[int]) -> dict[int, list]:
+    """Events by request, without figures that measure time; request i is added before step arrivals[i]."""
+    engine, events, step = Engine(model, max_batch_size=batch, prefill_chunk=24), defaultdict(list), 0
+    waiting = list(zip(arrivals, requests, strict=True))
+    while waiting or engine.busy:
+        while waiting and (waiting[0][0] <= step or not engine.busy):
+            engine.add(waiting.pop(0)[1])
+        for event in engine.step():
+            kept = (event.tokens, event.statistics.steps_per_canvas) if isinstance(event, Finished) else event
+            events[event.request].append(kept)
+        step += 1
+    return events
+
+
+@pytest.mark.parametrize("case", range(200))
+def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
+    """Every draft, its accepted positions, its entropies to the last bit, and the text: alone and in any company."""
+    rng = random.Random(case)
+    shape = {**random_shape(rng), "num_hidden_layers": 2, "layer_types": ("sliding_attention", "full_attention")}
+    model = tiny_model(case, vocab_size=150, **shape)
+    requests = []
+    for _ in range(rng.randint(2, 5)):
+        prompt = [rng.randrange(2, 150) for _ in range(rng.randint(1, 40))]
+        config = random_config(rng, model.config.canvas_length)
+        frozen = {rng.randrange(model.config.canvas_length): rng.randrange(150) for _ in range(rng.choice((0, 0, 4)))}
+        requests.append(Request.checked(prompt, config, model.config, stream=rng.randint(0, 2), frozen=frozen))
+    arrivals = sorted(rng.randint(0, 6) for _ in requests)
+    together = run(model, requests, rng.randint(1, 5), arrivals)
+    for number, request in enumerate(requests):
+        alone = run(model, [request], 1, [0])[0]
+        crowd = [e if isinstance(e, tuple) else type(e)(**{**vars(e), "request": 0}) for e in together[number]]
+        assert crowd == alone
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_the_engine_is_the_naive_generate(seed: int) -> None:
+    rng = random.Random(seed)
+    model = tiny_model(seed, vocab_size=150, **random_shape(rng))
+    plain = {"temperature": 1.0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0, "logit_bias": {}}
+    config = random_config(rng, model.config.canvas_length).with_options({**plain, "seed": seed})
+    prompt = [rng.randrange(2, 150) for _ in range(rng.randint(1, 40))]
+    written, history = naive_generate(model, prompt, config, seed=seed)
+    engine = Engine(model)
+    engine.add(Request.checked(prompt, config, model.config))
+    events = list(engine.run())
+    drafts = [event for event in events if isinstance(event, Draft)]
+    assert list(events[-1].tokens) == written
+    assert [list(draft.tokens) for draft in drafts] == [step.tolist() for canvas in history for step in canvas]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model(tiny_model(1), byte_tokenizer(), None, GenerationConfig(max_denoising_steps=3, eos_token_id=(1,)))
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33])
+def test_max_new_tokens_is_exact(model: Model, count: int) -> None:
+    for method in ("diffusion", "typewriter"):
+        finished = model.generate([2, 200, 201], max_new_tokens=count, seed=0, method=method, eos_token_id=())
+        assert len(finished.tokens) == finished.statistics.new_tokens == count
+        assert finished.reason == "length"
+
+
+def test_the_first_eos_ends_the_text_and_is_its_last_token(model: Model) -> None:
+    free = model.generate([2, 200], max_new_tokens=40, seed=3, eos_token_id=())
+    end = free.tokens[20]
+    first = free.tokens.index(end)
+    ended = model.generate([2, 200], max_new_tokens=40, seed=3, eos_token_id=(end,))
+    assert ended.tokens == free.tokens[: first + 1]
+    assert ended.reason == "stop"
+
+
+def test_frozen_positions_survive_denoising(model: Model) -> None:
+    frozen = {0: 165, 5: 170, 15: 180}
+    events = list(model.stream([2, 200], frozen=frozen, max_new_tokens=32, seed=1, eos_token_id=()))
+    for draft in (event for event in events if isinstance(event, Draft) and event.canvas == 0):
+        for position, token in frozen.items():
+            assert draft.tokens[position] == token
+            assert draft.accepted[position]
+            assert draft.entropy[position] == 0.0
+    assert all(events[-1].tokens[position] == token for position, token in frozen.items())
+    later = [event for event in events if isinstance(event, Draft) and event.canvas == 1]
+    assert any(draft.tokens[0] != 165 for draft in later)
+
+
+def test_frozen_tokens_are_what_the_others_see(model: Model) -> None:
+    one = model.generate([2, 200], frozen={8: 165}, max_new_tokens=16, seed=1, eos_token_id=())
+    other = model.generate([2, 200], frozen={8: 166}, max_new_tokens=16, seed=1, eos_token_id=())
+    assert [a == b for a, b in zip(one.tokens, other.tokens, strict=True)].count(False) > 1
+
+
+def test_a_canvas_that_is_all_frozen_takes_one_step(model: Model) -> None:
+    frozen = {position: 140 + position for position in range(16)}
+    finished = model.generate([2, 200], frozen=frozen, max_new_tokens=16, seed=1, max_denoising_steps=9, eos_token_id=())
+    assert finished.statistics.steps_per_canvas == (1,)
+    assert finished.tokens == tuple(frozen.values())
+
+
+def test_events_come_in_order_and_add_up(model: Model) -> None:
+    events = list(model.stream("hello", max_new_tokens=40, seed=5, eos_token_id=()))
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    committed = [event for event in events if isinstance(event, Committed)]
+    assert sum((event.tokens for event in committed), ()) == finished.tokens
+    assert "".join(event.text for event in committed) == finished.text
+    assert tuple(event.steps for event in committed) == finished.statistics.steps_per_canvas
+    for canvas, commit in enumerate(committed):
+        drafts = [event for event in events if isinstance(event, Draft) and event.canvas == canvas]
+        assert [draft.step for draft in drafts] == list(range(1, commit.steps + 1))
+        assert drafts[-1].tokens[: len(commit.tokens)] == commit.tokens
+    figures = finished.statistics
+    assert figures.forwards == sum(figures.steps_per_canvas)
+    assert figures.encoder_passes == 3  # the prompt and two committed canvases; the last is never encoded
+    assert figures.tokens_per_forward == pytest.approx(40 / figures.forwards)
+    assert 0 < figures.time_to_first_draft <= figures.time_to_first_commit <= figures.seconds
+
+
+def test_the_last_canvas_is_not_encoded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    original = model.network.encode
+    monkeypatch.setattr(
+        model.network, "encode", lambda tokens, caches: encoded.append(sum(map(len, tokens))) or original(tokens, caches)
+    )
+    model.generate([2, 200, 201], max_new_tokens=32, seed=1, eos_token_id=())
+    assert encoded == [3, 16]
+
+
+def test_a_long_prompt_is_encoded_in_chunks_while_others_are_denoised(model: Model) -> None:
+    engine = Engine(model.network, prefill_chunk=50)
+    config = GenerationConfig(max_new_tokens=16, max_denoising_steps=3, eos_token_id=(), seed=1)
+    engine.add(Request.checked([2, 3], config, model.config))
+    engine.step()
+    engine.add(Request.checked([2] * 120, config, model.config))
+    kinds = [[(event.request, type(event).__name__) for event in engine.step()] for _ in range(5)]
+    assert kinds[0] == [(0, "Draft")]
+    assert (0, "Finished") in kinds[1]
+    assert kinds[2] == [(1, "Draft")]
+    assert (1, "Finished") in kinds[4]
+
+
+def test_cancelling_frees_the_row_and_keeps_what_was_committed(model: Model) -> None:
+    engine = Engine(model.network, max_batch_size=1)
+    config = GenerationConfig(max_new_tokens=64, max_denoising_steps=2, eos_token_id=(), seed=1)
+    first, second = (engine.add(Request.checked([2, 3], config, model.config)) for _ in range(2))
+    for _ in range(3):
+        engine.step()
+    (finished,) = engine.cancel(first)
+    assert finished.reason == "cancelled"
+    assert len(finished.tokens) == 16
+    assert engine.cancel(first) == []
+    assert [event for event in engine.run() if isinstance(event, Finished)][0].request == second
+
+
+def test_seed_none_draws_a_seed_that_writes_the_text_again(model: Model) -> None:
+    first, second = (model.generate([2, 200], max_new_tokens=20, eos_token_id=()) for _ in range(2))
+    assert first.seed != second.seed
+    again = model.generate([2, 200], max_new_tokens=20, eos_token_id=(), seed=first.seed)
+    assert again.tokens == first.tokens != second.tokens
+
+
+def test_many_prompts_are_written_in_one_batch_in_their_order(model: Model) -> None:
+    prompts = ["one", "a longer second prompt", "3"]
+    together = model.generate(prompts, max_new_tokens=20, seed=4)
+    alone = [model.generate(prompt, max_new_tokens=20, seed=4) for prompt in prompts]
+    assert [one.tokens for one in together] == [one.tokens for one in alone]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_typewriter_is_greedy_decoding_by_hand_at_temperature_zero(seed: int) -> None:
+    model = tiny_model(seed)
+    prompt = [2, 140 + seed, 150]
+    config = GenerationConfig(max_new_tokens=12, temperature=0.0, eos_token_id=(), seed=0)
+    events = list(typewrite(model, [Request.checked(prompt, config, model.config)]))
+    tokens = list(prompt)
+    with torch.inference_mode():
+        for _ in range(12):  # no cache: the whole text anew for each token
+            states = model.encode([torch.tensor(tokens)], [model.new_cache(len(tokens))])[0]
+            tokens.append(int(model.logits(states)[-1].argmax()))
+    assert list(events[-1].tokens) == tokens[3:]
+    assert sum(isinstance(event, Committed) for event in events) == 12
+    assert events[-1].statistics.forwards == 12
+
+
+def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model) -> None:
+    options = {"method": "typewriter", "seed": 9, "temperature": 0.9, "top_p": 0.9, "repetition_penalty": 1.2}
+    prompts = [[2, 150], [2, 160, 161, 162], [2, 170]]
+    together = model.generate(prompts, max_new_tokens=25, **options)
+    assert [one.tokens for one in together] == [
+        model.generate(prompt, max_new_tokens=25, **options).tokens for prompt in prompts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "error", "said"),
+    [
+        ("", {}, EmptyPromptError, "no tokens"),
+        ([], {}, EmptyPromptError, "no tokens"),
+        ([2] * 500, {}, ContextLengthError, "500 tokens.*512"),
+        ([2, 384], {}, TokenRangeError, "384.*384"),
+        ([2, -1], {}, TokenRangeError, "-1"),
+        ([2, "a"], {}, TokenRangeError, "'a'"),
+        ([2], {"frozen": {16: 2}}, RequestError, "16"),
+        ([2], {"frozen": {0: 999}}, TokenRangeError, "999"),
+        ([2], {"logit_bias": {999: 1.0}}, ValueError, "999"),
+        ([2], {"method": "telepathy"}, ValueError, "telepathy"),
+        ([2], {"method": "typewriter", "frozen": {0: 5}}, RequestError, "typewriter"),
+        ([2], {"messages": [{"role": "user", "content": "x"}]}, RequestError, "either"),
+        (None, {}, RequestError, "either"),
+    ],
+)
+def test_bad_requests_are_refused_before_any_work(model: Model, prompt, options, error, said, monkeypatch) -> None:
+    monkeypatch.setattr(model.network, "encode", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(error, match=said):
+        model.stream(prompt, **options)
+
+
+def test_an_image_token_is_refused() -> None:
+    model = Model(tiny_model(0, image_token_id=9))
+    with pytest.raises(TokenRangeError, match="image"):
+        model.stream([2, 9])
+
+
+@pytest.mark.parametrize("method", ["diffusion", "typewriter"])
+def test_broken_weights_are_named_at_the_first_step(method: str) -> None:
+    network = tiny_model(0)
+    network.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"layers\.1\.mlp\.up_proj\.weight"):
+        next(Model(network).stream([2, 3, 4], method=method))
