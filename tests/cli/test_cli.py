@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,7 +97,7 @@ def in_terminal(*arguments: str, typed: bytes = b"") -> str:
         if not drawn:
             break
     assert process.wait(timeout=60) == 0
-    return drawn.decode(errors="replace")
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode(errors="replace"))
 
 
 def test_a_person_sees_tokens_settle_and_the_figures(checkpoint: Path) -> None:

@@ -152,7 +152,7 @@ def test_the_last_canvas_is_not_encoded(model: Model, monkeypatch: pytest.Monkey
     encoded: list[int] = []
     original = model.network.encode
     monkeypatch.setattr(
-        model.network, "encode", lambda tokens, caches: encoded.append(sum(map(len, tokens))) or original(tokens, caches)
+        model.network, "encode", lambda tokens, caches, **_: encoded.append(sum(map(len, tokens))) or original(tokens, caches)
     )
     model.generate([2, 200, 201], max_new_tokens=32, seed=1, eos_token_id=())
     assert encoded == [3, 16]
@@ -242,7 +242,7 @@ def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model)
     ],
 )
 def test_bad_requests_are_refused_before_any_work(model: Model, prompt, options, error, said, monkeypatch) -> None:
-    monkeypatch.setattr(model.network, "encode", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr(model.network, "encode", lambda *_, **__: pytest.fail("work was done"))
     with pytest.raises(error, match=said):
         model.stream(prompt, **options)
 

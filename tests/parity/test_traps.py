@@ -122,9 +122,9 @@ def self_conditioning_ignored(patch: Patch) -> None:
 def encoder_input_normed(patch: Patch) -> None:
     original = transformer.DiffusionGemma._run
 
-    def run(self, embeddings, segments):
+    def run(self, embeddings, segments, alike):
         clean = segments[0].clean
-        return original(self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments)
+        return original(self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments, alike)
 
     patch.setattr(transformer.DiffusionGemma, "_run", run)
 

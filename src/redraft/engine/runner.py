@@ -23,13 +23,18 @@ class Runner:
         self.prefill_chunk = prefill_chunk
 
     def encode(self, sequences: list[Sequence]) -> None:
-        """One causal pass over pending tokens of `sequences`, first come first served, at most `prefill_chunk` in all."""
+        """One causal pass over pending tokens of `sequences`, first come first served, at most `prefill_chunk` in all.
+
+        A prompt is cut at multiples of `prefill_chunk` of its own, whatever else waits, so that it is always read alike.
+        """
         budget, parts, owners = self.prefill_chunk, [], []
         for sequence in sequences:
-            if part := sequence.pending[:budget]:
-                parts.append(torch.tensor(part, device=self.model.device))
-                owners.append(sequence)
-                budget -= len(part)
+            part = sequence.pending[: self.prefill_chunk]
+            if len(part) > budget:
+                break
+            parts.append(torch.tensor(part, device=self.model.device))
+            owners.append(sequence)
+            budget -= len(part)
         if not owners:
             return
         self.model.encode(parts, [sequence.cache for sequence in owners])

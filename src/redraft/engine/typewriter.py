@@ -29,11 +29,13 @@ def typewrite(model: DiffusionGemma, requests: Sequence[Request], tokenizer: Tok
     writings = [Writing(number, request, tokenizer) for number, request in enumerate(requests)]
     caches = [model.new_cache(len(request.prompt) + request.config.max_new_tokens) for request in requests]
     pending = [torch.tensor(request.prompt, device=model.device) for request in requests]
+    first = True
     while writings:
         # Inference mode must not stay on while the caller has the floor between two tokens.
         with torch.inference_mode():
-            hidden = torch.stack([states[-1] for states in model.encode(pending, caches)])
+            hidden = torch.stack([states[-1] for states in model.encode(pending, caches, alike=first)])
             tokens = _next_tokens(model, hidden, writings).tolist()
+        first = False
         for writing, token in zip(writings, tokens, strict=True):
             writing.encoder_passes += not writing.tokens
             writing.draft([token])

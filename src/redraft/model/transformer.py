@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from redraft.config import ModelConfig
 from redraft.model.cache import Cache
 from redraft.model.context import CachedContext, Context, Segment, end_to_end
 from redraft.model.layers import Layer, RMSNorm, SelfConditioning
-from redraft.ops.experts import least_rows
+from redraft.ops.rows import whole_rows
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 
@@ -59,19 +58,21 @@ class DiffusionGemma(nn.Module):
             x = layer(x, context)
         return self.norm(x)
 
-    def encode(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> list[Tensor]:
+    def encode(self, tokens: Sequence[Tensor], caches: Sequence[Cache], *, alike: bool = True) -> list[Tensor]:
         """Read clean tokens causally and write them to their caches, which no other method does.
 
         Args:
             tokens: one int64 [n] a sequence, n >= 1; lengths may differ.
             caches: one a sequence, with room for its tokens.
+            alike: pad the pass so that a row's last bits do not depend on its neighbours (see `ops/rows.py`); the
+                typewriter, which has one token a row, does without.
 
         Returns:
             Final hidden states, one [n, H] a sequence.
         """
         lengths = [len(part) for part in tokens]
         segments = end_to_end(lengths, caches, clean=True)
-        hidden = self._run(self.embed(torch.cat(list(tokens))), segments)
+        hidden = self._run(self.embed(torch.cat(list(tokens))), segments, alike)
         for cache in caches:
             cache.advance()
         return list(hidden.split(lengths))
@@ -107,11 +108,8 @@ class DiffusionGemma(nn.Module):
         logits = softcapped_logits(flat, self.embed_tokens.weight, self.config.final_logit_softcapping)
         return logits.view(*hidden.shape[:-1], -1)
 
-    def _run(self, embeddings: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """Run a flat pass [N, H]; a short one (but not a single token) is padded, see `least_rows`."""
-        count = len(embeddings)
-        least = least_rows(embeddings) if count > 1 else 1
-        if count < least:
-            embeddings = F.pad(embeddings, (0, 0, 0, least - count))
-        context = CachedContext(self.config, segments, len(embeddings), embeddings)
-        return self.hidden_states(embeddings, context)[:count]
+    def _run(self, embeddings: Tensor, segments: Sequence[Segment], alike: bool = True) -> Tensor:
+        """Run a flat pass [N, H]."""
+        padded = whole_rows(embeddings) if alike else embeddings
+        context = CachedContext(self.config, segments, len(padded), padded)
+        return self.hidden_states(padded, context)[: len(embeddings)]

@@ -8,18 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from redraft.ops.rows import least_rows, pad_rows
+
 Activation = Callable[[Tensor], Tensor]
-
-
-def least_rows(like: Tensor) -> int:
-    """Rows below which a float32 product on a CPU is padded, so that a row's sums never depend on its neighbours.
-
-    Below about six rows a thread MKL takes another kernel, whose additions come in another order; from there on each row is
-    computed alike whatever the number of rows.
-    """
-    if like.device.type != "cpu" or like.dtype != torch.float32:
-        return 1
-    return max(16, 8 * torch.get_num_threads())
 
 
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +54,5 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
 def expert(rows: Tensor, gate_up: Tensor, down: Tensor, activation: Activation, least: int = 1) -> Tensor:
     """One expert's gated feed-forward on its rows [M, H]; fewer than `least` rows are padded with zeros and cut again."""
     count = len(rows)
-    if count < least:
-        rows = F.pad(rows, (0, 0, 0, least - count))
-    gate, up = F.linear(rows, gate_up).chunk(2, dim=-1)
+    gate, up = F.linear(pad_rows(rows, least), gate_up).chunk(2, dim=-1)
     return F.linear(activation(gate) * up, down)[:count]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.experts import least_rows
+from redraft.ops.rows import VECTOR_ROWS, whole_rows
 
 BLOCK_ELEMENTS = 1 << 24
 
@@ -95,14 +95,12 @@ def read_vocabulary(
     """
     rows, length, width = hidden.shape
     count = rows * length
-    flat = hidden.reshape(count, width)
-    if count < least_rows(hidden):
-        flat = F.pad(flat, (0, 0, 0, least_rows(hidden) - count))
+    flat = whole_rows(hidden.reshape(count, width))
     row_of = torch.arange(len(flat), device=hidden.device).div(length, rounding_mode="floor").clamp_max(rows - 1)
     uniform = F.pad(readout.uniform.reshape(-1), (0, len(flat) - count), value=0.5)
-    blocks = -(-len(flat) * len(embedding) // BLOCK_ELEMENTS)
+    block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
     parts: list[tuple[Tensor, ...]] = []
-    for states, owners, draws in zip(*(t.chunk(blocks) for t in (flat, row_of, uniform)), strict=True):
+    for states, owners, draws in zip(*(t.split(block) for t in (flat, row_of, uniform)), strict=True):
         logits = tempered_logits(softcapped_logits(states, embedding, softcap), owners, readout)
         parts.append(_summarise(logits, draws, readout.greedy[owners], embedding, scale))
     argmax, sample, entropy, soft = (torch.cat(part)[:count] for part in zip(*parts, strict=True))
