@@ -18,7 +18,7 @@ FLOORS = [
     ["cli", "testing"],
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
-NEVER = {("model", "diffusion"), ("diffusion", "model"), ("ops", "text"), ("text", "ops"), ("cli", "testing")}
+NEVER = {("model", "diffusion"), ("diffusion", "model"), ("ops", "text"), ("text", "ops")}
 WITHOUT_TORCH = ("errors", "events", "config", "text")
 
 

@@ -89,7 +89,7 @@ def test_copies_of_shared_tensors_must_equal_their_originals(folder: Path) -> No
     change(folder, edit)
     assert same_weights(folder)
     change(folder, lambda tensors: tensors[name].mul_(2))
-    with pytest.raises(TensorMismatchError, match="differs from model.decoder.layers.0.mlp.up_proj.weight"):
+    with pytest.raises(TensorMismatchError, match=r"differs from model\.decoder\.layers\.0\.mlp\.up_proj\.weight"):
         redraft.load(folder)
 
 

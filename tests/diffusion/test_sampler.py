@@ -36,7 +36,9 @@ def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_
 
 def test_the_surest_position_is_always_accepted() -> None:
     entropy = torch.full((1, 8), 3.0)
-    step = EntropyBoundSampler(torch.tensor([0.1])).step(statistics(entropy), Canvas.free(torch.zeros(1, 8).long()), torch.zeros(1, 8).long())
+    step = EntropyBoundSampler(torch.tensor([0.1])).step(
+        statistics(entropy), Canvas.free(torch.zeros(1, 8).long()), torch.zeros(1, 8).long()
+    )
     assert int(step.accepted.sum()) == 1
 
 

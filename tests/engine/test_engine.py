@@ -152,7 +152,9 @@ def test_the_last_canvas_is_not_encoded(model: Model, monkeypatch: pytest.Monkey
     encoded: list[int] = []
     original = model.network.encode
     monkeypatch.setattr(
-        model.network, "encode", lambda tokens, caches, **_: encoded.append(sum(map(len, tokens))) or original(tokens, caches)
+        model.network,
+        "encode",
+        lambda tokens, caches, **_: encoded.append(sum(map(len, tokens))) or original(tokens, caches),
     )
     model.generate([2, 200, 201], max_new_tokens=32, seed=1, eos_token_id=())
     assert encoded == [3, 16]
@@ -181,7 +183,7 @@ def test_cancelling_frees_the_row_and_keeps_what_was_committed(model: Model) -> 
     assert finished.reason == "cancelled"
     assert len(finished.tokens) == 16
     assert engine.cancel(first) == []
-    assert [event for event in engine.run() if isinstance(event, Finished)][0].request == second
+    assert next(event for event in engine.run() if isinstance(event, Finished)).request == second
 
 
 def test_seed_none_draws_a_seed_that_writes_the_text_again(model: Model) -> None:

@@ -93,15 +93,17 @@ def test_bias_penalty_and_filters_do_what_they_say() -> None:
     assert torch.allclose(distribution(LogitEdits(top_p=0.8), hidden, embedding, 0.7), expected, atol=1e-5)
 
     expected = torch.where(plain >= 0.2 * plain.max(), plain, 0.0)
-    assert torch.allclose(
-        distribution(LogitEdits(min_p=0.2), hidden, embedding, 0.7), expected / expected.sum(), atol=1e-5
-    )
+    assert torch.allclose(distribution(LogitEdits(min_p=0.2), hidden, embedding, 0.7), expected / expected.sum(), atol=1e-5)
 
 
 def test_edits_stay_in_their_row() -> None:
     torch.manual_seed(2)
     hidden, embedding, scale = torch.randn(3, 30, 16), torch.randn(90, 16), torch.tensor(4.0)
-    edits: list[LogitEdits | None] = [None, LogitEdits(top_p=0.3, bias_tokens=torch.tensor([1]), bias=torch.tensor([5.0])), None]
+    edits: list[LogitEdits | None] = [
+        None,
+        LogitEdits(top_p=0.3, bias_tokens=torch.tensor([1]), bias=torch.tensor([5.0])),
+        None,
+    ]
     asked = readout(3, 30)
     plain = read_vocabulary(hidden, embedding, 30.0, scale, asked)
     edited = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "edits": edits}))

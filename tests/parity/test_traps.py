@@ -229,21 +229,47 @@ def _attention(value=None, turn_value=False, norm_first=True) -> Callable:
 
 
 TRAPS = [
-    attention_scaled_by_head_size, norms_of_one_plus_weight, queries_without_norm, values_without_norm, values_turned,
-    full_layers_take_normed_keys_as_values, norm_behind_rope, routing_by_the_experts_input, experts_on_the_dense_norm,
-    router_without_inverse_root, expert_weights_all_equal, per_expert_scale_forgotten,
-    layer_scalar_on_the_branch_only, encoder_with_the_decoders_scalar, embeddings_unscaled, no_norm_at_step_one, self_conditioning_ignored,
-    encoder_input_normed, window_one_token_wider, window_for_each_canvas_position, canvas_read_causally,
-    rope_exponents_over_the_turning_part, rope_pairs_neighbours, logits_without_softcap, gelu_exact,
-]  # fmt: skip
+    attention_scaled_by_head_size,
+    norms_of_one_plus_weight,
+    queries_without_norm,
+    values_without_norm,
+    values_turned,
+    full_layers_take_normed_keys_as_values,
+    norm_behind_rope,
+    routing_by_the_experts_input,
+    experts_on_the_dense_norm,
+    router_without_inverse_root,
+    expert_weights_all_equal,
+    per_expert_scale_forgotten,
+    layer_scalar_on_the_branch_only,
+    encoder_with_the_decoders_scalar,
+    embeddings_unscaled,
+    no_norm_at_step_one,
+    self_conditioning_ignored,
+    encoder_input_normed,
+    window_one_token_wider,
+    window_for_each_canvas_position,
+    canvas_read_causally,
+    rope_exponents_over_the_turning_part,
+    rope_pairs_neighbours,
+    logits_without_softcap,
+    gelu_exact,
+]
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory):
     folder = Path(tmp_path_factory.mktemp("traps")) / "model"
-    reference = saved_reference(  # fmt: skip
-        folder, 3, sliding_window=7, head_dim=8, global_head_dim=16, num_key_value_heads=2, num_global_key_value_heads=1,
-        num_experts=8, top_k_experts=2,
+    reference = saved_reference(
+        folder,
+        3,
+        sliding_window=7,
+        head_dim=8,
+        global_head_dim=16,
+        num_key_value_heads=2,
+        num_global_key_value_heads=1,
+        num_experts=8,
+        top_k_experts=2,
     )
     return reference, folder
 

@@ -20,7 +20,8 @@ def test_the_template_is_found_beside_or_inside_the_tokenizer_config(tmp_path: P
     (tmp_path / "chat_template.jinja").unlink()
     assert ChatTemplate.from_folder(tmp_path) is None
     (tmp_path / "tokenizer_config.json").write_text(
-        '{"bos_token": {"content": "<bos>"}, "chat_template": [{"name": "default", "template": "{{bos_token}}{{messages[0].content}}"}]}'
+        '{"bos_token": {"content": "<bos>"}, "chat_template": '
+        '[{"name": "default", "template": "{{bos_token}}{{messages[0].content}}"}]}'
     )
     inside = ChatTemplate.from_folder(tmp_path)
     assert inside is not None

@@ -36,8 +36,14 @@ VISION_STUB: dict[str, Any] = {
     "patch_size": 1,
     "position_embedding_size": 1,
 }
-CARRIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
-           "preprocessor_config.json", "processor_config.json")
+CARRIED = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
 
 
 def save_checkpoint(
@@ -137,7 +143,7 @@ def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes
     if len(shards) == 1:
         os.replace(folder / "shard-0", folder / SINGLE)
         return
-    placed = {}
+    placed: dict[str, str] = {}
     for number, names in enumerate(shards):
         final = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
         os.replace(folder / f"shard-{number}", folder / final)

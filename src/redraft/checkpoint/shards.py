@@ -78,10 +78,16 @@ def _from_index(folder: Path, index: Path) -> dict[str, TensorInfo]:
         infos |= found
         problems += [problem] if problem else []
         if not problem:
-            problems += [f"{name} is not in {shard}, where the index places it"
-                         for name, where in placed.items() if where == shard and name not in found]
-            problems += [f"{name} is in {shard}, but the index places it elsewhere or nowhere"
-                         for name in found if placed.get(name) != shard]
+            problems += [
+                f"{name} is not in {shard}, where the index places it"
+                for name, where in placed.items()
+                if where == shard and name not in found
+            ]
+            problems += [
+                f"{name} is in {shard}, but the index places it elsewhere or nowhere"
+                for name in found
+                if placed.get(name) != shard
+            ]
     if problems:
         raise TensorMismatchError(str(folder), problems)
     return infos
@@ -92,8 +98,6 @@ def _read_header(path: Path) -> tuple[dict[str, TensorInfo], str | None]:
     try:
         with safe_open(path, framework="pt") as shard:
             slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118
-            return {
-                name: TensorInfo(tuple(part.get_shape()), part.get_dtype(), path) for name, part in slices.items()
-            }, None
+            return {name: TensorInfo(tuple(part.get_shape()), part.get_dtype(), path) for name, part in slices.items()}, None
     except (SafetensorError, OSError) as error:
         return {}, f"{path.name} is damaged or cut short ({path.stat().st_size} bytes): {error}"

@@ -99,3 +99,11 @@ def inspect(
     from redraft.cli.inspect import describe
 
     describe(model, context=context, batch=batch, dtype=dtype, list_tensors=tensors, as_json=json)
+
+
+@app.command()
+def demo() -> None:
+    """Watch a small model write, by diffusion and as a typewriter; needs nothing but this package."""
+    from redraft.cli.demo import run
+
+    run()

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from redraft.cli.view import show
 from redraft.config import GenerationConfig
-from redraft.engine.model import Model, load
+from redraft.engine.model import Method, Model, load
 from redraft.errors import ConfigError, EmptyPromptError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
 
@@ -61,9 +61,7 @@ def open_model(path_or_id: str, dtype: str, device: str) -> Model:
     columns = (TextColumn("loading"), BarColumn(), MofNCompleteColumn(), TextColumn("tensors"))
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("loading", total=None)
-        return load(
-            path_or_id, dtype=dtype, device=device, progress=lambda n, of: bar.update(task, completed=n, total=of)
-        )
+        return load(path_or_id, dtype=dtype, device=device, progress=lambda n, of: bar.update(task, completed=n, total=of))
 
 
 def write(job: Job, settings: dict[str, Any]) -> None:
@@ -73,7 +71,7 @@ def write(job: Job, settings: dict[str, Any]) -> None:
         raise EmptyPromptError("there is nothing to write about: give --prompt TEXT, or pipe a text in")
     GenerationConfig().with_options(settings)  # a bad option is told before the model is loaded
     model = open_model(job.model, job.dtype, job.device)
-    method = "typewriter" if job.typewriter else "diffusion"
+    method: Method = "typewriter" if job.typewriter else "diffusion"
     if job.raw or model.chat_template is None:
         events = model.stream(prompt, method=method, **settings)
     else:

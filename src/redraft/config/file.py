@@ -60,9 +60,7 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
 def model_config_to_dict(config: ModelConfig) -> dict[str, Any]:
     """The `config.json` that redraft, the released checkpoint's readers and transformers all understand."""
     outer = {key: getattr(config, key) for key in OUTER if getattr(config, key) is not None}
-    text = {
-        f.name: getattr(config, f.name) for f in fields(config) if f.name not in OUTER and f.name != "rope_parameters"
-    }
+    text = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in OUTER and f.name != "rope_parameters"}
     text |= {
         "model_type": f"{MODEL_TYPE}_text",
         "layer_types": list(config.layer_types),
@@ -109,7 +107,7 @@ def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tupl
     for index, kind in enumerate(layer_types):
         layer = overrides.get(str(index), overrides.get(index, {}))
         shape = tuple(layer.get(key, text[key]) for key in ("head_dim", "num_key_value_heads"))
-        shapes.setdefault(kind, set()).add(shape)  # type: ignore[arg-type]
+        shapes.setdefault(kind, set()).add(shape)
     plain = (text["head_dim"], text["num_key_value_heads"])
     if len(shapes[FULL]) != 1 or shapes[SLIDING] - {plain}:
         raise ConfigError("per_layer_config gives layers of one kind different shapes: one shape a kind is supported")

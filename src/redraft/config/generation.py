@@ -65,7 +65,7 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        object.__setattr__(self, "stop", _strings(self.stop))
         whole("max_new_tokens", self.max_new_tokens, least=1)
         whole("pad_token_id", self.pad_token_id, least=0)
         whole("max_denoising_steps", self.max_denoising_steps, least=1)
@@ -122,6 +122,10 @@ class GenerationConfig:
             "eos_token_id": list(self.eos_token_id),
             "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": float(self.entropy_bound)},
         }
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _ids(value: Any) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ class Canvas:
     frozen: Tensor
 
     def __post_init__(self) -> None:
-        assert self.tokens.shape == self.frozen.shape and self.frozen.dtype == torch.bool
+        assert self.tokens.shape == self.frozen.shape
+        assert self.frozen.dtype == torch.bool
 
     @classmethod
     def free(cls, tokens: Tensor) -> Canvas:

@@ -1,8 +1,8 @@
 """Engine: schedule, encode, denoise, commit; one `step` at a time, every row at a step of its own.
 
-        requests -> waiting -> encode (prompt) -> denoise, step by step -> commit -> finished
-                                    ^                                         |
-                                    +----- encode (canvas) <------------------+
+requests -> waiting -> encode (prompt) -> denoise, step by step -> commit -> finished
+                            ^                                         |
+                            +----- encode (canvas) <------------------+
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ class Engine:
 
     def _denoise(self, ready: list[Sequence]) -> list[Event]:
         step, done = self._runner.denoise(ready)
-        rows = zip(
-            ready, done, step.argmax_canvas.tolist(), step.accepted.tolist(), step.entropy.tolist(), strict=True
-        )
+        rows = zip(ready, done, step.argmax_canvas.tolist(), step.accepted.tolist(), step.entropy.tolist(), strict=True)
         events: list[Event] = []
         for sequence, settled, tokens, accepted, entropy in rows:
             assert sequence.state is not None
@@ -99,9 +97,7 @@ class Engine:
             )
             if settled:
                 added, text = sequence.settle(tokens, steps)
-                events.append(
-                    Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text)
-                )
+                events.append(Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text))
                 if sequence.writing.reason is not None:
                     events.append(sequence.writing.finished())
         return events

@@ -54,8 +54,13 @@ class Model:
 
     @overload
     def generate(
-        self, prompt: Prompt | None = None, *, messages: Sequence[Message] | None = None, method: Method = "diffusion",
-        frozen: Mapping[int, int] | None = None, **options: Any
+        self,
+        prompt: Prompt | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None,
+        **options: Any,
     ) -> Finished: ...
     @overload
     def generate(

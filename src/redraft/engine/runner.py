@@ -27,7 +27,9 @@ class Runner:
 
         A prompt is cut at multiples of `prefill_chunk` of its own, whatever else waits, so that it is always read alike.
         """
-        budget, parts, owners = self.prefill_chunk, [], []
+        budget = self.prefill_chunk
+        parts: list[Tensor] = []
+        owners: list[Sequence] = []
         for sequence in sequences:
             part = sequence.pending[: self.prefill_chunk]
             if len(part) > budget:
@@ -38,8 +40,8 @@ class Runner:
         if not owners:
             return
         self.model.encode(parts, [sequence.cache for sequence in owners])
-        for sequence, part in zip(owners, parts, strict=True):
-            del sequence.pending[: len(part)]
+        for sequence, encoded in zip(owners, parts, strict=True):
+            del sequence.pending[: len(encoded)]
             sequence.writing.encoder_passes += 1
 
     def denoise(self, sequences: list[Sequence]) -> tuple[DenoisingStep, list[bool]]:

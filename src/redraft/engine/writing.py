@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from redraft.config import GenerationConfig
 from redraft.engine.request import Request
-from redraft.events import FinishReason, Finished, Statistics
+from redraft.events import Finished, FinishReason, Statistics
 from redraft.text import Detokenizer, Tokenizer
 
 

@@ -90,9 +90,7 @@ class CachedContext:
             positions[here] = torch.arange(first, first + segment.length, device=like.device)
             self.clean[here] = segment.clean
         self._tables = {
-            layer.kind: rotary_table(
-                positions, inverse_frequencies(layer.rope, layer.head_dim).to(like.device), like.dtype
-            )
+            layer.kind: rotary_table(positions, inverse_frequencies(layer.rope, layer.head_dim).to(like.device), like.dtype)
             for layer in dict.fromkeys(config.layers)
         }
 

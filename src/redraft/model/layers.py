@@ -51,7 +51,8 @@ class GatedMLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 class Attention(nn.Module):
@@ -86,7 +87,8 @@ class Attention(nn.Module):
             apply_rotary(self.k_norm(raw_key), table),
             rms_norm(raw_value, None, self.eps),
         )
-        return self.o_proj(mixed)
+        out: Tensor = self.o_proj(mixed)
+        return out
 
 
 class Router(nn.Module):

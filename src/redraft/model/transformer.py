@@ -49,14 +49,16 @@ class DiffusionGemma(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Scaled embeddings [..., H] of token ids [...]."""
-        return self.embed_tokens(tokens) * self.embedding_scale
+        embedded: Tensor = self.embed_tokens(tokens)
+        return embedded * self.embedding_scale
 
     def hidden_states(self, embeddings: Tensor, context: Context) -> Tensor:
         """All layers and the final norm over embeddings [..., H]."""
         x = embeddings
         for layer in self.layers:
             x = layer(x, context)
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed
 
     def encode(self, tokens: Sequence[Tensor], caches: Sequence[Cache], *, alike: bool = True) -> list[Tensor]:
         """Read clean tokens causally and write them to their caches, which no other method does.

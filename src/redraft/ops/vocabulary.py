@@ -86,9 +86,7 @@ def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tens
     return torch.tanh(F.linear(hidden, embedding).float() / softcap) * softcap
 
 
-def read_vocabulary(
-    hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout
-) -> VocabularyStatistics:
+def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout) -> VocabularyStatistics:
     """Logits, argmax, sample, entropy and soft embedding of hidden states [B, L, H] under the tied embedding [V, H].
 
     `scale` is the embedding factor sqrt(H), a scalar tensor in the embedding's dtype.

@@ -1,4 +1,4 @@
-"""The naive generate: one row, one canvas after another, whole logits in float32. It reads like the paper; the engine's oracle."""
+"""The naive generate: one row, one canvas after another, whole logits in float32; the engine's oracle."""
 
 from __future__ import annotations
 

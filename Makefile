@@ -1,0 +1,35 @@
+# Everything sets itself up: `make test` on a fresh clone is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+# Threads that wait must sleep: on a busy machine spinning ones cost a hundredfold.
+export OMP_WAIT_POLICY ?= passive
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+
+.PHONY: setup demo test check format clean
+
+setup: .venv/.ready
+
+# torch first and pinned (constraints.txt), so that nothing else decides which build of it comes.
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	touch $@
+
+demo: setup
+	$(BIN)/redraft demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
