@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +20,7 @@ from redraft.testing import tiny_checkpoint
 
 # A vocabulary of printable characters only: bytes from 160 on are the byte tokenizer's ids for " " and up.
 PRINTABLE = range(160, 255)
-SETTINGS = {"max_new_tokens": 96, "confidence_threshold": 0.5, "eos_token_id": (), "seed": 7}
+SETTINGS: dict[str, Any] = {"max_new_tokens": 96, "confidence_threshold": 0.5, "eos_token_id": (), "seed": 7}
 
 
 def run() -> None:
