@@ -122,7 +122,7 @@ def self_conditioning_ignored(patch: Patch) -> None:
 def encoder_input_normed(patch: Patch) -> None:
     original = transformer.DiffusionGemma._run
 
-    def run(self, embeddings, segments, alike):
+    def run(self, embeddings, segments, alike=True):
         clean = segments[0].clean
         return original(self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments, alike)
 

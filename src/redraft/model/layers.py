@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import ConfigError
 from redraft.model.context import Context
-from redraft.ops.experts import Activation, experts, route
+from redraft.ops.experts import Activation, experts, experts_dense, route
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
 
@@ -76,19 +76,21 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
-        table = context.rotary(self.layer)
+        query, key, value = self.project(x, context.rotary(self.layer))
+        out: Tensor = self.o_proj(context.attend(self.index, query, key, value))
+        return out
+
+    def project(self, x: Tensor, table: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [..., heads, D], key and value [..., kv_heads, D] of hidden states [..., H]."""
         heads = (*x.shape[:-1], -1, self.layer.head_dim)
         query = self.q_proj(x).view(heads)
         raw_key = self.k_proj(x).view(heads)
         raw_value = raw_key if self.v_proj is None else self.v_proj(x).view(heads)
-        mixed = context.attend(
-            self.index,
+        return (
             apply_rotary(self.q_norm(query), table),
             apply_rotary(self.k_norm(raw_key), table),
             rms_norm(raw_value, None, self.eps),
         )
-        out: Tensor = self.o_proj(mixed)
-        return out
 
 
 class Router(nn.Module):
@@ -108,7 +110,9 @@ class Router(nn.Module):
 
 
 class Experts(nn.Module):
-    """All experts' weights, fused: gate above up."""
+    """All experts' weights, fused: gate above up. `dense` runs every expert on every token, which suits training."""
+
+    dense = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -118,7 +122,8 @@ class Experts(nn.Module):
         self.down_proj = nn.Parameter(torch.zeros(count, size, width))
 
     def forward(self, x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
-        return experts(x, self.gate_up_proj, self.down_proj, weights, index, self.activation)
+        run = experts_dense if self.dense else experts
+        return run(x, self.gate_up_proj, self.down_proj, weights, index, self.activation)
 
 
 class Layer(nn.Module):
@@ -145,12 +150,15 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), context))
+        return self.feed_forward(x) * context.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Residual [..., H] plus what dense feed-forward and experts make of it."""
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
         tokens = x.reshape(-1, x.shape[-1])
         sparse = self.experts(self.pre_feedforward_layernorm_2(tokens), *self.router(tokens))
         sparse = self.post_feedforward_layernorm_2(sparse).view(x.shape)
-        x = x + self.post_feedforward_layernorm(dense + sparse)
-        return x * context.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)
+        return x + self.post_feedforward_layernorm(dense + sparse)
 
 
 class SelfConditioning(GatedMLP):

@@ -1,0 +1,127 @@
+"""Thousands of unique Sudokus a second: a bit-mask search, compiled by numba (extra `train`)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from redraft.errors import ConfigError
+
+try:
+    from numba import njit
+except ImportError as error:  # pragma: no cover
+    raise ConfigError("making Sudokus needs numba: pip install 'redraft[train]'") from error
+
+Grid = Any  # int64 [81], 0 for a blank
+
+
+def generate(rng: random.Random, blanks: int) -> tuple[str, str]:
+    """A puzzle with exactly `blanks` blanks and one solution, and that solution, as 81 digits each."""
+    while True:
+        solution = np.zeros(81, np.int64)
+        _search(np.zeros(81, np.int64), rng.getrandbits(62), 1, solution)
+        order = np.array(rng.sample(range(81), 81))
+        puzzle = solution.copy()
+        if _dig(puzzle, order, blanks):
+            return "".join(map(str, puzzle)), "".join(map(str, solution))
+
+
+def count_solutions(grid: str, limit: int = 2) -> int:
+    """Solutions of a grid of 81 digits, counted up to `limit`."""
+    cells = np.array([int(cell) for cell in grid])
+    return int(_search(cells, 1, limit, np.zeros(81, np.int64)))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
+    """Blank cells in `order` where the solution stays the only one, until there are enough."""
+    scratch = np.zeros(81, np.int64)
+    left = blanks
+    for cell in order:
+        if left == 0:
+            return True
+        digit = puzzle[cell]
+        puzzle[cell] = 0
+        if _search(puzzle, 1, 2, scratch) == 1:
+            left -= 1
+        else:
+            puzzle[cell] = digit
+    return left == 0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
+    """The blank with the fewest candidates: cell (-1 where none is blank), their number, their bits."""
+    best, least, bits = -1, 10, 0
+    for cell in range(81):
+        if work[cell] == 0:
+            free = 0x3FE & ~(rows[cell // 9] | columns[cell % 9] | boxes[cell // 27 * 3 + cell % 9 // 3])
+            count, rest = 0, free
+            while rest:
+                rest &= rest - 1
+                count += 1
+            if count < least:
+                best, least, bits = cell, count, free
+                if count <= 1:
+                    break
+    return best, least, bits
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
+    """Count solutions up to `limit`, trying candidates in an order drawn from `seed`; the first goes into `solution`."""
+    rows, columns, boxes = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)
+    work = grid.copy()
+    for cell in range(81):
+        if work[cell]:
+            bit = 1 << work[cell]
+            rows[cell // 9] |= bit
+            columns[cell % 9] |= bit
+            boxes[cell // 27 * 3 + cell % 9 // 3] |= bit
+    cells, untried = np.empty(82, np.int64), np.empty(82, np.int64)
+    depth, found, state = 0, 0, seed
+    while True:
+        cell, count, bits = _fewest(work, rows, columns, boxes)
+        if cell < 0:
+            if found == 0:
+                solution[:] = work
+            found += 1
+            if found >= limit:
+                return found
+        elif count > 0:
+            cells[depth], untried[depth] = cell, bits
+            depth += 1
+        # Go on with the next candidate of the deepest cell that has one left.
+        while True:
+            if depth == 0:
+                return found
+            cell = cells[depth - 1]
+            if work[cell]:
+                bit = 1 << work[cell]
+                rows[cell // 9] ^= bit
+                columns[cell % 9] ^= bit
+                boxes[cell // 27 * 3 + cell % 9 // 3] ^= bit
+                work[cell] = 0
+            left = untried[depth - 1]
+            if left == 0:
+                depth -= 1
+                continue
+            state = (state * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
+            count, rest = 0, left
+            while rest:
+                rest &= rest - 1
+                count += 1
+            for _ in range((state >> 33) % count):
+                left &= left - 1
+            bit = left & -left
+            untried[depth - 1] ^= bit
+            digit = 0
+            while bit >> digit != 1:
+                digit += 1
+            work[cell] = digit
+            rows[cell // 9] |= bit
+            columns[cell % 9] |= bit
+            boxes[cell // 27 * 3 + cell % 9 // 3] |= bit
+            break

@@ -1,0 +1,54 @@
+"""Muon: momentum whose matrices are made orthogonal before they are applied (K. Jordan et al., 2024).
+
+torch has one for plain matrices; a mixture of experts has stacks of them, so this one takes [..., rows, columns].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+STEPS = 5
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Bring the singular values of [..., M, N] near 1, in bfloat16, by five Newton-Schulz iterations."""
+    a, b, c = NEWTON_SCHULZ
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = (matrix.mT if tall else matrix).bfloat16()
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrix.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """For parameters of two or more dimensions, none of them embeddings.
+
+    Args:
+        lr: the length of a step, times sqrt(max(1, rows / columns)) a matrix.
+        momentum: Nesterov momentum.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
+        super().__init__(list(parameters), {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Apply one update from the gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                update = orthogonalise(parameter.grad.lerp(state["momentum"], group["momentum"]))
+                rows, columns = parameter.shape[-2:]
+                parameter.sub_(update, alpha=group["lr"] * max(1.0, rows / columns) ** 0.5)
