@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -107,3 +108,16 @@ def demo() -> None:
     from redraft.cli.demo import run
 
     run()
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.")],
+    folder: Annotated[Path, typer.Option("--out", "-o", help="The run's folder: state, metrics, checkpoint.")],
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on from there.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+) -> None:
+    """Train a model from nothing by a recipe; interrupted, it goes on where it stopped."""
+    from redraft.cli.train import run
+
+    run(recipe, folder, minutes, threads)

@@ -57,9 +57,7 @@ class BlockContext:
         return attention(query, key.transpose(-2, -3), value.transpose(-2, -3), mask)
 
 
-def block_mask(
-    positions: Tensor, section: Tensor, valid: Tensor, prefix_lengths: Tensor, window: int | None
-) -> Tensor:
+def block_mask(positions: Tensor, section: Tensor, valid: Tensor, prefix_lengths: Tensor, window: int | None) -> Tensor:
     """Who sees whom, bool [B, T, T]: section 0 is the prefix, 1 the canvas, 2 the answer."""
     query, key = positions[:, :, None], positions[:, None, :]
     asks, holds = section[:, None], section[None, :]

@@ -158,7 +158,8 @@ class Layer(nn.Module):
         tokens = x.reshape(-1, x.shape[-1])
         sparse = self.experts(self.pre_feedforward_layernorm_2(tokens), *self.router(tokens))
         sparse = self.post_feedforward_layernorm_2(sparse).view(x.shape)
-        return x + self.post_feedforward_layernorm(dense + sparse)
+        update: Tensor = self.post_feedforward_layernorm(dense + sparse)
+        return x + update
 
 
 class SelfConditioning(GatedMLP):

@@ -51,9 +51,7 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
     return mixed.index_select(0, back).view(tokens, top_k, -1).sum(dim=1).to(x.dtype)
 
 
-def experts_dense(
-    x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation
-) -> Tensor:
+def experts_dense(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation) -> Tensor:
     """The same as `experts`, by running every expert on every token and weighing most of them with zero.
 
     More work in two large products of static shape: faster where experts are few and narrow, as in training a small model.

@@ -34,7 +34,7 @@ def count_solutions(grid: str, limit: int = 2) -> int:
     return int(_search(cells, 1, limit, np.zeros(81, np.int64)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
     """Blank cells in `order` where the solution stays the only one, until there are enough."""
     scratch = np.zeros(81, np.int64)
@@ -51,7 +51,7 @@ def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
     return left == 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
     """The blank with the fewest candidates: cell (-1 where none is blank), their number, their bits."""
     best, least, bits = -1, 10, 0
@@ -69,7 +69,7 @@ def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, in
     return best, least, bits
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
     """Count solutions up to `limit`, trying candidates in an order drawn from `seed`; the first goes into `solution`."""
     rows, columns, boxes = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)

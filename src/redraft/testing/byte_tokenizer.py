@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import tokenizers
@@ -42,7 +41,4 @@ def byte_tokenizer() -> Tokenizer:
 
 def write_byte_tokenizer(folder: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and a chat template into a checkpoint folder."""
-    byte_tokenizer().backend.save(str(folder / "tokenizer.json"))
-    config = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "tokenizer_class": "TokenizersBackend"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    byte_tokenizer().save(folder, TEMPLATE)

@@ -20,11 +20,12 @@ class ChatTemplate:
     """A Jinja template, run in a sandbox: a checkpoint's template is not trusted with more than text.
 
     Args:
-        source: the template.
+        source: the template, kept as an attribute.
         variables: names it may use beside the messages, such as `bos_token`.
     """
 
     def __init__(self, source: str, variables: Mapping[str, Any] | None = None) -> None:
+        self.source = source
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = _raise
         environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)

@@ -53,6 +53,14 @@ class Tokenizer:
         """Text of token ids; special tokens are left out unless `special`."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
 
+    def save(self, folder: Path, chat_template: str | None = None) -> None:
+        """Write tokenizer.json, tokenizer_config.json and, where given, chat_template.jinja into a checkpoint folder."""
+        self.backend.save(str(folder / "tokenizer.json"))
+        config = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "tokenizer_class": "TokenizersBackend"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        if chat_template is not None:
+            (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
+
     def token_id(self, token: str) -> int | None:
         """Id of one token's exact string."""
         found = self.backend.token_to_id(token)

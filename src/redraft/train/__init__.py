@@ -2,5 +2,7 @@
 
 from redraft.train.batch import Batch, make_batch
 from redraft.train.loss import Losses, losses
+from redraft.train.recipe import Recipe
+from redraft.train.trainer import Trainer
 
-__all__ = ["Batch", "Losses", "losses", "make_batch"]
+__all__ = ["Batch", "Losses", "Recipe", "Trainer", "losses", "make_batch"]

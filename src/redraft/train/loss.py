@@ -1,7 +1,7 @@
 """What training minimises: the canvas from its corruption, and now and then the answer left to right.
 
-Source: uniform-state diffusion as DiffusionGemma is tuned: unweighted mean cross-entropy over corrupted and clean positions, and
-for half of the rows a first pass without gradient whose belief the second pass hears (self-conditioning).
+Source: uniform-state diffusion as DiffusionGemma is tuned: unweighted mean cross-entropy over corrupted and clean positions,
+and for half of the rows a first pass without gradient whose belief the second pass hears (self-conditioning).
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def canvas_logits(
     embeddings = [model.embed(batch.prefix), model.self_conditioning.join(model.embed(noisy), signal)]
     if answer:
         embeddings.append(model.embed(batch.target))
-    context = BlockContext(
-        model.config, batch.prefix_lengths, prefix, canvas, answer=answer, dtype=embeddings[1].dtype
-    )
+    context = BlockContext(model.config, batch.prefix_lengths, prefix, canvas, answer=answer, dtype=embeddings[1].dtype)
     hidden = model.hidden_states(torch.cat([part.to(embeddings[1].dtype) for part in embeddings], dim=1), context)
     logits = model.logits(hidden[:, prefix : prefix + canvas])
     if not answer:

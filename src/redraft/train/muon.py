@@ -24,7 +24,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     for _ in range(STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrix.dtype)
+    orthogonal: Tensor = x.mT if tall else x
+    return orthogonal.to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -1,0 +1,173 @@
+"""Trainer: examples, losses, updates; saved often, resumed where it stopped, told as it goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from redraft.checkpoint.save import save_checkpoint
+from redraft.config import GenerationConfig
+from redraft.errors import ConfigError, NonFiniteError
+from redraft.model import DiffusionGemma, block_context, layers
+from redraft.text import ChatTemplate, Tokenizer
+from redraft.train.batch import Layout, make_batch
+from redraft.train.initial import initialise
+from redraft.train.loss import Losses, losses
+from redraft.train.muon import Muon
+from redraft.train.recipe import Recipe
+from redraft.train.state import read_state, write_state
+from redraft.train.stream import step_examples
+
+LEVELS = 5  # bins of noise level that the loss is told by
+STATE = "state.safetensors"
+
+
+class Trainer:
+    """One training run in one folder: state.safetensors to resume from, metrics.jsonl, and the checkpoint at the end.
+
+    Raises:
+        ConfigError: the tokenizer has more ids than the model, or the folder holds another recipe's run.
+    """
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, template: ChatTemplate, folder: Path) -> None:
+        if tokenizer.vocab_size > recipe.model.vocab_size:
+            raise ConfigError(f"the tokenizer has {tokenizer.vocab_size} ids, the model {recipe.model.vocab_size}")
+        self.recipe, self.folder = recipe, folder
+        self.layout = Layout(tokenizer, template, recipe.model.canvas_length, recipe.prefix_length)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.model = initialise(DiffusionGemma(recipe.model), self.generator)
+        for module in self.model.modules():
+            if isinstance(module, layers.Experts):
+                module.dense = True
+        self.average = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.optimizers = _optimizers(self.model, recipe)
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / STATE).exists():
+            self._resume()
+
+    def run(self, *, until: float | None = None) -> Iterator[dict[str, Any]]:
+        """Train to the recipe's end, or for `until` seconds; yields a row of metrics every `log_every` steps."""
+        if self.recipe.compile:
+            compile_parts()
+        started, seen, rows = time.perf_counter(), 0, []
+        while self.step < self.recipe.steps and (until is None or time.perf_counter() - started < until):
+            rows.append(self._update())
+            seen += self.recipe.batch_size
+            self.step += 1
+            if self.step % self.recipe.log_every == 0:
+                metrics = summarise(rows) | {
+                    "step": self.step,
+                    "learning_rate": self.recipe.learning_rate(self.step - 1),
+                    "examples_per_second": seen / (time.perf_counter() - started),
+                }
+                rows = []
+                with (self.folder / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps(metrics) + "\n")
+                yield metrics
+            if self.step % self.recipe.save_every == 0:
+                self.save_state()
+        self.save_state()
+
+    def averaged(self) -> DiffusionGemma:
+        """A copy of the model with the averaged weights, ready to write."""
+        model = DiffusionGemma(self.recipe.model)
+        model.load_state_dict(self.average)
+        return model.eval().requires_grad_(False)
+
+    def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write the averaged weights as a checkpoint with tokenizer and template."""
+        config = GenerationConfig(max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(1, 106))
+        save_checkpoint(folder, self.averaged().to(dtype), config)
+        self.layout.tokenizer.save(folder, self.layout.template.source)
+
+    def save_state(self) -> None:
+        """Write all that resuming needs."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        tensors["generator"] = self.generator.get_state()
+        facts = {"step": str(self.step), "recipe": repr(self.recipe)}
+        write_state(self.folder / STATE, tensors, self.optimizers, facts)
+
+    def _resume(self) -> None:
+        tensors, facts = read_state(self.folder / STATE, self.optimizers)
+        if facts["recipe"] != repr(self.recipe):
+            raise ConfigError(f"{self.folder} holds the run of another recipe: name another folder, or remove it")
+        self.step = int(facts["step"])
+        self.generator.set_state(tensors.pop("generator"))
+        self.model.load_state_dict(_under("model.", tensors))
+        self.average = _under("average.", tensors)
+
+    def _update(self) -> Losses:
+        recipe = self.recipe
+        batch = make_batch(step_examples(recipe, self.step), self.layout)
+        answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
+        with torch.autocast("cpu", torch.bfloat16):
+            result = losses(self.model, batch, self.generator, answer=answer)
+        result.total.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        if not bool(norm.isfinite()):
+            raise NonFiniteError(f"the gradient is not finite at step {self.step}: lower the learning rates")
+        rate = recipe.learning_rate(self.step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+            optimizer.step()
+            optimizer.zero_grad()
+        # Early on the average follows closely, so that it is never that of the first random weights.
+        decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                self.average[name].lerp_(tensor, 1 - decay)
+        return result
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def compile_parts() -> None:
+    """Compile what layers have in common, once for all of them: whole layers would be compiled one by one."""
+    layers.Layer.feed_forward = torch.compile(layers.Layer.feed_forward, dynamic=False)  # type: ignore[method-assign]
+    layers.Attention.project = torch.compile(layers.Attention.project, dynamic=False)  # type: ignore[method-assign]
+    block_context.attention = torch.compile(block_context.attention, dynamic=False)  # type: ignore[attr-defined]
+
+
+def summarise(rows: list[Losses]) -> dict[str, Any]:
+    """Mean losses of some steps, the diffusion loss also by noise level (LEVELS bins from 0 to 1, null where empty)."""
+    level = torch.cat([row.level for row in rows])
+    by_row = torch.cat([row.by_row for row in rows])
+    which = (level * LEVELS).long().clamp_max(LEVELS - 1)
+    bins = [_mean(by_row[which == number]) for number in range(LEVELS)]
+    encoder = [row.encoder.detach() for row in rows if row.encoder is not None]
+    return {
+        "loss": _mean(by_row),
+        "loss_by_level": bins,
+        "encoder_loss": _mean(torch.stack(encoder)) if encoder else None,
+    }
+
+
+def _mean(values: Tensor) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _optimizers(model: DiffusionGemma, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for matrices; AdamW for embeddings, norms and scales."""
+
+    def is_matrix(name: str, parameter: Tensor) -> bool:
+        return parameter.ndim >= 2 and not name.startswith("embed_tokens")
+
+    matrices = [p for name, p in model.named_parameters() if is_matrix(name, p)]
+    others = [p for name, p in model.named_parameters() if not is_matrix(name, p)]
+    muon = Muon(matrices, lr=recipe.matrix_lr)
+    adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0)
+    for optimizer in (muon, adam):
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return [muon, adam]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import redraft
+from redraft.diffusion.corruption import corrupt
+from redraft.errors import CheckpointError, ConfigError
+from redraft.tasks import Arithmetic, is_held_out
+from redraft.testing import tiny_config
+from redraft.testing.byte_tokenizer import TEMPLATE, byte_tokenizer
+from redraft.text import ChatTemplate
+from redraft.train import Recipe, Trainer
+from redraft.train.muon import orthogonalise
+from redraft.train.recipe import Source
+from redraft.train.stream import step_examples
+from redraft.train.trainer import STATE
+
+RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small.toml"
+
+
+def recipe(**changes: Any) -> Recipe:
+    settings: dict[str, Any] = {
+        "model": tiny_config(canvas_length=24, hidden_size=64, head_dim=16, sliding_window=64),
+        "sources": (Source(Arithmetic(1, 1), 1.0),),
+        "steps": 8,
+        "batch_size": 8,
+        "prefix_length": 32,
+        "log_every": 2,
+        "save_every": 3,
+    }
+    return Recipe(**settings | changes)
+
+
+def trainer(folder: Path, **changes: Any) -> Trainer:
+    return Trainer(recipe(**changes), byte_tokenizer(), ChatTemplate(TEMPLATE, {"bos_token": "<bos>"}), folder)
+
+
+def test_a_run_that_is_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole")
+    rows = list(whole.run())
+    assert [row["step"] for row in rows] == [2, 4, 6, 8]
+    first = trainer(tmp_path / "cut")
+    metrics = first.run()
+    next(metrics)
+    next(metrics)
+    metrics.close()
+    first.save_state()  # as an interrupt does
+    assert first.step == 4
+    second = trainer(tmp_path / "cut")
+    assert second.step == 4
+    list(second.run())
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+        assert torch.equal(whole.average[name], second.average[name]), name
+    assert len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_it_learns_and_what_it_writes_loads_and_answers(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "run", steps=150, batch_size=16, log_every=50, save_every=150)
+    rows = list(run.run())
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+    assert rows[-1]["loss_by_level"][0] < rows[-1]["loss_by_level"][-1]
+    assert rows[-1]["encoder_loss"] < rows[0]["encoder_loss"]
+    assert [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()] == rows
+    run.export(tmp_path / "checkpoint", torch.float32)
+    model = redraft.load(tmp_path / "checkpoint")
+    weights = model.network.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in run.average.items())
+    finished = model.generate(messages=[{"role": "user", "content": "calc 12+30"}], seed=1)
+    # Even so little training teaches the form: digits and signs, an end of turn.
+    assert finished.reason == "stop"
+    assert set(finished.text) <= set("0123456789+-*=;")
+
+
+def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    list(trainer(tmp_path, steps=1).run())
+    with pytest.raises(ConfigError, match="another recipe"):
+        trainer(tmp_path, steps=2)
+
+
+def test_a_damaged_state_is_told(tmp_path: Path) -> None:
+    list(trainer(tmp_path, steps=1).run())
+    state = tmp_path / STATE
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="damaged"):
+        trainer(tmp_path, steps=1)
+
+
+def test_examples_depend_on_recipe_and_step_alone_and_are_never_held_out() -> None:
+    one = recipe(batch_size=300)
+    assert step_examples(one, 5) == step_examples(one, 5) != step_examples(one, 6)
+    assert not any(is_held_out(example.prompt) for example in step_examples(one, 5))
+
+
+def test_an_example_without_room_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="raise prefix_length"):
+        list(trainer(tmp_path, prefix_length=10).run())
+
+
+def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
+    shipped = Recipe.from_file(RECIPE)
+    assert len(shipped.sources) == 2
+    text = RECIPE.read_text()
+    for old, new, said in (
+        ("steps =", "stepps =", "stepps"),
+        ('name = "sudoku"', 'name = "chess"', "chess"),
+        ("share = 0.8", "share = 0.8\nleast = 70", "blanks"),
+        ("share = 0.8", "share = 0.8\ncolour = 1", "colour"),
+        ("batch_size = 32", "batch_size = 0", "batch_size"),
+        ("[training]", "[training", "cannot be read"),
+    ):
+        (tmp_path / "bad.toml").write_text(text.replace(old, new, 1))
+        with pytest.raises(ConfigError, match=said):
+            Recipe.from_file(tmp_path / "bad.toml")
+
+
+def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
+    one = recipe(steps=1000)
+    rates = [one.learning_rate(step) for step in (0, 15, 30, 299, 650, 999)]
+    assert rates[0] < 0.05
+    assert rates[2] == rates[3] == 1.0
+    assert rates[4] == pytest.approx(0.5)
+    assert rates[5] < 0.002
+
+
+def test_corruption_hits_the_share_it_is_told_and_draws_uniformly() -> None:
+    tokens = torch.full((2, 20_000), 7)
+    noisy = corrupt(tokens, torch.tensor([0.25, 0.75]), 10, torch.Generator().manual_seed(0))
+    changed = (noisy != 7).float().mean(dim=1)
+    assert torch.allclose(changed, torch.tensor([0.25, 0.75]) * 0.9, atol=0.015)
+    assert noisy[1].bincount(minlength=10)[:7].float().std() < 60
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 16), (16, 64), (3, 40, 20)])
+def test_muons_update_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    assert float(values.min()) > 0.3
+    assert float(values.max()) < 1.4
