@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,8 @@ LengthOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Toke
 
 def main() -> None:
     """Run the command line; what a user can put right is one line on stderr and exit status 2."""
+    # Read when torch loads: threads that wait must sleep, or a busy neighbour makes every small product cost a hundredfold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=True)
     except RedraftError as error:

@@ -58,22 +58,42 @@ class CanvasView:
         return "".join(char if char.isprintable() or char == "\n" else "·" for char in text)
 
 
+class CommittedText:
+    """Locked text. Whole lines are printed for good; the line still growing stays with the canvas below it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.growing = Text()
+
+    def add(self, text: str) -> None:
+        """Take in committed text and print the lines that it completes."""
+        lines = Text(self.growing.plain + text).wrap(self._console, self._console.width, no_wrap=False)
+        for line in lines[:-1]:
+            self._console.print(line)
+        self.growing = lines[-1] if lines else Text()
+
+    def close(self) -> None:
+        """Print what is left."""
+        self._console.print(self.growing)
+
+
 def show(events: Iterator[Event], model: Model, console: Console) -> Finished:
     """Play events in a terminal and return the last."""
     view = CanvasView(model.tokenizer, model.generation_config.eos_token_id)
+    locked = CommittedText(console)
     finished: Finished | None = None
     with Live(console=console, refresh_per_second=30, transient=True) as live:
         for event in events:
             if isinstance(event, Draft):
-                live.update(view.draw(event))
+                live.update(Group(locked.growing, view.draw(event)) if locked.growing else view.draw(event))
             elif isinstance(event, Committed):
                 view.lock()
-                live.update(Text())
-                console.print(Text(event.text), end="")
+                locked.add(event.text)
+                live.update(locked.growing)
             else:
                 finished = event
     assert finished is not None
-    console.print()
+    locked.close()
     console.print(summary(finished.statistics, finished.seed), style="dim")
     return finished
 
