@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from redraft.config import LayerConfig, ModelConfig
+from redraft.model.context import rotary_tables
 from redraft.ops.attention import attention
-from redraft.ops.rope import inverse_frequencies, rotary_table
 
 
 class BlockContext:
@@ -37,10 +37,7 @@ class BlockContext:
         section = torch.repeat_interleave(torch.arange(len(parts), device=device), torch.tensor(lengths, device=device))
         valid = (section > 0) | (positions < prefix_lengths[:, None])
         self.clean = (section != 1)[:, None]
-        self._tables = {
-            layer.kind: rotary_table(positions, inverse_frequencies(layer.rope, layer.head_dim).to(device), dtype)
-            for layer in dict.fromkeys(config.layers)
-        }
+        self._tables = rotary_tables(config, positions, dtype)
         self._masks = {
             layer.kind: block_mask(positions, section, valid, prefix_lengths, layer.sliding_window)
             for layer in dict.fromkeys(config.layers)

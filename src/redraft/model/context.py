@@ -71,6 +71,14 @@ def causal_mask(queries: int, keys: int, window: int | None, device: torch.devic
     return seen if window is None else seen & (key > query - window)
 
 
+def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:
+    """Cosines and sines [..., head_dim] of integer positions [...], for each kind of layer."""
+    return {
+        layer.kind: rotary_table(positions, inverse_frequencies(layer.rope, layer.head_dim).to(positions.device), dtype)
+        for layer in dict.fromkeys(config.layers)
+    }
+
+
 class CachedContext:
     """The context of inference: segments over caches.
 
@@ -89,10 +97,7 @@ class CachedContext:
             first = segment.cache.length
             positions[here] = torch.arange(first, first + segment.length, device=like.device)
             self.clean[here] = segment.clean
-        self._tables = {
-            layer.kind: rotary_table(positions, inverse_frequencies(layer.rope, layer.head_dim).to(like.device), like.dtype)
-            for layer in dict.fromkeys(config.layers)
-        }
+        self._tables = rotary_tables(config, positions, like.dtype)
 
     def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
         return self._tables[layer.kind]
