@@ -19,6 +19,8 @@ Settings and requests are checked before any work is done. Errors that a caller 
 
 from __future__ import annotations
 
+LISTED = 100
+
 
 class RedraftError(Exception):
     """Base of everything redraft raises on purpose."""
@@ -44,12 +46,14 @@ class TensorMismatchError(CheckpointError):
     """The tensors of a checkpoint are not those the config asks for.
 
     Attributes:
-        problems: one sentence a tensor, all of them, in the file's order.
+        problems: one sentence a tensor, all of them, in the file's order; the message lists the first LISTED.
     """
 
     def __init__(self, where: str, problems: list[str]) -> None:
         self.problems = problems
-        listed = "\n".join(f"  - {problem}" for problem in problems)
+        listed = "\n".join(f"  - {problem}" for problem in problems[:LISTED])
+        if len(problems) > LISTED:
+            listed += f"\n  - and {len(problems) - LISTED} more (all in .problems)"
         super().__init__(f"{where} does not hold the tensors its config asks for ({len(problems)}):\n{listed}")
 
 

@@ -108,6 +108,35 @@ def test_a_truncated_shard_is_named(sharded: Path, kept: int) -> None:
         redraft.load(sharded)
 
 
+def test_broken_shards_and_wrong_tensors_are_named_together(sharded: Path) -> None:
+    first, second, *_ = sorted(sharded.glob("*.safetensors"))
+    lost = list(load_file(second))
+    second.unlink()
+    tensors = load_file(first)
+    name = next(iter(tensors))
+    tensors[name] = torch.zeros(3)
+    save_file(tensors, first)
+    with pytest.raises(TensorMismatchError) as caught:
+        redraft.load(sharded)
+    assert len(caught.value.problems) == 2
+    assert f"{name} has shape [3]" in str(caught.value)
+    assert all(other in str(caught.value) for other in lost)
+
+
+def test_a_quantized_checkpoint_is_refused_by_its_method(folder: Path) -> None:
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(raw | {"quantization_config": {"quant_method": "modelopt"}}))
+    with pytest.raises(CheckpointError, match=r"quantized \(modelopt\)"):
+        redraft.load(folder)
+
+
+def test_a_long_list_of_problems_is_cut_in_the_message_alone() -> None:
+    error = TensorMismatchError("folder", [f"tensor {number} is missing" for number in range(250)])
+    assert len(error.problems) == 250
+    assert "and 150 more" in str(error)
+    assert "tensor 150" not in str(error)
+
+
 def test_a_tensor_that_the_index_misplaces_is_named(sharded: Path) -> None:
     index = sharded / "model.safetensors.index.json"
     raw = json.loads(index.read_text())
@@ -171,9 +200,58 @@ def test_a_hub_id_is_found_offline_in_the_hubs_cache(checkpoint: Path, tmp_path:
 
 
 def test_saving_overwrites_nothing(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="not empty"):
+    with pytest.raises(CheckpointError, match="not an empty folder"):
         redraft.load(folder).save(folder)
     assert same_weights(folder)
+
+
+def test_saving_keeps_settings_tokenizer_and_template(folder: Path, tmp_path: Path) -> None:
+    model = redraft.load(folder)
+    options = {"temperature": 0.5, "top_p": 0.9, "stop": ("x",), "logit_bias": {7: 1.5}, "entropy_bound": 0.3, "seed": 4}
+    model.generation_config = model.generation_config.with_options(options)
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        (folder / name).unlink()  # all that is needed of them is in memory
+    model.save(tmp_path / "saved")
+    again = redraft.load(tmp_path / "saved")
+    assert again.generation_config == model.generation_config
+    assert again.generate("hello", max_new_tokens=16).text == model.generate("hello", max_new_tokens=16).text
+    hello = [{"role": "user", "content": "hello"}]
+    assert again.chat_prompt(hello) == model.chat_prompt(hello)
+
+
+def test_a_source_that_is_gone_is_told(folder: Path, tmp_path: Path) -> None:
+    model = redraft.load(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(CheckpointError, match="is gone"):
+        model.save(tmp_path / "saved")
+
+
+def test_a_file_in_the_way_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="not an empty folder"):
+        redraft.load(folder).save(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [({"sampler_config": [1]}, "sampler_config"), ({"sampler_config": {"_cls_name": "Other"}}, "Other")],
+)
+def test_another_sampler_is_refused(folder: Path, content: dict, said: str) -> None:
+    (folder / "generation_config.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=said):
+        redraft.load(folder)
+
+
+def test_null_eos_means_the_configs(folder: Path) -> None:
+    (folder / "generation_config.json").write_text('{"eos_token_id": null}')
+    assert redraft.load(folder).generation_config.eos_token_id == (1, 106)
+
+
+def test_a_device_that_is_not_here_is_told(folder: Path) -> None:
+    for device in ("nonsense", "cuda:77"):
+        with pytest.raises(ConfigError, match=device):
+            redraft.load(folder, device=device)
 
 
 def test_a_save_that_fails_leaves_nothing_behind(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pyte
 import pytest
 
 import redraft
+from redraft.cli.view import printable
 
+# A bias that leaves the byte tokenizer its printable characters.
+PRINTABLE = {token: -40.0 for token in range(384) if token not in range(161, 255)}
 COMMAND = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
 
 
@@ -38,6 +42,15 @@ def test_generate_raw_and_typewriter_from_a_pipe(checkpoint: Path) -> None:
     assert done.returncode == 0, done.stderr
     finished = redraft.load(checkpoint).generate("piped text", method="typewriter", seed=1, max_new_tokens=9)
     assert done.stdout == finished.text + "\n"
+    assert "seed 1" in done.stderr
+
+
+def test_what_comes_in_must_be_text(checkpoint: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "generate", "-m", str(checkpoint), "-p", "-"], input=b"\xff\xfe", capture_output=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert b"not UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -51,6 +64,13 @@ def test_generate_raw_and_typewriter_from_a_pipe(checkpoint: Path) -> None:
         (["-p", "x", "--max-new-tokens", "0"], "max_new_tokens"),
         (["-p", "x", "--dtype", "int3"], "int3"),
         (["-p", "x" * 600], "shorten the prompt"),
+        (["-p", "x", "--device", "cuda:77"], "cuda:77"),
+        (["-p", "x", "--device", "foo"], "foo"),
+        (["-p", "x", "-s", "stop=5"], "stop=5"),
+        (["-p", "x", "-s", "eos_token_id=null"], "eos_token_id=None"),
+        (["-p", "x", "-s", "logit_bias=5"], "logit_bias=5"),
+        (["-p", "x", "-s", 'logit_bias={"a":1}'], "'a'"),
+        (["-p", "x", "-s", "max_denoising_steps=99999999999999999999"], "max_denoising_steps"),
     ],
 )
 def test_mistakes_are_one_line_on_stderr_and_status_2(checkpoint: Path, arguments: list[str], said: str) -> None:
@@ -81,33 +101,91 @@ def test_help_and_version() -> None:
     assert redraft.__version__ in call("--version").stdout
 
 
-def in_terminal(*arguments: str, typed: bytes = b"") -> str:
-    """What a command draws on a terminal of 100 columns."""
-    controller, terminal = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
-    process = subprocess.Popen([*COMMAND, *arguments], stdin=terminal, stdout=terminal, stderr=terminal, env=environment)
-    os.close(terminal)
-    os.write(controller, typed)
-    drawn = b""
-    while True:
+class Terminal:
+    """A command on a terminal of 100 columns, and the screen that a person would see."""
+
+    def __init__(self, *arguments: str, typed: bytes = b"") -> None:
+        self.controller, terminal = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments], stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
+        )
+        os.close(terminal)
+        os.write(self.controller, typed)
+        self.screen = pyte.Screen(100, 40)
+        self._stream = pyte.ByteStream(self.screen)
+        self.drawn = b""
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    def read(self) -> bool:
+        """Draw what has come; False at the end."""
         try:
-            drawn += os.read(controller, 65536)
+            part = os.read(self.controller, 4096)
         except OSError:
-            break
-        if not drawn:
-            break
-    assert process.wait(timeout=60) == 0
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn.decode(errors="replace"))
+            part = b""
+        self.drawn += part
+        self._stream.feed(part)
+        return bool(part)
+
+    def finish(self) -> int:
+        while self.read():
+            pass
+        return self.process.wait(timeout=60)
 
 
-def test_a_person_sees_tokens_settle_and_the_figures(checkpoint: Path) -> None:
-    drawn = in_terminal("generate", "-m", str(checkpoint), "-p", "hello", "--seed", "3")
-    for word in ("settled", "revised", "in doubt", "canvas 2", "tokens a pass", "seed 3"):
-        assert word in drawn
+def joined(screen: str) -> str:
+    """A screen's lines as the text that was wrapped into them, white space aside."""
+    return "".join(screen.split())
+
+
+def test_a_person_sees_tokens_settle_and_in_the_end_the_whole_text(checkpoint: Path) -> None:
+    settings = {"seed": 3, "max_new_tokens": 150, "eos_token_id": [], "logit_bias": PRINTABLE, "max_denoising_steps": 3}
+    options = [word for name, value in settings.items() for word in ("-s", f"{name}={json.dumps(value)}")]
+    terminal = Terminal("generate", "-m", str(checkpoint), "-p", "hello", *options)
+    seen: set[str] = set()
+    while terminal.read():
+        seen |= {word for word in ("settled", "revised", "in doubt", "canvas") if word in terminal.text}
+    assert terminal.finish() == 0
+    assert len(seen) == 4
+    text = redraft.load(checkpoint).generate(messages=[{"role": "user", "content": "hello"}], **settings).text
+    assert len(text) == 150
+    assert joined(text) in joined(terminal.text)
+    assert "seed 3" in terminal.text
+    assert "settled" not in terminal.text  # the canvas is gone, the text stays
+
+
+def test_an_interrupt_leaves_what_was_committed(checkpoint: Path) -> None:
+    settings = {"eos_token_id": [], "logit_bias": PRINTABLE}
+    options = [word for name, value in settings.items() for word in ("-s", f"{name}={json.dumps(value)}")]
+    terminal = Terminal("generate", "-m", str(checkpoint), "-p", "hello", "--seed", "3", "--max-new-tokens", "400", *options)
+    while terminal.read() and "canvas 4" not in terminal.text:
+        pass
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.finish() == 130
+    first = redraft.load(checkpoint).generate(
+        messages=[{"role": "user", "content": "hello"}], seed=3, max_new_tokens=48, **settings
+    )
+    assert joined(first.text) in joined(terminal.text)
+
+
+def test_a_models_text_cannot_command_the_terminal() -> None:
+    assert printable("\x1b[2Jhi\tyou\x07\n\u202e") == "·[2Jhi  you·\n·"
+
+
+def test_a_dash_reads_standard_input_from_a_terminal_too(checkpoint: Path) -> None:
+    terminal = Terminal(
+        "generate", "-m", str(checkpoint), "--raw", "-p", "-", "--json", "--max-new-tokens", "2", typed=b"abc\n\x04\x04"
+    )
+    assert terminal.finish() == 0
+    assert b'"prompt_tokens": 5' in terminal.drawn
 
 
 def test_a_chat_remembers_and_forgets(checkpoint: Path) -> None:
-    drawn = in_terminal(
+    terminal = Terminal(
         "chat", "-m", str(checkpoint), "--seed", "3", "--max-new-tokens", "8", typed=b"hello\n/reset\nagain\n/quit\n"
     )
-    assert drawn.count("tokens a pass") == 2
+    assert terminal.finish() == 0
+    assert terminal.text.count("tokens a pass") == 2

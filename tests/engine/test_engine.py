@@ -8,7 +8,7 @@ import torch
 
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Model, Request, typewrite
-from redraft.errors import ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
+from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
 from redraft.events import Committed, Draft, Finished
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape
@@ -214,12 +214,13 @@ def test_the_typewriter_is_greedy_decoding_by_hand_at_temperature_zero(seed: int
     assert list(events[-1].tokens) == tokens[3:]
     assert sum(isinstance(event, Committed) for event in events) == 12
     assert events[-1].statistics.forwards == 12
+    assert events[-1].statistics.encoder_passes == 0  # the prompt's pass gives the first token: it is one of the twelve
 
 
 def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model) -> None:
     options = {"method": "typewriter", "seed": 9, "temperature": 0.9, "top_p": 0.9, "repetition_penalty": 1.2}
     prompts = [[2, 150], [2, 160, 161, 162], [2, 170]]
-    together = model.generate(prompts, max_new_tokens=25, **options)
+    together = model.generate(prompts, max_new_tokens=25, max_batch_size=2, **options)
     assert [one.tokens for one in together] == [
         model.generate(prompt, max_new_tokens=25, **options).tokens for prompt in prompts
     ]
@@ -233,6 +234,14 @@ def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model)
         ([2] * 500, {}, ContextLengthError, "500 tokens.*512"),
         ([2, 384], {}, TokenRangeError, "384.*384"),
         ([2, -1], {}, TokenRangeError, "-1"),
+        ([2, 1.5], {}, TokenRangeError, "1.5"),
+        ([2, True], {}, TokenRangeError, "True"),
+        (5, {}, RequestError, "int"),
+        (b"hi", {}, RequestError, "bytes"),
+        ([2], {"frozen": {"0": 5}}, RequestError, "'0'"),
+        ([2], {"frozen": {0.5: 5}}, RequestError, "0.5"),
+        ([2], {"max_batch_size": 0}, ConfigError, "max_batch_size"),
+        ([2], {"max_batch_size": "a"}, ConfigError, "max_batch_size"),
         ([2, "a"], {}, TokenRangeError, "'a'"),
         ([2], {"frozen": {16: 2}}, RequestError, "16"),
         ([2], {"frozen": {0: 999}}, TokenRangeError, "999"),
@@ -247,6 +256,48 @@ def test_bad_requests_are_refused_before_any_work(model: Model, prompt, options,
     monkeypatch.setattr(model.network, "encode", lambda *_, **__: pytest.fail("work was done"))
     with pytest.raises(error, match=said):
         model.stream(prompt, **options)
+
+
+def test_ids_may_come_as_array_or_tensor(model: Model) -> None:
+    plain = model.generate([2, 150, 151], max_new_tokens=5, seed=1).tokens
+    for ids in (torch.tensor([2, 150, 151]), torch.tensor([2, 150, 151]).numpy(), (2, 150, 151)):
+        assert model.generate(ids, max_new_tokens=5, seed=1).tokens == plain
+    assert model.generate(list(torch.tensor([2, 150, 151]).numpy()), max_new_tokens=5, seed=1).tokens == plain
+
+
+def test_stop_strings_need_a_tokenizer() -> None:
+    with pytest.raises(RequestError, match="tokenizer"):
+        Model(tiny_model(0)).stream([2], stop="x")
+
+
+def test_an_engine_that_could_never_run_is_refused() -> None:
+    for wrong in ({"max_batch_size": 0}, {"prefill_chunk": 0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            Engine(tiny_model(0), **wrong)
+
+
+def test_requests_that_wait_hold_no_memory(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    original = model.network.new_cache
+    monkeypatch.setattr(model.network, "new_cache", lambda capacity: made.append(capacity) or original(capacity))
+    engine = Engine(model.network, max_batch_size=1)
+    config = GenerationConfig(max_new_tokens=16, max_denoising_steps=2, eos_token_id=(), seed=1)
+    for _ in range(5):
+        engine.add(Request.checked([2, 3], config, model.config))
+    engine.step()
+    assert len(made) == 1
+    assert len([event for event in engine.run() if isinstance(event, Finished)]) == 5
+    assert len(made) == 5
+
+
+def test_commits_of_others_do_not_keep_a_long_prompt_waiting(model: Model) -> None:
+    engine = Engine(model.network, prefill_chunk=50)
+    quick = {"max_denoising_steps": 1, "eos_token_id": (), "seed": 1}
+    engine.add(Request.checked([2, 3], GenerationConfig(max_new_tokens=320, **quick), model.config))
+    engine.step()
+    engine.add(Request.checked([2] * 60, GenerationConfig(max_new_tokens=1, **quick), model.config))
+    finished = [event.request for event in engine.run() if isinstance(event, Finished)]
+    assert finished == [1, 0]
 
 
 def test_an_image_token_is_refused() -> None:

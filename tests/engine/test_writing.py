@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
+import tokenizers
 
 from redraft.config import GenerationConfig
 from redraft.engine import Request
 from redraft.engine.writing import Writing
 from redraft.testing import byte_tokenizer, tiny_config
+from redraft.text import Tokenizer
 
 TOKENIZER = byte_tokenizer()
 
@@ -41,6 +43,28 @@ def test_what_was_held_back_is_handed_out_once_it_is_no_stop_string() -> None:
     one = writing(stop=("STOP",), max_new_tokens=4)
     assert one.commit(ids("a ST and"), 1)[1] == "a ST"  # the text ends by length: nothing is lost
     assert one.reason == "length"
+
+
+def test_cancelling_hands_out_what_was_held_back() -> None:
+    one = writing(stop=("STOP",))
+    one.commit(ids("hello ST"), 1)
+    finished = one.cancel()
+    assert (finished.text, finished.reason) == ("hello ST", "cancelled")
+
+
+def test_a_run_of_byte_tokens_is_handed_out_when_it_is_over() -> None:
+    vocabulary = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "a": 3} | {f"<0x{byte:02X}>": 4 + byte for byte in range(256)}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
+    backend.decoder = tokenizers.decoders.Sequence([tokenizers.decoders.ByteFallback(), tokenizers.decoders.Fuse()])
+    backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
+    config = GenerationConfig(max_new_tokens=400, eos_token_id=(1,), seed=0)
+    one = Writing(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
+    pieces = [one.commit(tokens, 1)[1] for tokens in ([3, 4 + 0xC3, 4 + 0xA9], [4 + 0xFF], [3, 4 + 0xC3, 4 + 0xA9], [3, 1])]
+    # What looked like a character is none once the next byte is there: the run waits until it is over.
+    assert pieces[0] == "a"
+    assert "".join(pieces) == one.finished().text
+    assert one.finished().text.endswith("aéa")
+    assert one.finished().text.startswith("a\ufffd")
 
 
 def test_the_earliest_of_several_stops_ends_the_text() -> None:

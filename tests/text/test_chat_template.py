@@ -28,7 +28,11 @@ def test_the_template_is_found_beside_or_inside_the_tokenizer_config(tmp_path: P
     assert inside.render(HELLO) == "<bos>hi"
 
 
-@pytest.mark.parametrize("messages", [[], ["hi"], [{"content": "x"}], [{"role": 3, "content": "x"}]])
+NONE: list[list] = [[], ["hi"], [{"content": "x"}], [{"role": 3, "content": "x"}], [{"role": "user"}],
+                    [{"role": "user", "content": None}]]  # fmt: skip
+
+
+@pytest.mark.parametrize("messages", NONE)
 def test_messages_that_are_none_are_refused(messages: list) -> None:
     with pytest.raises(ChatTemplateError):
         ChatTemplate("{{ messages }}").render(messages)
@@ -37,6 +41,19 @@ def test_messages_that_are_none_are_refused(messages: list) -> None:
 def test_what_the_template_itself_refuses_is_told() -> None:
     with pytest.raises(ChatTemplateError, match="roles must alternate"):
         ChatTemplate("{{ raise_exception('roles must alternate') }}").render(HELLO)
+
+
+def test_what_transformers_offers_a_template_is_offered_here() -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}"
+        "{{ {'é': 1} | tojson(ensure_ascii=False, separators=(',', ':')) }}{{ strftime_now('%Y') | length }}{% endfor %}"
+    )
+    assert ChatTemplate(source).render([{"role": "system", "content": "x"}, *HELLO]) == '{"é":1}4'
+
+
+def test_a_template_that_fails_is_told() -> None:
+    with pytest.raises(ChatTemplateError, match="refuses"):
+        ChatTemplate("{{ 'a' + messages[0].number }}").render([{**HELLO[0], "number": 3}])
 
 
 def test_a_template_cannot_reach_out_of_its_sandbox() -> None:

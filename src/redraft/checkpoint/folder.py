@@ -12,17 +12,23 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
 from redraft.errors import CheckpointError
 
+# Sampling options beyond the reference's, in a file of their own: it refuses keys that it does not know.
+SAMPLING_FILE = "redraft_generation.json"
 WANTED = ("*.json", "*.safetensors", "*.jinja")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose every description is read, and none of its weights."""
+    """A checkpoint whose every description is read, and none of its weights.
+
+    `problems` says what is wrong with its shards; loading names them together with what is wrong with the tensors.
+    """
 
     folder: Path
     config: ModelConfig
     generation_config: GenerationConfig
     tensors: dict[str, TensorInfo]
+    problems: tuple[str, ...] = ()
 
 
 def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> Checkpoint:
@@ -39,13 +45,21 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     folder = Path(path_or_id).expanduser()
     if not folder.is_dir():
         folder = _from_hub(str(path_or_id), revision)
-    config = model_config_from_dict(read_json(folder / "config.json"))
+    raw_config = read_json(folder / "config.json")
+    if quantization := raw_config.get("quantization_config"):
+        method = quantization.get("quant_method", "?") if isinstance(quantization, dict) else quantization
+        raise CheckpointError(f"{folder} is quantized ({method}): only bfloat16, float16 and float32 weights are read so far")
+    config = model_config_from_dict(raw_config)
     generation = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
     if (folder / "generation_config.json").exists():
         raw = read_json(folder / "generation_config.json")
-        raw.setdefault("eos_token_id", list(config.eos_token_id))
+        if raw.get("eos_token_id") is None:
+            raw["eos_token_id"] = list(config.eos_token_id)
+        if (folder / SAMPLING_FILE).exists():
+            raw |= read_json(folder / SAMPLING_FILE)
         generation = GenerationConfig.from_dict(raw)
-    return Checkpoint(folder, config, generation, tensor_infos(folder))
+    tensors, problems = tensor_infos(folder)
+    return Checkpoint(folder, config, generation, tensors, tuple(problems))
 
 
 def read_json(path: Path) -> dict[str, Any]:

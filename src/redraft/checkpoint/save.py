@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from redraft.checkpoint.folder import Checkpoint
+from redraft.checkpoint.folder import SAMPLING_FILE, Checkpoint
 from redraft.checkpoint.names import is_vision, to_file
 from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
 from redraft.config import GenerationConfig, ModelConfig
@@ -52,18 +52,22 @@ def save_checkpoint(
     generation_config: GenerationConfig,
     *,
     source: Checkpoint | None = None,
+    companion: Callable[[Path], None] | None = None,
     max_shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write config, generation config, weights, and from `source` its tokenizer, template and image encoder.
+    """Write config, generation config, weights, and from `source` its tokenizer files and image encoder.
 
-    The folder appears whole or not at all: everything is written beside it and moved into place at the end.
+    The folder appears whole or not at all: everything is written beside it and moved into place at the end; `companion` may
+    add files of its own before that.
 
     Raises:
-        CheckpointError: the folder exists and is not empty.
+        CheckpointError: the folder exists and is not empty, or what should be copied from the source is gone.
     """
     target = Path(folder)
-    if target.exists() and any(target.iterdir()):
-        raise CheckpointError(f"{target} is not empty: nothing there is overwritten, name another folder")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} is not an empty folder: nothing there is overwritten, name another")
+    if source and any(map(is_vision, source.tensors)) and not source.folder.is_dir():
+        raise CheckpointError(f"{source.folder} is gone, and with it the image encoder that belongs into the copy")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
         draft = Path(name) / "checkpoint"
@@ -71,9 +75,13 @@ def save_checkpoint(
         config, vision = _vision(model.config, source)
         write_json(draft / "config.json", model_config_to_dict(config) | {"dtype": str(model.dtype).split(".")[1]})
         write_json(draft / "generation_config.json", generation_config.to_dict())
+        if sampling := generation_config.sampling_to_dict():
+            write_json(draft / SAMPLING_FILE, sampling)
         for carried in CARRIED if source else ():
             if source and (source.folder / carried).exists():
                 shutil.copy2(source.folder / carried, draft / carried)
+        if companion:
+            companion(draft)
         _write_shards(draft, _tensors(model, vision), max_shard_bytes)
         if target.exists():
             target.rmdir()

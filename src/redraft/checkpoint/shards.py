@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from redraft.errors import CheckpointError, TensorMismatchError, UnsafeFormatError
+from redraft.errors import CheckpointError, UnsafeFormatError
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -25,22 +25,19 @@ class TensorInfo:
     file: Path
 
 
-def tensor_infos(folder: Path) -> dict[str, TensorInfo]:
-    """All tensors of a folder, by name, in file order.
+def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
+    """All tensors of a folder, by name, in file order; and a sentence for each shard or placing that is wrong.
 
     Raises:
         UnsafeFormatError: the folder holds pickled weights only.
         CheckpointError: no weights, or an index that cannot be read.
-        TensorMismatchError: shards missing or cut short, or tensors that the index places where they are not.
     """
     index = folder / INDEX
     if index.exists():
         return _from_index(folder, index)
     if (folder / SINGLE).exists():
         infos, problem = _read_header(folder / SINGLE)
-        if problem:
-            raise TensorMismatchError(str(folder), [problem])
-        return infos
+        return infos, [problem] if problem else []
     pickled = sorted(path.name for pattern in UNSAFE for path in folder.glob(pattern))
     if pickled:
         raise UnsafeFormatError(
@@ -61,36 +58,30 @@ def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
                 yield name, shard.get_tensor(name)
 
 
-def _from_index(folder: Path, index: Path) -> dict[str, TensorInfo]:
+def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[str]]:
     try:
-        placed: dict[str, str] = json.loads(index.read_text())["weight_map"]
+        placed: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{index} is not a safetensors index: it needs a weight_map") from error
-    if outside := sorted({name for name in placed.values() if Path(name).name != name}):
+    if outside := sorted({str(name) for name in placed.values() if not isinstance(name, str) or Path(name).name != name}):
         raise CheckpointError(f"{index} points outside its folder: {outside}")
     infos: dict[str, TensorInfo] = {}
-    problems = []
+    problems: list[str] = []
     for shard in sorted(set(placed.values())):
+        names = [name for name, where in placed.items() if where == shard]
         if not (folder / shard).exists():
-            problems.append(f"shard {shard} is missing: it holds {sum(v == shard for v in placed.values())} tensors")
+            problems.append(f"shard {shard} is missing, and with it {', '.join(names)}")
             continue
         found, problem = _read_header(folder / shard)
         infos |= found
-        problems += [problem] if problem else []
-        if not problem:
-            problems += [
-                f"{name} is not in {shard}, where the index places it"
-                for name, where in placed.items()
-                if where == shard and name not in found
-            ]
-            problems += [
-                f"{name} is in {shard}, but the index places it elsewhere or nowhere"
-                for name in found
-                if placed.get(name) != shard
-            ]
-    if problems:
-        raise TensorMismatchError(str(folder), problems)
-    return infos
+        if problem:
+            problems.append(f"{problem}; with it {', '.join(names)}")
+            continue
+        problems += [f"{name} is not in {shard}, where the index places it" for name in names if name not in found]
+        problems += [
+            f"{name} is in {shard}, but the index places it elsewhere or nowhere" for name in found if name not in names
+        ]
+    return infos, problems
 
 
 def _read_header(path: Path) -> tuple[dict[str, TensorInfo], str | None]:

@@ -54,8 +54,13 @@ class CanvasView:
     def _piece(self, token: int) -> str:
         """One token's own text; half a character, or what would move the cursor, becomes a sign."""
         text = self._tokenizer.decode([token]) if self._tokenizer else f"{token} "
-        text = text.replace("\t", "  ").replace("\ufffd", "·")
-        return "".join(char if char.isprintable() or char == "\n" else "·" for char in text)
+        return printable(text)
+
+
+def printable(text: str) -> str:
+    """`text` without anything that would move the cursor or command the terminal: it comes from a model, not from us."""
+    text = text.replace("\t", "  ").replace("\ufffd", "·")
+    return "".join(char if char.isprintable() or char == "\n" else "·" for char in text)
 
 
 class CommittedText:
@@ -67,7 +72,7 @@ class CommittedText:
 
     def add(self, text: str) -> None:
         """Take in committed text and print the lines that it completes."""
-        lines = Text(self.growing.plain + text).wrap(self._console, self._console.width, no_wrap=False)
+        lines = Text(self.growing.plain + printable(text)).wrap(self._console, self._console.width, no_wrap=False)
         for line in lines[:-1]:
             self._console.print(line)
         self.growing = lines[-1] if lines else Text()
@@ -78,22 +83,24 @@ class CommittedText:
 
 
 def show(events: Iterator[Event], model: Model, console: Console) -> Finished:
-    """Play events in a terminal and return the last."""
+    """Play events in a terminal and return the last; an interrupt leaves all committed text on the screen."""
     view = CanvasView(model.tokenizer, model.generation_config.eos_token_id)
     locked = CommittedText(console)
     finished: Finished | None = None
-    with Live(console=console, refresh_per_second=30, transient=True) as live:
-        for event in events:
-            if isinstance(event, Draft):
-                live.update(Group(locked.growing, view.draw(event)) if locked.growing else view.draw(event))
-            elif isinstance(event, Committed):
-                view.lock()
-                locked.add(event.text)
-                live.update(locked.growing)
-            else:
-                finished = event
+    try:
+        with Live(console=console, refresh_per_second=30, transient=True) as live:
+            for event in events:
+                if isinstance(event, Draft):
+                    live.update(Group(locked.growing, view.draw(event)) if locked.growing else view.draw(event))
+                elif isinstance(event, Committed):
+                    view.lock()
+                    locked.add(event.text)
+                    live.update(locked.growing)
+                else:
+                    finished = event
+    finally:
+        locked.close()
     assert finished is not None
-    locked.close()
     console.print(summary(finished.statistics, finished.seed), style="dim")
     return finished
 

@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from redraft.cli.view import show
+from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig
 from redraft.engine.model import Method, Model, load
-from redraft.errors import ConfigError, EmptyPromptError, UnknownOptionError
+from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
 
 errors = Console(stderr=True)
@@ -44,8 +44,9 @@ class Job:
                 settings[name] = json.loads(value)
             except ValueError:
                 raise ConfigError(f"--set {assignment}: {value!r} is not a number, a list or an object in JSON") from None
-        if "logit_bias" in settings:
-            settings["logit_bias"] = {int(token): bias for token, bias in settings["logit_bias"].items()}
+        if isinstance(settings.get("logit_bias"), dict):  # JSON has strings for keys
+            pairs = settings["logit_bias"].items()
+            settings["logit_bias"] = {int(token) if token.isdecimal() else token: bias for token, bias in pairs}
         if unknown := set(settings) - known:
             raise UnknownOptionError(f"--set {sorted(unknown)[0]}: options are {', '.join(sorted(known))}")
         return settings
@@ -66,7 +67,7 @@ def open_model(path_or_id: str, dtype: str, device: str) -> Model:
 
 def write(job: Job, settings: dict[str, Any]) -> None:
     """Write one text to standard output; an interrupt leaves what was committed and exits with 130."""
-    prompt = sys.stdin.read() if job.prompt in ("-", None) and not sys.stdin.isatty() else job.prompt
+    prompt = _prompt(job.prompt)
     if not prompt:
         raise EmptyPromptError("there is nothing to write about: give --prompt TEXT, or pipe a text in")
     GenerationConfig().with_options(settings)  # a bad option is told before the model is loaded
@@ -87,6 +88,18 @@ def write(job: Job, settings: dict[str, Any]) -> None:
         sys.exit(130)
 
 
+def _prompt(given: str | None) -> str | None:
+    """The prompt itself, or standard input for "-" and for a pipe."""
+    if given != "-" and (given is not None or sys.stdin is None or sys.stdin.isatty()):
+        return given
+    if sys.stdin is None:
+        raise EmptyPromptError("standard input is closed: give --prompt TEXT")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"standard input is not UTF-8 text: {error}") from None
+
+
 def as_json(finished: Finished) -> dict[str, Any]:
     """The finished text as `redraft generate --json` prints it."""
     return asdict(finished)
@@ -101,4 +114,6 @@ def _plain(events: Iterator[Event]) -> None:
         if isinstance(event, Committed):
             sys.stdout.write(event.text)
             sys.stdout.flush()
-    sys.stdout.write("\n")
+        elif isinstance(event, Finished):
+            sys.stdout.write("\n")
+            errors.print(summary(event.statistics, event.seed), style="dim", soft_wrap=True)

@@ -8,10 +8,11 @@ from typing import Any
 from redraft.errors import ConfigError
 
 
-def whole(name: str, value: Any, *, least: int) -> None:
-    """Raise ConfigError unless `value` is an int (a bool is none) of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+def whole(name: str, value: Any, *, least: int, most: float = math.inf) -> None:
+    """Raise ConfigError unless `value` is an int (a bool is none) in [least, most]."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        below = "" if most == math.inf else f" and at most {most}"
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}{below}")
 
 
 def number(name: str, value: Any, *, least: float, most: float = math.inf, open_below: bool = False) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from redraft.config.check import whole
 from redraft.config.model import DEFAULT_ROPE, DEFAULT_SOFTCAP, FULL, MODEL_TYPE, SLIDING, ModelConfig, RopeConfig
 from redraft.errors import ConfigError
 
@@ -45,6 +46,8 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
     if text.get("eos_token_id") is not None:
         eos = text["eos_token_id"]
         optional["eos_token_id"] = tuple(eos) if isinstance(eos, list) else (eos,)
+        if None in optional["eos_token_id"]:
+            raise ConfigError(f"eos_token_id={eos!r} holds null")
     return ModelConfig(
         **{key: text[key] for key in REQUIRED},
         **optional,
@@ -89,10 +92,13 @@ def _refuse_other_traits(raw: Mapping[str, Any], text: Mapping[str, Any]) -> Non
 
 
 def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
-    if text.get("layer_types") is not None:
-        return tuple(text["layer_types"])
+    if (named := text.get("layer_types")) is not None:
+        if not isinstance(named, list) or not all(isinstance(kind, str) for kind in named):
+            raise ConfigError(f"layer_types={named!r} must be a list of names")
+        return tuple(named)
     # The reference's pattern when the file names none: five sliding, one full, and the last always full.
     count = text["num_hidden_layers"]
+    whole("num_hidden_layers", count, least=1)
     return tuple(FULL if (i + 1) % 6 == 0 or i == count - 1 else SLIDING for i in range(count))
 
 

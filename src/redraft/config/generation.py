@@ -16,6 +16,11 @@ IGNORED = frozenset(
     "transformers_version _from_model_config _commit_hash return_dict_in_generate cache_implementation cache_config "
     "disable_compile bos_token_id max_length do_sample top_k".split()
 )
+SAMPLER = "EntropyBoundSamplerConfig"
+SAMPLING = ("seed", "temperature", "top_p", "min_p", "repetition_penalty", "logit_bias", "stop")
+LARGEST = 2**31 - 1
+# Below this a temperature or a penalty only makes logits overflow.
+LEAST_FACTOR = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +71,24 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
         object.__setattr__(self, "stop", _strings(self.stop))
-        whole("max_new_tokens", self.max_new_tokens, least=1)
+        whole("max_new_tokens", self.max_new_tokens, least=1, most=LARGEST)
         whole("pad_token_id", self.pad_token_id, least=0)
-        whole("max_denoising_steps", self.max_denoising_steps, least=1)
-        whole("stability_threshold", self.stability_threshold, least=0)
+        whole("max_denoising_steps", self.max_denoising_steps, least=1, most=LARGEST)
+        whole("stability_threshold", self.stability_threshold, least=0, most=LARGEST)
         number("t_min", self.t_min, least=0)
-        number("t_max", self.t_max, least=0, open_below=True)
+        number("t_max", self.t_max, least=LEAST_FACTOR)
         if self.t_max < self.t_min:
             raise ConfigError(f"t_max={self.t_max!r} must not be below t_min={self.t_min!r}")
         number("entropy_bound", self.entropy_bound, least=0, open_below=True)
         number("confidence_threshold", self.confidence_threshold, least=0, open_below=True)
-        number("temperature", self.temperature, least=0)
+        number("temperature", self.temperature, least=LEAST_FACTOR if self.temperature else 0)
         number("top_p", self.top_p, least=0, most=1, open_below=True)
         number("min_p", self.min_p, least=0, most=1)
-        number("repetition_penalty", self.repetition_penalty, least=0, open_below=True)
+        number("repetition_penalty", self.repetition_penalty, least=LEAST_FACTOR)
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
             raise ConfigError(f"seed={self.seed!r} must be a whole number or None")
-        if any(not isinstance(text, str) or not text for text in self.stop):
-            raise ConfigError(f"stop={self.stop!r} must hold non-empty strings")
+        if not isinstance(self.logit_bias, Mapping):
+            raise ConfigError(f"logit_bias={self.logit_bias!r} must map token ids to nats")
         for token, bias in self.logit_bias.items():
             whole("a token id in logit_bias", token, least=0)
             number(f"logit_bias[{token}]", bias, least=-1e9, most=1e9)
@@ -108,6 +113,10 @@ class GenerationConfig:
         """Read a parsed `generation_config.json`; null means the default. Unknown keys are told in a warning."""
         given = {key: value for key, value in raw.items() if value is not None and key not in IGNORED}
         sampler = given.pop("sampler_config", {})
+        if not isinstance(sampler, Mapping) or sampler.get("_cls_name", SAMPLER) != SAMPLER:
+            raise ConfigError(f"sampler_config={sampler!r} is not one of an {SAMPLER}, the only sampler here")
+        if isinstance(given.get("logit_bias"), Mapping):  # JSON keys are strings
+            given["logit_bias"] = {_id(token): bias for token, bias in given["logit_bias"].items()}
         given.update({key: value for key, value in sampler.items() if key != "_cls_name"})
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(given) - names):
@@ -120,16 +129,31 @@ class GenerationConfig:
         return {
             **{key: getattr(self, key) for key in kept.split()},
             "eos_token_id": list(self.eos_token_id),
-            "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": float(self.entropy_bound)},
+            "sampler_config": {"_cls_name": SAMPLER, "entropy_bound": float(self.entropy_bound)},
         }
+
+    def sampling_to_dict(self) -> dict[str, Any]:
+        """Sampling options that are not the default: the reference's file has no place for them and refuses others' keys."""
+        plain = GenerationConfig()
+        return {key: getattr(self, key) for key in SAMPLING if getattr(self, key) != getattr(plain, key)}
 
 
 def _strings(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or any(not isinstance(text, str) or not text for text in texts):
+        raise ConfigError(f"stop={value!r} must be a non-empty string, or a list of such")
+    return tuple(texts)
+
+
+def _id(value: Any) -> Any:
+    """A token id from a JSON object's key; anything else is left for the check that follows."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 def _ids(value: Any) -> tuple[int, ...]:
-    ids = (value,) if isinstance(value, int) else tuple(value)
+    ids = (value,) if isinstance(value, int) else value
+    if not isinstance(ids, list | tuple):
+        raise ConfigError(f"eos_token_id={value!r} must be a token id, or a list of such")
     for token in ids:
         whole("eos_token_id", token, least=0)
-    return ids
+    return tuple(ids)

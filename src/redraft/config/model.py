@@ -107,6 +107,17 @@ class ModelConfig:
         whole("sliding_window", self.sliding_window, least=2)
         number("rms_norm_eps", self.rms_norm_eps, least=0)
         number("final_logit_softcapping", self.final_logit_softcapping, least=0, open_below=True)
+        ids = (
+            *self.eos_token_id,
+            self.pad_token_id,
+            self.bos_token_id,
+            self.image_token_id,
+            self.boi_token_id,
+            self.eoi_token_id,
+        )
+        for token in ids:
+            if token is not None:
+                whole("a token id in config.json", token, least=0)
         self._check_layers()
 
     def _check_layers(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import torch
 
+from redraft.config.check import whole
 from redraft.engine.request import Request
 from redraft.engine.runner import Runner
 from redraft.engine.scheduler import Scheduler
@@ -26,6 +27,9 @@ class Engine:
     Args:
         max_batch_size: canvases denoised together at most.
         prefill_chunk: clean tokens encoded between two denoising steps at most.
+
+    Raises:
+        ConfigError: either is not a whole number of at least 1.
     """
 
     def __init__(
@@ -36,11 +40,14 @@ class Engine:
         max_batch_size: int = 8,
         prefill_chunk: int = 2048,
     ) -> None:
+        whole("max_batch_size", max_batch_size, least=1)
+        whole("prefill_chunk", prefill_chunk, least=1)
         self.model = model
         self.tokenizer = tokenizer
         self._scheduler = Scheduler(max_batch_size)
         self._runner = Runner(model, prefill_chunk)
         self._next = 0
+        self._clock = 0  # steps so far
 
     def add(self, request: Request) -> int:
         """Queue a request; returns the number that its events bear."""
@@ -51,7 +58,7 @@ class Engine:
     def cancel(self, number: int) -> list[Event]:
         """Stop a request at once; its Finished event holds what was committed. Unknown or finished: no events."""
         sequence = self._scheduler.cancel(number)
-        return [sequence.writing.finished()] if sequence else []
+        return [sequence.writing.cancel()] if sequence else []
 
     @property
     def busy(self) -> bool:
@@ -61,7 +68,8 @@ class Engine:
     def step(self) -> list[Event]:
         """One encoding pass where tokens are pending, one denoising step of every canvas; the events of both."""
         running = self._scheduler.admit()
-        self._runner.encode([sequence for sequence in running if sequence.pending])
+        self._clock += 1
+        self._runner.encode([sequence for sequence in running if sequence.pending], self._clock)
         ready = [sequence for sequence in running if not sequence.pending]
         if not ready:
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -11,10 +12,11 @@ import torch
 from redraft.checkpoint import Checkpoint, load_weights, open_checkpoint, save_checkpoint
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.check import whole
 from redraft.engine.engine import Engine
 from redraft.engine.request import Request
 from redraft.engine.typewriter import typewrite
-from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, RequestError
+from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, RequestError, TokenRangeError
 from redraft.events import Event, Finished
 from redraft.model import DiffusionGemma
 from redraft.text import ChatTemplate, Message, Tokenizer
@@ -79,7 +81,7 @@ class Model:
         Raises:
             RequestError, ConfigError: before any work, what is wrong and what to do. NonFiniteError: broken weights.
         """
-        many = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+        many = is_batch(prompt)
         ended = [event for event in self.stream(prompt, **options) if isinstance(event, Finished)]
         ended.sort(key=lambda event: event.request)
         return ended if many else ended[0]
@@ -99,12 +101,15 @@ class Model:
         Bad input raises here, at the call, not at the first event.
         """
         config = self.generation_config.with_options(options)
+        if config.stop and self.tokenizer is None:
+            raise RequestError("stop strings need a tokenizer, and this checkpoint has none")
+        whole("max_batch_size", max_batch_size, least=1)
         prompts = self._prompts(prompt, messages)
         requests = [Request.checked(tokens, config, self.config, frozen=frozen) for tokens in prompts]
         if method == "typewriter":
             if frozen:
                 raise RequestError("the typewriter cannot hold frozen positions: it writes from left to right")
-            return typewrite(self.network, requests, self.tokenizer)
+            return typewrite(self.network, requests, self.tokenizer, max_batch_size=max_batch_size)
         if method != "diffusion":
             raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
         engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
@@ -114,7 +119,16 @@ class Model:
 
     def save(self, folder: str | Path, **options: Any) -> None:
         """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""
-        save_checkpoint(folder, self.network, self.generation_config, source=self.checkpoint, **options)
+        save_checkpoint(
+            folder, self.network, self.generation_config, source=self.checkpoint, companion=self._write_text, **options
+        )
+
+    def _write_text(self, folder: Path) -> None:
+        """Tokenizer and template as they are in memory, over what was copied from the source."""
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder)
+        if self.chat_template is not None:
+            (folder / "chat_template.jinja").write_text(self.chat_template.source, encoding="utf-8")
 
     def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
         """Token ids of a conversation, through the checkpoint's chat template."""
@@ -127,12 +141,12 @@ class Model:
             raise RequestError("give either a prompt or messages")
         if messages is not None:
             return [self.chat_prompt(messages)]
-        several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+        several = is_batch(prompt)
         return [self._encode(one, bos=True) for one in (prompt if several else [prompt])]
 
     def _encode(self, prompt: Prompt, *, bos: bool) -> list[int]:
         if not isinstance(prompt, str):
-            return list(prompt)
+            return token_ids(prompt)
         if self.tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
         return self.tokenizer.encode(prompt, bos=bos) if prompt else []
@@ -160,6 +174,7 @@ def load(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(device)
     if isinstance(dtype, str) and dtype not in (*DTYPES, "auto"):
         raise ConfigError(f"{dtype=} must be one of auto, {', '.join(DTYPES)}")
     checkpoint = open_checkpoint(path_or_id, revision=revision)
@@ -176,3 +191,35 @@ def load(
         tokenizer = None
     template = ChatTemplate.from_folder(checkpoint.folder)
     return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
+
+
+def is_batch(prompt: Any) -> bool:
+    """Whether `prompt` is a list of prompts rather than one."""
+    return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str | list | tuple)
+
+
+def token_ids(prompt: Any) -> list[int]:
+    """Plain integers from a sequence, array or tensor of token ids.
+
+    Raises:
+        RequestError: it is neither text nor such a sequence. TokenRangeError: one of its items is no integer.
+    """
+    if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__iter__"):
+        raise RequestError(f"a prompt is text or a sequence of token ids, not {type(prompt).__name__}")
+    ids = []
+    for token in prompt:
+        try:
+            if isinstance(token, bool):
+                raise TypeError
+            ids.append(index(token))
+        except TypeError:
+            raise TokenRangeError(f"token id {token!r} is not a whole number") from None
+    return ids
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={str(device)!r} cannot be used here: {reason}") from error

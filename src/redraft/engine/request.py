@@ -56,8 +56,8 @@ class Request:
             )
         frozen = dict(frozen or {})
         _check_tokens([*prompt, *frozen.values()], shape)
-        if outside := [position for position in frozen if not 0 <= position < shape.canvas_length]:
-            raise RequestError(f"frozen positions {outside} lie outside the canvas of {shape.canvas_length}")
+        if outside := [at for at in frozen if type(at) is not int or not 0 <= at < shape.canvas_length]:
+            raise RequestError(f"frozen positions {outside} are not positions on the canvas of {shape.canvas_length}")
         if outside := [token for token in config.logit_bias if token >= shape.vocab_size]:
             raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}")
         if config.seed is None:

@@ -22,15 +22,16 @@ class Runner:
         self.model = model
         self.prefill_chunk = prefill_chunk
 
-    def encode(self, sequences: list[Sequence]) -> None:
-        """One causal pass over pending tokens of `sequences`, first come first served, at most `prefill_chunk` in all.
+    def encode(self, sequences: list[Sequence], now: int) -> None:
+        """One causal pass over pending tokens of `sequences`, at most `prefill_chunk` in all.
 
+        Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt waiting; `now` counts steps.
         A prompt is cut at multiples of `prefill_chunk` of its own, whatever else waits, so that it is always read alike.
         """
         budget = self.prefill_chunk
         parts: list[Tensor] = []
         owners: list[Sequence] = []
-        for sequence in sequences:
+        for sequence in sorted(sequences, key=lambda sequence: sequence.encoded_at):
             part = sequence.pending[: self.prefill_chunk]
             if len(part) > budget:
                 break
@@ -43,6 +44,7 @@ class Runner:
         for sequence, encoded in zip(owners, parts, strict=True):
             del sequence.pending[: len(encoded)]
             sequence.writing.encoder_passes += 1
+            sequence.encoded_at = now
 
     def denoise(self, sequences: list[Sequence]) -> tuple[DenoisingStep, list[bool]]:
         """One denoising step of every sequence, all with a canvas; their states move on.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from redraft.diffusion import Canvas, DenoisingState, Noise
 from redraft.engine.edits import logit_edits
 from redraft.engine.request import Request
 from redraft.engine.writing import Writing
-from redraft.model import DiffusionGemma
+from redraft.model import Cache, DiffusionGemma
 from redraft.ops.vocabulary import LogitEdits
 from redraft.text import Tokenizer
 
@@ -25,12 +27,17 @@ class Sequence:
         self.request = request
         self.writing = Writing(number, request, tokenizer)
         self.model = model
-        length = model.config.canvas_length
-        commits = (request.config.max_new_tokens - 1) // length  # the last canvas is never encoded
-        self.cache = model.new_cache(len(request.prompt) + commits * length)
+        self.encoded_at = 0  # the engine's step at which tokens of this sequence were last encoded
         self.pending = list(request.prompt)
         self.state: DenoisingState | None = None
         self.edits: LogitEdits | None = None
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Allocated when the sequence first runs: those that wait hold no memory."""
+        length = self.model.config.canvas_length
+        commits = (self.request.config.max_new_tokens - 1) // length  # the last canvas is never encoded
+        return self.model.new_cache(len(self.request.prompt) + commits * length)
 
     @property
     def canvas_index(self) -> int:

@@ -7,6 +7,7 @@ position 0 of canvas 0, so a row does not depend on its batch.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -23,30 +24,54 @@ from redraft.model import DiffusionGemma
 from redraft.ops.vocabulary import Readout, inverse_cdf, tempered_logits
 from redraft.text import Tokenizer
 
+PREFILL_CHUNK = 2048
 
-def typewrite(model: DiffusionGemma, requests: Sequence[Request], tokenizer: Tokenizer | None = None) -> Iterator[Event]:
-    """Write all requests in one batch, rows leaving as they finish; Committed for each token, Finished for each request."""
-    writings = [Writing(number, request, tokenizer) for number, request in enumerate(requests)]
-    caches = [model.new_cache(len(request.prompt) + request.config.max_new_tokens) for request in requests]
-    pending = [torch.tensor(request.prompt, device=model.device) for request in requests]
-    first = True
-    while writings:
+
+class _Row:
+    """One text being typed: its writing, its cache, and the last hidden state [H], from which the next token comes."""
+
+    def __init__(self, number: int, request: Request, tokenizer: Tokenizer | None) -> None:
+        self.request = request
+        self.writing = Writing(number, request, tokenizer)
+
+    def read_prompt(self, model: DiffusionGemma) -> None:
+        """Encode the prompt in chunks; the last chunk's pass is the one that gives the first token."""
+        self.cache = model.new_cache(len(self.request.prompt) + self.request.config.max_new_tokens)
+        chunks = torch.tensor(self.request.prompt, device=model.device).split(PREFILL_CHUNK)
+        for chunk in chunks:
+            self.state = model.encode([chunk], [self.cache])[0][-1]
+        self.writing.encoder_passes = len(chunks) - 1
+
+
+def typewrite(
+    model: DiffusionGemma, requests: Sequence[Request], tokenizer: Tokenizer | None = None, *, max_batch_size: int = 8
+) -> Iterator[Event]:
+    """Write requests in one batch of at most `max_batch_size` rows; as rows leave, others enter.
+
+    Yields:
+        Committed for each token, Finished for each request.
+    """
+    waiting = deque(_Row(number, request, tokenizer) for number, request in enumerate(requests))
+    rows: list[_Row] = []
+    while waiting or rows:
         # Inference mode must not stay on while the caller has the floor between two tokens.
         with torch.inference_mode():
-            hidden = torch.stack([states[-1] for states in model.encode(pending, caches, alike=first)])
-            tokens = _next_tokens(model, hidden, writings).tolist()
-        first = False
-        for writing, token in zip(writings, tokens, strict=True):
-            writing.encoder_passes += not writing.tokens
-            writing.draft([token])
-            added, text = writing.commit([token], 1)
-            index = len(writing.steps_per_canvas) - 1
-            yield Committed(request=writing.number, canvas=index, steps=1, tokens=tuple(added), text=text)
-            if writing.reason is not None:
-                yield writing.finished()
-        going = [index for index, writing in enumerate(writings) if writing.reason is None]
-        writings, caches = [writings[i] for i in going], [caches[i] for i in going]
-        pending = [torch.tensor([tokens[i]], device=model.device) for i in going]
+            if rows:
+                pending = [torch.tensor(row.writing.tokens[-1:], device=model.device) for row in rows]
+                for row, states in zip(rows, model.encode(pending, [row.cache for row in rows], alike=False), strict=True):
+                    row.state = states[-1]
+            while waiting and len(rows) < max_batch_size:
+                rows.append(waiting.popleft())
+                rows[-1].read_prompt(model)
+            hidden = torch.stack([row.state for row in rows])
+            tokens = _next_tokens(model, hidden, [row.writing for row in rows]).tolist()
+        for row, token in zip(rows, tokens, strict=True):
+            added, text = row.writing.commit([token], 1)
+            index = len(row.writing.steps_per_canvas) - 1
+            yield Committed(request=row.writing.number, canvas=index, steps=1, tokens=tuple(added), text=text)
+            if row.writing.reason is not None:
+                yield row.writing.finished()
+        rows = [row for row in rows if row.writing.reason is None]
 
 
 def _next_tokens(model: DiffusionGemma, hidden: Tensor, writings: Sequence[Writing]) -> Tensor:

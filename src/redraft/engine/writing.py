@@ -54,6 +54,7 @@ class Writing:
         """Add a settled canvas; returns the tokens and the text that it adds, and sets `reason` where the text ends."""
         if self._first_commit is None:
             self._first_commit = time.perf_counter()
+            self._first_draft = self._first_draft or self._first_commit
         self.steps_per_canvas.append(steps)
         added, self.reason = self._until_end(tokens)
         text = ""
@@ -66,6 +67,13 @@ class Writing:
             text, self._given = kept[len(self._given) :], kept
         self.tokens += added
         return added, text
+
+    def cancel(self) -> Finished:
+        """End the text here, with what was held back of it."""
+        self.reason = "cancelled"
+        if self._detokenizer is not None:
+            self._given = self._before_stop(self._detokenizer.text(last=True))[0]
+        return self.finished()
 
     def finished(self) -> Finished:
         """The closing event."""

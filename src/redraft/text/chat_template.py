@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ class ChatTemplate:
 
     def __init__(self, source: str, variables: Mapping[str, Any] | None = None) -> None:
         self.source = source
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _raise
-        environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals |= {"raise_exception": _raise, "strftime_now": lambda form: datetime.now().strftime(form)}
+        environment.filters["tojson"] = _to_json
         try:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as error:
@@ -66,12 +69,18 @@ class ChatTemplate:
         for number, message in enumerate(messages):
             if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
                 raise ChatTemplateError(f"messages[{number}] needs a role and content, it is {type(message).__name__}")
+            if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
+                raise ChatTemplateError(f"messages[{number}] has no content: {message.get('content')!r}")
         try:
             return self._template.render(
                 messages=messages, add_generation_prompt=answer, **{"tools": None} | self._variables | options
             )
-        except jinja2.TemplateError as error:
+        except Exception as error:  # a template can raise anything: it is a program
             raise ChatTemplateError(f"the checkpoint's chat template refuses these messages: {error}") from error
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
 
 def _raise(message: str) -> None:

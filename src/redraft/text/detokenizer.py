@@ -20,6 +20,7 @@ class Detokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._channel = ReasoningChannel.of(tokenizer)
+        self._bytes = tokenizer.byte_tokens()
         self._tokens: list[int] = []
 
     def add(self, tokens: Iterable[int]) -> None:
@@ -29,6 +30,9 @@ class Detokenizer:
     def text(self, more: Iterable[int] = (), *, last: bool = False) -> str:
         """All text so far, and of `more` tokens behind it; `last` gives out an unfinished character too."""
         tokens = [*self._tokens, *more]
+        # A run of byte tokens is decoded as one: until it is over, the next byte may make all of it another text.
+        while not last and tokens and tokens[-1] in self._bytes:
+            tokens.pop()
         whole = self._tokenizer.decode(self._channel.split(tokens)[1] if self._channel else tokens)
         return whole if last else whole.rstrip(BROKEN)
 

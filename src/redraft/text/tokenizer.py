@@ -53,11 +53,18 @@ class Tokenizer:
         """Text of token ids; special tokens are left out unless `special`."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
 
+    def byte_tokens(self) -> frozenset[int]:
+        """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary has such."""
+        found = (self.token_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(token for token in found if token is not None)
+
     def save(self, folder: Path, chat_template: str | None = None) -> None:
-        """Write tokenizer.json, tokenizer_config.json and, where given, chat_template.jinja into a checkpoint folder."""
+        """Write tokenizer.json and, where given, chat_template.jinja into a checkpoint folder; a tokenizer_config.json that is
+        there already is left as it is."""
         self.backend.save(str(folder / "tokenizer.json"))
         config = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "tokenizer_class": "TokenizersBackend"}
-        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        if not (folder / "tokenizer_config.json").exists():
+            (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if chat_template is not None:
             (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
 
