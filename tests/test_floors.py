@@ -16,10 +16,11 @@ FLOORS = [
     ["model", "diffusion"],
     ["checkpoint"],
     ["engine", "train"],
-    ["cli", "testing"],
+    ["evals", "testing"],
+    ["cli"],
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
-ARROWS = {("cli", "testing")}
+ARROWS: set[tuple[str, str]] = set()
 WITHOUT_TORCH = ("errors", "events", "config", "text", "tasks")
 
 

@@ -124,3 +124,31 @@ def train(
     from redraft.cli.train import run
 
     run(recipe, folder, minutes, threads)
+
+
+@app.command()
+def sudoku(
+    puzzle: Annotated[str, typer.Argument(help="81 cells (0 or . for a blank), a file with a puzzle a line, or -.")],
+    model: ModelOption,
+    attempts: Annotated[int, typer.Option(help="Seeds tried at once; the first solution by the rules is taken.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line and puzzle.")] = False,
+) -> None:
+    """Solve Sudokus by diffusion and check them by the rules; exit status 1 where one stays unsolved."""
+    from redraft.cli.sudoku import run
+
+    run(puzzle, model, attempts, seed, json)
+
+
+@app.command("eval")
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="SET", help="sudoku or arithmetic.")],
+    model: ModelOption,
+    count: Annotated[int, typer.Option(help="Held-out examples.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a model on a held-out set, by difficulty, by diffusion and as a typewriter."""
+    from redraft.cli.eval import run
+
+    run(name, model, count, seed, json)
