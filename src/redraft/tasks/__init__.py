@@ -3,5 +3,7 @@
 from redraft.tasks.arithmetic import Arithmetic
 from redraft.tasks.sudoku import Sudoku
 from redraft.tasks.task import Example, Task, is_held_out
+from redraft.tasks.todo import ToDo
+from redraft.tasks.world import Wiki
 
-__all__ = ["Arithmetic", "Example", "Sudoku", "Task", "is_held_out"]
+__all__ = ["Arithmetic", "Example", "Sudoku", "Task", "ToDo", "Wiki", "is_held_out"]

@@ -1,0 +1,146 @@
+"""A tiny world: some hundred towns, rivers, mountains and people that agree with each other, and wiki pages about them.
+
+The world is made once, from a fixed seed, and never changes. A page states facts of the graph and links to other pages.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+from redraft.tasks.task import Example
+
+SEED = 1742
+COUNTS = {"region": 8, "mountain": 24, "river": 40, "town": 120, "person": 140}
+SYLLABLES = ("bra", "cor", "dun", "el", "fen", "gar", "hol", "is", "kel", "lor", "mar", "nor", "or", "pel", "quin", "ros",
+             "sel", "tor", "ul", "ver", "wyn", "yar", "zan", "tha", "mir")  # fmt: skip
+ENDINGS = {"region": ("ia", "land"), "mountain": (" Peak", " Horn"), "river": ("a", "en"), "town": ("ton", "burg", "by"),
+           "person": ("",)}  # fmt: skip
+TRADES = ("painter", "baker", "poet", "smith", "judge", "sailor", "miller", "teacher")
+STYLES = ("short", "full", "story")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One page's subject: its kind, and facts as name -> value, a value being a number, a word or another entity's name."""
+
+    name: str
+    kind: str
+    facts: dict[str, str]
+
+
+# What a fact of a kind says; {0} is its value, linked where it names an entity.
+SENTENCES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("region", "capital"): ("Its capital is {0}.", "{0} is its capital."),
+    ("mountain", "region"): ("It stands in {0}.", "It lies in {0}."),
+    ("mountain", "height"): ("It is {0} m high.", "Its height is {0} m."),
+    ("river", "source"): ("It rises on {0}.", "Its source is on {0}."),
+    ("river", "length"): ("It is {0} km long.", "Its length is {0} km."),
+    ("town", "region"): ("It lies in {0}.", "It is a part of {0}."),
+    ("town", "river"): ("It stands on the {0}.", "The {0} flows through it."),
+    ("town", "founded"): ("It was founded in {0}.", "Its first stone was laid in {0}."),
+    ("person", "town"): ("The home was {0}.", "{0} was home."),
+    ("person", "born"): ("The year of birth is {0}.", "Born in {0}."),
+    ("person", "trade"): ("The trade was {0}.", "Known as a {0}."),
+}
+
+
+@cache
+def world() -> dict[str, Entity]:
+    """All entities by name, the same in every process."""
+    rng = random.Random(SEED)
+    names: dict[str, list[str]] = {kind: [] for kind in COUNTS}
+    taken: set[str] = set()
+    for kind, count in COUNTS.items():
+        while len(names[kind]) < count:
+            parts = rng.sample(SYLLABLES, 2)
+            name = "".join(parts).capitalize() + rng.choice(ENDINGS[kind])
+            if kind == "person":
+                name += " " + "".join(rng.sample(SYLLABLES, 2)).capitalize()
+            if name not in taken:
+                taken.add(name)
+                names[kind].append(name)
+    entities: dict[str, Entity] = {}
+    for kind in COUNTS:
+        for number, name in enumerate(names[kind]):
+            entities[name] = Entity(name, kind, _facts(kind, number, names, rng))
+    return entities
+
+
+def _facts(kind: str, number: int, names: dict[str, list[str]], rng: random.Random) -> dict[str, str]:
+    if kind == "region":
+        return {"capital": names["town"][number]}  # the first towns are the capitals
+    if kind == "mountain":
+        return {"region": rng.choice(names["region"]), "height": str(rng.randrange(900, 4900, 10))}
+    if kind == "river":
+        return {"source": rng.choice(names["mountain"]), "length": str(rng.randrange(40, 900, 5))}
+    if kind == "town":
+        region = names["region"][number] if number < len(names["region"]) else rng.choice(names["region"])
+        return {"region": region, "river": rng.choice(names["river"]), "founded": str(rng.randrange(900, 1700))}
+    return {"town": rng.choice(names["town"]), "born": str(rng.randrange(1700, 1960)), "trade": rng.choice(TRADES)}
+
+
+@dataclass
+class Wiki:
+    """Pages of the world. The prompt is `wiki NAME (STYLE)`; difficulty is the number of facts on the page.
+
+    A page in one style is held out while the same facts are taught in the others.
+    """
+
+    name: str = field(default="wiki", init=False)
+
+    def draw(self, rng: random.Random) -> Example:
+        entity, style = rng.choice(list(world().values())), rng.choice(STYLES)
+        return Example(f"wiki {entity.name} ({style})", page(entity, style), len(stated(page(entity, style))))
+
+    def check(self, example: Example, text: str) -> bool:
+        """The page parses, is about its subject, states something, and all that it states and links is so."""
+        name = example.prompt.removeprefix("wiki ").rpartition(" (")[0]
+        facts = stated(text)
+        return (
+            parses(text)
+            and text.startswith(f"<h1>{name}</h1>")
+            and bool(facts)
+            and all(world()[name].facts.get(fact) == value for fact, value in facts.items())
+            and all(link in world() for link in links(text))
+        )
+
+
+def page(entity: Entity, style: str) -> str:
+    """The page about an entity. `short` states its first fact, `full` all in order, `story` all in other words."""
+    facts = list(entity.facts.items())
+    chosen = facts[:1] if style == "short" else facts if style == "full" else facts[::-1]
+    sentences = []
+    for fact, value in chosen:
+        words = SENTENCES[entity.kind, fact][style == "story"]
+        sentences.append(words.format(f"<a>{value}</a>" if value in world() else value))
+    kind = f"{entity.name} is a {entity.kind}."
+    return f"<h1>{entity.name}</h1><p>{' '.join((kind, *sentences))}</p>"
+
+
+def parses(text: str) -> bool:
+    """Whether a text is a page of the subset: h1, then p, with closed links and no other tags."""
+    match = re.fullmatch(r"<h1>[^<>]+</h1><p>(.*)</p>", text)
+    return match is not None and not re.search(r"[<>]", re.sub(r"<a>[^<>]+</a>", "", match[1]))
+
+
+def links(text: str) -> list[str]:
+    """Titles that a page links to."""
+    return re.findall(r"<a>([^<>]*)</a>", text)
+
+
+def stated(text: str) -> dict[str, str]:
+    """Facts that a page states: name -> value. A sentence that says nothing known is no fact."""
+    title = re.match(r"<h1>([^<>]+)</h1>", text)
+    entity = world().get(title[1]) if title else None
+    if entity is None:
+        return {}
+    found = {}
+    for (kind, fact), forms in SENTENCES.items():
+        for form in forms if kind == entity.kind else ():
+            before, after = map(re.escape, form.split("{0}"))
+            if match := re.search(rf"(?:^|[.>] ?){before}(?:<a>)?([^<>.]+?)(?:</a>)?{after}", text):
+                found[fact] = match[1]
+    return found
