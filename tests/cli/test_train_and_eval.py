@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.cli.test_cli import COMMAND, call
+
+RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small.toml"
+
+
+def little(folder: Path, steps: int) -> Path:
+    """The shipped recipe with so few steps, uncompiled, and a small model."""
+    text = RECIPE.read_text()
+    for name, value in (
+        ("steps", steps),
+        ("compile", "false"),
+        ("batch_size", 2),
+        ("hidden_size", 32),
+        ("intermediate_size", 32),
+    ):
+        text = re.sub(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
+    path = folder / "little.toml"
+    path.write_text(text.replace("[training]", "[training]\nlog_every = 1\nsave_every = 1"))
+    return path
+
+
+def test_a_recipe_becomes_a_checkpoint_that_is_measured(tmp_path: Path) -> None:
+    recipe, out = little(tmp_path, 3), tmp_path / "run"
+    done = call("train", str(recipe), "-o", str(out), "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "step      3" in done.stdout
+    measured = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "3", "--json")
+    assert measured.returncode == 0, measured.stderr
+    figures = json.loads(measured.stdout)
+    assert sum(row["count"] for row in figures["diffusion"]) == sum(row["count"] for row in figures["typewriter"]) == 3
+    shown = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "2")
+    assert "2 held-out examples, typewriter" in shown.stdout
+    again = call("train", str(recipe), "-o", str(out), "--threads", "1")
+    assert again.returncode == 0
+    assert "done before" in again.stdout
+    other = call("train", str(little(tmp_path, 4)), "-o", str(out))
+    assert other.returncode == 2
+    assert "another recipe" in other.stderr
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    recipe, out = little(tmp_path, 100_000), tmp_path / "run"
+    command = [*COMMAND, "train", str(recipe), "-o", str(out), "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (out / "metrics.jsonl").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (stopped,) = re.findall(r"saved at step (\d+)", printed)
+    done = call("train", str(recipe), "-o", str(out), "--threads", "1", "--minutes", "0.01")
+    assert f"step {stopped} of" in done.stdout
+
+
+def test_an_unknown_set_is_told() -> None:
+    done = call("eval", "chess", "-m", "nowhere")
+    assert done.returncode == 2
+    assert "sudoku, arithmetic" in done.stderr
