@@ -243,6 +243,28 @@ def test_another_sampler_is_refused(folder: Path, content: dict, said: str) -> N
         redraft.load(folder)
 
 
+def test_sampling_options_are_read_without_the_other_file(folder: Path) -> None:
+    (folder / "generation_config.json").unlink()
+    (folder / "redraft_generation.json").write_text('{"temperature": 0.5}')
+    config = redraft.load(folder).generation_config
+    assert (config.temperature, config.eos_token_id) == (0.5, (1, 106))
+
+
+def test_other_bad_input_is_told_too(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="nouser"):
+        redraft.load("~nouser/x")
+    with pytest.raises(ConfigError, match="int8"):
+        redraft.load(folder, dtype=torch.int8)
+    model = redraft.load(folder)
+    with pytest.raises(redraft.RedraftError, match="surrogate"):
+        model.stream("a\ud800")
+    with pytest.raises(redraft.RedraftError, match="frozen"):
+        model.stream([2, 3], frozen=5)
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match="UTF-8"):
+        redraft.load(folder)
+
+
 def test_null_eos_means_the_configs(folder: Path) -> None:
     (folder / "generation_config.json").write_text('{"eos_token_id": null}')
     assert redraft.load(folder).generation_config.eos_token_id == (1, 106)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pyte
 import pytest
+from rich.console import Console
 
 import redraft
-from redraft.cli.view import printable
+from redraft.cli.view import CommittedText, printable
 
 # A bias that leaves the byte tokenizer its printable characters.
 PRINTABLE = {token: -40.0 for token in range(384) if token not in range(161, 255)}
@@ -169,6 +171,16 @@ def test_an_interrupt_leaves_what_was_committed(checkpoint: Path) -> None:
         messages=[{"role": "user", "content": "hello"}], seed=3, max_new_tokens=48, **settings
     )
     assert joined(first.text) in joined(terminal.text)
+
+
+def test_lines_that_grow_lose_no_space() -> None:
+    console = Console(file=io.StringIO(), width=10)
+    committed = CommittedText(console)
+    for piece in ("ab cdefghi ", "klm", " n", "\nend"):
+        committed.add(piece)
+    committed.close()
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert [word for line in drawn.split("\n") for word in line.split()] == ["ab", "cdefghi", "klm", "n", "end"]
 
 
 def test_a_models_text_cannot_command_the_terminal() -> None:

@@ -16,7 +16,7 @@ from redraft.errors import ConfigError, UnknownOptionError
         ("repetition_penalty", 0), ("seed", 1.5), ("seed", True), ("stop", ("",)), ("logit_bias", {-1: 1.0}),
         ("logit_bias", {3: float("nan")}), ("eos_token_id", (-1,)), ("eos_token_id", None), ("stop", 5), ("stop", None),
         ("logit_bias", 5), ("logit_bias", None), ("logit_bias", {"a": 1.0}), ("max_denoising_steps", 10**20),
-        ("temperature", 1e-39), ("repetition_penalty", 1e-40), ("t_max", 1e-39),
+        ("temperature", 10**400), ("temperature", 1e-39), ("repetition_penalty", 1e-40), ("t_max", 1e-39),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_by_name(name: str, value: object) -> None:

@@ -97,6 +97,8 @@ def test_a_config_without_canvas_length_is_refused() -> None:
         ({"eos_token_id": [None]}, "eos_token_id"),
         ({"bos_token_id": "x"}, "token id"),
         ({"layer_types": 5}, "layer_types"),
+        ({"rope_parameters": "x"}, "rope_parameters"),
+        ({"per_layer_config": [1]}, "per_layer_config"),
         ({"layer_types": None, "num_hidden_layers": "4"}, "num_hidden_layers"),
         ({"rope_parameters": {SLIDING: {"rope_type": "yarn", "rope_theta": 1e4}, FULL: {}}}, "rope_type"),
         ({"rope_parameters": {SLIDING: {"rope_type": "default", "rope_theta": 1e4}}}, FULL),

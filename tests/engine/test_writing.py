@@ -67,6 +67,24 @@ def test_a_run_of_byte_tokens_is_handed_out_when_it_is_over() -> None:
     assert one.finished().text.startswith("a\ufffd")
 
 
+def test_special_tokens_and_thoughts_do_not_end_a_run_of_bytes() -> None:
+    vocabulary = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "x": 3} | {f"<0x{byte:02X}>": 4 + byte for byte in range(256)}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
+    backend.decoder = tokenizers.decoders.Sequence([tokenizers.decoders.ByteFallback(), tokenizers.decoders.Fuse()])
+    backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
+    config = GenerationConfig(max_new_tokens=400, eos_token_id=(1,), seed=0)
+    one = Writing(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
+    pieces = [one.commit(tokens, 1)[1] for tokens in ([4 + 0x41, 0], [4 + 0xC3], [3], [1])]
+    assert "".join(pieces) == one.finished().text
+
+
+def test_several_thoughts_are_kept_apart_and_only_labels_are_dropped() -> None:
+    one = writing()
+    one.commit([100, *ids("thought\nA"), 101, *ids("so"), 100, *ids("thoughtful"), 101, 1], 1)
+    assert one.finished().text == "so"
+    assert one.finished().reasoning == "A\nthoughtful"
+
+
 def test_the_earliest_of_several_stops_ends_the_text() -> None:
     one = writing(stop=("zz", "b", "ab"))
     assert one.commit(ids("xxabzz"), 1)[1] == "xx"

@@ -18,7 +18,7 @@ from redraft.train import Recipe, Trainer
 from redraft.train.muon import orthogonalise
 from redraft.train.recipe import Source
 from redraft.train.stream import step_examples
-from redraft.train.trainer import STATE
+from redraft.train.trainer import METRICS, STATE
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small.toml"
 
@@ -49,7 +49,7 @@ def test_a_run_that_is_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -
     next(metrics)
     next(metrics)
     metrics.close()
-    first.save_state()  # as an interrupt does
+    first.save_state()
     assert first.step == 4
     second = trainer(tmp_path / "cut")
     assert second.step == 4
@@ -75,6 +75,24 @@ def test_it_learns_and_what_it_writes_loads_and_answers(tmp_path: Path) -> None:
     # Even so little training teaches the form: digits and signs, an end of turn.
     assert finished.reason == "stop"
     assert set(finished.text) <= set("0123456789+-*=;")
+
+
+def test_a_run_that_is_told_to_stop_does_so_between_updates(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    for metrics in run.run():
+        run.stopping = metrics["step"] == 4
+    assert run.step == 4
+    again = trainer(tmp_path)
+    assert again.step == 4
+    assert [row["step"] for row in again.run()] == [6, 8]
+
+
+def test_the_last_steps_are_told_too_and_none_twice(tmp_path: Path) -> None:
+    assert [row["step"] for row in trainer(tmp_path, steps=5).run()] == [2, 4, 5]
+    with (tmp_path / METRICS).open("a") as file:
+        file.write('{"step": 6}\n')  # as after a crash that lost step 6
+    trainer(tmp_path, steps=5)
+    assert [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()] == [2, 4, 5]
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
@@ -113,6 +131,10 @@ def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
         ("share = 0.8", "share = 0.8\ncolour = 1", "colour"),
         ("batch_size = 32", "batch_size = 0", "batch_size"),
         ("[training]", "[training", "cannot be read"),
+        ("[training]", "[[training]]", "tables"),
+        ('name = "sudoku"', 'name = ["a"]', "not one of"),
+        ("seed = 1", "seed = -1", "seed"),
+        ("compile = true", "compile = 1", "compile"),
     ):
         (tmp_path / "bad.toml").write_text(text.replace(old, new, 1))
         with pytest.raises(ConfigError, match=said):

@@ -42,7 +42,10 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     Raises:
         CheckpointError: not found, or not readable. ConfigError: a config that this engine cannot run.
     """
-    folder = Path(path_or_id).expanduser()
+    try:
+        folder = Path(path_or_id).expanduser()
+    except RuntimeError as error:
+        raise CheckpointError(f"{path_or_id} cannot be found: {error}") from error
     if not folder.is_dir():
         folder = _from_hub(str(path_or_id), revision)
     raw_config = read_json(folder / "config.json")
@@ -50,14 +53,13 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         method = quantization.get("quant_method", "?") if isinstance(quantization, dict) else quantization
         raise CheckpointError(f"{folder} is quantized ({method}): only bfloat16, float16 and float32 weights are read so far")
     config = model_config_from_dict(raw_config)
-    generation = GenerationConfig(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
-    if (folder / "generation_config.json").exists():
-        raw = read_json(folder / "generation_config.json")
-        if raw.get("eos_token_id") is None:
-            raw["eos_token_id"] = list(config.eos_token_id)
-        if (folder / SAMPLING_FILE).exists():
-            raw |= read_json(folder / SAMPLING_FILE)
-        generation = GenerationConfig.from_dict(raw)
+    raw: dict[str, Any] = {}
+    for name in ("generation_config.json", SAMPLING_FILE):
+        if (folder / name).exists():
+            raw |= read_json(folder / name)
+    for key, own in (("eos_token_id", list(config.eos_token_id)), ("pad_token_id", config.pad_token_id)):
+        raw[key] = own if raw.get(key) is None else raw[key]
+    generation = GenerationConfig.from_dict(raw)
     tensors, problems = tensor_infos(folder)
     return Checkpoint(folder, config, generation, tensors, tuple(problems))
 

@@ -63,7 +63,7 @@ def save_checkpoint(
     Raises:
         CheckpointError: the folder exists and is not empty, or what should be copied from the source is gone.
     """
-    target = Path(folder)
+    target = Path(folder).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target} is not an empty folder: nothing there is overwritten, name another")
     if source and any(map(is_vision, source.tensors)) and not source.folder.is_dir():

@@ -51,12 +51,15 @@ def read_puzzles(given: str) -> list[str]:
     Raises:
         RequestError: there is none, one is not 81 cells, or its clues break the rules.
     """
-    if given == "-":
-        lines = sys.stdin.read().split("\n")
-    elif len(given) < 200 and Path(given).is_file():
-        lines = Path(given).read_text(encoding="utf-8").split("\n")
-    else:
-        lines = [given]
+    try:
+        if given == "-":
+            lines = sys.stdin.read().split("\n")
+        elif len(given) < 200 and Path(given).is_file():
+            lines = Path(given).read_text(encoding="utf-8").split("\n")
+        else:
+            lines = [given]
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the puzzles are not UTF-8 text: {error}") from error
     puzzles = [parse_grid(line) for line in lines if line.strip()]
     if not puzzles:
         raise RequestError("there is no puzzle to solve: give 81 cells, a file with one puzzle a line, or - for standard input")

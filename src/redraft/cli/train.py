@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,16 @@ def run(path: Path, folder: Path, minutes: float | None, threads: int | None) ->
     trainer = Trainer(recipe, byte_tokenizer(), ChatTemplate(TEMPLATE, {"bos_token": "<bos>"}), folder)
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.print(f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops")
+    # An interrupt waits for the end of the update: half of one must not be saved.
+    before = signal.signal(signal.SIGINT, lambda *_: setattr(trainer, "stopping", True))
     try:
-        for metrics in trainer.run(until=minutes * 60 if minutes else None):
+        for metrics in trainer.run(until=None if minutes is None else minutes * 60):
             console.print(line(metrics))
-    except KeyboardInterrupt:
-        trainer.save_state()
-        console.print(f"saved at step {trainer.step}: the same command goes on from there")
-        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
     if trainer.step < recipe.steps:
         console.print(f"saved at step {trainer.step}: the same command goes on from there")
-        return
+        raise SystemExit(130 if trainer.stopping else 0)
     try:
         trainer.export(folder / "checkpoint")
     except CheckpointError as error:

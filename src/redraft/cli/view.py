@@ -72,19 +72,25 @@ class CommittedText:
 
     def add(self, text: str) -> None:
         """Take in committed text and print the lines that it completes."""
-        lines = Text(self.growing.plain + printable(text)).wrap(self._console, self._console.width, no_wrap=False)
+        whole = self.growing.plain + printable(text)
+        lines = Text(whole).wrap(self._console, self._console.width, no_wrap=False)
         for line in lines[:-1]:
             self._console.print(line)
-        self.growing = lines[-1] if lines else Text()
+        # Wrapping drops spaces at a line's end; what comes next may need them.
+        spaces = whole[len(whole.rstrip(" ")) :]
+        self.growing = Text((lines[-1].plain.rstrip(" ") if lines else "") + spaces)
 
     def close(self) -> None:
         """Print what is left."""
         self._console.print(self.growing)
 
 
-def show(events: Iterator[Event], model: Model, console: Console) -> Finished:
-    """Play events in a terminal and return the last; an interrupt leaves all committed text on the screen."""
-    view = CanvasView(model.tokenizer, model.generation_config.eos_token_id)
+def show(events: Iterator[Event], model: Model, console: Console, ends: tuple[int, ...] | None = None) -> Finished:
+    """Play events in a terminal and return the last; an interrupt leaves all committed text on the screen.
+
+    Drafts are shown up to the first token of `ends`, the model's own EOS tokens unless given.
+    """
+    view = CanvasView(model.tokenizer, model.generation_config.eos_token_id if ends is None else ends)
     locked = CommittedText(console)
     finished: Finished | None = None
     try:

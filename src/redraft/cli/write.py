@@ -81,7 +81,7 @@ def write(job: Job, settings: dict[str, Any]) -> None:
         if job.json:
             print(json.dumps(as_json(_last(events)), ensure_ascii=False))
         elif sys.stdout.isatty():
-            show(events, model, Console())
+            show(events, model, Console(), model.generation_config.with_options(settings).eos_token_id)
         else:
             _plain(events)
     except KeyboardInterrupt:

@@ -105,6 +105,8 @@ def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
 def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tuple[int, int]:
     """Head size and key-value heads of the full layers."""
     overrides = text.get("per_layer_config")
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise ConfigError(f"per_layer_config={overrides!r} must map layer indices to what differs")
     if overrides is None:
         if text.get("global_head_dim") is None:
             raise ConfigError("config.json has neither global_head_dim nor per_layer_config: full layers have no shape")
@@ -123,6 +125,8 @@ def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tupl
 def _rope(raw: Mapping[str, Any] | None) -> dict[str, RopeConfig]:
     if raw is None:
         return dict(DEFAULT_ROPE)
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"rope_parameters={raw!r} must map kinds of layers to their parameters")
     known = {f.name for f in fields(RopeConfig)}
     ropes = {}
     for kind in (SLIDING, FULL):

@@ -38,7 +38,8 @@ class GenerationConfig:
         stability_threshold, confidence_threshold: a canvas is settled when its argmax has not changed for that many steps
             and its mean entropy, at the step's temperature, is below that many nats.
     Sampling
-        seed: the noise of a request is a function of (seed, canvas, step, position) alone; None draws a seed and reports it.
+        seed (modulo 2**64): the noise of a request is a function of (seed, canvas, step, position) alone; None draws a seed
+            and reports it.
         temperature: multiplies the schedule; 0 takes the most likely token instead of a sample, while entropies, and so
             acceptance and stopping, stay at the schedule's temperature.
         top_p, min_p: keep, at each position, the smallest set of tokens with mass top_p, or those at least min_p times as

@@ -175,7 +175,7 @@ def load(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
-    if isinstance(dtype, str) and dtype not in (*DTYPES, "auto"):
+    if dtype not in (*DTYPES, *DTYPES.values(), "auto"):
         raise ConfigError(f"{dtype=} must be one of auto, {', '.join(DTYPES)}")
     checkpoint = open_checkpoint(path_or_id, revision=revision)
     if isinstance(dtype, str):

@@ -54,6 +54,8 @@ class Request:
                 f"the prompt has {len(prompt)} tokens and max_new_tokens is {config.max_new_tokens}, the context holds "
                 f"{limit}: shorten the prompt or lower max_new_tokens"
             )
+        if frozen is not None and not isinstance(frozen, Mapping):
+            raise RequestError(f"frozen={frozen!r} must map positions on the canvas to token ids")
         frozen = dict(frozen or {})
         _check_tokens([*prompt, *frozen.values()], shape)
         if outside := [at for at in frozen if type(at) is not int or not 0 <= at < shape.canvas_length]:

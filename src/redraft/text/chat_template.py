@@ -43,7 +43,10 @@ class ChatTemplate:
         """`chat_template.jinja`, or `chat_template` inside `tokenizer_config.json`; None where there is neither."""
         config = tokenizer_config(folder)
         path = folder / "chat_template.jinja"
-        source = path.read_text(encoding="utf-8") if path.exists() else config.get("chat_template")
+        try:
+            source = path.read_text(encoding="utf-8") if path.exists() else config.get("chat_template")
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
         if isinstance(source, list):  # named templates
             source = next((entry["template"] for entry in source if entry.get("name") == "default"), None)
         if not isinstance(source, str):

@@ -21,6 +21,7 @@ class Detokenizer:
         self._tokenizer = tokenizer
         self._channel = ReasoningChannel.of(tokenizer)
         self._bytes = tokenizer.byte_tokens()
+        self._special = tokenizer.special_tokens()
         self._tokens: list[int] = []
 
     def add(self, tokens: Iterable[int]) -> None:
@@ -30,14 +31,18 @@ class Detokenizer:
     def text(self, more: Iterable[int] = (), *, last: bool = False) -> str:
         """All text so far, and of `more` tokens behind it; `last` gives out an unfinished character too."""
         tokens = [*self._tokens, *more]
+        if self._channel:
+            tokens = self._channel.split(tokens)[1]
+        tokens = [token for token in tokens if token not in self._special]
         # A run of byte tokens is decoded as one: until it is over, the next byte may make all of it another text.
         while not last and tokens and tokens[-1] in self._bytes:
             tokens.pop()
-        whole = self._tokenizer.decode(self._channel.split(tokens)[1] if self._channel else tokens)
+        whole = self._tokenizer.decode(tokens)
         return whole if last else whole.rstrip(BROKEN)
 
     def reasoning(self) -> str:
         """What was written into the reasoning channel so far."""
         if self._channel is None:
             return ""
-        return without_label(self._tokenizer.decode(self._channel.split(self._tokens)[0]))
+        thoughts = self._channel.split(self._tokens)[0]
+        return "\n".join(without_label(self._tokenizer.decode(thought)) for thought in thoughts)

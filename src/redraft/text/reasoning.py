@@ -21,21 +21,23 @@ class ReasoningChannel:
         opens, closes = tokenizer.token_id("<|channel>"), tokenizer.token_id("<channel|>")
         return None if opens is None or closes is None else cls(opens, closes)
 
-    def split(self, tokens: Iterable[int]) -> tuple[list[int], list[int]]:
-        """Thought and answer, markers left out; a channel that is never closed has no answer behind it."""
-        thought: list[int] = []
+    def split(self, tokens: Iterable[int]) -> tuple[list[list[int]], list[int]]:
+        """Thoughts, one a channel, and the answer, markers left out; a channel that is never closed has no answer behind it."""
+        thoughts: list[list[int]] = []
         answer: list[int] = []
         current = answer
         for token in tokens:
             if token == self.opens:
-                current = thought
+                current = []
+                thoughts.append(current)
             elif token == self.closes:
                 current = answer
             else:
                 current.append(token)
-        return thought, answer
+        return thoughts, answer
 
 
 def without_label(thought: str) -> str:
-    """Thought without the channel's name, which is its first line."""
-    return thought.removeprefix("thought").strip()
+    """Thought without the channel's name, where that is its first line."""
+    first, _, rest = thought.partition("\n")
+    return (rest if first.strip() == "thought" else thought).strip()

@@ -9,7 +9,7 @@ from typing import Any
 
 import tokenizers
 
-from redraft.errors import CheckpointError
+from redraft.errors import CheckpointError, RequestError
 
 
 class Tokenizer:
@@ -46,7 +46,10 @@ class Tokenizer:
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
         """Token ids of raw text, with BOS in front where `bos`. Special tokens written in the text become their ids."""
-        ids = list(self.backend.encode(text, add_special_tokens=False).ids)
+        try:
+            ids = list(self.backend.encode(text, add_special_tokens=False).ids)
+        except (TypeError, UnicodeError) as error:
+            raise RequestError(f"the text holds half a surrogate pair or other invalid characters: {error}") from error
         return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
 
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
@@ -57,6 +60,10 @@ class Tokenizer:
         """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary has such."""
         found = (self.token_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(token for token in found if token is not None)
+
+    def special_tokens(self) -> frozenset[int]:
+        """Ids of tokens that are no text and are left out when decoding."""
+        return frozenset(number for number, token in self.backend.get_added_tokens_decoder().items() if token.special)
 
     def save(self, folder: Path, chat_template: str | None = None) -> None:
         """Write tokenizer.json and, where given, chat_template.jinja into a checkpoint folder; a tokenizer_config.json that is

@@ -59,6 +59,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
             whole(name, getattr(self, name), least=1)
+        whole("seed", self.seed, least=0)
+        if not isinstance(self.compile, bool):
+            raise ConfigError(f"compile={self.compile!r} must be true or false")
         whole("encoder_every", self.encoder_every, least=0)
         for name in ("matrix_lr", "other_lr", "clip"):
             number(name, getattr(self, name), least=0, open_below=True)
@@ -76,13 +79,16 @@ class Recipe:
         """
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
         known = {f.name for f in fields(cls)} - {"model", "sources"}
-        training = raw.get("training", {})
+        training, entries = raw.get("training", {}), raw.get("task", [])
+        tables = isinstance(training, dict) and isinstance(raw.get("model", {}), dict) and isinstance(entries, list)
+        if not tables or not all(isinstance(entry, dict) for entry in entries):
+            raise ConfigError(f"{path}: [model] and [training] must be tables, and every task a [[task]] table")
         if unknown := sorted(set(training) - known):
             raise ConfigError(f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        sources = tuple(_source(entry) for entry in raw.get("task", []))
+        sources = tuple(_source(entry) for entry in entries)
         if "steps" not in training or "model" not in raw:
             raise ConfigError(f"{path} needs a [model] table and training.steps")
         return cls(model=model_config_from_dict(raw["model"]), sources=sources, **training)
@@ -98,7 +104,7 @@ class Recipe:
 def _source(entry: Mapping[str, Any]) -> Source:
     settings = dict(entry)
     name, share = settings.pop("name", None), settings.pop("share", 1.0)
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         raise ConfigError(f"[[task]] name={name!r} is not one of {', '.join(TASKS)}")
     number("share", share, least=0, open_below=True)
     try:

@@ -26,6 +26,7 @@ from redraft.train.stream import step_examples
 
 LEVELS = 5  # bins of noise level that the loss is told by
 STATE = "state.safetensors"
+METRICS = "metrics.jsonl"
 
 
 class Trainer:
@@ -48,31 +49,30 @@ class Trainer:
         self.average = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.optimizers = _optimizers(self.model, recipe)
         self.step = 0
+        self.stopping = False
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
             self._resume()
 
     def run(self, *, until: float | None = None) -> Iterator[dict[str, Any]]:
-        """Train to the recipe's end, or for `until` seconds; yields a row of metrics every `log_every` steps."""
+        """Train to the recipe's end, or for `until` seconds, or until `stopping` is set (between two updates, so that what is
+        saved is whole); yields a row of metrics every `log_every` steps, and one of what is left at the end."""
         if self.recipe.compile:
             compile_parts()
         started, seen, rows = time.perf_counter(), 0, []
-        while self.step < self.recipe.steps and (until is None or time.perf_counter() - started < until):
+        while self.step < self.recipe.steps and not self.stopping:
+            if until is not None and time.perf_counter() - started >= until:
+                break
             rows.append(self._update())
             seen += self.recipe.batch_size
             self.step += 1
             if self.step % self.recipe.log_every == 0:
-                metrics = summarise(rows) | {
-                    "step": self.step,
-                    "learning_rate": self.recipe.learning_rate(self.step - 1),
-                    "examples_per_second": seen / (time.perf_counter() - started),
-                }
+                yield self._tell(rows, seen / (time.perf_counter() - started))
                 rows = []
-                with (self.folder / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps(metrics) + "\n")
-                yield metrics
             if self.step % self.recipe.save_every == 0:
                 self.save_state()
+        if rows:
+            yield self._tell(rows, seen / (time.perf_counter() - started))
         self.save_state()
 
     def averaged(self) -> DiffusionGemma:
@@ -84,8 +84,13 @@ class Trainer:
     def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the averaged weights as a checkpoint with tokenizer and template."""
         config = GenerationConfig(max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(1, 106))
-        save_checkpoint(folder, self.averaged().to(dtype), config)
-        self.layout.tokenizer.save(folder, self.layout.template.source)
+        layout = self.layout
+        save_checkpoint(
+            folder,
+            self.averaged().to(dtype),
+            config,
+            companion=lambda draft: layout.tokenizer.save(draft, layout.template.source),
+        )
 
     def save_state(self) -> None:
         """Write all that resuming needs."""
@@ -95,6 +100,16 @@ class Trainer:
         facts = {"step": str(self.step), "recipe": repr(self.recipe)}
         write_state(self.folder / STATE, tensors, self.optimizers, facts)
 
+    def _tell(self, rows: list[Losses], rate: float) -> dict[str, Any]:
+        metrics = summarise(rows) | {
+            "step": self.step,
+            "learning_rate": self.recipe.learning_rate(self.step - 1),
+            "examples_per_second": rate,
+        }
+        with (self.folder / METRICS).open("a") as file:
+            file.write(json.dumps(metrics) + "\n")
+        return metrics
+
     def _resume(self) -> None:
         tensors, facts = read_state(self.folder / STATE, self.optimizers)
         if facts["recipe"] != repr(self.recipe):
@@ -103,6 +118,9 @@ class Trainer:
         self.generator.set_state(tensors.pop("generator"))
         self.model.load_state_dict(_under("model.", tensors))
         self.average = _under("average.", tensors)
+        if (metrics := self.folder / METRICS).exists():  # steps after the last save are done again, and told again
+            kept = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= self.step]
+            metrics.write_text("".join(line + "\n" for line in kept))
 
     def _update(self) -> Losses:
         recipe = self.recipe
