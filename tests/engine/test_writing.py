@@ -21,6 +21,16 @@ def writing(**options) -> Writing:
     return Writing(0, Request.checked([2], config, tiny_config()), TOKENIZER)
 
 
+def writing_in_bytes(letter: str) -> Writing:
+    """With a tokenizer of raw byte tokens as Gemma has them: ids 4 to 259, and `letter` is 3."""
+    vocabulary = {"<pad>": 0, "<eos>": 1, "<bos>": 2, letter: 3} | {f"<0x{byte:02X}>": 4 + byte for byte in range(256)}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
+    backend.decoder = tokenizers.decoders.Sequence([tokenizers.decoders.ByteFallback(), tokenizers.decoders.Fuse()])
+    backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
+    config = GenerationConfig(max_new_tokens=400, eos_token_id=(1,), seed=0)
+    return Writing(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
+
+
 def ids(text: str | bytes) -> list[int]:
     raw = text.encode() if isinstance(text, str) else text
     return [128 + byte for byte in raw]
@@ -53,12 +63,7 @@ def test_cancelling_hands_out_what_was_held_back() -> None:
 
 
 def test_a_run_of_byte_tokens_is_handed_out_when_it_is_over() -> None:
-    vocabulary = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "a": 3} | {f"<0x{byte:02X}>": 4 + byte for byte in range(256)}
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
-    backend.decoder = tokenizers.decoders.Sequence([tokenizers.decoders.ByteFallback(), tokenizers.decoders.Fuse()])
-    backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
-    config = GenerationConfig(max_new_tokens=400, eos_token_id=(1,), seed=0)
-    one = Writing(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
+    one = writing_in_bytes("a")
     pieces = [one.commit(tokens, 1)[1] for tokens in ([3, 4 + 0xC3, 4 + 0xA9], [4 + 0xFF], [3, 4 + 0xC3, 4 + 0xA9], [3, 1])]
     # What looked like a character is none once the next byte is there: the run waits until it is over.
     assert pieces[0] == "a"
@@ -68,12 +73,7 @@ def test_a_run_of_byte_tokens_is_handed_out_when_it_is_over() -> None:
 
 
 def test_special_tokens_and_thoughts_do_not_end_a_run_of_bytes() -> None:
-    vocabulary = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "x": 3} | {f"<0x{byte:02X}>": 4 + byte for byte in range(256)}
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
-    backend.decoder = tokenizers.decoders.Sequence([tokenizers.decoders.ByteFallback(), tokenizers.decoders.Fuse()])
-    backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
-    config = GenerationConfig(max_new_tokens=400, eos_token_id=(1,), seed=0)
-    one = Writing(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
+    one = writing_in_bytes("x")
     pieces = [one.commit(tokens, 1)[1] for tokens in ([4 + 0x41, 0], [4 + 0xC3], [3], [1])]
     assert "".join(pieces) == one.finished().text
 

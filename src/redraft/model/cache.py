@@ -71,25 +71,24 @@ class Cache:
             shape = (layer.num_key_value_heads, keep + room, layer.head_dim)
             self._layers.append(_Layer(shape, keep, dtype, torch.device(device)))
 
-    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, int]:
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add clean tokens to one layer, as `encode` does.
 
         Args:
             key, value: [kv_heads, n, head_dim] of the next n tokens.
 
         Returns:
-            Keys and values those tokens may see [kv_heads, T, head_dim], and the position of the first of them.
+            Keys and values those tokens may see [kv_heads, T, head_dim].
         """
         assert self.length + key.shape[1] <= self.capacity, (self.length, key.shape, self.capacity)
         held = self._layers[layer]
-        first = self.length - held.kept
         keys, values = held.behind(key, value)
         # The views returned must outlive the move to the front: sliding layers hand out copies once they overflow.
         if keys.shape[1] > held.keep and keys.data_ptr() == held.key.data_ptr():
             keys, values = keys.clone(), values.clone()
         held.keep_last(keys, values)
         self._pending = key.shape[1]
-        return keys, values, first
+        return keys, values
 
     def advance(self) -> None:
         """All layers hold the tokens just written: move the position behind them."""

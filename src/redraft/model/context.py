@@ -112,7 +112,7 @@ class CachedContext:
             here = slice(segment.start, segment.stop)
             own = key[here].transpose(0, 1), value[here].transpose(0, 1)
             if segment.clean:
-                keys, values, _ = segment.cache.write(index, *own)
+                keys, values = segment.cache.write(index, *own)
                 mask = causal_mask(segment.length, keys.shape[1], window, query.device)
             else:
                 # Every position of a canvas sees the same prefix, as much of it as the cache kept, and the whole canvas.

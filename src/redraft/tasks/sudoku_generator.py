@@ -52,16 +52,22 @@ def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
 
 
 @njit(cache=True)
+def _count_bits(bits: int) -> int:
+    count = 0
+    while bits:
+        bits &= bits - 1
+        count += 1
+    return count
+
+
+@njit(cache=True)
 def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
     """The blank with the fewest candidates: cell (-1 where none is blank), their number, their bits."""
     best, least, bits = -1, 10, 0
     for cell in range(81):
         if work[cell] == 0:
             free = 0x3FE & ~(rows[cell // 9] | columns[cell % 9] | boxes[cell // 27 * 3 + cell % 9 // 3])
-            count, rest = 0, free
-            while rest:
-                rest &= rest - 1
-                count += 1
+            count = _count_bits(free)
             if count < least:
                 best, least, bits = cell, count, free
                 if count <= 1:
@@ -109,11 +115,7 @@ def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
                 depth -= 1
                 continue
             state = (state * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
-            count, rest = 0, left
-            while rest:
-                rest &= rest - 1
-                count += 1
-            for _ in range((state >> 33) % count):
+            for _ in range((state >> 33) % _count_bits(left)):
                 left &= left - 1
             bit = left & -left
             untried[depth - 1] ^= bit
