@@ -14,11 +14,16 @@ HELD_OUT_ONE_IN = 64
 
 @dataclass(frozen=True)
 class Example:
-    """What is asked, what is right, and how hard it is (the task says in what unit)."""
+    """What is asked, what is right, and how hard it is (the task says in what unit).
+
+    `holes` are ranges of characters of the answer, in order, that do not touch: where there are any, the rest of the answer is
+    given, and only the holes are to be filled.
+    """
 
     prompt: str
     answer: str
     difficulty: int
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 class Task(Protocol):
