@@ -28,11 +28,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
         return torch.cat([attention(part, key, value, seen) for part, seen in blocks], dim=-2)
     kv_heads = key.shape[-3]
     # The query heads of a group are stacked along the length: one product per key-value head, no repeated keys.
-    grouped = query.transpose(-2, -3).reshape(*lead, kv_heads, (heads // kv_heads) * length, dim)
-    scores = grouped @ key.transpose(-1, -2)  # [..., kv_heads, group * L, T]
+    group = heads // kv_heads
+    grouped = query.transpose(-2, -3).reshape(*lead, kv_heads, group * length, dim)
+    scores = (grouped @ key.transpose(-1, -2)).unflatten(-2, (group, length))  # [..., kv_heads, group, L, T]
     if mask is not None:
-        stacked = mask.repeat(*(1,) * len(lead), heads // kv_heads, 1).unsqueeze(-3)
-        scores = scores.masked_fill(~stacked, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        scores = scores.masked_fill(~mask[..., None, None, :, :], torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype).flatten(-3, -2)
     mixed = (weights @ value).reshape(*lead, heads, length, dim)
     return mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)

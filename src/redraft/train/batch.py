@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,27 +13,46 @@ from redraft.errors import ConfigError
 from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
 
+MOST_PADDING = 8  # tokens that a hole may be wider than what fills it
+PREFIXED = 0.3  # share of the examples with holes whose text before the first hole's line is read as a prefix
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example as token ids.
+
+    canvas: what is right on the canvas, up to and with the end of the turn. given: which of it is known and stays.
+    answer: the same left to right, without the padding of holes.
+    """
+
+    prefix: list[int]
+    canvas: list[int]
+    given: list[bool]
+    answer: list[int]
+
 
 @dataclass(frozen=True)
 class Batch:
-    """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the canvas that is right.
-
-    answer_lengths: int64 [B], canvas tokens up to and with the end of the turn; EOS fills the rest.
+    """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the canvas that is right, EOS behind
+    the end of the turn. given: bool [B, L], positions that are known. answer: int64 [B, L], what is learnt left to right.
+    answer_lengths: int64 [B], its tokens up to and with the end of the turn.
     """
 
     prefix: Tensor
     prefix_lengths: Tensor
     target: Tensor
+    given: Tensor
+    answer: Tensor
     answer_lengths: Tensor
-
-    def first(self, count: int) -> Batch:
-        """The first `count` rows."""
-        return Batch(*(getattr(self, f.name)[:count] for f in fields(self)))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How an example becomes tokens: the answer, the end of the turn, and EOS up to the end of the canvas."""
+    """How an example becomes tokens: the answer, the end of the turn, and EOS up to the end of the canvas.
+
+    Where an example has holes, all but them is given, the end too. A hole is its tokens and a few of padding, for a hole's width
+    is seldom known; and now and then the lines before the first hole belong to the prefix instead.
+    """
 
     tokenizer: Tokenizer
     template: ChatTemplate
@@ -46,31 +66,57 @@ class Layout:
         text = self.template.render([{"role": "user", "content": example.prompt}])
         return self.tokenizer.encode(text, bos=False)
 
-    def answer(self, example: Example) -> list[int]:
-        return [*self.tokenizer.encode(example.answer, bos=False), self.end_of_turn]
+    def row(self, example: Example, rng: random.Random) -> Row:
+        """An example as tokens; `rng` draws the padding of holes and where the canvas begins."""
+        prefix = self.prompt(example)
+        if not example.holes:
+            answer = [*self.tokenizer.encode(example.answer, bos=False), self.end_of_turn]
+            return Row(prefix, answer, [False] * len(answer), answer)
+        start = example.answer.rfind("\n", 0, example.holes[0][0]) + 1 if rng.random() < PREFIXED else 0
+        prefix += self.tokenizer.encode(example.answer[:start], bos=False)
+        widths = [rng.randint(0, MOST_PADDING) for _ in example.holes]
+        return self.holes(example, prefix, start, widths)
+
+    def holes(self, example: Example, prefix: list[int], start: int, widths: Sequence[int]) -> Row:
+        """The answer from character `start` on, each hole padded by its number of `widths`."""
+        canvas: list[int] = []
+        given: list[bool] = []
+        answer: list[int] = []
+        at = start
+        for (first, last), padding in zip(example.holes, widths, strict=True):
+            outside = self.tokenizer.encode(example.answer[at:first], bos=False)
+            inside = self.tokenizer.encode(example.answer[first:last], bos=False)
+            canvas += [*outside, *inside, *[self.pad] * padding]
+            given += [True] * len(outside) + [False] * (len(inside) + padding)
+            answer += [*outside, *inside]
+            at = last
+        rest = [*self.tokenizer.encode(example.answer[at:], bos=False), self.end_of_turn]
+        return Row(prefix, canvas + rest, given + [True] * len(rest), answer + rest)
 
 
-def make_batch(examples: Sequence[Example], layout: Layout) -> Batch:
+def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) -> Batch:
     """Tensors of a few examples.
 
     Raises:
         ConfigError: a prompt or an answer is longer than the layout has room for.
     """
-    prompts = [layout.prompt(example) for example in examples]
-    answers = [layout.answer(example) for example in examples]
-    longest_prompt, longest_answer = max(map(len, prompts)), max(map(len, answers))
-    if longest_prompt > layout.prefix_length or longest_answer > layout.canvas_length:
+    rows = [layout.row(example, rng) for example in examples]
+    longest_prefix, longest_canvas = max(len(row.prefix) for row in rows), max(len(row.canvas) for row in rows)
+    length = layout.canvas_length
+    if longest_prefix > layout.prefix_length or longest_canvas > length:
         raise ConfigError(
-            f"an example has {longest_prompt} prompt tokens and {longest_answer} of answer, there is room for "
-            f"{layout.prefix_length} and {layout.canvas_length}: raise prefix_length or canvas_length"
+            f"an example has {longest_prefix} prompt tokens and {longest_canvas} of answer, there is room for "
+            f"{layout.prefix_length} and {length}: raise prefix_length or canvas_length"
         )
 
-    def table(rows: list[list[int]], length: int, filling: int) -> Tensor:
-        return torch.tensor([row + [filling] * (length - len(row)) for row in rows])
+    def table(lists: list[list[int]], width: int, filling: int) -> Tensor:
+        return torch.tensor([ids + [filling] * (width - len(ids)) for ids in lists])
 
     return Batch(
-        prefix=table(prompts, layout.prefix_length, layout.pad),
-        prefix_lengths=torch.tensor([len(prompt) for prompt in prompts]),
-        target=table(answers, layout.canvas_length, layout.eos),
-        answer_lengths=torch.tensor([len(answer) for answer in answers]),
+        prefix=table([row.prefix for row in rows], layout.prefix_length, layout.pad),
+        prefix_lengths=torch.tensor([len(row.prefix) for row in rows]),
+        target=table([row.canvas for row in rows], length, layout.eos),
+        given=torch.tensor([row.given + [any(row.given)] * (length - len(row.given)) for row in rows]),
+        answer=table([row.answer for row in rows], length, layout.eos),
+        answer_lengths=torch.tensor([len(row.answer) for row in rows]),
     )

@@ -1,7 +1,7 @@
 """What training minimises: the canvas from its corruption, and now and then the answer left to right.
 
-Source: uniform-state diffusion as DiffusionGemma is tuned: unweighted mean cross-entropy over corrupted and clean positions,
-and for half of the rows a first pass without gradient whose belief the second pass hears (self-conditioning).
+Source: uniform-state diffusion as DiffusionGemma is tuned: unweighted cross-entropy over corrupted and clean positions, and for
+half of the canvases a first pass without gradient whose belief the second pass hears (self-conditioning).
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from torch import Tensor
 
 from redraft.diffusion.corruption import corrupt
 from redraft.model import DiffusionGemma
-from redraft.model.block_context import BlockContext
+from redraft.train import passes
 from redraft.train.batch import Batch
 
 LEAST_LEVEL = 1e-4
+LEAST_COUNT = 24  # a hole of fewer tokens weighs as its share of so many
 
 
 @dataclass(frozen=True)
 class Losses:
-    """diffusion: scalar, nats a position. encoder: scalar or None. level, by_row: float32 [B], noise and loss of each row."""
+    """diffusion: scalar, nats a position. encoder: scalar or None. level, by_row: float32 [B], noise and loss of each canvas."""
 
     diffusion: Tensor
     encoder: Tensor | None
@@ -34,62 +35,78 @@ class Losses:
         return self.diffusion if self.encoder is None else self.diffusion + self.encoder
 
 
+@dataclass(frozen=True)
+class Corruption:
+    """level: float32 [draws * B], t of each canvas. noisy: int64 [draws * B, L], canvases with that share replaced; all rows once,
+    then all again. Given positions are never touched."""
+
+    level: Tensor
+    noisy: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, draws: int, vocab_size: int, generator: torch.Generator) -> Corruption:
+        """`draws` canvases of every row, at levels spread evenly from a random one, so that each batch sees all noise."""
+        first = torch.rand(len(batch.target), generator=generator)
+        level = torch.cat([(first + draw / draws) % 1 for draw in range(draws)])
+        level = level * (1 - 2 * LEAST_LEVEL) + LEAST_LEVEL
+        target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
+        return cls(level, torch.where(given, target, corrupt(target, level, vocab_size, generator)))
+
+
 def losses(
-    model: DiffusionGemma,
-    batch: Batch,
-    generator: torch.Generator,
-    *,
-    answer: bool = False,
-    self_conditioning: float = 0.5,
+    model: DiffusionGemma, batch: Batch, corruption: Corruption, *, answer: bool = False, self_conditioning: float = 0.5
 ) -> Losses:
-    """Losses of one batch at random noise levels.
+    """Losses of one batch.
 
     Args:
         answer: also read the clean answer left to right and add its cross-entropy (the encoder's own loss).
-        self_conditioning: share of the rows that hear a first pass.
+        self_conditioning: share of the canvases that hear a first pass.
     """
-    rows, vocab = len(batch.target), model.config.vocab_size
-    level = torch.rand(rows, generator=generator) * (1 - 2 * LEAST_LEVEL) + LEAST_LEVEL
-    noisy = corrupt(batch.target, level, vocab, generator)
+    noisy = corruption.noisy
+    draws = len(noisy) // len(batch.target)
+    states, past = passes.read_clean(model, batch.prefix)
+    encoder = answer_loss(model, batch, answer_states(model, batch, states, past)) if answer else None
+    past, lengths = passes.repeated(past, draws), batch.prefix_lengths.repeat(draws)
+    target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
     signal = torch.zeros(*noisy.shape, model.config.hidden_size)
-    hearing = int(rows * self_conditioning)
-    if hearing:
+    if hearing := int(len(noisy) * self_conditioning):
         with torch.no_grad():
-            belief = canvas_logits(model, batch.first(hearing), noisy[:hearing], signal[:hearing])[0]
-            signal[:hearing] = soft_embedding(model, belief).to(signal.dtype)
-    logits, hidden = canvas_logits(model, batch, noisy, signal, answer=answer)
-    by_token = F.cross_entropy(logits.float().flatten(0, 1), batch.target.flatten(), reduction="none")
-    by_row = by_token.view(rows, -1).mean(dim=1)
-    encoder = answer_loss(model, batch, hidden) if hidden is not None else None
-    return Losses(by_row.mean(), encoder, level, by_row.detach())
+            before = passes.first_rows(past, hearing)
+            belief = soft_belief(model, canvas_states(model, noisy[:hearing], signal[:hearing], before, lengths[:hearing]))
+            heard = torch.where(given[:hearing, :, None], model.embed(target[:hearing]), belief)
+            signal[:hearing] = heard.to(signal.dtype)
+    by_token = token_loss(model, canvas_states(model, noisy, signal, past, lengths), target)
+    counted = ~given
+    by_row = (by_token * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(LEAST_COUNT)
+    return Losses(by_row.mean(), encoder, corruption.level, by_row.detach())
 
 
-def canvas_logits(
-    model: DiffusionGemma, batch: Batch, noisy: Tensor, signal: Tensor, *, answer: bool = False
-) -> tuple[Tensor, Tensor | None]:
-    """Logits [B, L, V] of the canvas, and with `answer` the states [B, 1 + L, H] that predict the answer and its end."""
-    prefix, canvas = batch.prefix.shape[1], noisy.shape[1]
-    embeddings = [model.embed(batch.prefix), model.self_conditioning.join(model.embed(noisy), signal)]
-    if answer:
-        embeddings.append(model.embed(batch.target))
-    context = BlockContext(model.config, batch.prefix_lengths, prefix, canvas, answer=answer, dtype=embeddings[1].dtype)
-    hidden = model.hidden_states(torch.cat([part.to(embeddings[1].dtype) for part in embeddings], dim=1), context)
-    logits = model.logits(hidden[:, prefix : prefix + canvas])
-    if not answer:
-        return logits, None
-    last = hidden[torch.arange(len(noisy)), batch.prefix_lengths - 1]
-    return logits, torch.cat((last[:, None], hidden[:, prefix + canvas : -1]), dim=1)
+def canvas_states(model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: passes.Past, lengths: Tensor) -> Tensor:
+    """States [B, L, H] of canvases [B, L] that hear `signal` [B, L, H]."""
+    return passes.read_canvas(model, model.self_conditioning.join(model.embed(noisy), signal), past, lengths)
 
 
-def answer_loss(model: DiffusionGemma, batch: Batch, hidden: Tensor) -> Tensor:
+def answer_states(model: DiffusionGemma, batch: Batch, states: Tensor, past: passes.Past) -> Tensor:
+    """The states [B, L, H] that predict the answer: the prefix's last, then the answer's own but its last."""
+    after, _ = passes.read_clean(model, batch.answer, past, batch.prefix_lengths)
+    last = states[torch.arange(len(states)), batch.prefix_lengths - 1]
+    return torch.cat((last[:, None], after[:, :-1]), dim=1)
+
+
+def answer_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
     """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas behind it does not count."""
-    logits = model.logits(hidden)
-    by_token = F.cross_entropy(logits.float().flatten(0, 1), batch.target.flatten(), reduction="none").view_as(batch.target)
-    counted = torch.arange(batch.target.shape[1]) < batch.answer_lengths[:, None]
+    by_token = token_loss(model, states, batch.answer)
+    counted = torch.arange(batch.answer.shape[1]) < batch.answer_lengths[:, None]
     return (by_token * counted).sum() / counted.sum()
 
 
-def soft_embedding(model: DiffusionGemma, logits: Tensor) -> Tensor:
-    """The mean embedding [B, L, H] under logits [B, L, V], scaled: what the next step hears."""
+def token_loss(model: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy [B, L] of tokens [B, L] under the logits of states [B, L, H]."""
+    logits = model.logits(states).float()
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
+
+
+def soft_belief(model: DiffusionGemma, states: Tensor) -> Tensor:
+    """The mean embedding [B, L, H] under the logits of states [B, L, H], scaled: what the next step hears."""
     weight = model.embed_tokens.weight
-    return (logits.softmax(dim=-1).to(weight.dtype) @ weight) * model.embedding_scale
+    return (model.logits(states).softmax(dim=-1).to(weight.dtype) @ weight) * model.embedding_scale

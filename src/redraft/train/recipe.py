@@ -31,6 +31,7 @@ class Recipe:
 
     Attributes:
         model: the shape. sources: tasks with shares. steps, batch_size: updates, and examples in each.
+        draws: canvases of every example in an update, at levels of noise spread evenly; its prefix is read once for all.
         prefix_length: tokens that a prompt may have.
         matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest; 3 % warm-up, flat to `flat`, then linearly
             to zero.
@@ -43,6 +44,7 @@ class Recipe:
     sources: tuple[Source, ...]
     steps: int
     batch_size: int = 32
+    draws: int = 1
     prefix_length: int = 112
     seed: int = 0
     matrix_lr: float = 0.02
@@ -57,7 +59,7 @@ class Recipe:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
+        for name in ("steps", "batch_size", "draws", "prefix_length", "save_every", "log_every"):
             whole(name, getattr(self, name), least=1)
         whole("seed", self.seed, least=0)
         if not isinstance(self.compile, bool):

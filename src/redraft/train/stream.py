@@ -8,10 +8,9 @@ from redraft.tasks.task import Example, is_held_out
 from redraft.train.recipe import Recipe
 
 
-def step_examples(recipe: Recipe, step: int) -> list[Example]:
-    """The examples of one update; none is held out. They depend on the recipe and the step alone, so a resumed run sees
-    what an unbroken one would have seen."""
-    rng = random.Random(f"{recipe.seed} {step}")
+def step_examples(recipe: Recipe, rng: random.Random) -> list[Example]:
+    """The examples of one update, drawn from `rng`, which is made anew from seed and step: a resumed run sees what an
+    unbroken one would have seen. None is held out."""
     shares = [source.share for source in recipe.sources]
     examples: list[Example] = []
     while len(examples) < recipe.batch_size:

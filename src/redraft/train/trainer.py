@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 from redraft.checkpoint.save import save_checkpoint
 from redraft.config import GenerationConfig
 from redraft.errors import ConfigError, NonFiniteError
-from redraft.model import DiffusionGemma, block_context, layers
+from redraft.model import DiffusionGemma, layers
 from redraft.text import ChatTemplate, Tokenizer
+from redraft.train import loss, passes
 from redraft.train.batch import Layout, make_batch
 from redraft.train.initial import initialise
-from redraft.train.loss import Losses, losses
+from redraft.train.loss import Corruption, Losses, losses
 from redraft.train.muon import Muon
 from redraft.train.recipe import Recipe
 from redraft.train.state import read_state, write_state
@@ -124,10 +126,12 @@ class Trainer:
 
     def _update(self) -> Losses:
         recipe = self.recipe
-        batch = make_batch(step_examples(recipe, self.step), self.layout)
+        rng = random.Random(f"{recipe.seed} {self.step}")
+        batch = make_batch(step_examples(recipe, rng), self.layout, rng)
+        corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
         answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
         with torch.autocast("cpu", torch.bfloat16):
-            result = losses(self.model, batch, self.generator, answer=answer)
+            result = losses(self.model, batch, corruption, answer=answer)
         result.total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         if not bool(norm.isfinite()):
@@ -151,10 +155,10 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def compile_parts() -> None:
-    """Compile what layers have in common, once for all of them: whole layers would be compiled one by one."""
-    layers.Layer.feed_forward = torch.compile(layers.Layer.feed_forward, dynamic=False)  # type: ignore[method-assign]
-    layers.Attention.project = torch.compile(layers.Attention.project, dynamic=False)  # type: ignore[method-assign]
-    block_context.attention = torch.compile(block_context.attention, dynamic=False)  # type: ignore[attr-defined]
+    """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary."""
+    passes.layer_pass = torch.compile(passes.layer_pass, dynamic=False)
+    loss.token_loss = torch.compile(loss.token_loss, dynamic=False)
+    loss.soft_belief = torch.compile(loss.soft_belief, dynamic=False)
 
 
 def summarise(rows: list[Losses]) -> dict[str, Any]:
