@@ -10,6 +10,8 @@ from typing import Protocol
 
 # One prompt in so many is held out.
 HELD_OUT_ONE_IN = 64
+# A task with few held-out examples is given up on after so many draws without a new one.
+FRUITLESS_DRAWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,14 @@ class Example:
     answer: str
     difficulty: int
     holes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """All that is given: the prompt and, where there are holes, the answer without what is in them."""
+        if not self.holes:
+            return self.prompt
+        edges = [0, *(edge for hole in self.holes for edge in hole), len(self.answer)]
+        return f"{self.prompt}\n" + "\0".join(self.answer[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
 class Task(Protocol):
@@ -51,16 +61,19 @@ def training_stream(task: Task, seed: int) -> Iterator[Example]:
     rng = random.Random(f"train {task.name} {seed}")
     while True:
         example = task.draw(rng)
-        if not is_held_out(example.prompt):
+        if not is_held_out(example.key):
             yield example
 
 
 def held_out(task: Task, count: int, seed: int = 0) -> list[Example]:
-    """The first `count` held-out examples of a seed, no prompt twice."""
+    """The first `count` held-out examples of a seed, none twice; fewer where no new one is found for long."""
     rng = random.Random(f"held out {task.name} {seed}")
     found: dict[str, Example] = {}
-    while len(found) < count:
+    fruitless = 0
+    while len(found) < count and fruitless < FRUITLESS_DRAWS:
         example = task.draw(rng)
-        if is_held_out(example.prompt):
-            found.setdefault(example.prompt, example)
+        fruitless += 1
+        if is_held_out(example.key) and example.key not in found:
+            found[example.key] = example
+            fruitless = 0
     return list(found.values())

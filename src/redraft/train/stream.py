@@ -16,6 +16,6 @@ def step_examples(recipe: Recipe, rng: random.Random) -> list[Example]:
     while len(examples) < recipe.batch_size:
         (source,) = rng.choices(recipe.sources, shares)
         example = source.task.draw(rng)
-        if not is_held_out(example.prompt):
+        if not is_held_out(example.key):
             examples.append(example)
     return examples
