@@ -15,8 +15,8 @@ from redraft.errors import RequestError
 from redraft.model import DiffusionGemma
 from redraft.ops.vocabulary import VocabularyStatistics
 from redraft.testing import byte_tokenizer, randomise, tiny_config
-from redraft.testing.byte_tokenizer import TEMPLATE
 from redraft.text import ChatTemplate
+from redraft.text.special import TURN_TEMPLATE
 from tests.tasks.test_tasks import PUZZLE, SOLVED
 
 
@@ -37,7 +37,7 @@ def oracle(*answers: str) -> Model:
     network = randomise(Oracle(tiny_config(canvas_length=96)))
     network.answers = answers
     config = GenerationConfig(max_new_tokens=96, eos_token_id=(1, 106))
-    return Model(network, byte_tokenizer(), ChatTemplate(TEMPLATE, {"bos_token": "<bos>"}), config)
+    return Model(network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config)
 
 
 WRONG = SOLVED[:-1] + "1"

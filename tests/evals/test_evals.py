@@ -8,8 +8,8 @@ from redraft.evals import Outcome, evaluate, summarise, wilson
 from redraft.events import Draft
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, tiny_model
-from redraft.testing.byte_tokenizer import TEMPLATE
 from redraft.text import ChatTemplate
+from redraft.text.special import TURN_TEMPLATE
 
 
 class StartsLow:
@@ -27,7 +27,7 @@ class StartsLow:
 @pytest.fixture(scope="module")
 def model() -> Model:
     config = GenerationConfig(max_new_tokens=16, max_denoising_steps=4, eos_token_id=())
-    return Model(tiny_model(2), byte_tokenizer(), ChatTemplate(TEMPLATE, {"bos_token": "<bos>"}), config)
+    return Model(tiny_model(2), byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config)
 
 
 def test_outcomes_are_those_of_writing_each_example_alone(model: Model) -> None:

@@ -119,11 +119,12 @@ def train(
     folder: Annotated[Path, typer.Option("--out", "-o", help="The run's folder: state, metrics, checkpoint.")],
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on from there.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    processes: Annotated[int, typer.Option(help="Processes of one thread that share every batch.", min=1)] = 1,
 ) -> None:
     """Train a model from nothing by a recipe; interrupted, it goes on where it stopped."""
     from redraft.cli.train import run
 
-    run(recipe, folder, minutes, threads)
+    run(recipe, folder, minutes, threads, processes)
 
 
 @app.command()

@@ -10,30 +10,44 @@ import torch
 from rich.console import Console
 
 from redraft.errors import CheckpointError
-from redraft.testing.byte_tokenizer import TEMPLATE, byte_tokenizer
 from redraft.text import ChatTemplate
-from redraft.train import Recipe, Trainer
+from redraft.text.special import TURN_TEMPLATE
+from redraft.train import Recipe, Trainer, parallel
+from redraft.train.vocabulary import train_tokenizer
 
 
-def run(path: Path, folder: Path, minutes: float | None, threads: int | None) -> None:
+def run(path: Path, folder: Path, minutes: float | None, threads: int | None, processes: int) -> None:
     """Train, tell a line now and then, and write the checkpoint when the recipe is done."""
     recipe = Recipe.from_file(path)
+    parallel.check(processes, recipe.batch_size)
+    parallel.in_processes(processes, _work, recipe, folder, minutes, threads)
+
+
+def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | None) -> None:
     if threads:
         torch.set_num_threads(threads)
-    console = Console(highlight=False)
-    trainer = Trainer(recipe, byte_tokenizer(), ChatTemplate(TEMPLATE, {"bos_token": "<bos>"}), folder)
+    console = Console(highlight=False, quiet=parallel.number() > 0)
+    tokenizer = train_tokenizer([source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed)
+    trainer = Trainer(recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), folder)
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.print(f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops")
     # An interrupt waits for the end of the update: half of one must not be saved.
-    before = signal.signal(signal.SIGINT, lambda *_: setattr(trainer, "stopping", True))
+    before = {
+        name: signal.signal(name, lambda *_: setattr(trainer, "stopping", True)) for name in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         for metrics in trainer.run(until=None if minutes is None else minutes * 60):
             console.print(line(metrics))
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
     if trainer.step < recipe.steps:
         console.print(f"saved at step {trainer.step}: the same command goes on from there")
-        raise SystemExit(130 if trainer.stopping else 0)
+        if trainer.stopping and parallel.count() == 1:
+            raise SystemExit(130)
+        return
+    if parallel.number():
+        return
     try:
         trainer.export(folder / "checkpoint")
     except CheckpointError as error:
@@ -48,5 +62,5 @@ def line(metrics: dict[str, Any]) -> str:
     encoder = "" if metrics["encoder_loss"] is None else f"  left to right {metrics['encoder_loss']:.3f}"
     return (
         f"step {metrics['step']:6d}  loss {metrics['loss']:.4f}  by noise {levels}{encoder}  "
-        f"{metrics['examples_per_second']:.1f} examples/s"
+        f"{metrics['canvases_per_second']:.1f} canvases/s"
     )

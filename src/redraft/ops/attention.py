@@ -35,4 +35,5 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
         scores = scores.masked_fill(~mask[..., None, None, :, :], torch.finfo(scores.dtype).min)
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype).flatten(-3, -2)
     mixed = (weights @ value).reshape(*lead, heads, length, dim)
-    return mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)
+    joined: Tensor = mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)
+    return joined

@@ -13,7 +13,7 @@ from functools import cache
 from redraft.tasks.task import Example
 
 SEED = 1742
-COUNTS = {"region": 8, "mountain": 24, "river": 40, "town": 120, "person": 140}
+COUNTS = {"region": 6, "mountain": 12, "river": 18, "town": 40, "person": 44}
 SYLLABLES = ("bra", "cor", "dun", "el", "fen", "gar", "hol", "is", "kel", "lor", "mar", "nor", "or", "pel", "quin", "ros",
              "sel", "tor", "ul", "ver", "wyn", "yar", "zan", "tha", "mir")  # fmt: skip
 ENDINGS = {"region": ("ia", "land"), "mountain": (" Peak", " Horn"), "river": ("a", "en"), "town": ("ton", "burg", "by"),
@@ -34,6 +34,7 @@ class Entity:
 # What a fact of a kind says; {0} is its value, linked where it names an entity.
 SENTENCES: dict[tuple[str, str], tuple[str, ...]] = {
     ("region", "capital"): ("Its capital is {0}.", "{0} is its capital."),
+    ("region", "founded"): ("It was founded in {0}.", "It is a region since {0}."),
     ("mountain", "region"): ("It stands in {0}.", "It lies in {0}."),
     ("mountain", "height"): ("It is {0} m high.", "Its height is {0} m."),
     ("river", "source"): ("It rises on {0}.", "Its source is on {0}."),
@@ -71,7 +72,7 @@ def world() -> dict[str, Entity]:
 
 def _facts(kind: str, number: int, names: dict[str, list[str]], rng: random.Random) -> dict[str, str]:
     if kind == "region":
-        return {"capital": names["town"][number]}  # the first towns are the capitals
+        return {"capital": names["town"][number], "founded": str(rng.randrange(900, 1700))}  # the first towns are capitals
     if kind == "mountain":
         return {"region": rng.choice(names["region"]), "height": str(rng.randrange(900, 4900, 10))}
     if kind == "river":
@@ -84,40 +85,48 @@ def _facts(kind: str, number: int, names: dict[str, list[str]], rng: random.Rand
 
 @dataclass
 class Wiki:
-    """Pages of the world. The prompt is `wiki NAME (STYLE)`; difficulty is the number of facts on the page.
+    """Pages of the world; difficulty is the number of facts on the page.
 
-    A page in one style is held out while the same facts are taught in the others.
+    The prompt is `wiki NAME (STYLE)` or `wiki NAME (TOPICS)`, topics being facts in the order in which they are wanted. A page
+    is held out while the same facts are taught in other styles and orders.
     """
 
     name: str = field(default="wiki", init=False)
 
     def draw(self, rng: random.Random) -> Example:
-        entity, style = rng.choice(list(world().values())), rng.choice(STYLES)
-        return Example(f"wiki {entity.name} ({style})", page(entity, style), len(stated(page(entity, style))))
+        entity = rng.choice(list(world().values()))
+        facts = list(entity.facts)
+        wanted = rng.choice(STYLES) if rng.random() < 0.5 else ", ".join(rng.sample(facts, rng.randint(1, len(facts))))
+        return Example(f"wiki {entity.name} ({wanted})", page(entity, wanted), len(chosen(entity, wanted)))
 
     def check(self, example: Example, text: str) -> bool:
-        """The page parses, is about its subject, states something, and all that it states and links is so."""
-        name = example.prompt.removeprefix("wiki ").rpartition(" (")[0]
+        """The page parses, is about its subject, states what is wanted and nothing else, and all of that is so."""
+        name, _, wanted = example.prompt.removeprefix("wiki ").rstrip(")").rpartition(" (")
+        entity = world()[name]
         facts = stated(text)
         return (
             parses(text)
             and text.startswith(f"<h1>{name}</h1>")
-            and bool(facts)
-            and all(world()[name].facts.get(fact) == value for fact, value in facts.items())
+            and set(facts) == set(chosen(entity, wanted))
+            and all(entity.facts[fact] == value for fact, value in facts.items())
             and all(link in world() for link in links(text))
         )
 
 
-def page(entity: Entity, style: str) -> str:
-    """The page about an entity. `short` states its first fact, `full` all in order, `story` all in other words."""
-    facts = list(entity.facts.items())
-    chosen = facts[:1] if style == "short" else facts if style == "full" else facts[::-1]
-    sentences = []
-    for fact, value in chosen:
-        words = SENTENCES[entity.kind, fact][style == "story"]
+def chosen(entity: Entity, wanted: str) -> list[str]:
+    """The facts that a page states: `short` the first, `full` all in order, `story` all backwards, or topics as listed."""
+    facts = list(entity.facts)
+    return {"short": facts[:1], "full": facts, "story": facts[::-1]}.get(wanted) or wanted.split(", ")
+
+
+def page(entity: Entity, wanted: str) -> str:
+    """The page about an entity in a style, or with topics; `story` has other words than the rest."""
+    sentences = [f"{entity.name} is a {entity.kind}."]
+    for fact in chosen(entity, wanted):
+        value = entity.facts[fact]
+        words = SENTENCES[entity.kind, fact][wanted == "story"]
         sentences.append(words.format(f"<a>{value}</a>" if value in world() else value))
-    kind = f"{entity.name} is a {entity.kind}."
-    return f"<h1>{entity.name}</h1><p>{' '.join((kind, *sentences))}</p>"
+    return f"<h1>{entity.name}</h1><p>{' '.join(sentences)}</p>"
 
 
 def parses(text: str) -> bool:

@@ -7,26 +7,16 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
+from redraft.text.special import SPECIAL_TOKENS, TURN_TEMPLATE
 from redraft.text.tokenizer import Tokenizer
 
-SPECIAL = {
-    0: "<pad>", 1: "<eos>", 2: "<bos>", 3: "<unk>", 4: "<mask>", 46: "<|tool>", 47: "<tool|>", 48: "<|tool_call>",
-    49: "<tool_call|>", 50: "<|tool_response>", 51: "<tool_response|>", 52: '<|"|>', 98: "<|think|>",
-    100: "<|channel>", 101: "<channel|>", 105: "<|turn>", 106: "<turn|>",
-}  # fmt: skip
 FIRST_BYTE = 128
 VOCAB_SIZE = FIRST_BYTE + 256
-
-TEMPLATE = """\
-{{ bos_token }}{% for message in messages %}<|turn>{{ 'model' if message.role == 'assistant' else message.role }}
-{{ message.content }}<turn|>
-{% endfor %}{% if add_generation_prompt %}<|turn>model
-{% endif %}"""
 
 
 def byte_tokenizer() -> Tokenizer:
     """The tokenizer, in memory."""
-    vocabulary = {SPECIAL.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)}
+    vocabulary = {SPECIAL_TOKENS.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)}
     # The byte-level alphabet in the order of the bytes it stands for.
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [byte for byte in range(256) if byte not in printable]
@@ -41,4 +31,4 @@ def byte_tokenizer() -> Tokenizer:
 
 def write_byte_tokenizer(folder: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and a chat template into a checkpoint folder."""
-    byte_tokenizer().save(folder, TEMPLATE)
+    byte_tokenizer().save(folder, TURN_TEMPLATE)

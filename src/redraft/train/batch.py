@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from redraft.errors import ConfigError
 from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
 
-MOST_PADDING = 8  # tokens that a hole may be wider than what fills it
+MOST_PADDING = 6  # tokens that a hole may be wider than what fills it
 PREFIXED = 0.3  # share of the examples with holes whose text before the first hole's line is read as a prefix
 
 
@@ -33,9 +33,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the canvas that is right, EOS behind
-    the end of the turn. given: bool [B, L], positions that are known. answer: int64 [B, L], what is learnt left to right.
-    answer_lengths: int64 [B], its tokens up to and with the end of the turn.
+    """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the canvas that is right, EOS
+    behind the end of the turn. given: bool [B, L], positions that are known. answer: int64 [B, L], what is learnt left to
+    right. answer_lengths: int64 [B], its tokens up to and with the end of the turn.
     """
 
     prefix: Tensor
@@ -45,13 +45,17 @@ class Batch:
     answer: Tensor
     answer_lengths: Tensor
 
+    def part(self, number: int, count: int) -> Batch:
+        """Every `count`-th row from `number` on."""
+        return Batch(*(getattr(self, f.name)[number::count] for f in fields(self)))
+
 
 @dataclass(frozen=True)
 class Layout:
     """How an example becomes tokens: the answer, the end of the turn, and EOS up to the end of the canvas.
 
-    Where an example has holes, all but them is given, the end too. A hole is its tokens and a few of padding, for a hole's width
-    is seldom known; and now and then the lines before the first hole belong to the prefix instead.
+    Where an example has holes, all but them is given, the end too. A hole is its tokens and a few of padding, for a hole's
+    width is seldom known; and now and then the lines before the first hole belong to the prefix instead.
     """
 
     tokenizer: Tokenizer
@@ -75,7 +79,9 @@ class Layout:
         start = example.answer.rfind("\n", 0, example.holes[0][0]) + 1 if rng.random() < PREFIXED else 0
         prefix += self.tokenizer.encode(example.answer[:start], bos=False)
         widths = [rng.randint(0, MOST_PADDING) for _ in example.holes]
-        return self.holes(example, prefix, start, widths)
+        while len((row := self.holes(example, prefix, start, widths)).canvas) > self.canvas_length and any(widths):
+            widths = [max(0, width - 1) for width in widths]
+        return row
 
     def holes(self, example: Example, prefix: list[int], start: int, widths: Sequence[int]) -> Row:
         """The answer from character `start` on, each hole padded by its number of `widths`."""

@@ -23,7 +23,7 @@ LEAST_COUNT = 24  # a hole of fewer tokens weighs as its share of so many
 
 @dataclass(frozen=True)
 class Losses:
-    """diffusion: scalar, nats a position. encoder: scalar or None. level, by_row: float32 [B], noise and loss of each canvas."""
+    """diffusion: scalar, nats a position. encoder: scalar or None. level, by_row: float32 [B], noise and loss a canvas."""
 
     diffusion: Tensor
     encoder: Tensor | None
@@ -37,8 +37,8 @@ class Losses:
 
 @dataclass(frozen=True)
 class Corruption:
-    """level: float32 [draws * B], t of each canvas. noisy: int64 [draws * B, L], canvases with that share replaced; all rows once,
-    then all again. Given positions are never touched."""
+    """level: float32 [draws, B], t of each canvas. noisy: int64 [draws, B, L], canvases with that share replaced.
+    Given positions are never touched."""
 
     level: Tensor
     noisy: Tensor
@@ -50,7 +50,12 @@ class Corruption:
         level = torch.cat([(first + draw / draws) % 1 for draw in range(draws)])
         level = level * (1 - 2 * LEAST_LEVEL) + LEAST_LEVEL
         target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
-        return cls(level, torch.where(given, target, corrupt(target, level, vocab_size, generator)))
+        noisy = torch.where(given, target, corrupt(target, level, vocab_size, generator))
+        return cls(level.view(draws, -1), noisy.view(draws, *batch.target.shape))
+
+    def part(self, number: int, count: int) -> Corruption:
+        """The canvases of every `count`-th row from `number` on."""
+        return Corruption(self.level[:, number::count], self.noisy[:, number::count])
 
 
 def losses(
@@ -62,8 +67,7 @@ def losses(
         answer: also read the clean answer left to right and add its cross-entropy (the encoder's own loss).
         self_conditioning: share of the canvases that hear a first pass.
     """
-    noisy = corruption.noisy
-    draws = len(noisy) // len(batch.target)
+    draws, noisy = len(corruption.noisy), corruption.noisy.flatten(0, 1)
     states, past = passes.read_clean(model, batch.prefix)
     encoder = answer_loss(model, batch, answer_states(model, batch, states, past)) if answer else None
     past, lengths = passes.repeated(past, draws), batch.prefix_lengths.repeat(draws)
@@ -78,7 +82,7 @@ def losses(
     by_token = token_loss(model, canvas_states(model, noisy, signal, past, lengths), target)
     counted = ~given
     by_row = (by_token * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(LEAST_COUNT)
-    return Losses(by_row.mean(), encoder, corruption.level, by_row.detach())
+    return Losses(by_row.mean(), encoder, corruption.level.flatten(), by_row.detach())
 
 
 def canvas_states(model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: passes.Past, lengths: Tensor) -> Tensor:

@@ -43,13 +43,20 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Apply one update from the gradients."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonalise(parameter.grad.lerp(state["momentum"], group["momentum"]))
-                rows, columns = parameter.shape[-2:]
-                parameter.sub_(update, alpha=group["lr"] * max(1.0, rows / columns) ** 0.5)
+                if parameter.grad is not None:
+                    alike.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in alike.items():
+                updates = orthogonalise(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                length = group["lr"] * max(1.0, shape[-2] / shape[-1]) ** 0.5
+                torch._foreach_add_(parameters, list(updates.unbind()), alpha=-length)
+
+    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].lerp_(parameter.grad, 1 - momentum)
+        mixed: Tensor = parameter.grad.lerp(state["momentum"], momentum)
+        return mixed

@@ -31,7 +31,8 @@ def layer_pass(
     own = layer.self_attn
     query, key, value = own.project(layer.input_layernorm(x), table)
     query, key = query.to(value.dtype), key.to(value.dtype)
-    keys, values = (key, value) if past is None else (torch.cat((old, new), 1) for old, new in zip(past, (key, value), strict=True))
+    keys = key if past is None else torch.cat((past[0], key), dim=1)
+    values = value if past is None else torch.cat((past[1], value), dim=1)
     mixed = attention(query, keys.transpose(-2, -3), values.transpose(-2, -3), mask)
     x = x + layer.post_attention_layernorm(own.o_proj(mixed))
     return layer.feed_forward(x) * scalar, key, value
@@ -40,7 +41,7 @@ def layer_pass(
 def read_clean(
     model: DiffusionGemma, tokens: Tensor, past: Past | None = None, lengths: Tensor | None = None
 ) -> tuple[Tensor, Past]:
-    """Encode tokens [B, T] causally, behind `past` where `lengths` [B] of its tokens count; states [B, T, H] and their cache."""
+    """Encode tokens [B, T] causally, behind `past`, of which `lengths` [B] tokens count; states [B, T, H] and their cache."""
     rows, count = tokens.shape
     device = tokens.device
     here = torch.arange(count, device=device)

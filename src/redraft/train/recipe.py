@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from redraft.config import ModelConfig
 from redraft.config.check import number, whole
 from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
-from redraft.tasks import Arithmetic, Sudoku, Task
+from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
 
-TASKS: dict[str, type[Any]] = {"sudoku": Sudoku, "arithmetic": Arithmetic}
+TASKS: dict[str, type[Any]] = {
+    "sudoku": Sudoku, "arithmetic": Arithmetic, "infill": Infill, "rewrite": Rewrite, "edits": ToDo, "wiki": Wiki,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Recipe:
         model: the shape. sources: tasks with shares. steps, batch_size: updates, and examples in each.
         draws: canvases of every example in an update, at levels of noise spread evenly; its prefix is read once for all.
         prefix_length: tokens that a prompt may have.
-        matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest; 3 % warm-up, flat to `flat`, then linearly
-            to zero.
+        matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest.
+        warm_up: updates until the peak. decay: share of the steps, at the end, through which the rates fall linearly to zero.
+            Before the decay nothing depends on `steps`: a run can be lengthened from there.
         encoder_every: every so many steps the answer is also read left to right (0: never).
         ema: decay of the averaged weights, which are what is saved.
         compile: compile the layers' parts; a minute at the start, then about half again as fast.
@@ -49,8 +53,8 @@ class Recipe:
     seed: int = 0
     matrix_lr: float = 0.02
     other_lr: float = 3e-3
-    warm_up: float = 0.03
-    flat: float = 0.3
+    warm_up: int = 100
+    decay: float = 0.4
     clip: float = 1.0
     encoder_every: int = 4
     ema: float = 0.999
@@ -67,7 +71,8 @@ class Recipe:
         whole("encoder_every", self.encoder_every, least=0)
         for name in ("matrix_lr", "other_lr", "clip"):
             number(name, getattr(self, name), least=0, open_below=True)
-        for name in ("warm_up", "flat", "ema"):
+        whole("warm_up", self.warm_up, least=0)
+        for name in ("decay", "ema"):
             number(name, getattr(self, name), least=0, most=1)
         if not self.sources:
             raise ConfigError("the recipe names no task: give at least one [[task]]")
@@ -95,12 +100,29 @@ class Recipe:
             raise ConfigError(f"{path} needs a [model] table and training.steps")
         return cls(model=model_config_from_dict(raw["model"]), sources=sources, **training)
 
+    @property
+    def decay_start(self) -> int:
+        """The update at which the rates begin to fall."""
+        return self.steps - int(self.decay * self.steps)
+
     def learning_rate(self, step: int) -> float:
         """Share of the peak rate at an update counted from 0."""
-        done = step / self.steps
-        if done < self.warm_up:
-            return (step + 1) / (self.warm_up * self.steps + 1)
-        return 1.0 if done < self.flat else max(0.0, (1 - done) / (1 - self.flat))
+        rising = (step + 1) / (self.warm_up + 1)
+        falling = (self.steps - step) / (self.steps - self.decay_start + 1)
+        return min(1.0, rising, falling)
+
+    def to_json(self) -> str:
+        """All that the weights depend on, for `continues`."""
+        return json.dumps(
+            {"steps": self.steps, "decay_start": self.decay_start, "rest": repr(replace(self, steps=1, decay=0.0))}
+        )
+
+    def continues(self, other: str, step: int) -> bool:
+        """Whether `step` updates of the recipe that wrote `other` are this one's too: it is the same, or lengthened before the
+        rates fell."""
+        mine, theirs = json.loads(self.to_json()), json.loads(other)
+        flat = step <= min(mine["decay_start"], theirs["decay_start"])
+        return bool(mine == theirs or (mine["rest"] == theirs["rest"] and flat))
 
 
 def _source(entry: Mapping[str, Any]) -> Source:

@@ -17,7 +17,7 @@ from redraft.config import GenerationConfig
 from redraft.errors import ConfigError, NonFiniteError
 from redraft.model import DiffusionGemma, layers
 from redraft.text import ChatTemplate, Tokenizer
-from redraft.train import loss, passes
+from redraft.train import loss, parallel, passes
 from redraft.train.batch import Layout, make_batch
 from redraft.train.initial import initialise
 from redraft.train.loss import Corruption, Losses, losses
@@ -28,6 +28,7 @@ from redraft.train.stream import step_examples
 
 LEVELS = 5  # bins of noise level that the loss is told by
 STATE = "state.safetensors"
+BEFORE_DECAY = "before-decay.safetensors"  # what a longer run can go on from
 METRICS = "metrics.jsonl"
 
 
@@ -62,17 +63,20 @@ class Trainer:
         if self.recipe.compile:
             compile_parts()
         started, seen, rows = time.perf_counter(), 0, []
-        while self.step < self.recipe.steps and not self.stopping:
-            if until is not None and time.perf_counter() - started >= until:
+        while self.step < self.recipe.steps:
+            late = until is not None and time.perf_counter() - started >= until
+            if parallel.anyone(self.stopping or late):
                 break
             rows.append(self._update())
-            seen += self.recipe.batch_size
+            seen += self.recipe.batch_size * self.recipe.draws
             self.step += 1
             if self.step % self.recipe.log_every == 0:
                 yield self._tell(rows, seen / (time.perf_counter() - started))
                 rows = []
             if self.step % self.recipe.save_every == 0:
                 self.save_state()
+            if self.step == self.recipe.decay_start:
+                self.save_state(BEFORE_DECAY)
         if rows:
             yield self._tell(rows, seen / (time.perf_counter() - started))
         self.save_state()
@@ -94,33 +98,38 @@ class Trainer:
             companion=lambda draft: layout.tokenizer.save(draft, layout.template.source),
         )
 
-    def save_state(self) -> None:
+    def save_state(self, name: str = STATE) -> None:
         """Write all that resuming needs."""
+        if parallel.number():
+            return
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["generator"] = self.generator.get_state()
-        facts = {"step": str(self.step), "recipe": repr(self.recipe)}
-        write_state(self.folder / STATE, tensors, self.optimizers, facts)
+        facts = {"step": str(self.step), "recipe": self.recipe.to_json()}
+        write_state(self.folder / name, tensors, self.optimizers, facts)
 
     def _tell(self, rows: list[Losses], rate: float) -> dict[str, Any]:
         metrics = summarise(rows) | {
             "step": self.step,
             "learning_rate": self.recipe.learning_rate(self.step - 1),
-            "examples_per_second": rate,
+            "canvases_per_second": rate,
         }
-        with (self.folder / METRICS).open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+        if not parallel.number():
+            with (self.folder / METRICS).open("a") as file:
+                file.write(json.dumps(metrics) + "\n")
         return metrics
 
     def _resume(self) -> None:
         tensors, facts = read_state(self.folder / STATE, self.optimizers)
-        if facts["recipe"] != repr(self.recipe):
+        if not self.recipe.continues(facts["recipe"], int(facts["step"])):
             raise ConfigError(f"{self.folder} holds the run of another recipe: name another folder, or remove it")
         self.step = int(facts["step"])
         self.generator.set_state(tensors.pop("generator"))
         self.model.load_state_dict(_under("model.", tensors))
         self.average = _under("average.", tensors)
-        if (metrics := self.folder / METRICS).exists():  # steps after the last save are done again, and told again
+        if (
+            metrics := self.folder / METRICS
+        ).exists() and not parallel.number():  # steps after the last save are done again, and told again
             kept = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= self.step]
             metrics.write_text("".join(line + "\n" for line in kept))
 
@@ -130,9 +139,11 @@ class Trainer:
         batch = make_batch(step_examples(recipe, rng), self.layout, rng)
         corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
         answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
+        mine = parallel.number(), parallel.count()
         with torch.autocast("cpu", torch.bfloat16):
-            result = losses(self.model, batch, corruption, answer=answer)
+            result = losses(self.model, batch.part(*mine), corruption.part(*mine), answer=answer)
         result.total.backward()
+        parallel.average_gradients(self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         if not bool(norm.isfinite()):
             raise NonFiniteError(f"the gradient is not finite at step {self.step}: lower the learning rates")
@@ -145,8 +156,8 @@ class Trainer:
         # Early on the average follows closely, so that it is never that of the first random weights.
         decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, tensor in self.model.state_dict().items():
-                self.average[name].lerp_(tensor, 1 - decay)
+            weights = self.model.state_dict()
+            torch._foreach_lerp_([self.average[name] for name in weights], list(weights.values()), 1 - decay)
         return result
 
 

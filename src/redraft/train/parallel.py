@@ -1,0 +1,106 @@
+"""One run in several processes of one machine: each takes a part of every batch, and all make the same update.
+
+Two processes of one thread each are faster than one process of two: the small model's operations are too short to share.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from redraft.config.check import whole
+from redraft.errors import ConfigError
+
+Work = Callable[..., Any]
+
+
+def check(count: int, batch_size: int) -> None:
+    """Whether a batch can be shared.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    whole("processes", count, least=1)
+    if batch_size % count:
+        raise ConfigError(f"processes={count} must divide batch_size={batch_size}, so that each has as much to do")
+
+
+def in_processes(count: int, work: Work, *args: Any) -> None:
+    """Run work(*args) in `count` processes that can average with each other; in this one where it is the only one.
+
+    Ctrl-C and a request to end are for the work to handle, in every process: this one waits.
+
+    Raises:
+        torch.multiprocessing.ProcessRaisedException: a process failed; the others are stopped.
+    """
+    if count == 1:
+        work(*args)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        given = (count, Path(folder) / "store", work, args)
+        context = mp.spawn(_member, given, nprocs=count, join=False)  # type: ignore[attr-defined,no-untyped-call]
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # a terminal sends it to the others too
+            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: _end(context.pids())),
+        }
+        try:
+            while not context.join():
+                pass
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
+
+
+def _end(processes: Iterable[int]) -> None:
+    for process in processes:
+        os.kill(process, signal.SIGTERM)
+
+
+def _member(number: int, count: int, store: Path, work: Work, args: tuple[Any, ...]) -> None:
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=store.as_uri(), rank=number, world_size=count)
+    try:
+        work(*args)
+    finally:
+        dist.destroy_process_group()
+
+
+def number() -> int:
+    """Which of the processes this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def anyone(wish: bool) -> bool:
+    """Whether any of the processes has the wish; all must ask."""
+    if count() == 1:
+        return wish
+    flag = torch.tensor([float(wish)])
+    dist.all_reduce(flag)
+    return bool(flag > 0)
+
+
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Put the mean of all processes' gradients in the place of each."""
+    if count() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= count()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
