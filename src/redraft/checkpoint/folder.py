@@ -17,6 +17,10 @@ SAMPLING_FILE = "redraft_generation.json"
 WANTED = ("*.json", "*.safetensors", "*.jinja")
 
 
+# Models that are part of this package, by name; a folder of that name is ./small.
+SHIPPED = {"small": Path(__file__).parent.parent / "small"}
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint whose every description is read, and none of its weights.
@@ -35,8 +39,8 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     """Find a checkpoint and read its descriptions.
 
     Args:
-        path_or_id: a local folder, or a hub id such as `google/diffusiongemma-26B-A4B-it`, which is downloaded once and then
-            found offline.
+        path_or_id: a local folder; `small`, the model that ships with this package; or a hub id such as
+            `google/diffusiongemma-26B-A4B-it`, which is downloaded once and then found offline.
         revision: branch, tag or commit on the hub.
 
     Raises:
@@ -46,7 +50,9 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         folder = Path(path_or_id).expanduser()
     except RuntimeError as error:
         raise CheckpointError(f"{path_or_id} cannot be found: {error}") from error
-    if not folder.is_dir():
+    if str(path_or_id) in SHIPPED:
+        folder = SHIPPED[str(path_or_id)]
+    elif not folder.is_dir():
         folder = _from_hub(str(path_or_id), revision)
     raw_config = read_json(folder / "config.json")
     if quantization := raw_config.get("quantization_config"):
@@ -79,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _from_hub(repo_id: str, revision: str | None) -> Path:
     if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
-        raise CheckpointError(f"{repo_id!r} is neither a folder that exists nor a hub id of the form owner/name")
+        raise CheckpointError(f"{repo_id!r} is no folder that exists, no hub id of the form owner/name, and not 'small'")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, or a hub id.")]
+SmallOption = Annotated[
+    str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small, the one that ships with redraft.")
+]
 SeedOption = Annotated[int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
@@ -130,7 +133,7 @@ def train(
 @app.command()
 def sudoku(
     puzzle: Annotated[str, typer.Argument(help="81 cells (0 or . for a blank), a file with a puzzle a line, or -.")],
-    model: ModelOption,
+    model: SmallOption = "small",
     attempts: Annotated[int, typer.Option(help="Seeds tried at once; the first solution by the rules is taken.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line and puzzle.")] = False,
@@ -143,13 +146,16 @@ def sudoku(
 
 @app.command("eval")
 def evaluate(
-    name: Annotated[str, typer.Argument(metavar="SET", help="sudoku or arithmetic.")],
-    model: ModelOption,
+    name: Annotated[str, typer.Argument(metavar="SET", help="sudoku, arithmetic, infill, rewrite, edits or wiki.")],
+    model: SmallOption = "small",
     count: Annotated[int, typer.Option(help="Held-out examples.", min=1)] = 200,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    attempts: Annotated[int, typer.Option(help="Seeds tried where the rules say no, told apart (sudoku).", min=1)] = 1,
+    typewriter: Annotated[str | None, typer.Option(help="A checkpoint trained left to right only, for comparison.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write the table as a picture too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a model on a held-out set, by difficulty, by diffusion and as a typewriter."""
     from redraft.cli.eval import run
 
-    run(name, model, count, seed, json)
+    run(name, model, count, seed, attempts, typewriter, png, json)

@@ -1,10 +1,11 @@
-"""`redraft eval`: a held-out set through a model, both ways of writing, as a table or JSON."""
+"""`redraft eval`: a held-out set through a model, both ways of writing, as a table, JSON and a picture."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,57 +13,85 @@ from rich.progress import Progress
 from rich.table import Table
 
 from redraft.cli.write import errors, open_model
+from redraft.engine import Model
 from redraft.engine.model import Method
 from redraft.errors import ConfigError
-from redraft.evals import Row, evaluate, summarise
-from redraft.tasks import Arithmetic, Sudoku, Task
+from redraft.evals import SETS, Facts, HeldOut, Outcome, Row, evaluate, facts, summarise, try_again
+from redraft.tasks import Example
 from redraft.tasks.task import held_out
 
-# Task by name, and the bins of difficulty that its table has.
-SETS: dict[str, tuple[Task, list[tuple[int, int]]]] = {
-    "sudoku": (Sudoku(), [(28, 38), (39, 48), (49, 54), (55, 58)]),
-    "arithmetic": (Arithmetic(), [(2, 2), (3, 3), (4, 4), (5, 5), (6, 6)]),
-}
+Columns = dict[str, list[Outcome]]  # outcomes by way of writing
 
 
-def run(name: str, path: str, count: int, seed: int, as_json: bool) -> None:
-    """Evaluate by diffusion and as a typewriter on the same examples."""
+def run(
+    name: str, path: str, count: int, seed: int, attempts: int, typewriter: str | None, png: Path | None, as_json: bool
+) -> None:
+    """Evaluate by diffusion and as a typewriter on the same examples, and a model trained as a typewriter beside them."""
     if name not in SETS:
         raise ConfigError(f"there is no set {name!r}: choose one of {', '.join(SETS)}")
-    task, bins = SETS[name]
-    examples = held_out(task, count)
+    held = SETS[name]
+    if attempts > 1 and not held.ruled:
+        raise ConfigError(f"--attempts is for sets that are checked by rules alone, {name} is not one: leave it out")
+    if png is not None and not png.parent.is_dir():
+        raise ConfigError(f"{png} cannot be written: {png.parent} is no folder")
     model = open_model(path, "auto", "auto")
-    results: dict[str, list[Row]] = {}
-    methods: tuple[Method, ...] = ("diffusion", "typewriter")
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        for method in methods:
-            advance = partial(bar.advance, bar.add_task(method, total=count))
-            outcomes = evaluate(model, task, examples, method=method, seed=seed, progress=advance)
-            results[method] = summarise(outcomes, bins)
+    alone = open_model(typewriter, "auto", "auto") if typewriter else None
+    columns = _columns(held, held_out(held.task, count), model, alone, seed, attempts)
+    rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
+    total = len(columns["diffusion"])
+    counted = {way: facts(outcomes) for way, outcomes in columns.items()} if name == "wiki" else {}
+    if png is not None:
+        from redraft.evals.plot import plot_rows
+
+        plot_rows(rows, f"{name}, {total} held-out examples", held.unit, png)
     if as_json:
-        rows = {method: [asdict(row) for row in table] for method, table in results.items()}
-        print(json.dumps({"set": name, "count": count, "seed": seed} | rows))
+        tables = {way: [asdict(row) for row in table] for way, table in rows.items()}
+        told = {"facts": {way: asdict(number) for way, number in counted.items()}} if counted else {}
+        print(json.dumps({"set": name, "count": total, "seed": seed} | tables | told))
         return
-    for way, figures in results.items():
-        Console().print(table(f"{name}, {count} held-out examples, {way}", figures))
+    for way, figures in rows.items():
+        Console().print(table(f"{name}, {total} held-out examples, {way}", held.unit, figures))
+        if way in counted:
+            Console().print(_told(counted[way]), style="dim")
 
 
-def table(title: str, rows: list[Row]) -> Table:
+def _columns(held: HeldOut, examples: list[Example], model: Model, alone: Model | None, seed: int, attempts: int) -> Columns:
+    columns: Columns = {}
+    ways: list[tuple[str, Model, Method]] = [("diffusion", model, "diffusion"), ("typewriter", model, "typewriter")]
+    if alone is not None:
+        ways.append(("typewriter trained alone", alone, "typewriter"))
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        for way, asked, method in ways:
+            advance = partial(bar.advance, bar.add_task(way, total=len(examples)))
+            columns[way] = evaluate(asked, held.task, examples, method=method, seed=seed, progress=advance)
+            if way == "diffusion" and attempts > 1:
+                bar.add_task("again", total=None)
+                columns[f"up to {attempts} attempts"] = try_again(model, held.task, columns[way], attempts, seed=seed)
+    return columns
+
+
+def table(title: str, unit: str, rows: list[Row]) -> Table:
     """One way of writing, a row a bin."""
-    shown = Table(
-        "difficulty", "count", "right", "95 %", "passes", "first pass", "corrected", title=title, title_justify="left"
-    )
+    names = ("", "count", "right", "95 %", "passes", "first pass", "corrected")
+    shown = Table(*names, title=f"{title}, by {unit}", title_justify="left")
     for row in rows:
         shown.add_row(
-            f"{row.least} to {row.most}",
+            f"{row.least} to {row.most}" if row.least < row.most else str(row.least),
             str(row.count),
             _percent(row.right),
-            f"{_percent(row.low)} to {_percent(row.high)}",
+            f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
             f"{row.mean_steps:.1f}",
             _percent(row.right_after_first),
             _percent(row.corrected),
         )
     return shown
+
+
+def _told(counted: Facts) -> str:
+    return (
+        f"{counted.parsed} of {counted.pages} pages parse, {counted.right} of {counted.stated} facts are right, "
+        f"{counted.resolved} of {counted.links} links resolve"
+    )
 
 
 def _percent(share: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from redraft.cli.grid import cells_of, grid_text
 from redraft.cli.write import open_model
 from redraft.config.check import whole
 from redraft.engine import Engine, Model, Request
@@ -83,30 +84,15 @@ def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
         events = engine.step()
         steps += sum(isinstance(event, Draft) for event in events)
         for event in (event for event in events if isinstance(event, Finished)):
-            grids[event.request] = _grid(event)
+            grids[event.request] = cells_of(event.text)
             if solves(puzzle, grids[event.request]):
                 return Solution(puzzle, grids[event.request], True, steps, attempts)
     return Solution(puzzle, grids[0], False, steps, attempts)
 
 
-def _grid(finished: Finished) -> str:
-    """81 cells, whatever was written: other signs count as blanks."""
-    cells = "".join(cell if cell in "123456789" else "0" for cell in finished.text)
-    return (cells + "0" * 81)[:81]
-
-
 def drawn(solution: Solution) -> Text:
     """The grid: clues bold, what was filled in green, conflicts red."""
-    wrong = set(conflicts(solution.solution))
-    text = Text()
-    for cell, digit in enumerate(solution.solution):
-        clue = solution.puzzle[cell] != "0"
-        style = "bold red" if cell in wrong or digit == "0" else "bold" if clue else "green"
-        text.append(digit.replace("0", "."), style)
-        column = cell % 9
-        text.append("\n" if column == 8 else " | " if column % 3 == 2 else " ")
-        if cell in (26, 53):
-            text.append("------+-------+------\n", "dim")
+    text = grid_text(solution.puzzle, solution.solution)
     state = "solved" if solution.valid else "not solved"
     text.append(f"{state}, {solution.steps} passes, {solution.attempts} attempt{'s' * (solution.attempts > 1)}\n", "cyan")
     return text

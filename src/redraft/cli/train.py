@@ -13,6 +13,8 @@ from redraft.errors import CheckpointError
 from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
+from redraft.train.plot import PICTURE, plot_metrics
+from redraft.train.trainer import METRICS
 from redraft.train.vocabulary import train_tokenizer
 
 
@@ -37,8 +39,10 @@ def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | No
     }
     try:
         for metrics in trainer.run(until=None if minutes is None else minutes * 60):
-            console.print(line(metrics))
+            console.print(line(metrics), soft_wrap=True)
     finally:
+        if not parallel.number():
+            plot_metrics(folder / METRICS, folder / PICTURE)
         for name, handler in before.items():
             signal.signal(name, handler)
     if trainer.step < recipe.steps:

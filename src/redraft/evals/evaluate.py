@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.engine import Engine, Model, Request, typewrite
+from redraft.engine import Engine, Model, typewrite
 from redraft.engine.model import Method
+from redraft.evals import infilling
 from redraft.events import Draft, Event, Finished
 from redraft.tasks import Example, Task
+
+Progress = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -33,19 +36,13 @@ def evaluate(
     method: Method = "diffusion",
     seed: int = 0,
     batch_size: int = 16,
-    progress: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> list[Outcome]:
     """One attempt at each example, in order; example i is written with seed + i. `progress` is called after each."""
-    config = model.generation_config.with_options(options)
-    requests = [
-        Request.checked(
-            model.chat_prompt([{"role": "user", "content": example.prompt}]),
-            config.with_options({"seed": seed + number}),
-            model.config,
-        )
-        for number, example in enumerate(examples)
-    ]
+    if method == "typewriter" and any(example.holes for example in examples):
+        return _typed(model, task, examples, seed, batch_size, progress, options)
+    requests = [infilling.request(model, example, seed + number, options) for number, example in enumerate(examples)]
     if method == "typewriter":
         events = typewrite(model.network, requests, model.tokenizer, max_batch_size=batch_size)
     else:
@@ -53,16 +50,55 @@ def evaluate(
         for request in requests:
             engine.add(request)
         events = engine.run()
+    most_steps = model.generation_config.with_options(options).max_denoising_steps
     firsts: dict[int, str] = {}
     outcomes: dict[int, Outcome] = {}
     for event in events:
         _note(event, firsts)
         if isinstance(event, Finished):
             example = examples[event.request]
-            outcomes[event.request] = _judge(task, example, event, firsts.get(event.request), config.max_denoising_steps)
+            outcomes[event.request] = _judge(task, example, event, firsts.get(event.request), most_steps)
             if progress:
                 progress()
     return [outcomes[number] for number in range(len(examples))]
+
+
+def try_again(
+    model: Model, task: Task, outcomes: Sequence[Outcome], attempts: int, *, seed: int = 0, batch_size: int = 16
+) -> list[Outcome]:
+    """Outcomes with up to `attempts` seeds: what was not right is tried again, and the first right answer is taken.
+
+    Only for tasks whose check needs no answer (a Sudoku's rules). Attempt k of example i is written with seed + 1000 k + i.
+    """
+    best = list(outcomes)
+    for attempt in range(1, attempts):
+        left = [number for number, outcome in enumerate(best) if not outcome.right]
+        requests = [infilling.request(model, best[n].example, seed + 1000 * attempt + n, {}) for n in left]
+        engine = Engine(model.network, model.tokenizer, max_batch_size=batch_size)
+        for request in requests:
+            engine.add(request)
+        for event in engine.run():
+            if isinstance(event, Finished):
+                number = left[event.request]
+                again = _judge(task, best[number].example, event, None, model.generation_config.max_denoising_steps)
+                best[number] = again if again.right else best[number]
+    return best
+
+
+def _typed(
+    model: Model,
+    task: Task,
+    examples: Sequence[Example],
+    seed: int,
+    batch_size: int,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> list[Outcome]:
+    typed = infilling.type_in(model, examples, seed, options, batch_size)
+    if progress:
+        for _ in typed:
+            progress()
+    return [Outcome(one.example, one.text, task.check(one.example, one.text), one.steps, None, True) for one in typed]
 
 
 def _note(event: Event, firsts: dict[int, str]) -> None:

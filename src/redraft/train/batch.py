@@ -79,12 +79,10 @@ class Layout:
         start = example.answer.rfind("\n", 0, example.holes[0][0]) + 1 if rng.random() < PREFIXED else 0
         prefix += self.tokenizer.encode(example.answer[:start], bos=False)
         widths = [rng.randint(0, MOST_PADDING) for _ in example.holes]
-        while len((row := self.holes(example, prefix, start, widths)).canvas) > self.canvas_length and any(widths):
-            widths = [max(0, width - 1) for width in widths]
-        return row
+        return self.with_holes(example, prefix, start, widths)
 
-    def holes(self, example: Example, prefix: list[int], start: int, widths: Sequence[int]) -> Row:
-        """The answer from character `start` on, each hole padded by its number of `widths`."""
+    def with_holes(self, example: Example, prefix: list[int], start: int, widths: Sequence[int]) -> Row:
+        """The answer from character `start` on, each hole padded by its number of `widths`, or less where there is no room."""
         canvas: list[int] = []
         given: list[bool] = []
         answer: list[int] = []
@@ -97,6 +95,8 @@ class Layout:
             answer += [*outside, *inside]
             at = last
         rest = [*self.tokenizer.encode(example.answer[at:], bos=False), self.end_of_turn]
+        if len(canvas) + len(rest) > self.canvas_length and any(widths):
+            return self.with_holes(example, prefix, start, [max(0, width - 1) for width in widths])
         return Row(prefix, canvas + rest, given + [True] * len(rest), answer + rest)
 
 

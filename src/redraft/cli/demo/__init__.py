@@ -1,0 +1,35 @@
+"""`redraft demo`: what diffusion is for, in half a minute, on the model that ships with the package.
+
+A hard Sudoku, a sum that corrects itself, a hole in a function; the same weights as a typewriter beside each.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from redraft.cli.demo.lane import Lane
+from redraft.cli.demo.scenes import correction, infill, sudoku
+from redraft.engine.model import load
+
+
+def run() -> None:
+    """Play the three scenes, then the figures."""
+    console = Console()
+    model = load("small")
+    count = sum(parameter.numel() for parameter in model.network.parameters())
+    console.print(f"The small model that ships with redraft: {count / 1e6:.1f} M parameters, a DiffusionGemma.", style="dim")
+    lanes: list[tuple[str, Lane]] = []
+    for title, scene in (("Sudoku", sudoku), ("sum, answer first", correction), ("hole in a function", infill)):
+        lanes += [(title, lane) for lane in scene(model, console)]
+    console.print(summary(lanes))
+    console.print("Next: redraft sudoku GRID, redraft eval sudoku, redraft generate --model CHECKPOINT", style="dim")
+
+
+def summary(lanes: list[tuple[str, Lane]]) -> Table:
+    """A row for each way of doing each task."""
+    table = Table("", "way", "passes", "seconds", "result", title="The same weights, two ways", title_justify="left")
+    for title, lane in lanes:
+        verdict = "[green]right[/]" if lane.right else "[red]wrong[/]"
+        table.add_row(title, lane.name, str(lane.passes), f"{lane.seconds:.2f}", verdict)
+    return table

@@ -1,0 +1,100 @@
+"""A lane: one way of writing one text, recorded with its times, and replayed beside another at the pace of a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from redraft.engine import Engine, Model, Request, typewrite
+from redraft.engine.model import Method
+from redraft.events import Committed, Draft, Event
+
+REPLAY = 6.0  # seconds that a replay takes
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stood there after `passes` passes and `seconds` of work; `tokens` is the canvas, empty for the typewriter."""
+
+    seconds: float
+    passes: int
+    text: str
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lane:
+    """All frames of one way, and whether the last is right."""
+
+    name: Method
+    frames: tuple[Frame, ...]
+    right: bool
+
+    @property
+    def passes(self) -> int:
+        return self.frames[-1].passes
+
+    @property
+    def seconds(self) -> float:
+        return self.frames[-1].seconds
+
+    @property
+    def text(self) -> str:
+        return self.frames[-1].text
+
+    def at(self, seconds: float) -> int:
+        """The number of the last frame by that time, -1 before the first."""
+        return sum(frame.seconds <= seconds for frame in self.frames) - 1
+
+
+def record(model: Model, request: Request, method: Method, check: Callable[[str], bool]) -> Lane:
+    """Write the request this way, keeping every frame. One short pass warms the machine up first."""
+    warm = Request.checked(request.prompt[:1], request.config.with_options({"max_new_tokens": 1}), model.config)
+    for _ in _events(model, warm, method):
+        pass
+    frames: list[Frame] = []
+    typed, started = "", time.perf_counter()
+    for event in _events(model, request, method):
+        seconds = time.perf_counter() - started
+        if isinstance(event, Draft):
+            frames.append(Frame(seconds, len(frames) + 1, event.text, event.tokens))
+        elif isinstance(event, Committed) and method == "typewriter":
+            typed += event.text
+            frames.append(Frame(seconds, len(frames) + 1, typed))
+    return Lane(method, tuple(frames), check(frames[-1].text))
+
+
+def _events(model: Model, request: Request, method: Method) -> Iterator[Event]:
+    if method == "typewriter":
+        return typewrite(model.network, [request], model.tokenizer)
+    engine = Engine(model.network, model.tokenizer, max_batch_size=1)
+    engine.add(request)
+    return engine.run()
+
+
+def replay(console: Console, lanes: Sequence[Lane], draw: Callable[[Lane, int], RenderableType]) -> None:
+    """Show lanes side by side, as if begun at the same moment, slowed so that a person can follow; in a pipe the end alone."""
+    longest = max(lane.seconds for lane in lanes)
+    slowness = max(1.0, REPLAY / longest)
+
+    def board(seconds: float) -> RenderableType:
+        table = Table.grid(padding=(0, 6))
+        numbers = [lane.at(seconds) for lane in lanes]
+        heads = [f"[bold]{lane.name}[/], pass {max(0, n + 1)}" for lane, n in zip(lanes, numbers, strict=True)]
+        table.add_row(*heads)
+        table.add_row(*(draw(lane, n) for lane, n in zip(lanes, numbers, strict=True)))
+        return table
+
+    if console.is_terminal:
+        with Live(board(0), console=console, refresh_per_second=20, transient=True) as live:
+            started = time.perf_counter()
+            while (now := (time.perf_counter() - started) / slowness) < longest:
+                live.update(board(now))
+                time.sleep(0.05)
+        console.print(f"shown {slowness:.0f} times slower than it was written", style="dim")
+    console.print(board(longest))

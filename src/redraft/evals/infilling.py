@@ -1,0 +1,76 @@
+"""Examples with holes: on a canvas, where both sides are seen, and left to right, where one is."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redraft.engine import Model, Request, typewrite
+from redraft.errors import ChatTemplateError
+from redraft.events import Finished
+from redraft.tasks import Example
+from redraft.train.batch import MOST_PADDING, Layout
+
+
+def layout(model: Model) -> Layout:
+    """How this model's examples become tokens.
+
+    Raises:
+        ChatTemplateError: it has no tokenizer or no template.
+    """
+    if model.tokenizer is None or model.chat_template is None:
+        raise ChatTemplateError("this checkpoint lacks a tokenizer or a chat template: the held-out sets need both")
+    return Layout(model.tokenizer, model.chat_template, model.config.canvas_length, model.config.max_position_embeddings)
+
+
+def request(model: Model, example: Example, seed: int, options: dict[str, Any]) -> Request:
+    """An example as a request. Where it has holes, all but them is frozen on the canvas; a hole has the room of what fills it
+    and of up to six tokens more, drawn by the seed, so that its width says little."""
+    config = model.generation_config.with_options(options | {"seed": seed})
+    placed = layout(model)
+    if not example.holes:
+        return Request.checked(placed.prompt(example), config, model.config)
+    rng = random.Random(f"holes {seed}")
+    row = placed.with_holes(example, placed.prompt(example), 0, [rng.randint(0, MOST_PADDING) for _ in example.holes])
+    frozen = dict.fromkeys(range(len(row.canvas), model.config.canvas_length), placed.eos)
+    frozen |= {at: token for at, (token, known) in enumerate(zip(row.canvas, row.given, strict=True)) if known}
+    return Request.checked(row.prefix, config, model.config, frozen=frozen)
+
+
+@dataclass
+class Typed:
+    """A text with holes as it is typed: what stands so far, and passes made."""
+
+    example: Example
+    text: str
+    steps: int = 0
+
+    def fill(self, number: int, written: str) -> None:
+        """Put what was typed into hole `number`, up to where the given text goes on, and go on to the next hole."""
+        answer, holes = self.example.answer, self.example.holes
+        behind = answer[holes[number][1] : holes[number + 1][0] if number + 1 < len(holes) else len(answer)]
+        line = written.split("\n")[0]
+        after = behind.split("\n")[0]
+        piece = line[: line.index(after)] if after and after in line else line
+        self.text += piece + behind
+
+
+def type_in(model: Model, examples: Sequence[Example], seed: int, options: dict[str, Any], batch_size: int) -> list[Typed]:
+    """Fill the holes left to right: each is typed behind the text before it, and cut where the text after it begins."""
+    placed = layout(model)
+    typed = [Typed(example, example.answer[: example.holes[0][0]]) for example in examples]
+    for number in range(max(len(example.holes) for example in examples)):
+        rows = [(at, one) for at, one in enumerate(typed) if number < len(one.example.holes)]
+        requests = []
+        for at, one in rows:
+            config = model.generation_config.with_options(options | {"seed": seed + at, "stop": ("\n",)})
+            prompt = placed.prompt(one.example) + placed.tokenizer.encode(one.text, bos=False)
+            requests.append(Request.checked(prompt, config, model.config))
+        for event in typewrite(model.network, requests, model.tokenizer, max_batch_size=batch_size):
+            if isinstance(event, Finished):
+                one = rows[event.request][1]
+                one.fill(number, event.text)
+                one.steps += event.statistics.forwards
+    return typed

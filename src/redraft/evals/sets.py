@@ -1,0 +1,61 @@
+"""The held-out sets: task, and the bins of difficulty that a table has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redraft.evals.evaluate import Outcome
+from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
+from redraft.tasks.world import links, parses, stated, world
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A task, its bins (both ends belong to each), and what difficulty counts. `ruled`: an answer can be checked by its
+    prompt alone, so trying again is fair."""
+
+    task: Task
+    bins: tuple[tuple[int, int], ...]
+    unit: str
+    ruled: bool = False
+
+
+SETS = {
+    "sudoku": HeldOut(Sudoku(), ((28, 38), (39, 48), (49, 54), (55, 58)), "blanks", ruled=True),
+    "arithmetic": HeldOut(Arithmetic(), ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6)), "operations"),
+    "infill": HeldOut(Infill(), ((1, 1), (2, 2), (3, 3)), "holes (1 a span, 2 a line, 3 two)"),
+    "rewrite": HeldOut(Rewrite(), ((1, 20),), "kind of change"),
+    "edits": HeldOut(ToDo(), ((1, 2), (3, 4)), "items"),
+    "wiki": HeldOut(Wiki(), ((1, 1), (2, 2), (3, 3)), "facts"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of the pages of a wiki: how many parse, facts stated and right, links made and resolved."""
+
+    pages: int
+    parsed: int
+    stated: int
+    right: int
+    links: int
+    resolved: int
+
+
+def facts(outcomes: Sequence[Outcome]) -> Facts:
+    """Count what the pages of `outcomes` say."""
+    claims = [(outcome, name, value) for outcome in outcomes for name, value in stated(outcome.text).items()]
+    targets = [link for outcome in outcomes for link in links(outcome.text)]
+    return Facts(
+        pages=len(outcomes),
+        parsed=sum(parses(outcome.text) for outcome in outcomes),
+        stated=len(claims),
+        right=sum(world()[_subject(outcome)].facts.get(name) == value for outcome, name, value in claims),
+        links=len(targets),
+        resolved=sum(link in world() for link in targets),
+    )
+
+
+def _subject(outcome: Outcome) -> str:
+    return outcome.example.prompt.removeprefix("wiki ").rpartition(" (")[0]

@@ -1,0 +1,53 @@
+"""The metrics of a run as a picture: loss by noise level, the left-to-right loss, the rate (matplotlib, extra `train`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+PICTURE = "metrics.png"
+COLOURS = ("#fde0a3", "#f4a259", "#d1495b", "#8f2d56", "#3c1642")  # little noise to much
+
+
+def plot_metrics(metrics: Path, picture: Path) -> bool:
+    """Draw metrics.jsonl into a PNG; False, and nothing drawn, where matplotlib is missing or there are no metrics."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+    if not rows:
+        return False
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    levels = len(rows[0]["loss_by_level"])
+    for level in range(levels):
+        low, high = level / levels, (level + 1) / levels
+        _curve(above, rows, [row["loss_by_level"][level] for row in rows], f"noise {low:.1f} to {high:.1f}", COLOURS[level])
+    _curve(above, rows, [row["encoder_loss"] for row in rows], "left to right", "#3b6fb6")
+    above.set_yscale("log")
+    above.set_ylabel("loss, nats a position")
+    above.legend(frameon=False, ncols=2)
+    _curve(below, rows, [row["learning_rate"] for row in rows], "", "#555555")
+    below.set_ylabel("share of the peak rate")
+    below.set_xlabel("updates")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(picture, dpi=120)
+    return True
+
+
+def _curve(axes: Any, rows: list[dict[str, Any]], values: list[float | None], label: str, colour: str) -> None:
+    """A faint line of the values, and a clear one of their running mean."""
+    points = [(row["step"], value) for row, value in zip(rows, values, strict=True) if value is not None]
+    if not points:
+        return
+    steps, heights = zip(*points, strict=True)
+    width = max(1, len(heights) // 40)
+    smooth = [sum(heights[max(0, at - width) : at + 1]) / (at + 1 - max(0, at - width)) for at in range(len(heights))]
+    axes.plot(steps, heights, color=colour, alpha=0.3, linewidth=0.8)
+    axes.plot(steps, smooth, color=colour, linewidth=1.6, label=label or None)
