@@ -47,7 +47,7 @@ def test_an_edit_changes_one_thing_and_says_which() -> None:
 
 def test_the_world_agrees_with_itself() -> None:
     entities = world()
-    assert len(entities) == 332
+    assert len(entities) == 120
     for entity in entities.values():
         for fact, value in entity.facts.items():
             if fact in ("region", "river", "source", "town", "capital"):

@@ -19,6 +19,7 @@ from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.muon import orthogonalise
+from redraft.train.plot import plot_metrics
 from redraft.train.recipe import Source
 from redraft.train.stream import step_examples
 from redraft.train.trainer import BEFORE_DECAY, METRICS, STATE
@@ -211,3 +212,10 @@ def test_muons_update_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
     values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
     assert float(values.min()) > 0.3
     assert float(values.max()) < 1.4
+
+
+def test_metrics_become_a_picture(tmp_path: Path) -> None:
+    assert not plot_metrics(tmp_path / METRICS, tmp_path / "metrics.png")
+    list(trainer(tmp_path).run())
+    assert plot_metrics(tmp_path / METRICS, tmp_path / "metrics.png")
+    assert (tmp_path / "metrics.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
