@@ -214,6 +214,15 @@ def test_muons_update_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
     assert float(values.max()) < 1.4
 
 
+def test_a_typewriter_learns_left_to_right_alone(tmp_path: Path) -> None:
+    run = trainer(tmp_path, draws=0, steps=30, log_every=10)
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    rows = list(run.run())
+    assert rows[-1]["encoder_loss"] < 0.8 * rows[0]["encoder_loss"]
+    still = {name for name, tensor in run.model.state_dict().items() if torch.equal(tensor, before[name])}
+    assert {name for name in still if "scalar" not in name} == {name for name in before if name.startswith("self_cond")}
+
+
 def test_metrics_become_a_picture(tmp_path: Path) -> None:
     assert not plot_metrics(tmp_path / METRICS, tmp_path / "metrics.png")
     list(trainer(tmp_path).run())

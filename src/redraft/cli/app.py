@@ -123,11 +123,13 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on from there.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     processes: Annotated[int, typer.Option(help="Processes of one thread that share every batch.", min=1)] = 1,
+    steps: Annotated[int | None, typer.Option(help="Updates, in place of the recipe's own number.", min=1)] = None,
+    typewriter: Annotated[bool, typer.Option(help="Train left to right only, for comparison.")] = False,
 ) -> None:
     """Train a model from nothing by a recipe; interrupted, it goes on where it stopped."""
     from redraft.cli.train import run
 
-    run(recipe, folder, minutes, threads, processes)
+    run(recipe, folder, minutes, threads, processes, steps, typewriter)
 
 
 @app.command()

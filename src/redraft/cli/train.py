@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,21 @@ from redraft.train.trainer import METRICS
 from redraft.train.vocabulary import train_tokenizer
 
 
-def run(path: Path, folder: Path, minutes: float | None, threads: int | None, processes: int) -> None:
+def run(
+    path: Path,
+    folder: Path,
+    minutes: float | None,
+    threads: int | None,
+    processes: int,
+    steps: int | None,
+    typewriter: bool,
+) -> None:
     """Train, tell a line now and then, and write the checkpoint when the recipe is done."""
     recipe = Recipe.from_file(path)
+    if steps is not None:
+        recipe = replace(recipe, steps=steps)
+    if typewriter:
+        recipe = replace(recipe, draws=0)
     parallel.check(processes, recipe.batch_size)
     parallel.in_processes(processes, _work, recipe, folder, minutes, threads)
 

@@ -32,7 +32,8 @@ class Losses:
 
     @property
     def total(self) -> Tensor:
-        return self.diffusion if self.encoder is None else self.diffusion + self.encoder
+        """What the gradient is of; the typewriter's two are one and count once."""
+        return self.diffusion if self.encoder is None or not self.encoder.requires_grad else self.diffusion + self.encoder
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,16 @@ def losses(
     return Losses(by_row.mean(), encoder, corruption.level.flatten(), by_row.detach())
 
 
+def typewriter_losses(model: DiffusionGemma, batch: Batch) -> Losses:
+    """The left-to-right loss alone: what a model minimises that is to be nothing but a typewriter."""
+    states, past = passes.read_clean(model, batch.prefix)
+    by_token = token_loss(model, answer_states(model, batch, states, past), batch.answer)
+    counted = _counted(batch)
+    by_row = (by_token * counted).sum(dim=1) / counted.sum(dim=1)
+    loss = (by_token * counted).sum() / counted.sum()
+    return Losses(loss, loss.detach(), torch.zeros(len(by_row)), by_row.detach())
+
+
 def canvas_states(model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: passes.Past, lengths: Tensor) -> Tensor:
     """States [B, L, H] of canvases [B, L] that hear `signal` [B, L, H]."""
     return passes.read_canvas(model, model.self_conditioning.join(model.embed(noisy), signal), past, lengths)
@@ -99,9 +110,12 @@ def answer_states(model: DiffusionGemma, batch: Batch, states: Tensor, past: pas
 
 def answer_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
     """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas behind it does not count."""
-    by_token = token_loss(model, states, batch.answer)
-    counted = torch.arange(batch.answer.shape[1]) < batch.answer_lengths[:, None]
+    by_token, counted = token_loss(model, states, batch.answer), _counted(batch)
     return (by_token * counted).sum() / counted.sum()
+
+
+def _counted(batch: Batch) -> Tensor:
+    return torch.arange(batch.answer.shape[1]) < batch.answer_lengths[:, None]
 
 
 def token_loss(model: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Recipe:
 
     Attributes:
         model: the shape. sources: tasks with shares. steps, batch_size: updates, and examples in each.
-        draws: canvases of every example in an update, at levels of noise spread evenly; its prefix is read once for all.
+        draws: canvases of every example in an update, at levels of noise spread evenly; its prefix is read once for all. With
+            none the model is trained left to right only: a typewriter, for comparison.
         prefix_length: tokens that a prompt may have.
         matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest.
         warm_up: updates until the peak. decay: share of the steps, at the end, through which the rates fall linearly to zero.
@@ -63,9 +64,10 @@ class Recipe:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "draws", "prefix_length", "save_every", "log_every"):
+        for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
             whole(name, getattr(self, name), least=1)
         whole("seed", self.seed, least=0)
+        whole("draws", self.draws, least=0)
         if not isinstance(self.compile, bool):
             raise ConfigError(f"compile={self.compile!r} must be true or false")
         whole("encoder_every", self.encoder_every, least=0)

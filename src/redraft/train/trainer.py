@@ -18,9 +18,9 @@ from redraft.errors import ConfigError, NonFiniteError
 from redraft.model import DiffusionGemma, layers
 from redraft.text import ChatTemplate, Tokenizer
 from redraft.train import loss, parallel, passes
-from redraft.train.batch import Layout, make_batch
+from redraft.train.batch import Batch, Layout, make_batch
 from redraft.train.initial import initialise
-from redraft.train.loss import Corruption, Losses, losses
+from redraft.train.loss import Corruption, Losses, losses, typewriter_losses
 from redraft.train.muon import Muon
 from redraft.train.recipe import Recipe
 from redraft.train.state import read_state, write_state
@@ -68,7 +68,7 @@ class Trainer:
             if parallel.anyone(self.stopping or late):
                 break
             rows.append(self._update())
-            seen += self.recipe.batch_size * self.recipe.draws
+            seen += self.recipe.batch_size * max(1, self.recipe.draws)
             self.step += 1
             if self.step % self.recipe.log_every == 0:
                 yield self._tell(rows, seen / (time.perf_counter() - started))
@@ -137,11 +137,8 @@ class Trainer:
         recipe = self.recipe
         rng = random.Random(f"{recipe.seed} {self.step}")
         batch = make_batch(step_examples(recipe, rng), self.layout, rng)
-        corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
-        answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
-        mine = parallel.number(), parallel.count()
         with torch.autocast("cpu", torch.bfloat16):
-            result = losses(self.model, batch.part(*mine), corruption.part(*mine), answer=answer)
+            result = self._losses(batch)
         result.total.backward()
         parallel.average_gradients(self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
@@ -159,6 +156,15 @@ class Trainer:
             weights = self.model.state_dict()
             torch._foreach_lerp_([self.average[name] for name in weights], list(weights.values()), 1 - decay)
         return result
+
+    def _losses(self, batch: Batch) -> Losses:
+        """Of this process's part of a batch."""
+        recipe, mine = self.recipe, (parallel.number(), parallel.count())
+        if not recipe.draws:
+            return typewriter_losses(self.model, batch.part(*mine))
+        corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
+        answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
+        return losses(self.model, batch.part(*mine), corruption.part(*mine), answer=answer)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
