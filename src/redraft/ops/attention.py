@@ -15,7 +15,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     Args:
         query: [..., L, heads, D].
         key, value: [..., kv_heads, T, D]; heads is a multiple of kv_heads.
-        mask: bool [..., L, T], True where a query may look; None where all may look at all.
+        mask: bool [..., L, T], True where a query may look, or of the query's dtype, added to the scores (which compiles to
+            faster code); None where all may look at all.
 
     Returns:
         [..., L, heads * D], in the query's dtype.
@@ -32,7 +33,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     grouped = query.transpose(-2, -3).reshape(*lead, kv_heads, group * length, dim)
     scores = (grouped @ key.transpose(-1, -2)).unflatten(-2, (group, length))  # [..., kv_heads, group, L, T]
     if mask is not None:
-        scores = scores.masked_fill(~mask[..., None, None, :, :], torch.finfo(scores.dtype).min)
+        mask = mask[..., None, None, :, :]
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype).flatten(-3, -2)
     mixed = (weights @ value).reshape(*lead, heads, length, dim)
     joined: Tensor = mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)

@@ -22,6 +22,7 @@ from redraft.ops.attention import attention
 
 KeyValue = tuple[Tensor, Tensor]  # [B, T, kv_heads, D] each
 Past = Sequence[KeyValue]  # one a layer
+UNSEEN = -1e30  # added to a score that must not count
 
 
 def layer_pass(
@@ -70,7 +71,7 @@ def read_canvas(model: DiffusionGemma, embeddings: Tensor, past: Past, lengths: 
         kept = held < lengths[:, None, None]
         if layer.sliding_window:
             kept = kept & (held > (lengths - layer.sliding_window)[:, None, None])
-        masks[layer.kind] = torch.cat((kept, open_canvas), dim=-1).expand(-1, length, -1)
+        masks[layer.kind] = torch.cat((kept, open_canvas), dim=-1)  # [B, 1, T]: the same for every position
     return _run(model, embeddings, positions, masks, past, clean=False)[0]
 
 
@@ -90,12 +91,13 @@ def _run(
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))
     tables = rotary_tables(model.config, positions, x.dtype)
+    added = {kind: torch.zeros(mask.shape, dtype=x.dtype).masked_fill(~mask, UNSEEN) for kind, mask in masks.items()}
     cache = []
     for index, layer in enumerate(model.layers):
         assert isinstance(layer, Layer)
         kind = model.config.layers[index].kind
         scalar = layer.encoder_layer_scalar if clean else layer.layer_scalar
-        x, key, value = layer_pass(layer, x, tables[kind], masks[kind], past[index] if past else None, scalar.to(x.dtype))
+        x, key, value = layer_pass(layer, x, tables[kind], added[kind], past[index] if past else None, scalar.to(x.dtype))
         cache.append((key, value))
     states: Tensor = model.norm(x)
     return states, cache

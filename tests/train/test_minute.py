@@ -1,0 +1,31 @@
+"""A minute of training must teach something: the floors are half of what the recipe reached when it was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import redraft
+from redraft.evals import evaluate
+from redraft.tasks.task import held_out
+from redraft.text import ChatTemplate
+from redraft.text.special import TURN_TEMPLATE
+from redraft.train import Recipe, Trainer
+from redraft.train.vocabulary import train_tokenizer
+
+RECIPE = Path(__file__).parent.parent.parent / "recipes" / "minute.toml"
+MOST_LOSS = 0.14  # reached: 0.07
+LEAST_RIGHT = 0.2  # reached: 0.4, where one in a hundred would be luck
+
+
+def test_a_minute_teaches_sums(tmp_path: Path) -> None:
+    recipe = Recipe.from_file(RECIPE)
+    (task,) = [source.task for source in recipe.sources]
+    tokenizer = train_tokenizer([task], recipe.model.vocab_size, recipe.seed)
+    run = Trainer(recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path / "run")
+    rows = list(run.run())
+    assert rows[0]["loss"] > 1.0
+    assert rows[-1]["loss"] < MOST_LOSS
+    assert rows[-1]["loss_by_level"] == sorted(rows[-1]["loss_by_level"])
+    run.export(tmp_path / "checkpoint")
+    outcomes = evaluate(redraft.load(tmp_path / "checkpoint"), task, held_out(task, 75), batch_size=75)
+    assert sum(outcome.right for outcome in outcomes) >= LEAST_RIGHT * len(outcomes)
