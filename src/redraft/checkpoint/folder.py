@@ -18,7 +18,9 @@ WANTED = ("*.json", "*.safetensors", "*.jinja")
 
 
 # Models that are part of this package, by name; a folder of that name is ./small.
-SHIPPED = {"small": Path(__file__).parent.parent / "small"}
+SHIPPED = {
+    name: Path(__file__).parent.parent / "small" / folder for name, folder in (("small", "puzzles"), ("small-text", "text"))
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     """Find a checkpoint and read its descriptions.
 
     Args:
-        path_or_id: a local folder; `small`, the model that ships with this package; or a hub id such as
+        path_or_id: a local folder; `small` or `small-text`, the models that ship with this package; or a hub id such as
             `google/diffusiongemma-26B-A4B-it`, which is downloaded once and then found offline.
         revision: branch, tag or commit on the hub.
 
@@ -85,7 +87,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _from_hub(repo_id: str, revision: str | None) -> Path:
     if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
-        raise CheckpointError(f"{repo_id!r} is no folder that exists, no hub id of the form owner/name, and not 'small'")
+        raise CheckpointError(
+            f"{repo_id!r} is no folder that exists, no hub id of the form owner/name, and not one of {', '.join(SHIPPED)}"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

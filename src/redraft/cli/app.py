@@ -149,7 +149,9 @@ def sudoku(
 @app.command("eval")
 def evaluate(
     name: Annotated[str, typer.Argument(metavar="SET", help="sudoku, arithmetic, infill, rewrite, edits or wiki.")],
-    model: SmallOption = "small",
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Checkpoint; unless given, the shipped model that knows the set.")
+    ] = None,
     count: Annotated[int, typer.Option(help="Held-out examples.", min=1)] = 200,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     attempts: Annotated[int, typer.Option(help="Seeds tried where the rules say no, told apart (sudoku).", min=1)] = 1,

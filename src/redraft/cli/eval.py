@@ -24,7 +24,7 @@ Columns = dict[str, list[Outcome]]  # outcomes by way of writing
 
 
 def run(
-    name: str, path: str, count: int, seed: int, attempts: int, typewriter: str | None, png: Path | None, as_json: bool
+    name: str, path: str | None, count: int, seed: int, attempts: int, typewriter: str | None, png: Path | None, as_json: bool
 ) -> None:
     """Evaluate by diffusion and as a typewriter on the same examples, and a model trained as a typewriter beside them."""
     if name not in SETS:
@@ -34,7 +34,7 @@ def run(
         raise ConfigError(f"--attempts is for sets that are checked by rules alone, {name} is not one: leave it out")
     if png is not None and not png.parent.is_dir():
         raise ConfigError(f"{png} cannot be written: {png.parent} is no folder")
-    model = open_model(path, "auto", "auto")
+    model = open_model(path or held.model, "auto", "auto")
     alone = open_model(typewriter, "auto", "auto") if typewriter else None
     columns = _columns(held, held_out(held.task, count), model, alone, seed, attempts)
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}

@@ -163,7 +163,8 @@ def load(
     """Load a DiffusionGemma checkpoint in the Hugging Face layout.
 
     Args:
-        path_or_id: a local folder, a hub id, or "small", the model that ships with this package.
+        path_or_id: a local folder, a hub id, or "small" or "small-text", the models that ship with this
+            package.
         dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16 files on a CPU, where
             float16 is some twenty times slower.
         device: "auto" takes CUDA where there is one.

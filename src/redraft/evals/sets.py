@@ -13,17 +13,18 @@ from redraft.tasks.world import links, parses, stated, world
 @dataclass(frozen=True)
 class HeldOut:
     """A task, its bins (both ends belong to each), and what difficulty counts. `ruled`: an answer can be checked by its
-    prompt alone, so trying again is fair."""
+    prompt alone, so trying again is fair. `model`: the shipped model that knows the task."""
 
     task: Task
     bins: tuple[tuple[int, int], ...]
     unit: str
     ruled: bool = False
+    model: str = "small-text"
 
 
 SETS = {
-    "sudoku": HeldOut(Sudoku(), ((28, 38), (39, 48), (49, 54), (55, 58)), "blanks", ruled=True),
-    "arithmetic": HeldOut(Arithmetic(), ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6)), "operations"),
+    "sudoku": HeldOut(Sudoku(), ((28, 38), (39, 48), (49, 54), (55, 58)), "blanks", ruled=True, model="small"),
+    "arithmetic": HeldOut(Arithmetic(), ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6)), "operations", model="small"),
     "infill": HeldOut(Infill(), ((1, 1), (2, 2), (3, 3)), "holes (1 a span, 2 a line, 3 two)"),
     "rewrite": HeldOut(Rewrite(), ((1, 20),), "kind of change"),
     "edits": HeldOut(ToDo(), ((1, 2), (3, 4)), "items"),

@@ -77,7 +77,10 @@ class Layout:
             answer = [*self.tokenizer.encode(example.answer, bos=False), self.end_of_turn]
             return Row(prefix, answer, [False] * len(answer), answer)
         start = example.answer.rfind("\n", 0, example.holes[0][0]) + 1 if rng.random() < PREFIXED else 0
-        prefix += self.tokenizer.encode(example.answer[:start], bos=False)
+        before = self.tokenizer.encode(example.answer[:start], bos=False)
+        if len(prefix) + len(before) > self.prefix_length:
+            start, before = 0, []
+        prefix += before
         widths = [rng.randint(0, MOST_PADDING) for _ in example.holes]
         return self.with_holes(example, prefix, start, widths)
 

@@ -18,7 +18,7 @@ from redraft.train import passes
 from redraft.train.batch import Batch
 
 LEAST_LEVEL = 1e-4
-LEAST_COUNT = 24  # a hole of fewer tokens weighs as its share of so many
+LEAST_COUNT = 48  # a hole of fewer tokens weighs as its share of so many
 
 
 @dataclass(frozen=True)

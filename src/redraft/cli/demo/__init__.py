@@ -16,11 +16,15 @@ from redraft.engine.model import load
 def run() -> None:
     """Play the three scenes, then the figures."""
     console = Console()
-    model = load("small")
-    count = sum(parameter.numel() for parameter in model.network.parameters())
-    console.print(f"The small model that ships with redraft: {count / 1e6:.1f} M parameters, a DiffusionGemma.", style="dim")
+    puzzles, text = load("small"), load("small-text")
+    count = sum(parameter.numel() for parameter in puzzles.network.parameters())
+    console.print(f"The small models that ship with redraft: DiffusionGemmas of {count / 1e6:.1f} M parameters.", style="dim")
     lanes: list[tuple[str, Lane]] = []
-    for title, scene in (("Sudoku", sudoku), ("sum, answer first", correction), ("hole in a function", infill)):
+    for title, scene, model in (
+        ("Sudoku", sudoku, puzzles),
+        ("sums, answer first", correction, puzzles),
+        ("hole in a function", infill, text),
+    ):
         lanes += [(title, lane) for lane in scene(model, console)]
     console.print(summary(lanes))
     console.print("Next: redraft sudoku GRID, redraft eval sudoku, redraft generate --model CHECKPOINT", style="dim")

@@ -1,0 +1,102 @@
+"""Measure the shipped model on its held-out sets and put the tables and pictures into the docs.
+
+    python docs/figures.py [--count N] [--typewriter CHECKPOINT]
+
+Writes docs/images/eval-*.png, and between the marks of docs/small.md and of the model card the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import redraft
+from redraft.engine import Model
+from redraft.evals import SETS, HeldOut, Outcome, Row, evaluate, facts, summarise, try_again
+from redraft.evals.plot import plot_rows
+from redraft.tasks.task import held_out
+
+DOCS = Path(__file__).parent
+CARD = Path(redraft.__file__).parent / "small" / "README.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+ATTEMPTS = 4
+
+
+def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: int) -> str:
+    """One set, both ways and more; draws its picture and returns its tables in Markdown."""
+    examples = held_out(held.task, count)
+    columns: dict[str, list[Outcome]] = {"diffusion": evaluate(model, held.task, examples, batch_size=32)}
+    if held.ruled:
+        columns[f"up to {ATTEMPTS} attempts"] = try_again(model, held.task, columns["diffusion"], ATTEMPTS, batch_size=32)
+    columns["typewriter"] = evaluate(model, held.task, examples, method="typewriter", batch_size=32)
+    if alone is not None:
+        columns["typewriter trained alone"] = evaluate(alone, held.task, examples, method="typewriter", batch_size=32)
+    rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
+    plot_rows(rows, f"{name}, {len(examples)} held-out examples", held.unit, DOCS / "images" / f"eval-{name}.png")
+    text = f"**{name}**, {len(examples)} held-out examples, by {held.unit}\n\n{markdown(rows)}\n"
+    if name == "wiki":
+        told = facts(columns["diffusion"])
+        text += (
+            f"\nBy diffusion {told.parsed} of {told.pages} pages parse, {told.right} of {told.stated} facts are right, "
+            f"{told.resolved} of {told.links} links resolve.\n"
+        )
+    return text
+
+
+def markdown(rows: dict[str, list[Row]]) -> str:
+    """A table: bins down, ways across."""
+    head = "| | count | right, one attempt | passes | right after the first pass | of the wrong, corrected |"
+    ways = [way for way in rows if way != "diffusion"]
+    head += "".join(f" {way} |" for way in ways)
+    lines = [head, "| --- " * (6 + len(ways)) + "|"]
+    for place, row in enumerate(rows["diffusion"]):
+        name = str(row.least) if row.least == row.most else f"{row.least} to {row.most}"
+        cells = [
+            name,
+            str(row.count),
+            share(row),
+            f"{row.mean_steps:.1f}",
+            percent(row.right_after_first),
+            percent(row.corrected),
+        ]
+        cells += [f"{share(rows[way][place])}, {rows[way][place].mean_steps:.0f} passes" for way in ways]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def share(row: Row) -> str:
+    """A share and its interval."""
+    return f"{100 * row.right:.1f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"
+
+
+def percent(value: float | None) -> str:
+    """A share that may be of nothing."""
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def put(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a page."""
+    page = path.read_text()
+    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def main() -> None:
+    """All sets, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=300, help="held-out examples of each set")
+    parser.add_argument("--typewriter", help="a checkpoint trained left to right only")
+    given = parser.parse_args()
+    alone = redraft.load(given.typewriter) if given.typewriter else None
+    tables = []
+    for name, held in SETS.items():
+        started = time.perf_counter()
+        tables.append(measure(name, held, redraft.load(held.model), alone, given.count))
+        print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
+    for path in (DOCS / "small.md", CARD):
+        put(path, "\n".join(tables))
+
+
+if __name__ == "__main__":
+    main()
