@@ -13,9 +13,9 @@ from redraft.cli.demo.scenes import correction, infill, sudoku
 from redraft.engine.model import load
 
 
-def run() -> None:
+def run(console: Console | None = None) -> None:
     """Play the three scenes, then the figures."""
-    console = Console()
+    console = console or Console()
     puzzles, text = load("small"), load("small-text")
     count = sum(parameter.numel() for parameter in puzzles.network.parameters())
     console.print(f"The small models that ship with redraft: DiffusionGemmas of {count / 1e6:.1f} M parameters.", style="dim")

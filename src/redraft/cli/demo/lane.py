@@ -90,7 +90,7 @@ def replay(console: Console, lanes: Sequence[Lane], draw: Callable[[Lane, int], 
         table.add_row(*(draw(lane, n) for lane, n in zip(lanes, numbers, strict=True)))
         return table
 
-    if console.is_terminal:
+    if console.is_interactive:
         with Live(board(0), console=console, refresh_per_second=20, transient=True) as live:
             started = time.perf_counter()
             while (now := (time.perf_counter() - started) / slowness) < longest:
