@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redraft.ops import vocabulary
-from redraft.ops.vocabulary import LogitEdits, Readout, inverse_cdf, read_vocabulary
+from redraft.ops.vocabulary import LogitEdits, Readout, chunks, inverse_cdf, read_vocabulary, whole
+from redraft.ops.vocabulary.asked import Positions
 
 
 def readout(rows: int, length: int, edits: list[LogitEdits | None] | None = None, greedy: bool = False) -> Readout:
@@ -16,12 +16,13 @@ def readout(rows: int, length: int, edits: list[LogitEdits | None] | None = None
     )
 
 
-@pytest.mark.parametrize("block", [1 << 24, 700])
-def test_statistics_are_those_of_the_whole_distribution(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "BLOCK_ELEMENTS", block)
+@pytest.mark.parametrize("chunk", [2048, 64, 7])
+def test_statistics_are_those_of_the_whole_distribution(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", chunk)
+    monkeypatch.setattr(chunks, "BLOCK", 32)
     torch.manual_seed(0)
-    hidden, embedding, scale = torch.randn(3, 7, 16), torch.randn(90, 16), torch.tensor(4.0)
-    asked = readout(3, 7)
+    hidden, embedding, scale = torch.randn(3, 27, 16), torch.randn(90, 16), torch.tensor(4.0)
+    asked = readout(3, 27)
     got = read_vocabulary(hidden, embedding, 30.0, scale, asked)
     logits = 30 * torch.tanh(hidden @ embedding.T / 30) / asked.temperature[:, None, None]
     probs = logits.softmax(-1)
@@ -30,6 +31,69 @@ def test_statistics_are_those_of_the_whole_distribution(block: int, monkeypatch:
     assert torch.allclose(got.soft_embedding, probs @ embedding * 4, atol=1e-4)
     below = (probs.double().cumsum(-1) <= asked.uniform[..., None]).sum(-1)
     assert torch.equal(got.sample, below)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On random states, sharp and flat, with biases that rule tokens out, penalties, and temperatures down to 0.02."""
+    monkeypatch.setattr(chunks, "CHUNK", 50 + seed)
+    monkeypatch.setattr(whole, "BLOCK_ELEMENTS", 5000)
+    torch.manual_seed(seed)
+    hidden, embedding = torch.randn(3, 40, 16) * 10 ** (torch.rand(1) * 3 - 1), torch.randn(400, 16)
+    out = torch.rand(400) < 0.3
+    out[: 80 + seed] = seed % 2 == 0  # whole chunks ruled out, also the first
+    edits: list[LogitEdits | None] = [
+        None,
+        LogitEdits(bias_tokens=out.nonzero()[:, 0], bias=torch.full((int(out.sum()),), -torch.inf)),
+        LogitEdits(penalised_tokens=torch.randperm(400)[:50], repetition_penalty=1.7),
+    ]
+    asked = Readout(
+        temperature=torch.rand(3) + 0.02, uniform=torch.rand(3, 40, dtype=torch.float64),
+        greedy=torch.zeros(3, dtype=torch.bool), edits=edits,
+    )  # fmt: skip
+    owners = torch.arange(3).repeat_interleave(40)
+    positions = Positions(hidden.flatten(0, 1), owners, asked.uniform.flatten(), asked)
+    fast, plain = chunks.read_chunks(positions, embedding, 30.0), whole.read_whole(positions, embedding, 30.0)
+    assert torch.equal(fast[0], plain[0])
+    assert (fast[1] == plain[1]).float().mean() > 0.98  # a draw on the border of two tokens may fall on either side
+    assert not out[fast[1][owners == 1]].any()
+    assert torch.allclose(fast[2], plain[2], atol=2e-4)
+    assert torch.allclose(fast[3], plain[3], atol=2e-3)
+
+
+def test_samples_of_the_fast_form_follow_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 3)
+    embedding = torch.eye(8)
+    probs = torch.tensor([0.3, 0.01, 0.09, 0.2, 0.0, 0.25, 0.05, 0.1])
+    logits = (probs + 1e-12).log()
+    hidden = (30 * torch.atanh(logits / 30)).expand(1, 40_000, -1)
+    asked = Readout(
+        temperature=torch.ones(1), uniform=torch.rand(1, 40_000, dtype=torch.float64),
+        greedy=torch.zeros(1, dtype=torch.bool), edits=[None],
+    )  # fmt: skip
+    counts = read_vocabulary(hidden, embedding, 30.0, torch.tensor(1.0), asked).sample.flatten().bincount(minlength=8)
+    kept = probs > 0
+    expected = probs[kept] * 40_000
+    assert counts[4] == 0
+    assert float(((counts[kept] - expected) ** 2 / expected).sum()) < 30
+
+
+def test_positions_that_are_not_wanted_cost_nothing_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, embedding, scale = torch.randn(2, 64, 16), torch.randn(90, 16), torch.tensor(4.0)
+    asked = readout(2, 64)
+    everything = read_vocabulary(hidden, embedding, 30.0, scale, asked)
+    wanted = torch.rand(2, 64) < 0.3
+    seen: list[int] = []
+    form = chunks._read_block
+    monkeypatch.setattr(chunks, "_read_block", lambda part, *rest: seen.append(len(part.states)) or form(part, *rest))
+    got = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "wanted": wanted}))
+    assert sum(seen) < int(wanted.sum()) + 32
+    for name in ("argmax", "sample", "entropy", "soft_embedding"):
+        part = getattr(got, name)
+        assert torch.equal(part[wanted], getattr(everything, name)[wanted])
+        assert part[~wanted].count_nonzero() == 0
+    nothing = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "wanted": torch.zeros_like(wanted)}))
+    assert nothing.entropy.count_nonzero() == 0
 
 
 def test_samples_follow_the_distribution() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from redraft.config import ModelConfig
 from redraft.ops.attention import BLOCK_ELEMENTS as SCORE_ELEMENTS
-from redraft.ops.vocabulary import BLOCK_ELEMENTS as LOGIT_ELEMENTS
+from redraft.ops.vocabulary.chunks import BLOCK, CHUNK
 
 GIB = 1024**3
 # GiB of common devices, and the share of it that a program can count on.
@@ -78,10 +78,10 @@ def estimate_memory(
     gathered = config.top_k_experts * (config.hidden_size * (itemsize + 8) + 3 * config.moe_intermediate_size * itemsize)
     per_token = config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
     scores = min(tokens * config.num_attention_heads * (context + canvas), SCORE_ELEMENTS)
-    logits = min(batch * canvas * config.vocab_size, LOGIT_ELEMENTS)
+    logits = min(batch * canvas, BLOCK) * min(config.vocab_size, CHUNK)
     return MemoryEstimate(
         weights=sum(parameter_counts(config).values()) * itemsize,
         kv_cache=batch * kv,
         activations=math.ceil(tokens * per_token + scores * (2 * itemsize + 4)),
-        vocabulary=logits * (3 * 4 + 8 + itemsize) + 2 * batch * canvas * config.hidden_size * itemsize,
+        vocabulary=logits * (3 * 4 + 8 + itemsize) + batch * canvas * config.hidden_size * (2 * itemsize + 4),
     )

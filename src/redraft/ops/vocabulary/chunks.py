@@ -1,0 +1,130 @@
+"""The fast form: the vocabulary in chunks that stay in the cache, each met twice by its positions and then forgotten.
+
+First pass, chunk by chunk: logits, their maximum, and sums relative to the greatest logit so far (as in online softmax, arXiv
+1805.02867): of exp, of exp times logit, and of exp times embedding. They give argmax, entropy and soft embedding. The sums of
+exp by chunk are kept; a uniform draw on their running sum says in which chunk each sample lies, and only there, for those
+positions, the logits are computed again. One random number a position, and no pass over numbers that leave the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from redraft.ops.rows import least_rows, pad_rows
+from redraft.ops.vocabulary.asked import LogitEdits, Positions
+
+CHUNK = 2048  # entries of the vocabulary at a time
+BLOCK = 512  # positions at a time
+
+
+@dataclass
+class _Sums:
+    """What is known of a block of positions after some chunks: greatest logit and its token, and the sums relative to it."""
+
+    top: Tensor  # float32 [N]
+    argmax: Tensor  # int64 [N]
+    total: Tensor  # float32 [N], of exp(logit - top)
+    weighted: Tensor  # float32 [N], of exp(logit - top) * logit
+    soft: Tensor  # float32 [N, H], of exp(logit - top) * embedding
+    masses: list[tuple[Tensor, Tensor]]  # by chunk: sum of exp [N], and the maximum that it is relative to [N]
+
+    @classmethod
+    def nothing(cls, states: Tensor) -> _Sums:
+        zeros = states.new_zeros(len(states), dtype=torch.float32)
+        return cls(
+            torch.full_like(zeros, -torch.inf),
+            torch.zeros_like(zeros, dtype=torch.int64),
+            zeros,
+            zeros.clone(),
+            states.new_zeros(states.shape, dtype=torch.float32),
+            [],
+        )
+
+    def add(self, logits: Tensor, embedding: Tensor, first: int) -> None:
+        """One chunk: its logits float32 [N, C], which are overwritten, and its embeddings [C, H], from token `first` on."""
+        top, at = logits.max(dim=-1)
+        self.argmax = torch.where(top > self.top, at + first, self.argmax)
+        new = torch.maximum(self.top, top)
+        shrink = torch.exp(self.top - new).nan_to_num_(0.0)  # -inf - -inf, where everything so far is ruled out
+        shift = new.masked_fill(new == -torch.inf, 0.0)
+        mass = torch.exp(logits - shift[:, None])
+        total = mass.sum(dim=-1)
+        # A token that is ruled out has mass 0 and logit -inf, and adds nothing.
+        weighted = logits.nan_to_num_(neginf=0.0).mul_(mass).sum(dim=-1)
+        self.total = self.total * shrink + total
+        self.weighted = self.weighted * shrink + weighted
+        self.soft.mul_(shrink[:, None]).add_(mass.to(embedding.dtype) @ embedding)
+        self.top = new
+        self.masses.append((total, new))
+
+
+def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Argmax, sample, entropy [N] and mean embedding [N, H] of positions; none of their rows has a filter."""
+    parts = [_read_block(part, embedding, softcap) for part in positions.split(BLOCK)]
+    argmax, sample, entropy, soft = (torch.cat(part) for part in zip(*parts, strict=True))
+    return argmax, sample, entropy, soft
+
+
+def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    sums = _Sums.nothing(positions.states)
+    for first, chunk in _chunks(embedding):
+        sums.add(_logits(positions, chunk, first, softcap), chunk, first)
+    masses = torch.stack([(total * torch.exp(top - sums.top)).double() for total, top in sums.masses], dim=-1)
+    sample = _look_again(positions, embedding, softcap, sums.top, masses)
+    entropy = (sums.top + sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
+    soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
+    return sums.argmax, torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample), entropy, soft
+
+
+def _chunks(embedding: Tensor) -> list[tuple[int, Tensor]]:
+    return [(number * CHUNK, chunk) for number, chunk in enumerate(embedding.split(CHUNK))]
+
+
+def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
+    """Edited, tempered logits float32 [N, C] of one chunk."""
+    logits = F.linear(positions.states, chunk).float()
+    logits.div_(softcap).tanh_().mul_(softcap)
+    for row, edits in enumerate(positions.readout.edits):
+        if edits is not None:
+            mine = (positions.owners == row).nonzero().squeeze(-1)
+            logits[mine] = _edited(logits[mine], edits, first)
+    return logits.div_(positions.readout.temperature[positions.owners][:, None])
+
+
+def _edited(logits: Tensor, edits: LogitEdits, first: int) -> Tensor:
+    """A row's positions [N, C] with its bias and penalty, of the tokens that lie in this chunk."""
+    edits.within(first, first + logits.shape[1]).edit_logits(logits)
+    return logits
+
+
+def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Tensor, masses: Tensor) -> Tensor:
+    """Samples [N]: the first token whose cumulative mass passes the draw; masses float64 [N, chunks] relative to `top` [N]."""
+    reached = masses.cumsum(dim=-1)
+    target = positions.uniform * reached[:, -1]
+    where = torch.searchsorted(reached, target[:, None], right=True).squeeze(-1).clamp_max(masses.shape[-1] - 1)
+    left = target - (reached - masses).gather(-1, where[:, None]).squeeze(-1)
+    sample = torch.zeros_like(where)
+    chunks = _chunks(embedding)
+    for number in where.unique().tolist():
+        mine = (where == number).nonzero().squeeze(-1)
+        first, chunk = chunks[number]
+        part = positions[mine]
+        least = least_rows(part.states)
+        logits = _logits(_padded(part, least), chunk, first, softcap)[: len(mine)]
+        mass = torch.exp(logits - top[mine][:, None])
+        within = torch.searchsorted(mass.cumsum(dim=-1, dtype=torch.float64), left[mine][:, None], right=True).squeeze(-1)
+        # Sums of one chunk differ in their last bits from what they were; the last token with any mass is the last choice.
+        last = mass.shape[-1] - 1 - (mass > 0).flip(-1).long().argmax(dim=-1)
+        sample[mine] = first + torch.minimum(within, last)
+    return sample
+
+
+def _padded(positions: Positions, least: int) -> Positions:
+    states = pad_rows(positions.states, least)
+    more = len(states) - len(positions.states)
+    owners, uniform = F.pad(positions.owners, (0, more)), F.pad(positions.uniform, (0, more))
+    return Positions(states, owners, uniform, positions.readout)

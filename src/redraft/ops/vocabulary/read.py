@@ -1,0 +1,38 @@
+"""One look at the vocabulary: from hidden states to all that a denoising step needs to know."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redraft.ops.vocabulary.asked import Positions, Readout, VocabularyStatistics
+from redraft.ops.vocabulary.chunks import read_chunks
+from redraft.ops.vocabulary.whole import read_whole
+
+
+def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout) -> VocabularyStatistics:
+    """Logits, argmax, sample, entropy and soft embedding of hidden states [B, L, H] under the tied embedding [V, H].
+
+    Only wanted positions are computed, in chunks of the vocabulary; those of rows with a filter (top_p, min_p), which needs the
+    whole distribution, in blocks of positions. `scale` is the embedding factor sqrt(H), a scalar tensor in the embedding's
+    dtype.
+    """
+    rows, length, width = hidden.shape
+    owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
+    positions = Positions(hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout)
+    filtered = torch.tensor([edits is not None and edits.filters for edits in readout.edits], device=hidden.device)[owners]
+    wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
+    long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
+    argmax, sample, entropy = long, long.clone(), long.float()
+    soft = torch.zeros_like(positions.states)
+    for form, mine in ((read_chunks, wanted & ~filtered), (read_whole, wanted & filtered)):
+        index = mine.nonzero().squeeze(-1)
+        if len(index):
+            found = form(positions[index].whole_rows(), embedding, softcap)
+            argmax[index], sample[index], entropy[index], soft[index] = (part[: len(index)] for part in found)
+    return VocabularyStatistics(
+        argmax=argmax.view(rows, length),
+        sample=sample.view(rows, length),
+        entropy=entropy.view(rows, length),
+        soft_embedding=soft.view(rows, length, width) * scale,
+    )

@@ -1,0 +1,61 @@
+"""The plain form: blocks of positions, each against the whole vocabulary, so that a [B, L, V] tensor never exists."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from redraft.ops.rows import VECTOR_ROWS
+from redraft.ops.vocabulary.asked import Positions, Readout
+
+BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
+
+
+def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
+    """softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied embedding [V, H]."""
+    return torch.tanh(F.linear(hidden, embedding).float() / softcap) * softcap
+
+
+def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Argmax, sample, entropy [N] and mean embedding [N, H] of positions, block by block."""
+    block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
+    parts = []
+    for part in positions.split(block):
+        logits = tempered_logits(softcapped_logits(part.states, embedding, softcap), part.owners, part.readout)
+        parts.append(_summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding))
+    argmax, sample, entropy, soft = (torch.cat(part) for part in zip(*parts, strict=True))
+    return argmax, sample, entropy, soft
+
+
+def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout) -> Tensor:
+    """`logits` [N, V] edited for the rows (`owners` int64 [N]) that own them, the temperature between edits and filters."""
+    edited = {row: edits for row, edits in enumerate(readout.edits) if edits is not None}
+    mine = {row: (owners == row).nonzero().squeeze(-1) for row in edited}
+    for row, edits in edited.items():
+        part = logits[mine[row]]
+        edits.edit_logits(part)
+        logits[mine[row]] = part
+    logits = logits / readout.temperature[owners].unsqueeze(-1)
+    for row, edits in edited.items():
+        part = logits[mine[row]]
+        edits.filter_logits(part)
+        logits[mine[row]] = part
+    return logits
+
+
+def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
+    """The first token, in vocabulary order, whose cumulative probability passes `uniform` [N]; int64 [N] from probs [N, V]."""
+    cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
+    target = uniform.unsqueeze(-1) * cumulative[:, -1:]
+    found = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    return found.clamp_max(probs.shape[-1] - 1)  # only NaN gets this far; it is reported where it can be named
+
+
+def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor) -> tuple[Tensor, ...]:
+    probs = logits.softmax(dim=-1)
+    argmax = logits.argmax(dim=-1)
+    sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
+    entropy = torch.special.entr(probs).sum(dim=-1)
+    soft = probs.to(embedding.dtype) @ embedding
+    return argmax, sample, entropy, soft
