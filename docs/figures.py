@@ -19,7 +19,7 @@ from redraft.tasks.task import held_out
 
 DOCS = Path(__file__).parent
 CARD = Path(redraft.__file__).parent / "small" / "README.md"
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+FIGURES, TRACES = "figures", "traces"
 ATTEMPTS = 4
 
 
@@ -75,11 +75,32 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.0f} %"
 
 
-def put(path: Path, text: str) -> None:
+def traces(count: int) -> str:
+    """Drafts, pass by pass, of the first held-out sums whose answer was wrong after the first pass and right in the end."""
+    model, task = redraft.load("small"), SETS["arithmetic"].task
+    examples = held_out(task, 300)
+    corrected = [
+        (seed, outcome.example)
+        for seed, outcome in enumerate(evaluate(model, task, examples, batch_size=32))
+        if outcome.right and outcome.first_right is False and outcome.steps < 12
+    ]
+    blocks = []
+    for seed, example in corrected[:count]:
+        drafts = [
+            f"pass {event.step:2}  {event.text}"
+            for event in model.stream(messages=[{"role": "user", "content": example.prompt}], seed=seed)
+            if isinstance(event, redraft.Draft)
+        ]
+        blocks.append("\n".join((f"{example.prompt}   (seed {seed})", *drafts)))
+    return "```\n" + "\n\n".join(blocks) + "\n```"
+
+
+def put(path: Path, mark: str, text: str) -> None:
     """Replace what stands between the marks of a page."""
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     page = path.read_text()
-    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    before, after = page.partition(begin)[0], page.partition(end)[2]
+    path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
 def main() -> None:
@@ -95,7 +116,8 @@ def main() -> None:
         tables.append(measure(name, held, redraft.load(held.model), alone, given.count))
         print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
     for path in (DOCS / "small.md", CARD):
-        put(path, "\n".join(tables))
+        put(path, FIGURES, "\n".join(tables))
+    put(DOCS / "small.md", TRACES, traces(3))
 
 
 if __name__ == "__main__":

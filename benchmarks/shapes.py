@@ -1,0 +1,49 @@
+"""Random checkpoints of known shapes, made once and kept: written by redraft, read by every peer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from redraft.checkpoint import save_checkpoint
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.model import FULL, SLIDING
+from redraft.model import DiffusionGemma
+from redraft.testing.tiny import randomise
+
+MID = {
+    "vocab_size": 32768,
+    "hidden_size": 768,
+    "intermediate_size": 576,
+    "moe_intermediate_size": 192,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "num_global_key_value_heads": 1,
+    "global_head_dim": 256,
+    "num_experts": 32,
+    "top_k_experts": 4,
+    "sliding_window": 1024,
+    "max_position_embeddings": 32768,
+    "canvas_length": 256,
+    "layer_types": (*[SLIDING] * 5, FULL, SLIDING, FULL),
+}
+SHAPES = {"mid": MID, "midbig": MID | {"vocab_size": 262144}}
+
+
+def cache_folder() -> Path:
+    """Where checkpoints are kept: $REDRAFT_BENCH_CACHE, or a folder beside other caches of the user."""
+    return Path(os.environ.get("REDRAFT_BENCH_CACHE", Path.home() / ".cache" / "redraft-benchmarks"))
+
+
+def checkpoint(name: str, dtype: torch.dtype) -> Path:
+    """The folder of a random checkpoint, which is made where it is missing."""
+    folder = cache_folder() / f"{name}-{str(dtype).removeprefix('torch.')}"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        config = ModelConfig(**SHAPES[name])
+        save_checkpoint(folder, randomise(DiffusionGemma(config)).to(dtype), GenerationConfig(max_new_tokens=256))
+    return folder
