@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -12,6 +10,7 @@ from redraft.cli.grid import cells_of, grid_text
 from redraft.engine import Model, Request
 from redraft.evals import infilling
 from redraft.tasks import Arithmetic, Example, Infill, Sudoku
+from redraft.tasks.task import held_out
 
 PUZZLE = "000000000000000000000000000000000000000000000000000000000000000000000000000000000"
 SUM = "calc 17-08*02"
@@ -77,11 +76,8 @@ def infill(model: Model, console: Console) -> list[Lane]:
 
 def hole() -> Example:
     """The function of the third scene."""
-    rng = random.Random(HOLE)
-    while True:
-        example = Infill().draw(rng)
-        if example.difficulty == 2 and example.prompt == "fill python":
-            return example
+    lines = [example for example in held_out(Infill(), 80) if example.difficulty == 2 and example.prompt == "fill python"]
+    return lines[HOLE]
 
 
 def _left_of(model: Model, before: str) -> Request:
