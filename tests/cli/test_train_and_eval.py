@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_cli import COMMAND, call
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small.toml"
@@ -63,7 +65,24 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
     assert f"step {stopped} of" in done.stdout
 
 
-def test_an_unknown_set_is_told() -> None:
-    done = call("eval", "chess", "-m", "nowhere")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("chess",), "sudoku, arithmetic"),
+        (("wiki", "--attempts", "2"), "wiki is not one"),
+        (("wiki", "--png", "."), "cannot be written"),
+        (("wiki", "--png", "nowhere/at/all.png"), "cannot be written"),
+        (("wiki", "-m", "nowhere"), "small-text"),
+    ],
+)
+def test_misuse_is_told_before_anything_is_measured(arguments: tuple[str, ...], said: str) -> None:
+    done = call("eval", *arguments)
     assert done.returncode == 2
-    assert "sudoku, arithmetic" in done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_processes_that_cannot_share_a_batch_are_told(tmp_path: Path) -> None:
+    done = call("train", str(little(tmp_path, 3)), "-o", str(tmp_path / "run"), "--processes", "3")
+    assert done.returncode == 2
+    assert "must divide" in done.stderr

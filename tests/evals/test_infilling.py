@@ -42,10 +42,13 @@ def test_a_request_freezes_all_but_the_holes(model: Model) -> None:
 
 def test_typed_text_is_cut_where_the_given_text_goes_on() -> None:
     typed = Typed(TWO, TWO.answer[:5])
-    typed.fill(0, "7] + [8]\nmore")
+    typed.fill(0, "7]\nmore")
     assert typed.text == "a = [7]\n"
     typed.fill(1, "b = (9)\nand more")
     assert typed.text == "a = [7]\nb = (9)\n"
+    ending = Typed(Example("fill python", "a(b.c())\n", 1, ((2, 7),)), "a(")
+    assert ending.fill(0, "b.c())\n") == "b.c()"
+    assert ending.text == "a(b.c())\n"
     lost = Typed(TWO, TWO.answer[:5])
     lost.fill(0, "7, 8")
     assert lost.text == "a = [7, 8]\n"
@@ -77,7 +80,9 @@ def test_trying_again_keeps_what_was_right_and_takes_the_first_that_is(model: Mo
     again = try_again(model, Lucky(), first, 4)
     assert sum(one.right for one in first) < sum(one.right for one in again)
     for before, after in zip(first, again, strict=True):
-        assert after is before if before.right or not after.right else after.right
+        assert after.first_right == before.first_right
+        assert after is before if before.right else after.steps >= 2 * before.steps
+        assert after.steps == 4 * before.steps or after.right
 
 
 def test_facts_are_counted() -> None:
@@ -91,6 +96,8 @@ def test_facts_are_counted() -> None:
     spoilt = facts([Outcome(e, e.answer.replace("<a>", "<a>X"), False, 1, None, True) for e in examples])
     assert spoilt.right < told.right
     assert spoilt.resolved == 0
+    more = facts([Outcome(e, e.answer.replace("</p>", " It is made of cheese.</p>"), False, 1, None, True) for e in examples])
+    assert (more.stated, more.right) == (told.stated + 50, told.right)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -61,6 +61,21 @@ def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPa
     assert torch.allclose(fast[3], plain[3], atol=2e-3)
 
 
+@pytest.mark.parametrize(("bias", "temperature"), [(1e3, 0.6), (1e6, 0.6), (1e9, 0.6), (0.0, 1e-5)])
+def test_entropy_is_exact_however_great_the_logits(bias: float, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 5)
+    torch.manual_seed(3)
+    edits = LogitEdits(bias_tokens=torch.tensor([2, 11]), bias=torch.tensor([bias, bias])) if bias else None
+    asked = Readout(
+        temperature=torch.tensor([temperature]), uniform=torch.rand(1, 32, dtype=torch.float64),
+        greedy=torch.tensor([False]), edits=[edits],
+    )  # fmt: skip
+    table = torch.randn(20, 8)
+    table[7] = table[13] = 3 * table[7]  # ties at any temperature
+    positions = Positions(torch.randn(32, 8), torch.zeros(32, dtype=torch.int64), asked.uniform[0], asked)
+    assert torch.allclose(chunks.read_chunks(positions, table, 30.0)[2], whole.read_whole(positions, table, 30.0)[2], atol=1e-5)
+
+
 def test_samples_of_the_fast_form_follow_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 3)
     embedding = torch.eye(8)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from redraft.tasks.todo import MOST_ITEMS, Page, ToDo
-from redraft.tasks.world import STYLES, Wiki, links, page, parses, stated, world
+from redraft.tasks.world import STYLES, Wiki, claims, links, page, parses, world
 
 
 def read(html: str) -> Page:
@@ -61,21 +61,34 @@ def test_every_page_parses_and_states_what_is_so(style: str) -> None:
     for entity in world().values():
         text = page(entity, style)
         assert parses(text)
-        facts = stated(text)
-        assert facts == (entity.facts if style != "short" else dict(list(entity.facts.items())[:1])), text
+        said = [(name, value.removeprefix("<a>").removesuffix("</a>")) for name, value in claims(text)]
+        facts = list(entity.facts.items())
+        wanted = {"short": facts[:1], "full": facts, "story": facts[::-1]}[style]
+        assert said == [("kind", entity.kind), *wanted], text
         assert all(link in world() for link in links(text))
 
 
-def test_a_wrong_fact_a_dead_link_and_broken_html_are_caught() -> None:
+def test_whatever_a_page_has_wrong_is_caught() -> None:
     rng, task = random.Random(1), Wiki()
     for _ in range(200):
         example = task.draw(rng)
-        assert task.check(example, example.answer)
-        fact, value = next(iter(stated(example.answer).items()))
-        other = "1" + value if value.isdigit() else next(iter(world()))
-        other = other if other != value else list(world())[1]
-        assert not task.check(example, example.answer.replace(value, other)), fact
-        assert not task.check(example, example.answer.replace("</p>", " <a>Nowhere</a></p>"))
-        assert not task.check(example, example.answer.replace("</p>", "<script></p>"))
-        assert not task.check(example, example.answer[:-1])
-        assert not task.check(example, "")
+        right = example.answer
+        assert task.check(example, right)
+        kind, *facts = claims(right)
+        fact, value = facts[0]
+        bare = value.removeprefix("<a>").removesuffix("</a>")
+        other = "1" + bare if bare.isdigit() else next(name for name in world() if name != bare)
+        wrong = [
+            right.replace(value, value.replace(bare, other)),
+            right.replace("</p>", " It is made of cheese.</p>"),
+            right.replace("</p>", f" {right.partition('. ')[2]}"),  # everything twice
+            right.replace("</p>", " See <a>Cordunia</a>.</p>"),
+            right.replace("</p>", " <a>Nowhere</a></p>"),
+            right.replace("</p>", "<script></p>"),
+            right.replace(f"is a {kind[1]}", "is a teapot"),
+            right.replace(f"{right.partition('<p>')[2].partition('. ')[0]}. ", ""),
+            right.replace("<a>", "").replace("</a>", "") if "<a>" in right else "",
+            right[:-1],
+            "",
+        ]
+        assert not [text for text in wrong if task.check(example, text)], fact

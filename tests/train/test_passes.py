@@ -68,7 +68,7 @@ def test_the_loss_is_the_mean_over_what_is_not_given_and_given_tokens_stay() -> 
         right = -logits.log_softmax(-1).gather(-1, batch.target[..., None])[..., 0]
     means = torch.stack([row[~known].mean() for row, known in zip(right, given, strict=True)])
     assert torch.allclose(found.by_row.view(3, 4)[1], means, atol=1e-4)
-    halves = [losses(model, batch.part(n, 2), corruption.part(n, 2), self_conditioning=0.0).by_row for n in (0, 1)]
+    halves = [losses(model, batch.part(n, 2), corruption.part(n, 2), self_conditioning=0.0).diffusion for n in (0, 1)]
     assert torch.allclose(torch.stack(halves).mean(), found.diffusion, atol=1e-4)
 
 

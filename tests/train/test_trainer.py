@@ -11,7 +11,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 import redraft
 from redraft.diffusion.corruption import corrupt
-from redraft.errors import CheckpointError, ConfigError
+from redraft.errors import CheckpointError, ConfigError, NonFiniteError
 from redraft.tasks import Arithmetic, is_held_out
 from redraft.testing import tiny_config
 from redraft.testing.byte_tokenizer import byte_tokenizer
@@ -94,7 +94,7 @@ def test_a_run_that_is_told_to_stop_does_so_between_updates(tmp_path: Path) -> N
 def test_the_last_steps_are_told_too_and_none_twice(tmp_path: Path) -> None:
     assert [row["step"] for row in trainer(tmp_path, steps=5).run()] == [2, 4, 5]
     with (tmp_path / METRICS).open("a") as file:
-        file.write('{"step": 6}\n')  # as after a crash that lost step 6
+        file.write('{"step": 6}\n{"step": 7, "lo')  # as after a crash that lost step 6 and cut a line
     trainer(tmp_path, steps=5)
     assert [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()] == [2, 4, 5]
 
@@ -104,6 +104,11 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
     for changes in ({"steps": 6}, {"steps": 5, "seed": 1}):  # its rates have fallen, so it cannot be lengthened
         with pytest.raises(ConfigError, match="another recipe"):
             trainer(tmp_path, **changes)
+    assert not recipe().continues("Recipe(written by an earlier version)", 0)
+    assert trainer(tmp_path, steps=5, log_every=1, save_every=9).step == 5  # nothing of the weights depends on these
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be the folder"):
+        trainer(tmp_path / "file")
 
 
 def test_a_run_can_be_lengthened_from_before_its_decay(tmp_path: Path) -> None:
@@ -152,13 +157,15 @@ def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
     assert len(rows[0]) == len(rows[1]) == 2
 
 
-def _fails() -> None:
-    raise ValueError("no such luck")
+def _fails(error: type[Exception]) -> None:
+    raise error("no such luck")
 
 
 def test_a_process_that_fails_is_told() -> None:
     with pytest.raises(ProcessRaisedException, match="no such luck"):
-        parallel.in_processes(2, _fails)
+        parallel.in_processes(2, _fails, ValueError)
+    with pytest.raises(NonFiniteError, match=r"^no such luck$"):
+        parallel.in_processes(2, _fails, NonFiniteError)
     with pytest.raises(ConfigError, match="must divide"):
         parallel.check(3, 32)
 
@@ -182,6 +189,8 @@ def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
         ("[training]", "[[training]]", "tables"),
         ('name = "sudoku"', 'name = ["a"]', "not one of"),
         ("seed = 1", "seed = -1", "seed"),
+        ('name = "arithmetic"', 'name = "arithmetic"\nleast = 1.5', "least"),
+        ('name = "arithmetic"', 'name = "arithmetic"\nsigns = "+/"', "signs"),
         ("compile = true", "compile = 1", "compile"),
     ):
         (tmp_path / "bad.toml").write_text(text.replace(old, new, 1))

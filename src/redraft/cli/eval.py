@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from redraft.engine import Model
 from redraft.engine.model import Method
 from redraft.errors import ConfigError
 from redraft.evals import SETS, Facts, HeldOut, Outcome, Row, evaluate, facts, summarise, try_again
+from redraft.evals.infilling import layout
 from redraft.tasks import Example
 from redraft.tasks.task import held_out
 
@@ -32,27 +35,36 @@ def run(
     held = SETS[name]
     if attempts > 1 and not held.ruled:
         raise ConfigError(f"--attempts is for sets that are checked by rules alone, {name} is not one: leave it out")
-    if png is not None and not png.parent.is_dir():
-        raise ConfigError(f"{png} cannot be written: {png.parent} is no folder")
+    plot_rows = _plotter(png) if png is not None else None
     model = open_model(path or held.model, "auto", "auto")
     alone = open_model(typewriter, "auto", "auto") if typewriter else None
+    for asked in (model, alone):
+        if asked is not None:
+            layout(asked)  # what it lacks is told now, not after the others have been measured
     columns = _columns(held, held_out(held.task, count), model, alone, seed, attempts)
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
     total = len(columns["diffusion"])
     counted = {way: facts(outcomes) for way, outcomes in columns.items()} if name == "wiki" else {}
-    if png is not None:
-        from redraft.evals.plot import plot_rows
-
-        plot_rows(rows, f"{name}, {total} held-out examples", held.unit, png)
     if as_json:
         tables = {way: [asdict(row) for row in table] for way, table in rows.items()}
         told = {"facts": {way: asdict(number) for way, number in counted.items()}} if counted else {}
         print(json.dumps({"set": name, "count": total, "seed": seed} | tables | told))
-        return
-    for way, figures in rows.items():
-        Console().print(table(f"{name}, {total} held-out examples, {way}", held.unit, figures))
-        if way in counted:
-            Console().print(_told(counted[way]), style="dim")
+    else:
+        for way, figures in rows.items():
+            Console().print(table(f"{name}, {total} held-out examples, {way}", held.unit, figures))
+            if way in counted:
+                Console().print(_told(counted[way]), style="dim")
+    if plot_rows is not None:
+        plot_rows(rows, f"{name}, {total} held-out examples", held.unit, png)
+
+
+def _plotter(png: Path) -> Callable[..., None]:
+    """The function that draws, once it is clear that it can."""
+    from redraft.evals.plot import plot_rows
+
+    if png.is_dir() or not os.access(png if png.exists() else png.parent, os.W_OK):
+        raise ConfigError(f"{png} cannot be written: name a file in a folder that can be")
+    return plot_rows
 
 
 def _columns(held: HeldOut, examples: list[Example], model: Model, alone: Model | None, seed: int, attempts: int) -> Columns:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from redraft.errors import CheckpointError
 from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
@@ -35,7 +34,8 @@ def run(
     if typewriter:
         recipe = replace(recipe, draws=0)
     parallel.check(processes, recipe.batch_size)
-    parallel.in_processes(processes, _work, recipe, folder, minutes, threads)
+    if parallel.in_processes(processes, _work, recipe, folder, minutes, threads):
+        raise SystemExit(130)
 
 
 def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | None) -> None:
@@ -44,6 +44,7 @@ def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | No
     console = Console(highlight=False, quiet=parallel.number() > 0)
     tokenizer = train_tokenizer([source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed)
     trainer = Trainer(recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), folder)
+    began = trainer.step
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.print(f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops")
     # An interrupt waits for the end of the update: half of one must not be saved.
@@ -65,11 +66,10 @@ def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | No
         return
     if parallel.number():
         return
-    try:
-        trainer.export(folder / "checkpoint")
-    except CheckpointError as error:
-        console.print(f"done before: {error}")
+    if began == recipe.steps and (folder / "checkpoint").exists():
+        console.print(f"done before: {folder / 'checkpoint'}")
         return
+    trainer.export(folder / "checkpoint")
     console.print(f"done: {folder / 'checkpoint'}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redraft.engine import Engine, Model, typewrite
@@ -66,7 +66,8 @@ def evaluate(
 def try_again(
     model: Model, task: Task, outcomes: Sequence[Outcome], attempts: int, *, seed: int = 0, batch_size: int = 16
 ) -> list[Outcome]:
-    """Outcomes with up to `attempts` seeds: what was not right is tried again, and the first right answer is taken.
+    """Outcomes with up to `attempts` seeds: what was not right is tried again, and the first right answer is taken. Steps are
+    those of all attempts that were made.
 
     Only for tasks whose check needs no answer (a Sudoku's rules). Attempt k of example i is written with seed + 1000 k + i.
     """
@@ -81,7 +82,8 @@ def try_again(
             if isinstance(event, Finished):
                 number = left[event.request]
                 again = _judge(task, best[number].example, event, None, model.generation_config.max_denoising_steps)
-                best[number] = again if again.right else best[number]
+                kept = again if again.right else best[number]
+                best[number] = replace(kept, steps=best[number].steps + again.steps, first_right=best[number].first_right)
     return best
 
 

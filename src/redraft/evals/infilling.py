@@ -47,14 +47,17 @@ class Typed:
     text: str
     steps: int = 0
 
-    def fill(self, number: int, written: str) -> None:
-        """Put what was typed into hole `number`, up to where the given text goes on, and go on to the next hole."""
+    def fill(self, number: int, written: str) -> str:
+        """Put what was typed into hole `number`, up to where the given text goes on, and go on to the next hole; returns what
+        was put there. Where the line ends with given text, that is the last place at which it stands."""
         answer, holes = self.example.answer, self.example.holes
         behind = answer[holes[number][1] : holes[number + 1][0] if number + 1 < len(holes) else len(answer)]
         line = written.split("\n")[0]
-        after = behind.split("\n")[0]
-        piece = line[: line.index(after)] if after and after in line else line
+        after, newline, _ = behind.partition("\n")
+        at = (line.rfind(after) if newline or number + 1 == len(holes) else line.find(after)) if after else -1
+        piece = line[:at] if at >= 0 else line
         self.text += piece + behind
+        return piece
 
 
 def type_in(model: Model, examples: Sequence[Example], seed: int, options: dict[str, Any], batch_size: int) -> list[Typed]:
@@ -71,6 +74,7 @@ def type_in(model: Model, examples: Sequence[Example], seed: int, options: dict[
         for event in typewrite(model.network, requests, model.tokenizer, max_batch_size=batch_size):
             if isinstance(event, Finished):
                 one = rows[event.request][1]
-                one.fill(number, event.text)
-                one.steps += event.statistics.forwards
+                put = one.fill(number, event.text)
+                # A pass for each token that was used, and one that ends it.
+                one.steps += len(placed.tokenizer.encode(put, bos=False)) + 1
     return typed

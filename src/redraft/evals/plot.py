@@ -8,6 +8,12 @@ from pathlib import Path
 from redraft.errors import ConfigError
 from redraft.evals.summary import Row
 
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+except ImportError as error:  # pragma: no cover
+    raise ConfigError("pictures need matplotlib: pip install 'redraft[train]'") from error
+
 COLOURS = ("#3b6fb6", "#7fb069", "#c9a227", "#b0413e")
 
 
@@ -15,13 +21,8 @@ def plot_rows(columns: Mapping[str, Sequence[Row]], title: str, unit: str, path:
     """Write a PNG: bars of shares right with their 95 % intervals above, mean passes below.
 
     Raises:
-        ConfigError: matplotlib is missing, or the file cannot be written.
+        ConfigError: the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("pictures need matplotlib: pip install 'redraft[train]'") from error
     figure = Figure(figsize=(8, 6), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from redraft.evals.evaluate import Outcome
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
-from redraft.tasks.world import links, parses, stated, world
+from redraft.tasks.world import asked, claims, links, page, parses, world
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ SETS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """Of the pages of a wiki: how many parse, facts stated and right, links made and resolved."""
+    """Of the pages of a wiki: how many parse, what they claim and what of it is so, links made and resolved."""
 
     pages: int
     parsed: int
@@ -45,18 +45,14 @@ class Facts:
 
 
 def facts(outcomes: Sequence[Outcome]) -> Facts:
-    """Count what the pages of `outcomes` say."""
-    claims = [(outcome, name, value) for outcome in outcomes for name, value in stated(outcome.text).items()]
+    """Count what the pages of `outcomes` say; a sentence that says nothing known counts as wrong."""
+    claimed = [(outcome, claim) for outcome in outcomes for claim in claims(outcome.text) if claim[0] != "kind"]
     targets = [link for outcome in outcomes for link in links(outcome.text)]
     return Facts(
         pages=len(outcomes),
         parsed=sum(parses(outcome.text) for outcome in outcomes),
-        stated=len(claims),
-        right=sum(world()[_subject(outcome)].facts.get(name) == value for outcome, name, value in claims),
+        stated=len(claimed),
+        right=sum(claim in claims(page(world()[asked(outcome.example.prompt)[0]], "full")) for outcome, claim in claimed),
         links=len(targets),
         resolved=sum(link in world() for link in targets),
     )
-
-
-def _subject(outcome: Outcome) -> str:
-    return outcome.example.prompt.removeprefix("wiki ").rpartition(" (")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from redraft.config.check import whole
 from redraft.errors import ConfigError
 from redraft.tasks.task import Example
 
@@ -25,7 +26,9 @@ class Arithmetic:
     name: str = field(default="arithmetic", init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.most:
+        whole("least", self.least, least=1)
+        whole("most", self.most, least=1)
+        if self.least > self.most:
             raise ConfigError(f"operations from {self.least} to {self.most}: both must be at least 1, in this order")
         if not isinstance(self.signs, str) or not self.signs or set(self.signs) - set(OPERATIONS):
             raise ConfigError(f"signs={self.signs!r} must be some of {''.join(OPERATIONS)}")

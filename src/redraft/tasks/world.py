@@ -100,17 +100,15 @@ class Wiki:
         return Example(f"wiki {entity.name} ({wanted})", page(entity, wanted), len(chosen(entity, wanted)))
 
     def check(self, example: Example, text: str) -> bool:
-        """The page parses, is about its subject, states what is wanted and nothing else, and all of that is so."""
-        name, _, wanted = example.prompt.removeprefix("wiki ").rstrip(")").rpartition(" (")
-        entity = world()[name]
-        facts = stated(text)
-        return (
-            parses(text)
-            and text.startswith(f"<h1>{name}</h1>")
-            and set(facts) == set(chosen(entity, wanted))
-            and all(entity.facts[fact] == value for fact, value in facts.items())
-            and all(link in world() for link in links(text))
-        )
+        """The page parses, is about its subject, and claims what is wanted in that order, linked as it should be."""
+        name, wanted = asked(example.prompt)
+        return parses(text) and text.startswith(f"<h1>{name}</h1>") and claims(text) == claims(page(world()[name], wanted))
+
+
+def asked(prompt: str) -> tuple[str, str]:
+    """The subject of a prompt, and the style or topics that it wants."""
+    name, _, wanted = prompt.removeprefix("wiki ").removesuffix(")").rpartition(" (")
+    return name, wanted
 
 
 def chosen(entity: Entity, wanted: str) -> list[str]:
@@ -140,16 +138,23 @@ def links(text: str) -> list[str]:
     return re.findall(r"<a>([^<>]*)</a>", text)
 
 
-def stated(text: str) -> dict[str, str]:
-    """Facts that a page states: name -> value. A sentence that says nothing known is no fact."""
-    title = re.match(r"<h1>([^<>]+)</h1>", text)
-    entity = world().get(title[1]) if title else None
-    if entity is None:
-        return {}
-    found = {}
-    for (kind, fact), forms in SENTENCES.items():
-        for form in forms if kind == entity.kind else ():
-            before, after = map(re.escape, form.split("{0}"))
-            if match := re.search(rf"(?:^|[.>] ?){before}(?:<a>)?([^<>.]+?)(?:</a>)?{after}", text):
-                found[fact] = match[1]
-    return found
+def claims(text: str) -> list[tuple[str, str]]:
+    """What a page claims, sentence by sentence: ("kind", the kind), (fact, value as it stands there, with its link), or
+    ("?", the sentence) for one that says nothing known."""
+    match = re.fullmatch(r"<h1>([^<>]+)</h1><p>(.*)</p>", text)
+    entity = world().get(match[1]) if match else None
+    if match is None or entity is None:
+        return []
+    return [_claim(sentence, entity) for sentence in match[2].split(". ")]
+
+
+def _claim(sentence: str, entity: Entity) -> tuple[str, str]:
+    sentence = sentence.removesuffix(".")
+    if kind := re.fullmatch(rf"{re.escape(entity.name)} is a (\w+)", sentence):
+        return "kind", kind[1]
+    for fact in entity.facts:
+        for form in SENTENCES[entity.kind, fact]:
+            before, after = map(re.escape, form.removesuffix(".").split("{0}"))
+            if value := re.fullmatch(rf"{before}((?:<a>)?[^<>]+(?:</a>)?){after}", sentence):
+                return fact, value[1]
+    return "?", sentence

@@ -6,6 +6,7 @@ half of the canvases a first pass without gradient whose belief the second pass 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,8 @@ LEAST_COUNT = 48  # a hole of fewer tokens weighs as its share of so many
 
 @dataclass(frozen=True)
 class Losses:
-    """diffusion: scalar, nats a position. encoder: scalar or None. level, by_row: float32 [B], noise and loss a canvas."""
+    """diffusion: scalar, what is minimised. encoder: scalar or None. level, by_row: float32 [B], noise of a canvas, and its
+    mean loss over the positions that count, in nats."""
 
     diffusion: Tensor
     encoder: Tensor | None
@@ -74,16 +76,16 @@ def losses(
     past, lengths = passes.repeated(past, draws), batch.prefix_lengths.repeat(draws)
     target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
     signal = torch.zeros(*noisy.shape, model.config.hidden_size)
-    if hearing := int(len(noisy) * self_conditioning):
+    if hearing := math.ceil(len(noisy) * self_conditioning):
         with torch.no_grad():
             before = passes.first_rows(past, hearing)
             belief = soft_belief(model, canvas_states(model, noisy[:hearing], signal[:hearing], before, lengths[:hearing]))
             heard = torch.where(given[:hearing, :, None], model.embed(target[:hearing]), belief)
             signal[:hearing] = heard.to(signal.dtype)
     by_token = token_loss(model, canvas_states(model, noisy, signal, past, lengths), target)
-    counted = ~given
-    by_row = (by_token * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(LEAST_COUNT)
-    return Losses(by_row.mean(), encoder, corruption.level.flatten(), by_row.detach())
+    sums, counts = (by_token * ~given).sum(dim=1), (~given).sum(dim=1)
+    loss = (sums / counts.clamp_min(LEAST_COUNT)).mean()
+    return Losses(loss, encoder, corruption.level.flatten(), (sums / counts.clamp_min(1)).detach())
 
 
 def typewriter_losses(model: DiffusionGemma, batch: Batch) -> Losses:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,10 +18,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from redraft import errors
 from redraft.config.check import whole
 from redraft.errors import ConfigError
 
 Work = Callable[..., Any]
+ERROR = "error"  # the file in which a process leaves one of our errors
 
 
 def check(count: int, batch_size: int) -> None:
@@ -34,43 +37,61 @@ def check(count: int, batch_size: int) -> None:
         raise ConfigError(f"processes={count} must divide batch_size={batch_size}, so that each has as much to do")
 
 
-def in_processes(count: int, work: Work, *args: Any) -> None:
+def in_processes(count: int, work: Work, *args: Any) -> bool:
     """Run work(*args) in `count` processes that can average with each other; in this one where it is the only one.
 
-    Ctrl-C and a request to end are for the work to handle, in every process: this one waits.
+    Ctrl-C and a request to end are for the work to handle, in every process: this one waits, and returns whether there was one.
 
     Raises:
-        torch.multiprocessing.ProcessRaisedException: a process failed; the others are stopped.
+        RedraftError: a process raised it; the others are stopped.
+        torch.multiprocessing.ProcessRaisedException: a process failed otherwise.
     """
     if count == 1:
         work(*args)
-        return
+        return False
+    told: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         given = (count, Path(folder) / "store", work, args)
         context = mp.spawn(_member, given, nprocs=count, join=False)  # type: ignore[attr-defined,no-untyped-call]
-        before = {
-            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # a terminal sends it to the others too
-            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: _end(context.pids())),
-        }
+
+        def tell(name: int, _: object) -> None:
+            told.append(name)
+            for process in context.processes:
+                if name == signal.SIGTERM and process.is_alive():  # a terminal sends SIGINT to the others itself
+                    process.terminate()
+
+        before = {name: signal.signal(name, tell) for name in (signal.SIGINT, signal.SIGTERM)}
         try:
             while not context.join():
                 pass
+        except mp.ProcessRaisedException:  # type: ignore[attr-defined]
+            _raise_again(Path(folder) / ERROR)
+            raise
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
+    return bool(told)
 
 
-def _end(processes: Iterable[int]) -> None:
-    for process in processes:
-        os.kill(process, signal.SIGTERM)
+def _raise_again(path: Path) -> None:
+    """Raise the error that a process left behind, if it was one of ours."""
+    if path.exists():
+        name, _, message = path.read_text().partition("\n")
+        raise getattr(errors, name)(message)
 
 
 def _member(number: int, count: int, store: Path, work: Work, args: tuple[Any, ...]) -> None:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    for name in (signal.SIGINT, signal.SIGTERM):  # until the work takes them: half of a start is not to be stopped
+        signal.signal(name, signal.SIG_IGN)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=store.as_uri(), rank=number, world_size=count)
     try:
         work(*args)
+    except errors.RedraftError as error:
+        (store.parent / ERROR).write_text(f"{type(error).__name__}\n{error}")
+        raise
     finally:
         dist.destroy_process_group()
 

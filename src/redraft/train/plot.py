@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from redraft.train.trainer import read_metrics
 
 PICTURE = "metrics.png"
 COLOURS = ("#fde0a3", "#f4a259", "#d1495b", "#8f2d56", "#3c1642")  # little noise to much
@@ -17,7 +18,7 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+    rows = read_metrics(metrics)
     if not rows:
         return False
     figure = Figure(figsize=(9, 6), layout="constrained")

@@ -115,14 +115,17 @@ class Recipe:
 
     def to_json(self) -> str:
         """All that the weights depend on, for `continues`."""
-        return json.dumps(
-            {"steps": self.steps, "decay_start": self.decay_start, "rest": repr(replace(self, steps=1, decay=0.0))}
-        )
+        rest = repr(replace(self, steps=1, decay=0.0, save_every=1, log_every=1, compile=False))
+        return json.dumps({"steps": self.steps, "decay_start": self.decay_start, "rest": rest})
 
     def continues(self, other: str, step: int) -> bool:
         """Whether `step` updates of the recipe that wrote `other` are this one's too: it is the same, or lengthened before the
         rates fell."""
-        mine, theirs = json.loads(self.to_json()), json.loads(other)
+        mine = json.loads(self.to_json())
+        try:
+            theirs = json.loads(other)
+        except ValueError:  # written by an earlier version
+            return False
         flat = step <= min(mine["decay_start"], theirs["decay_start"])
         return bool(mine == theirs or (mine["rest"] == theirs["rest"] and flat))
 

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ class Trainer:
         self.optimizers = _optimizers(self.model, recipe)
         self.step = 0
         self.stopping = False
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be the folder of a run: {error}") from error
         if (folder / STATE).exists():
             self._resume()
 
@@ -127,11 +131,9 @@ class Trainer:
         self.generator.set_state(tensors.pop("generator"))
         self.model.load_state_dict(_under("model.", tensors))
         self.average = _under("average.", tensors)
-        if (
-            metrics := self.folder / METRICS
-        ).exists() and not parallel.number():  # steps after the last save are done again, and told again
-            kept = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= self.step]
-            metrics.write_text("".join(line + "\n" for line in kept))
+        if not parallel.number():  # steps after the last save are done again, and told again
+            kept = [row for row in read_metrics(self.folder / METRICS) if row["step"] <= self.step]
+            (self.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept))
 
     def _update(self) -> Losses:
         recipe = self.recipe
@@ -171,11 +173,23 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+@cache
 def compile_parts() -> None:
-    """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary."""
+    """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary: for the whole process."""
     passes.layer_pass = torch.compile(passes.layer_pass, dynamic=False)
     loss.token_loss = torch.compile(loss.token_loss, dynamic=False)
     loss.soft_belief = torch.compile(loss.soft_belief, dynamic=False)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; none where it is missing, and without a last line that a crash cut off."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
 
 
 def summarise(rows: list[Losses]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.rows import least_rows, pad_rows
 from redraft.ops.vocabulary.asked import LogitEdits, Positions
 
 CHUNK = 2048  # entries of the vocabulary at a time
 BLOCK = 512  # positions at a time
+LEAST = -1e4  # exp of less is 0 in float32, and 0 times this is 0 where 0 times -inf would not be a number
 
 
 @dataclass
@@ -28,7 +28,7 @@ class _Sums:
     top: Tensor  # float32 [N]
     argmax: Tensor  # int64 [N]
     total: Tensor  # float32 [N], of exp(logit - top)
-    weighted: Tensor  # float32 [N], of exp(logit - top) * logit
+    weighted: Tensor  # float32 [N], of exp(logit - top) * (logit - top): near 0 where one token has nearly all
     soft: Tensor  # float32 [N, H], of exp(logit - top) * embedding
     masses: list[tuple[Tensor, Tensor]]  # by chunk: sum of exp [N], and the maximum that it is relative to [N]
 
@@ -49,14 +49,15 @@ class _Sums:
         top, at = logits.max(dim=-1)
         self.argmax = torch.where(top > self.top, at + first, self.argmax)
         new = torch.maximum(self.top, top)
-        shrink = torch.exp(self.top - new).nan_to_num_(0.0)  # -inf - -inf, where everything so far is ruled out
-        shift = new.masked_fill(new == -torch.inf, 0.0)
-        mass = torch.exp(logits - shift[:, None])
+        # What is ruled out has logit -inf and mass 0, also where that is everything so far: it adds nothing.
+        fall = (self.top - new).nan_to_num_(neginf=0.0)
+        shrink = torch.where(self.top == -torch.inf, 0.0, torch.exp(fall))
+        below = logits.sub_(new.masked_fill(new == -torch.inf, 0.0)[:, None])
+        mass = torch.exp(below)
         total = mass.sum(dim=-1)
-        # A token that is ruled out has mass 0 and logit -inf, and adds nothing.
-        weighted = logits.nan_to_num_(neginf=0.0).mul_(mass).sum(dim=-1)
+        weighted = below.clamp_min_(LEAST).mul_(mass).sum(dim=-1)
+        self.weighted = (self.weighted + fall * self.total) * shrink + weighted
         self.total = self.total * shrink + total
-        self.weighted = self.weighted * shrink + weighted
         self.soft.mul_(shrink[:, None]).add_(mass.to(embedding.dtype) @ embedding)
         self.top = new
         self.masses.append((total, new))
@@ -75,7 +76,7 @@ def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> tupl
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
     masses = torch.stack([(total * torch.exp(top - sums.top)).double() for total, top in sums.masses], dim=-1)
     sample = _look_again(positions, embedding, softcap, sums.top, masses)
-    entropy = (sums.top + sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
+    entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
     soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
     return sums.argmax, torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample), entropy, soft
 
@@ -113,18 +114,10 @@ def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Te
         mine = (where == number).nonzero().squeeze(-1)
         first, chunk = chunks[number]
         part = positions[mine]
-        least = least_rows(part.states)
-        logits = _logits(_padded(part, least), chunk, first, softcap)[: len(mine)]
+        logits = _logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
         mass = torch.exp(logits - top[mine][:, None])
         within = torch.searchsorted(mass.cumsum(dim=-1, dtype=torch.float64), left[mine][:, None], right=True).squeeze(-1)
         # Sums of one chunk differ in their last bits from what they were; the last token with any mass is the last choice.
         last = mass.shape[-1] - 1 - (mass > 0).flip(-1).long().argmax(dim=-1)
         sample[mine] = first + torch.minimum(within, last)
     return sample
-
-
-def _padded(positions: Positions, least: int) -> Positions:
-    states = pad_rows(positions.states, least)
-    more = len(states) - len(positions.states)
-    owners, uniform = F.pad(positions.owners, (0, more)), F.pad(positions.uniform, (0, more))
-    return Positions(states, owners, uniform, positions.readout)

@@ -37,8 +37,12 @@ def _meaning(code: str, rename: bool) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
+        return _dumped(tree, rename)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _dumped(tree: ast.Module, rename: bool) -> str:
     nodes = list(ast.walk(tree))
     own = {node.arg for node in nodes if isinstance(node, ast.arg)}
     own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
