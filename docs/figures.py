@@ -76,13 +76,13 @@ def percent(value: float | None) -> str:
 
 
 def traces(count: int) -> str:
-    """Drafts, pass by pass, of the first held-out sums whose answer was wrong after the first pass and right in the end."""
-    model, task = redraft.load("small"), SETS["arithmetic"].task
-    examples = held_out(task, 300)
+    """Drafts, pass by pass, of the first held-out edits that were wrong after the first pass and right in the end."""
+    model, task = redraft.load("small-text"), SETS["edits"].task
+    examples = held_out(task, 100)
     corrected = [
         (seed, outcome.example)
         for seed, outcome in enumerate(evaluate(model, task, examples, batch_size=32))
-        if outcome.right and outcome.first_right is False and outcome.steps < 12
+        if outcome.right and outcome.first_right is False and 3 <= outcome.steps < 12
     ]
     blocks = []
     for seed, example in corrected[:count]:

@@ -1,6 +1,6 @@
 """`redraft demo`: what diffusion is for, in half a minute, on the model that ships with the package.
 
-A hard Sudoku, a sum that corrects itself, a hole in a function; the same weights as a typewriter beside each.
+A hard Sudoku, a page edited by a wish, a hole in a function; the same weights as a typewriter beside each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def run(console: Console | None = None) -> None:
     lanes: list[tuple[str, Lane]] = []
     for title, scene, model in (
         ("Sudoku", sudoku, puzzles),
-        ("sums, answer first", correction, puzzles),
+        ("page edited by a wish", correction, text),
         ("hole in a function", infill, text),
     ):
         lanes += [(title, lane) for lane in scene(model, console)]

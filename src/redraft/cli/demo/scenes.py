@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -9,13 +11,12 @@ from redraft.cli.demo.lane import Lane, record, replay
 from redraft.cli.grid import cells_of, grid_text
 from redraft.engine import Model, Request
 from redraft.evals import infilling
-from redraft.tasks import Arithmetic, Example, Infill, Sudoku
+from redraft.tasks import Example, Infill, Sudoku, ToDo
 from redraft.tasks.task import held_out
 
-PUZZLE = "000000000000000000000000000000000000000000000000000000000000000000000000000000000"
-SUM = "calc 17-08*02"
-HOLE = 0
-SEEDS = (0, 0, 0)
+PUZZLE = "064030008080150007000020005200800010050000300003006000037200004000400000026070000"
+EDIT, HOLE = 34, 4  # numbers among the held-out edits, and among the held-out lines of Python
+SEEDS = (65, EDIT, HOLE)
 
 
 def sudoku(model: Model, console: Console) -> list[Lane]:
@@ -36,20 +37,26 @@ def sudoku(model: Model, console: Console) -> list[Lane]:
 
 
 def correction(model: Model, console: Console) -> list[Lane]:
-    """A chain of sums whose answer stands before its steps: the first pass must guess."""
-    task = Arithmetic()
-    example = Example(SUM, f"{_worked(SUM):02}", SUM.count("+") + SUM.count("-") + SUM.count("*"))
-    console.print(f"\n[bold]{SUM.removeprefix('calc ')}, worked from left to right, the answer first.[/] Red: corrected later.")
+    """A page edited as somebody says; what the first pass gets wrong, later ones put right."""
+    task, example = ToDo(), edit()
+    page, _, wish = example.prompt.removeprefix("edit ").partition("\n")
+    console.print(Text.assemble(("\nA page edited by a wish: ", "bold"), wish, (" Red: corrected later.", "dim")))
+    console.print(Text(f"  before   {page}", "dim"))
     request = infilling.request(model, example, SEEDS[1], {})
     lanes = [record(model, request, way, lambda text: task.check(example, text)) for way in ("diffusion", "typewriter")]
-    drafted = lanes[0]
+    drafted, typed = lanes
     for frame in drafted.frames:
-        line = Text(f"  pass {frame.passes:2}  ", "dim")
-        for at, sign in enumerate(frame.text):
-            line.append(sign, "" if drafted.text[at : at + 1] == sign else "red")
-        console.print(line)
-    console.print(Text(f"  typewriter, {lanes[1].passes} passes:  {lanes[1].text}"))
+        console.print(_compared(f"  pass {frame.passes:2}  ", frame.text, drafted.text))
+    console.print(_compared("  typed    ", typed.text, example.answer))
     return lanes
+
+
+def _compared(head: str, text: str, right: str) -> Text:
+    """A line, what differs from `right` in red."""
+    line = Text(head, "dim")
+    for tag, first, last, _, _ in SequenceMatcher(None, text, right, autojunk=False).get_opcodes():
+        line.append(text[first:last], "" if tag == "equal" else "red")
+    return line
 
 
 def infill(model: Model, console: Console) -> list[Lane]:
@@ -74,6 +81,11 @@ def infill(model: Model, console: Console) -> list[Lane]:
     return [drafted, typed]
 
 
+def edit() -> Example:
+    """The page and the wish of the second scene."""
+    return held_out(ToDo(), EDIT + 1)[EDIT]
+
+
 def hole() -> Example:
     """The function of the third scene."""
     lines = [example for example in held_out(Infill(), 80) if example.difficulty == 2 and example.prompt == "fill python"]
@@ -85,13 +97,3 @@ def _left_of(model: Model, before: str) -> Request:
     prompt = placed.prompt(Example("fill python", "", 2)) + placed.tokenizer.encode(before, bos=False)
     config = model.generation_config.with_options({"seed": SEEDS[2], "stop": ("\n",)})
     return Request.checked(prompt, config, model.config)
-
-
-def _worked(prompt: str) -> int:
-    """The value of a chain, worked from left to right."""
-    chain = prompt.removeprefix("calc ")
-    value = int(chain[:2])
-    for at in range(2, len(chain), 3):
-        operand = int(chain[at + 1 : at + 3])
-        value = {"+": value + operand, "-": value - operand, "*": value * operand}[chain[at]]
-    return value
