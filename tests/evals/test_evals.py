@@ -67,4 +67,6 @@ def test_wilsons_interval() -> None:
     # Published example values for z = 1.96.
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-3)
-    assert wilson(50, 50)[1] == pytest.approx(1.0)
+    for count in range(1, 400):
+        assert wilson(0, count)[0] == 0.0
+        assert wilson(count, count)[1] == 1.0

@@ -33,7 +33,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     share, z = right / count, Z95
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # The interval holds the share itself, also where rounding would leave it out.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def summarise(outcomes: Sequence[Outcome], bins: Sequence[tuple[int, int]]) -> list[Row]:
