@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+import torch
 
 import redraft
 from redraft.evals import evaluate
@@ -17,6 +21,16 @@ MOST_LOSS = 0.15  # reached: 0.10
 LEAST_RIGHT = 0.1  # reached: 0.16 to 0.4 in several runs, where one in a hundred would be luck
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The model's operations are too short to share: two threads are slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_minute_teaches_sums(tmp_path: Path) -> None:
     recipe = Recipe.from_file(RECIPE)
     (task,) = [source.task for source in recipe.sources]
