@@ -31,7 +31,7 @@ MID = {
     "canvas_length": 256,
     "layer_types": (*[SLIDING] * 5, FULL, SLIDING, FULL),
 }
-SHAPES = {"mid": MID, "midbig": MID | {"vocab_size": 262144}}
+SHAPES = {"mid": ModelConfig(**MID), "midbig": ModelConfig(**MID | {"vocab_size": 262144})}
 
 
 def cache_folder() -> Path:
@@ -44,6 +44,5 @@ def checkpoint(name: str, dtype: torch.dtype) -> Path:
     folder = cache_folder() / f"{name}-{str(dtype).removeprefix('torch.')}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        config = ModelConfig(**SHAPES[name])
-        save_checkpoint(folder, randomise(DiffusionGemma(config)).to(dtype), GenerationConfig(max_new_tokens=256))
+        save_checkpoint(folder, randomise(DiffusionGemma(SHAPES[name])).to(dtype), GenerationConfig(max_new_tokens=256))
     return folder

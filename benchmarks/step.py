@@ -18,6 +18,7 @@ from measure import gemm_rate, in_turn, machine, median_ratio, seconds
 from shapes import SHAPES, checkpoint
 
 import redraft
+from redraft.config import ModelConfig
 
 FEW, MORE = 2, 5
 SETTINGS = {"confidence_threshold": 1e-9, "eos_token_id": ()}  # nothing stops early
@@ -40,7 +41,8 @@ def transformers(folder: str, dtype: torch.dtype, prompt: list[int], canvas: int
     @torch.no_grad()
     def run(steps: int) -> object:
         settings = generation.DiffusionGemmaGenerationConfig(
-            max_new_tokens=canvas, max_denoising_steps=steps, confidence_threshold=1e-9, eos_token_id=None, pad_token_id=0,
+            max_new_tokens=canvas, max_denoising_steps=steps, eos_token_id=None, pad_token_id=0,
+            confidence_threshold=SETTINGS["confidence_threshold"],
             sampler_config=generation.EntropyBoundSamplerConfig(0.1),
         )  # fmt: skip
         return model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
@@ -48,19 +50,16 @@ def transformers(folder: str, dtype: torch.dtype, prompt: list[int], canvas: int
     return run
 
 
-def flops(name: str, prefix: int) -> float:
+def flops(shape: ModelConfig, prefix: int) -> float:
     """Multiplications and additions of one step's products: layers, attention, and the vocabulary twice."""
-    shape = SHAPES[name]
-    hidden, canvas, heads = shape["hidden_size"], shape["canvas_length"], shape["num_attention_heads"]
-    total = 0.0
-    for kind in shape["layer_types"]:
-        sliding = kind == "sliding_attention"
-        dim = shape["head_dim"] if sliding else shape["global_head_dim"]
-        held = shape["num_key_value_heads"] if sliding else shape["num_global_key_value_heads"]
-        total += hidden * dim * (2 * heads + (2 if sliding else 1) * held)
-        total += 3 * hidden * (shape["intermediate_size"] + shape["top_k_experts"] * shape["moe_intermediate_size"])
-        total += 2 * heads * dim * (prefix + canvas)
-    return 2.0 * canvas * (total + 2 * hidden * shape["vocab_size"])
+    hidden, heads = shape.hidden_size, shape.num_attention_heads
+    total = 0
+    for layer in shape.layers:
+        projected = 2 * heads + (1 if layer.keys_are_values else 2) * layer.num_key_value_heads
+        total += hidden * layer.head_dim * projected
+        total += 3 * hidden * (shape.intermediate_size + shape.top_k_experts * shape.moe_intermediate_size)
+        total += 2 * heads * layer.head_dim * (prefix + shape.canvas_length)
+    return 2.0 * shape.canvas_length * (total + 2 * hidden * shape.vocab_size)
 
 
 def main() -> None:
@@ -76,7 +75,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     dtype = getattr(torch, given.dtype)
-    folder, canvas = str(checkpoint(given.model, dtype)), SHAPES[given.model]["canvas_length"]
+    folder, canvas = str(checkpoint(given.model, dtype)), SHAPES[given.model].canvas_length
     prompt = torch.randint(200, 30000, (given.prefix,), generator=torch.Generator().manual_seed(0)).tolist()
     runs = {"redraft": ours(folder, dtype, prompt, canvas)}
     if given.peer != "none":
@@ -90,11 +89,11 @@ def main() -> None:
 
     taken = in_turn({name: (lambda run=run: step(run)) for name, run in runs.items()}, given.rounds)
     medians = {name: statistics.median(times) for name, times in taken.items()}
-    rate = gemm_rate(dtype)
+    achieved = flops(SHAPES[given.model], given.prefix) / medians["redraft"] / 1e9
     line = {
         "benchmark": "step", "model": given.model, "dtype": given.dtype, "threads": given.threads, "prefix": given.prefix,
         "seconds": medians, "ratio": median_ratio(taken, given.peer, "redraft") if given.peer != "none" else None,
-        "gflops": flops(given.model, given.prefix) / medians["redraft"] / 1e9, "gemm_gflops": rate, "machine": machine(),
+        "gflops": achieved, "gemm_gflops": gemm_rate(dtype), "machine": machine(),
     }  # fmt: skip
     if not given.json:
         print(", ".join(f"{name} {value:.3f} s a step" for name, value in medians.items()))

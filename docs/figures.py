@@ -13,7 +13,7 @@ from pathlib import Path
 
 import redraft
 from redraft.engine import Model
-from redraft.evals import SETS, HeldOut, Outcome, Row, evaluate, facts, summarise, try_again
+from redraft.evals import SETS, HeldOut, Row, compare, evaluate, facts, summarise
 from redraft.evals.plot import plot_rows
 from redraft.tasks.task import held_out
 
@@ -26,21 +26,12 @@ ATTEMPTS = 4
 def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: int) -> str:
     """One set, both ways and more; draws its picture and returns its tables in Markdown."""
     examples = held_out(held.task, count)
-    columns: dict[str, list[Outcome]] = {"diffusion": evaluate(model, held.task, examples, batch_size=32)}
-    if held.ruled:
-        columns[f"up to {ATTEMPTS} attempts"] = try_again(model, held.task, columns["diffusion"], ATTEMPTS, batch_size=32)
-    columns["typewriter"] = evaluate(model, held.task, examples, method="typewriter", batch_size=32)
-    if alone is not None:
-        columns["typewriter trained alone"] = evaluate(alone, held.task, examples, method="typewriter", batch_size=32)
+    columns = compare(held, examples, model, alone, attempts=ATTEMPTS if held.ruled else 1, batch_size=32)
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
     plot_rows(rows, f"{name}, {len(examples)} held-out examples", held.unit, DOCS / "images" / f"eval-{name}.png")
     text = f"**{name}**, {len(examples)} held-out examples, by {held.unit}\n\n{markdown(rows)}\n"
     if name == "wiki":
-        told = facts(columns["diffusion"])
-        text += (
-            f"\nBy diffusion {told.parsed} of {told.pages} pages parse, {told.right} of {told.stated} facts are right, "
-            f"{told.resolved} of {told.links} links resolve.\n"
-        )
+        text += f"\nBy diffusion {facts(columns['diffusion'])}.\n"
     return text
 
 
@@ -51,9 +42,8 @@ def markdown(rows: dict[str, list[Row]]) -> str:
     head += "".join(f" {way} |" for way in ways)
     lines = [head, "| --- " * (6 + len(ways)) + "|"]
     for place, row in enumerate(rows["diffusion"]):
-        name = str(row.least) if row.least == row.most else f"{row.least} to {row.most}"
         cells = [
-            name,
+            row.name,
             str(row.count),
             share(row),
             f"{row.mean_steps:.1f}",

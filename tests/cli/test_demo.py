@@ -44,8 +44,8 @@ def test_the_examples_are_held_out() -> None:
 
 def test_a_replay_keeps_both_lanes_on_one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "REPLAY", 0.3)
-    fast = Lane("diffusion", (Frame(0.01, 1, "a"), Frame(0.02, 2, "ab")), True)
-    slow = Lane("typewriter", tuple(Frame(0.01 * n, n, "x" * n) for n in range(1, 9)), False)
+    fast = Lane("diffusion", (Frame(0.01, "a"), Frame(0.02, "ab")), True)
+    slow = Lane("typewriter", tuple(Frame(0.01 * n, "x" * n) for n in range(1, 9)), False)
     seen: list[tuple[int, int]] = []
 
     def draw(lane: Lane, number: int) -> Text:

@@ -18,9 +18,8 @@ WANTED = ("*.json", "*.safetensors", "*.jinja")
 
 
 # Models that are part of this package, by name; a folder of that name is ./small.
-SHIPPED = {
-    name: Path(__file__).parent.parent / "small" / folder for name, folder in (("small", "puzzles"), ("small-text", "text"))
-}
+SMALL = Path(__file__).parent.parent / "small"
+SHIPPED = {"small": SMALL / "puzzles", "small-text": SMALL / "text"}
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from redraft.cli.write import errors, open_model
-from redraft.engine import Model
-from redraft.engine.model import Method
 from redraft.errors import ConfigError
-from redraft.evals import SETS, Facts, HeldOut, Outcome, Row, evaluate, facts, summarise, try_again
+from redraft.evals import SETS, Row, compare, facts, summarise
 from redraft.evals.infilling import layout
-from redraft.tasks import Example
 from redraft.tasks.task import held_out
-
-Columns = dict[str, list[Outcome]]  # outcomes by way of writing
 
 
 def run(
@@ -41,9 +36,15 @@ def run(
     for asked in (model, alone):
         if asked is not None:
             layout(asked)  # what it lacks is told now, not after the others have been measured
-    columns = _columns(held, held_out(held.task, count), model, alone, seed, attempts)
+    examples = held_out(held.task, count)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+
+        def begin(way: str) -> Callable[[], None]:
+            return partial(bar.advance, bar.add_task(way, total=len(examples)))
+
+        columns = compare(held, examples, model, alone, attempts=attempts, seed=seed, begin=begin)
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
-    total = len(columns["diffusion"])
+    total = len(examples)
     counted = {way: facts(outcomes) for way, outcomes in columns.items()} if name == "wiki" else {}
     if as_json:
         tables = {way: [asdict(row) for row in table] for way, table in rows.items()}
@@ -53,7 +54,7 @@ def run(
         for way, figures in rows.items():
             Console().print(table(f"{name}, {total} held-out examples, {way}", held.unit, figures))
             if way in counted:
-                Console().print(_told(counted[way]), style="dim")
+                Console().print(str(counted[way]), style="dim")
     if plot_rows is not None:
         plot_rows(rows, f"{name}, {total} held-out examples", held.unit, png)
 
@@ -67,28 +68,13 @@ def _plotter(png: Path) -> Callable[..., None]:
     return plot_rows
 
 
-def _columns(held: HeldOut, examples: list[Example], model: Model, alone: Model | None, seed: int, attempts: int) -> Columns:
-    columns: Columns = {}
-    ways: list[tuple[str, Model, Method]] = [("diffusion", model, "diffusion"), ("typewriter", model, "typewriter")]
-    if alone is not None:
-        ways.append(("typewriter trained alone", alone, "typewriter"))
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        for way, asked, method in ways:
-            advance = partial(bar.advance, bar.add_task(way, total=len(examples)))
-            columns[way] = evaluate(asked, held.task, examples, method=method, seed=seed, progress=advance)
-            if way == "diffusion" and attempts > 1:
-                bar.add_task("again", total=None)
-                columns[f"up to {attempts} attempts"] = try_again(model, held.task, columns[way], attempts, seed=seed)
-    return columns
-
-
 def table(title: str, unit: str, rows: list[Row]) -> Table:
     """One way of writing, a row a bin."""
     names = ("", "count", "right", "95 %", "passes", "first pass", "corrected")
     shown = Table(*names, title=f"{title}, by {unit}", title_justify="left")
     for row in rows:
         shown.add_row(
-            f"{row.least} to {row.most}" if row.least < row.most else str(row.least),
+            row.name,
             str(row.count),
             _percent(row.right),
             f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
@@ -97,13 +83,6 @@ def table(title: str, unit: str, rows: list[Row]) -> Table:
             _percent(row.corrected),
         )
     return shown
-
-
-def _told(counted: Facts) -> str:
-    return (
-        f"{counted.parsed} of {counted.pages} pages parse, {counted.right} of {counted.stated} facts are right, "
-        f"{counted.resolved} of {counted.links} links resolve"
-    )
 
 
 def _percent(share: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,17 +47,13 @@ def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | No
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.print(f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops")
     # An interrupt waits for the end of the update: half of one must not be saved.
-    before = {
-        name: signal.signal(name, lambda *_: setattr(trainer, "stopping", True)) for name in (signal.SIGINT, signal.SIGTERM)
-    }
     try:
-        for metrics in trainer.run(until=None if minutes is None else minutes * 60):
-            console.print(line(metrics), soft_wrap=True)
+        with parallel.on_interrupt(lambda *_: setattr(trainer, "stopping", True)):
+            for metrics in trainer.run(until=None if minutes is None else minutes * 60):
+                console.print(line(metrics), soft_wrap=True)
     finally:
         if not parallel.number():
             plot_metrics(folder / METRICS, folder / PICTURE)
-        for name, handler in before.items():
-            signal.signal(name, handler)
     if trainer.step < recipe.steps:
         console.print(f"saved at step {trainer.step}: the same command goes on from there")
         if trainer.stopping and parallel.count() == 1:

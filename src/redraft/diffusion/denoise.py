@@ -89,7 +89,7 @@ def denoise_step(
         uniform=uniform,
         greedy=options.temperature == 0,
         edits=options.edits,
-        wanted=~canvas.frozen if bool(canvas.frozen.any()) else None,
+        wanted=~canvas.frozen,
     )
     statistics = denoiser.denoise(canvas.tokens, caches, state.self_conditioning, readout)
     result = EntropyBoundSampler(options.entropy_bound).step(statistics, canvas, fresh)

@@ -106,8 +106,16 @@ class Model:
         whole("max_batch_size", max_batch_size, least=1)
         prompts = self._prompts(prompt, messages)
         requests = [Request.checked(tokens, config, self.config, frozen=frozen) for tokens in prompts]
+        return self.write(requests, method=method, max_batch_size=max_batch_size)
+
+    def write(self, requests: Sequence[Request], *, method: Method = "diffusion", max_batch_size: int = 8) -> Iterator[Event]:
+        """The events of requests that are checked already, each with settings and a seed of its own.
+
+        Raises:
+            RequestError: the typewriter is asked to hold frozen positions. ConfigError: an unknown method.
+        """
         if method == "typewriter":
-            if frozen:
+            if any(request.frozen for request in requests):
                 raise RequestError("the typewriter cannot hold frozen positions: it writes from left to right")
             return typewrite(self.network, requests, self.tokenizer, max_batch_size=max_batch_size)
         if method != "diffusion":

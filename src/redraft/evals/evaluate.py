@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from redraft.engine import Engine, Model, typewrite
+from redraft.engine import Model
 from redraft.engine.model import Method
 from redraft.evals import infilling
 from redraft.events import Draft, Event, Finished
@@ -42,25 +42,8 @@ def evaluate(
     """One attempt at each example, in order; example i is written with seed + i. `progress` is called after each."""
     if method == "typewriter" and any(example.holes for example in examples):
         return _typed(model, task, examples, seed, batch_size, progress, options)
-    requests = [infilling.request(model, example, seed + number, options) for number, example in enumerate(examples)]
-    if method == "typewriter":
-        events = typewrite(model.network, requests, model.tokenizer, max_batch_size=batch_size)
-    else:
-        engine = Engine(model.network, model.tokenizer, max_batch_size=batch_size)
-        for request in requests:
-            engine.add(request)
-        events = engine.run()
-    most_steps = model.generation_config.with_options(options).max_denoising_steps
-    firsts: dict[int, str] = {}
-    outcomes: dict[int, Outcome] = {}
-    for event in events:
-        _note(event, firsts)
-        if isinstance(event, Finished):
-            example = examples[event.request]
-            outcomes[event.request] = _judge(task, example, event, firsts.get(event.request), most_steps)
-            if progress:
-                progress()
-    return [outcomes[number] for number in range(len(examples))]
+    seeds = range(seed, seed + len(examples))
+    return _attempt(model, task, examples, seeds, method, batch_size, progress, options)
 
 
 def try_again(
@@ -74,17 +57,36 @@ def try_again(
     best = list(outcomes)
     for attempt in range(1, attempts):
         left = [number for number, outcome in enumerate(best) if not outcome.right]
-        requests = [infilling.request(model, best[n].example, seed + 1000 * attempt + n, {}) for n in left]
-        engine = Engine(model.network, model.tokenizer, max_batch_size=batch_size)
-        for request in requests:
-            engine.add(request)
-        for event in engine.run():
-            if isinstance(event, Finished):
-                number = left[event.request]
-                again = _judge(task, best[number].example, event, None, model.generation_config.max_denoising_steps)
-                kept = again if again.right else best[number]
-                best[number] = replace(kept, steps=best[number].steps + again.steps, first_right=best[number].first_right)
+        examples, seeds = [best[n].example for n in left], [seed + 1000 * attempt + n for n in left]
+        for number, again in zip(left, _attempt(model, task, examples, seeds, "diffusion", batch_size, None, {}), strict=True):
+            kept = again if again.right else best[number]
+            best[number] = replace(kept, steps=best[number].steps + again.steps, first_right=best[number].first_right)
     return best
+
+
+def _attempt(
+    model: Model,
+    task: Task,
+    examples: Sequence[Example],
+    seeds: Sequence[int],
+    method: Method,
+    batch_size: int,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> list[Outcome]:
+    """One attempt at each example, in order, each with its own seed."""
+    requests = [infilling.request(model, example, seed, options) for example, seed in zip(examples, seeds, strict=True)]
+    most_steps = model.generation_config.with_options(options).max_denoising_steps
+    firsts: dict[int, str] = {}
+    outcomes: dict[int, Outcome] = {}
+    for event in model.write(requests, method=method, max_batch_size=batch_size):
+        _note(event, firsts)
+        if isinstance(event, Finished):
+            example = examples[event.request]
+            outcomes[event.request] = _judge(task, example, event, firsts.get(event.request), most_steps)
+            if progress:
+                progress()
+    return [outcomes[number] for number in range(len(examples))]
 
 
 def _typed(

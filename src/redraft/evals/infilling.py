@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.engine import Model, Request, typewrite
+from redraft.engine import Model, Request
 from redraft.errors import ChatTemplateError
 from redraft.events import Finished
 from redraft.tasks import Example
@@ -39,6 +39,14 @@ def request(model: Model, example: Example, seed: int, options: dict[str, Any]) 
     return Request.checked(row.prefix, config, model.config, frozen=frozen)
 
 
+def line_request(model: Model, example: Example, text: str, seed: int, options: dict[str, Any]) -> Request:
+    """The rest of the line behind `text`, which an example's answer begins with: what a typewriter can be asked for."""
+    placed = layout(model)
+    config = model.generation_config.with_options(options | {"seed": seed, "stop": ("\n",)})
+    prompt = placed.prompt(example) + placed.tokenizer.encode(text, bos=False)
+    return Request.checked(prompt, config, model.config)
+
+
 @dataclass
 class Typed:
     """A text with holes as it is typed: what stands so far, and passes made."""
@@ -66,12 +74,8 @@ def type_in(model: Model, examples: Sequence[Example], seed: int, options: dict[
     typed = [Typed(example, example.answer[: example.holes[0][0]]) for example in examples]
     for number in range(max(len(example.holes) for example in examples)):
         rows = [(at, one) for at, one in enumerate(typed) if number < len(one.example.holes)]
-        requests = []
-        for at, one in rows:
-            config = model.generation_config.with_options(options | {"seed": seed + at, "stop": ("\n",)})
-            prompt = placed.prompt(one.example) + placed.tokenizer.encode(one.text, bos=False)
-            requests.append(Request.checked(prompt, config, model.config))
-        for event in typewrite(model.network, requests, model.tokenizer, max_batch_size=batch_size):
+        requests = [line_request(model, one.example, one.text, seed + at, options) for at, one in rows]
+        for event in model.write(requests, method="typewriter", max_batch_size=batch_size):
             if isinstance(event, Finished):
                 one = rows[event.request][1]
                 put = one.fill(number, event.text)

@@ -26,16 +26,17 @@ def plot_rows(columns: Mapping[str, Sequence[Row]], title: str, unit: str, path:
     figure = Figure(figsize=(8, 6), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))
-    bins = sorted({(row.least, row.most) for rows in columns.values() for row in rows})
+    bins = {(row.least, row.most): row.name for rows in columns.values() for row in rows}
+    order = sorted(bins)
     width = 0.8 / len(columns)
     for number, (name, rows) in enumerate(columns.items()):
-        places = [bins.index((row.least, row.most)) + (number - (len(columns) - 1) / 2) * width for row in rows]
+        places = [order.index((row.least, row.most)) + (number - (len(columns) - 1) / 2) * width for row in rows]
         heights = [100 * row.right for row in rows]
         errors = [[100 * (row.right - row.low) for row in rows], [100 * (row.high - row.right) for row in rows]]
         colour = COLOURS[number % len(COLOURS)]
         above.bar(places, heights, width, yerr=errors, capsize=3, color=colour, label=name)
         below.bar(places, [row.mean_steps for row in rows], width, color=colour)
-    labels = [str(least) if least == most else f"{least} to {most}" for least, most in bins]
+    labels = [bins[ends] for ends in order]
     for axes, what in ((above, "right, %"), (below, "mean passes")):
         axes.set_xticks(range(len(bins)), labels)
         axes.set_ylabel(what)

@@ -43,6 +43,12 @@ class Facts:
     links: int
     resolved: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.parsed} of {self.pages} pages parse, {self.right} of {self.stated} facts are right, "
+            f"{self.resolved} of {self.links} links resolve"
+        )
+
 
 def facts(outcomes: Sequence[Outcome]) -> Facts:
     """Count what the pages of `outcomes` say; a sentence that says nothing known counts as wrong."""

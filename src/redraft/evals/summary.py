@@ -25,6 +25,11 @@ class Row:
     corrected: float | None  # of those wrong after the first pass, the share right in the end
     spoiled: float | None  # of those right after the first pass, the share wrong in the end
 
+    @property
+    def name(self) -> str:
+        """The bin, for a person."""
+        return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a share (E. B. Wilson, 1927)."""

@@ -24,18 +24,19 @@ LEAST_COUNT = 48  # a hole of fewer tokens weighs as its share of so many
 
 @dataclass(frozen=True)
 class Losses:
-    """diffusion: scalar, what is minimised. encoder: scalar or None. level, by_row: float32 [B], noise of a canvas, and its
-    mean loss over the positions that count, in nats."""
+    """diffusion, encoder: scalars, what is minimised; None where that was not read. level, by_row: float32 [B], noise of a
+    canvas, and its mean loss over the positions that count, in nats."""
 
-    diffusion: Tensor
+    diffusion: Tensor | None
     encoder: Tensor | None
     level: Tensor
     by_row: Tensor
 
     @property
     def total(self) -> Tensor:
-        """What the gradient is of; the typewriter's two are one and count once."""
-        return self.diffusion if self.encoder is None or not self.encoder.requires_grad else self.diffusion + self.encoder
+        """What the gradient is of."""
+        parts = [part for part in (self.diffusion, self.encoder) if part is not None]
+        return torch.stack(parts).sum()
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,9 @@ def losses(
 def typewriter_losses(model: DiffusionGemma, batch: Batch) -> Losses:
     """The left-to-right loss alone: what a model minimises that is to be nothing but a typewriter."""
     states, past = passes.read_clean(model, batch.prefix)
-    by_token = token_loss(model, answer_states(model, batch, states, past), batch.answer)
-    counted = _counted(batch)
-    by_row = (by_token * counted).sum(dim=1) / counted.sum(dim=1)
-    loss = (by_token * counted).sum() / counted.sum()
-    return Losses(loss, loss.detach(), torch.zeros(len(by_row)), by_row.detach())
+    by_token = _answer_tokens(model, batch, answer_states(model, batch, states, past))
+    by_row = by_token.sum(dim=1) / batch.answer_lengths
+    return Losses(None, by_token.sum() / batch.answer_lengths.sum(), torch.zeros(len(by_row)), by_row.detach())
 
 
 def canvas_states(model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: passes.Past, lengths: Tensor) -> Tensor:
@@ -112,12 +111,13 @@ def answer_states(model: DiffusionGemma, batch: Batch, states: Tensor, past: pas
 
 def answer_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
     """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas behind it does not count."""
-    by_token, counted = token_loss(model, states, batch.answer), _counted(batch)
-    return (by_token * counted).sum() / counted.sum()
+    return _answer_tokens(model, batch, states).sum() / batch.answer_lengths.sum()
 
 
-def _counted(batch: Batch) -> Tensor:
-    return torch.arange(batch.answer.shape[1]) < batch.answer_lengths[:, None]
+def _answer_tokens(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
+    """Cross-entropy [B, L] of the answer's tokens, 0 behind the end of the turn."""
+    counted = torch.arange(batch.answer.shape[1]) < batch.answer_lengths[:, None]
+    return token_loss(model, states, batch.answer) * counted
 
 
 def token_loss(model: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:

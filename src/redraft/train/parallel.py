@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from redraft.config.check import whole
 from redraft.errors import ConfigError
 
 Work = Callable[..., Any]
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ERROR = "error"  # the file in which a process leaves one of our errors
 
 
@@ -60,17 +62,25 @@ def in_processes(count: int, work: Work, *args: Any) -> bool:
                 if name == signal.SIGTERM and process.is_alive():  # a terminal sends SIGINT to the others itself
                     process.terminate()
 
-        before = {name: signal.signal(name, tell) for name in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            while not context.join():
-                pass
-        except mp.ProcessRaisedException:  # type: ignore[attr-defined]
-            _raise_again(Path(folder) / ERROR)
-            raise
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)
+        with on_interrupt(tell):
+            try:
+                while not context.join():
+                    pass
+            except mp.ProcessRaisedException:  # type: ignore[attr-defined]
+                _raise_again(Path(folder) / ERROR)
+                raise
     return bool(told)
+
+
+@contextmanager
+def on_interrupt(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Let `handler` take Ctrl-C and requests to end meanwhile."""
+    before = {name: signal.signal(name, handler) for name in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for name, former in before.items():
+            signal.signal(name, former)
 
 
 def _raise_again(path: Path) -> None:
@@ -83,7 +93,7 @@ def _raise_again(path: Path) -> None:
 def _member(number: int, count: int, store: Path, work: Work, args: tuple[Any, ...]) -> None:
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    for name in (signal.SIGINT, signal.SIGTERM):  # until the work takes them: half of a start is not to be stopped
+    for name in INTERRUPTS:  # until the work takes them: half of a start is not to be stopped
         signal.signal(name, signal.SIG_IGN)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=store.as_uri(), rank=number, world_size=count)

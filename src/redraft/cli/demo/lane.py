@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from redraft.engine import Engine, Model, Request, typewrite
+from redraft.engine import Model, Request
 from redraft.engine.model import Method
-from redraft.events import Committed, Draft, Event
+from redraft.events import Committed, Draft
 
 REPLAY = 6.0  # seconds that a replay takes
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What stood there after `passes` passes and `seconds` of work; `tokens` is the canvas, empty for the typewriter."""
+    """What stood there after one more pass, `seconds` after the start."""
 
     seconds: float
-    passes: int
     text: str
-    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Lane:
 
     @property
     def passes(self) -> int:
-        return self.frames[-1].passes
+        return len(self.frames)
 
     @property
     def seconds(self) -> float:
@@ -55,26 +53,18 @@ class Lane:
 def record(model: Model, request: Request, method: Method, check: Callable[[str], bool]) -> Lane:
     """Write the request this way, keeping every frame. One short pass warms the machine up first."""
     warm = Request.checked(request.prompt[:1], request.config.with_options({"max_new_tokens": 1}), model.config)
-    for _ in _events(model, warm, method):
+    for _ in model.write([warm], method=method):
         pass
     frames: list[Frame] = []
     typed, started = "", time.perf_counter()
-    for event in _events(model, request, method):
+    for event in model.write([request], method=method):
         seconds = time.perf_counter() - started
         if isinstance(event, Draft):
-            frames.append(Frame(seconds, len(frames) + 1, event.text, event.tokens))
+            frames.append(Frame(seconds, event.text))
         elif isinstance(event, Committed) and method == "typewriter":
             typed += event.text
-            frames.append(Frame(seconds, len(frames) + 1, typed))
+            frames.append(Frame(seconds, typed))
     return Lane(method, tuple(frames), check(frames[-1].text))
-
-
-def _events(model: Model, request: Request, method: Method) -> Iterator[Event]:
-    if method == "typewriter":
-        return typewrite(model.network, [request], model.tokenizer)
-    engine = Engine(model.network, model.tokenizer, max_batch_size=1)
-    engine.add(request)
-    return engine.run()
 
 
 def replay(console: Console, lanes: Sequence[Lane], draw: Callable[[Lane, int], RenderableType]) -> None:

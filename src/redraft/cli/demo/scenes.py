@@ -9,7 +9,7 @@ from rich.text import Text
 
 from redraft.cli.demo.lane import Lane, record, replay
 from redraft.cli.grid import cells_of, grid_text
-from redraft.engine import Model, Request
+from redraft.engine import Model
 from redraft.evals import infilling
 from redraft.tasks import Example, Infill, Sudoku, ToDo
 from redraft.tasks.task import held_out
@@ -45,8 +45,8 @@ def correction(model: Model, console: Console) -> list[Lane]:
     request = infilling.request(model, example, SEEDS[1], {})
     lanes = [record(model, request, way, lambda text: task.check(example, text)) for way in ("diffusion", "typewriter")]
     drafted, typed = lanes
-    for frame in drafted.frames:
-        console.print(_compared(f"  pass {frame.passes:2}  ", frame.text, drafted.text))
+    for number, frame in enumerate(drafted.frames, 1):
+        console.print(_compared(f"  pass {number:2}  ", frame.text, drafted.text))
     console.print(_compared("  typed    ", typed.text, example.answer))
     return lanes
 
@@ -68,7 +68,8 @@ def infill(model: Model, console: Console) -> list[Lane]:
     drafted = record(
         model, infilling.request(model, example, SEEDS[2], {}), "diffusion", lambda text: task.check(example, text)
     )
-    typed = record(model, _left_of(model, before), "typewriter", lambda text: task.check(example, before + text + after))
+    request = infilling.line_request(model, example, before, SEEDS[2], {})
+    typed = record(model, request, "typewriter", lambda text: task.check(example, before + text + after))
 
     def draw(lane: Lane, number: int) -> RenderableType:
         text = lane.frames[number].text if number >= 0 else ""
@@ -90,10 +91,3 @@ def hole() -> Example:
     """The function of the third scene."""
     lines = [example for example in held_out(Infill(), 80) if example.difficulty == 2 and example.prompt == "fill python"]
     return lines[HOLE]
-
-
-def _left_of(model: Model, before: str) -> Request:
-    placed = infilling.layout(model)
-    prompt = placed.prompt(Example("fill python", "", 2)) + placed.tokenizer.encode(before, bos=False)
-    config = model.generation_config.with_options({"seed": SEEDS[2], "stop": ("\n",)})
-    return Request.checked(prompt, config, model.config)

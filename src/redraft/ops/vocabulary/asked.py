@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.ops.rows import whole_rows
+
+Found = tuple[Tensor, Tensor, Tensor, Tensor]  # argmax, sample, entropy [N] and mean embedding [N, H] of some positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,10 @@ class Readout:
     edits: Sequence[LogitEdits | None]
     wanted: Tensor | None = None
 
+    def within(self, first: int, last: int) -> Readout:
+        """The same of the tokens from `first` to before `last` alone, without filters."""
+        return replace(self, edits=[None if edits is None else edits.within(first, last) for edits in self.edits])
+
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyStatistics:
@@ -109,10 +115,11 @@ class Positions:
     uniform: Tensor
     readout: Readout
 
-    def split(self, size: int) -> Iterator[Positions]:
-        """Blocks of at most `size` positions."""
-        for start in range(0, len(self.states), size):
-            yield self[slice(start, start + size)]
+    def in_blocks(self, size: int, read: Callable[[Positions], Found]) -> Found:
+        """What `read` finds in blocks of at most `size` positions, put together."""
+        parts = [read(self[slice(start, start + size)]) for start in range(0, len(self.states), size)]
+        argmax, sample, entropy, soft = (torch.cat(part) for part in zip(*parts, strict=True))
+        return argmax, sample, entropy, soft
 
     def __getitem__(self, index: Tensor | slice) -> Positions:
         return Positions(self.states[index], self.owners[index], self.uniform[index], self.readout)

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.vocabulary.asked import LogitEdits, Positions
+from redraft.ops.vocabulary.asked import Found, Positions
+from redraft.ops.vocabulary.whole import tempered_logits
 
 CHUNK = 2048  # entries of the vocabulary at a time
 BLOCK = 512  # positions at a time
@@ -63,14 +64,12 @@ class _Sums:
         self.masses.append((total, new))
 
 
-def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     """Argmax, sample, entropy [N] and mean embedding [N, H] of positions; none of their rows has a filter."""
-    parts = [_read_block(part, embedding, softcap) for part in positions.split(BLOCK)]
-    argmax, sample, entropy, soft = (torch.cat(part) for part in zip(*parts, strict=True))
-    return argmax, sample, entropy, soft
+    return positions.in_blocks(BLOCK, lambda part: _read_block(part, embedding, softcap))
 
 
-def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     sums = _Sums.nothing(positions.states)
     for first, chunk in _chunks(embedding):
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
@@ -89,17 +88,7 @@ def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> 
     """Edited, tempered logits float32 [N, C] of one chunk."""
     logits = F.linear(positions.states, chunk).float()
     logits.div_(softcap).tanh_().mul_(softcap)
-    for row, edits in enumerate(positions.readout.edits):
-        if edits is not None:
-            mine = (positions.owners == row).nonzero().squeeze(-1)
-            logits[mine] = _edited(logits[mine], edits, first)
-    return logits.div_(positions.readout.temperature[positions.owners][:, None])
-
-
-def _edited(logits: Tensor, edits: LogitEdits, first: int) -> Tensor:
-    """A row's positions [N, C] with its bias and penalty, of the tokens that lie in this chunk."""
-    edits.within(first, first + logits.shape[1]).edit_logits(logits)
-    return logits
+    return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)))
 
 
 def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Tensor, masses: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.ops.rows import VECTOR_ROWS
-from redraft.ops.vocabulary.asked import Positions, Readout
+from redraft.ops.vocabulary.asked import Found, Positions, Readout
 
 BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
 
@@ -17,26 +17,27 @@ def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tens
     return torch.tanh(F.linear(hidden, embedding).float() / softcap) * softcap
 
 
-def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     """Argmax, sample, entropy [N] and mean embedding [N, H] of positions, block by block."""
     block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
-    parts = []
-    for part in positions.split(block):
+
+    def read(part: Positions) -> Found:
         logits = tempered_logits(softcapped_logits(part.states, embedding, softcap), part.owners, part.readout)
-        parts.append(_summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding))
-    argmax, sample, entropy, soft = (torch.cat(part) for part in zip(*parts, strict=True))
-    return argmax, sample, entropy, soft
+        return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
+
+    return positions.in_blocks(block, read)
 
 
 def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout) -> Tensor:
-    """`logits` [N, V] edited for the rows (`owners` int64 [N]) that own them, the temperature between edits and filters."""
+    """`logits` float32 [N, V], which are overwritten, edited for the rows (`owners` int64 [N]) that own them: bias and penalty,
+    the temperature, filters."""
     edited = {row: edits for row, edits in enumerate(readout.edits) if edits is not None}
     mine = {row: (owners == row).nonzero().squeeze(-1) for row in edited}
     for row, edits in edited.items():
         part = logits[mine[row]]
         edits.edit_logits(part)
         logits[mine[row]] = part
-    logits = logits / readout.temperature[owners].unsqueeze(-1)
+    logits.div_(readout.temperature[owners].unsqueeze(-1))
     for row, edits in edited.items():
         part = logits[mine[row]]
         edits.filter_logits(part)
@@ -52,7 +53,7 @@ def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
     return found.clamp_max(probs.shape[-1] - 1)  # only NaN gets this far; it is reported where it can be named
 
 
-def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor) -> tuple[Tensor, ...]:
+def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor) -> Found:
     probs = logits.softmax(dim=-1)
     argmax = logits.argmax(dim=-1)
     sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
