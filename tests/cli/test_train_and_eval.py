@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.test_cli import COMMAND, call
 
-RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small.toml"
+RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small-first.toml"
 
 
 def little(folder: Path, steps: int) -> Path:
@@ -47,6 +47,27 @@ def test_a_recipe_becomes_a_checkpoint_that_is_measured(tmp_path: Path) -> None:
     other = call("train", str(little(tmp_path, 4)), "-o", str(out))
     assert other.returncode == 2
     assert "another recipe" in other.stderr
+
+
+def test_what_a_recipe_starts_from_is_trained_first_or_given(tmp_path: Path) -> None:
+    first = little(tmp_path, 2)
+    second = tmp_path / "second.toml"
+    second.write_text(
+        f'[training]\nstart = "{first.name}"\nsteps = 1\nlog_every = 1\nbatch_size = 2\nprefix_length = 92\n'
+        '[[task]]\nname = "sudoku"\n'
+    )
+    done = call("train", str(second), "-o", str(tmp_path / "run"), "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "start" / "checkpoint" / "tokenizer.json").exists()
+    given = str(tmp_path / "run" / "start" / "checkpoint")
+    again = call("train", str(second), "-o", str(tmp_path / "again"), "--threads", "1", "--from", given)
+    assert again.returncode == 0, again.stderr
+    assert not (tmp_path / "again" / "start").exists()
+    written = [(tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("run", "again")]
+    assert written[0] == written[1]
+    refused = call("train", str(second), "-o", str(tmp_path / "other"), "--from", "small")
+    assert refused.returncode == 2
+    assert "another shape" in refused.stderr
 
 
 def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ from redraft.model.layers import Experts
 from redraft.testing import tiny_model
 from redraft.testing.tiny import random_shape
 from redraft.train import passes
-from redraft.train.batch import Batch
-from redraft.train.loss import Corruption, answer_loss, answer_states, canvas_states, losses
+from redraft.train.batch import TAIL, Batch, Row, _weights
+from redraft.train.loss import Corruption, answer_loss, answer_states, canvas_states, losses, soft_belief
 
 
 def batch_of(rows: int, length: int, prefix: int, lengths: list[int]) -> Batch:
     target = torch.randint(2, 150, (rows, length))
     free = torch.zeros(rows, length, dtype=torch.bool)
     return Batch(
-        torch.randint(2, 150, (rows, prefix)), torch.tensor(lengths), target, free, target, torch.full((rows,), length)
-    )
+        torch.randint(2, 150, (rows, prefix)), torch.tensor(lengths), target, free, (~free).float(), target,
+        torch.full((rows,), length),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -54,21 +55,21 @@ def test_the_loss_is_the_mean_over_what_is_not_given_and_given_tokens_stay() -> 
     model = tiny_model(2, vocab_size=150, canvas_length=40)
     batch = batch_of(4, 40, 10, [3, 10, 7, 1])
     given = torch.rand(4, 40) < 0.3
-    batch = replace(batch, given=given)
+    batch = replace(batch, given=given, weight=(~given).float())
     corruption = Corruption.of(batch, 3, 150, torch.Generator().manual_seed(0))
     assert corruption.noisy.shape == (3, 4, 40)
     assert torch.equal(corruption.noisy[:, given], batch.target[given].expand(3, -1))
     spread = corruption.level.sort(dim=0).values
     assert torch.allclose(spread[1:] - spread[:-1], torch.tensor(1 / 3), atol=1e-3)
     with torch.no_grad():
-        found = losses(model, batch, corruption, self_conditioning=0.0)
+        found = losses(model, batch, corruption, self_conditioning=())
         _, past = passes.read_clean(model, batch.prefix)
         canvas = corruption.noisy[1]
         logits = model.logits(canvas_states(model, canvas, torch.zeros(4, 40, 32), past, batch.prefix_lengths))
         right = -logits.log_softmax(-1).gather(-1, batch.target[..., None])[..., 0]
     means = torch.stack([row[~known].mean() for row, known in zip(right, given, strict=True)])
     assert torch.allclose(found.by_row.view(3, 4)[1], means, atol=1e-4)
-    halves = [losses(model, batch.part(n, 2), corruption.part(n, 2), self_conditioning=0.0).diffusion for n in (0, 1)]
+    halves = [losses(model, batch.part(n, 2), corruption.part(n, 2), self_conditioning=()).diffusion for n in (0, 1)]
     assert torch.allclose(torch.stack(halves).mean(), found.diffusion, atol=1e-4)
 
 
@@ -88,6 +89,46 @@ def test_what_is_given_is_heard_as_itself() -> None:
     assert heard[0].count_nonzero() == 0
     assert torch.allclose(heard[1][:2], model.embed(batch.target))
     assert heard[1][2:].count_nonzero() == 0
+
+
+def test_a_second_pass_hears_the_first_and_is_heard_by_fewer() -> None:
+    model = tiny_model(6, vocab_size=150, canvas_length=12)
+    batch = batch_of(4, 12, 6, [6, 4, 2, 1])
+    corruption = Corruption.of(batch, 1, 150, torch.Generator().manual_seed(0))
+    heard: list[torch.Tensor] = []
+    join = model.self_conditioning.join
+
+    def listen(embeddings: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+        heard.append(signal.clone())
+        return join(embeddings, signal)
+
+    model.self_conditioning.join = listen
+    losses(model, batch, corruption, self_conditioning=(0.5, 0.25))
+    first, second, last = heard
+    assert (len(first), len(second), len(last)) == (2, 1, 4)
+    model.self_conditioning.join = join
+    _, past = passes.read_clean(model, batch.prefix)
+
+    def belief(row: int, signal: torch.Tensor) -> torch.Tensor:
+        one = slice(row, row + 1)
+        own = [(key[one], value[one]) for key, value in past]
+        states = canvas_states(model, corruption.noisy[0, one], signal, own, batch.prefix_lengths[one])
+        return soft_belief(model, states)[0].detach()
+
+    assert torch.allclose(second[0], belief(0, first[:1]), atol=1e-4)
+    assert torch.allclose(last[0], belief(0, second), atol=1e-4)
+    assert torch.allclose(last[1], belief(1, first[1:]), atol=1e-4)
+    assert last[2:].count_nonzero() == 0
+
+
+def test_a_tail_weighs_little_and_what_is_given_nothing() -> None:
+    free = Row([1], [5, 6, 7], [False] * 3, [5, 6, 7])
+    weights = _weights(free, 19)
+    assert weights[:3] == [1.0] * 3
+    assert sum(weights[3:]) == TAIL
+    assert _weights(free, 5) == [1.0] * 5
+    held = Row([1], [5, 6, 7], [True, False, True], [5, 6, 7])
+    assert _weights(held, 6) == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_every_expert_on_every_token_is_the_same_sum(monkeypatch: pytest.MonkeyPatch) -> None:

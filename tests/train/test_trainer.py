@@ -24,7 +24,7 @@ from redraft.train.recipe import TASKS, Source
 from redraft.train.stream import step_examples
 from redraft.train.trainer import BEFORE_DECAY, METRICS, STATE
 
-RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small.toml"
+RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small-first.toml"
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -196,6 +196,31 @@ def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text(text.replace(old, new, 1))
         with pytest.raises(ConfigError, match=said):
             Recipe.from_file(tmp_path / "bad.toml")
+
+
+def test_a_recipe_starts_from_another_and_not_from_itself(tmp_path: Path) -> None:
+    one = Recipe.from_file(RECIPE.parent / "small.toml")
+    assert one.start == Recipe.from_file(RECIPE)
+    assert one.model == one.start.model
+    for name, start in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.toml").write_text(f'[training]\nsteps = 2\nstart = "{start}.toml"\n[[task]]\nname = "sudoku"\n')
+    with pytest.raises(ConfigError, match="does not start from this one"):
+        Recipe.from_file(tmp_path / "a.toml")
+    for shares, said in (([0.2, 0.5], "must fall"), ([0.5, 0.0], "self_conditioning"), (0.5, "a list")):
+        with pytest.raises(ConfigError, match=said):
+            recipe(self_conditioning=shares)
+
+
+def test_weights_to_start_from_are_taken_or_refused(tmp_path: Path) -> None:
+    first = trainer(tmp_path / "first", steps=3)
+    list(first.run())
+    args = byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path / "second"
+    second = Trainer(recipe(), *args, first.average)
+    for weights in (second.model.state_dict(), second.average):
+        assert all(torch.equal(weights[name], tensor) for name, tensor in first.average.items())
+    other = recipe(model=tiny_config(canvas_length=24, hidden_size=32))
+    with pytest.raises(ConfigError, match="another shape"):
+        Trainer(other, *args, first.average)
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:

@@ -125,11 +125,14 @@ def train(
     processes: Annotated[int, typer.Option(help="Processes of one thread that share every batch.", min=1)] = 1,
     steps: Annotated[int | None, typer.Option(help="Updates, in place of the recipe's own number.", min=1)] = None,
     typewriter: Annotated[bool, typer.Option(help="Train left to right only, for comparison.")] = False,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A checkpoint to begin with, in place of the recipe's own.")
+    ] = None,
 ) -> None:
-    """Train a model from nothing by a recipe; interrupted, it goes on where it stopped."""
+    """Train a model by a recipe, from nothing or from another's weights; interrupted, it goes on where it stopped."""
     from redraft.cli.train import run
 
-    run(recipe, folder, minutes, threads, processes, steps, typewriter)
+    run(recipe, folder, minutes, threads, processes, steps, typewriter, start)
 
 
 @app.command()

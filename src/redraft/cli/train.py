@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from redraft.engine.model import load
+from redraft.errors import ConfigError
 from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.plot import PICTURE, plot_metrics
 from redraft.train.trainer import METRICS
 from redraft.train.vocabulary import train_tokenizer
+
+CHECKPOINT = "checkpoint"
 
 
 def run(
@@ -25,6 +29,7 @@ def run(
     processes: int,
     steps: int | None,
     typewriter: bool,
+    start: Path | None,
 ) -> None:
     """Train, tell a line now and then, and write the checkpoint when the recipe is done."""
     recipe = Recipe.from_file(path)
@@ -32,17 +37,32 @@ def run(
         recipe = replace(recipe, steps=steps)
     if typewriter:
         recipe = replace(recipe, draws=0)
-    parallel.check(processes, recipe.batch_size)
-    if parallel.in_processes(processes, _work, recipe, folder, minutes, threads):
-        raise SystemExit(130)
+    stages = [(recipe, folder, start)]
+    while start is None and stages[0][0].start is not None:  # what it starts from is trained first
+        before, inside = stages[0][0].start, stages[0][1] / "start"
+        stages[0] = (*stages[0][:2], inside / CHECKPOINT)
+        stages.insert(0, (before, inside, None))
+    for stage, where, weights in stages:
+        parallel.check(processes, stage.batch_size)
+        if parallel.in_processes(processes, _work, stage, where, weights, minutes, threads):
+            raise SystemExit(130)
+        if not (where / CHECKPOINT).exists():
+            break
 
 
-def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | None) -> None:
+def _work(recipe: Recipe, folder: Path, start: Path | None, minutes: float | None, threads: int | None) -> None:
     if threads:
         torch.set_num_threads(threads)
     console = Console(highlight=False, quiet=parallel.number() > 0)
-    tokenizer = train_tokenizer([source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed)
-    trainer = Trainer(recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), folder)
+    template = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
+    if start is None:
+        tokenizer = train_tokenizer([source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed)
+        trainer = Trainer(recipe, tokenizer, template, folder)
+    else:
+        first = load(start, dtype="float32", device="cpu")
+        if first.tokenizer is None:
+            raise ConfigError(f"{start} has no tokenizer: training starts from a checkpoint that has one")
+        trainer = Trainer(recipe, first.tokenizer, template, folder, first.network.state_dict())
     began = trainer.step
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.print(f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops")
@@ -61,10 +81,10 @@ def _work(recipe: Recipe, folder: Path, minutes: float | None, threads: int | No
         return
     if parallel.number():
         return
-    if began == recipe.steps and (folder / "checkpoint").exists():
+    if began == recipe.steps and (folder / CHECKPOINT).exists():
         console.print(f"done before: {folder / 'checkpoint'}")
         return
-    trainer.export(folder / "checkpoint")
+    trainer.export(folder / CHECKPOINT)
     console.print(f"done: {folder / 'checkpoint'}")
 
 

@@ -14,6 +14,7 @@ from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
 
 MOST_PADDING = 6  # tokens that a hole may be wider than what fills it
+TAIL = 4  # what fills the canvas behind the end of the turn weighs as so many tokens, at most
 PREFIXED = 0.3  # share of the examples with holes whose text before the first hole's line is read as a prefix
 
 
@@ -34,14 +35,16 @@ class Row:
 @dataclass(frozen=True)
 class Batch:
     """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the canvas that is right, EOS
-    behind the end of the turn. given: bool [B, L], positions that are known. answer: int64 [B, L], what is learnt left to
-    right. answer_lengths: int64 [B], its tokens up to and with the end of the turn.
+    behind the end of the turn. given: bool [B, L], positions that are known. weight: float32 [B, L], what each position
+    counts: 0 where it is given, 1 in the answer, little behind it. answer: int64 [B, L], what is learnt left to right.
+    answer_lengths: int64 [B], its tokens up to and with the end of the turn.
     """
 
     prefix: Tensor
     prefix_lengths: Tensor
     target: Tensor
     given: Tensor
+    weight: Tensor
     answer: Tensor
     answer_lengths: Tensor
 
@@ -126,6 +129,14 @@ def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) 
         prefix_lengths=torch.tensor([len(row.prefix) for row in rows]),
         target=table([row.canvas for row in rows], length, layout.eos),
         given=torch.tensor([row.given + [any(row.given)] * (length - len(row.given)) for row in rows]),
+        weight=torch.tensor([_weights(row, length) for row in rows]),
         answer=table([row.answer for row in rows], length, layout.eos),
         answer_lengths=torch.tensor([len(row.answer) for row in rows]),
     )
+
+
+def _weights(row: Row, length: int) -> list[float]:
+    """What each position of a canvas counts in the loss."""
+    behind = length - len(row.canvas)
+    tail = 0.0 if any(row.given) else min(1.0, TAIL / max(1, behind))
+    return [0.0 if known else 1.0 for known in row.given] + [tail] * behind

@@ -7,6 +7,7 @@ half of the canvases a first pass without gradient whose belief the second pass 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from redraft.train import passes
 from redraft.train.batch import Batch
 
 LEAST_LEVEL = 1e-4
-LEAST_COUNT = 48  # a hole of fewer tokens weighs as its share of so many
+LEAST_WEIGHT = 20  # a hole of fewer tokens weighs as its share of so many
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,18 @@ class Corruption:
 
 
 def losses(
-    model: DiffusionGemma, batch: Batch, corruption: Corruption, *, answer: bool = False, self_conditioning: float = 0.5
+    model: DiffusionGemma,
+    batch: Batch,
+    corruption: Corruption,
+    *,
+    answer: bool = False,
+    self_conditioning: Sequence[float] = (0.5,),
 ) -> Losses:
     """Losses of one batch.
 
     Args:
         answer: also read the clean answer left to right and add its cross-entropy (the encoder's own loss).
-        self_conditioning: share of the canvases that hear a first pass.
+        self_conditioning: share of the canvases that hear a first pass, of those that hear a second upon it, and so on.
     """
     draws, noisy = len(corruption.noisy), corruption.noisy.flatten(0, 1)
     states, past = passes.read_clean(model, batch.prefix)
@@ -77,15 +83,17 @@ def losses(
     past, lengths = passes.repeated(past, draws), batch.prefix_lengths.repeat(draws)
     target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
     signal = torch.zeros(*noisy.shape, model.config.hidden_size)
-    if hearing := math.ceil(len(noisy) * self_conditioning):
+    for share in self_conditioning:
+        hearing = math.ceil(len(noisy) * share)
         with torch.no_grad():
             before = passes.first_rows(past, hearing)
             belief = soft_belief(model, canvas_states(model, noisy[:hearing], signal[:hearing], before, lengths[:hearing]))
             heard = torch.where(given[:hearing, :, None], model.embed(target[:hearing]), belief)
             signal[:hearing] = heard.to(signal.dtype)
     by_token = token_loss(model, canvas_states(model, noisy, signal, past, lengths), target)
-    sums, counts = (by_token * ~given).sum(dim=1), (~given).sum(dim=1)
-    loss = (sums / counts.clamp_min(LEAST_COUNT)).mean()
+    weight = batch.weight.repeat(draws, 1)
+    sums, counts = (by_token * weight).sum(dim=1), weight.sum(dim=1)
+    loss = (sums / counts.clamp_min(LEAST_WEIGHT)).mean()
     return Losses(loss, encoder, corruption.level.flatten(), (sums / counts.clamp_min(1)).detach())
 
 

@@ -37,12 +37,15 @@ class Recipe:
         draws: canvases of every example in an update, at levels of noise spread evenly; its prefix is read once for all. With
             none the model is trained left to right only: a typewriter, for comparison.
         prefix_length: tokens that a prompt may have.
+        self_conditioning: share of the canvases that hear the belief of a first pass, of those that hear a second upon the
+            first, and so on, falling.
         matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest.
         warm_up: updates until the peak. decay: share of the steps, at the end, through which the rates fall linearly to zero.
             Before the decay nothing depends on `steps`: a run can be lengthened from there.
         encoder_every: every so many steps the answer is also read left to right (0: never).
         ema: decay of the averaged weights, which are what is saved.
         compile: compile the layers' parts; a minute at the start, then about half again as fast.
+        start: the recipe whose averaged weights this one begins with, and whose tokenizer it keeps; None for random ones.
     """
 
     model: ModelConfig
@@ -51,6 +54,7 @@ class Recipe:
     batch_size: int = 32
     draws: int = 1
     prefix_length: int = 112
+    self_conditioning: tuple[float, ...] = (0.5,)
     seed: int = 0
     matrix_lr: float = 0.02
     other_lr: float = 3e-3
@@ -62,6 +66,7 @@ class Recipe:
     save_every: int = 200
     log_every: int = 20
     compile: bool = False
+    start: Recipe | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
@@ -76,12 +81,23 @@ class Recipe:
         whole("warm_up", self.warm_up, least=0)
         for name in ("decay", "ema"):
             number(name, getattr(self, name), least=0, most=1)
+        self._check_shares()
         if not self.sources:
             raise ConfigError("the recipe names no task: give at least one [[task]]")
 
+    def _check_shares(self) -> None:
+        shares = self.self_conditioning
+        if not isinstance(shares, list | tuple):
+            raise ConfigError(f"self_conditioning={shares!r} must be a list of shares, such as [0.5, 0.25]")
+        for share in shares:
+            number("self_conditioning", share, least=0, most=1, open_below=True)
+        if list(shares) != sorted(shares, reverse=True):
+            raise ConfigError(f"self_conditioning={shares!r} must fall: who hears a second pass has heard a first")
+        object.__setattr__(self, "self_conditioning", tuple(shares))
+
     @classmethod
-    def from_file(cls, path: Path) -> Recipe:
-        """Read a recipe.
+    def from_file(cls, path: Path, following: tuple[Path, ...] = ()) -> Recipe:
+        """Read a recipe; `following` are the recipes that start from it.
 
         Raises:
             ConfigError: not TOML, an unknown key or task, or a value out of range.
@@ -97,10 +113,18 @@ class Recipe:
             raise ConfigError(f"{path}: [model] and [training] must be tables, and every task a [[task]] table")
         if unknown := sorted(set(training) - known):
             raise ConfigError(f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        start = training.pop("start", None)
+        if start is not None:
+            if not isinstance(start, str) or (path.parent / start).resolve() in following:
+                raise ConfigError(
+                    f"{path}: start={start!r} must be the name of another recipe, which does not start from this one"
+                )
+            start = cls.from_file(path.parent / start, (*following, path.resolve()))
         sources = tuple(_source(entry) for entry in entries)
-        if "steps" not in training or "model" not in raw:
-            raise ConfigError(f"{path} needs a [model] table and training.steps")
-        return cls(model=model_config_from_dict(raw["model"]), sources=sources, **training)
+        if "steps" not in training or ("model" not in raw and start is None):
+            raise ConfigError(f"{path} needs training.steps, and a [model] table or training.start")
+        model = model_config_from_dict(raw["model"]) if start is None else start.model
+        return cls(model=model, sources=sources, start=start, **training)
 
     @property
     def decay_start(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from redraft.train.recipe import Recipe
 from redraft.train.state import read_state, write_state
 from redraft.train.stream import step_examples
 
+COMPILED = 32  # kinds of layer, times what they read, times the sizes of it, at most
 LEVELS = 5  # bins of noise level that the loss is told by
 STATE = "state.safetensors"
 BEFORE_DECAY = "before-decay.safetensors"  # what a longer run can go on from
@@ -37,16 +38,26 @@ class Trainer:
     """One training run in one folder: state.safetensors to resume from, metrics.jsonl, and the checkpoint at the end.
 
     Raises:
-        ConfigError: the tokenizer has more ids than the model, or the folder holds another recipe's run.
+        ConfigError: the tokenizer has more ids than the model, the weights to start from are of another shape, or the folder
+            holds another recipe's run.
     """
 
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, template: ChatTemplate, folder: Path) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        folder: Path,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
         if tokenizer.vocab_size > recipe.model.vocab_size:
             raise ConfigError(f"the tokenizer has {tokenizer.vocab_size} ids, the model {recipe.model.vocab_size}")
         self.recipe, self.folder = recipe, folder
         self.layout = Layout(tokenizer, template, recipe.model.canvas_length, recipe.prefix_length)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.model = initialise(DiffusionGemma(recipe.model), self.generator)
+        if start is not None:
+            self._begin_with(start)
         for module in self.model.modules():
             if isinstance(module, layers.Experts):
                 module.dense = True
@@ -123,6 +134,12 @@ class Trainer:
                 file.write(json.dumps(metrics) + "\n")
         return metrics
 
+    def _begin_with(self, start: Mapping[str, Tensor]) -> None:
+        wanted = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
+        if wanted != {name: tensor.shape for name, tensor in start.items()}:
+            raise ConfigError("the weights to start from are of another shape than the recipe's model")
+        self.model.load_state_dict(dict(start))
+
     def _resume(self) -> None:
         tensors, facts = read_state(self.folder / STATE, self.optimizers)
         if not self.recipe.continues(facts["recipe"], int(facts["step"])):
@@ -166,7 +183,8 @@ class Trainer:
             return typewriter_losses(self.model, batch.part(*mine))
         corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
         answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
-        return losses(self.model, batch.part(*mine), corruption.part(*mine), answer=answer)
+        part, noise = batch.part(*mine), corruption.part(*mine)
+        return losses(self.model, part, noise, answer=answer, self_conditioning=recipe.self_conditioning)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -176,6 +194,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 @cache
 def compile_parts() -> None:
     """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary: for the whole process."""
+    torch._dynamo.config.recompile_limit = COMPILED
     passes.layer_pass = torch.compile(passes.layer_pass, dynamic=False)
     loss.token_loss = torch.compile(loss.token_loss, dynamic=False)
     loss.soft_belief = torch.compile(loss.soft_belief, dynamic=False)
