@@ -10,6 +10,7 @@ from redraft.model.layers import ACTIVATIONS
 from redraft.ops import attention as attention_module
 from redraft.ops.attention import attention
 from redraft.ops.experts import experts, route
+from redraft.ops.linear import linear
 from redraft.ops.norm import rms_norm
 
 GELU = ACTIVATIONS["gelu_pytorch_tanh"]
@@ -67,11 +68,11 @@ def test_experts(tokens: int) -> None:
 
 def test_an_experts_sum_does_not_depend_on_the_other_tokens() -> None:
     torch.manual_seed(0)
-    x, gate_up, down = torch.randn(200, 24), torch.randn(8, 20, 24), torch.randn(8, 24, 10)
-    weights, index = route(torch.randn(200, 8), 2, torch.rand(8))
+    x, gate_up, down = torch.randn(256, 24), torch.randn(8, 20, 24), torch.randn(8, 24, 10)
+    weights, index = route(torch.randn(256, 8), 2, torch.rand(8))
     together = experts(x, gate_up, down, weights, index, GELU)
-    for start in range(0, 180, 20):
-        part = slice(start, start + 20)
+    for start in range(0, 224, 7):  # passes have whole rows: 32 tokens, or a multiple of it
+        part = slice(start, start + 32)
         assert torch.equal(experts(x[part], gate_up, down, weights[part], index[part], GELU), together[part])
 
 
@@ -88,3 +89,29 @@ def test_rms_norm_is_computed_in_float32_and_rounded_once() -> None:
     wide = x.double()
     exact = wide / (wide.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * weight.double()
     assert torch.equal(rms_norm(x, weight, 1e-6), exact.float().bfloat16())
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 24), (2, 24, 40), (33, 192, 768), (5, 7, 96, 32)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_linear_is_the_plain_product_also_of_a_turned_weight(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    *rows, inner, outer = shape
+    x, weight = torch.randn(*rows, inner).to(dtype), torch.randn(outer, inner).to(dtype)
+    turned = weight.T.contiguous().T
+    expected = (x.double() @ weight.double().T).to(dtype)
+    with torch.no_grad():
+        for one in (weight, turned):
+            assert torch.allclose(linear(x, one), expected, atol=1e-4, rtol=1e-4 if dtype == torch.float32 else 1e-2)
+    weight.requires_grad_()
+    linear(x, weight).sum().backward()  # a gradient goes another way
+    assert weight.grad is not None
+
+
+@pytest.mark.parametrize("inner", [24, 768])
+def test_a_rows_product_does_not_depend_on_the_other_rows(inner: int) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(150, inner), torch.randn(64, inner)
+    with torch.no_grad():
+        together = linear(x, weight)
+        for count in range(32, 150, 9):
+            assert torch.equal(linear(x[:count], weight), together[:count])

@@ -13,6 +13,7 @@ from redraft.checkpoint import Checkpoint, load_weights, open_checkpoint, save_c
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.check import whole
+from redraft.engine.allocator import keep_freed_memory
 from redraft.engine.engine import Engine
 from redraft.engine.request import Request
 from redraft.engine.typewriter import typewrite
@@ -191,6 +192,7 @@ def load(
         dtype = DTYPES.get(dtype) or stored_dtype(checkpoint)
         if dtype == torch.float16 and torch.device(device).type == "cpu":
             dtype = torch.float32
+    keep_freed_memory()
     network = load_weights(checkpoint, dtype=dtype, device=device, progress=progress)
     try:
         tokenizer = Tokenizer.from_folder(checkpoint.folder, bos_token_id=checkpoint.config.bos_token_id)

@@ -10,6 +10,7 @@ from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import ConfigError
 from redraft.model.context import Context
 from redraft.ops.experts import Activation, experts, experts_dense, route
+from redraft.ops.linear import Linear
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
 
@@ -46,9 +47,9 @@ class GatedMLP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.activation = activation(config)
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
@@ -68,10 +69,10 @@ class Attention(nn.Module):
         self.eps = config.rms_norm_eps
         wide = config.num_attention_heads * self.layer.head_dim
         narrow = self.layer.num_key_value_heads * self.layer.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, wide, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, narrow, bias=False)
-        self.v_proj = None if self.layer.keys_are_values else nn.Linear(config.hidden_size, narrow, bias=False)
-        self.o_proj = nn.Linear(wide, config.hidden_size, bias=False)
+        self.q_proj = Linear(config.hidden_size, wide)
+        self.k_proj = Linear(config.hidden_size, narrow)
+        self.v_proj = None if self.layer.keys_are_values else Linear(config.hidden_size, narrow)
+        self.o_proj = Linear(wide, config.hidden_size)
         self.q_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
         self.k_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
 
@@ -100,7 +101,7 @@ class Router(nn.Module):
         super().__init__()
         self.eps = config.rms_norm_eps
         self.top_k = config.top_k_experts
-        self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False)
+        self.proj = Linear(config.hidden_size, config.num_experts)
         self.scale = nn.Parameter(torch.ones(config.hidden_size))
         self.per_expert_scale = nn.Parameter(torch.ones(config.num_experts))
 

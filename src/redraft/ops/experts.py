@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from redraft.ops.linear import linear
 from redraft.ops.rows import least_rows, pad_rows
 
 Activation = Callable[[Tensor], Tensor]
@@ -38,17 +39,23 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
     """
     tokens, top_k = index.shape
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
-    gathered = x.index_select(0, order // top_k)
     counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
     least = least_rows(x) if tokens >= least_rows(x) else 1
-    outputs = [
-        expert(rows, gate_up[number], down[number], activation, least)
-        for number, rows in enumerate(gathered.split(counts))
-        if len(rows)
-    ]
-    mixed = torch.cat(outputs).float() * weights.flatten()[order].unsqueeze(-1)
+    wide = each_expert(x.index_select(0, order // top_k), gate_up, counts, least)
+    # The halves are put together apart: on a half that lies in strides the activation takes several times its time.
+    width = down.shape[-1]
+    gate, up = torch.cat([part[:, :width] for part in wide]), torch.cat([part[:, width:] for part in wide])
+    outputs = torch.cat(each_expert(activation(gate) * up, down, counts, least))
     back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-    return mixed.index_select(0, back).view(tokens, top_k, -1).sum(dim=1).to(x.dtype)
+    chosen = outputs.index_select(0, back).view(tokens, top_k, -1).float()
+    return chosen.mul_(weights.unsqueeze(-1)).sum(dim=1).to(x.dtype)
+
+
+def each_expert(rows: Tensor, weight: Tensor, counts: list[int], least: int) -> list[Tensor]:
+    """Each expert's part of `rows` [N, in], which lie in the order of the experts, so many of each, times its own of `weight`
+    [experts, out, in]; experts without rows are left out. A part of fewer than `least` rows is padded with zeros."""
+    parts = enumerate(rows.split(counts))
+    return [linear(pad_rows(part, least), weight[number])[: len(part)] for number, part in parts if len(part)]
 
 
 def experts_dense(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation) -> Tensor:
@@ -61,10 +68,3 @@ def experts_dense(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, ind
     gate, up = F.linear(x, gate_up.flatten(0, 1)).view(len(x), count, 2 * width).chunk(2, dim=-1)
     hidden = activation(gate) * up * spread.unsqueeze(-1).to(x.dtype)
     return F.linear(hidden.flatten(1), down.transpose(1, 2).flatten(0, 1).T)
-
-
-def expert(rows: Tensor, gate_up: Tensor, down: Tensor, activation: Activation, least: int = 1) -> Tensor:
-    """One expert's gated feed-forward on its rows [M, H]; fewer than `least` rows are padded with zeros and cut again."""
-    count = len(rows)
-    gate, up = F.linear(pad_rows(rows, least), gate_up).chunk(2, dim=-1)
-    return F.linear(activation(gate) * up, down)[:count]

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from redraft.ops.linear import linear
 from redraft.ops.vocabulary.asked import Found, Positions
-from redraft.ops.vocabulary.whole import tempered_logits
+from redraft.ops.vocabulary.whole import bounded_logits, tempered_logits
 
-CHUNK = 2048  # entries of the vocabulary at a time
+CHUNK = 1024  # entries of the vocabulary at a time
 BLOCK = 512  # positions at a time
 LEAST = -1e4  # exp of less is 0 in float32, and 0 times this is 0 where 0 times -inf would not be a number
 
@@ -32,9 +32,10 @@ class _Sums:
     weighted: Tensor  # float32 [N], of exp(logit - top) * (logit - top): near 0 where one token has nearly all
     soft: Tensor  # float32 [N, H], of exp(logit - top) * embedding
     masses: list[tuple[Tensor, Tensor]]  # by chunk: sum of exp [N], and the maximum that it is relative to [N]
+    edited: bool  # whether a logit may be -inf, or nearly
 
     @classmethod
-    def nothing(cls, states: Tensor) -> _Sums:
+    def nothing(cls, states: Tensor, edited: bool) -> _Sums:
         zeros = states.new_zeros(len(states), dtype=torch.float32)
         return cls(
             torch.full_like(zeros, -torch.inf),
@@ -43,6 +44,7 @@ class _Sums:
             zeros.clone(),
             states.new_zeros(states.shape, dtype=torch.float32),
             [],
+            edited,
         )
 
     def add(self, logits: Tensor, embedding: Tensor, first: int) -> None:
@@ -56,10 +58,10 @@ class _Sums:
         below = logits.sub_(new.masked_fill(new == -torch.inf, 0.0)[:, None])
         mass = torch.exp(below)
         total = mass.sum(dim=-1)
-        weighted = below.clamp_min_(LEAST).mul_(mass).sum(dim=-1)
+        weighted = (below.clamp_min_(LEAST) if self.edited else below).mul_(mass).sum(dim=-1)
         self.weighted = (self.weighted + fall * self.total) * shrink + weighted
         self.total = self.total * shrink + total
-        self.soft.mul_(shrink[:, None]).add_(mass.to(embedding.dtype) @ embedding)
+        self.soft.mul_(shrink[:, None]).add_(linear(mass.to(embedding.dtype), embedding.T))
         self.top = new
         self.masses.append((total, new))
 
@@ -70,7 +72,7 @@ def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Foun
 
 
 def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    sums = _Sums.nothing(positions.states)
+    sums = _Sums.nothing(positions.states, any(edits is not None for edits in positions.readout.edits))
     for first, chunk in _chunks(embedding):
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
     masses = torch.stack([(total * torch.exp(top - sums.top)).double() for total, top in sums.masses], dim=-1)
@@ -86,9 +88,8 @@ def _chunks(embedding: Tensor) -> list[tuple[int, Tensor]]:
 
 def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
     """Edited, tempered logits float32 [N, C] of one chunk."""
-    logits = F.linear(positions.states, chunk).float()
-    logits.div_(softcap).tanh_().mul_(softcap)
-    return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)))
+    logits = bounded_logits(positions.states, chunk, softcap)
+    return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)), softcap)
 
 
 def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Tensor, masses: Tensor) -> Tensor:

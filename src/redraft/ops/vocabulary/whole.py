@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from redraft.ops.linear import linear
 from redraft.ops.rows import VECTOR_ROWS
 from redraft.ops.vocabulary.asked import Found, Positions, Readout
 
@@ -14,7 +14,7 @@ BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
 
 def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
     """softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied embedding [V, H]."""
-    return torch.tanh(F.linear(hidden, embedding).float() / softcap) * softcap
+    return bounded_logits(hidden, embedding, softcap).mul_(softcap)
 
 
 def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
@@ -22,27 +22,34 @@ def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found
     block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
     def read(part: Positions) -> Found:
-        logits = tempered_logits(softcapped_logits(part.states, embedding, softcap), part.owners, part.readout)
+        logits = tempered_logits(bounded_logits(part.states, embedding, softcap), part.owners, part.readout, softcap)
         return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
 
     return positions.in_blocks(block, read)
 
 
-def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout) -> Tensor:
-    """`logits` float32 [N, V], which are overwritten, edited for the rows (`owners` int64 [N]) that own them: bias and penalty,
-    the temperature, filters."""
-    edited = {row: edits for row, edits in enumerate(readout.edits) if edits is not None}
-    mine = {row: (owners == row).nonzero().squeeze(-1) for row in edited}
-    for row, edits in edited.items():
-        part = logits[mine[row]]
-        edits.edit_logits(part)
-        logits[mine[row]] = part
-    logits.div_(readout.temperature[owners].unsqueeze(-1))
-    for row, edits in edited.items():
-        part = logits[mine[row]]
-        edits.filter_logits(part)
-        logits[mine[row]] = part
+def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: float = 1.0) -> Tensor:
+    """`logits` float32 [N, V] in units of `unit`, overwritten, as the rows (`owners` int64 [N]) that own them have them edited:
+    bias and penalty, the temperature, filters."""
+    edited = {}
+    for row, edits in enumerate(readout.edits):
+        if edits is not None:
+            mine = (owners == row).nonzero().squeeze(-1)
+            part = logits[mine].mul_(unit)
+            edits.edit_logits(part)
+            part.div_(readout.temperature[row])
+            edits.filter_logits(part)
+            edited[row] = mine, part
+    # Whoever has no edits gets the same bits whatever the others have.
+    logits.mul_((unit / readout.temperature)[owners].unsqueeze(-1))
+    for mine, part in edited.values():
+        logits[mine] = part
     return logits
+
+
+def bounded_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
+    """tanh(h E^T / softcap), float32 [N, V] in -1 to 1: logits in units of the softcap."""
+    return linear(hidden, embedding).float().mul_(1 / softcap).tanh_()
 
 
 def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
@@ -58,5 +65,5 @@ def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tenso
     argmax = logits.argmax(dim=-1)
     sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
     entropy = torch.special.entr(probs).sum(dim=-1)
-    soft = probs.to(embedding.dtype) @ embedding
+    soft = linear(probs.to(embedding.dtype), embedding.T)
     return argmax, sample, entropy, soft

@@ -1,0 +1,37 @@
+"""Products with a weight: where a CPU's float32 goes to oneDNN, which has AVX-512 on every maker's processors.
+
+torch sends float32 products to MKL, which keeps to AVX2 on processors that are not Intel's: oneDNN was 2.2 times as fast there,
+with errors of the same size. Its sums also come in one order for any number of rows from two on.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """x W^T of x [..., K] and weight [N, K], which may be a transposed view; without a gradient where oneDNN computes it."""
+    if suits_onednn(x, weight):
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        return product
+    return F.linear(x, weight)
+
+
+class Linear(nn.Linear):
+    """A weight without bias, applied by `linear`."""
+
+    def __init__(self, wide: int, narrow: int) -> None:
+        super().__init__(wide, narrow, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight)
+
+
+def suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether `linear` would go to oneDNN."""
+    floats = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
+    return ONEDNN and floats and not torch.is_grad_enabled() and x.ndim > 1 and x.shape[-2] > 1 and 0 not in x.shape
