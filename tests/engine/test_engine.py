@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import pytest
 import torch
@@ -143,21 +144,23 @@ def test_events_come_in_order_and_add_up(model: Model) -> None:
         assert drafts[-1].tokens[: len(commit.tokens)] == commit.tokens
     figures = finished.statistics
     assert figures.forwards == sum(figures.steps_per_canvas)
-    assert figures.encoder_passes == 3  # the prompt and two committed canvases; the last is never encoded
+    assert figures.encoder_passes == 0  # prompt and commits ride on a canvas's first step
     assert figures.tokens_per_forward == pytest.approx(40 / figures.forwards)
     assert 0 < figures.time_to_first_draft <= figures.time_to_first_commit <= figures.seconds
 
 
 def test_the_last_canvas_is_not_encoded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded: list[int] = []
-    original = model.network.encode
-    monkeypatch.setattr(
-        model.network,
-        "encode",
-        lambda tokens, caches, **_: encoded.append(sum(map(len, tokens))) or original(tokens, caches),
-    )
-    model.generate([2, 200, 201], max_new_tokens=32, seed=1, eos_token_id=())
-    assert encoded == [3, 16]
+    encoded: list[list[int]] = []
+    original = model.network.canvas_states
+
+    def spy(canvas: Any, caches: Any, signal: Any, clean: Any = None) -> Any:
+        encoded.append([len(part) for part in clean.tokens] if clean else [])
+        return original(canvas, caches, signal, clean)
+
+    monkeypatch.setattr(model.network, "canvas_states", spy)
+    finished = model.generate([2, 200, 201], max_new_tokens=32, seed=1, eos_token_id=())
+    first, second = finished.statistics.steps_per_canvas
+    assert encoded == [[3], *[[]] * (first - 1), [16], *[[]] * (second - 1)]
 
 
 def test_a_long_prompt_is_encoded_in_chunks_while_others_are_denoised(model: Model) -> None:

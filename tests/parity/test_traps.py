@@ -53,8 +53,8 @@ def norm_behind_rope(patch: Patch) -> None:
 
 
 def routing_by_the_experts_input(patch: Patch) -> None:
-    def forward(self, x, ctx):
-        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), ctx))
+    def forward(self, x, ctx, first=0):
+        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), ctx, first))
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
         normed = self.pre_feedforward_layernorm_2(x)
         sparse = self.post_feedforward_layernorm_2(self.experts(normed, *self.router(normed)))
@@ -93,9 +93,9 @@ def per_expert_scale_forgotten(patch: Patch) -> None:
 def layer_scalar_on_the_branch_only(patch: Patch) -> None:
     original = layers.Layer.forward
 
-    def forward(self, x, ctx):
+    def forward(self, x, ctx, first=0):
         scalar = ctx.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)
-        return x + (original(self, x, ctx) / scalar - x) * scalar
+        return x + (original(self, x, ctx, first) / scalar - x) * scalar
 
     patch.setattr(layers.Layer, "forward", forward)
 
@@ -122,9 +122,9 @@ def self_conditioning_ignored(patch: Patch) -> None:
 def encoder_input_normed(patch: Patch) -> None:
     original = transformer.DiffusionGemma._run
 
-    def run(self, embeddings, segments, alike=True):
+    def run(self, embeddings, segments, **how):
         clean = segments[0].clean
-        return original(self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments, alike)
+        return original(self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments, **how)
 
     patch.setattr(transformer.DiffusionGemma, "_run", run)
 
@@ -212,7 +212,7 @@ def _wrap_attention(patch: Patch, after: Callable) -> None:
 
 
 def _attention(value=None, turn_value=False, norm_first=True) -> Callable:
-    def forward(self, x, ctx):
+    def forward(self, x, ctx, first=0):
         table, heads = ctx.rotary(self.layer), (*x.shape[:-1], -1, self.layer.head_dim)
         query, key = self.q_proj(x).view(heads), self.k_proj(x).view(heads)
         raw = key if self.v_proj is None else self.v_proj(x).view(heads)
@@ -223,7 +223,7 @@ def _attention(value=None, turn_value=False, norm_first=True) -> Callable:
             query, key = apply_rotary(self.q_norm(query), table), apply_rotary(self.k_norm(key), table)
         else:
             query, key = self.q_norm(apply_rotary(query, table)), self.k_norm(apply_rotary(key, table))
-        return self.o_proj(ctx.attend(self.index, query, key, values))
+        return self.o_proj(ctx.attend(self.index, query[first:], key, values))
 
     return forward
 

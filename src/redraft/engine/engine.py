@@ -66,17 +66,20 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """One encoding pass where tokens are pending, one denoising step of every canvas; the events of both."""
+        """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those right behind them."""
         running = self._scheduler.admit()
         self._clock += 1
-        self._runner.encode([sequence for sequence in running if sequence.pending], self._clock)
+        encoding = self._runner.next_tokens([sequence for sequence in running if sequence.pending], self._clock)
+        for sequence in encoding:
+            sequence.writing.encoder_passes += bool(sequence.pending)  # more to come: it has no canvas in this pass
         ready = [sequence for sequence in running if not sequence.pending]
         if not ready:
+            self._runner.encode(encoding)
             return []
         for sequence in ready:
             if sequence.state is None:
                 sequence.start_canvas()
-        events = self._denoise(ready)
+        events = self._denoise(ready, encoding)
         self._scheduler.retire()
         return events
 
@@ -85,8 +88,8 @@ class Engine:
         while self.busy:
             yield from self.step()
 
-    def _denoise(self, ready: list[Sequence]) -> list[Event]:
-        step, done = self._runner.denoise(ready)
+    def _denoise(self, ready: list[Sequence], encoding: list[Sequence]) -> list[Event]:
+        step, done = self._runner.denoise(ready, encoding)
         rows = zip(ready, done, step.argmax_canvas.tolist(), step.accepted.tolist(), step.entropy.tolist(), strict=True)
         events: list[Event] = []
         for sequence, settled, tokens, accepted, entropy in rows:

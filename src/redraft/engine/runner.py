@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,6 +13,8 @@ from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, N
 from redraft.engine.sequence import Sequence
 from redraft.errors import NonFiniteError
 from redraft.model import DiffusionGemma
+from redraft.model.context import Clean
+from redraft.ops.vocabulary import Readout, VocabularyStatistics
 
 
 class Runner:
@@ -22,32 +28,33 @@ class Runner:
         self.model = model
         self.prefill_chunk = prefill_chunk
 
-    def encode(self, sequences: list[Sequence], now: int) -> None:
-        """One causal pass over pending tokens of `sequences`, at most `prefill_chunk` in all.
+    def next_tokens(self, sequences: list[Sequence], now: int) -> list[Sequence]:
+        """Whose pending tokens the next pass encodes, at most `prefill_chunk` tokens in all; they are moved to `encoding`.
 
         Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt waiting; `now` counts steps.
         A prompt is cut at multiples of `prefill_chunk` of its own, whatever else waits, so that it is always read alike.
         """
         budget = self.prefill_chunk
-        parts: list[Tensor] = []
-        owners: list[Sequence] = []
+        chosen: list[Sequence] = []
         for sequence in sorted(sequences, key=lambda sequence: sequence.encoded_at):
             part = sequence.pending[: self.prefill_chunk]
             if len(part) > budget:
                 break
-            parts.append(torch.tensor(part, device=self.model.device))
-            owners.append(sequence)
-            budget -= len(part)
-        if not owners:
-            return
-        self.model.encode(parts, [sequence.cache for sequence in owners])
-        for sequence, encoded in zip(owners, parts, strict=True):
-            del sequence.pending[: len(encoded)]
-            sequence.writing.encoder_passes += 1
+            sequence.encoding = torch.tensor(part, device=self.model.device)
+            del sequence.pending[: len(part)]
             sequence.encoded_at = now
+            chosen.append(sequence)
+            budget -= len(part)
+        return chosen
 
-    def denoise(self, sequences: list[Sequence]) -> tuple[DenoisingStep, list[bool]]:
-        """One denoising step of every sequence, all with a canvas; their states move on.
+    def encode(self, sequences: list[Sequence]) -> None:
+        """One causal pass over what `sequences` are `encoding`."""
+        clean = self._clean(sequences)
+        self.model.prefill(clean.tokens, clean.caches)
+
+    def denoise(self, sequences: list[Sequence], encoding: list[Sequence]) -> tuple[DenoisingStep, list[bool]]:
+        """One denoising step of every sequence, all with a canvas; their states move on. The same pass encodes what others, or
+        some of these, are `encoding`: a commit costs no pass of its own.
 
         Returns:
             The step, a row each, and which canvases are done.
@@ -62,12 +69,38 @@ class Runner:
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
         caches = [sequence.cache for sequence in sequences]
-        step, state, done = denoise_step(self.model, state, caches, options, noise)
+        denoiser = _Encoding(self.model, self._clean(encoding)) if encoding else self.model
+        step, state, done = denoise_step(denoiser, state, caches, options, noise)
         if not bool(step.entropy.isfinite().all()):
             raise NonFiniteError(describe_non_finite(self.model))
         for row, sequence in enumerate(sequences):
             sequence.state = state.rows(slice(row, row + 1))
         return step, done.tolist()
+
+    def _clean(self, sequences: list[Sequence]) -> Clean:
+        """What they are encoding."""
+        tokens = [sequence.encoding for sequence in sequences if sequence.encoding is not None]
+        return Clean(tokens, [sequence.cache for sequence in sequences])
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """The model, whose denoising pass encodes `clean` on its way."""
+
+    model: DiffusionGemma
+    clean: Clean
+
+    @property
+    def vocab_size(self) -> int:
+        return self.model.vocab_size
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.model.embed(tokens)
+
+    def denoise(
+        self, canvas: Tensor, caches: Iterable[Any], self_conditioning: Tensor, readout: Readout
+    ) -> VocabularyStatistics:
+        return self.model.denoise(canvas, list(caches), self_conditioning, readout, self.clean)
 
 
 def describe_non_finite(model: DiffusionGemma) -> str:

@@ -27,7 +27,7 @@ class Context(Protocol):
         ...
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Mix values: query [..., heads, D], key and value [..., kv_heads, D] to [..., heads * D]."""
+        """Mix values: query [M, heads, D] of the last M tokens, key and value [N, kv_heads, D] of all, to [M, heads * D]."""
         ...
 
     def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
@@ -36,24 +36,35 @@ class Context(Protocol):
 
 
 @dataclass(frozen=True)
+class Clean:
+    """Tokens to encode: one int64 [n] a sequence, n >= 1, and the caches that they go to."""
+
+    tokens: Sequence[Tensor]
+    caches: Sequence[Cache]
+
+
+@dataclass(frozen=True)
 class Segment:
-    """Tokens [start, stop) of a pass, belonging to one sequence; `clean` tokens are encoded, others are a canvas."""
+    """Tokens [start, stop) of a pass, belonging to one sequence, the first of them at `position` in it; `clean` tokens are
+    encoded, others are a canvas."""
 
     start: int
     stop: int
     cache: Cache
     clean: bool
+    position: int
 
     @property
     def length(self) -> int:
         return self.stop - self.start
 
 
-def end_to_end(lengths: Sequence[int], caches: Sequence[Cache], *, clean: bool) -> list[Segment]:
-    """Segments of the given lengths, one behind the other."""
-    segments, start = [], 0
+def end_to_end(lengths: Sequence[int], caches: Sequence[Cache], *, clean: bool, after: Sequence[Segment] = ()) -> list[Segment]:
+    """Segments of the given lengths, one behind the other, behind those `after` which they come."""
+    encoded = {id(segment.cache): segment.length for segment in after}
+    segments, start = [], after[-1].stop if after else 0
     for length, cache in zip(lengths, caches, strict=True):
-        segments.append(Segment(start, start + length, cache, clean))
+        segments.append(Segment(start, start + length, cache, clean, cache.length + encoded.get(id(cache), 0)))
         start += length
     return segments
 
@@ -94,8 +105,8 @@ class CachedContext:
         self.clean = torch.zeros(size, 1, dtype=torch.bool, device=like.device)
         for segment in segments:
             here = slice(segment.start, segment.stop)
-            first = segment.cache.length
-            positions[here] = torch.arange(first, first + segment.length, device=like.device)
+            stop = segment.position + segment.length
+            positions[here] = torch.arange(segment.position, stop, device=like.device)
             self.clean[here] = segment.clean
         self._tables = rotary_tables(config, positions, like.dtype)
 
@@ -106,17 +117,24 @@ class CachedContext:
         return torch.where(self.clean, encoder, decoder)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mixed = query.new_zeros(self.size, query.shape[-2] * query.shape[-1])
-        window = self.config.layers[index].sliding_window
+        first = self.size - len(query)
+        mixed = query.new_zeros(len(query), query.shape[-2] * query.shape[-1])
         for segment in self.segments:
-            here = slice(segment.start, segment.stop)
-            own = key[here].transpose(0, 1), value[here].transpose(0, 1)
-            if segment.clean:
-                keys, values = segment.cache.write(index, *own)
-                mask = causal_mask(segment.length, keys.shape[1], window, query.device)
-            else:
-                # Every position of a canvas sees the same prefix, as much of it as the cache kept, and the whole canvas.
-                keys, values = segment.cache.peek(index, *own)
-                mask = None
-            mixed[here] = attention(query[here], keys, values, mask)
+            own = slice(segment.start, segment.stop)
+            keys, values = self._seen(index, segment, key[own].transpose(0, 1), value[own].transpose(0, 1))
+            if segment.stop <= first:
+                continue  # its states are not read: it only leaves keys and values
+            here = slice(max(0, segment.start - first), segment.stop - first)
+            mixed[here] = attention(query[here], keys, values, self._mask(index, segment, here, keys.shape[1]))
         return mixed
+
+    def _seen(self, index: int, segment: Segment, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values that a segment sees: clean tokens are kept; every position of a canvas sees as much of the prefix as
+        the cache kept, and the whole canvas."""
+        return segment.cache.write(index, key, value) if segment.clean else segment.cache.peek(index, key, value)
+
+    def _mask(self, index: int, segment: Segment, here: slice, keys: int) -> Tensor | None:
+        """Which keys the last tokens of a segment see; None for all."""
+        if not segment.clean:
+            return None
+        return causal_mask(here.stop - here.start, keys, self.config.layers[index].sliding_window, self.clean.device)

@@ -76,19 +76,21 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
         self.k_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        query, key, value = self.project(x, context.rotary(self.layer))
+    def forward(self, x: Tensor, context: Context, first: int = 0) -> Tensor:
+        query, key, value = self.project(x, context.rotary(self.layer), first)
         out: Tensor = self.o_proj(context.attend(self.index, query, key, value))
         return out
 
-    def project(self, x: Tensor, table: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Query [..., heads, D], key and value [..., kv_heads, D] of hidden states [..., H]."""
+    def project(self, x: Tensor, table: tuple[Tensor, Tensor], first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [..., heads, D] of the states from `first` on, key and value [..., kv_heads, D] of hidden states [..., H]."""
         heads = (*x.shape[:-1], -1, self.layer.head_dim)
-        query = self.q_proj(x).view(heads)
         raw_key = self.k_proj(x).view(heads)
         raw_value = raw_key if self.v_proj is None else self.v_proj(x).view(heads)
+        asking = x[first:] if first else x
+        query = self.q_proj(asking).view(*asking.shape[:-1], -1, self.layer.head_dim)
+        turned = (table[0][first:], table[1][first:]) if first else table
         return (
-            apply_rotary(self.q_norm(query), table),
+            apply_rotary(self.q_norm(query), turned),
             apply_rotary(self.k_norm(raw_key), table),
             rms_norm(raw_value, None, self.eps),
         )
@@ -149,9 +151,11 @@ class Layer(nn.Module):
         self.layer_scalar: Tensor
         self.encoder_layer_scalar: Tensor
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
-        x = x + self.post_attention_layernorm(self.self_attn(self.input_layernorm(x), context))
-        return self.feed_forward(x) * context.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)
+    def forward(self, x: Tensor, context: Context, first: int = 0) -> Tensor:
+        """States [N - first, H] of the tokens from `first` on of x [N, H]; the others only leave keys and values."""
+        mixed = self.self_attn(self.input_layernorm(x), context, first)
+        x = (x[first:] if first else x) + self.post_attention_layernorm(mixed)
+        return self.feed_forward(x) * context.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)[first:]
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Residual [..., H] plus what dense feed-forward and experts make of it."""

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from redraft.config import ModelConfig
 from redraft.model.cache import Cache
-from redraft.model.context import CachedContext, Context, Segment, end_to_end
+from redraft.model.context import CachedContext, Clean, Context, Segment, end_to_end
 from redraft.model.layers import Layer, RMSNorm, SelfConditioning
-from redraft.ops.rows import whole_rows
+from redraft.ops.rows import VECTOR_ROWS, whole_rows
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 
@@ -52,16 +52,17 @@ class DiffusionGemma(nn.Module):
         embedded: Tensor = self.embed_tokens(tokens)
         return embedded * self.embedding_scale
 
-    def hidden_states(self, embeddings: Tensor, context: Context) -> Tensor:
-        """All layers and the final norm over embeddings [..., H]."""
+    def hidden_states(self, embeddings: Tensor, context: Context, first: int = 0) -> Tensor:
+        """All layers and the final norm over embeddings [N, H]: states [N - first, H] of the tokens from `first` on. Of the
+        others the last layer works out keys and values alone."""
         x = embeddings
-        for layer in self.layers:
-            x = layer(x, context)
+        for number, layer in enumerate(self.layers, 1):
+            x = layer(x, context, first if number == len(self.layers) else 0)
         normed: Tensor = self.norm(x)
         return normed
 
     def encode(self, tokens: Sequence[Tensor], caches: Sequence[Cache], *, alike: bool = True) -> list[Tensor]:
-        """Read clean tokens causally and write them to their caches, which no other method does.
+        """Read clean tokens causally and write them to their caches.
 
         Args:
             tokens: one int64 [n] a sequence, n >= 1; lengths may differ.
@@ -72,34 +73,53 @@ class DiffusionGemma(nn.Module):
         Returns:
             Final hidden states, one [n, H] a sequence.
         """
-        lengths = [len(part) for part in tokens]
-        segments = end_to_end(lengths, caches, clean=True)
-        hidden = self._run(self.embed(torch.cat(list(tokens))), segments, alike)
-        for cache in caches:
-            cache.advance()
-        return list(hidden.split(lengths))
+        segments = end_to_end([len(part) for part in tokens], caches, clean=True)
+        hidden = self._run(self.embed(torch.cat(list(tokens))), segments, alike=alike)
+        return list(hidden.split([len(part) for part in tokens]))
 
-    def canvas_states(self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor) -> Tensor:
-        """Read canvases both ways, behind their prefixes, which stay as they are.
+    def prefill(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> None:
+        """`encode` for the caches alone: the last layer does not work out what nobody reads."""
+        segments = end_to_end([len(part) for part in tokens], caches, clean=True)
+        self._run(self.embed(torch.cat(list(tokens))), segments, first=sum(len(part) for part in tokens))
+
+    def canvas_states(
+        self,
+        canvas: Tensor,
+        caches: Sequence[Cache],
+        self_conditioning: Tensor,
+        clean: Clean | None = None,
+    ) -> Tensor:
+        """Read canvases both ways, behind their prefixes, which stay as they are but for `clean` tokens.
 
         Args:
             canvas: int64 [B, L].
             caches: one a row.
             self_conditioning: [B, L, H], zeros at a canvas's first step.
+            clean: tokens that the same pass encodes first, in some of these caches or in others; a canvas sees those of its
+                own cache.
 
         Returns:
             Final hidden states [B, L, H].
         """
         rows, length = canvas.shape
-        embeddings = self.self_conditioning.join(self.embed(canvas), self_conditioning)
-        segments = end_to_end([length] * rows, caches, clean=False)
-        return self._run(embeddings.flatten(0, 1), segments).view(rows, length, -1)
+        embeddings = self.self_conditioning.join(self.embed(canvas), self_conditioning).flatten(0, 1)
+        encoded: list[Segment] = []
+        if clean is not None:
+            encoded = end_to_end([len(part) for part in clean.tokens], clean.caches, clean=True)
+            embeddings = torch.cat((self.embed(torch.cat(list(clean.tokens))), embeddings))
+        segments = [*encoded, *end_to_end([length] * rows, caches, clean=False, after=encoded)]
+        return self._run(embeddings, segments, first=len(embeddings) - rows * length).view(rows, length, -1)
 
     def denoise(
-        self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor, readout: Readout
+        self,
+        canvas: Tensor,
+        caches: Sequence[Cache],
+        self_conditioning: Tensor,
+        readout: Readout,
+        clean: Clean | None = None,
     ) -> VocabularyStatistics:
         """One denoising pass: `canvas_states`, then what the step needs to know of the vocabulary."""
-        hidden = self.canvas_states(canvas, caches, self_conditioning)
+        hidden = self.canvas_states(canvas, caches, self_conditioning, clean)
         return read_vocabulary(
             hidden, self.embed_tokens.weight, self.config.final_logit_softcapping, self.embedding_scale, readout
         )
@@ -110,8 +130,13 @@ class DiffusionGemma(nn.Module):
         logits = softcapped_logits(flat, self.embed_tokens.weight, self.config.final_logit_softcapping)
         return logits.view(*hidden.shape[:-1], -1)
 
-    def _run(self, embeddings: Tensor, segments: Sequence[Segment], alike: bool = True) -> Tensor:
-        """Run a flat pass [N, H]."""
+    def _run(self, embeddings: Tensor, segments: Sequence[Segment], *, first: int = 0, alike: bool = True) -> Tensor:
+        """Run a flat pass [N, H]; states [N - first, H] of the tokens from `first` on."""
         padded = whole_rows(embeddings) if alike else embeddings
         context = CachedContext(self.config, segments, len(padded), padded)
-        return self.hidden_states(padded, context)[: len(embeddings)]
+        whole = first // VECTOR_ROWS * VECTOR_ROWS
+        hidden = self.hidden_states(padded, context, whole)
+        for segment in segments:
+            if segment.clean:
+                segment.cache.advance()
+        return hidden[first - whole : len(embeddings) - whole]

@@ -38,6 +38,8 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
         order of each token's own experts, so that the sum is the same in every batch.
     """
     tokens, top_k = index.shape
+    if not tokens:
+        return x
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
     counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
     least = least_rows(x) if tokens >= least_rows(x) else 1
