@@ -83,11 +83,10 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, table: tuple[Tensor, Tensor], first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Query [..., heads, D] of the states from `first` on, key and value [..., kv_heads, D] of hidden states [..., H]."""
-        heads = (*x.shape[:-1], -1, self.layer.head_dim)
-        raw_key = self.k_proj(x).view(heads)
-        raw_value = raw_key if self.v_proj is None else self.v_proj(x).view(heads)
-        asking = x[first:] if first else x
-        query = self.q_proj(asking).view(*asking.shape[:-1], -1, self.layer.head_dim)
+        heads = (-1, self.layer.head_dim)
+        query = self.q_proj(x[first:] if first else x).unflatten(-1, heads)
+        raw_key = self.k_proj(x).unflatten(-1, heads)
+        raw_value = raw_key if self.v_proj is None else self.v_proj(x).unflatten(-1, heads)
         turned = (table[0][first:], table[1][first:]) if first else table
         return (
             apply_rotary(self.q_norm(query), turned),
