@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from redraft.config import ModelConfig
+
+
+def arguments(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """The options that all benchmarks share."""
+    from shapes import SHAPES
+
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=SHAPES, default="mid")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--peer", choices=("transformers", "none"), default="transformers")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="the JSON line alone")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def tell(benchmark: str, given: argparse.Namespace, words: str, **figures: Any) -> None:
+    """A line for a person, unless only JSON is wanted, and one JSON line."""
+    asked = {name: value for name, value in vars(given).items() if name != "json"}
+    if not given.json:
+        print(words)
+    print(json.dumps({"benchmark": benchmark, **asked, **figures, "machine": machine(given.threads)}))
 
 
 def in_turn(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -20,6 +48,18 @@ def in_turn(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, 
     return taken
 
 
+def medians(taken: Mapping[str, list[float]]) -> dict[str, float]:
+    """The median of each side."""
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def median_ratio(taken: Mapping[str, list[float]], slow: str, fast: str) -> float | None:
+    """The median of the rounds' own ratios: noise that lasts longer than a round drops out. None where a side is missing."""
+    if slow not in taken or fast not in taken:
+        return None
+    return statistics.median(a / b for a, b in zip(taken[slow], taken[fast], strict=True))
+
+
 def seconds(work: Callable[[], object]) -> float:
     """How long work takes."""
     started = time.perf_counter()
@@ -27,25 +67,38 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def median_ratio(taken: Mapping[str, list[float]], slow: str, fast: str) -> float:
-    """The median of the rounds' own ratios: noise that lasts longer than a round drops out."""
-    return statistics.median(a / b for a, b in zip(taken[slow], taken[fast], strict=True))
+def gemm_rate(dtype: torch.dtype, rounds: int = 9) -> float:
+    """GFLOP/s of a product 512 x 2048 by 2048 x 2048 here, by its fastest way: the best that a step can hope for."""
+    from redraft.ops.linear import linear
 
-
-def gemm_rate(dtype: torch.dtype, rounds: int = 7) -> float:
-    """GFLOP/s of a product of this machine, 512 x 2048 by 2048 x 2048: the best that a step can hope for."""
     a, b = torch.randn(512, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
-    best = min(seconds(lambda: torch.nn.functional.linear(a, b)) for _ in range(rounds + 2))
+    with torch.no_grad():
+        best = min(seconds(lambda: linear(a, b)) for _ in range(rounds))
     return 2 * 512 * 2048 * 2048 / best / 1e9
 
 
-def machine() -> str:
+def layer_flops(shape: ModelConfig, tokens: int, seen: float) -> float:
+    """Multiplications and additions of all layers over `tokens`, each of which sees `seen` keys on average."""
+    hidden, heads, total = shape.hidden_size, shape.num_attention_heads, 0.0
+    for layer in shape.layers:
+        projected = 2 * heads + (1 if layer.keys_are_values else 2) * layer.num_key_value_heads
+        total += hidden * layer.head_dim * projected
+        total += 3 * hidden * (shape.intermediate_size + shape.top_k_experts * shape.moe_intermediate_size)
+        total += 2 * heads * layer.head_dim * (seen if layer.sliding_window is None else min(seen, layer.sliding_window))
+    return 2.0 * tokens * total
+
+
+def step_flops(shape: ModelConfig, prefix: int) -> float:
+    """Of one denoising step of one canvas: layers, attention, and the vocabulary twice."""
+    length = shape.canvas_length
+    vocabulary = 4.0 * length * shape.hidden_size * shape.vocab_size
+    windows = layer_flops(shape, length, prefix + length)
+    return windows + vocabulary
+
+
+def machine(threads: int) -> str:
     """The processor's name and what of it is used."""
-    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    return f"{processor}, {torch.get_num_threads()} of {torch.get_num_interop_threads()} threads, torch {torch.__version__}"
-
-
-def _cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {threads} of {len(names)} cores, torch {torch.__version__}"

@@ -46,3 +46,16 @@ def checkpoint(name: str, dtype: torch.dtype) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(folder, randomise(DiffusionGemma(SHAPES[name])).to(dtype), GenerationConfig(max_new_tokens=256))
     return folder
+
+
+def weight_bytes(shape: ModelConfig, dtype: torch.dtype, tokens: int) -> int:
+    """Bytes of weights that one pass over `tokens` reads: each once, and of the experts no more than tokens can be sent to."""
+    with torch.device("meta"):
+        model = DiffusionGemma(shape)
+    total = 0
+    for name, parameter in model.named_parameters():
+        share = 1.0
+        if ".experts." in name:
+            share = min(1.0, tokens * shape.top_k_experts / shape.num_experts)
+        total += int(parameter.numel() * share)
+    return total * torch.finfo(dtype).bits // 8

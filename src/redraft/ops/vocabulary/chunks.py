@@ -15,7 +15,7 @@ from torch import Tensor
 
 from redraft.ops.linear import linear
 from redraft.ops.vocabulary.asked import Found, Positions
-from redraft.ops.vocabulary.whole import bounded_logits, tempered_logits
+from redraft.ops.vocabulary.whole import UNIT, bounded_logits, tempered_logits
 
 CHUNK = 1024  # entries of the vocabulary at a time
 BLOCK = 512  # positions at a time
@@ -89,7 +89,7 @@ def _chunks(embedding: Tensor) -> list[tuple[int, Tensor]]:
 def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
     """Edited, tempered logits float32 [N, C] of one chunk."""
     logits = bounded_logits(positions.states, chunk, softcap)
-    return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)), softcap)
+    return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)), UNIT * softcap)
 
 
 def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Tensor, masses: Tensor) -> Tensor:

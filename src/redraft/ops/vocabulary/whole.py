@@ -9,12 +9,13 @@ from redraft.ops.linear import linear
 from redraft.ops.rows import VECTOR_ROWS
 from redraft.ops.vocabulary.asked import Found, Positions, Readout
 
+UNIT = 2.0  # of bounded logits, in softcaps
 BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
 
 
 def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
     """softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied embedding [V, H]."""
-    return bounded_logits(hidden, embedding, softcap).mul_(softcap)
+    return bounded_logits(hidden, embedding, softcap).mul_(UNIT * softcap)
 
 
 def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
@@ -22,7 +23,7 @@ def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found
     block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
     def read(part: Positions) -> Found:
-        logits = tempered_logits(bounded_logits(part.states, embedding, softcap), part.owners, part.readout, softcap)
+        logits = tempered_logits(bounded_logits(part.states, embedding, softcap), part.owners, part.readout, UNIT * softcap)
         return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
 
     return positions.in_blocks(block, read)
@@ -48,8 +49,11 @@ def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: floa
 
 
 def bounded_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
-    """tanh(h E^T / softcap), float32 [N, V] in -1 to 1: logits in units of the softcap."""
-    return linear(hidden, embedding).float().mul_(1 / softcap).tanh_()
+    """tanh(h E^T / softcap) / UNIT, float32 [N, V]: softcapped logits in units of UNIT * softcap.
+
+    tanh(x) is 2 sigmoid(2x) - 1, and torch's sigmoid takes half the time of its tanh.
+    """
+    return linear(hidden, embedding).float().mul_(UNIT / softcap).sigmoid_().sub_(0.5)
 
 
 def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:

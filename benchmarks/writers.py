@@ -1,0 +1,139 @@
+"""Who writes in a benchmark: redraft, its typewriter, the reference.
+
+Each in a process of its own, so that none runs under another's settings and each one's memory is its own; all on the same weights,
+prompts and numbers of steps.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+RESET = Path("/proc/self/clear_refs")
+UNSETTLED = 1e-9  # an entropy below which no canvas gets: steps are what they are told to be
+Write = Callable[[list[list[int]], int, list[int]], None]  # prompts, new tokens, steps of each
+
+
+def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -> Write:
+    """Every row leaves after its own steps."""
+    import redraft
+    from redraft.engine.request import Request
+
+    model = redraft.load(folder, dtype=dtype, device="cpu")
+    fixed = {"seed": 1, "confidence_threshold": UNSETTLED, "eos_token_id": (), "temperature": 1.0}
+
+    def write(prompts: list[list[int]], count: int, steps: list[int]) -> None:
+        def request(prompt: list[int], most: int) -> Request:
+            options = fixed | {"max_new_tokens": count, "max_denoising_steps": most}
+            return Request.checked(prompt, model.generation_config.with_options(options), model.config)
+
+        requests = [request(prompt, most) for prompt, most in zip(prompts, steps, strict=True)]
+        for _ in model.write(requests, method=method, max_batch_size=len(requests)):  # type: ignore[arg-type]
+            pass
+
+    return write
+
+
+def typewriter_writer(folder: str, dtype: torch.dtype) -> Write:
+    """The same weights left to right; steps mean nothing to it."""
+    return redraft_writer(folder, dtype, "typewriter")
+
+
+def transformers_writer(folder: str, dtype: torch.dtype) -> Write:
+    """The reference: a batch stays together until its last row is done."""
+    from transformers import DiffusionGemmaForBlockDiffusion
+    from transformers.models.diffusion_gemma import generation_diffusion_gemma as generation
+
+    model = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=dtype).eval()
+
+    @torch.no_grad()
+    def write(prompts: list[list[int]], count: int, steps: list[int]) -> None:
+        ids = torch.tensor(prompts)
+        settings = generation.DiffusionGemmaGenerationConfig(
+            max_new_tokens=count, max_denoising_steps=max(steps), eos_token_id=None, pad_token_id=0,
+            confidence_threshold=UNSETTLED, sampler_config=generation.EntropyBoundSamplerConfig(0.1),
+        )  # fmt: skip
+        model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+
+    return write
+
+
+WRITERS = {"redraft": redraft_writer, "typewriter": typewriter_writer, "transformers": transformers_writer}
+
+
+class Writer:
+    """One writer in its process.
+
+    Attributes:
+        loaded: bytes resident once the weights are loaded.
+    """
+
+    def __init__(self, name: str, folder: Path, dtype: torch.dtype, threads: int) -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        context = mp.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, name, str(folder), dtype, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.loaded: int = self._pipe.recv()
+
+    def write(self, prompts: Sequence[Sequence[int]], count: int, steps: Sequence[int]) -> float:
+        """Seconds that writing `count` tokens behind each prompt took, each canvas in so many steps."""
+        self._pipe.send(([list(prompt) for prompt in prompts], count, list(steps)))
+        seconds: float = self._pipe.recv()
+        return seconds
+
+    def peak(self) -> int:
+        """Most bytes resident during the last `write` (on systems without /proc: ever)."""
+        self._pipe.send("peak")
+        most: int = self._pipe.recv()
+        return most
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        self._process.join(timeout=10)
+        self._process.kill()
+
+
+def _serve(pipe: Connection, name: str, folder: str, dtype: torch.dtype, threads: int) -> None:
+    torch.set_num_threads(threads)
+    write = WRITERS[name](folder, dtype)
+    pipe.send(_memory("VmRSS"))
+    while True:
+        try:
+            asked: Any = pipe.recv()
+        except EOFError:
+            return
+        if asked == "peak":
+            pipe.send(_memory("VmHWM"))
+            continue
+        if RESET.exists():
+            RESET.write_text("5")  # the peak begins anew
+        started = time.perf_counter()
+        write(*asked)
+        pipe.send(time.perf_counter() - started)
+
+
+def _memory(name: str) -> int:
+    """Bytes resident in this process, VmRSS now or VmHWM at most; where there is no /proc, the most that there ever were."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def prompts(rows: int, length: int, seed: int = 0) -> list[list[int]]:
+    """Random prompts."""
+    return torch.randint(200, 30000, (rows, length), generator=torch.Generator().manual_seed(seed)).tolist()
