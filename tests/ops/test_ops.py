@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redraft.model.context import causal_mask
 from redraft.model.layers import ACTIVATIONS
 from redraft.ops import attention as attention_module
-from redraft.ops.attention import attention
+from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import linear
 from redraft.ops.norm import rms_norm
@@ -38,8 +37,24 @@ def test_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = naive_attention(query, key, value, mask)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
         monkeypatch.setattr(attention_module, "BLOCK_ELEMENTS", 64)  # the same in blocks of queries
+        monkeypatch.setattr(attention_module, "LEAST_QUERIES", 1)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("window", [None, 1, 5, 30, 200])
+@pytest.mark.parametrize(("length", "total"), [(1, 1), (1, 50), (7, 7), (40, 100), (100, 100)])
+def test_causal_attention_in_blocks_is_attention_under_its_mask(
+    length: int, total: int, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(total)
+    query, key, value = torch.randn(length, 6, 8), torch.randn(2, total, 8), torch.randn(2, total, 8)
+    expected = naive_attention(query, key, value, causal_mask(length, total, window, query.device))
+    for least, elements in ((32, 1 << 21), (3, 1000), (1, 1)):
+        monkeypatch.setattr(attention_module, "LEAST_QUERIES", least)
+        monkeypatch.setattr(attention_module, "BLOCK_ELEMENTS", elements)
+        with torch.no_grad():
+            assert torch.allclose(causal_attention(query, key, value, window), expected, atol=1e-5)
 
 
 def test_the_causal_mask_is_the_definition() -> None:

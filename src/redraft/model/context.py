@@ -15,7 +15,7 @@ from torch import Tensor
 
 from redraft.config import LayerConfig, ModelConfig
 from redraft.model.cache import Cache
-from redraft.ops.attention import attention
+from redraft.ops.attention import attention, causal_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
 
 
@@ -69,19 +69,6 @@ def end_to_end(lengths: Sequence[int], caches: Sequence[Cache], *, clean: bool, 
     return segments
 
 
-def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Which of the last `keys` tokens each of the last `queries` tokens sees: those not after it, at most `window` of them.
-
-    Returns bool [queries, keys], or None where every query sees every key.
-    """
-    if queries == 1 and (window is None or keys <= window):
-        return None
-    query = torch.arange(keys - queries, keys, device=device)[:, None]
-    key = torch.arange(keys, device=device)[None, :]
-    seen = key <= query
-    return seen if window is None else seen & (key > query - window)
-
-
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:
     """Cosines and sines [..., head_dim] of integer positions [...], for each kind of layer."""
     return {
@@ -125,16 +112,13 @@ class CachedContext:
             if segment.stop <= first:
                 continue  # its states are not read: it only leaves keys and values
             here = slice(max(0, segment.start - first), segment.stop - first)
-            mixed[here] = attention(query[here], keys, values, self._mask(index, segment, here, keys.shape[1]))
+            if segment.clean:
+                mixed[here] = causal_attention(query[here], keys, values, self.config.layers[index].sliding_window)
+            else:
+                mixed[here] = attention(query[here], keys, values)
         return mixed
 
     def _seen(self, index: int, segment: Segment, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values that a segment sees: clean tokens are kept; every position of a canvas sees as much of the prefix as
         the cache kept, and the whole canvas."""
         return segment.cache.write(index, key, value) if segment.clean else segment.cache.peek(index, key, value)
-
-    def _mask(self, index: int, segment: Segment, here: slice, keys: int) -> Tensor | None:
-        """Which keys the last tokens of a segment see; None for all."""
-        if not segment.clean:
-            return None
-        return causal_mask(here.stop - here.start, keys, self.config.layers[index].sliding_window, self.clean.device)

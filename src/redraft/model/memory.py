@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from redraft.config import ModelConfig
 from redraft.ops.attention import BLOCK_ELEMENTS as SCORE_ELEMENTS
+from redraft.ops.attention import LEAST_QUERIES
 from redraft.ops.vocabulary.chunks import BLOCK, CHUNK
 
 GIB = 1024**3
@@ -74,10 +75,11 @@ def estimate_memory(
     for layer in config.layers:
         kept = context if layer.sliding_window is None else min(context, layer.sliding_window - 1)
         kv += 2 * (kept + canvas) * layer.num_key_value_heads * layer.head_dim * itemsize
-    tokens = max(batch * canvas, min(prefill_chunk, context))
+    tokens = batch * canvas + min(prefill_chunk, context)  # one pass encodes and denoises
     gathered = config.top_k_experts * (config.hidden_size * (itemsize + 8) + 3 * config.moe_intermediate_size * itemsize)
     per_token = config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
-    scores = min(tokens * config.num_attention_heads * (context + canvas), SCORE_ELEMENTS)
+    row = config.num_attention_heads * (context + canvas)
+    scores = min(tokens * row, max(SCORE_ELEMENTS, LEAST_QUERIES * row))
     logits = min(batch * canvas, BLOCK) * min(config.vocab_size, CHUNK)
     return MemoryEstimate(
         weights=sum(parameter_counts(config).values()) * itemsize,

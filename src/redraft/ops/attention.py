@@ -7,8 +7,9 @@ from torch import Tensor
 
 from redraft.ops.linear import linear, suits_onednn
 
-# Scores that exist at a time, at most: longer products run in blocks of queries.
-BLOCK_ELEMENTS = 1 << 26
+# Scores that exist at a time, at most, so that they stay in the cache: longer products run in blocks of queries.
+BLOCK_ELEMENTS = 1 << 21
+LEAST_QUERIES = 32
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -24,7 +25,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
         [..., L, heads * D], in the query's dtype.
     """
     *lead, length, heads, dim = query.shape
-    block = max(1, BLOCK_ELEMENTS // (heads * key.shape[-2]))
+    block = _block(heads, key.shape[-2])
     if length > block:
         masks = [None] * -(-length // block) if mask is None else mask.split(block, dim=-2)
         blocks = zip(query.split(block, dim=-3), masks, strict=True)
@@ -43,6 +44,48 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     mixed = _product(weights, value.transpose(-1, -2)).reshape(*lead, heads, length, dim)
     joined: Tensor = mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)
     return joined
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+    """`attention` of the last L of T tokens, each over those not after it, the last `window` of them where that is given.
+
+    In blocks of queries, each against the keys that it can see at all: half of the work for a prompt, and a strip of it where
+    there is a window.
+
+    Args:
+        query: [L, heads, D]. key, value: [kv_heads, T, D].
+
+    Returns:
+        [L, heads * D].
+    """
+    length, heads, _ = query.shape
+    total = key.shape[-2]
+    block = _block(heads, total if window is None else min(total, window + LEAST_QUERIES))
+    parts = []
+    for first in range(0, length, block):
+        last = min(first + block, length)
+        end = total - length + last  # keys that the block's last query sees
+        start = 0 if window is None else max(0, end - (last - first) - window + 1)
+        mask = causal_mask(last - first, end - start, window, query.device)
+        parts.append(attention(query[first:last], key[:, start:end], value[:, start:end], mask))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
+    """Which of the last `keys` tokens each of the last `queries` tokens sees: those not after it, at most `window` of them.
+
+    Returns bool [queries, keys], or None where every query sees every key.
+    """
+    if queries == 1 and (window is None or keys <= window):
+        return None
+    query = torch.arange(keys - queries, keys, device=device)[:, None]
+    key = torch.arange(keys, device=device)[None, :]
+    seen = key <= query
+    return seen if window is None else seen & (key > query - window)
+
+
+def _block(heads: int, keys: int) -> int:
+    return max(LEAST_QUERIES, BLOCK_ELEMENTS // (heads * keys))
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
