@@ -37,7 +37,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     scores = _product(grouped, key).unflatten(-2, (group, length))  # [..., kv_heads, group, L, T]
     if mask is not None:
         mask = mask[..., None, None, :, :]
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+        scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
     # On a CPU the softmax of bfloat16 scores is worked out in float32 and rounded once, row by row.
     weights = scores.softmax(dim=-1) if scores.device.type == "cpu" else scores.softmax(dim=-1, dtype=torch.float32)
     weights = weights.to(query.dtype).flatten(-3, -2)

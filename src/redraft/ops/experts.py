@@ -49,8 +49,11 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
     gate, up = torch.cat([part[:, :width] for part in wide]), torch.cat([part[:, width:] for part in wide])
     outputs = torch.cat(each_expert(activation(gate) * up, down, counts, least))
     back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-    chosen = outputs.index_select(0, back).view(tokens, top_k, -1).float()
-    return chosen.mul_(weights.unsqueeze(-1)).sum(dim=1).to(x.dtype)
+    chosen = outputs.index_select(0, back).view(tokens, top_k, -1)
+    mixed = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
+    for rank in range(top_k):
+        mixed.addcmul_(chosen[:, rank].float(), weights[:, rank, None])
+    return mixed.to(x.dtype)
 
 
 def each_expert(rows: Tensor, weight: Tensor, counts: list[int], least: int) -> list[Tensor]:
