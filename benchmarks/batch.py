@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--alike", type=int, default=6, help="steps of each row in the batch of rows that are alike")
     given = parser.parse_args()
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    folder, asked = checkpoint(given.model, dtype), prompts(len(STEPS), given.prompt)
+    folder, asked = checkpoint(given.model, dtype), prompts(len(STEPS), given.prompt, shape.vocab_size)
     alike = [given.alike] * len(STEPS)
     with ExitStack() as stack:
         writers = {"redraft": stack.enter_context(Writer("redraft", folder, dtype, given.threads))}

@@ -23,7 +23,7 @@ def main() -> None:
     steps: dict[str, list[float]] = {name: [] for name in lengths}
     first: dict[str, list[float]] = {name: [] for name in lengths}
     with Writer("redraft", checkpoint(given.model, dtype), dtype, given.threads) as writer:
-        asked = {name: prompts(1, length) for name, length in lengths.items()}
+        asked = {name: prompts(1, length, shape.vocab_size) for name, length in lengths.items()}
         writer.write(asked["short"], shape.canvas_length, [MORE])  # warm
         for _ in range(given.rounds):
             for name in lengths:

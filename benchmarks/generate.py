@@ -1,8 +1,8 @@
 """Generation from end to end: redraft, the reference, and the same weights as a typewriter; seconds, and weights read a token.
 
 Every canvas takes the same forced number of steps. Bytes of weights are counted, not measured: a pass reads the layers' weights
-and the vocabulary once, and of the experts as many as its tokens can be sent to. Whoever is bound by memory, as one user on a GPU
-is, pays those; a CPU computes.
+and the vocabulary once, and of the experts as many as its tokens can be sent to. Whoever is bound by memory, as one user on a
+GPU is, pays those; a CPU computes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     import torch
 
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    folder, asked = checkpoint(given.model, dtype), prompts(given.rows, given.prompt)
+    folder, asked = checkpoint(given.model, dtype), prompts(given.rows, given.prompt, shape.vocab_size)
     names = ["redraft", "typewriter", *([given.peer] if given.peer != "none" else [])]
     with ExitStack() as stack:
         writers = {name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names}
@@ -50,7 +50,9 @@ def main() -> None:
     rates = {name: written / value for name, value in found.items()}
     tell(
         "generate", given,
-        ", ".join(f"{name} {rates[name]:.0f} tokens/s, {passes[name]} passes, {read[name] / 1e6:.1f} MB a token" for name in found),
+        ", ".join(
+            f"{name} {rates[name]:.0f} tokens/s ({passes[name]} passes, {read[name] / 1e6:.1f} MB a token)" for name in found
+        ),
         seconds=found, tokens_per_second=rates, passes=passes, weight_bytes_per_token=read,
         ratio=median_ratio(taken, given.peer, "redraft"), over_typewriter=median_ratio(taken, "typewriter", "redraft"),
     )  # fmt: skip

@@ -17,7 +17,7 @@ def main() -> None:
     over, loaded = {}, {}
     for name in ("redraft", *([given.peer] if given.peer != "none" else [])):
         with Writer(name, checkpoint(given.model, dtype), dtype, given.threads) as writer:
-            writer.write(prompts(1, given.prefix), shape.canvas_length, [3])
+            writer.write(prompts(1, given.prefix, shape.vocab_size), shape.canvas_length, [3])
             over[name], loaded[name] = writer.peak() - writer.loaded, writer.loaded
     ratio = over[given.peer] / over["redraft"] if given.peer in over else None
     tell(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from redraft.checkpoint import save_checkpoint
+from redraft.checkpoint import open_checkpoint, save_checkpoint
+from redraft.checkpoint.folder import SHIPPED
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.model import FULL, SLIDING
 from redraft.model import DiffusionGemma
-from redraft.testing.tiny import randomise
+from redraft.testing.tiny import randomise, tiny_config
 
 MID = {
     "vocab_size": 32768,
@@ -31,7 +32,12 @@ MID = {
     "canvas_length": 256,
     "layer_types": (*[SLIDING] * 5, FULL, SLIDING, FULL),
 }
-SHAPES = {"mid": ModelConfig(**MID), "midbig": ModelConfig(**MID | {"vocab_size": 262144})}
+SHAPES = {
+    "mid": ModelConfig(**MID),
+    "midbig": ModelConfig(**MID | {"vocab_size": 262144}),
+    "small": open_checkpoint("small").config,
+    "tiny": tiny_config(vocab_size=512, canvas_length=32),  # for the benchmarks' own tests
+}
 
 
 def cache_folder() -> Path:
@@ -40,7 +46,9 @@ def cache_folder() -> Path:
 
 
 def checkpoint(name: str, dtype: torch.dtype) -> Path:
-    """The folder of a random checkpoint, which is made where it is missing."""
+    """The folder of a random checkpoint, which is made where it is missing; of `small`, the one that ships."""
+    if name in SHIPPED:
+        return SHIPPED[name]
     folder = cache_folder() / f"{name}-{str(dtype).removeprefix('torch.')}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, default=256)
     given = parser.parse_args()
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    folder, asked = checkpoint(given.model, dtype), prompts(1, given.prefix)
+    folder, asked = checkpoint(given.model, dtype), prompts(1, given.prefix, shape.vocab_size)
     names = ["redraft", *([given.peer] if given.peer != "none" else [])]
     with ExitStack() as stack:
         writers = {name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names}

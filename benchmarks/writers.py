@@ -1,7 +1,7 @@
 """Who writes in a benchmark: redraft, its typewriter, the reference.
 
-Each in a process of its own, so that none runs under another's settings and each one's memory is its own; all on the same weights,
-prompts and numbers of steps.
+Each in a process of its own, so that none runs under another's settings and each one's memory is its own; all on the same
+weights, prompts and numbers of steps.
 """
 
 from __future__ import annotations
@@ -134,6 +134,6 @@ def _memory(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def prompts(rows: int, length: int, seed: int = 0) -> list[list[int]]:
-    """Random prompts."""
-    return torch.randint(200, 30000, (rows, length), generator=torch.Generator().manual_seed(seed)).tolist()
+def prompts(rows: int, length: int, vocab_size: int) -> list[list[int]]:
+    """Random prompts of plain tokens."""
+    return torch.randint(200, vocab_size, (rows, length), generator=torch.Generator().manual_seed(0)).tolist()

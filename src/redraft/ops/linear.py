@@ -33,5 +33,7 @@ class Linear(nn.Linear):
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether `linear` would go to oneDNN."""
+    if not ONEDNN or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
     floats = x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
-    return ONEDNN and floats and not torch.is_grad_enabled() and x.ndim > 1 and x.shape[-2] > 1 and 0 not in x.shape
+    return floats and x.ndim > 1 and x.shape[-2] > 1 and 0 not in x.shape
