@@ -23,7 +23,7 @@ test: setup
 	$(BIN)/python -m pytest
 
 bench: setup
-	$(BIN)/python benchmarks/report.py
+	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/report.py
 
 check: setup
 	$(BIN)/ruff format --check src tests docs benchmarks

@@ -26,8 +26,8 @@ def products(states: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
 @torch.inference_mode()
 def main() -> None:
     """Measure and tell."""
-    parser = arguments(__doc__, peer="none")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[32768, 131072, 262144])
+    parser = arguments(__doc__, peer="none", rounds=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32768, 262144])
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     keep_freed_memory()

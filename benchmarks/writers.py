@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import torch
 
+from redraft.cli.app import WAITING
+
 RESET = Path("/proc/self/clear_refs")
 UNSETTLED = 1e-9  # an entropy below which no canvas gets: steps are what they are told to be
 Write = Callable[[list[list[int]], int, list[int]], None]  # prompts, new tokens, steps of each
@@ -77,7 +79,7 @@ class Writer:
     """
 
     def __init__(self, name: str, folder: Path, dtype: torch.dtype, threads: int) -> None:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("GOMP_SPINCOUNT", WAITING)
         context = mp.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, name, str(folder), dtype, threads), daemon=True)
