@@ -15,13 +15,20 @@ from redraft.ops.rows import VECTOR_ROWS, whole_rows
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 
+class Embedding(nn.Embedding):
+    """Zeros until it is filled, for the reason that `Linear` has."""
+
+    def reset_parameters(self) -> None:
+        self.weight.data.zero_()
+
+
 class DiffusionGemma(nn.Module):
     """One parameter stack (Gemma 4 mixture of experts), read causally over clean tokens and both ways over a canvas."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_conditioning = SelfConditioning(config)

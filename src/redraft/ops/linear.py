@@ -22,10 +22,14 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """A weight without bias, applied by `linear`."""
+    """A weight without bias, applied by `linear`; zeros until it is filled."""
 
     def __init__(self, wide: int, narrow: int) -> None:
         super().__init__(wide, narrow, bias=False)
+
+    def reset_parameters(self) -> None:
+        # torch's own random start, on a device without memory, imports its compiler: a second and a half of loading a model.
+        self.weight.data.zero_()
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight)
