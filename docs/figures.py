@@ -65,9 +65,9 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.0f} %"
 
 
-def traces(count: int) -> str:
-    """Drafts, pass by pass, of the first held-out edits that were wrong after the first pass and right in the end."""
-    model, task = redraft.load("small-text"), SETS["edits"].task
+def traces(name: str, count: int) -> str:
+    """Drafts, pass by pass, of the first held-out examples that were wrong after the first pass and right in the end."""
+    model, task = redraft.load(SETS[name].model), SETS[name].task
     examples = held_out(task, 100)
     corrected = [
         (seed, outcome.example)
@@ -107,7 +107,7 @@ def main() -> None:
         print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
     for path in (DOCS / "small.md", CARD):
         put(path, FIGURES, "\n".join(tables))
-    put(DOCS / "small.md", TRACES, traces(3))
+    put(DOCS / "small.md", TRACES, f"{traces('arithmetic', 3)}\n\n{traces('edits', 1)}")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class Committed:
 class Statistics:
     """Honest figures of one generation; times in seconds from the moment the request entered the engine.
 
-    `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter; `encoder_passes` counts the
-    causal passes over prompt and committed canvases beside them. `tokens_per_forward` is new_tokens / forwards.
+    `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter; `encoder_passes` counts those
+    that read a part of its prompt and wrote nothing yet. `tokens_per_forward` is new_tokens / forwards.
     """
 
     prompt_tokens: int
