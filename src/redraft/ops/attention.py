@@ -18,8 +18,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     Args:
         query: [..., L, heads, D].
         key, value: [..., kv_heads, T, D]; heads is a multiple of kv_heads.
-        mask: bool [..., L, T], True where a query may look, or of the query's dtype, added to the scores (which compiles to
-            faster code); None where all may look at all.
+        mask: bool [..., L, M], True where a query may look, for the last M of T keys (all may look at those before); or of the
+            query's dtype, [..., L, T], added to the scores (which compiles to faster code); None where all may look at all.
 
     Returns:
         [..., L, heads * D], in the query's dtype.
@@ -37,7 +37,10 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     scores = _product(grouped, key).unflatten(-2, (group, length))  # [..., kv_heads, group, L, T]
     if mask is not None:
         mask = mask[..., None, None, :, :]
-        scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+        if mask.dtype == torch.bool:
+            scores[..., scores.shape[-1] - mask.shape[-1] :].masked_fill_(~mask, torch.finfo(scores.dtype).min)
+        else:
+            scores = scores + mask
     # On a CPU the softmax of bfloat16 scores is worked out in float32 and rounded once, row by row.
     weights = scores.softmax(dim=-1) if scores.device.type == "cpu" else scores.softmax(dim=-1, dtype=torch.float32)
     weights = weights.to(query.dtype).flatten(-3, -2)
@@ -66,7 +69,8 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
         last = min(first + block, length)
         end = total - length + last  # keys that the block's last query sees
         start = 0 if window is None else max(0, end - (last - first) - window + 1)
-        mask = causal_mask(last - first, end - start, window, query.device)
+        nearest = last - first if window is None else end - start  # keys that not every query of the block sees
+        mask = causal_mask(last - first, nearest, window, query.device)
         parts.append(attention(query[first:last], key[:, start:end], value[:, start:end], mask))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -89,7 +93,16 @@ def _block(heads: int, keys: int) -> int:
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    """x y^T of x [..., N, K] and y [..., M, K]: in float32 on a CPU one product a head, for which there is a faster way."""
-    if x.ndim == 3 and suits_onednn(x, y):
+    """x y^T of x [..., N, K] and y [..., M, K].
+
+    On a CPU one product a head: float32 has a faster way for each, and a part of a cache, which a batched product would copy, is
+    read where it lies.
+    """
+    if x.ndim != 3 or x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return x @ y.transpose(-1, -2)
+    if suits_onednn(x, y):
         return torch.stack([linear(one, other) for one, other in zip(x, y, strict=True)])
-    return x @ y.transpose(-1, -2)
+    product = x.new_empty(len(x), x.shape[1], y.shape[1])
+    for head, (one, other) in enumerate(zip(x, y, strict=True)):
+        torch.mm(one, other.T, out=product[head])
+    return product
