@@ -117,6 +117,8 @@ def test_linear_is_the_plain_product_also_of_a_turned_weight(shape: tuple[int, .
     with torch.no_grad():
         for one in (weight, turned):
             assert torch.allclose(linear(x, one), expected, atol=1e-4, rtol=1e-4 if dtype == torch.float32 else 1e-2)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert linear(x, weight).dtype == torch.bfloat16
     weight.requires_grad_()
     linear(x, weight).sum().backward()  # a gradient goes another way
     assert weight.grad is not None
