@@ -93,8 +93,8 @@ def traffic() -> str:
         f"Counted for the released 26B in bfloat16, one reader: {passes} passes for {length} tokens are {length / passes:.1f} "
         "times fewer passes than one a token. A canvas sends its tokens to all experts and reads "
         f"{canvas:.2f} GB of weights a token, a typed token goes to {RELEASED.top_k_experts} of {RELEASED.num_experts} and "
-        f"reads {typed:.2f} GB: {typed / canvas:.1f} times less memory traffic by diffusion, not ten times. Ten times is what a "
-        "dense model would gain, and what a machine gains whose time goes by passes."
+        f"reads {typed:.2f} GB: {typed / canvas:.1f} times less memory traffic by diffusion, not ten times. Ten times is what "
+        "a dense model would gain, and what a machine gains whose time goes by passes."
     )
 
 

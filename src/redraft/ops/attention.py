@@ -95,8 +95,8 @@ def _block(heads: int, keys: int) -> int:
 def _product(x: Tensor, y: Tensor) -> Tensor:
     """x y^T of x [..., N, K] and y [..., M, K].
 
-    On a CPU one product a head: float32 has a faster way for each, and a part of a cache, which a batched product would copy, is
-    read where it lies.
+    On a CPU one product a head: float32 has a faster way for each, and a part of a cache, which a batched product would copy,
+    is read where it lies.
     """
     if x.ndim != 3 or x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return x @ y.transpose(-1, -2)
