@@ -42,8 +42,9 @@ def load_weights(
     """
     with torch.device("meta"):
         model = DiffusionGemma(checkpoint.config)
-    targets = {to_file(name): name for name in model.state_dict()}
-    check_tensors(checkpoint, {file: tuple(model.state_dict()[name].shape) for file, name in targets.items()})
+    empty = model.state_dict()
+    targets = {to_file(name): name for name in empty}
+    check_tensors(checkpoint, {to_file(name): tuple(tensor.shape) for name, tensor in empty.items()})
     dtype = dtype or stored_dtype(checkpoint)
     wanted = {name: info for name, info in checkpoint.tensors.items() if name in targets}
     for count, (file_name, tensor) in enumerate(read_tensors(wanted), 1):
