@@ -16,6 +16,7 @@ FLOORS = [
     ["model", "diffusion"],
     ["checkpoint"],
     ["engine", "train"],
+    ["editing"],
     ["evals", "testing"],
     ["cli"],
 ]

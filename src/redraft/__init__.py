@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redraft.config import GenerationConfig, ModelConfig
-    from redraft.engine.model import Model, load
+    from redraft.editing import Hole, Infilled, Model, load
     from redraft.errors import RedraftError
     from redraft.events import Committed, Draft, Event, Finished
 
@@ -24,6 +24,8 @@ __all__ = [
     "Event",
     "Finished",
     "GenerationConfig",
+    "Hole",
+    "Infilled",
     "Model",
     "ModelConfig",
     "RedraftError",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 _HOMES = {
     "redraft.config": ("GenerationConfig", "ModelConfig"),
-    "redraft.engine.model": ("Model", "load"),
+    "redraft.editing": ("Hole", "Infilled", "Model", "load"),
     "redraft.errors": ("RedraftError",),
     "redraft.events": ("Committed", "Draft", "Event", "Finished"),
 }

@@ -154,6 +154,21 @@ def sudoku(
     run(puzzle, model, attempts, seed, json)
 
 
+@app.command()
+def infill(
+    text: Annotated[str, typer.Argument(help="A file whose text has <hole> marks, or -.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small-text.")] = "small-text",
+    instruction: Annotated[str | None, typer.Option(help="What is asked for; the text is then the answer.")] = None,
+    candidates: Annotated[int, typer.Option(help="Widths of the holes tried at once.", min=1)] = 6,
+    seed: SeedOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all candidates.")] = False,
+) -> None:
+    """Fill the holes of a text from both sides; all else comes back as it was."""
+    from redraft.cli.infill import run
+
+    run(text, model, instruction, candidates, seed, json)
+
+
 @app.command("eval")
 def evaluate(
     name: Annotated[str, typer.Argument(metavar="SET", help="sudoku, arithmetic, infill, rewrite, edits or wiki.")],

@@ -1,0 +1,92 @@
+"""Template: a text with holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redraft.config.check import whole
+from redraft.errors import RequestError
+
+MARK = "<hole>"
+MOST_TOKENS = 24
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A place to be filled, by `min_tokens` to `max_tokens` tokens.
+
+    Raises:
+        ConfigError: either is not a whole number of at least 1, or they are in the wrong order.
+    """
+
+    min_tokens: int = 1
+    max_tokens: int = MOST_TOKENS
+
+    def __post_init__(self) -> None:
+        whole("min_tokens", self.min_tokens, least=1)
+        whole("max_tokens", self.max_tokens, least=self.min_tokens)
+
+
+@dataclass(frozen=True)
+class Template:
+    """texts: what stands around the holes, one more than there are holes; the first and the last may be empty."""
+
+    texts: tuple[str, ...]
+    holes: tuple[Hole, ...]
+
+    @classmethod
+    def of(cls, template: str | Sequence[str | Hole] | Template) -> Template:
+        """From a text with `<hole>` marks, or from texts and Holes in their order.
+
+        Raises:
+            RequestError: there is no hole, or two of them touch, so that nobody could say where one ends.
+        """
+        if isinstance(template, Template):
+            return template
+        if isinstance(template, str):
+            texts = template.split(MARK)
+            holes = [Hole()] * (len(texts) - 1)
+        else:
+            texts, holes = _texts_and_holes(template)
+        if not holes:
+            raise RequestError(f"the template has no hole: mark one with {MARK}, or give a Hole among its texts")
+        if any(not text for text in texts[1:-1]):
+            raise RequestError("two holes touch: there must be text between them, or they are one hole")
+        return cls(tuple(texts), tuple(holes))
+
+    @classmethod
+    def around(cls, text: str, spans: Sequence[tuple[int, int]], hole: Hole | None = None) -> Template:
+        """`text` with a hole for each span of characters (first, last).
+
+        Raises:
+            RequestError: a span lies outside the text, or two overlap or touch.
+        """
+        texts: list[str] = []
+        at = 0
+        for first, last in sorted(spans):
+            if not 0 <= first <= last <= len(text):
+                raise RequestError(f"the span ({first}, {last}) does not lie in the text of {len(text)} characters")
+            if texts and first <= at:
+                raise RequestError(f"the span ({first}, {last}) overlaps or touches the one before it, which ends at {at}")
+            texts.append(text[at:first])
+            at = last
+        return cls.of([part for one in texts for part in (one, hole or Hole())] + [text[at:]])
+
+    def filled(self, fills: Sequence[str]) -> str:
+        """The text with something in each hole."""
+        parts = [part for pair in zip(self.texts, fills, strict=False) for part in pair]
+        return "".join((*parts, self.texts[-1]))
+
+
+def _texts_and_holes(parts: Sequence[str | Hole]) -> tuple[list[str], list[Hole]]:
+    texts, holes = [""], []
+    for part in parts:
+        if isinstance(part, Hole):
+            holes.append(part)
+            texts.append("")
+        elif isinstance(part, str):
+            texts[-1] += part
+        else:
+            raise RequestError(f"a template is made of texts and Holes, not of {type(part).__name__}")
+    return texts, holes

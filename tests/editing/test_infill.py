@@ -1,0 +1,176 @@
+"""Filling in: what stands outside the holes is never touched, widths are searched, misuse is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import redraft
+from redraft.editing import Candidate, Hole, Infilled, Model, Template
+from redraft.editing.fill import scores
+from redraft.editing.layout import Pieces, place, widths_to_try
+from redraft.errors import ConfigError, RedraftError, RequestError
+from redraft.testing import byte_tokenizer, tiny_model
+from redraft.text import ChatTemplate
+from redraft.text.special import TURN_TEMPLATE
+from tests.cli.test_cli import call
+
+STEPS = {"max_denoising_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    network = tiny_model(3, vocab_size=384, canvas_length=32, max_position_embeddings=2048)
+    return Model(network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}))
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TEXTS.filter(bool), min_size=2, max_size=3), st.integers(1, 3), st.integers(0, 5), st.data())
+def test_text_outside_the_holes_is_as_it_was(
+    model: Model, texts: list[str], width: int, seed: int, data: st.DataObject
+) -> None:
+    parts: list[str | Hole] = []
+    for text in texts:
+        parts += [text, Hole(1, width)]
+    if data.draw(st.booleans()):
+        parts = parts[:-1]
+    if data.draw(st.booleans()):
+        parts = parts[1:]
+    template = Template.of(parts) if any(isinstance(part, Hole) for part in parts) else Template.of("a<hole>")
+    try:
+        filled = model.infill(template, seed=seed, max_candidates=2, **STEPS)
+    except RequestError as error:
+        assert "positions" in str(error)  # noqa: PT017 - what stands before and between the holes is wider than the canvas
+        return
+    assert filled.text == template.filled(filled.fills)
+    rest = filled.text
+    for text, fill in zip(template.texts, filled.fills, strict=False):
+        assert rest.startswith(text + fill)
+        rest = rest[len(text + fill) :]
+    assert rest == template.texts[-1]
+    seen, there = filled.right_context
+    assert seen <= there == len(template.texts[-1].encode())
+
+
+def test_the_same_seed_fills_the_same(model: Model) -> None:
+    once, again, other = (model.infill("def f(<hole>):\n    return <hole>\n", seed=seed, **STEPS) for seed in (1, 1, 2))
+    assert once == again
+    assert once.candidates != other.candidates
+    assert [one.score for one in once.candidates] == sorted((one.score for one in once.candidates), reverse=True)
+    assert once.fills == once.candidates[0].fills
+    drawn = model.infill("a <hole> b", **STEPS)
+    assert model.infill("a <hole> b", seed=drawn.seed, **STEPS) == drawn
+
+
+def test_a_score_is_the_texts_log_probability(model: Model) -> None:
+    network, prefix = model.network, [2, 200, 201, 202]
+    texts = [[210, 211, 212], [220], [230, 231]]
+    cache = network.new_cache(40)
+    with torch.inference_mode():
+        last = network.encode([torch.tensor(prefix)], [cache])[0][-1]
+        found = scores(network, cache, last, texts)
+        assert cache.length == len(prefix)
+        for text, score in zip(texts, found, strict=True):
+            states = network.encode([torch.tensor(prefix + text)], [network.new_cache(40)])[0]
+            likely = network.logits(states).log_softmax(-1)[len(prefix) - 1 : -1]
+            assert score == pytest.approx(float(likely[range(len(text)), text].sum()), abs=1e-3)
+
+
+def test_a_long_text_is_told_how_much_of_it_was_seen(model: Model) -> None:
+    before, after = "x" * 500 + "\n", "y" * 100
+    filled = model.infill([before, Hole(4, 4), after], seed=1, **STEPS)
+    assert filled.right_context == (28, 100)
+    assert filled.text.startswith(before)
+    assert filled.text.endswith(after)
+
+
+def test_the_line_of_the_first_hole_is_on_the_canvas_and_what_comes_before_is_not() -> None:
+    tokenizer = byte_tokenizer()
+    pieces = Pieces.of(Template.of("ab\ncd<hole>e<hole>fg"), tokenizer, [2], [106])
+    assert pieces.prefix == [2, *tokenizer.encode("ab\n", bos=False)]
+    assert pieces.left == tokenizer.encode("cd", bos=False)
+    placed = place(pieces, (2, 3), 16, 1)
+    assert placed.holes == (range(2, 4), range(5, 8))
+    assert placed.tokens[8:] == [*tokenizer.encode("fg", bos=False), 106, 1, 1, 1, 1, 1]
+    assert not placed.free
+    short = place(pieces, (2, 3), 9, 1)
+    assert (short.right_seen, short.tokens[8]) == (1, tokenizer.encode("f", bos=False)[0])
+
+
+def test_widths_go_from_least_to_most() -> None:
+    template = Template.of(["a", Hole(1, 24), "b", Hole(4, 4)])
+    tried = widths_to_try(template, 6, 40)
+    assert tried[-1] == (24, 4)
+    assert tried == sorted(tried)
+    assert len(tried) == len(set(tried)) <= 6
+    assert widths_to_try(template, 6, 10)[-1][0] <= 6
+    assert widths_to_try(Template.of("a<hole>"), 1, 40) == [(24,)]
+
+
+@pytest.mark.parametrize(
+    ("template", "error", "said"),
+    [
+        ("no hole", RequestError, "no hole"),
+        ("", RequestError, "no hole"),
+        ("a<hole><hole>b", RequestError, "touch"),
+        (["a", 3], RequestError, "int"),
+        ("a<hole>" + "b" * 40 + "<hole>", RequestError, "the canvas has 32"),
+        ("x" * 2040 + "\n<hole>", RequestError, "the context holds 2048"),
+    ],
+)
+def test_templates_that_cannot_be_filled_are_told(
+    model: Model, template, error: type[RedraftError], said: str, monkeypatch
+) -> None:
+    monkeypatch.setattr(model.network, "encode", lambda *_, **__: pytest.fail("work was done"))
+    with pytest.raises(error, match=said):
+        model.infill(template, seed=1)
+
+
+def test_spans_and_holes_that_cannot_be_are_told(model: Model) -> None:
+    for spans, said in (
+        ([(2, 5), (4, 6)], "overlaps"),
+        ([(3, 2)], "does not lie"),
+        ([(0, 99)], "does not lie"),
+        ([(-1, 2)], "lie"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            model.rewrite("0123456789", spans)
+    for sizes in ((0, 3), (4, 3), (1.5, 2)):
+        with pytest.raises(ConfigError):
+            Hole(*sizes)
+    with pytest.raises(ConfigError, match="max_candidates"):
+        model.infill("a<hole>", max_candidates=0)
+    with pytest.raises(RequestError, match="tokenizer"):
+        Model(model.network).infill("a<hole>")
+
+
+def test_something_is_put_in_or_written_anew(model: Model) -> None:
+    inserted = model.insert("one three", 4, hole=Hole(2, 2), seed=1, **STEPS)
+    assert inserted.text == f"one {inserted.fills[0]}three"
+    again = model.rewrite("one two three", [(4, 7)], hole=Hole(3, 3), seed=1, **STEPS)
+    assert again.text == f"one {again.fills[0]} three"
+
+
+def test_the_small_model_finds_what_both_sides_say() -> None:
+    small = redraft.load("small-text")
+    assert isinstance(small, Model)
+    text = "def total(items):\n<hole>\n    for item in items:\n        acc += item\n    return acc\n"
+    filled = small.infill(text, instruction="fill python", seed=1)
+    assert isinstance(filled, Infilled)
+    assert filled.fills[0].startswith("    acc = ")
+    assert all(isinstance(one, Candidate) for one in filled.candidates)
+
+
+def test_the_command_fills_a_file(tmp_path) -> None:
+    path = tmp_path / "text.py"
+    path.write_text("def total(items):\n<hole>\n    for item in items:\n        acc += item\n    return acc\n")
+    done = call("infill", str(path), "--instruction", "fill python", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("def total(items):\n    acc = ")
+    missing = call("infill", str(tmp_path / "nothing"))
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
