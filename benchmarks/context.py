@@ -37,7 +37,7 @@ def main() -> None:
     growth = step["long"] / step["short"]
     expected = step_flops(shape, given.long) / step_flops(shape, given.short)
     rate = gemm_rate(dtype)
-    reading = layer_flops(shape, given.long, given.long / 2) / prefill / 1e9
+    reading = layer_flops(shape, given.long, given.long / 2, states=False) / prefill / 1e9
     tell(
         "context", given,
         f"a step at {given.long} tokens takes {growth:.2f} times one at {given.short} (work: {expected:.2f}); "

@@ -77,14 +77,16 @@ def gemm_rate(dtype: torch.dtype, rounds: int = 9) -> float:
     return 2 * 512 * 2048 * 2048 / best / 1e9
 
 
-def layer_flops(shape: ModelConfig, tokens: int, seen: float) -> float:
-    """Multiplications and additions of all layers over `tokens`, each of which sees `seen` keys on average."""
+def layer_flops(shape: ModelConfig, tokens: int, seen: float, *, states: bool = True) -> float:
+    """Multiplications and additions of all layers over `tokens`, each of which sees `seen` keys on average; without `states`
+    the last layer works out keys and values alone."""
     hidden, heads, total = shape.hidden_size, shape.num_attention_heads, 0.0
-    for layer in shape.layers:
-        projected = 2 * heads + (1 if layer.keys_are_values else 2) * layer.num_key_value_heads
-        total += hidden * layer.head_dim * projected
-        total += 3 * hidden * (shape.intermediate_size + shape.top_k_experts * shape.moe_intermediate_size)
-        total += 2 * heads * layer.head_dim * (seen if layer.sliding_window is None else min(seen, layer.sliding_window))
+    for number, layer in enumerate(shape.layers, 1):
+        total += hidden * layer.head_dim * (1 if layer.keys_are_values else 2) * layer.num_key_value_heads
+        if states or number < len(shape.layers):
+            total += hidden * layer.head_dim * 2 * heads
+            total += 3 * hidden * (shape.intermediate_size + shape.top_k_experts * shape.moe_intermediate_size)
+            total += 2 * heads * layer.head_dim * (seen if layer.sliding_window is None else min(seen, layer.sliding_window))
     return 2.0 * tokens * total
 
 

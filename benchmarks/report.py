@@ -6,9 +6,11 @@ What was measured is kept, a JSON line each, so that an interrupted report goes 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +41,25 @@ Line = dict[str, Any]
 def measured(command: str) -> list[Line]:
     """The JSON lines of one run, measured now unless they are kept."""
     kept = [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
-    lines = [line for line in kept if line["command"] == command]
+    lines = [line for line in kept if (line["command"], line["code"]) == (command, code())]
     if not lines:
         name, *options = command.split()
         print(f"benchmarks/{command}", flush=True)
         done = subprocess.run(
             [sys.executable, str(HERE / f"{name}.py"), *options, "--json"], check=True, stdout=subprocess.PIPE
         )
-        lines = [json.loads(line) | {"command": command} for line in done.stdout.decode().splitlines()]
+        lines = [json.loads(line) | {"command": command, "code": code()} for line in done.stdout.decode().splitlines()]
         KEPT.parent.mkdir(exist_ok=True)
         with KEPT.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
     return lines
+
+
+@cache
+def code() -> str:
+    """What tells this code from other: figures of another are not told as its own."""
+    files = sorted([*HERE.glob("*.py"), *(HERE.parent / "src").rglob("*.py")])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def table(head: str, rows: list[str]) -> str:

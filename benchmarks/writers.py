@@ -20,6 +20,7 @@ import torch
 from redraft.cli.app import WAITING
 
 RESET = Path("/proc/self/clear_refs")
+NEVER = 1000  # steps that a canvas must stay the same for
 UNSETTLED = 1e-9  # an entropy below which no canvas gets: steps are what they are told to be
 Write = Callable[[list[list[int]], int, list[int]], None]  # prompts, new tokens, steps of each
 
@@ -30,7 +31,7 @@ def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -
     from redraft.engine.request import Request
 
     model = redraft.load(folder, dtype=dtype, device="cpu")
-    fixed = {"seed": 1, "confidence_threshold": UNSETTLED, "eos_token_id": (), "temperature": 1.0}
+    fixed = {"seed": 1, "confidence_threshold": UNSETTLED, "stability_threshold": NEVER, "eos_token_id": ()}
 
     def write(prompts: list[list[int]], count: int, steps: list[int]) -> None:
         def request(prompt: list[int], most: int) -> Request:
@@ -38,8 +39,11 @@ def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -
             return Request.checked(prompt, model.generation_config.with_options(options), model.config)
 
         requests = [request(prompt, most) for prompt, most in zip(prompts, steps, strict=True)]
-        for _ in model.write(requests, method=method, max_batch_size=len(requests)):  # type: ignore[arg-type]
-            pass
+        for event in model.write(requests, method=method, max_batch_size=len(requests)):  # type: ignore[arg-type]
+            if isinstance(event, redraft.Finished):
+                taken = set(event.statistics.steps_per_canvas)
+                assert len(event.tokens) == count
+                assert method == "typewriter" or taken == {steps[event.request]}
 
     return write
 
@@ -55,15 +59,20 @@ def transformers_writer(folder: str, dtype: torch.dtype) -> Write:
     from transformers.models.diffusion_gemma import generation_diffusion_gemma as generation
 
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=dtype).eval()
+    model.generation_config.eos_token_id = None  # else the checkpoint's own fills the gap in what a call asks for
+    for parameter in model.parameters():  # read the weights now: they are mapped from the file, and would count as work
+        parameter.data = parameter.data.clone()
 
     @torch.no_grad()
     def write(prompts: list[list[int]], count: int, steps: list[int]) -> None:
         ids = torch.tensor(prompts)
         settings = generation.DiffusionGemmaGenerationConfig(
             max_new_tokens=count, max_denoising_steps=max(steps), eos_token_id=None, pad_token_id=0,
-            confidence_threshold=UNSETTLED, sampler_config=generation.EntropyBoundSamplerConfig(0.1),
+            confidence_threshold=UNSETTLED, stability_threshold=NEVER,
+            sampler_config=generation.EntropyBoundSamplerConfig(0.1),
         )  # fmt: skip
-        model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        written = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        assert len(getattr(written, "sequences", written)[0]) >= ids.shape[1] + count
 
     return write
 

@@ -42,7 +42,7 @@ class Statistics:
     """Honest figures of one generation; times in seconds from the moment the request entered the engine.
 
     `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter; `encoder_passes` counts those
-    that read a part of its prompt and wrote nothing yet. `tokens_per_forward` is new_tokens / forwards.
+    that read a part of its prompt, or of a commit, and wrote nothing. `tokens_per_forward` is new_tokens / forwards.
     """
 
     prompt_tokens: int

@@ -11,6 +11,7 @@ from redraft.config import GenerationConfig
 from redraft.engine import Engine, Model, Request, typewrite
 from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
 from redraft.events import Committed, Draft, Finished
+from redraft.model import DiffusionGemma
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape
 
@@ -315,3 +316,61 @@ def test_broken_weights_are_named_at_the_first_step(method: str) -> None:
     network.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
     with pytest.raises(NonFiniteError, match=r"layers\.1\.mlp\.up_proj\.weight"):
         next(Model(network).stream([2, 3, 4], method=method))
+
+
+@pytest.mark.parametrize("threads", [1, 8, 16])
+def test_a_row_whose_prompt_rides_along_does_not_depend_on_its_batch(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts that a pass encodes in front of its canvases, and as many threads as make products want more rows."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for case in range(4):
+        model = tiny_model(case, vocab_size=150, canvas_length=16)
+        requests = [
+            Request.checked(
+                torch.randint(2, 150, (40,), generator=torch.Generator().manual_seed(10 * case + row)).tolist(),
+                GenerationConfig(max_new_tokens=16, max_denoising_steps=3, seed=row, eos_token_id=()),
+                model.config,
+            )
+            for row in range(6)
+        ]
+
+        def written(some: list[Request], model: DiffusionGemma = model) -> list[list[object]]:
+            engine, events = Engine(model, max_batch_size=6), defaultdict(list)
+            for request in some:
+                engine.add(request)
+            for event in engine.run():
+                if isinstance(event, Draft):
+                    events[event.request].append((event.tokens, event.entropy))
+            return [events[number] for number in range(len(some))]
+
+        together = written(requests)
+        assert [written([request])[0] for request in requests] == together
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3, 4])
+def test_a_pass_that_fails_loses_nothing(fails_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever interrupts a pass in its last layer, stepping again writes what would have been written."""
+    model = tiny_model(2, vocab_size=150, canvas_length=16)
+    request = Request.checked(
+        list(range(2, 40)), GenerationConfig(max_new_tokens=32, max_denoising_steps=2, seed=3, eos_token_id=()), model.config
+    )
+    whole = Engine(model, prefill_chunk=24)
+    whole.add(request)
+    expected = [event.tokens for event in whole.run() if isinstance(event, Finished)]
+    engine, norm, passes = Engine(model, prefill_chunk=24), model.norm.forward, []
+
+    def interrupted(x: torch.Tensor) -> torch.Tensor:
+        passes.append(len(x))
+        if len(passes) == fails_at:
+            raise KeyboardInterrupt
+        return norm(x)
+
+    monkeypatch.setattr(model.norm, "forward", interrupted)
+    engine.add(request)
+    found, failures = [], 0
+    while engine.busy:
+        try:
+            found += [event.tokens for event in engine.step() if isinstance(event, Finished)]
+        except KeyboardInterrupt:
+            failures += 1
+    assert failures == 1
+    assert found == expected

@@ -36,7 +36,7 @@ def test_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for mask in (None, causal_mask(length, total, None, query.device), causal_mask(length, total, 5, query.device)):
         expected = naive_attention(query, key, value, mask)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
-        monkeypatch.setattr(attention_module, "BLOCK_ELEMENTS", 64)  # the same in blocks of queries
+        monkeypatch.setitem(attention_module.BLOCK_ELEMENTS, "cpu", 64)  # the same in blocks of queries
         monkeypatch.setattr(attention_module, "LEAST_QUERIES", 1)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
         monkeypatch.undo()
@@ -52,7 +52,7 @@ def test_causal_attention_in_blocks_is_attention_under_its_mask(
     expected = naive_attention(query, key, value, causal_mask(length, total, window, query.device))
     for least, elements in ((32, 1 << 21), (3, 1000), (1, 1)):
         monkeypatch.setattr(attention_module, "LEAST_QUERIES", least)
-        monkeypatch.setattr(attention_module, "BLOCK_ELEMENTS", elements)
+        monkeypatch.setitem(attention_module.BLOCK_ELEMENTS, "cpu", elements)
         with torch.no_grad():
             assert torch.allclose(causal_attention(query, key, value, window), expected, atol=1e-5)
 

@@ -132,9 +132,9 @@ def encoder_input_normed(patch: Patch) -> None:
 def window_one_token_wider(patch: Patch) -> None:
     original = cache._Layer.__init__
 
-    def init(self, shape, keep, dtype, device):
-        wider = (shape[0], shape[1] + 1, shape[2]) if shape[2] == 8 else shape
-        original(self, wider, keep + (shape[2] == 8), dtype, device)
+    def init(self, shape, keep, dtype, device, shown):
+        more = shape[2] == 8
+        original(self, (shape[0], shape[1] + more, shape[2]), keep + more, dtype, device, shown + more)
 
     patch.setattr(cache._Layer, "__init__", init)
 

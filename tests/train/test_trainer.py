@@ -11,7 +11,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 import redraft
 from redraft.diffusion.corruption import corrupt
-from redraft.errors import CheckpointError, ConfigError, NonFiniteError
+from redraft.errors import CheckpointError, ConfigError, NonFiniteError, TensorMismatchError
 from redraft.tasks import Arithmetic, is_held_out
 from redraft.testing import tiny_config
 from redraft.testing.byte_tokenizer import byte_tokenizer
@@ -158,7 +158,7 @@ def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
 
 
 def _fails(error: type[Exception]) -> None:
-    raise error("no such luck")
+    raise error("no such luck", []) if error is TensorMismatchError else error("no such luck")
 
 
 def test_a_process_that_fails_is_told() -> None:
@@ -166,6 +166,8 @@ def test_a_process_that_fails_is_told() -> None:
         parallel.in_processes(2, _fails, ValueError)
     with pytest.raises(NonFiniteError, match=r"^no such luck$"):
         parallel.in_processes(2, _fails, NonFiniteError)
+    with pytest.raises(TensorMismatchError, match=r"^no such luck does not hold"):
+        parallel.in_processes(2, _fails, TensorMismatchError)
     with pytest.raises(ConfigError, match="must divide"):
         parallel.check(3, 32)
 
@@ -206,6 +208,12 @@ def test_a_recipe_starts_from_another_and_not_from_itself(tmp_path: Path) -> Non
         (tmp_path / f"{name}.toml").write_text(f'[training]\nsteps = 2\nstart = "{start}.toml"\n[[task]]\nname = "sudoku"\n')
     with pytest.raises(ConfigError, match="does not start from this one"):
         Recipe.from_file(tmp_path / "a.toml")
+    (tmp_path / "c.toml").write_text(f'[training]\nsteps = 2\nstart = "{RECIPE}"\n[model]\n[[task]]\nname = "sudoku"\n')
+    with pytest.raises(ConfigError, match="leave out one"):
+        Recipe.from_file(tmp_path / "c.toml")
+    typewriter = one.typewriter()
+    assert typewriter.start is not None
+    assert (typewriter.draws, typewriter.start.draws) == (0, 0)
     for shares, said in (([0.2, 0.5], "must fall"), ([0.5, 0.0], "self_conditioning"), (0.5, "a list")):
         with pytest.raises(ConfigError, match=said):
             recipe(self_conditioning=shares)
@@ -221,6 +229,11 @@ def test_weights_to_start_from_are_taken_or_refused(tmp_path: Path) -> None:
     other = recipe(model=tiny_config(canvas_length=24, hidden_size=32))
     with pytest.raises(ConfigError, match="another shape"):
         Trainer(other, *args, first.average)
+    second.save_state()
+    assert Trainer(recipe(), *args, first.average).step == 0
+    for start in (None, first.model.state_dict()):
+        with pytest.raises(ConfigError, match="other weights"):
+            Trainer(recipe(), *args, start)
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:

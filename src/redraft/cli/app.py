@@ -131,7 +131,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Updates, in place of the recipe's own number.", min=1)] = None,
     typewriter: Annotated[bool, typer.Option(help="Train left to right only, for comparison.")] = False,
     start: Annotated[
-        Path | None, typer.Option("--from", help="A checkpoint to begin with, in place of the recipe's own.")
+        str | None, typer.Option("--from", help="A checkpoint to begin with, in place of the recipe's own.")
     ] = None,
 ) -> None:
     """Train a model by a recipe, from nothing or from another's weights; interrupted, it goes on where it stopped."""

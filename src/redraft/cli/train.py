@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.plot import PICTURE, plot_metrics
-from redraft.train.trainer import METRICS
+from redraft.train.state import step_of
+from redraft.train.trainer import METRICS, STATE
 from redraft.train.vocabulary import train_tokenizer
 
 CHECKPOINT = "checkpoint"
@@ -29,28 +31,43 @@ def run(
     processes: int,
     steps: int | None,
     typewriter: bool,
-    start: Path | None,
+    start: str | None,
 ) -> None:
     """Train, tell a line now and then, and write the checkpoint when the recipe is done."""
     recipe = Recipe.from_file(path)
     if steps is not None:
         recipe = replace(recipe, steps=steps)
     if typewriter:
-        recipe = replace(recipe, draws=0)
-    stages = [(recipe, folder, start)]
-    while start is None and stages[0][0].start is not None:  # what it starts from is trained first
-        before, inside = stages[0][0].start, stages[0][1] / "start"
-        stages[0] = (*stages[0][:2], inside / CHECKPOINT)
-        stages.insert(0, (before, inside, None))
-    for stage, where, weights in stages:
+        recipe = recipe.typewriter()
+    stages = _stages(recipe, folder, start)
+    for stage, _, _ in stages:
         parallel.check(processes, stage.batch_size)
-        if parallel.in_processes(processes, _work, stage, where, weights, minutes, threads):
+    began = time.monotonic()
+    for number, (stage, where, weights) in enumerate(stages, 1):
+        if number < len(stages) and _done(stage, where):
+            continue
+        left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
+        if parallel.in_processes(processes, _work, stage, where, weights, left, threads):
             raise SystemExit(130)
-        if not (where / CHECKPOINT).exists():
+        if not _done(stage, where):
             break
 
 
-def _work(recipe: Recipe, folder: Path, start: Path | None, minutes: float | None, threads: int | None) -> None:
+def _stages(recipe: Recipe, folder: Path, start: str | None) -> list[tuple[Recipe, Path, str | None]]:
+    """Recipes in the order of their training, each with its folder and the checkpoint that it begins with."""
+    if start is not None or recipe.start is None:
+        return [(recipe, folder, start)]
+    inside = folder / "start"
+    return [*_stages(recipe.start, inside, None), (recipe, folder, str(inside / CHECKPOINT))]
+
+
+def _done(recipe: Recipe, folder: Path) -> bool:
+    """Whether a recipe was trained to its end here."""
+    step = step_of(folder / STATE)
+    return (folder / CHECKPOINT).exists() and step in (None, recipe.steps)
+
+
+def _work(recipe: Recipe, folder: Path, start: str | None, minutes: float | None, threads: int | None) -> None:
     if threads:
         torch.set_num_threads(threads)
     console = Console(highlight=False, quiet=parallel.number() > 0)

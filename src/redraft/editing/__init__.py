@@ -2,6 +2,7 @@
 
 from redraft.editing.fill import Candidate, Infilled
 from redraft.editing.model import Model, load
+from redraft.editing.session import Edit, Session
 from redraft.editing.template import MARK, Hole, Template
 
-__all__ = ["MARK", "Candidate", "Hole", "Infilled", "Model", "Template", "load"]
+__all__ = ["MARK", "Candidate", "Edit", "Hole", "Infilled", "Model", "Session", "Template", "load"]

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from redraft import engine
 from redraft.config import GenerationConfig
 from redraft.config.check import whole
 from redraft.editing.fill import Candidate, Infilled, fill, scores
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
+from redraft.editing.prefix import Prefix
+from redraft.editing.session import Session
 from redraft.editing.template import Hole, Template
 from redraft.engine.model import load as load_plain
 from redraft.errors import RequestError
-from redraft.model import Cache
 from redraft.text import Tokenizer
 
 CANDIDATES = 6
-PREFILL_CHUNK = 2048
 
 
 class Model(engine.Model):
@@ -56,8 +55,18 @@ class Model(engine.Model):
         Raises:
             RequestError, ConfigError: before any work, what is wrong with the template or the options.
         """
+        return self.fill_in(Template.of(template), Prefix(self.network), instruction, max_candidates, **options)
+
+    def fill_in(
+        self,
+        template: Template,
+        prefix: Prefix,
+        instruction: str | None = None,
+        max_candidates: int = CANDIDATES,
+        **options: Any,
+    ) -> Infilled:
+        """`infill` behind a prefix that may have been encoded before."""
         whole("max_candidates", max_candidates, least=1)
-        template = Template.of(template)
         config = self.generation_config.with_options(options)
         if config.seed is None:
             config = config.with_options({"seed": secrets.randbits(63)})
@@ -66,7 +75,11 @@ class Model(engine.Model):
         room = length - len(pieces.left) - sum(map(len, pieces.between))
         filling = config.eos_token_id[0] if config.eos_token_id else self.config.pad_token_id
         placed = [place(pieces, widths, length, filling) for widths in widths_to_try(template, max_candidates, room)]
-        return self._fill(template, pieces, placed, config)
+        return self._fill(template, pieces, placed, prefix, config)
+
+    def edit(self, text: str, *, instruction: str | None = None) -> Session:
+        """Begin to edit a text: with undo and redo, and without encoding again what did not change."""
+        return Session(self, text, instruction)
 
     def insert(self, text: str, at: int, *, hole: Hole | None = None, **options: Any) -> Infilled:
         """Fill in something at character `at` of a text; options as for `infill`."""
@@ -77,8 +90,10 @@ class Model(engine.Model):
         return self.infill(Template.around(text, spans, hole), **options)
 
     @torch.inference_mode()
-    def _fill(self, template: Template, pieces: Pieces, placed: list[Placed], config: GenerationConfig) -> Infilled:
-        cache, last = self._encoded(pieces.prefix)
+    def _fill(
+        self, template: Template, pieces: Pieces, placed: list[Placed], prefix: Prefix, config: GenerationConfig
+    ) -> Infilled:
+        cache, last = prefix.read(pieces.prefix)
         filled = fill(self.network, cache, placed, config)
         texts = [self._clean(one, filled.tokens[number].tolist()) for number, one in enumerate(placed)]
         found = scores(self.network, cache, last, texts)
@@ -117,14 +132,6 @@ class Model(engine.Model):
                 f"{self.config.max_position_embeddings}: shorten the text before the hole"
             )
         return pieces
-
-    def _encoded(self, prefix: list[int]) -> tuple[Cache, Tensor]:
-        """A cache that holds the prefix and has room for a canvas read as text, and the last hidden state [H]."""
-        cache = self.network.new_cache(len(prefix) + self.config.canvas_length)
-        *front, last = torch.tensor(prefix, device=self.network.device).split(PREFILL_CHUNK)
-        for part in front:
-            self.network.prefill([part], [cache])
-        return cache, self.network.encode([last], [cache])[0][-1]
 
     def _clean(self, placed: Placed, row: list[int]) -> list[int]:
         """A settled canvas as a text: without the padding of holes, and without what lies behind everything."""

@@ -1,8 +1,8 @@
 """Freed memory kept for the next step.
 
 A step frees and takes the same few megabytes again and again. The C library of Linux gives them back to the system each time,
-which then hands out zeroed pages anew: a fifth of a step on a CPU. Told to keep them, the process holds KEPT bytes more at
-most.
+which then hands out zeroed pages anew: a fifth of a step on a CPU. Told to keep them, the process holds up to KEPT bytes more,
+and what lies below a block in use stays with it too: a model that is dropped may give back nothing before the process ends.
 """
 
 from __future__ import annotations

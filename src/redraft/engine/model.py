@@ -104,7 +104,6 @@ class Model:
         config = self.generation_config.with_options(options)
         if config.stop and self.tokenizer is None:
             raise RequestError("stop strings need a tokenizer, and this checkpoint has none")
-        whole("max_batch_size", max_batch_size, least=1)
         prompts = self._prompts(prompt, messages)
         requests = [Request.checked(tokens, config, self.config, frozen=frozen) for tokens in prompts]
         return self.write(requests, method=method, max_batch_size=max_batch_size)
@@ -115,6 +114,7 @@ class Model:
         Raises:
             RequestError: the typewriter is asked to hold frozen positions. ConfigError: an unknown method.
         """
+        whole("max_batch_size", max_batch_size, least=1)
         if method == "typewriter":
             if any(request.frozen for request in requests):
                 raise RequestError("the typewriter cannot hold frozen positions: it writes from left to right")

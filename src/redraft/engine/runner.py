@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +50,8 @@ class Runner:
 
     def encode(self, sequences: list[Sequence]) -> None:
         """One causal pass over what `sequences` are `encoding`."""
-        clean = self._clean(sequences)
-        self.model.prefill(clean.tokens, clean.caches)
+        with _encoding(sequences) as clean:
+            self.model.prefill(clean.tokens, clean.caches)
 
     def denoise(self, sequences: list[Sequence], encoding: list[Sequence]) -> tuple[DenoisingStep, list[bool]]:
         """One denoising step of every sequence, all with a canvas; their states move on. The same pass encodes what others, or
@@ -69,22 +70,33 @@ class Runner:
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
         caches = [sequence.cache for sequence in sequences]
-        denoiser = _Encoding(self.model, self._clean(encoding)) if encoding else self.model
-        step, state, done = denoise_step(denoiser, state, caches, options, noise)
+        with _encoding(encoding) as clean:
+            denoiser = _Encoder(self.model, clean) if encoding else self.model
+            step, state, done = denoise_step(denoiser, state, caches, options, noise)
         if not bool(step.entropy.isfinite().all()):
             raise NonFiniteError(describe_non_finite(self.model))
         for row, sequence in enumerate(sequences):
             sequence.state = state.rows(slice(row, row + 1))
         return step, done.tolist()
 
-    def _clean(self, sequences: list[Sequence]) -> Clean:
-        """What they are encoding."""
+
+@contextmanager
+def _encoding(sequences: list[Sequence]) -> Iterator[Clean]:
+    """What they are encoding, for one pass. Where that fails their caches are in doubt, and all is to be read again."""
+    try:
         tokens = [sequence.encoding for sequence in sequences if sequence.encoding is not None]
-        return Clean(tokens, [sequence.cache for sequence in sequences])
+        yield Clean(tokens, [sequence.cache for sequence in sequences])
+    except BaseException:
+        for sequence in sequences:
+            sequence.read_again()
+        raise
+    finally:
+        for sequence in sequences:
+            sequence.encoding = None
 
 
 @dataclass(frozen=True)
-class _Encoding:
+class _Encoder:
     """The model, whose denoising pass encodes `clean` on its way."""
 
     model: DiffusionGemma

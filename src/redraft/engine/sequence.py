@@ -21,7 +21,7 @@ class Sequence:
 
     Attributes:
         pending: tokens that the cache lacks: the prompt, later each committed canvas.
-        encoding: what the next pass encodes, if it encodes any, int64 [n].
+        encoding: what the pass under way encodes of them, int64 [n].
         state: the canvas's state, one row; None while tokens are pending.
     """
 
@@ -41,6 +41,11 @@ class Sequence:
         length = self.model.config.canvas_length
         commits = (self.request.config.max_new_tokens - 1) // length  # the last canvas is never encoded
         return self.model.new_cache(len(self.request.prompt) + commits * length)
+
+    def read_again(self) -> None:
+        """The cache is in doubt: begin a new one with all tokens so far."""
+        self.__dict__.pop("cache", None)
+        self.pending = [*self.request.prompt, *self.writing.tokens]
 
     @property
     def canvas_index(self) -> int:

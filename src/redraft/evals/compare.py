@@ -39,6 +39,7 @@ def compare(
         )
         if way == "diffusion" and attempts > 1:
             again = f"up to {attempts} attempts"
-            begin(again)
-            columns[again] = try_again(model, held.task, columns[way], attempts, seed=seed, batch_size=batch_size)
+            columns[again] = try_again(
+                model, held.task, columns[way], attempts, seed=seed, batch_size=batch_size, progress=begin(again)
+            )
     return columns

@@ -47,7 +47,14 @@ def evaluate(
 
 
 def try_again(
-    model: Model, task: Task, outcomes: Sequence[Outcome], attempts: int, *, seed: int = 0, batch_size: int = 16
+    model: Model,
+    task: Task,
+    outcomes: Sequence[Outcome],
+    attempts: int,
+    *,
+    seed: int = 0,
+    batch_size: int = 16,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
     """Outcomes with up to `attempts` seeds: what was not right is tried again, and the first right answer is taken. Steps are
     those of all attempts that were made.
@@ -55,12 +62,18 @@ def try_again(
     Only for tasks whose check needs no answer (a Sudoku's rules). Attempt k of example i is written with seed + 1000 k + i.
     """
     best = list(outcomes)
+    if progress:
+        for outcome in best:
+            if outcome.right:
+                progress()
     for attempt in range(1, attempts):
         left = [number for number, outcome in enumerate(best) if not outcome.right]
         examples, seeds = [best[n].example for n in left], [seed + 1000 * attempt + n for n in left]
         for number, again in zip(left, _attempt(model, task, examples, seeds, "diffusion", batch_size, None, {}), strict=True):
             kept = again if again.right else best[number]
             best[number] = replace(kept, steps=best[number].steps + again.steps, first_right=best[number].first_right)
+            if progress and (again.right or attempt == attempts - 1):
+                progress()
     return best
 
 

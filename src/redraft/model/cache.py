@@ -1,8 +1,10 @@
-"""Cache: keys and values of one sequence's clean prefix, allocated once, written by `encode` alone.
+"""Cache: keys and values of one sequence's clean prefix, allocated once, written by clean tokens alone.
 
 A full layer holds the whole prefix. A sliding layer holds only its last `sliding_window - 1` tokens: what the next token, or
 a whole canvas, may still see. Behind the prefix each layer has room for one canvas; `denoise` puts its keys and values
 there for the length of one attention, which leaves the prefix as it was, so that any number of canvases can be tried on it.
+
+A cache that is to be cut back keeps the whole prefix in sliding layers too, and shows a canvas the last of it.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from redraft.config import ModelConfig
 class _Layer:
     """One layer's buffers [kv_heads, room, head_dim]; the first `kept` columns are the prefix it still holds."""
 
-    def __init__(self, shape: tuple[int, int, int], keep: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], keep: int, dtype: torch.dtype, device: torch.device, shown: int | None = None
+    ) -> None:
         self.keep = keep  # prefix tokens held at most
+        self.shown = keep if shown is None else shown  # those of them, the last, that a canvas sees
         self.kept = 0
         self.key = torch.empty(shape, dtype=dtype, device=device)
         self.value = torch.empty(shape, dtype=dtype, device=device)
@@ -47,6 +52,7 @@ class Cache:
         config: the model's shape.
         capacity: prefix tokens it can hold.
         canvas_length: room behind the prefix, the config's canvas length unless given.
+        whole: keep what sliding layers no longer see, so that the cache can be cut back.
 
     Attributes:
         length: tokens encoded so far; the next token, or canvas, begins at this position.
@@ -60,16 +66,19 @@ class Cache:
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
         canvas_length: int | None = None,
+        whole: bool = False,
     ) -> None:
         self.capacity = capacity
+        self.whole = whole
         self.length = 0
         self._pending = 0
         room = config.canvas_length if canvas_length is None else canvas_length
         self._layers = []
         for layer in config.layers:
-            keep = capacity if layer.sliding_window is None else min(capacity, layer.sliding_window - 1)
+            shown = capacity if layer.sliding_window is None else min(capacity, layer.sliding_window - 1)
+            keep = capacity if whole else shown
             shape = (layer.num_key_value_heads, keep + room, layer.head_dim)
-            self._layers.append(_Layer(shape, keep, dtype, torch.device(device)))
+            self._layers.append(_Layer(shape, keep, dtype, torch.device(device), shown))
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add clean tokens to one layer, as `encode` does.
@@ -100,16 +109,31 @@ class Cache:
 
         The result may share the room behind the prefix: it is valid until the next `peek` or `write`.
         """
-        return self._layers[layer].behind(key, value)
+        held = self._layers[layer]
+        first = max(0, held.kept - held.shown)
+        keys, values = held.behind(key, value)
+        return keys[:, first:], values[:, first:]
+
+    def cut(self, length: int) -> None:
+        """Forget all but the first `length` tokens.
+
+        Raises:
+            ValueError: the cache is not a whole one, or holds fewer.
+        """
+        if not self.whole or not 0 <= length <= self.length:
+            raise ValueError(f"a cache of {self.length} tokens (whole={self.whole}) cannot be cut to {length}")
+        self.length = length
+        for layer in self._layers:
+            layer.kept = length
 
     def fork(self) -> Cache:
         """An independent copy, to be continued another way."""
         copy = object.__new__(Cache)
-        copy.capacity, copy.length, copy._pending = self.capacity, self.length, self._pending
+        copy.capacity, copy.length, copy._pending, copy.whole = self.capacity, self.length, self._pending, self.whole
         copy._layers = []
         for layer in self._layers:
             twin = object.__new__(_Layer)
-            twin.keep, twin.kept = layer.keep, layer.kept
+            twin.keep, twin.kept, twin.shown = layer.keep, layer.kept, layer.shown
             twin.key, twin.value = layer.key.clone(), layer.value.clone()
             copy._layers.append(twin)
         return copy

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 
 from redraft.config import ModelConfig
-from redraft.ops.attention import BLOCK_ELEMENTS as SCORE_ELEMENTS
-from redraft.ops.attention import LEAST_QUERIES
+from redraft.ops.attention import ELSEWHERE, LEAST_QUERIES
 from redraft.ops.vocabulary.chunks import BLOCK, CHUNK
 
 GIB = 1024**3
@@ -79,7 +78,7 @@ def estimate_memory(
     gathered = config.top_k_experts * (config.hidden_size * (itemsize + 8) + 3 * config.moe_intermediate_size * itemsize)
     per_token = config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
     row = config.num_attention_heads * (context + canvas)
-    scores = min(tokens * row, max(SCORE_ELEMENTS, LEAST_QUERIES * row))
+    scores = min(tokens * row, max(ELSEWHERE, LEAST_QUERIES * row))
     logits = min(batch * canvas, BLOCK) * min(config.vocab_size, CHUNK)
     return MemoryEstimate(
         weights=sum(parameter_counts(config).values()) * itemsize,

@@ -11,7 +11,7 @@ from redraft.config import ModelConfig
 from redraft.model.cache import Cache
 from redraft.model.context import CachedContext, Clean, Context, Segment, end_to_end
 from redraft.model.layers import Layer, RMSNorm, SelfConditioning
-from redraft.ops.rows import VECTOR_ROWS, whole_rows
+from redraft.ops.rows import VECTOR_ROWS, least_rows, whole_rows
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 
@@ -50,9 +50,9 @@ class DiffusionGemma(nn.Module):
         """sqrt(hidden_size), rounded to the weights' dtype as the reference rounds it."""
         return torch.tensor(self.config.hidden_size**0.5, dtype=self.dtype, device=self.device)
 
-    def new_cache(self, capacity: int) -> Cache:
-        """An empty cache for a prefix of up to `capacity` tokens."""
-        return Cache(self.config, capacity, dtype=self.dtype, device=self.device)
+    def new_cache(self, capacity: int, *, whole: bool = False) -> Cache:
+        """An empty cache for a prefix of up to `capacity` tokens; a `whole` one can be cut back."""
+        return Cache(self.config, capacity, dtype=self.dtype, device=self.device, whole=whole)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Scaled embeddings [..., H] of token ids [...]."""
@@ -141,7 +141,8 @@ class DiffusionGemma(nn.Module):
         """Run a flat pass [N, H]; states [N - first, H] of the tokens from `first` on."""
         padded = whole_rows(embeddings) if alike else embeddings
         context = CachedContext(self.config, segments, len(padded), padded)
-        whole = first // VECTOR_ROWS * VECTOR_ROWS
+        # As many rows are worked out to the end as make every row's sums alike.
+        whole = max(0, min(first, len(padded) - least_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
         hidden = self.hidden_states(padded, context, whole)
         for segment in segments:
             if segment.clean:

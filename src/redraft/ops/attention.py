@@ -7,8 +7,9 @@ from torch import Tensor
 
 from redraft.ops.linear import linear, suits_onednn
 
-# Scores that exist at a time, at most, so that they stay in the cache: longer products run in blocks of queries.
-BLOCK_ELEMENTS = 1 << 21
+# Scores that exist at a time, at most: longer products run in blocks of queries. On a CPU they are to stay in the cache.
+BLOCK_ELEMENTS = {"cpu": 1 << 21}
+ELSEWHERE = 1 << 26
 LEAST_QUERIES = 32
 
 
@@ -25,7 +26,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
         [..., L, heads * D], in the query's dtype.
     """
     *lead, length, heads, dim = query.shape
-    block = _block(heads, key.shape[-2])
+    block = _block(heads, key.shape[-2], query.device)
     if length > block:
         masks = [None] * -(-length // block) if mask is None else mask.split(block, dim=-2)
         blocks = zip(query.split(block, dim=-3), masks, strict=True)
@@ -63,7 +64,10 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
     """
     length, heads, _ = query.shape
     total = key.shape[-2]
-    block = _block(heads, total if window is None else min(total, window + LEAST_QUERIES))
+    block = _block(heads, total, query.device)
+    if window is not None:
+        widest = max(window, LEAST_QUERIES)  # a block of so many queries sees twice as many keys
+        block = max(block, min(widest, _block(heads, min(total, window + widest), query.device)))
     parts = []
     for first in range(0, length, block):
         last = min(first + block, length)
@@ -88,8 +92,8 @@ def causal_mask(queries: int, keys: int, window: int | None, device: torch.devic
     return seen if window is None else seen & (key > query - window)
 
 
-def _block(heads: int, keys: int) -> int:
-    return max(LEAST_QUERIES, BLOCK_ELEMENTS // (heads * keys))
+def _block(heads: int, keys: int, device: torch.device) -> int:
+    return max(LEAST_QUERIES, BLOCK_ELEMENTS.get(device.type, ELSEWHERE) // (heads * keys))
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:

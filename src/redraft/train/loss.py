@@ -1,7 +1,7 @@
 """What training minimises: the canvas from its corruption, and now and then the answer left to right.
 
-Source: uniform-state diffusion as DiffusionGemma is tuned: unweighted cross-entropy over corrupted and clean positions, and for
-half of the canvases a first pass without gradient whose belief the second pass hears (self-conditioning).
+Source: uniform-state diffusion as DiffusionGemma is tuned: cross-entropy over corrupted and clean positions, the same at every
+level of noise, and for some of the canvases passes without gradient whose belief the next pass hears (self-conditioning).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from redraft.train import passes
 from redraft.train.batch import Batch
 
 LEAST_LEVEL = 1e-4
-LEAST_WEIGHT = 20  # a hole of fewer tokens weighs as its share of so many
+LEAST_WEIGHT = 20  # a hole, or an answer, of fewer tokens weighs as its share of so many
 
 
 @dataclass(frozen=True)

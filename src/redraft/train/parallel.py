@@ -87,7 +87,10 @@ def _raise_again(path: Path) -> None:
     """Raise the error that a process left behind, if it was one of ours."""
     if path.exists():
         name, _, message = path.read_text().partition("\n")
-        raise getattr(errors, name)(message)
+        kind = getattr(errors, name)
+        error = kind.__new__(kind)  # some are made of more than their message
+        Exception.__init__(error, message)
+        raise error
 
 
 def _member(number: int, count: int, store: Path, work: Work, args: tuple[Any, ...]) -> None:

@@ -123,6 +123,8 @@ class Recipe:
         sources = tuple(_source(entry) for entry in entries)
         if "steps" not in training or ("model" not in raw and start is None):
             raise ConfigError(f"{path} needs training.steps, and a [model] table or training.start")
+        if "model" in raw and start is not None:
+            raise ConfigError(f"{path} has a [model] table and training.start, whose model it would be: leave out one of them")
         model = model_config_from_dict(raw["model"]) if start is None else start.model
         return cls(model=model, sources=sources, start=start, **training)
 
@@ -136,6 +138,10 @@ class Recipe:
         rising = (step + 1) / (self.warm_up + 1)
         falling = (self.steps - step) / (self.steps - self.decay_start + 1)
         return min(1.0, rising, falling)
+
+    def typewriter(self) -> Recipe:
+        """The same, and what it starts from, left to right only."""
+        return replace(self, draws=0, start=self.start and self.start.typewriter())
 
     def to_json(self) -> str:
         """All that the weights depend on, for `continues`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,3 +47,20 @@ def read_state(path: Path, optimizers: Sequence[torch.optim.Optimizer]) -> tuple
             state.setdefault(int(index), {})[key] = flat.pop(name)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return flat, facts
+
+
+def step_of(path: Path) -> int | None:
+    """The step that a state was written at; None where there is none."""
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        return int((file.metadata() or {}).get("step", 0))
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """What tells weights from others."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().float().contiguous().numpy().tobytes())
+    return found.hexdigest()

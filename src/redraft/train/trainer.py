@@ -24,7 +24,7 @@ from redraft.train.initial import initialise
 from redraft.train.loss import Corruption, Losses, losses, typewriter_losses
 from redraft.train.muon import Muon
 from redraft.train.recipe import Recipe
-from redraft.train.state import read_state, write_state
+from redraft.train.state import digest, read_state, write_state
 from redraft.train.stream import step_examples
 
 COMPILED = 32  # kinds of layer, times what they read, times the sizes of it, at most
@@ -56,6 +56,7 @@ class Trainer:
         self.layout = Layout(tokenizer, template, recipe.model.canvas_length, recipe.prefix_length)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.model = initialise(DiffusionGemma(recipe.model), self.generator)
+        self.start = "" if start is None else digest(start)
         if start is not None:
             self._begin_with(start)
         for module in self.model.modules():
@@ -120,7 +121,7 @@ class Trainer:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors["generator"] = self.generator.get_state()
-        facts = {"step": str(self.step), "recipe": self.recipe.to_json()}
+        facts = {"step": str(self.step), "recipe": self.recipe.to_json(), "start": self.start}
         write_state(self.folder / name, tensors, self.optimizers, facts)
 
     def _tell(self, rows: list[Losses], rate: float) -> dict[str, Any]:
@@ -144,6 +145,10 @@ class Trainer:
         tensors, facts = read_state(self.folder / STATE, self.optimizers)
         if not self.recipe.continues(facts["recipe"], int(facts["step"])):
             raise ConfigError(f"{self.folder} holds the run of another recipe: name another folder, or remove it")
+        if facts.get("start", self.start) != self.start:
+            raise ConfigError(
+                f"{self.folder} holds a run that began with other weights: begin with the same, or name another folder"
+            )
         self.step = int(facts["step"])
         self.generator.set_state(tensors.pop("generator"))
         self.model.load_state_dict(_under("model.", tensors))

@@ -1,0 +1,54 @@
+"""Prefix: what is encoded before the canvases of a text, kept from edit to edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from redraft.model import Cache, DiffusionGemma
+
+PREFILL_CHUNK = 2048
+
+
+class Prefix:
+    """The encoded beginning of a text.
+
+    Args:
+        kept: keep it whole, so that another beginning is encoded from the first token on that differs.
+
+    Attributes:
+        encoded: tokens encoded so far, all texts together.
+    """
+
+    def __init__(self, network: DiffusionGemma, *, kept: bool = False) -> None:
+        self.network = network
+        self.kept = kept
+        self.encoded = 0
+        self._tokens: list[int] = []
+        self._cache: Cache | None = None
+
+    def read(self, tokens: Sequence[int]) -> tuple[Cache, Tensor]:
+        """Encode `tokens` (at least one); returns a cache that holds them, with room to read a canvas as text behind them, and
+        the last hidden state [H]. The cache is valid until the next `read`."""
+        cache, same = self._begin(tokens)
+        *front, last = torch.tensor(tokens[same:], device=self.network.device).split(PREFILL_CHUNK)
+        for part in front:
+            self.network.prefill([part], [cache])
+        state = self.network.encode([last], [cache])[0][-1]
+        self.encoded += len(tokens) - same
+        self._tokens, self._cache = list(tokens), cache
+        return cache, state
+
+    def _begin(self, tokens: Sequence[int]) -> tuple[Cache, int]:
+        """A cache that holds the first of `tokens`, and how many; the last is always encoded, for its state."""
+        room = self.network.config.canvas_length
+        if self._cache is None or not self.kept or self._cache.capacity < len(tokens) + room:
+            capacity = len(tokens) + room * (4 if self.kept else 1)
+            return self.network.new_cache(capacity, whole=self.kept), 0
+        pairs = enumerate(zip(self._tokens, tokens, strict=False))
+        same = next((at for at, (old, new) in pairs if old != new), min(len(self._tokens), len(tokens)))
+        same = min(same, len(tokens) - 1)
+        self._cache.cut(same)
+        return self._cache, same

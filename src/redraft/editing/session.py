@@ -1,0 +1,105 @@
+"""Session: one text, edited again and again; every edit can be taken back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redraft.editing.fill import Infilled
+from redraft.editing.prefix import Prefix
+from redraft.editing.template import Hole, Template
+from redraft.errors import RequestError
+
+if TYPE_CHECKING:
+    from redraft.editing.model import Model
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of a text. `filled` is what the model made of it, None for a change by hand."""
+
+    before: str
+    after: str
+    filled: Infilled | None = None
+
+    @property
+    def diff(self) -> str:
+        """The change as a unified diff."""
+        old, new = self.before.splitlines(keepends=True), self.after.splitlines(keepends=True)
+        lines = difflib.unified_diff(old, new, "before", "after")
+        return "".join(line if line.endswith("\n") else line + "\n\\ no newline at end of text\n" for line in lines)
+
+
+class Session:
+    """A text being edited. What is encoded of it is kept: an edit encodes anew from the first token on that differs.
+
+    Attributes:
+        text: as it is now. edits: what led to it, the oldest first.
+    """
+
+    def __init__(self, model: Model, text: str, instruction: str | None = None) -> None:
+        self.model = model
+        self.instruction = instruction
+        self.text = text
+        self.edits: list[Edit] = []
+        self._undone: list[Edit] = []
+        self._prefix = Prefix(model.network, kept=True)
+
+    @property
+    def encoded(self) -> int:
+        """Tokens encoded so far, all edits together."""
+        return self._prefix.encoded
+
+    def insert(self, at: int, *, hole: Hole | None = None, **options: Any) -> Edit:
+        """Let the model put something in at character `at`; options as for `Model.infill`, and its errors."""
+        return self.rewrite([(at, at)], hole=hole, **options)
+
+    def rewrite(self, spans: Sequence[tuple[int, int]], *, hole: Hole | None = None, **options: Any) -> Edit:
+        """Let the model write spans (first and last character) anew; options as for `Model.infill`, and its errors."""
+        template = Template.around(self.text, spans, hole)
+        filled = self.model.fill_in(template, self._prefix, self.instruction, **options)
+        return self._apply(Edit(self.text, filled.text, filled))
+
+    def replace(self, first: int, last: int, text: str) -> Edit:
+        """Change characters `first` to `last` by hand.
+
+        Raises:
+            RequestError: they do not lie in the text.
+        """
+        if not 0 <= first <= last <= len(self.text):
+            raise RequestError(f"the span ({first}, {last}) does not lie in the text of {len(self.text)} characters")
+        return self._apply(Edit(self.text, self.text[:first] + text + self.text[last:]))
+
+    def undo(self) -> Edit:
+        """Take the last edit back.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if not self.edits:
+            raise RequestError("there is nothing to undo")
+        edit = self.edits.pop()
+        self._undone.append(edit)
+        self.text = edit.before
+        return edit
+
+    def redo(self) -> Edit:
+        """Make the edit again that was taken back last.
+
+        Raises:
+            RequestError: there is none, or another edit was made since.
+        """
+        if not self._undone:
+            raise RequestError("there is nothing to redo")
+        edit = self._undone.pop()
+        self.edits.append(edit)
+        self.text = edit.after
+        return edit
+
+    def _apply(self, edit: Edit) -> Edit:
+        self.edits.append(edit)
+        self._undone.clear()
+        self.text = edit.after
+        return edit

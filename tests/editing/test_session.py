@@ -1,0 +1,81 @@
+"""Edit sessions: what did not change is not encoded again, and every edit can be taken back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from redraft.editing import Hole, Model
+from redraft.editing.prefix import Prefix
+from redraft.errors import RequestError
+from redraft.testing import byte_tokenizer, tiny_model
+from redraft.testing.tiny import random_shape
+
+STEPS = {"max_denoising_steps": 2, "max_candidates": 2, "hole": Hole(2, 4)}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    network = tiny_model(3, vocab_size=384, canvas_length=32, sliding_window=16, max_position_embeddings=8192)
+    return Model(network, byte_tokenizer())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_prefix_that_is_cut_back_is_as_if_read_at_once(seed: int) -> None:
+    import random
+
+    network = tiny_model(seed, vocab_size=384, **random_shape(random.Random(seed)))
+    torch.manual_seed(seed)
+    first, second = torch.randint(2, 384, (90,)).tolist(), torch.randint(2, 384, (40,)).tolist()
+    length = network.config.canvas_length
+    canvas, signal = torch.randint(0, 384, (1, length)), torch.zeros(1, length, network.config.hidden_size)
+    kept = Prefix(network, kept=True)
+    with torch.inference_mode():
+        for tokens in (first, first[:60] + second, first[:33], first[:33] + second, first[:33] + second):
+            cache, state = kept.read(tokens)
+            alone, expected = Prefix(network).read(tokens)
+            assert cache.length == alone.length == len(tokens)
+            assert torch.allclose(state, expected, atol=1e-4)
+            found = network.canvas_states(canvas, [cache], signal)
+            assert torch.allclose(found, network.canvas_states(canvas, [alone], signal), atol=1e-4)
+    assert kept.encoded == 90 + 40 + 1 + 40 + 1
+
+
+def test_the_second_edit_of_a_long_text_encodes_next_to_nothing(model: Model) -> None:
+    text = "".join(f"line {number:05}\n" for number in range(200))  # 2,200 tokens
+    session = model.edit(text)
+    first = text.index("line 00190")
+    edit = session.rewrite([(first, first + 4)], seed=1, **STEPS)
+    assert session.encoded == 1 + first
+    session.rewrite([(first + 11, first + 15)], seed=2, **STEPS)
+    assert session.encoded <= 1 + first + 30
+    alone = model.rewrite(text, [(first, first + 4)], seed=1, **STEPS)
+    assert (alone.text, alone.fills) == (edit.after, edit.filled.fills)
+
+
+def test_edits_are_undone_and_done_again(model: Model) -> None:
+    session = model.edit("one\ntwo\nthree")
+    by_hand = session.replace(4, 7, "2")
+    assert session.text == "one\n2\nthree"
+    assert by_hand.diff == "--- before\n+++ after\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\\ no newline at end of text\n"
+    written = session.insert(0, seed=1, **STEPS)
+    assert session.text == written.after == written.filled.fills[0] + by_hand.after
+    assert session.undo() == written
+    assert session.undo() == by_hand
+    assert session.text == "one\ntwo\nthree"
+    with pytest.raises(RequestError, match="nothing to undo"):
+        session.undo()
+    session.redo()
+    session.redo()
+    assert session.text == written.after
+    assert session.edits == [by_hand, written]
+    session.undo()
+    session.replace(0, 0, "zero\n")
+    with pytest.raises(RequestError, match="nothing to redo"):
+        session.redo()
+    with pytest.raises(RequestError, match="does not lie"):
+        session.replace(5, 99, "")
+    before = session.text
+    with pytest.raises(RequestError, match="does not lie"):
+        session.rewrite([(0, 99)])
+    assert session.text == before
