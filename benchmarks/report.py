@@ -19,11 +19,11 @@ import torch
 from shapes import RELEASED, weight_bytes
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+DOCS, SOURCE = HERE.parent / "docs", HERE.parent / "src" / "redraft"
 KEPT = HERE.parent / "build" / "benchmarks.jsonl"
 RUNS = [
     *(f"step --dtype {dtype} --threads {threads}" for dtype in ("bfloat16", "float32") for threads in (1, 2)),
-    "step --model midbig --rounds 3",
+    "step --model midbig --rounds 2",
     "vocabulary",
     "memory",
     "batch",
@@ -58,7 +58,8 @@ def measured(command: str) -> list[Line]:
 @cache
 def code() -> str:
     """What tells this code from other: figures of another are not told as its own."""
-    files = sorted([*HERE.glob("*.py"), *(HERE.parent / "src").rglob("*.py")])
+    measured = ("checkpoint", "diffusion", "engine", "model", "ops")
+    files = sorted([*HERE.glob("*.py"), *(file for name in measured for file in (SOURCE / name).rglob("*.py"))])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
