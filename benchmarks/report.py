@@ -103,8 +103,8 @@ def crossing(lines: list[Line]) -> str:
         for line in lines
     ]
     return (
-        "Diffusion's time goes by its steps, the typewriter's does not. On this machine, which computes more slowly than it reads, "
-        f"the typewriter wins from this many steps a canvas on: {', '.join(parts)}."
+        "Diffusion's time goes by its steps, the typewriter's does not. On this machine, which computes more slowly than it "
+        f"reads, the typewriter wins from this many steps a canvas on: {', '.join(parts)}."
     )
 
 
