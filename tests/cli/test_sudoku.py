@@ -25,7 +25,7 @@ class Oracle(DiffusionGemma):
 
     answers: tuple[str, ...]
 
-    def denoise(self, canvas, caches, self_conditioning, readout) -> VocabularyStatistics:
+    def denoise(self, canvas, caches, self_conditioning, readout, clean=None) -> VocabularyStatistics:
         rows = [[*byte_tokenizer().encode(self.answers[row % len(self.answers)], bos=False), 106] for row in range(len(canvas))]
         tokens = torch.tensor([row + [1] * (canvas.shape[1] - len(row)) for row in rows])
         return VocabularyStatistics(
