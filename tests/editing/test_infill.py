@@ -11,7 +11,7 @@ import redraft
 from redraft.editing import Candidate, Hole, Infilled, Model, Template
 from redraft.editing.fill import scores
 from redraft.editing.layout import Pieces, place, widths_to_try
-from redraft.errors import ConfigError, RedraftError, RequestError
+from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
@@ -147,6 +147,24 @@ def test_spans_and_holes_that_cannot_be_are_told(model: Model) -> None:
         model.infill("a<hole>", max_candidates=0)
     with pytest.raises(RequestError, match="tokenizer"):
         Model(model.network).infill("a<hole>")
+
+
+def test_options_mean_what_they_mean_in_writing(model: Model) -> None:
+    letter = byte_tokenizer().encode("q", bos=False)[0]
+    filled = model.infill(["a", Hole(4, 4), "b"], seed=1, logit_bias={letter: 1e4}, **STEPS)
+    assert filled.fills == ("qqqq",)
+    with pytest.raises(ConfigError, match="999"):
+        model.infill("a<hole>", logit_bias={999: 1.0})
+    with pytest.raises(ConfigError, match="entropy_bond"):
+        model.infill("a<hole>", entropy_bond=1.0)
+
+
+def test_broken_weights_are_named() -> None:
+    network = tiny_model(3, vocab_size=384, canvas_length=32)
+    with torch.no_grad():
+        network.layers[1].mlp.up_proj.weight[0, 0] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"layers\.1\.mlp\.up_proj"):
+        Model(network, byte_tokenizer()).infill("a<hole>", seed=1)
 
 
 def test_something_is_put_in_or_written_anew(model: Model) -> None:

@@ -11,7 +11,10 @@ from torch import Tensor
 from redraft.config import GenerationConfig
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
 from redraft.editing.layout import Placed
+from redraft.engine.runner import describe_non_finite
+from redraft.errors import NonFiniteError
 from redraft.model import Cache, DiffusionGemma
+from redraft.ops.vocabulary import LogitEdits
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,14 @@ class Filled:
     steps: list[int]
 
 
-def fill(network: DiffusionGemma, cache: Cache, placed: Sequence[Placed], config: GenerationConfig) -> Filled:
-    """Denoise one canvas a candidate behind one prefix; rows that are done leave."""
+def fill(
+    network: DiffusionGemma, cache: Cache, placed: Sequence[Placed], config: GenerationConfig, edits: LogitEdits | None
+) -> Filled:
+    """Denoise one canvas a candidate behind one prefix; rows that are done leave.
+
+    Raises:
+        NonFiniteError: entropies are not finite; the message names the weights that hold NaN or infinity.
+    """
     assert config.seed is not None
     rows, device = list(range(len(placed))), network.device
     noise = Noise.of([(config.seed, number, 0) for number in rows], device)
@@ -63,9 +72,11 @@ def fill(network: DiffusionGemma, cache: Cache, placed: Sequence[Placed], config
     state = DenoisingState.start(canvas, network.config.hidden_size, network.dtype)
     tokens, steps = canvas.tokens.clone(), [0] * len(rows)
     while rows:
-        options = DenoisingOptions.of([config] * len(rows), device=device)
+        options = DenoisingOptions.of([config] * len(rows), [edits] * len(rows), device)
         row_noise = Noise(noise.seed[rows], noise.stream[rows], noise.canvas[rows])
         step, state, done = denoise_step(network, state, [cache] * len(rows), options, row_noise)
+        if not bool(step.entropy.isfinite().all()):
+            raise NonFiniteError(describe_non_finite(network))
         for at, row in enumerate(rows):
             tokens[row], steps[row] = step.argmax_canvas[at], steps[row] + 1
         state = state.rows(~done)

@@ -17,8 +17,9 @@ from redraft.editing.layout import Pieces, Placed, place, widths_to_try
 from redraft.editing.prefix import Prefix
 from redraft.editing.session import Session
 from redraft.editing.template import Hole, Template
+from redraft.engine.edits import logit_edits
 from redraft.engine.model import load as load_plain
-from redraft.errors import RequestError
+from redraft.errors import ConfigError, RequestError
 from redraft.text import Tokenizer
 
 CANDIDATES = 6
@@ -50,10 +51,12 @@ class Model(engine.Model):
             template: a text with `<hole>` marks, or texts and Holes in their order.
             instruction: what a user asks for; the text is then the answer to it, in the chat template. Without one the text
                 stands for itself.
-            options: any field of GenerationConfig.
+            options: fields of GenerationConfig; those that say where a text ends mean nothing here. Penalties are for tokens
+                of the encoded prefix.
 
         Raises:
-            RequestError, ConfigError: before any work, what is wrong with the template or the options.
+            RequestError, ConfigError: before any work, what is wrong with the template or the options. NonFiniteError: broken
+                weights.
         """
         return self.fill_in(Template.of(template), Prefix(self.network), instruction, max_candidates, **options)
 
@@ -68,6 +71,8 @@ class Model(engine.Model):
         """`infill` behind a prefix that may have been encoded before."""
         whole("max_candidates", max_candidates, least=1)
         config = self.generation_config.with_options(options)
+        if outside := [token for token in config.logit_bias if token >= self.config.vocab_size]:
+            raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {self.config.vocab_size}")
         if config.seed is None:
             config = config.with_options({"seed": secrets.randbits(63)})
         pieces = self._pieces(template, instruction)
@@ -94,7 +99,8 @@ class Model(engine.Model):
         self, template: Template, pieces: Pieces, placed: list[Placed], prefix: Prefix, config: GenerationConfig
     ) -> Infilled:
         cache, last = prefix.read(pieces.prefix)
-        filled = fill(self.network, cache, placed, config)
+        edits = logit_edits(config, pieces.prefix, self.network.device)
+        filled = fill(self.network, cache, placed, config, edits)
         texts = [self._clean(one, filled.tokens[number].tolist()) for number, one in enumerate(placed)]
         found = scores(self.network, cache, last, texts)
         candidates = []

@@ -66,7 +66,7 @@ class Sequence:
             tokens[0, at] = torch.tensor(list(self.request.frozen.values()), device=device)
             canvas.frozen[0, at] = True
         self.state = DenoisingState.start(canvas, config.hidden_size, self.model.dtype)
-        self.edits = logit_edits(self.writing, device)
+        self.edits = logit_edits(self.writing.config, self.writing.context, device)
 
     def settle(self, tokens: list[int], steps: int) -> tuple[list[int], str]:
         """Commit the argmax canvas; unless the text ends with it, it is encoded next."""

@@ -84,7 +84,7 @@ def _next_tokens(model: DiffusionGemma, hidden: Tensor, writings: Sequence[Writi
         temperature=temperature.masked_fill(greedy, 1.0),
         uniform=noise.at(step, 1, model.vocab_size)[0],
         greedy=greedy,
-        edits=[logit_edits(writing, model.device) for writing in writings],
+        edits=[logit_edits(writing.config, writing.context, model.device) for writing in writings],
     )
     owners = torch.arange(len(writings), device=model.device)
     logits = tempered_logits(model.logits(hidden), owners, readout)
