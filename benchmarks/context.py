@@ -27,8 +27,7 @@ def main() -> None:
         writer.write(asked["short"], shape.canvas_length, [MORE])  # warm
         for _ in range(given.rounds):
             for name in lengths:
-                few = writer.write(asked[name], shape.canvas_length, [FEW])
-                step = (writer.write(asked[name], shape.canvas_length, [MORE]) - few) / (MORE - FEW)
+                step, few = writer.step(asked[name], shape.canvas_length, FEW, MORE)
                 steps[name].append(step)
                 first[name].append(few - step)
     torch.set_num_threads(given.threads)

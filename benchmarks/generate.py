@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import torch
 from measure import arguments, in_turn, median_ratio, medians, tell
 from shapes import SHAPES, checkpoint, weight_bytes
 from writers import Writer, prompts
@@ -22,8 +23,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rows", type=int, default=1, help="texts written at once")
     given = parser.parse_args()
-    import torch
-
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
     folder, asked = checkpoint(given.model, dtype), prompts(given.rows, given.prompt, shape.vocab_size)
     names = ["redraft", "typewriter", *([given.peer] if given.peer != "none" else [])]

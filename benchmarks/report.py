@@ -58,9 +58,9 @@ def measured(command: str) -> list[Line]:
 @cache
 def code() -> str:
     """What tells this code from other: figures of another are not told as its own."""
-    measured = ("checkpoint", "diffusion", "engine", "model", "ops")
+    rooms = ("checkpoint", "diffusion", "engine", "model", "ops")
     own = [path for path in HERE.glob("*.py") if path != Path(__file__)]
-    files = sorted([*own, *(file for name in measured for file in (SOURCE / name).rglob("*.py"))])
+    files = sorted([*own, *(file for name in rooms for file in (SOURCE / name).rglob("*.py"))])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -28,8 +28,7 @@ def main() -> None:
         writers = {name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names}
 
         def step(writer: Writer) -> float:
-            few = writer.write(asked, shape.canvas_length, [FEW])
-            return (writer.write(asked, shape.canvas_length, [MORE]) - few) / (MORE - FEW)
+            return writer.step(asked, shape.canvas_length, FEW, MORE)[0]
 
         for writer in writers.values():
             step(writer)  # warm

@@ -102,6 +102,11 @@ class Writer:
         seconds: float = self._pipe.recv()
         return seconds
 
+    def step(self, prompts: Sequence[Sequence[int]], count: int, few: int, more: int) -> tuple[float, float]:
+        """Seconds of one more step, from writing in few steps and in more; and seconds of the run of few."""
+        first = self.write(prompts, count, [few])
+        return (self.write(prompts, count, [more]) - first) / (more - few), first
+
     def peak(self) -> int:
         """Most bytes resident during the last `write` (on systems without /proc: ever)."""
         self._pipe.send("peak")

@@ -99,10 +99,10 @@ def _work(recipe: Recipe, folder: Path, start: str | None, minutes: float | None
     if parallel.number():
         return
     if began == recipe.steps and (folder / CHECKPOINT).exists():
-        console.print(f"done before: {folder / 'checkpoint'}")
+        console.print(f"done before: {folder / CHECKPOINT}")
         return
     trainer.export(folder / CHECKPOINT)
-    console.print(f"done: {folder / 'checkpoint'}")
+    console.print(f"done: {folder / CHECKPOINT}")
 
 
 def line(metrics: dict[str, Any]) -> str:

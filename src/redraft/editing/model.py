@@ -101,12 +101,12 @@ class Model(engine.Model):
         cache, last = prefix.read(pieces.prefix)
         edits = logit_edits(config, pieces.prefix, self.network.device)
         filled = fill(self.network, cache, placed, config, edits)
-        texts = [self._clean(one, filled.tokens[number].tolist()) for number, one in enumerate(placed)]
+        rows, tokenizer = filled.tokens.tolist(), self._needed_tokenizer()
+        texts = [self._clean(one, row) for one, row in zip(placed, rows, strict=True)]
         found = scores(self.network, cache, last, texts)
         candidates = []
-        for number, one in enumerate(placed):
-            row = filled.tokens[number].tolist()
-            fills = tuple(self._text([row[at] for at in hole]) for hole in one.holes)
+        for number, (one, row) in enumerate(zip(placed, rows, strict=True)):
+            fills = tuple(tokenizer.decode(row[at] for at in hole) for hole in one.holes)
             widths = tuple(map(len, one.holes))
             candidates.append(Candidate(widths, fills, filled.steps[number], found[number]))
             outside = set(range(len(row))).difference(one.free, *one.holes)
@@ -143,9 +143,6 @@ class Model(engine.Model):
         """A settled canvas as a text: without the padding of holes, and without what lies behind everything."""
         padding = {at for hole in placed.holes for at in hole if row[at] == self.config.pad_token_id}
         return [token for at, token in enumerate(row) if at not in padding and at not in placed.free]
-
-    def _text(self, tokens: list[int]) -> str:
-        return self._needed_tokenizer().decode(tokens)
 
     def _needed_tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from redraft.model import Cache, DiffusionGemma
-
-PREFILL_CHUNK = 2048
 
 
 class Prefix:
@@ -33,10 +30,7 @@ class Prefix:
         """Encode `tokens` (at least one); returns a cache that holds them, with room to read a canvas as text behind them, and
         the last hidden state [H]. The cache is valid until the next `read`."""
         cache, same = self._begin(tokens)
-        *front, last = torch.tensor(tokens[same:], device=self.network.device).split(PREFILL_CHUNK)
-        for part in front:
-            self.network.prefill([part], [cache])
-        state = self.network.encode([last], [cache])[0][-1]
+        state = self.network.read(tokens[same:], cache)
         self.encoded += len(tokens) - same
         self._tokens, self._cache = list(tokens), cache
         return cache, state

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redraft.editing.fill import Infilled
 from redraft.editing.prefix import Prefix
-from redraft.editing.template import Hole, Template
+from redraft.editing.template import Hole, Template, check_span
 from redraft.errors import RequestError
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ class Session:
         Raises:
             RequestError: they do not lie in the text.
         """
-        if not 0 <= first <= last <= len(self.text):
-            raise RequestError(f"the span ({first}, {last}) does not lie in the text of {len(self.text)} characters")
+        check_span(self.text, first, last)
         return self._apply(Edit(self.text, self.text[:first] + text + self.text[last:]))
 
     def undo(self) -> Edit:
@@ -78,10 +77,7 @@ class Session:
         Raises:
             RequestError: there is none.
         """
-        if not self.edits:
-            raise RequestError("there is nothing to undo")
-        edit = self.edits.pop()
-        self._undone.append(edit)
+        edit = _move(self.edits, self._undone, "undo")
         self.text = edit.before
         return edit
 
@@ -91,10 +87,7 @@ class Session:
         Raises:
             RequestError: there is none, or another edit was made since.
         """
-        if not self._undone:
-            raise RequestError("there is nothing to redo")
-        edit = self._undone.pop()
-        self.edits.append(edit)
+        edit = _move(self._undone, self.edits, "redo")
         self.text = edit.after
         return edit
 
@@ -103,3 +96,11 @@ class Session:
         self._undone.clear()
         self.text = edit.after
         return edit
+
+
+def _move(edits: list[Edit], others: list[Edit], what: str) -> Edit:
+    """The last of `edits`, which goes over to the others."""
+    if not edits:
+        raise RequestError(f"there is nothing to {what}")
+    others.append(edits.pop())
+    return others[-1]

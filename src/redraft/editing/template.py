@@ -65,8 +65,7 @@ class Template:
         texts: list[str] = []
         at = 0
         for first, last in sorted(spans):
-            if not 0 <= first <= last <= len(text):
-                raise RequestError(f"the span ({first}, {last}) does not lie in the text of {len(text)} characters")
+            check_span(text, first, last)
             if texts and first <= at:
                 raise RequestError(f"the span ({first}, {last}) overlaps or touches the one before it, which ends at {at}")
             texts.append(text[at:first])
@@ -77,6 +76,16 @@ class Template:
         """The text with something in each hole."""
         parts = [part for pair in zip(self.texts, fills, strict=False) for part in pair]
         return "".join((*parts, self.texts[-1]))
+
+
+def check_span(text: str, first: int, last: int) -> None:
+    """Whether characters `first` to `last` lie in the text.
+
+    Raises:
+        RequestError: they do not.
+    """
+    if not 0 <= first <= last <= len(text):
+        raise RequestError(f"the span ({first}, {last}) does not lie in the text of {len(text)} characters")
 
 
 def _texts_and_holes(parts: Sequence[str | Hole]) -> tuple[list[str], list[Hole]]:

@@ -13,11 +13,11 @@ import torch
 
 from redraft.config.check import whole
 from redraft.engine.request import Request
-from redraft.engine.runner import Runner
+from redraft.engine.runner import Part, Runner
 from redraft.engine.scheduler import Scheduler
 from redraft.engine.sequence import Sequence
 from redraft.events import Committed, Draft, Event
-from redraft.model import DiffusionGemma
+from redraft.model import PREFILL_CHUNK, DiffusionGemma
 from redraft.text import Tokenizer
 
 
@@ -38,7 +38,7 @@ class Engine:
         tokenizer: Tokenizer | None = None,
         *,
         max_batch_size: int = 8,
-        prefill_chunk: int = 2048,
+        prefill_chunk: int = PREFILL_CHUNK,
     ) -> None:
         whole("max_batch_size", max_batch_size, least=1)
         whole("prefill_chunk", prefill_chunk, least=1)
@@ -69,17 +69,17 @@ class Engine:
         """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those right behind them."""
         running = self._scheduler.admit()
         self._clock += 1
-        encoding = self._runner.next_tokens([sequence for sequence in running if sequence.pending], self._clock)
-        for sequence in encoding:
+        parts = self._runner.next_parts([sequence for sequence in running if sequence.pending], self._clock)
+        for sequence, _ in parts:
             sequence.writing.encoder_passes += bool(sequence.pending)  # more to come: it has no canvas in this pass
         ready = [sequence for sequence in running if not sequence.pending]
         if not ready:
-            self._runner.encode(encoding)
+            self._runner.encode(parts)
             return []
         for sequence in ready:
             if sequence.state is None:
                 sequence.start_canvas()
-        events = self._denoise(ready, encoding)
+        events = self._denoise(ready, parts)
         self._scheduler.retire()
         return events
 
@@ -88,8 +88,8 @@ class Engine:
         while self.busy:
             yield from self.step()
 
-    def _denoise(self, ready: list[Sequence], encoding: list[Sequence]) -> list[Event]:
-        step, done = self._runner.denoise(ready, encoding)
+    def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event]:
+        step, done = self._runner.denoise(ready, parts)
         rows = zip(ready, done, step.argmax_canvas.tolist(), step.accepted.tolist(), step.entropy.tolist(), strict=True)
         events: list[Event] = []
         for sequence, settled, tokens, accepted, entropy in rows:

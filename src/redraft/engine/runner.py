@@ -13,9 +13,11 @@ from torch import Tensor
 from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
 from redraft.engine.sequence import Sequence
 from redraft.errors import NonFiniteError
-from redraft.model import DiffusionGemma
+from redraft.model import PREFILL_CHUNK, DiffusionGemma
 from redraft.model.context import Clean
 from redraft.ops.vocabulary import Readout, VocabularyStatistics
+
+Part = tuple[Sequence, Tensor]  # a sequence, and the tokens of it that a pass encodes, int64 [n]
 
 
 class Runner:
@@ -25,37 +27,36 @@ class Runner:
         prefill_chunk: clean tokens a pass encodes at most; longer prompts are encoded in several passes.
     """
 
-    def __init__(self, model: DiffusionGemma, prefill_chunk: int = 2048) -> None:
+    def __init__(self, model: DiffusionGemma, prefill_chunk: int = PREFILL_CHUNK) -> None:
         self.model = model
         self.prefill_chunk = prefill_chunk
 
-    def next_tokens(self, sequences: list[Sequence], now: int) -> list[Sequence]:
-        """Whose pending tokens the next pass encodes, at most `prefill_chunk` tokens in all; they are moved to `encoding`.
+    def next_parts(self, sequences: list[Sequence], now: int) -> list[Part]:
+        """Take what the next pass encodes of their pending tokens, at most `prefill_chunk` tokens in all.
 
         Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt waiting; `now` counts steps.
         A prompt is cut at multiples of `prefill_chunk` of its own, whatever else waits, so that it is always read alike.
         """
         budget = self.prefill_chunk
-        chosen: list[Sequence] = []
+        parts: list[Part] = []
         for sequence in sorted(sequences, key=lambda sequence: sequence.encoded_at):
             part = sequence.pending[: self.prefill_chunk]
             if len(part) > budget:
                 break
-            sequence.encoding = torch.tensor(part, device=self.model.device)
+            parts.append((sequence, torch.tensor(part, device=self.model.device)))
             del sequence.pending[: len(part)]
             sequence.encoded_at = now
-            chosen.append(sequence)
             budget -= len(part)
-        return chosen
+        return parts
 
-    def encode(self, sequences: list[Sequence]) -> None:
-        """One causal pass over what `sequences` are `encoding`."""
-        with _encoding(sequences) as clean:
+    def encode(self, parts: list[Part]) -> None:
+        """One causal pass over parts of sequences."""
+        with _encoding(parts) as clean:
             self.model.prefill(clean.tokens, clean.caches)
 
-    def denoise(self, sequences: list[Sequence], encoding: list[Sequence]) -> tuple[DenoisingStep, list[bool]]:
-        """One denoising step of every sequence, all with a canvas; their states move on. The same pass encodes what others, or
-        some of these, are `encoding`: a commit costs no pass of its own.
+    def denoise(self, sequences: list[Sequence], parts: list[Part]) -> tuple[DenoisingStep, list[bool]]:
+        """One denoising step of every sequence, all with a canvas; their states move on. The same pass encodes `parts` of these
+        or others: a commit costs no pass of its own.
 
         Returns:
             The step, a row each, and which canvases are done.
@@ -70,8 +71,8 @@ class Runner:
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
         caches = [sequence.cache for sequence in sequences]
-        with _encoding(encoding) as clean:
-            denoiser = _Encoder(self.model, clean) if encoding else self.model
+        with _encoding(parts) as clean:
+            denoiser = _Encoder(self.model, clean) if parts else self.model
             step, state, done = denoise_step(denoiser, state, caches, options, noise)
         if not bool(step.entropy.isfinite().all()):
             raise NonFiniteError(describe_non_finite(self.model))
@@ -81,18 +82,14 @@ class Runner:
 
 
 @contextmanager
-def _encoding(sequences: list[Sequence]) -> Iterator[Clean]:
-    """What they are encoding, for one pass. Where that fails their caches are in doubt, and all is to be read again."""
+def _encoding(parts: list[Part]) -> Iterator[Clean]:
+    """Parts of sequences for one pass. Where that fails their caches are in doubt, and all is to be read again."""
     try:
-        tokens = [sequence.encoding for sequence in sequences if sequence.encoding is not None]
-        yield Clean(tokens, [sequence.cache for sequence in sequences])
+        yield Clean([tokens for _, tokens in parts], [sequence.cache for sequence, _ in parts])
     except BaseException:
-        for sequence in sequences:
+        for sequence, _ in parts:
             sequence.read_again()
         raise
-    finally:
-        for sequence in sequences:
-            sequence.encoding = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from redraft.diffusion import Canvas, DenoisingState, Noise
 from redraft.engine.edits import logit_edits
@@ -21,7 +20,6 @@ class Sequence:
 
     Attributes:
         pending: tokens that the cache lacks: the prompt, later each committed canvas.
-        encoding: what the pass under way encodes of them, int64 [n].
         state: the canvas's state, one row; None while tokens are pending.
     """
 
@@ -31,7 +29,6 @@ class Sequence:
         self.model = model
         self.encoded_at = 0  # the engine's step at which tokens of this sequence were last encoded
         self.pending = list(request.prompt)
-        self.encoding: Tensor | None = None
         self.state: DenoisingState | None = None
         self.edits: LogitEdits | None = None
 

@@ -20,11 +20,9 @@ from redraft.engine.runner import describe_non_finite
 from redraft.engine.writing import Writing
 from redraft.errors import NonFiniteError
 from redraft.events import Committed, Event
-from redraft.model import DiffusionGemma
+from redraft.model import PREFILL_CHUNK, DiffusionGemma
 from redraft.ops.vocabulary import Readout, inverse_cdf, tempered_logits
 from redraft.text import Tokenizer
-
-PREFILL_CHUNK = 2048
 
 
 class _Row:
@@ -37,10 +35,8 @@ class _Row:
     def read_prompt(self, model: DiffusionGemma) -> None:
         """Encode the prompt in chunks; the last chunk's pass is the one that gives the first token."""
         self.cache = model.new_cache(len(self.request.prompt) + self.request.config.max_new_tokens)
-        chunks = torch.tensor(self.request.prompt, device=model.device).split(PREFILL_CHUNK)
-        for chunk in chunks:
-            self.state = model.encode([chunk], [self.cache])[0][-1]
-        self.writing.encoder_passes = len(chunks) - 1
+        self.state = model.read(self.request.prompt, self.cache)
+        self.writing.encoder_passes = (len(self.request.prompt) - 1) // PREFILL_CHUNK
 
 
 def typewrite(

@@ -18,6 +18,8 @@ from redraft.model.cache import Cache
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
 
+PREFILL_CHUNK = 2048  # clean tokens that a pass encodes at most, unless told otherwise
+
 
 class Context(Protocol):
     """What a layer needs to know beside its hidden states."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from redraft.config import ModelConfig
+from redraft.model.context import PREFILL_CHUNK
 from redraft.ops.attention import ELSEWHERE, LEAST_QUERIES
 from redraft.ops.vocabulary.chunks import BLOCK, CHUNK
 
@@ -62,7 +63,7 @@ def active_parameters(config: ModelConfig) -> int:
 
 
 def estimate_memory(
-    config: ModelConfig, *, itemsize: int, context: int, batch: int = 1, prefill_chunk: int = 2048
+    config: ModelConfig, *, itemsize: int, context: int, batch: int = 1, prefill_chunk: int = PREFILL_CHUNK
 ) -> MemoryEstimate:
     """What a batch of `batch` sequences of `context` tokens each needs, at `itemsize` bytes a number.
 

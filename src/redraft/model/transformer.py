@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from redraft.config import ModelConfig
 from redraft.model.cache import Cache
-from redraft.model.context import CachedContext, Clean, Context, Segment, end_to_end
+from redraft.model.context import PREFILL_CHUNK, CachedContext, Clean, Context, Segment, end_to_end
 from redraft.model.layers import Layer, RMSNorm, SelfConditioning
 from redraft.ops.rows import VECTOR_ROWS, least_rows, whole_rows
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
@@ -88,6 +88,13 @@ class DiffusionGemma(nn.Module):
         """`encode` for the caches alone: the last layer does not work out what nobody reads."""
         segments = end_to_end([len(part) for part in tokens], caches, clean=True)
         self._run(self.embed(torch.cat(list(tokens))), segments, first=sum(len(part) for part in tokens))
+
+    def read(self, tokens: Sequence[int], cache: Cache) -> Tensor:
+        """Encode a text of any length (at least one token) in chunks; its last hidden state [H]."""
+        *front, last = torch.tensor(tokens, device=self.device).split(PREFILL_CHUNK)
+        for part in front:
+            self.prefill([part], [cache])
+        return self.encode([last], [cache])[0][-1]
 
     def canvas_states(
         self,
