@@ -13,8 +13,9 @@ class Draft:
     """One denoising step of one canvas.
 
     `tokens` is the argmax canvas: what would be committed if the canvas settled now. `accepted` marks positions whose sample
-    was kept for the next step, `entropy` is in nats at the step's temperature (0 at frozen positions). `text` is the draft
-    behind all committed text, cut where the text would end.
+    was kept for the next step, all others are re-noised; `revised` marks those whose best guess is another than a step ago.
+    `entropy` is in nats, `confidence` the probability of the best guess, both at the step's temperature (0 and 1 at frozen
+    positions). `text` is the draft behind all committed text, cut where the text would end.
     """
 
     request: int
@@ -22,7 +23,9 @@ class Draft:
     step: int
     tokens: tuple[int, ...]
     accepted: tuple[bool, ...]
+    revised: tuple[bool, ...]
     entropy: tuple[float, ...]
+    confidence: tuple[float, ...]
     text: str = ""
 
 
@@ -61,7 +64,8 @@ class Statistics:
 class Finished:
     """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again.
 
-    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
+    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`. `history` has for each of
+    `tokens` the tokens that its position held, one a draft, itself the last.
     """
 
     request: int
@@ -70,6 +74,7 @@ class Finished:
     tokens: tuple[int, ...]
     text: str
     reasoning: str = ""
+    history: tuple[tuple[int, ...], ...] = ()
     statistics: Statistics
 
 

@@ -28,8 +28,9 @@ class Oracle(DiffusionGemma):
     def denoise(self, canvas, caches, self_conditioning, readout, clean=None) -> VocabularyStatistics:
         rows = [[*byte_tokenizer().encode(self.answers[row % len(self.answers)], bos=False), 106] for row in range(len(canvas))]
         tokens = torch.tensor([row + [1] * (canvas.shape[1] - len(row)) for row in rows])
+        sure = torch.ones(tokens.shape)
         return VocabularyStatistics(
-            argmax=tokens, sample=tokens, entropy=torch.zeros(tokens.shape), soft_embedding=self_conditioning
+            argmax=tokens, sample=tokens, entropy=0 * sure, confidence=sure, soft_embedding=self_conditioning
         )
 
 

@@ -10,7 +10,9 @@ from redraft.ops.vocabulary import VocabularyStatistics
 
 def statistics(entropy: torch.Tensor) -> VocabularyStatistics:
     tokens = torch.arange(entropy.numel()).view(entropy.shape)
-    return VocabularyStatistics(argmax=tokens, sample=tokens + 1000, entropy=entropy, soft_embedding=torch.zeros(0))
+    return VocabularyStatistics(
+        argmax=tokens, sample=tokens + 1000, entropy=entropy, confidence=entropy, soft_embedding=torch.zeros(0)
+    )
 
 
 def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_within_the_bound() -> None:
@@ -51,6 +53,7 @@ def test_frozen_positions_cost_nothing_and_do_not_change() -> None:
     assert step.canvas.tolist() == [[70, 1001, 1002, 73, 7]]
     assert step.argmax_canvas.tolist() == [[70, 1, 2, 73, 4]]
     assert step.entropy[0, [0, 3]].tolist() == [0.0, 0.0]
+    assert step.confidence[0, [0, 3]].tolist() == [1.0, 1.0]
 
 
 def test_settled_means_stable_and_confident_over_open_positions() -> None:
@@ -58,7 +61,7 @@ def test_settled_means_stable_and_confident_over_open_positions() -> None:
     canvas = Canvas(torch.zeros(3, 4).long(), frozen)
     tokens = torch.zeros(3, 4).long()
     entropy = torch.tensor([[0.02, 0.02, 0.02, 0.0], [0.02, 0.02, 0.02, 0.0], [0.0] * 4])
-    step = DenoisingStep(tokens, tokens, frozen, entropy)
+    step = DenoisingStep(tokens, tokens, frozen, entropy, entropy)
     stop = StableAndConfident(torch.tensor([1, 1, 1]), torch.tensor([0.018, 0.018, 0.018]))
     # The same numbers over three open positions, or over four; all frozen is settled at once.
     assert stop(step, canvas, torch.tensor([1, 1, 0])).tolist() == [False, True, True]

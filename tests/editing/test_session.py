@@ -32,8 +32,8 @@ def test_a_prefix_that_is_cut_back_is_as_if_read_at_once(seed: int) -> None:
     kept = Prefix(network, kept=True)
     with torch.inference_mode():
         for tokens in (first, first[:60] + second, first[:33], first[:33] + second, first[:33] + second):
-            cache, state = kept.read(tokens)
-            alone, expected = Prefix(network).read(tokens)
+            cache, state = kept.read(tokens, length)
+            alone, expected = Prefix(network).read(tokens, length)
             assert cache.length == alone.length == len(tokens)
             assert torch.allclose(state, expected, atol=1e-4)
             found = network.canvas_states(canvas, [cache], signal)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redraft.ops.vocabulary import LogitEdits, Readout, chunks, inverse_cdf, read_vocabulary, whole
+from redraft.ops.vocabulary import Allowed, LogitEdits, Readout, chunks, inverse_cdf, read_vocabulary, whole
 from redraft.ops.vocabulary.asked import Positions
 
 
@@ -28,6 +28,7 @@ def test_statistics_are_those_of_the_whole_distribution(chunk: int, monkeypatch:
     probs = logits.softmax(-1)
     assert torch.equal(got.argmax, logits.argmax(-1))
     assert torch.allclose(got.entropy, -(probs * probs.log()).sum(-1), atol=1e-5)
+    assert torch.allclose(got.confidence, probs.amax(-1), atol=1e-5)
     assert torch.allclose(got.soft_embedding, probs @ embedding * 4, atol=1e-4)
     below = (probs.double().cumsum(-1) <= asked.uniform[..., None]).sum(-1)
     assert torch.equal(got.sample, below)
@@ -35,30 +36,39 @@ def test_statistics_are_those_of_the_whole_distribution(chunk: int, monkeypatch:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On random states, sharp and flat, with biases that rule tokens out, penalties, and temperatures down to 0.02."""
+    """On random states, sharp and flat, with biases that rule tokens out, penalties, positions that may take some tokens only,
+    and temperatures down to 0.02."""
     monkeypatch.setattr(chunks, "CHUNK", 50 + seed)
     monkeypatch.setattr(whole, "BLOCK_ELEMENTS", 5000)
     torch.manual_seed(seed)
     hidden, embedding = torch.randn(3, 40, 16) * 10 ** (torch.rand(1) * 3 - 1), torch.randn(400, 16)
     out = torch.rand(400) < 0.3
     out[: 80 + seed] = seed % 2 == 0  # whole chunks ruled out, also the first
+    out[399] = False  # something must be left
     edits: list[LogitEdits | None] = [
         None,
         LogitEdits(bias_tokens=out.nonzero()[:, 0], bias=torch.full((int(out.sum()),), -torch.inf)),
         LogitEdits(penalised_tokens=torch.randperm(400)[:50], repetition_penalty=1.7),
     ]
+    allowed = Allowed(torch.rand(4, 400) < 0.05, torch.randint(-1, 4, (3, 40)))
+    allowed.masks[:, 399] = True
     asked = Readout(
         temperature=torch.rand(3) + 0.02, uniform=torch.rand(3, 40, dtype=torch.float64),
-        greedy=torch.zeros(3, dtype=torch.bool), edits=edits,
+        greedy=torch.zeros(3, dtype=torch.bool), edits=edits, allowed=allowed,
     )  # fmt: skip
-    owners = torch.arange(3).repeat_interleave(40)
-    positions = Positions(hidden.flatten(0, 1), owners, asked.uniform.flatten(), asked)
+    owners, which = torch.arange(3).repeat_interleave(40), allowed.which.flatten()
+    positions = Positions(hidden.flatten(0, 1), owners, asked.uniform.flatten(), asked, which)
     fast, plain = chunks.read_chunks(positions, embedding, 30.0), whole.read_whole(positions, embedding, 30.0)
     assert torch.equal(fast[0], plain[0])
     assert (fast[1] == plain[1]).float().mean() > 0.98  # a draw on the border of two tokens may fall on either side
     assert not out[fast[1][owners == 1]].any()
-    assert torch.allclose(fast[2], plain[2], atol=2e-4)
-    assert torch.allclose(fast[3], plain[3], atol=2e-3)
+    bound = which >= 0
+    assert 0 < int(bound.sum()) < len(bound)
+    assert allowed.masks[which[bound], fast.sample[bound]].all()
+    assert allowed.masks[which[bound], fast.argmax[bound]].all()
+    assert torch.allclose(fast.entropy, plain.entropy, atol=2e-4)
+    assert torch.allclose(fast.confidence, plain.confidence, atol=2e-4)
+    assert torch.allclose(fast.soft, plain.soft, atol=2e-3)
 
 
 @pytest.mark.parametrize(("bias", "temperature"), [(1e3, 0.6), (1e6, 0.6), (1e9, 0.6), (0.0, 1e-5)])
@@ -103,7 +113,7 @@ def test_positions_that_are_not_wanted_cost_nothing_and_change_nothing(monkeypat
     monkeypatch.setattr(chunks, "_read_block", lambda part, *rest: seen.append(len(part.states)) or form(part, *rest))
     got = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "wanted": wanted}))
     assert sum(seen) < int(wanted.sum()) + 32
-    for name in ("argmax", "sample", "entropy", "soft_embedding"):
+    for name in ("argmax", "sample", "entropy", "confidence", "soft_embedding"):
         part = getattr(got, name)
         assert torch.equal(part[wanted], getattr(everything, name)[wanted])
         assert part[~wanted].count_nonzero() == 0
@@ -189,3 +199,41 @@ def test_edits_stay_in_their_row() -> None:
     for row, same in ((0, True), (1, False), (2, True)):
         assert torch.equal(plain.entropy[row], edited.entropy[row]) == same
         assert torch.equal(plain.sample[row], edited.sample[row]) or not same
+
+
+def test_a_position_takes_what_it_may_and_its_neighbours_take_what_they_took() -> None:
+    torch.manual_seed(4)
+    hidden, embedding, scale = torch.randn(2, 30, 16), torch.randn(90, 16), torch.tensor(4.0)
+    asked = readout(2, 30)
+    which = torch.full((2, 30), -1)
+    which[0, 3], which[1, 5], which[1, 6] = 0, 1, 0
+    masks = torch.zeros(2, 90, dtype=torch.bool)
+    masks[0, [7]] = masks[1, [11, 80]] = True
+    plain = read_vocabulary(hidden, embedding, 30.0, scale, asked)
+    bound = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "allowed": Allowed(masks, which)}))
+    free = which < 0
+    for name in ("argmax", "sample", "entropy", "confidence", "soft_embedding"):
+        assert torch.equal(getattr(plain, name)[free], getattr(bound, name)[free])
+    assert bound.sample[0, 3] == bound.argmax[1, 6] == 7
+    assert bound.entropy[0, 3] == 0
+    logits = (30 * torch.tanh(hidden[1, 5] @ embedding.T / 30) / asked.temperature[1])[[11, 80]]
+    assert torch.allclose(bound.confidence[1, 5], logits.softmax(-1).amax(), atol=1e-5)
+    assert int(bound.sample[1, 5]) in (11, 80)
+
+
+def test_masks_of_several_canvases_are_joined() -> None:
+    first = Allowed(torch.eye(4, dtype=torch.bool), torch.tensor([[0, -1, 3]]))
+    second = Allowed(torch.ones(1, 4, dtype=torch.bool), torch.tensor([[-1, 0, -1]]))
+    shape = torch.Size((1, 3))
+    joined = Allowed.join([first, None, second], [shape] * 3)
+    assert joined is not None
+    assert joined.which.tolist() == [[0, -1, 1], [-1, -1, -1], [-1, 2, -1]]
+    assert joined.masks.tolist() == [[True, False, False, False], [False, False, False, True], [True] * 4]
+    assert joined.rows(torch.tensor([2])).which.tolist() == [[-1, 2, -1]]
+    parts = [joined.rows(slice(at, at + 1)) for at in range(3)]
+    again = Allowed.join(parts, [shape] * 3)  # as a batch is taken apart and put together at every step
+    assert again is not None
+    assert torch.equal(again.masks, joined.masks)
+    assert torch.equal(again.which, joined.which)
+    assert Allowed.join([parts[1]], [shape]) is None
+    assert Allowed.join([None, None], [shape] * 2) is None

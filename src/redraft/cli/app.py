@@ -24,6 +24,11 @@ ModelOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a f
 SmallOption = Annotated[
     str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small, the one that ships with redraft.")
 ]
+TextOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small-text.")]
+InstructionOption = Annotated[
+    str | None, typer.Option("--instruction", "-i", help="What is asked for; the text is then the answer.")
+]
+WriteOption = Annotated[bool, typer.Option("--write", help="Make the change in the file instead; exit status 0.")]
 SeedOption = Annotated[int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
@@ -156,17 +161,52 @@ def sudoku(
 
 @app.command()
 def infill(
-    text: Annotated[str, typer.Argument(help="A file whose text has <hole> marks, or -.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small-text.")] = "small-text",
-    instruction: Annotated[str | None, typer.Option(help="What is asked for; the text is then the answer.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="FILE", help="A text with <hole> marks, or -.")] = None,
+    template: Annotated[str | None, typer.Option(metavar="FILE", help="The same as FILE.")] = None,
+    line: Annotated[str | None, typer.Option(metavar="A-B", help="Lines of FILE to fill in anew, in place of marks.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="The text before the one hole; - reads standard input.")] = None,
+    suffix: Annotated[str | None, typer.Option(help="The text behind it; - reads standard input.")] = None,
+    model: TextOption = "small-text",
+    instruction: InstructionOption = None,
     candidates: Annotated[int, typer.Option(help="Widths of the holes tried at once.", min=1)] = 6,
+    max_tokens: Annotated[int, typer.Option(help="Tokens in a hole at most.", min=1)] = 24,
     seed: SeedOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all candidates.")] = False,
 ) -> None:
     """Fill the holes of a text from both sides; all else comes back as it was."""
-    from redraft.cli.infill import run
+    from redraft.cli.infill import Source, run
 
-    run(text, model, instruction, candidates, seed, json)
+    source = Source(text, template, line, prefix, suffix)
+    run(source, model, instruction, candidates=candidates, most=max_tokens, seed=seed, as_json=json)
+
+
+@app.command()
+def rewrite(
+    file: Annotated[str, typer.Argument(help="A text, or -.")],
+    lines: Annotated[str, typer.Option(metavar="A-B", help="The lines to write anew.")],
+    model: TextOption = "small-text",
+    instruction: InstructionOption = None,
+    seed: SeedOption = None,
+    write: WriteOption = False,
+) -> None:
+    """Write lines of a file anew, and print the change as a diff; exit status 1 where there is one."""
+    from redraft.cli import change
+
+    change.rewrite(file, lines, instruction, model, seed, write)
+
+
+@app.command()
+def repair(
+    file: Annotated[str, typer.Argument(help="A text, or -.")],
+    model: TextOption = "small-text",
+    instruction: InstructionOption = None,
+    seed: SeedOption = None,
+    write: WriteOption = False,
+) -> None:
+    """Exchange what the model finds unlikely in a file, and print the change as a diff; exit status 1 where there is one."""
+    from redraft.cli import change
+
+    change.repair(file, instruction, model, seed, write)
 
 
 @app.command("eval")

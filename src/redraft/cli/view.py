@@ -20,12 +20,11 @@ SETTLED, REVISED, DOUBT = "bold green", "black on yellow", "dim"
 
 
 class CanvasView:
-    """Remembers the last draft and draws the next beside it."""
+    """Draws drafts."""
 
     def __init__(self, tokenizer: Tokenizer | None, ends: tuple[int, ...]) -> None:
         self._tokenizer = tokenizer
         self._ends = ends
-        self._before: tuple[int, ...] = ()
 
     def draw(self, draft: Draft) -> Group:
         """The canvas of a draft with its figures below; tokens behind the end of the text are left out."""
@@ -33,11 +32,9 @@ class CanvasView:
         ends = [i for i, token in enumerate(draft.tokens) if token in self._ends]
         shown = ends[0] if ends else len(draft.tokens)
         for position, token in enumerate(draft.tokens[:shown]):
-            changed = bool(self._before) and self._before[position] != token
-            revised += changed
-            style = REVISED if changed else SETTLED if draft.accepted[position] else DOUBT
+            revised += draft.revised[position]
+            style = REVISED if draft.revised[position] else SETTLED if draft.accepted[position] else DOUBT
             line.append(self._piece(token), style)
-        self._before = draft.tokens
         mean = sum(draft.entropy) / len(draft.entropy)
         figures = Text(
             f"canvas {draft.canvas + 1}  step {draft.step:2d}  accepted {sum(draft.accepted):3d}/{len(draft.tokens)}  "
@@ -46,10 +43,6 @@ class CanvasView:
         )
         legend = Text.assemble(("settled", SETTLED), " ", ("revised", REVISED), " ", ("in doubt", DOUBT))
         return Group(line, figures + legend)
-
-    def lock(self) -> None:
-        """The canvas is committed: the next draft belongs to a new one."""
-        self._before = ()
 
     def _piece(self, token: int) -> str:
         """One token's own text; half a character, or what would move the cursor, becomes a sign."""
@@ -99,7 +92,6 @@ def show(events: Iterator[Event], model: Model, console: Console, ends: tuple[in
                 if isinstance(event, Draft):
                     live.update(Group(locked.growing, view.draw(event)) if locked.growing else view.draw(event))
                 elif isinstance(event, Committed):
-                    view.lock()
                     locked.add(event.text)
                     live.update(locked.growing)
                 else:

@@ -102,7 +102,7 @@ def _prompt(given: str | None) -> str | None:
 
 def as_json(finished: Finished) -> dict[str, Any]:
     """The finished text as `redraft generate --json` prints it."""
-    return asdict(finished)
+    return {name: value for name, value in asdict(finished).items() if name != "history"}
 
 
 def _last(events: Iterator[Event]) -> Finished:

@@ -60,16 +60,13 @@ class DenoisingState:
 
     def rows(self, index: Tensor | slice) -> DenoisingState:
         """The rows at `index`, for those that leave or go on."""
-        canvas = Canvas(self.canvas.tokens[index], self.canvas.frozen[index])
         rest = (getattr(self, f.name)[index] for f in fields(self)[1:])
-        return DenoisingState(canvas, *rest)
+        return DenoisingState(self.canvas.rows(index), *rest)
 
     @classmethod
     def join(cls, states: Sequence[DenoisingState]) -> DenoisingState:
         """All rows of several states, for those that enter."""
-        canvas = Canvas(
-            torch.cat([state.canvas.tokens for state in states]), torch.cat([state.canvas.frozen for state in states])
-        )
+        canvas = Canvas.join([state.canvas for state in states])
         rest = (torch.cat([getattr(state, f.name) for state in states]) for f in fields(cls)[1:])
         return cls(canvas, *rest)
 
@@ -90,6 +87,7 @@ def denoise_step(
         greedy=options.temperature == 0,
         edits=options.edits,
         wanted=~canvas.frozen,
+        allowed=canvas.allowed,
     )
     statistics = denoiser.denoise(canvas.tokens, caches, state.self_conditioning, readout)
     result = EntropyBoundSampler(options.entropy_bound).step(statistics, canvas, fresh)
@@ -99,7 +97,7 @@ def denoise_step(
     settled = StableAndConfident(options.stability_threshold, options.confidence_threshold)(result, canvas, unchanged)
     # A frozen position's distribution is its own token: the next step hears that, not the model's opinion of it.
     signal = torch.where(canvas.frozen.unsqueeze(-1), denoiser.embed(canvas.tokens), statistics.soft_embedding)
-    after = DenoisingState(Canvas(result.canvas, canvas.frozen), signal, result.argmax_canvas, unchanged, step)
+    after = DenoisingState(canvas.moved_to(result.canvas), signal, result.argmax_canvas, unchanged, step)
     return result, after, settled | (step >= options.max_denoising_steps)
 
 

@@ -17,13 +17,15 @@ class DenoisingStep:
     """What one step decided, all [B, L].
 
     canvas: tokens the next step reads. argmax_canvas: tokens that would be committed now. accepted: positions whose sample
-    was kept (frozen positions count as accepted). entropy: nats, 0 at frozen positions.
+    was kept (frozen positions count as accepted). entropy: nats, 0 at frozen positions. confidence: probability of the argmax
+    token, 1 at frozen positions.
     """
 
     canvas: Tensor
     argmax_canvas: Tensor
     accepted: Tensor
     entropy: Tensor
+    confidence: Tensor
 
 
 class Sampler(Protocol):
@@ -57,4 +59,5 @@ class EntropyBoundSampler:
             argmax_canvas=canvas.hold(statistics.argmax),
             accepted=accepted,
             entropy=statistics.entropy.masked_fill(canvas.frozen, 0.0),
+            confidence=statistics.confidence.masked_fill(canvas.frozen, 1.0),
         )

@@ -1,111 +1,136 @@
-"""Fill: several widths of the holes tried as rows of one batch behind one prefix, and the best of them kept."""
+"""Fill: laid-out candidates denoised as rows of one batch behind one prefix, each over as many canvases as it has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
+from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
 from redraft.editing.layout import Placed
 from redraft.engine.runner import describe_non_finite
 from redraft.errors import NonFiniteError
+from redraft.events import Draft
 from redraft.model import Cache, DiffusionGemma
-from redraft.ops.vocabulary import LogitEdits
+from redraft.ops.vocabulary import Allowed, LogitEdits
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One set of widths and what became of it.
-
-    Attributes:
-        widths: tokens that each hole had room for. fills: the text in each hole. steps: denoising steps it took.
-        score: log-probability of the canvas as a text, read left to right: nats.
-    """
-
-    widths: tuple[int, ...]
-    fills: tuple[str, ...]
-    steps: int
-    score: float
-
-
-@dataclass(frozen=True)
-class Infilled:
-    """A filled text.
+class Row:
+    """One candidate on its way.
 
     Attributes:
-        text: all of it; what stood outside the holes is as it was. fills: what stands in the holes.
-        candidates: all that were tried, the best first. right_context: how many of the tokens behind the last hole the model
-            saw, and how many there are. seed: writes the same again.
+        tokens: all positions, 0 where nothing is written yet. written: how many of them are final or hold a draft.
+        steps: denoising steps so far. history: what each open position held, step by step.
     """
 
-    text: str
-    fills: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
-    right_context: tuple[int, int]
-    seed: int
+    def __init__(self, number: int, placed: Placed, network: DiffusionGemma, prefix: Cache, seed: int) -> None:
+        self.number, self.placed, self.network, self.seed = number, placed, network, seed
+        self.tokens = list(placed.tokens)
+        self.written = 0
+        self.steps = 0
+        self.canvas = 0
+        self.history: dict[int, list[int]] = {at: [] for hole in placed.holes for at in hole}
+        self._prefix = self.cache = prefix
+        self.state: DenoisingState | None = self._start()
+
+    @property
+    def here(self) -> range:
+        """The positions of this canvas."""
+        return self.placed.canvases[self.canvas]
+
+    @property
+    def noise_row(self) -> tuple[int, int, int]:
+        return self.seed, self.number, self.canvas
+
+    def clean(self, positions: range) -> list[int]:
+        """What is written at some positions, without the padding of holes."""
+        pad = self.network.config.pad_token_id
+        return [self.tokens[at] for at in positions if at not in self.history or self.tokens[at] != pad]
+
+    def hole(self, number: int) -> list[int]:
+        """What is written in one hole so far."""
+        return self.clean(range(self.placed.holes[number].start, min(self.placed.holes[number].stop, self.written)))
+
+    def take(self, step: DenoisingStep, at: int) -> Draft:
+        """Note row `at` of a step."""
+        tokens = step.argmax_canvas[at].tolist()
+        before = self.tokens[self.here.start : self.here.stop] if self.written > self.here.start else tokens
+        self.tokens[self.here.start : self.here.stop] = tokens[: len(self.here)]
+        self.written = self.here.stop
+        self.steps += 1
+        for position in self.here:
+            if position in self.history:
+                self.history[position].append(self.tokens[position])
+        revised = [old != new for old, new in zip(before, tokens, strict=False)]
+        assert self.state is not None
+        return Draft(
+            request=self.number,
+            canvas=self.canvas,
+            step=int(self.state.step),
+            tokens=tuple(tokens),
+            accepted=tuple(step.accepted[at].tolist()),
+            revised=tuple(revised + [False] * (len(tokens) - len(revised))),
+            entropy=tuple(step.entropy[at].tolist()),
+            confidence=tuple(step.confidence[at].tolist()),
+        )
+
+    def settle(self) -> None:
+        """The canvas is done: where there is another, this one is encoded, and the next begins."""
+        self.state = None
+        if self.canvas + 1 < len(self.placed.canvases):
+            if self.cache is self._prefix:
+                self.cache = self._prefix.fork()
+            clean = self.clean(self.here)
+            self.network.prefill([torch.tensor(clean, device=self.network.device)], [self.cache])
+            self.canvas += 1
+            self.state = self._start()
+
+    def _start(self) -> DenoisingState:
+        config, device = self.network.config, self.network.device
+        tokens = Noise.of([self.noise_row], device).initial(config.canvas_length, config.vocab_size)
+        frozen = torch.zeros_like(tokens, dtype=torch.bool)
+        given = [at for at in self.here if at not in self.history]
+        index = torch.tensor(given, dtype=torch.int64, device=device) - self.here.start
+        tokens[0, index] = torch.tensor([self.tokens[at] for at in given], dtype=torch.int64, device=device)
+        frozen[0, index] = True
+        canvas = Canvas(tokens, frozen, self._allowed(tokens))
+        return DenoisingState.start(canvas, config.hidden_size, self.network.dtype)
+
+    def _allowed(self, tokens: Tensor) -> Allowed | None:
+        seams = [(at - self.here.start, seam) for at, seam in self.placed.seams.items() if at in self.here]
+        if not seams:
+            return None
+        masks = torch.zeros(len(seams), self.network.vocab_size, dtype=torch.bool, device=tokens.device)
+        which = torch.full_like(tokens, -1)
+        for number, (at, seam) in enumerate(seams):
+            masks[number, list(seam.allowed)] = True
+            which[0, at] = number
+        return Allowed(masks, which)
 
 
-@dataclass(frozen=True)
-class Filled:
-    """Canvases int64 [R, L] that have settled, and the steps each took."""
+def fill(rows: Sequence[Row], network: DiffusionGemma, config: GenerationConfig, edits: LogitEdits | None) -> Iterator[Draft]:
+    """Denoise all rows, each until its last canvas has settled; rows that are done leave.
 
-    tokens: Tensor
-    steps: list[int]
-
-
-def fill(
-    network: DiffusionGemma, cache: Cache, placed: Sequence[Placed], config: GenerationConfig, edits: LogitEdits | None
-) -> Filled:
-    """Denoise one canvas a candidate behind one prefix; rows that are done leave.
+    Yields:
+        A Draft a row and step, its number the candidate's; its text is empty.
 
     Raises:
         NonFiniteError: entropies are not finite; the message names the weights that hold NaN or infinity.
     """
-    assert config.seed is not None
-    rows, device = list(range(len(placed))), network.device
-    noise = Noise.of([(config.seed, number, 0) for number in rows], device)
-    canvas = _canvas(network, placed, noise)
-    state = DenoisingState.start(canvas, network.config.hidden_size, network.dtype)
-    tokens, steps = canvas.tokens.clone(), [0] * len(rows)
-    while rows:
-        options = DenoisingOptions.of([config] * len(rows), [edits] * len(rows), device)
-        row_noise = Noise(noise.seed[rows], noise.stream[rows], noise.canvas[rows])
-        step, state, done = denoise_step(network, state, [cache] * len(rows), options, row_noise)
-        if not bool(step.entropy.isfinite().all()):
-            raise NonFiniteError(describe_non_finite(network))
-        for at, row in enumerate(rows):
-            tokens[row], steps[row] = step.argmax_canvas[at], steps[row] + 1
-        state = state.rows(~done)
-        rows = [row for row, finished in zip(rows, done.tolist(), strict=True) if not finished]
-    return Filled(tokens, steps)
-
-
-def scores(network: DiffusionGemma, cache: Cache, last: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
-    """How likely the model finds each candidate's canvas as a text: log-probability of its tokens, read left to right behind
-    the prefix, whose last hidden state is `last` [H].
-
-    The sum, not the mean: all candidates are the same text but for their holes, so their sums compare, and a hole that ends too
-    early pays for it where the text goes on. On a canvas a model of uniform noise believes what it reads: all seems likely.
-    """
-    rows = [torch.tensor(text, device=network.device) for text in texts]
-    states = network.encode(rows, [cache.fork() for _ in rows])
-    found = []
-    for row, hidden in zip(rows, states, strict=True):
-        before = torch.cat((last[None], hidden[:-1]))
-        likely = network.logits(before).log_softmax(dim=-1).gather(-1, row[:, None])
-        found.append(float(likely.sum()))
-    return found
-
-
-def _canvas(network: DiffusionGemma, placed: Sequence[Placed], noise: Noise) -> Canvas:
-    tokens = noise.initial(network.config.canvas_length, network.vocab_size)
-    frozen = torch.ones_like(tokens, dtype=torch.bool)
-    for row, one in enumerate(placed):
-        for span in (*one.holes, one.free):
-            frozen[row, span.start : span.stop] = False
-    given = torch.tensor([one.tokens for one in placed], device=network.device)
-    return Canvas(torch.where(frozen, given, tokens), frozen)
+    while left := [row for row in rows if row.state is not None]:
+        with torch.inference_mode():
+            state = DenoisingState.join([row.state for row in left if row.state is not None])
+            options = DenoisingOptions.of([config] * len(left), [edits] * len(left), network.device)
+            noise = Noise.of([row.noise_row for row in left], network.device)
+            step, state, done = denoise_step(network, state, [row.cache for row in left], options, noise)
+            if not bool(step.entropy.isfinite().all()):
+                raise NonFiniteError(describe_non_finite(network))
+            drafts = []
+            for at, (row, finished) in enumerate(zip(left, done.tolist(), strict=True)):
+                row.state = state.rows(slice(at, at + 1))
+                drafts.append(row.take(step, at))
+                if finished:
+                    row.settle()
+        yield from drafts

@@ -1,13 +1,20 @@
-"""Layout: where a template's tokens lie, in the prefix and on the canvas."""
+"""Layout: where a template's tokens lie: in the prefix, and on the canvases behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from redraft.editing.seams import Seam, before_hole, behind_hole
 from redraft.editing.template import Template
-from redraft.errors import RequestError
 from redraft.text import Tokenizer
+
+LEFT_SHARE = 4  # of a canvas, a quarter at most is what stands before the first hole
+NARROW, WIDE = (
+    8,
+    2,
+)  # an eighth of a canvas for the text behind the holes will do; where there are more canvases, half of the last
 
 
 @dataclass(frozen=True)
@@ -16,8 +23,11 @@ class Pieces:
 
     Attributes:
         prefix: what is encoded before the canvas: the instruction, and the text before the line of the first hole.
-        left: the rest of that line. between: what stands between the holes. right: what stands behind the last.
+        left: the rest of that line, or the end of it. between: what stands between the holes. right: what stands behind the
+            last.
         closing: what ends the answer where all of `right` is on the canvas.
+        seams: of each hole, before and behind it; the tokens that they stand for are not among the others.
+        right_length: tokens behind the last hole, a seam's too.
     """
 
     prefix: list[int]
@@ -25,72 +35,102 @@ class Pieces:
     between: list[list[int]]
     right: list[int]
     closing: list[int]
+    seams: tuple[tuple[Seam | None, Seam | None], ...]
+
+    @property
+    def right_length(self) -> int:
+        return len(self.right) + (self.seams[-1][1] is not None)
 
     @classmethod
-    def of(cls, template: Template, tokenizer: Tokenizer, opening: list[int], closing: list[int]) -> Pieces:
-        """Texts are encoded apart, so that what stands outside the holes comes back as it was."""
+    def of(
+        cls, template: Template, tokenizer: Tokenizer, opening: list[int], closing: list[int], *, length: int, heal: bool
+    ) -> Pieces:
+        """Texts are encoded apart, so that what stands outside the holes comes back as it was; `heal` makes seams. An answer
+        ends without the line ends that a file has there."""
         first, *middle, last = template.texts
+        last = last.rstrip("\r\n") if closing else last
         line = first.rfind("\n") + 1
         prefix = opening + tokenizer.encode(first[:line], bos=False)
         left = tokenizer.encode(first[line:], bos=False)
-        if not prefix:
-            prefix, left = left, []
-        return cls(
-            prefix,
-            left,
-            [tokenizer.encode(text, bos=False) for text in middle],
-            tokenizer.encode(last, bos=False),
-            closing,
-        )
+        far = max(0, len(left) - length // LEFT_SHARE)
+        if not prefix and not far:
+            far = len(left)
+        prefix, left = prefix + left[:far], left[far:]
+        between = [tokenizer.encode(text, bos=False) for text in middle]
+        around = [left, *between, tokenizer.encode(last, bos=False)]
+        seams = []
+        for before, behind in pairwise(around):
+            one = before_hole(before, tokenizer) if heal else None
+            if one:
+                before.pop()
+            other = behind_hole(behind, tokenizer) if heal else None
+            if other:
+                behind.pop(0)
+            seams.append((one, other))
+        return cls(prefix, around[0], around[1:-1], around[-1], closing, tuple(seams))
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A template with holes of certain widths on a canvas.
+    """A template with holes of certain widths on its canvases.
 
     Attributes:
-        tokens: one a position, 0 in the holes. holes: their positions. free: positions behind everything, which nobody reads.
-        right_seen: how many tokens of the text behind the last hole are on the canvas.
+        pieces: what was laid out.
+        tokens: one a position, all canvases end to end without what is free; 0 where it is open.
+        holes: the open positions of each hole, seams and all. seams: position -> what it may take.
+        canvases: the positions of each canvas. Behind the last of them a canvas is free: open, and nobody reads it.
+        right_seen: how many tokens of the text behind the last hole are on the last canvas.
+        widths: tokens that each hole has room for.
     """
 
+    pieces: Pieces
     tokens: list[int]
     holes: tuple[range, ...]
-    free: range
+    seams: Mapping[int, Seam]
+    canvases: tuple[range, ...]
     right_seen: int
+    widths: tuple[int, ...]
 
 
 def place(pieces: Pieces, widths: Sequence[int], length: int, filling: int) -> Placed:
-    """Lay pieces out on a canvas of `length`; behind a closing the canvas is filled with `filling`.
+    """Lay pieces out on canvases of `length`; behind a closing the last canvas is filled with `filling`.
 
-    Raises:
-        RequestError: the holes and what must stand around them have no room.
+    One canvas where the holes leave an eighth of it to the text behind them; else several, the end of the last hole and the
+    text behind it on the last.
     """
-    needed = len(pieces.left) + sum(map(len, pieces.between)) + sum(widths)
-    if needed > length:
-        raise RequestError(
-            f"holes of {sum(widths)} tokens and the {needed - sum(widths)} tokens before and between them need {needed} "
-            f"positions, the canvas has {length}: make the holes smaller, or fill them one by one"
-        )
-    tokens, holes = list(pieces.left), []
-    for width, behind in zip(widths, [*pieces.between, []], strict=True):
-        holes.append(range(len(tokens), len(tokens) + width))
-        tokens += [0] * width + behind
-    room = length - len(tokens)
+    tokens, holes = list(pieces.left), list[range]()
+    seams: dict[int, Seam] = {}
+    for width, (before, behind), text in zip(widths, pieces.seams, [*pieces.between, []], strict=True):
+        start = len(tokens)
+        stop = start + width + (before is not None) + (behind is not None)
+        seams |= {at: seam for at, seam in ((start, before), (stop - 1, behind)) if seam}
+        holes.append(range(start, stop))
+        tokens += [0] * len(holes[-1]) + text
+    starts = _starts(len(tokens), len(pieces.right), length)
+    room = starts[-1] + length - len(tokens)
     seen = pieces.right[:room]
     tokens += seen
     if len(seen) == len(pieces.right) and pieces.closing:
-        tokens += (pieces.closing + [filling] * room)[: length - len(tokens)]
-    free = range(len(tokens), length)
-    return Placed(tokens + [0] * len(free), tuple(holes), free, len(seen))
+        tokens += (pieces.closing + [filling] * room)[: room - len(seen)]
+    ends = [*starts[1:], len(tokens)]
+    canvases = tuple(range(start, end) for start, end in zip(starts, ends, strict=True))
+    right_seen = len(seen) + pieces.right_length - len(pieces.right)
+    return Placed(pieces, tokens, tuple(holes), seams, canvases, right_seen, tuple(widths))
 
 
-def widths_to_try(template: Template, most: int, room: int) -> list[tuple[int, ...]]:
-    """At most `most` sets of widths, from every hole's least to its most, in steps of a like ratio, none wider than `room`."""
+def _starts(content: int, behind: int, length: int) -> list[int]:
+    """Where each canvas begins, for `content` positions up to the end of the last hole and `behind` tokens after it."""
+    if content + min(behind, length // NARROW) <= length:
+        return [0]
+    last = content + min(behind, length // WIDE) - length
+    return [*range(0, last, length), last]
+
+
+def widths_to_try(template: Template, most: int) -> list[tuple[int, ...]]:
+    """At most `most` sets of widths, from every hole's least to its most, in steps of a like ratio."""
     tried: dict[tuple[int, ...], None] = {}
     for number in range(most):
         share = (number + 1) / most if most > 1 else 1.0
         widths = tuple(round(hole.min_tokens * (hole.max_tokens / hole.min_tokens) ** share) for hole in template.holes)
-        if sum(widths) <= room:
-            tried[widths] = None
-    least = tuple(hole.min_tokens for hole in template.holes)
-    return list(tried) or [least]
+        tried[widths] = None
+    return list(tried)

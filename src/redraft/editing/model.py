@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Literal
 
 from redraft import engine
 from redraft.config import GenerationConfig
 from redraft.config.check import whole
-from redraft.editing.fill import Candidate, Infilled, fill, scores
+from redraft.editing.filling import Filling
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
 from redraft.editing.prefix import Prefix
+from redraft.editing.repair import Repair, Repaired
+from redraft.editing.result import Infilled
 from redraft.editing.session import Session
-from redraft.editing.template import Hole, Template
-from redraft.engine.edits import logit_edits
+from redraft.editing.template import MOST_TOKENS, Hole, Template
+from redraft.editing.typed import type_in
 from redraft.engine.model import load as load_plain
 from redraft.errors import ConfigError, RequestError
+from redraft.events import Draft
 from redraft.text import Tokenizer
 
 CANDIDATES = 6
+TemplateLike = str | Sequence[str | Hole] | Template
 
 
 class Model(engine.Model):
@@ -35,22 +37,26 @@ class Model(engine.Model):
 
     def infill(
         self,
-        template: str | Sequence[str | Hole] | Template,
+        template: TemplateLike,
         *,
         instruction: str | None = None,
         max_candidates: int = CANDIDATES,
+        heal: bool = True,
+        method: Literal["diffusion", "typewriter"] = "diffusion",
         **options: Any,
     ) -> Infilled:
         """Fill the holes of a text; what stands outside them comes back as it was.
 
         How many tokens a hole takes is not known: up to `max_candidates` widths between its least and its most are tried as
         rows of one batch behind one encoded prefix, and the likeliest filling is kept (see `Candidate.score`). A model that
-        learnt to pad leaves the rest of a hole empty.
+        learnt to pad leaves the rest of a hole empty. A hole wider than a canvas is written over several.
 
         Args:
             template: a text with `<hole>` marks, or texts and Holes in their order.
             instruction: what a user asks for; the text is then the answer to it, in the chat template. Without one the text
                 stands for itself.
+            heal: where a hole begins or ends inside a word, try every width with the token beside it written anew too.
+            method: "typewriter" fills left to right with the same weights, for comparison: greedily, every length tried.
             options: fields of GenerationConfig; those that say where a text ends mean nothing here. Penalties are for tokens
                 of the encoded prefix.
 
@@ -58,7 +64,31 @@ class Model(engine.Model):
             RequestError, ConfigError: before any work, what is wrong with the template or the options. NonFiniteError: broken
                 weights.
         """
-        return self.fill_in(Template.of(template), Prefix(self.network), instruction, max_candidates, **options)
+        template = Template.of(template)
+        if method == "typewriter":
+            config = self._settings(options)
+            pieces = self._pieces(template, instruction, heal=False)
+            self._check_length(pieces, sum(hole.max_tokens for hole in template.holes) + self.config.canvas_length)
+            ends = config.eos_token_id
+            return type_in(self.network, self._needed_tokenizer(), template, pieces, Prefix(self.network), ends)
+        if method != "diffusion":
+            raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
+        return self.fill_in(template, Prefix(self.network), instruction, max_candidates, heal=heal, **options)
+
+    def stream_infill(
+        self,
+        template: TemplateLike,
+        *,
+        instruction: str | None = None,
+        max_candidates: int = CANDIDATES,
+        heal: bool = True,
+        **options: Any,
+    ) -> Iterator[Draft | Infilled]:
+        """`infill` as events: a Draft a candidate and step, whose `text` is all of the text as it stands, then the Infilled.
+
+        Bad input raises here, at the call, not at the first event.
+        """
+        return self._filling(Template.of(template), Prefix(self.network), instruction, max_candidates, heal, options).run()
 
     def fill_in(
         self,
@@ -66,83 +96,132 @@ class Model(engine.Model):
         prefix: Prefix,
         instruction: str | None = None,
         max_candidates: int = CANDIDATES,
+        *,
+        heal: bool = True,
         **options: Any,
     ) -> Infilled:
         """`infill` behind a prefix that may have been encoded before."""
-        whole("max_candidates", max_candidates, least=1)
-        config = self.generation_config.with_options(options)
-        if outside := [token for token in config.logit_bias if token >= self.config.vocab_size]:
-            raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {self.config.vocab_size}")
-        if config.seed is None:
-            config = config.with_options({"seed": secrets.randbits(63)})
-        pieces = self._pieces(template, instruction)
-        length = self.config.canvas_length
-        room = length - len(pieces.left) - sum(map(len, pieces.between))
-        filling = config.eos_token_id[0] if config.eos_token_id else self.config.pad_token_id
-        placed = [place(pieces, widths, length, filling) for widths in widths_to_try(template, max_candidates, room)]
-        return self._fill(template, pieces, placed, prefix, config)
+        *_, filled = self._filling(template, prefix, instruction, max_candidates, heal, options).run()
+        assert isinstance(filled, Infilled)
+        return filled
 
     def edit(self, text: str, *, instruction: str | None = None) -> Session:
         """Begin to edit a text: with undo and redo, and without encoding again what did not change."""
         return Session(self, text, instruction)
 
-    def insert(self, text: str, at: int, *, hole: Hole | None = None, **options: Any) -> Infilled:
-        """Fill in something at character `at` of a text; options as for `infill`."""
-        return self.infill(Template.around(text, [(at, at)], hole), **options)
-
-    def rewrite(self, text: str, spans: Sequence[tuple[int, int]], *, hole: Hole | None = None, **options: Any) -> Infilled:
-        """Write the spans (first and last character) of a text anew; options as for `infill`."""
-        return self.infill(Template.around(text, spans, hole), **options)
-
-    @torch.inference_mode()
-    def _fill(
-        self, template: Template, pieces: Pieces, placed: list[Placed], prefix: Prefix, config: GenerationConfig
+    def insert(
+        self, text: str, at: int, instruction: str | None = None, *, hole: Hole | None = None, **options: Any
     ) -> Infilled:
-        cache, last = prefix.read(pieces.prefix)
-        edits = logit_edits(config, pieces.prefix, self.network.device)
-        filled = fill(self.network, cache, placed, config, edits)
-        rows, tokenizer = filled.tokens.tolist(), self._needed_tokenizer()
-        texts = [self._clean(one, row) for one, row in zip(placed, rows, strict=True)]
-        found = scores(self.network, cache, last, texts)
-        candidates = []
-        for number, (one, row) in enumerate(zip(placed, rows, strict=True)):
-            fills = tuple(tokenizer.decode(row[at] for at in hole) for hole in one.holes)
-            widths = tuple(map(len, one.holes))
-            candidates.append(Candidate(widths, fills, filled.steps[number], found[number]))
-            outside = set(range(len(row))).difference(one.free, *one.holes)
-            assert all(row[at] == one.tokens[at] for at in outside), "a frozen position changed"
-        order = sorted(range(len(candidates)), key=lambda number: -candidates[number].score)
-        best = candidates[order[0]]
-        return Infilled(
-            template.filled(best.fills),
-            best.fills,
-            tuple(candidates[number] for number in order),
-            (placed[order[0]].right_seen, len(pieces.right)),
-            config.seed or 0,
-        )
+        """Fill in something at character `at` of a text; instruction and options as for `infill`."""
+        return self.infill(Template.around(text, [(at, at)], hole), instruction=instruction, **options)
 
-    def _pieces(self, template: Template, instruction: str | None) -> Pieces:
+    def rewrite(
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        instruction: str | None = None,
+        *,
+        hole: Hole | None = None,
+        **options: Any,
+    ) -> Infilled:
+        """Write the spans (first and last character) of a text anew.
+
+        Args:
+            instruction: what is to become of them. The model does not see what it writes over, so the user's turn says it:
+                `rewrite what stands there: instruction`.
+            hole: how wide they may become; twice as wide as they are unless given, and 24 tokens at least.
+            options: as for `infill`.
+        """
+        template = Template.around(text, spans, hole)
+        old = [text[first:last] for first, last in sorted(spans)]
+        if hole is None:
+            tokens = max(len(self._needed_tokenizer().encode(part, bos=False)) for part in old)
+            template = Template.around(text, spans, Hole(1, max(MOST_TOKENS, 2 * tokens)))
+        if instruction is not None:
+            instruction = f"rewrite {' ... '.join(part.strip() for part in old)}: {instruction}"
+        return self.infill(template, instruction=instruction, **options)
+
+    def repair(self, text: str, *, instruction: str | None = None, most: int = 8, rounds: int = 4, **options: Any) -> Repaired:
+        """Noise the tokens of a text again that the model finds least likely, and keep what makes it a likelier text.
+
+        Args:
+            instruction: as for `infill`.
+            most: tokens noised at a time, at most. rounds: changes to each half canvas of the text, at most.
+            options: fields of GenerationConfig.
+
+        Raises:
+            RequestError, ConfigError: before any work, what is wrong. NonFiniteError: broken weights.
+        """
+        whole("rounds", rounds, least=1)
+        whole("most", most, least=1)
+        config = self._settings(options)
         tokenizer = self._needed_tokenizer()
-        if instruction is None:
-            opening, closing = ([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []), []
-        else:
-            opening = self.chat_prompt([{"role": "user", "content": instruction}])
-            closing = [token for token in self.generation_config.eos_token_id if token != 1][:1]
-        pieces = Pieces.of(template, tokenizer, opening, closing)
-        if not pieces.prefix:
-            raise RequestError("nothing stands before the hole and this tokenizer has no BOS: give an instruction")
-        needed = len(pieces.prefix) + self.config.canvas_length
+        opening, closing = self._around(instruction)
+        if not opening:
+            raise RequestError("this tokenizer has no BOS for a text to stand behind: give an instruction")
+        needed = len(opening) + len(tokenizer.encode(text, bos=False)) + self.config.canvas_length
         if needed > self.config.max_position_embeddings:
             raise RequestError(
-                f"the text before the hole and a canvas need {needed} tokens, the context holds "
-                f"{self.config.max_position_embeddings}: shorten the text before the hole"
+                f"the text and a canvas need {needed} tokens, the context holds {self.config.max_position_embeddings}: "
+                "repair it in parts"
             )
+        return Repair(self.network, tokenizer, config, opening, closing, most, rounds).run(text)
+
+    def _filling(
+        self,
+        template: Template,
+        prefix: Prefix,
+        instruction: str | None,
+        max_candidates: int,
+        heal: bool,
+        options: dict[str, Any],
+    ) -> Filling:
+        whole("max_candidates", max_candidates, least=1)
+        config = self._settings(options)
+        pieces = self._pieces(template, instruction, heal=False)
+        healed = self._pieces(template, instruction, heal=True) if heal else pieces
+        forms = [pieces, healed] if any(any(pair) for pair in healed.seams) else [pieces]
+        length = self.config.canvas_length
+        filling = config.eos_token_id[0] if config.eos_token_id else self.config.pad_token_id
+        placed: list[Placed] = []
+        for widths in widths_to_try(template, max_candidates):
+            for form in forms:
+                one = place(form, widths, length, filling)
+                fits = len(pieces.prefix) + one.canvases[-1].start + length <= self.config.max_position_embeddings
+                if fits or not placed:
+                    placed.append(one)
+        self._check_length(pieces, placed[0].canvases[-1].start + length)
+        return Filling(self.network, self._needed_tokenizer(), template, placed, prefix, config)
+
+    def _settings(self, options: dict[str, Any]) -> GenerationConfig:
+        config = self.generation_config.with_options(options)
+        if outside := [token for token in config.logit_bias if token >= self.config.vocab_size]:
+            raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {self.config.vocab_size}")
+        return config if config.seed is not None else config.with_options({"seed": secrets.randbits(63)})
+
+    def _pieces(self, template: Template, instruction: str | None, *, heal: bool) -> Pieces:
+        tokenizer = self._needed_tokenizer()
+        opening, closing = self._around(instruction)
+        pieces = Pieces.of(template, tokenizer, opening, closing, length=self.config.canvas_length, heal=heal)
+        if not pieces.prefix:
+            raise RequestError("nothing stands before the hole and this tokenizer has no BOS: give an instruction")
         return pieces
 
-    def _clean(self, placed: Placed, row: list[int]) -> list[int]:
-        """A settled canvas as a text: without the padding of holes, and without what lies behind everything."""
-        padding = {at for hole in placed.holes for at in hole if row[at] == self.config.pad_token_id}
-        return [token for at, token in enumerate(row) if at not in padding and at not in placed.free]
+    def _around(self, instruction: str | None) -> tuple[list[int], list[int]]:
+        """Tokens before a text, and what ends it where it is an answer."""
+        if instruction is None:
+            bos = self._needed_tokenizer().bos_token_id
+            return ([] if bos is None else [bos]), []
+        closing = [token for token in self.generation_config.eos_token_id if token != 1][:1]
+        return self.chat_prompt([{"role": "user", "content": instruction}]), closing
+
+    def _check_length(self, pieces: Pieces, behind: int) -> None:
+        needed = len(pieces.prefix) + behind
+        if needed > self.config.max_position_embeddings:
+            raise RequestError(
+                f"the text before the hole and the canvases behind it need {needed} tokens, the context holds "
+                f"{self.config.max_position_embeddings}: shorten the text before the hole, or make the holes smaller"
+            )
 
     def _needed_tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:

@@ -26,18 +26,17 @@ class Prefix:
         self._tokens: list[int] = []
         self._cache: Cache | None = None
 
-    def read(self, tokens: Sequence[int]) -> tuple[Cache, Tensor]:
-        """Encode `tokens` (at least one); returns a cache that holds them, with room to read a canvas as text behind them, and
-        the last hidden state [H]. The cache is valid until the next `read`."""
-        cache, same = self._begin(tokens)
+    def read(self, tokens: Sequence[int], room: int) -> tuple[Cache, Tensor]:
+        """Encode `tokens` (at least one); returns a cache that holds them, with `room` for more, and the last hidden state [H].
+        The cache is valid until the next `read`."""
+        cache, same = self._begin(tokens, room)
         state = self.network.read(tokens[same:], cache)
         self.encoded += len(tokens) - same
         self._tokens, self._cache = list(tokens), cache
         return cache, state
 
-    def _begin(self, tokens: Sequence[int]) -> tuple[Cache, int]:
+    def _begin(self, tokens: Sequence[int], room: int) -> tuple[Cache, int]:
         """A cache that holds the first of `tokens`, and how many; the last is always encoded, for its state."""
-        room = self.network.config.canvas_length
         if self._cache is None or not self.kept or self._cache.capacity < len(tokens) + room:
             capacity = len(tokens) + room * (4 if self.kept else 1)
             return self.network.new_cache(capacity, whole=self.kept), 0

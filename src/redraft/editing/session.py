@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redraft.editing.fill import Infilled
+from redraft.editing.diff import unified_diff
 from redraft.editing.prefix import Prefix
+from redraft.editing.result import Infilled
 from redraft.editing.template import Hole, Template, check_span
 from redraft.errors import RequestError
 
@@ -27,9 +27,7 @@ class Edit:
     @property
     def diff(self) -> str:
         """The change as a unified diff."""
-        old, new = self.before.splitlines(keepends=True), self.after.splitlines(keepends=True)
-        lines = difflib.unified_diff(old, new, "before", "after")
-        return "".join(line if line.endswith("\n") else line + "\n\\ no newline at end of text\n" for line in lines)
+        return unified_diff(self.before, self.after)
 
 
 class Session:

@@ -90,19 +90,21 @@ class Engine:
 
     def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event]:
         step, done = self._runner.denoise(ready, parts)
-        rows = zip(ready, done, step.argmax_canvas.tolist(), step.accepted.tolist(), step.entropy.tolist(), strict=True)
         events: list[Event] = []
-        for sequence, settled, tokens, accepted, entropy in rows:
+        for row, (sequence, settled) in enumerate(zip(ready, done, strict=True)):
             assert sequence.state is not None
             number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)
+            tokens = step.argmax_canvas[row].tolist()
             events.append(
                 Draft(
                     request=number,
                     canvas=canvas,
                     step=steps,
                     tokens=tuple(tokens),
-                    accepted=tuple(accepted),
-                    entropy=tuple(entropy),
+                    accepted=tuple(step.accepted[row].tolist()),
+                    revised=sequence.writing.revised(tokens),
+                    entropy=tuple(step.entropy[row].tolist()),
+                    confidence=tuple(step.confidence[row].tolist()),
                     text=sequence.writing.draft(tokens),
                 )
             )

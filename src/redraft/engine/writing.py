@@ -15,7 +15,7 @@ class Writing:
     """Tokens and text so far.
 
     Attributes:
-        tokens: committed tokens; the first EOS is the last of them.
+        tokens: committed tokens; the first EOS is the last of them. history: what the position of each held, draft by draft.
         reason: why the text ended, None while it goes on.
     """
 
@@ -24,9 +24,11 @@ class Writing:
         self.request = request
         self.tokens: list[int] = []
         self.reason: FinishReason | None = None
+        self.history: list[tuple[int, ...]] = []
         self.steps_per_canvas: list[int] = []
         self.encoder_passes = 0
         self._detokenizer = Detokenizer(tokenizer) if tokenizer else None
+        self._drafts: list[Sequence[int]] = []  # of the canvas being written
         self._given = ""  # text already handed out
         self._started = time.perf_counter()
         self._first_draft: float | None = None
@@ -41,8 +43,14 @@ class Writing:
         """Prompt and committed tokens."""
         return (*self.request.prompt, *self.tokens)
 
+    def revised(self, tokens: Sequence[int]) -> tuple[bool, ...]:
+        """Where a draft differs from the last."""
+        before = self._drafts[-1] if self._drafts else tokens
+        return tuple(old != new for old, new in zip(before, tokens, strict=True))
+
     def draft(self, tokens: Sequence[int]) -> str:
-        """The text that `tokens` would add, cut where the text would end."""
+        """Note a draft; the text that `tokens` would add, cut where the text would end."""
+        self._drafts.append(tokens)
         if self._first_draft is None:
             self._first_draft = time.perf_counter()
         if self._detokenizer is None:
@@ -66,6 +74,8 @@ class Writing:
             kept = whole if self.reason else self._without_started_stop(whole)
             text, self._given = kept[len(self._given) :], kept
         self.tokens += added
+        self.history += list(zip(*(self._drafts or [tokens]), strict=True))[: len(added)]
+        self._drafts = []
         return added, text
 
     def cancel(self) -> Finished:
@@ -87,6 +97,7 @@ class Writing:
             tokens=tuple(self.tokens),
             text=self._given,
             reasoning=self._detokenizer.reasoning() if self._detokenizer else "",
+            history=tuple(self.history),
             statistics=Statistics(
                 prompt_tokens=len(self.request.prompt),
                 new_tokens=count,

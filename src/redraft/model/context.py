@@ -48,25 +48,30 @@ class Clean:
 @dataclass(frozen=True)
 class Segment:
     """Tokens [start, stop) of a pass, belonging to one sequence, the first of them at `position` in it; `clean` tokens are
-    encoded, others are a canvas."""
+    encoded, others are a canvas. `kept` ones stay in the cache."""
 
     start: int
     stop: int
     cache: Cache
     clean: bool
     position: int
+    kept: bool
 
     @property
     def length(self) -> int:
         return self.stop - self.start
 
 
-def end_to_end(lengths: Sequence[int], caches: Sequence[Cache], *, clean: bool, after: Sequence[Segment] = ()) -> list[Segment]:
-    """Segments of the given lengths, one behind the other, behind those `after` which they come."""
+def end_to_end(
+    lengths: Sequence[int], caches: Sequence[Cache], *, clean: bool, keep: bool = True, after: Sequence[Segment] = ()
+) -> list[Segment]:
+    """Segments of the given lengths, one behind the other, behind those `after` which they come; clean ones are kept where
+    `keep`."""
     encoded = {id(segment.cache): segment.length for segment in after}
     segments, start = [], after[-1].stop if after else 0
     for length, cache in zip(lengths, caches, strict=True):
-        segments.append(Segment(start, start + length, cache, clean, cache.length + encoded.get(id(cache), 0)))
+        position = cache.length + encoded.get(id(cache), 0)
+        segments.append(Segment(start, start + length, cache, clean, position, clean and keep))
         start += length
     return segments
 
@@ -121,6 +126,5 @@ class CachedContext:
         return mixed
 
     def _seen(self, index: int, segment: Segment, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values that a segment sees: clean tokens are kept; every position of a canvas sees as much of the prefix as
-        the cache kept, and the whole canvas."""
-        return segment.cache.write(index, key, value) if segment.clean else segment.cache.peek(index, key, value)
+        """Keys and values that a segment sees: as much of the prefix as the cache kept, and its own."""
+        return segment.cache.write(index, key, value) if segment.kept else segment.cache.peek(index, key, value)

@@ -68,7 +68,9 @@ class DiffusionGemma(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
-    def encode(self, tokens: Sequence[Tensor], caches: Sequence[Cache], *, alike: bool = True) -> list[Tensor]:
+    def encode(
+        self, tokens: Sequence[Tensor], caches: Sequence[Cache], *, alike: bool = True, keep: bool = True
+    ) -> list[Tensor]:
         """Read clean tokens causally and write them to their caches.
 
         Args:
@@ -76,11 +78,12 @@ class DiffusionGemma(nn.Module):
             caches: one a sequence, with room for its tokens.
             alike: pad the pass so that a row's last bits do not depend on its neighbours (see `ops/rows.py`); the
                 typewriter, which has one token a row, does without.
+            keep: without, the caches stay as they are, and several texts can be read behind one of them.
 
         Returns:
             Final hidden states, one [n, H] a sequence.
         """
-        segments = end_to_end([len(part) for part in tokens], caches, clean=True)
+        segments = end_to_end([len(part) for part in tokens], caches, clean=True, keep=keep)
         hidden = self._run(self.embed(torch.cat(list(tokens))), segments, alike=alike)
         return list(hidden.split([len(part) for part in tokens]))
 
@@ -152,6 +155,6 @@ class DiffusionGemma(nn.Module):
         whole = max(0, min(first, len(padded) - least_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
         hidden = self.hidden_states(padded, context, whole)
         for segment in segments:
-            if segment.clean:
+            if segment.kept:
                 segment.cache.advance()
         return hidden[first - whole : len(embeddings) - whole]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from redraft.text.reasoning import ReasoningChannel, without_label
-from redraft.text.tokenizer import Tokenizer
-
-BROKEN = "\ufffd"
+from redraft.text.tokenizer import BROKEN, Tokenizer
 
 
 class Detokenizer:

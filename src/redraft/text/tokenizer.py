@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 
 from redraft.errors import CheckpointError, RequestError
+
+BROKEN = "\ufffd"  # stands for what is no character yet
 
 
 class Tokenizer:
@@ -46,15 +49,36 @@ class Tokenizer:
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
         """Token ids of raw text, with BOS in front where `bos`. Special tokens written in the text become their ids."""
+        ids = list(self._encoded(text).ids)
+        return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
+
+    def _encoded(self, text: str) -> Any:
         try:
-            ids = list(self.backend.encode(text, add_special_tokens=False).ids)
+            return self.backend.encode(text, add_special_tokens=False)
         except (TypeError, UnicodeError) as error:
             raise RequestError(f"the text holds half a surrogate pair or other invalid characters: {error}") from error
-        return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
 
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
         """Text of token ids; special tokens are left out unless `special`."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
+
+    def spell(self, text: str) -> tuple[list[int], list[str]]:
+        """Token ids of a text, and the part of it that each stands for: end to end they are the text. Of a character of several
+        tokens the first has all."""
+        encoded = self._encoded(text)
+        parts, at = [], 0
+        for _, end in encoded.offsets:
+            parts.append(text[at : max(at, end)])
+            at = max(at, end)
+        if parts:
+            parts[-1] += text[at:]
+        return list(encoded.ids), parts
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of every token by itself; empty for special tokens, and for those that hold a part of a character."""
+        alone: list[str] = self.backend.decode_batch([[token] for token in range(self.vocab_size)], skip_special_tokens=True)
+        return ["" if BROKEN in text else text for text in alone]
 
     def byte_tokens(self) -> frozenset[int]:
         """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary has such."""

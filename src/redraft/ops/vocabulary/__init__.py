@@ -1,10 +1,12 @@
 """One look at the vocabulary: `read_vocabulary`, its plain form (`whole`) and its fast form (`chunks`)."""
 
-from redraft.ops.vocabulary.asked import LogitEdits, Readout, VocabularyStatistics
+from redraft.ops.vocabulary.asked import Readout, VocabularyStatistics
+from redraft.ops.vocabulary.edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.read import read_vocabulary
 from redraft.ops.vocabulary.whole import inverse_cdf, softcapped_logits, tempered_logits
 
 __all__ = [
+    "Allowed",
     "LogitEdits",
     "Readout",
     "VocabularyStatistics",

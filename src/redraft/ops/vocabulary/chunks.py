@@ -67,19 +67,21 @@ class _Sums:
 
 
 def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    """Argmax, sample, entropy [N] and mean embedding [N, H] of positions; none of their rows has a filter."""
+    """What there is to know of positions; none of their rows has a filter."""
     return positions.in_blocks(BLOCK, lambda part: _read_block(part, embedding, softcap))
 
 
 def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    sums = _Sums.nothing(positions.states, any(edits is not None for edits in positions.readout.edits))
+    edited = positions.which is not None or any(edits is not None for edits in positions.readout.edits)
+    sums = _Sums.nothing(positions.states, edited)
     for first, chunk in _chunks(embedding):
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
     masses = torch.stack([(total * torch.exp(top - sums.top)).double() for total, top in sums.masses], dim=-1)
     sample = _look_again(positions, embedding, softcap, sums.top, masses)
     entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
     soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
-    return sums.argmax, torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample), entropy, soft
+    sample = torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample)
+    return Found(sums.argmax, sample, entropy, 1 / sums.total, soft)
 
 
 def _chunks(embedding: Tensor) -> list[tuple[int, Tensor]]:
@@ -88,7 +90,7 @@ def _chunks(embedding: Tensor) -> list[tuple[int, Tensor]]:
 
 def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
     """Edited, tempered logits float32 [N, C] of one chunk."""
-    logits = bounded_logits(positions.states, chunk, softcap)
+    logits = positions.forbid(bounded_logits(positions.states, chunk, softcap), first)
     return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)), UNIT * softcap)
 
 

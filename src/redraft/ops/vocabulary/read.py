@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from redraft.ops.vocabulary.asked import Positions, Readout, VocabularyStatistics
+from redraft.ops.vocabulary.asked import Found, Positions, Readout, VocabularyStatistics
 from redraft.ops.vocabulary.chunks import read_chunks
 from redraft.ops.vocabulary.whole import read_whole
 
@@ -19,20 +19,22 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
     """
     rows, length, width = hidden.shape
     owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
-    positions = Positions(hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout)
+    which = None if readout.allowed is None else readout.allowed.which.reshape(-1)
+    positions = Positions(hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout, which)
     filtered = torch.tensor([edits is not None and edits.filters for edits in readout.edits], device=hidden.device)[owners]
     wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
     long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
-    argmax, sample, entropy = long, long.clone(), long.float()
-    soft = torch.zeros_like(positions.states)
+    all_found = Found(long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states))
     for form, mine in ((read_chunks, wanted & ~filtered), (read_whole, wanted & filtered)):
         index = mine.nonzero().squeeze(-1)
         if len(index):
             found = form(positions[index].whole_rows(), embedding, softcap)
-            argmax[index], sample[index], entropy[index], soft[index] = (part[: len(index)] for part in found)
+            for whole, part in zip(all_found, found, strict=True):
+                whole[index] = part[: len(index)]
     return VocabularyStatistics(
-        argmax=argmax.view(rows, length),
-        sample=sample.view(rows, length),
-        entropy=entropy.view(rows, length),
-        soft_embedding=soft.view(rows, length, width) * scale,
+        argmax=all_found.argmax.view(rows, length),
+        sample=all_found.sample.view(rows, length),
+        entropy=all_found.entropy.view(rows, length),
+        confidence=all_found.confidence.view(rows, length),
+        soft_embedding=all_found.soft.view(rows, length, width) * scale,
     )

@@ -19,11 +19,12 @@ def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tens
 
 
 def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    """Argmax, sample, entropy [N] and mean embedding [N, H] of positions, block by block."""
+    """What there is to know of positions, block by block."""
     block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
     def read(part: Positions) -> Found:
-        logits = tempered_logits(bounded_logits(part.states, embedding, softcap), part.owners, part.readout, UNIT * softcap)
+        logits = part.forbid(bounded_logits(part.states, embedding, softcap))
+        logits = tempered_logits(logits, part.owners, part.readout, UNIT * softcap)
         return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
 
     return positions.in_blocks(block, read)
@@ -70,4 +71,4 @@ def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tenso
     sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
     entropy = torch.special.entr(probs).sum(dim=-1)
     soft = linear(probs.to(embedding.dtype), embedding.T)
-    return argmax, sample, entropy, soft
+    return Found(argmax, sample, entropy, probs.amax(dim=-1), soft)

@@ -1,0 +1,102 @@
+"""Filling: one template on its way from pieces to a filled text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from redraft.config import GenerationConfig
+from redraft.editing.fill import Row, fill
+from redraft.editing.layout import Pieces, Placed
+from redraft.editing.prefix import Prefix
+from redraft.editing.result import Candidate, Infilled
+from redraft.editing.score import scores
+from redraft.editing.template import Template
+from redraft.engine.edits import logit_edits
+from redraft.events import Draft
+from redraft.model import DiffusionGemma
+from redraft.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class Filling:
+    """All that a fill needs; checked before. Among `placed` is one without seams at least."""
+
+    network: DiffusionGemma
+    tokenizer: Tokenizer
+    template: Template
+    placed: list[Placed]
+    prefix: Prefix
+    config: GenerationConfig
+
+    def run(self) -> Iterator[Draft | Infilled]:
+        """A Draft a candidate and step, its text the whole text as it would be, then what came of all.
+
+        Raises:
+            NonFiniteError: broken weights.
+        """
+        seed = self.config.seed
+        assert seed is not None
+        length = self.network.config.canvas_length
+        most = max(len(placed.canvases) for placed in self.placed)
+        tokens = self.placed[0].pieces.prefix
+        with torch.inference_mode():
+            cache, last = self.prefix.read(tokens, most * length)
+            rows = [Row(number, placed, self.network, cache, seed) for number, placed in enumerate(self.placed)]
+        edits = logit_edits(self.config, tokens, self.network.device)
+        for draft in fill(rows, self.network, self.config, edits):
+            text = self.template.filled([fill or "" for fill in self._fills(rows[draft.request])])
+            yield Draft(**{**vars(draft), "text": text})
+        for row in rows:
+            held = (row.tokens[at] == given for at, given in enumerate(row.placed.tokens) if at not in row.history)
+            assert all(held), "a frozen position changed"
+        with torch.inference_mode():
+            found = scores(self.network, cache, last, self._texts(rows))
+        yield self._result(rows, found)
+
+    def _result(self, rows: list[Row], found: list[float]) -> Infilled:
+        """The best row, and all others behind it."""
+        fills = [self._fills(row) for row in rows]
+        # A filling that does not keep what stands outside its hole is none: the tokenizer joined what should stay apart.
+        found = [-torch.inf if None in texts else score for texts, score in zip(fills, found, strict=True)]
+        order = sorted(range(len(rows)), key=lambda number: -found[number])
+        candidates = [
+            Candidate(rows[n].placed.widths, tuple(fill or "" for fill in fills[n]), rows[n].steps, found[n]) for n in order
+        ]
+        best = rows[order[0]]
+        return Infilled(
+            text=self.template.filled(candidates[0].fills),
+            fills=candidates[0].fills,
+            candidates=tuple(candidates),
+            right_context=(best.placed.right_seen, best.placed.pieces.right_length),
+            seed=best.seed,
+            history=tuple(tuple(held) for held in best.history.values()),
+        )
+
+    def _fills(self, row: Row) -> list[str | None]:
+        """The text of each hole so far, without what its seams have from outside; None where these are not as they were."""
+        fills: list[str | None] = []
+        for number, (before, behind) in enumerate(row.placed.pieces.seams):
+            text = self.tokenizer.decode(row.hole(number))
+            first, last = (before.text if before else ""), (behind.text if behind else "")
+            done = row.written >= row.placed.holes[number].stop
+            if not done:
+                fills.append(text.removeprefix(first))
+            elif text.startswith(first) and text.endswith(last) and len(text) >= len(first) + len(last):
+                fills.append(text[len(first) : len(text) - len(last)])
+            else:
+                fills.append(None)
+        return fills
+
+    def _texts(self, rows: list[Row]) -> list[list[int]]:
+        """What is scored of each row: up to the end of its last hole, and what stands behind as far as any row sees it."""
+        most = max(row.placed.right_seen for row in rows)
+        return [row.clean(range(row.placed.holes[-1].stop)) + _behind(row.placed.pieces, most) for row in rows]
+
+
+def _behind(pieces: Pieces, most: int) -> list[int]:
+    """The first of what stands behind the last hole, `most` tokens with the seam's, and the end where that is all."""
+    seam = pieces.right_length - len(pieces.right)
+    return pieces.right[: most - seam] + (pieces.closing[:1] if most >= pieces.right_length else [])

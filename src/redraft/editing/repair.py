@@ -1,0 +1,182 @@
+"""Repair: the tokens that a model finds least likely are noised again and denoised, where that makes a likelier text.
+
+Which tokens are in doubt, and whether a change is for the better, is judged left to right (see `score`); what stands in their
+place is found from both sides. A token can be exchanged, and by a model that learnt to pad also left out; none is put in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from redraft.config import GenerationConfig
+from redraft.editing.diff import unified_diff
+from redraft.editing.fill import Row, fill
+from redraft.editing.layout import Pieces, Placed
+from redraft.editing.score import log_probabilities
+from redraft.model import Cache, DiffusionGemma
+from redraft.text import Tokenizer
+
+DOUBT = math.log(0.5)  # a token less likely than this may be wrong
+GAIN = 2.0  # nats by which a text must become likelier
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change that was kept. at: character of the text as it was then. score: nats by which the text became likelier."""
+
+    at: int
+    before: str
+    after: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A repaired text. steps: denoising steps of all that was tried. seed: repairs the same again."""
+
+    text: str
+    original: str
+    changes: tuple[Change, ...]
+    steps: int
+    seed: int
+
+    @property
+    def diff(self) -> str:
+        """All changes as a unified diff."""
+        return unified_diff(self.original, self.text)
+
+
+@dataclass(frozen=True)
+class _Spelled:
+    """Tokens and the text that each stands for, end to end the whole text."""
+
+    tokens: list[int]
+    texts: list[str]
+
+    def part(self, first: int, last: int) -> _Spelled:
+        return _Spelled(self.tokens[first:last], self.texts[first:last])
+
+    def __add__(self, other: _Spelled) -> _Spelled:
+        return _Spelled(self.tokens + other.tokens, self.texts + other.texts)
+
+
+@dataclass
+class Repair:
+    """A text being repaired, from its beginning on, half a canvas at a time: the other half is what comes behind.
+
+    Attributes:
+        most: tokens noised at a time, at most. rounds: changes to each half canvas, at most.
+    """
+
+    network: DiffusionGemma
+    tokenizer: Tokenizer
+    config: GenerationConfig
+    opening: list[int]
+    closing: list[int]
+    most: int
+    rounds: int
+    steps: int = 0
+
+    @torch.inference_mode()
+    def run(self, text: str) -> Repaired:
+        """Repair a text.
+
+        Raises:
+            NonFiniteError: broken weights.
+        """
+        ended = text.rstrip("\r\n") if self.closing else text  # an answer ends without the line ends of a file
+        spelled = _Spelled(*self.tokenizer.spell(ended))
+        cache = self.network.new_cache(len(self.opening) + len(spelled.tokens))
+        last = self.network.read(self.opening, cache)
+        done, changes = _Spelled([], []), list[Change]()
+        half = max(1, self.network.config.canvas_length // 2)
+        while spelled.tokens:
+            spelled, found = self._better(cache, last, spelled, half)
+            start = sum(map(len, done.texts))
+            changes += [replace(change, at=change.at + start) for change in found]
+            here, spelled = spelled.part(0, half), spelled.part(half, len(spelled.tokens))
+            done += here
+            last = self.network.read(here.tokens, cache)
+        assert self.config.seed is not None
+        return Repaired("".join(done.texts) + text[len(ended) :], text, tuple(changes), self.steps, self.config.seed)
+
+    def _better(self, cache: Cache, last: Tensor, spelled: _Spelled, half: int) -> tuple[_Spelled, list[Change]]:
+        """The text with the first `half` tokens repaired, and what was changed."""
+        changes: list[Change] = []
+        for number in range(self.rounds):
+            width = min(len(spelled.tokens), self.network.config.canvas_length)
+            (likely,) = log_probabilities(self.network, cache, last, [self._ended(spelled.tokens[:width], spelled)])
+            sets = self._in_doubt(likely[: min(half, width)].tolist(), spelled)
+            if not sets:
+                break
+            rows = [self._row(cache, spelled, width, chosen, number * 16 + at) for at, chosen in enumerate(sets)]
+            for _ in fill(rows, self.network, self.config, None):
+                self.steps += 1
+            tried = [self._spelled(row, spelled, width) for row in rows]
+            kept = [(row, other) for row, other in zip(rows, tried, strict=True) if other.tokens != spelled.tokens]
+            if not kept:
+                break
+            texts = [self._ended(other.tokens[: width + len(other.tokens) - len(spelled.tokens)], other) for _, other in kept]
+            scored = [float(found.sum()) for found in log_probabilities(self.network, cache, last, texts)]
+            best = max(range(len(kept)), key=lambda at: scored[at])
+            gain = scored[best] - float(likely.sum())
+            if gain < GAIN:
+                break
+            changes.append(_change(spelled, kept[best][1], gain))
+            spelled = kept[best][1]
+        return spelled, changes
+
+    def _ended(self, tokens: list[int], spelled: _Spelled) -> list[int]:
+        """Tokens as they are scored: with the end of the turn where the text ends with them."""
+        return tokens + self.closing[:1] if len(tokens) == len(spelled.tokens) else tokens
+
+    def _in_doubt(self, likely: Sequence[float], spelled: _Spelled) -> list[list[int]]:
+        """The least likely position, the two least likely, four, and so on; of tokens that are whole texts of their own."""
+        texts = self.tokenizer.texts
+
+        def may_change(at: int) -> bool:
+            token = spelled.tokens[at]
+            return likely[at] < DOUBT and token < len(texts) and texts[token] == spelled.texts[at] != ""
+
+        order = sorted(filter(may_change, range(len(likely))), key=lambda at: likely[at])[: self.most]
+        counts = sorted({min(2**power, len(order)) for power in range(8)} - {0})
+        return [sorted(order[:count]) for count in counts]
+
+    def _row(self, cache: Cache, spelled: _Spelled, width: int, chosen: list[int], number: int) -> Row:
+        """The first `width` tokens on a canvas, those that were chosen open."""
+        tokens = [0 if at in chosen else token for at, token in enumerate(spelled.tokens[:width])]
+        if width == len(spelled.tokens) and self.closing:
+            length = self.network.config.canvas_length
+            tokens += (self.closing + [self.config.eos_token_id[0]] * length)[: length - width]
+        holes = tuple(range(at, at + 1) for at in chosen)
+        pieces = Pieces([], [], [], [], [], ())
+        placed = Placed(pieces, tokens, holes, {}, (range(len(tokens)),), 0, (1,) * len(chosen))
+        assert self.config.seed is not None
+        return Row(number, placed, self.network, cache, self.config.seed)
+
+    def _spelled(self, row: Row, before: _Spelled, width: int) -> _Spelled:
+        """What a row made of the text; a token that is no text of its own changes nothing."""
+        tokens, texts = [], []
+        pad = self.network.config.pad_token_id
+        for at, (token, text) in enumerate(zip(before.tokens[:width], before.texts, strict=False)):
+            new = row.tokens[at]
+            if at in row.history and new == pad:
+                continue
+            changed = at in row.history and new != token and new < len(self.tokenizer.texts) and self.tokenizer.texts[new]
+            tokens.append(new if changed else token)
+            texts.append(self.tokenizer.texts[new] if changed else text)
+        return _Spelled(tokens, texts) + before.part(width, len(before.tokens))
+
+
+def _change(before: _Spelled, after: _Spelled, score: float) -> Change:
+    """What differs between two texts, as one span."""
+    old, new = "".join(before.texts), "".join(after.texts)
+    first = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    most = min(len(old), len(new)) - first
+    same = next((at for at in range(most) if old[-1 - at] != new[-1 - at]), most)
+    return Change(first, old[first : len(old) - same], new[first : len(new) - same], score)

@@ -1,0 +1,39 @@
+"""What came of filling in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One set of widths and what became of it.
+
+    Attributes:
+        widths: tokens that each hole had room for. fills: the text in each hole. steps: denoising steps it took.
+        score: log-probability of the text on the canvases, and of what stands behind it, read left to right: nats.
+    """
+
+    widths: tuple[int, ...]
+    fills: tuple[str, ...]
+    steps: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Infilled:
+    """A filled text.
+
+    Attributes:
+        text: all of it; what stood outside the holes is as it was. fills: what stands in the holes.
+        candidates: all that were tried, the best first. right_context: how many of the tokens behind the last hole the model
+            saw, and how many there are. seed: writes the same again.
+        history: for each token that was written, in order, the tokens that its position held, one a step.
+    """
+
+    text: str
+    fills: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    right_context: tuple[int, int]
+    seed: int
+    history: tuple[tuple[int, ...], ...] = ()

@@ -1,0 +1,43 @@
+"""Scores: how likely the model finds a text behind a prefix, read left to right.
+
+On a canvas a model of uniform noise believes what it reads: all seems likely. Read left to right it does not know what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from redraft.model import Cache, DiffusionGemma
+
+BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
+
+
+def log_probabilities(network: DiffusionGemma, cache: Cache, last: Tensor, texts: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Log-probability float32 [n] of each token of each text, nats.
+
+    Args:
+        cache: holds what stands before them, and stays as it is. last: the last hidden state of that [H].
+        texts: token ids, at least one each.
+    """
+    rows = [torch.tensor(text, device=network.device) for text in texts]
+    states = network.encode(rows, [cache] * len(rows), keep=False)
+    return [_of_tokens(network, torch.cat((last[None], hidden[:-1])), row) for row, hidden in zip(rows, states, strict=True)]
+
+
+def scores(network: DiffusionGemma, cache: Cache, last: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
+    """Log-probability of each text as a whole.
+
+    The sum, not the mean: all candidates are one text but for their holes, so their sums compare, and a hole that ends too
+    early pays for it where the text goes on.
+    """
+    return [float(found.sum()) for found in log_probabilities(network, cache, last, texts)]
+
+
+def _of_tokens(network: DiffusionGemma, before: Tensor, tokens: Tensor) -> Tensor:
+    block = max(1, BLOCK_ELEMENTS // network.vocab_size)
+    parts = zip(before.split(block), tokens.split(block), strict=True)
+    found = [network.logits(states).log_softmax(dim=-1).gather(-1, part[:, None])[:, 0] for states, part in parts]
+    return torch.cat(found)
