@@ -21,8 +21,8 @@ PRINTABLE = {token: -40.0 for token in range(384) if token not in range(161, 255
 COMMAND = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
 
 
-def call(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, text=True, timeout=120)
+def call(*arguments: str, stdin: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, text=True, timeout=120, cwd=folder)
 
 
 def test_generate_json_is_the_api(checkpoint: Path) -> None:

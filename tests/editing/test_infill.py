@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import redraft
+from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise
 from redraft.editing import Candidate, Hole, Infilled, Model, Template
+from redraft.editing.fill import Row, fill
 from redraft.editing.layout import Pieces, place, widths_to_try
 from redraft.editing.score import scores
 from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError
+from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
-from tests.cli.test_cli import call
 
 STEPS = {"max_denoising_steps": 2}
+
+
+# Random texts, holes and characters that the property test fills; REDRAFT_CASES=10000 makes it a long one.
+CASES = int(os.environ.get("REDRAFT_CASES", "400"))
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +37,27 @@ def model() -> Model:
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(TEXTS.filter(bool), min_size=2, max_size=3), st.integers(1, 3), st.integers(0, 5), st.data())
+WORDS = st.lists(st.sampled_from(["def", " acc", "items", " ", "\n", "    ", "in", "é", "total", "0", ".", "🙂"]), max_size=20)
+
+
+@pytest.fixture(scope="module")
+def wordy() -> Model:
+    """Random weights with a tokenizer of words, so that holes fall inside them."""
+    small = redraft.load("small-text")
+    shape = {"num_hidden_layers": 2, "layer_types": ("sliding_attention", "full_attention"), "canvas_length": 16}
+    network = tiny_model(3, vocab_size=small.config.vocab_size, max_position_embeddings=2048, **shape)
+    return Model(network, small.tokenizer, small.chat_template)
+
+
+@settings(max_examples=CASES, deadline=None)
+@given(
+    st.lists(st.one_of(TEXTS, WORDS.map("".join)).filter(bool), min_size=2, max_size=3),
+    st.sampled_from([1, 2, 5, 20, 40]),
+    st.integers(0, 5),
+    st.data(),
+)
 def test_text_outside_the_holes_is_as_it_was(
-    model: Model, texts: list[str], width: int, seed: int, data: st.DataObject
+    wordy: Model, texts: list[str], width: int, seed: int, data: st.DataObject
 ) -> None:
     parts: list[str | Hole] = []
     for text in texts:
@@ -42,15 +67,17 @@ def test_text_outside_the_holes_is_as_it_was(
     if data.draw(st.booleans()):
         parts = parts[1:]
     template = Template.of(parts) if any(isinstance(part, Hole) for part in parts) else Template.of("a<hole>")
-    filled = model.infill(template, seed=seed, max_candidates=2, **STEPS)
+    instruction = data.draw(st.sampled_from([None, "fill"]))
+    filled = wordy.infill(template, instruction=instruction, seed=seed, max_candidates=2, max_denoising_steps=1)
     assert filled.text == template.filled(filled.fills)
     rest = filled.text
-    for text, fill in zip(template.texts, filled.fills, strict=False):
-        assert rest.startswith(text + fill)
-        rest = rest[len(text + fill) :]
+    for text, put in zip(template.texts, filled.fills, strict=False):
+        assert rest.startswith(text + put)
+        rest = rest[len(text + put) :]
     assert rest == template.texts[-1]
     seen, there = filled.right_context
-    assert seen <= there <= len(byte_tokenizer().encode(template.texts[-1], bos=False))
+    assert wordy.tokenizer is not None
+    assert seen <= there <= len(wordy.tokenizer.encode(template.texts[-1], bos=False))
 
 
 def test_the_same_seed_fills_the_same(model: Model) -> None:
@@ -169,6 +196,88 @@ def test_something_is_put_in_or_written_anew(model: Model) -> None:
     assert again.text == f"one {again.fills[0]} three"
 
 
+def test_a_hole_wider_than_a_canvas_is_written_over_several(model: Model) -> None:
+    before, after = "x" * 100 + "\nab", "y" * 20
+    drafts = list(model.stream_infill([before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3))
+    filled = drafts.pop()
+    assert isinstance(filled, Infilled)
+    # 2 tokens of the line and 70 of the hole: the last canvas holds 16 of what stands behind, the first are full.
+    canvases = sorted({draft.canvas for draft in drafts if isinstance(draft, Draft)})
+    assert canvases == [0, 1, 2]
+    assert filled.text == before + filled.fills[0] + after
+    assert filled.right_context == (16, 20)
+    assert len(filled.history) == 70
+    assert filled == model.infill([before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3)
+
+
+def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model) -> None:
+    """The second canvas sees the first as a prefix: the same tokens as if the first had been part of the text before."""
+    one = model.infill(["ab\n", Hole(52, 52), "cd"], seed=5, max_candidates=1, max_denoising_steps=4)
+    tokenizer, network = byte_tokenizer(), model.network
+    pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], length=32, heal=False)
+    placed = place(pieces, (52,), 32, 1)
+    assert placed.canvases == (range(22), range(22, 54))
+    with torch.inference_mode():
+        cache = network.new_cache(200)
+        network.prefill([torch.tensor(pieces.prefix)], [cache])
+        row = Row(0, placed, network, cache, 5)
+        config = model.generation_config.with_options({"seed": 5, "max_denoising_steps": 4})
+        drafts = list(fill([row], network, config, None))
+        first = row.tokens[:22]
+        assert cache.length == len(pieces.prefix)  # the shared prefix is as it was
+        again = network.new_cache(200)
+        network.prefill([torch.tensor(pieces.prefix + first)], [again])
+        frozen = torch.zeros(1, 32, dtype=torch.bool)
+        frozen[0, 30:] = True
+        noise = Noise.of([(5, 0, 1)])
+        tokens = torch.where(frozen, torch.tensor([[0] * 30 + tokenizer.encode("cd", bos=False)]), noise.initial(32, 384))
+        state = DenoisingState.start(Canvas(tokens, frozen), network.config.hidden_size, network.dtype)
+        steps = list(denoise(network, state, [again], DenoisingOptions.of([config]), noise))
+    second = [draft for draft in drafts if draft.canvas == 1]
+    assert [draft.tokens for draft in second] == [tuple(step.argmax_canvas[0].tolist()) for step, _ in steps]
+    assert one.fills == (tokenizer.decode(row.tokens[:52]),)
+
+
+def test_drafts_tell_what_was_revised_and_the_history_what_was_held(model: Model) -> None:
+    template = ["ab", Hole(3, 3), "c", Hole(2, 2), "d"]
+    *drafts, filled = model.stream_infill(template, seed=4, max_candidates=1, max_denoising_steps=6)
+    assert isinstance(filled, Infilled)
+    assert [draft.step for draft in drafts] == list(range(1, len(drafts) + 1))
+    before = None
+    for draft in drafts:
+        last = before or draft.tokens
+        assert draft.revised[:9] == tuple(old != new for old, new in zip(last[:9], draft.tokens[:9], strict=True))
+        assert not any(draft.revised[9:])  # nobody reads what lies behind the text
+        assert draft.text.startswith("ab")
+        assert draft.text.endswith("d")
+        assert all(0 <= one <= 1 + 1e-6 for one in draft.confidence)
+        before = draft.tokens
+    assert drafts[-1].text == filled.text
+    open_positions = [0, 1, 2, 4, 5]  # all of the first line but BOS is on the canvas: there is nothing before it
+    assert [held[-1] for held in filled.history] == [drafts[-1].tokens[2 + at] for at in open_positions]
+    assert all(len(held) == len(drafts) for held in filled.history)
+
+
+def test_a_word_is_finished_as_the_model_spells_it() -> None:
+    small = redraft.load("small-text")
+    text = "def step(shops):\n    acc = 0\n    for one in shops:\n        acc += one.age\n    ret<hole>\n"
+    healed = small.infill(text, instruction="fill python", seed=1)
+    assert healed.fills == ("urn acc",)
+    apart = small.infill(text, instruction="fill python", seed=1, heal=False)
+    assert apart.candidates[0].score < healed.candidates[0].score
+
+
+def test_typed_holes_are_searched_too(model: Model) -> None:
+    template = ["one ", Hole(2, 9), " two ", Hole(1, 4), " three"]
+    typed = model.infill(template, method="typewriter", seed=1)
+    assert typed.text == f"one {typed.fills[0]} two {typed.fills[1]} three"
+    (candidate,) = typed.candidates
+    first, second = candidate.widths
+    assert (2 <= first <= 9, 1 <= second <= 4) == (True, True)
+    with pytest.raises(ConfigError, match="method"):
+        model.infill(template, method="handwriting")  # type: ignore[arg-type]
+
+
 def test_the_small_model_finds_what_both_sides_say() -> None:
     small = redraft.load("small-text")
     assert isinstance(small, Model)
@@ -177,13 +286,3 @@ def test_the_small_model_finds_what_both_sides_say() -> None:
     assert isinstance(filled, Infilled)
     assert filled.fills[0].startswith("    acc = ")
     assert all(isinstance(one, Candidate) for one in filled.candidates)
-
-
-def test_the_command_fills_a_file(tmp_path) -> None:
-    path = tmp_path / "text.py"
-    path.write_text("def total(items):\n<hole>\n    for item in items:\n        acc += item\n    return acc\n")
-    done = call("infill", str(path), "--instruction", "fill python", "--seed", "1")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("def total(items):\n    acc = ")
-    missing = call("infill", str(tmp_path / "nothing"))
-    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)

@@ -57,7 +57,7 @@ def test_edits_are_undone_and_done_again(model: Model) -> None:
     session = model.edit("one\ntwo\nthree")
     by_hand = session.replace(4, 7, "2")
     assert session.text == "one\n2\nthree"
-    assert by_hand.diff == "--- before\n+++ after\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\\ no newline at end of text\n"
+    assert by_hand.diff == "--- before\n+++ after\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\\ No newline at end of file\n"
     written = session.insert(0, seed=1, **STEPS)
     assert session.text == written.after == written.filled.fills[0] + by_hand.after
     assert session.undo() == written

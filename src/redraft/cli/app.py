@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from redraft import __version__
-from redraft.errors import RedraftError
+from redraft.errors import ConfigError, RedraftError
 
 app = typer.Typer(
     name="redraft",
@@ -212,6 +212,10 @@ def repair(
 @app.command("eval")
 def evaluate(
     name: Annotated[str, typer.Argument(metavar="SET", help="sudoku, arithmetic, infill, rewrite, edits or wiki.")],
+    files: Annotated[
+        Path | None,
+        typer.Argument(help="infill: a .jsonl(.gz) of HumanEval infilling, or a folder of them, in place of the set."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Checkpoint; unless given, the shipped model that knows the set.")
     ] = None,
@@ -220,9 +224,25 @@ def evaluate(
     attempts: Annotated[int, typer.Option(help="Seeds tried where the rules say no, told apart (sudoku).", min=1)] = 1,
     typewriter: Annotated[str | None, typer.Option(help="A checkpoint trained left to right only, for comparison.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the table as a picture too.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="infill: holes of unknown width, their length searched.")] = False,
+    max_tokens: Annotated[int, typer.Option(help="infill FILES: tokens in a hole at most.", min=1)] = 64,
+    instruction: InstructionOption = None,
+    run_tests: Annotated[
+        bool, typer.Option("--run-tests", help="infill FILES: run what the model wrote, with limits of time and memory.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a model on a held-out set, by difficulty, by diffusion and as a typewriter."""
+    if files is not None or search:
+        if name != "infill" or attempts > 1 or typewriter or png:
+            raise ConfigError("FILES and --search are for infill, without --attempts, --typewriter and --png")
+        from redraft.cli import eval_infill
+
+        eval_infill.run(
+            files, model, count=count, seed=seed, most=max_tokens,
+            instruction=instruction, run_tests=run_tests, as_json=json,
+        )  # fmt: skip
+        return
     from redraft.cli.eval import run
 
     run(name, model, count, seed, attempts, typewriter, png, json)

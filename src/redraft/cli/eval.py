@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -76,14 +75,15 @@ def table(title: str, unit: str, rows: list[Row]) -> Table:
         shown.add_row(
             row.name,
             str(row.count),
-            _percent(row.right),
+            percent(row.right),
             f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
             f"{row.mean_steps:.1f}",
-            _percent(row.right_after_first),
-            _percent(row.corrected),
+            percent(row.right_after_first),
+            percent(row.corrected),
         )
     return shown
 
 
-def _percent(share: Any) -> str:
+def percent(share: float | None) -> str:
+    """A share for a person; nothing where there is none."""
     return "" if share is None else f"{100 * share:.1f} %"

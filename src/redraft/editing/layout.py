@@ -39,7 +39,8 @@ class Pieces:
 
     @property
     def right_length(self) -> int:
-        return len(self.right) + (self.seams[-1][1] is not None)
+        seam = self.seams[-1][1]
+        return len(self.right) + (seam.count if seam else 0)
 
     @classmethod
     def of(
@@ -62,10 +63,10 @@ class Pieces:
         for before, behind in pairwise(around):
             one = before_hole(before, tokenizer) if heal else None
             if one:
-                before.pop()
+                del before[-one.count :]
             other = behind_hole(behind, tokenizer) if heal else None
             if other:
-                behind.pop(0)
+                del behind[: other.count]
             seams.append((one, other))
         return cls(prefix, around[0], around[1:-1], around[-1], closing, tuple(seams))
 

@@ -22,7 +22,7 @@ from redraft.model import Cache, DiffusionGemma
 from redraft.text import Tokenizer
 
 DOUBT = math.log(0.5)  # a token less likely than this may be wrong
-GAIN = 2.0  # nats by which a text must become likelier
+GAIN = 2.0  # nats by which every exchanged token must make the text likelier
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,13 @@ class Repair:
             if not kept:
                 break
             texts = [self._ended(other.tokens[: width + len(other.tokens) - len(spelled.tokens)], other) for _, other in kept]
-            scored = [float(found.sum()) for found in log_probabilities(self.network, cache, last, texts)]
-            best = max(range(len(kept)), key=lambda at: scored[at])
-            gain = scored[best] - float(likely.sum())
-            if gain < GAIN:
+            scored = log_probabilities(self.network, cache, last, texts)
+            gains = [float(found.sum() - likely.sum()) for found in scored]
+            worth = [gain - GAIN * self._exchanged(row, spelled) for gain, (row, _) in zip(gains, kept, strict=True)]
+            best = max(range(len(kept)), key=lambda at: worth[at])
+            if worth[best] <= 0:
                 break
-            changes.append(_change(spelled, kept[best][1], gain))
+            changes.append(_change(spelled, kept[best][1], gains[best]))
             spelled = kept[best][1]
         return spelled, changes
 
@@ -158,6 +159,9 @@ class Repair:
         placed = Placed(pieces, tokens, holes, {}, (range(len(tokens)),), 0, (1,) * len(chosen))
         assert self.config.seed is not None
         return Row(number, placed, self.network, cache, self.config.seed)
+
+    def _exchanged(self, row: Row, before: _Spelled) -> int:
+        return sum(row.tokens[at] != before.tokens[at] for at in row.history)
 
     def _spelled(self, row: Row, before: _Spelled, width: int) -> _Spelled:
         """What a row made of the text; a token that is no text of its own changes nothing."""

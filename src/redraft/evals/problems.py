@@ -1,0 +1,101 @@
+"""Problems: texts with holes of unknown width, from the public infilling sets and from our own held-out examples."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redraft.editing import Hole, Template
+from redraft.errors import RequestError
+from redraft.evals.execute import passes
+from redraft.tasks import Example, Task
+
+FIELDS = ("task_id", "prompt", "suffix", "canonical_solution", "test")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A text with holes, and what belongs in them. check: whether the whole text is right, None where nobody can say."""
+
+    name: str
+    group: str
+    template: Template
+    truth: tuple[str, ...]
+    instruction: str | None
+    check: Callable[[str], bool] | None
+
+
+def read_problems(path: Path, most: int, instruction: str | None, run_tests: bool) -> list[Problem]:
+    """The problems of a `.jsonl` or `.jsonl.gz` file, or of all such files in a folder, with the fields of the HumanEval
+    infilling sets (arXiv 2207.14255): task_id, prompt, suffix, canonical_solution, test, entry_point.
+
+    Args:
+        most: tokens in a hole at most. run_tests: check answers by running `test`.
+
+    Raises:
+        RequestError: no such file, or a line that is no problem.
+    """
+    files = sorted(file for file in path.iterdir() if _is_set(file)) if path.is_dir() else [path]
+    if not files:
+        raise RequestError(f"{path} holds no .jsonl or .jsonl.gz file")
+    found = [_problem(raw, where, most, instruction, run_tests) for file in files for where, raw in _lines(file)]
+    if not found:
+        raise RequestError(f"{path} holds no problem")
+    return found
+
+
+def of_examples(task: Task, examples: Sequence[Example], bins: Sequence[tuple[int, int]]) -> list[Problem]:
+    """Held-out examples with holes as problems, a group a bin."""
+
+    def one(number: int, example: Example) -> Problem:
+        least, most = next(each for each in bins if each[0] <= example.difficulty <= each[1])
+        return Problem(
+            name=str(number),
+            group=str(least) if least == most else f"{least} to {most}",
+            template=Template.around(example.answer, example.holes),
+            truth=tuple(example.answer[first:last] for first, last in example.holes),
+            instruction=example.prompt,
+            check=lambda text: task.check(example, text),
+        )
+
+    return [one(number, example) for number, example in enumerate(examples)]
+
+
+def _is_set(file: Path) -> bool:
+    return file.name.endswith((".jsonl", ".jsonl.gz"))
+
+
+def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file, each with where it stands."""
+    try:
+        data = gzip.decompress(file.read_bytes()) if file.name.endswith(".gz") else file.read_bytes()
+        lines = data.decode("utf-8").split("\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise RequestError(f"{file} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f"{file}, line {number}"
+            try:
+                raw = json.loads(line)
+            except ValueError as error:
+                raise RequestError(f"{where} is not JSON: {error}") from error
+            if not isinstance(raw, dict) or not all(isinstance(raw.get(name), str) for name in FIELDS):
+                raise RequestError(f"{where} is no problem: it needs the texts {', '.join(FIELDS)}")
+            yield where, raw
+
+
+def _problem(raw: dict[str, Any], where: str, most: int, instruction: str | None, run_tests: bool) -> Problem:
+    call = f"\ncheck({raw['entry_point']})\n" if "entry_point" in raw else "\n"
+    test = f"\n{raw['test']}{call}"
+    return Problem(
+        name=raw["task_id"],
+        group=raw["task_id"].split("/")[0] or where,
+        template=Template.of([raw["prompt"], Hole(1, most), raw["suffix"]]),
+        truth=(raw["canonical_solution"],),
+        instruction=instruction,
+        check=(lambda text: passes(text + test)) if run_tests else None,
+    )
