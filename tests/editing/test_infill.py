@@ -267,6 +267,18 @@ def test_a_word_is_finished_as_the_model_spells_it() -> None:
     assert apart.candidates[0].score < healed.candidates[0].score
 
 
+def test_a_budget_of_steps_ends_the_search(model: Model) -> None:
+    template = ["one ", Hole(1, 8), " two"]
+    free = model.infill(template, seed=1, max_denoising_steps=8)
+    bound = model.infill(template, seed=1, max_denoising_steps=8, max_steps=10)
+    assert sum(one.steps for one in free.candidates) > 20
+    assert 10 <= sum(one.steps for one in bound.candidates) < 20
+    wide = model.infill(["a\n", Hole(70, 70), "b"], seed=1, max_denoising_steps=4, max_steps=1)
+    assert wide.text == f"a\n{wide.fills[0]}b"  # one candidate is always made whole
+    with pytest.raises(ConfigError, match="max_steps"):
+        model.infill(template, max_steps=0)
+
+
 def test_typed_holes_are_searched_too(model: Model) -> None:
     template = ["one ", Hole(2, 9), " two ", Hole(1, 4), " three"]
     typed = model.infill(template, method="typewriter", seed=1)

@@ -374,3 +374,23 @@ def test_a_pass_that_fails_loses_nothing(fails_at: int, monkeypatch: pytest.Monk
             failures += 1
     assert failures == 1
     assert found == expected
+
+
+@pytest.mark.parametrize("method", ["diffusion", "typewriter"])
+def test_history_has_what_each_position_held(method) -> None:
+    model = Model(tiny_model(5, vocab_size=384, canvas_length=16), byte_tokenizer())
+    options = {"max_new_tokens": 40, "max_denoising_steps": 5, "eos_token_id": (), "seed": 2}
+    drafts: dict[int, list[Draft]] = defaultdict(list)
+    for event in model.stream([2, 200, 201], method=method, **options):
+        if isinstance(event, Draft):
+            before = drafts[event.canvas][-1].tokens if drafts[event.canvas] else event.tokens
+            assert event.revised == tuple(old != new for old, new in zip(before, event.tokens, strict=True))
+            assert all(0 < one <= 1 + 1e-6 for one in event.confidence)
+            drafts[event.canvas].append(event)
+    assert isinstance(event, Finished)
+    assert len(event.history) == len(event.tokens) == 40
+    for at, (token, held) in enumerate(zip(event.tokens, event.history, strict=True)):
+        canvas = drafts[at // 16]
+        assert held == (tuple(draft.tokens[at % 16] for draft in canvas) if canvas else (token,))
+        assert held[-1] == token
+    assert bool(drafts) == (method == "diffusion")

@@ -59,3 +59,22 @@ def test_prefill_leaves_what_encoding_leaves(count: int) -> None:
         for left, right in zip(caches[0].prefix(layer), caches[1].prefix(layer), strict=True):
             assert torch.equal(left, right)
     assert caches[0].length == caches[1].length == count
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_texts_can_be_read_behind_a_cache_that_stays_as_it_is(seed: int) -> None:
+    rng = random.Random(seed)
+    model = tiny_model(seed, vocab_size=150, **random_shape(rng))
+    torch.manual_seed(seed)
+    prefix = torch.randint(2, 150, (rng.choice((1, 9, 40)),))
+    texts = [torch.randint(2, 150, (rng.choice((1, 5, 33, 250)),)) for _ in range(3)]  # some have no room in the cache
+    (cache,) = prepared(model, [prefix])
+    before = [[part.clone() for part in cache.prefix(layer)] for layer in range(model.config.num_hidden_layers)]
+    with torch.inference_mode():
+        for text, states in zip(texts, model.encode(texts, [cache] * 3, keep=False), strict=True):
+            whole = model.encode([torch.cat((prefix, text))], [model.new_cache(400)])[0]
+            assert torch.allclose(states, whole[len(prefix) :], atol=1e-4)
+    assert cache.length == len(prefix)
+    for layer, parts in enumerate(before):
+        for one, other in zip(parts, cache.prefix(layer), strict=True):
+            assert torch.equal(one, other)

@@ -44,6 +44,11 @@ class Row:
     def noise_row(self) -> tuple[int, int, int]:
         return self.seed, self.number, self.canvas
 
+    @property
+    def whole(self) -> bool:
+        """Whether something is written in every hole."""
+        return self.written >= self.placed.holes[-1].stop
+
     def clean(self, positions: range) -> list[int]:
         """What is written at some positions, without the padding of holes."""
         pad = self.network.config.pad_token_id
@@ -110,8 +115,17 @@ class Row:
         return Allowed(masks, which)
 
 
-def fill(rows: Sequence[Row], network: DiffusionGemma, config: GenerationConfig, edits: LogitEdits | None) -> Iterator[Draft]:
+def fill(
+    rows: Sequence[Row],
+    network: DiffusionGemma,
+    config: GenerationConfig,
+    edits: LogitEdits | None,
+    budget: int | None = None,
+) -> Iterator[Draft]:
     """Denoise all rows, each until its last canvas has settled; rows that are done leave.
+
+    Args:
+        budget: steps of all rows together, after which they stay as they stand, once one of them is whole.
 
     Yields:
         A Draft a row and step, its number the candidate's; its text is empty.
@@ -120,6 +134,8 @@ def fill(rows: Sequence[Row], network: DiffusionGemma, config: GenerationConfig,
         NonFiniteError: entropies are not finite; the message names the weights that hold NaN or infinity.
     """
     while left := [row for row in rows if row.state is not None]:
+        if budget is not None and sum(row.steps for row in rows) >= budget and any(row.whole for row in rows):
+            return
         with torch.inference_mode():
             state = DenoisingState.join([row.state for row in left if row.state is not None])
             options = DenoisingOptions.of([config] * len(left), [edits] * len(left), network.device)

@@ -30,6 +30,7 @@ class Filling:
     placed: list[Placed]
     prefix: Prefix
     config: GenerationConfig
+    budget: int | None
 
     def run(self) -> Iterator[Draft | Infilled]:
         """A Draft a candidate and step, its text the whole text as it would be, then what came of all.
@@ -46,9 +47,10 @@ class Filling:
             cache, last = self.prefix.read(tokens, most * length)
             rows = [Row(number, placed, self.network, cache, seed) for number, placed in enumerate(self.placed)]
         edits = logit_edits(self.config, tokens, self.network.device)
-        for draft in fill(rows, self.network, self.config, edits):
+        for draft in fill(rows, self.network, self.config, edits, self.budget):
             text = self.template.filled([fill or "" for fill in self._fills(rows[draft.request])])
             yield Draft(**{**vars(draft), "text": text})
+        rows = [row for row in rows if row.whole]
         for row in rows:
             held = (row.tokens[at] == given for at, given in enumerate(row.placed.tokens) if at not in row.history)
             assert all(held), "a frozen position changed"

@@ -41,6 +41,7 @@ class Model(engine.Model):
         *,
         instruction: str | None = None,
         max_candidates: int = CANDIDATES,
+        max_steps: int | None = None,
         heal: bool = True,
         method: Literal["diffusion", "typewriter"] = "diffusion",
         **options: Any,
@@ -55,6 +56,8 @@ class Model(engine.Model):
             template: a text with `<hole>` marks, or texts and Holes in their order.
             instruction: what a user asks for; the text is then the answer to it, in the chat template. Without one the text
                 stands for itself.
+            max_steps: denoising steps of all candidates together, after which those that have not settled are taken as they
+                stand; no limit unless given. `max_denoising_steps` limits the steps of each canvas.
             heal: where a hole begins or ends inside a word, try every width with the token beside it written anew too.
             method: "typewriter" fills left to right with the same weights, for comparison: greedily, every length tried.
             options: fields of GenerationConfig; those that say where a text ends mean nothing here. Penalties are for tokens
@@ -73,7 +76,8 @@ class Model(engine.Model):
             return type_in(self.network, self._needed_tokenizer(), template, pieces, Prefix(self.network), ends)
         if method != "diffusion":
             raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
-        return self.fill_in(template, Prefix(self.network), instruction, max_candidates, heal=heal, **options)
+        prefix = Prefix(self.network)
+        return self.fill_in(template, prefix, instruction, max_candidates, max_steps=max_steps, heal=heal, **options)
 
     def stream_infill(
         self,
@@ -81,6 +85,7 @@ class Model(engine.Model):
         *,
         instruction: str | None = None,
         max_candidates: int = CANDIDATES,
+        max_steps: int | None = None,
         heal: bool = True,
         **options: Any,
     ) -> Iterator[Draft | Infilled]:
@@ -88,7 +93,8 @@ class Model(engine.Model):
 
         Bad input raises here, at the call, not at the first event.
         """
-        return self._filling(Template.of(template), Prefix(self.network), instruction, max_candidates, heal, options).run()
+        prefix = Prefix(self.network)
+        return self._filling(Template.of(template), prefix, instruction, max_candidates, max_steps, heal, options).run()
 
     def fill_in(
         self,
@@ -97,11 +103,12 @@ class Model(engine.Model):
         instruction: str | None = None,
         max_candidates: int = CANDIDATES,
         *,
+        max_steps: int | None = None,
         heal: bool = True,
         **options: Any,
     ) -> Infilled:
         """`infill` behind a prefix that may have been encoded before."""
-        *_, filled = self._filling(template, prefix, instruction, max_candidates, heal, options).run()
+        *_, filled = self._filling(template, prefix, instruction, max_candidates, max_steps, heal, options).run()
         assert isinstance(filled, Infilled)
         return filled
 
@@ -173,10 +180,13 @@ class Model(engine.Model):
         prefix: Prefix,
         instruction: str | None,
         max_candidates: int,
+        max_steps: int | None,
         heal: bool,
         options: dict[str, Any],
     ) -> Filling:
         whole("max_candidates", max_candidates, least=1)
+        if max_steps is not None:
+            whole("max_steps", max_steps, least=1)
         config = self._settings(options)
         pieces = self._pieces(template, instruction, heal=False)
         healed = self._pieces(template, instruction, heal=True) if heal else pieces
@@ -191,7 +201,7 @@ class Model(engine.Model):
                 if fits or not placed:
                     placed.append(one)
         self._check_length(pieces, placed[0].canvases[-1].start + length)
-        return Filling(self.network, self._needed_tokenizer(), template, placed, prefix, config)
+        return Filling(self.network, self._needed_tokenizer(), template, placed, prefix, config, max_steps)
 
     def _settings(self, options: dict[str, Any]) -> GenerationConfig:
         config = self.generation_config.with_options(options)

@@ -1,0 +1,125 @@
+"""Measure filling in, repair and edit sessions on the small text model, and put the figures into docs/editing.md.
+
+python docs/editing_figures.py [--count N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from functools import partial
+from pathlib import Path
+
+from figures import put
+
+import redraft
+from redraft.editing import Hole, Model
+from redraft.evals import SETS, wilson
+from redraft.evals.filling import Answer, edit_distance, fill_problems
+from redraft.evals.problems import Problem, of_examples
+from redraft.tasks import Example
+from redraft.tasks.task import held_out
+
+PAGE = Path(__file__).parent / "editing.md"
+NAMES = {"1": "a span", "2": "a line", "3": "two holes"}
+
+
+def search(model: Model, examples: list[Example]) -> str:
+    """Exact answers from both sides and left to right, and with a single width, as a table."""
+    held = SETS["infill"]
+    problems = of_examples(held.task, examples, held.bins)
+    ways = {
+        "from both sides, six widths": partial(fill_problems, model, problems, "diffusion", 0, lambda: None),
+        "left to right, every length": partial(fill_problems, model, problems, "typewriter", 0, lambda: None),
+        "from both sides, one width of 24, padded": partial(_one_width, model, problems),
+    }
+    lines = [f"| exact of {len(problems)} | {' | '.join(NAMES.values())} | all | checker says right |", "| --- " * 6 + "|"]
+    for way, fill in ways.items():
+        answers: list[Answer] = list(fill())
+        cells = [_share([one for one in answers if one.group == group]) for group in NAMES]
+        passed = sum(bool(one.passed) for one in answers)
+        lines.append(f"| {way} | {' | '.join(cells)} | {_share(answers)} | {100 * passed / len(answers):.1f} % |")
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def _one_width(model: Model, problems: list[Problem]) -> list[Answer]:
+    """The widest hole alone: what padding does without a search."""
+    answers = []
+    for number, one in enumerate(problems):
+        filled = model.infill(one.template, instruction=one.instruction, max_candidates=1, seed=number)
+        apart = sum(edit_distance(a, b) for a, b in zip(one.truth, filled.fills, strict=True))
+        passed = one.check(filled.text) if one.check else None
+        answers.append(Answer(one.group, filled.fills == one.truth, apart, passed, filled.candidates[0].steps))
+    return answers
+
+
+def _share(answers: list[Answer]) -> str:
+    exact, count = sum(one.exact for one in answers), len(answers)
+    low, high = wilson(exact, count)
+    return f"{100 * exact / count:.1f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def repaired(model: Model, examples: list[Example]) -> str:
+    """How often one exchanged word is put right, and how often a right text is left alone."""
+    rng, mended, better, kept = random.Random(5), 0, 0, 0
+    for example in examples:
+        broken = _break(model, example.answer, rng)
+        mended += model.repair(broken, instruction=example.prompt, seed=1).text == example.answer
+        kept += model.repair(example.answer, instruction=example.prompt, seed=1).text == example.answer
+        better += broken != example.answer
+    count = len(examples)
+    assert better == count
+    return (
+        f"Of {count} held-out snippets in which one word was exchanged for another of the same snippet the small text model "
+        f"put {mended} right, to the letter; of the {count} snippets as they were it left {kept} alone."
+    )
+
+
+def _break(model: Model, text: str, rng: random.Random) -> str:
+    """A text with one of its words in another's place."""
+    assert model.tokenizer is not None
+    _, parts = model.tokenizer.spell(text)
+    words = [at for at, part in enumerate(parts) if part.strip().isalpha() and at > 3]
+    at = rng.choice([at for at in words if any(parts[other] != parts[at] for other in words)])
+    other = rng.choice([parts[one] for one in words if parts[one] != parts[at]])
+    return "".join((*parts[:at], other, *parts[at + 1 :]))
+
+
+def sessions(model: Model, examples: list[Example]) -> str:
+    """What a first and a second edit near the end of a long text cost."""
+    assert model.tokenizer is not None
+    text = ""
+    for example in examples:
+        text += example.answer + "\n\n\n"
+        if len(model.tokenizer.encode(text)) > 2000:
+            break
+    session = model.edit(text)
+    at = text.rfind("    return")
+    told = []
+    for _ in range(2):
+        before, began = session.encoded, time.perf_counter()
+        session.rewrite([(at + 11, at + 12)], hole=Hole(1, 4), seed=1, max_candidates=2)
+        told.append((session.encoded - before, time.perf_counter() - began))
+    (first, slow), (second, fast) = told
+    return (
+        f"Of a text of {len(model.tokenizer.encode(text)):,} tokens, the first edit near its end encoded {first:,} tokens and "
+        f"took {slow / fast:.1f} times as long as the second, which encoded {second}."
+    )
+
+
+def main() -> None:
+    """All of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=120, help="held-out examples")
+    count = parser.parse_args().count
+    model, held = redraft.load("small-text"), SETS["infill"]
+    examples = held_out(held.task, count)
+    put(PAGE, "session", sessions(model, examples))
+    put(PAGE, "repair", repaired(model, examples[:100]))
+    put(PAGE, "search", search(model, examples))
+
+
+if __name__ == "__main__":
+    main()
