@@ -50,6 +50,7 @@ def test_both_sides_can_be_given() -> None:
         (("a", "--prefix", "b"), "give one of FILE"),
         (("--template", "a", "--line", "3"), "--line names lines of FILE"),
         (("nothing.py",), "nothing.py cannot be read"),
+        (("--line", "2"), "give one of FILE"),
         (("--prefix", "-", "--suffix", "-"), "NUL"),
     ],
 )
@@ -97,6 +98,7 @@ def test_lines_are_spans_without_their_last_end() -> None:
         "a", "bb", "", "c", "a\r\nbb", "bb\n\nc",
     ]  # fmt: skip
     assert line_span("a\n", "1") == (0, 1)
+    assert line_span("a\r\n\r\nb\r\n", "1-2") == (0, 3)
     for lines in ("2", "0", "1-0", "-1", "one"):
         with pytest.raises(RequestError):
             line_span("a\n", lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,15 +12,17 @@ from hypothesis import strategies as st
 
 import redraft
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise
-from redraft.editing import Candidate, Hole, Infilled, Model, Template
+from redraft.editing import Candidate, Hole, Infilled, Model, Template, filling
 from redraft.editing.fill import Row, fill
 from redraft.editing.layout import Pieces, place, widths_to_try
 from redraft.editing.score import scores
-from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError
+from redraft.editing.seams import before_hole, behind_hole
+from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError, TokenRangeError
 from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.special import TURN_TEMPLATE
+from redraft.text.tokenizer import BROKEN
 
 STEPS = {"max_denoising_steps": 2}
 
@@ -40,13 +43,26 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 WORDS = st.lists(st.sampled_from(["def", " acc", "items", " ", "\n", "    ", "in", "é", "total", "0", ".", "🙂"]), max_size=20)
 
 
+ROWS: list[Row] = []
+
+
+class Witness(Row):
+    """A row that is seen by the tests."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        ROWS.append(self)
+
+
 @pytest.fixture(scope="module")
-def wordy() -> Model:
+def wordy() -> Iterator[Model]:
     """Random weights with a tokenizer of words, so that holes fall inside them."""
     small = redraft.load("small-text")
     shape = {"num_hidden_layers": 2, "layer_types": ("sliding_attention", "full_attention"), "canvas_length": 16}
     network = tiny_model(3, vocab_size=small.config.vocab_size, max_position_embeddings=2048, **shape)
-    return Model(network, small.tokenizer, small.chat_template)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "Row", Witness)
+        yield Model(network, small.tokenizer, small.chat_template)
 
 
 @settings(max_examples=CASES, deadline=None)
@@ -68,16 +84,29 @@ def test_text_outside_the_holes_is_as_it_was(
         parts = parts[1:]
     template = Template.of(parts) if any(isinstance(part, Hole) for part in parts) else Template.of("a<hole>")
     instruction = data.draw(st.sampled_from([None, "fill"]))
+    ROWS.clear()
     filled = wordy.infill(template, instruction=instruction, seed=seed, max_candidates=2, max_denoising_steps=1)
     assert filled.text == template.filled(filled.fills)
-    rest = filled.text
-    for text, put in zip(template.texts, filled.fills, strict=False):
-        assert rest.startswith(text + put)
-        rest = rest[len(text + put) :]
-    assert rest == template.texts[-1]
+    assert len(ROWS) in (1, 2, 4)  # each width apart, and healed where there are seams
+    tokenizer = wordy.tokenizer
+    assert tokenizer is not None
+    for row in ROWS:
+        pieces = row.placed.pieces
+        fills = [tokenizer.decode(row.hole(number)) for number in range(len(template.holes))]
+        seams = [((before.text if before else ""), (behind.text if behind else "")) for before, behind in pieces.seams]
+        if all(fill.startswith(first) and fill.endswith(last) for fill, (first, last) in zip(fills, seams, strict=True)):
+            # What the model read, hole by hole, is the text: what the seams took is in their holes, and nowhere else.
+            read = tokenizer.decode(pieces.left)
+            for fill, between in zip(fills, [*pieces.between, pieces.right], strict=True):
+                read += fill + tokenizer.decode(between)
+            bare = [fill[len(first) : len(fill) - len(last)] for fill, (first, last) in zip(fills, seams, strict=True)]
+            if all(len(fill) >= len(first + last) for fill, (first, last) in zip(fills, seams, strict=True)):
+                plain = [tokenizer.decode(tokenizer.encode(text, bos=False)) for text in template.texts]
+                plain[-1] = plain[-1].rstrip("\r\n") if instruction else plain[-1]
+                whole = "".join(part for pair in zip(plain, bare, strict=False) for part in pair) + plain[-1]
+                assert BROKEN in read or whole.endswith(read)  # a text may be cut inside a character
     seen, there = filled.right_context
-    assert wordy.tokenizer is not None
-    assert seen <= there <= len(wordy.tokenizer.encode(template.texts[-1], bos=False))
+    assert seen <= there <= len(tokenizer.encode(template.texts[-1], bos=False))
 
 
 def test_the_same_seed_fills_the_same(model: Model) -> None:
@@ -114,7 +143,7 @@ def test_a_long_text_is_told_how_much_of_it_was_seen(model: Model) -> None:
 
 def test_the_line_of_the_first_hole_is_on_the_canvas_and_what_comes_before_is_not() -> None:
     tokenizer = byte_tokenizer()
-    pieces = Pieces.of(Template.of("ab\ncd<hole>e<hole>fg"), tokenizer, [2], [106], length=16, heal=False)
+    pieces = Pieces.of(Template.of("ab\ncd<hole>e<hole>fg"), tokenizer, [2], [106], 16)
     assert pieces.prefix == [2, *tokenizer.encode("ab\n", bos=False)]
     assert pieces.left == tokenizer.encode("cd", bos=False)
     placed = place(pieces, (2, 3), 16, 1)
@@ -128,7 +157,7 @@ def test_the_line_of_the_first_hole_is_on_the_canvas_and_what_comes_before_is_no
 def test_widths_go_from_least_to_most() -> None:
     template = Template.of(["a", Hole(1, 24), "b", Hole(4, 4)])
     tried = widths_to_try(template, 6)
-    assert tried[-1] == (24, 4)
+    assert (tried[0], tried[-1]) == ((1, 4), (24, 4))
     assert tried == sorted(tried)
     assert len(tried) == len(set(tried)) <= 6
     assert widths_to_try(Template.of("a<hole>"), 1) == [(24,)]
@@ -214,16 +243,16 @@ def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model)
     """The second canvas sees the first as a prefix: the same tokens as if the first had been part of the text before."""
     one = model.infill(["ab\n", Hole(52, 52), "cd"], seed=5, max_candidates=1, max_denoising_steps=4)
     tokenizer, network = byte_tokenizer(), model.network
-    pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], length=32, heal=False)
+    pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], 32)
     placed = place(pieces, (52,), 32, 1)
     assert placed.canvases == (range(22), range(22, 54))
     with torch.inference_mode():
         cache = network.new_cache(200)
         network.prefill([torch.tensor(pieces.prefix)], [cache])
-        row = Row(0, placed, network, cache, 5)
+        row = Row(0, placed, network, cache, 5, tokenizer.special_tokens())
         config = model.generation_config.with_options({"seed": 5, "max_denoising_steps": 4})
         drafts = list(fill([row], network, config, None))
-        first = row.tokens[:22]
+        first = row.clean(range(22))
         assert cache.length == len(pieces.prefix)  # the shared prefix is as it was
         again = network.new_cache(200)
         network.prefill([torch.tensor(pieces.prefix + first)], [again])
@@ -235,7 +264,7 @@ def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model)
         steps = list(denoise(network, state, [again], DenoisingOptions.of([config]), noise))
     second = [draft for draft in drafts if draft.canvas == 1]
     assert [draft.tokens for draft in second] == [tuple(step.argmax_canvas[0].tolist()) for step, _ in steps]
-    assert one.fills == (tokenizer.decode(row.tokens[:52]),)
+    assert one.fills == (tokenizer.decode(row.hole(0)),)
 
 
 def test_drafts_tell_what_was_revised_and_the_history_what_was_held(model: Model) -> None:
@@ -265,6 +294,47 @@ def test_a_word_is_finished_as_the_model_spells_it() -> None:
     assert healed.fills == ("urn acc",)
     apart = small.infill(text, instruction="fill python", seed=1, heal=False)
     assert apart.candidates[0].score < healed.candidates[0].score
+
+
+def test_a_canvas_of_padding_is_no_text(model: Model) -> None:
+    padding = {"logit_bias": {0: 1e4}, "seed": 1, **STEPS}
+    wide = model.infill(["ab\n", Hole(70, 70), "cd"], **padding)
+    assert (wide.text, wide.fills) == ("ab\ncd", ("",))
+    assert model.infill(["ab\n", Hole(3, 3)], **padding).text == "ab\n"
+    ended = model.infill(["ab\n", Hole(3, 3), "c"], **{**padding, "logit_bias": {106: 1e4}})
+    assert (ended.text, ended.candidates[0].score) == ("ab\nc", wide_score(model, "c"))
+
+
+def wide_score(model: Model, text: str) -> float:
+    tokenizer = byte_tokenizer()
+    with torch.inference_mode():
+        cache = model.network.new_cache(40)
+        last = model.network.read(tokenizer.encode("ab\n"), cache)
+        return scores(model.network, cache, last, [tokenizer.encode(text, bos=False)])[0]
+
+
+def test_tokens_that_the_model_does_not_know_are_refused() -> None:
+    few = Model(tiny_model(3, vocab_size=200, canvas_length=16), byte_tokenizer())
+    for call_it in (few.infill, few.repair):
+        with pytest.raises(TokenRangeError):
+            call_it("abc <hole> \u00ff")
+
+
+def test_where_a_word_goes_on_there_is_a_seam() -> None:
+    texts = ["", " ", "pr", "print", "(", "int", "nt", "  ", "x", "x1"]
+    before = before_hole([4, 2], texts)
+    assert before is not None
+    assert (before.text, before.count, before.allowed) == ("pr", 1, (2, 3))
+    behind = behind_hole([6, 4], texts)
+    assert behind is not None
+    assert (behind.text, behind.count, behind.allowed) == ("nt", 1, (3, 5, 6))
+    assert before_hole([8, 1], [*texts, " y"]) is not None  # the space belongs to the word that follows
+    assert before_hole([1], [*texts, " y"]) is None  # it indents
+    assert before_hole([7], texts) is before_hole([4], texts) is before_hole([], texts) is None
+    assert before_hole([3], texts) is behind_hole([4], texts) is None
+    deep = before_hole([4, 1, 2], [*texts, " print"])
+    assert deep is not None
+    assert (deep.text, deep.count, deep.allowed) == (" pr", 2, (10,))
 
 
 def test_a_budget_of_steps_ends_the_search(model: Model) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import redraft
 from redraft.editing import Model
 from redraft.editing.diff import unified_diff
-from redraft.errors import ConfigError, RequestError
+from redraft.errors import ConfigError, NonFiniteError, RequestError
 from redraft.testing import byte_tokenizer, tiny_model
 
 TEXT = "def step(shops):\n    acc = 1\n    for one in shops:\n        acc *= one.age\n    return acc"
@@ -75,3 +76,21 @@ def test_a_diff_is_what_patch_reads() -> None:
     assert unified_diff("a", "a") == ""
     lines = unified_diff("a\u2028b\nc", "a\u2028b\nd\n", "a/x", "b/x").splitlines(keepends=True)
     assert lines[-3:] == ["-c\n", "\\ No newline at end of file\n", "+d\n"]
+
+
+def test_a_text_that_is_all_left_out_is_empty(random_weights: Model) -> None:
+    padding = {"logit_bias": {0: 1e4}, "seed": 2, "max_denoising_steps": 1}
+    for text in ("a", "", "\n", "x" * 9):
+        repaired = random_weights.repair(text, **padding)
+        assert repaired.original == text
+
+
+def test_broken_weights_are_named() -> None:
+    network = tiny_model(3, vocab_size=384, canvas_length=16)
+    with torch.no_grad():
+        network.embed_tokens.weight[300] = float("nan")
+    broken = Model(network, byte_tokenizer())
+    with pytest.raises(NonFiniteError, match="embed_tokens"):
+        broken.repair("abc")
+    with pytest.raises(NonFiniteError, match="embed_tokens"):
+        broken.infill("abc <hole> d", method="typewriter")

@@ -79,3 +79,19 @@ def test_edits_are_undone_and_done_again(model: Model) -> None:
     with pytest.raises(RequestError, match="does not lie"):
         session.rewrite([(0, 99)])
     assert session.text == before
+
+
+def test_an_interrupted_reading_leaves_nothing_wrong_behind(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"line {number}\n" for number in range(60))
+    session, fresh = model.edit(text), model.edit(text)
+    session.insert(len(text), seed=1, **STEPS)
+    session.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(model.network, "read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        session.replace(0, 4, "LINE")
+        with pytest.raises(KeyboardInterrupt):
+            session.insert(30, seed=1, **STEPS)
+    fresh.replace(0, 4, "LINE")
+    again = session.insert(200, seed=1, **STEPS)
+    assert again.after == fresh.insert(200, seed=1, **STEPS).after
+    assert again.filled == fresh.edits[-1].filled

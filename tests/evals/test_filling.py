@@ -53,8 +53,12 @@ def test_what_is_no_set_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RequestError, match="holds no"):
         read_problems(tmp_path / "empty", 30, None, run_tests=False)
-    done = call("eval", "sudoku", str(bad))
-    assert (done.returncode, done.stdout) == (2, "")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"x" * 99)[:-20])
+    with pytest.raises(RequestError, match="cannot be read"):
+        read_problems(tmp_path / "cut.jsonl.gz", 30, None, run_tests=False)
+    for arguments in (("sudoku", str(bad)), ("infill", "--run-tests"), ("wiki", "-i", "x"), ("edits", "--search")):
+        done = call("eval", *arguments)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
 def test_programs_pass_where_they_reach_their_end() -> None:

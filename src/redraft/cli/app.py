@@ -219,13 +219,13 @@ def evaluate(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Checkpoint; unless given, the shipped model that knows the set.")
     ] = None,
-    count: Annotated[int, typer.Option(help="Held-out examples.", min=1)] = 200,
+    count: Annotated[int | None, typer.Option(help="Examples at most; 200 of a set, all of FILES.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     attempts: Annotated[int, typer.Option(help="Seeds tried where the rules say no, told apart (sudoku).", min=1)] = 1,
     typewriter: Annotated[str | None, typer.Option(help="A checkpoint trained left to right only, for comparison.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the table as a picture too.")] = None,
     search: Annotated[bool, typer.Option("--search", help="infill: holes of unknown width, their length searched.")] = False,
-    max_tokens: Annotated[int, typer.Option(help="infill FILES: tokens in a hole at most.", min=1)] = 64,
+    max_tokens: Annotated[int | None, typer.Option(help="infill FILES: tokens in a hole at most, 64.", min=1)] = None,
     instruction: InstructionOption = None,
     run_tests: Annotated[
         bool, typer.Option("--run-tests", help="infill FILES: run what the model wrote, with limits of time and memory.")
@@ -239,10 +239,12 @@ def evaluate(
         from redraft.cli import eval_infill
 
         eval_infill.run(
-            files, model, count=count, seed=seed, most=max_tokens,
+            files, model, count=count, seed=seed, most=max_tokens or 64,
             instruction=instruction, run_tests=run_tests, as_json=json,
         )  # fmt: skip
         return
+    if run_tests or instruction is not None or max_tokens is not None:
+        raise ConfigError("--run-tests, --instruction and --max-tokens are for infill with FILES")
     from redraft.cli.eval import run
 
     run(name, model, count, seed, attempts, typewriter, png, json)

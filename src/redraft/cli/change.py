@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.syntax import Syntax
 
-from redraft.cli.texts import line_span, read_text, replace_text, write_text
+from redraft.cli.texts import check_replaceable, line_span, read_text, replace_text, write_text
 from redraft.cli.view import printable
 from redraft.cli.write import open_model
 from redraft.editing import Model
@@ -38,6 +38,8 @@ def _change(
     """Make the change in the file, or show it: then the exit status is that of diff, 1 where there is one."""
     if write and file == "-":
         raise RequestError("--write needs a file to write to: leave it out, and the change is printed")
+    if write:
+        check_replaceable(Path(file))
     options = {} if seed is None else {"seed": seed}
     after = make(Model.of(open_model(path, "auto", "auto")), options)
     name = "text" if file == "-" else Path(file).as_posix().lstrip("/")

@@ -19,9 +19,18 @@ from redraft.evals import SETS, Row, compare, facts, summarise
 from redraft.evals.infilling import layout
 from redraft.tasks.task import held_out
 
+EXAMPLES = 200  # of a held-out set, unless told otherwise
+
 
 def run(
-    name: str, path: str | None, count: int, seed: int, attempts: int, typewriter: str | None, png: Path | None, as_json: bool
+    name: str,
+    path: str | None,
+    count: int | None,
+    seed: int,
+    attempts: int,
+    typewriter: str | None,
+    png: Path | None,
+    as_json: bool,
 ) -> None:
     """Evaluate by diffusion and as a typewriter on the same examples, and a model trained as a typewriter beside them."""
     if name not in SETS:
@@ -35,7 +44,7 @@ def run(
     for asked in (model, alone):
         if asked is not None:
             layout(asked)  # what it lacks is told now, not after the others have been measured
-    examples = held_out(held.task, count)
+    examples = held_out(held.task, count or EXAMPLES)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
 
         def begin(way: str) -> Callable[[], None]:

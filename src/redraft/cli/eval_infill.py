@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from redraft.cli.eval import percent
+from redraft.cli.eval import EXAMPLES, percent
 from redraft.cli.write import errors, open_model
 from redraft.editing import Model
 from redraft.evals import SETS
@@ -26,7 +26,7 @@ def run(
     files: Path | None,
     path: str | None,
     *,
-    count: int,
+    count: int | None,
     seed: int,
     most: int,
     instruction: str | None,
@@ -36,7 +36,7 @@ def run(
     """Fill problems from both sides, and left to right by the same weights with the same search."""
     held = SETS["infill"]
     if files is None:
-        problems = of_examples(held.task, held_out(held.task, count), held.bins)
+        problems = of_examples(held.task, held_out(held.task, count or EXAMPLES), held.bins)
     else:
         problems = read_problems(files, most, instruction, run_tests)[:count]
     model = Model.of(open_model(path or held.model, "auto", "auto"))

@@ -43,7 +43,7 @@ class Source:
         text = read_text(self.file or self.template or "")
         if self.lines is not None:
             return Template.around(text, [line_span(text, self.lines)], hole)
-        return Template.of([part for piece in text.split(MARK) for part in (hole, piece)][1:])
+        return Template.of(text, hole)
 
     def _sides(self, hole: Hole) -> Template:
         prefix, suffix = self.prefix or "", self.suffix or ""

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from redraft.errors import RequestError
@@ -18,6 +19,8 @@ def read_text(given: str) -> str:
         RequestError: it cannot be read, or is not UTF-8.
     """
     try:
+        if given == "-" and sys.stdin is None:
+            raise RequestError("there is no standard input to read")
         raw = sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes()
         return raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -44,13 +47,26 @@ def replace_text(path: Path, before: str, after: str) -> None:
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(after.encode("utf-8"))
-            os.chmod(draft, target.stat().st_mode & 0o7777)
+            found = target.stat()
+            with suppress(PermissionError):
+                os.chown(draft, found.st_uid, found.st_gid)
+            os.chmod(draft, found.st_mode & 0o7777)
             os.replace(draft, target)
         except BaseException:
             os.unlink(draft)
             raise
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error}") from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Whether `replace_text` could write.
+
+    Raises:
+        RequestError: the file's folder cannot be written to.
+    """
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise RequestError(f"{path} cannot be replaced: its folder cannot be written to")
 
 
 def line_span(text: str, lines: str) -> tuple[int, int]:
@@ -69,8 +85,5 @@ def line_span(text: str, lines: str) -> tuple[int, int]:
     if not 1 <= first <= last <= len(starts):
         raise RequestError(f"lines {first} to {last} do not lie in the text of {len(starts)} lines")
     end = starts[last] if last < len(starts) else len(text)
-    while end > starts[first - 1] and text[end - 1] in "\r\n":
-        end -= 1
-        if text[end] == "\n" and text[end - 1] != "\r":
-            break
-    return starts[first - 1], end
+    line = text[starts[first - 1] : end].removesuffix("\n").removesuffix("\r")
+    return starts[first - 1], starts[first - 1] + len(line)

@@ -22,11 +22,14 @@ class Row:
 
     Attributes:
         tokens: all positions, 0 where nothing is written yet. written: how many of them are final or hold a draft.
+        unread: tokens that are no text where a hole holds them, such as padding.
         steps: denoising steps so far. history: what each open position held, step by step.
     """
 
-    def __init__(self, number: int, placed: Placed, network: DiffusionGemma, prefix: Cache, seed: int) -> None:
-        self.number, self.placed, self.network, self.seed = number, placed, network, seed
+    def __init__(
+        self, number: int, placed: Placed, network: DiffusionGemma, prefix: Cache, seed: int, unread: frozenset[int]
+    ) -> None:
+        self.number, self.placed, self.network, self.seed, self.unread = number, placed, network, seed, unread
         self.tokens = list(placed.tokens)
         self.written = 0
         self.steps = 0
@@ -50,9 +53,8 @@ class Row:
         return self.written >= self.placed.holes[-1].stop
 
     def clean(self, positions: range) -> list[int]:
-        """What is written at some positions, without the padding of holes."""
-        pad = self.network.config.pad_token_id
-        return [self.tokens[at] for at in positions if at not in self.history or self.tokens[at] != pad]
+        """What is written at some positions, without what is no text in holes."""
+        return [self.tokens[at] for at in positions if at not in self.history or self.tokens[at] not in self.unread]
 
     def hole(self, number: int) -> list[int]:
         """What is written in one hole so far."""
@@ -84,13 +86,15 @@ class Row:
     def settle(self) -> None:
         """The canvas is done: where there is another, this one is encoded, and the next begins."""
         self.state = None
-        if self.canvas + 1 < len(self.placed.canvases):
+        if self.canvas + 1 == len(self.placed.canvases):
+            self.cache = self._prefix  # its own is no longer needed
+            return
+        if clean := self.clean(self.here):
             if self.cache is self._prefix:
                 self.cache = self._prefix.fork()
-            clean = self.clean(self.here)
             self.network.prefill([torch.tensor(clean, device=self.network.device)], [self.cache])
-            self.canvas += 1
-            self.state = self._start()
+        self.canvas += 1
+        self.state = self._start()
 
     def _start(self) -> DenoisingState:
         config, device = self.network.config, self.network.device

@@ -9,7 +9,7 @@ import torch
 
 from redraft.config import GenerationConfig
 from redraft.editing.fill import Row, fill
-from redraft.editing.layout import Pieces, Placed
+from redraft.editing.layout import Placed, behind
 from redraft.editing.prefix import Prefix
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.score import scores
@@ -18,6 +18,7 @@ from redraft.engine.edits import logit_edits
 from redraft.events import Draft
 from redraft.model import DiffusionGemma
 from redraft.text import Tokenizer
+from redraft.text.tokenizer import BROKEN
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Filling:
         tokens = self.placed[0].pieces.prefix
         with torch.inference_mode():
             cache, last = self.prefix.read(tokens, most * length)
-            rows = [Row(number, placed, self.network, cache, seed) for number, placed in enumerate(self.placed)]
+            unread = self.tokenizer.special_tokens() | {self.network.config.pad_token_id}
+            rows = [Row(number, placed, self.network, cache, seed, unread) for number, placed in enumerate(self.placed)]
         edits = logit_edits(self.config, tokens, self.network.device)
         for draft in fill(rows, self.network, self.config, edits, self.budget):
             text = self.template.filled([fill or "" for fill in self._fills(rows[draft.request])])
@@ -60,29 +62,31 @@ class Filling:
 
     def _result(self, rows: list[Row], found: list[float]) -> Infilled:
         """The best row, and all others behind it."""
-        fills = [self._fills(row) for row in rows]
-        # A filling that does not keep what stands outside its hole is none: the tokenizer joined what should stay apart.
-        found = [-torch.inf if None in texts else score for texts, score in zip(fills, found, strict=True)]
-        order = sorted(range(len(rows)), key=lambda number: -found[number])
-        candidates = [
-            Candidate(rows[n].placed.widths, tuple(fill or "" for fill in fills[n]), rows[n].steps, found[n]) for n in order
-        ]
-        best = rows[order[0]]
+        tried: list[tuple[Candidate, Row]] = []
+        for row, score in zip(rows, found, strict=True):
+            fills = self._fills(row)
+            # A filling that does not keep what stands outside its hole is none: the tokenizer joined what should stay apart.
+            kept = tuple(text for text in fills if text is not None)
+            if len(kept) == len(fills):
+                tried.append((Candidate(row.placed.widths, kept, row.steps, score), row))
+        # Half a character is worse than any other filling.
+        tried.sort(key=lambda one: (BROKEN in "".join(one[0].fills), -one[0].score))
+        best, row = tried[0]
         return Infilled(
-            text=self.template.filled(candidates[0].fills),
-            fills=candidates[0].fills,
-            candidates=tuple(candidates),
-            right_context=(best.placed.right_seen, best.placed.pieces.right_length),
-            seed=best.seed,
-            history=tuple(tuple(held) for held in best.history.values()),
+            text=self.template.filled(best.fills),
+            fills=best.fills,
+            candidates=tuple(candidate for candidate, _ in tried),
+            right_context=(row.placed.right_seen, row.placed.pieces.right_length),
+            seed=row.seed,
+            history=tuple(tuple(held) for held in row.history.values()),
         )
 
     def _fills(self, row: Row) -> list[str | None]:
         """The text of each hole so far, without what its seams have from outside; None where these are not as they were."""
         fills: list[str | None] = []
-        for number, (before, behind) in enumerate(row.placed.pieces.seams):
+        for number, (left, right) in enumerate(row.placed.pieces.seams):
             text = self.tokenizer.decode(row.hole(number))
-            first, last = (before.text if before else ""), (behind.text if behind else "")
+            first, last = (left.text if left else ""), (right.text if right else "")
             done = row.written >= row.placed.holes[number].stop
             if not done:
                 fills.append(text.removeprefix(first))
@@ -95,10 +99,4 @@ class Filling:
     def _texts(self, rows: list[Row]) -> list[list[int]]:
         """What is scored of each row: up to the end of its last hole, and what stands behind as far as any row sees it."""
         most = max(row.placed.right_seen for row in rows)
-        return [row.clean(range(row.placed.holes[-1].stop)) + _behind(row.placed.pieces, most) for row in rows]
-
-
-def _behind(pieces: Pieces, most: int) -> list[int]:
-    """The first of what stands behind the last hole, `most` tokens with the seam's, and the end where that is all."""
-    seam = pieces.right_length - len(pieces.right)
-    return pieces.right[: most - seam] + (pieces.closing[:1] if most >= pieces.right_length else [])
+        return [row.clean(range(row.placed.holes[-1].stop)) + behind(row.placed.pieces, most) for row in rows]

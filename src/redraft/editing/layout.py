@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from redraft.editing.seams import Seam, before_hole, behind_hole
@@ -43,11 +43,9 @@ class Pieces:
         return len(self.right) + (seam.count if seam else 0)
 
     @classmethod
-    def of(
-        cls, template: Template, tokenizer: Tokenizer, opening: list[int], closing: list[int], *, length: int, heal: bool
-    ) -> Pieces:
-        """Texts are encoded apart, so that what stands outside the holes comes back as it was; `heal` makes seams. An answer
-        ends without the line ends that a file has there."""
+    def of(cls, template: Template, tokenizer: Tokenizer, opening: list[int], closing: list[int], length: int) -> Pieces:
+        """Texts are encoded apart, so that what stands outside the holes comes back as it was, for canvases of `length`. An
+        answer ends without the line ends that a file has there."""
         first, *middle, last = template.texts
         last = last.rstrip("\r\n") if closing else last
         line = first.rfind("\n") + 1
@@ -58,17 +56,22 @@ class Pieces:
             far = len(left)
         prefix, left = prefix + left[:far], left[far:]
         between = [tokenizer.encode(text, bos=False) for text in middle]
-        around = [left, *between, tokenizer.encode(last, bos=False)]
+        seams = ((None, None),) * len(template.holes)
+        return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, seams)
+
+    def healed(self, texts: Sequence[str]) -> Pieces:
+        """The same with seams; `texts` are those of all tokens."""
+        around = [list(self.left), *map(list, self.between), list(self.right)]
         seams = []
         for before, behind in pairwise(around):
-            one = before_hole(before, tokenizer) if heal else None
+            one = before_hole(before, texts)
             if one:
                 del before[-one.count :]
-            other = behind_hole(behind, tokenizer) if heal else None
+            other = behind_hole(behind, texts)
             if other:
                 del behind[: other.count]
             seams.append((one, other))
-        return cls(prefix, around[0], around[1:-1], around[-1], closing, tuple(seams))
+        return replace(self, left=around[0], between=around[1:-1], right=around[-1], seams=tuple(seams))
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def place(pieces: Pieces, widths: Sequence[int], length: int, filling: int) -> P
         seams |= {at: seam for at, seam in ((start, before), (stop - 1, behind)) if seam}
         holes.append(range(start, stop))
         tokens += [0] * len(holes[-1]) + text
-    starts = _starts(len(tokens), len(pieces.right), length)
+    starts = _starts(len(tokens), len(pieces.right) + len(pieces.closing), length)
     room = starts[-1] + length - len(tokens)
     seen = pieces.right[:room]
     tokens += seen
@@ -131,7 +134,13 @@ def widths_to_try(template: Template, most: int) -> list[tuple[int, ...]]:
     """At most `most` sets of widths, from every hole's least to its most, in steps of a like ratio."""
     tried: dict[tuple[int, ...], None] = {}
     for number in range(most):
-        share = (number + 1) / most if most > 1 else 1.0
+        share = number / (most - 1) if most > 1 else 1.0
         widths = tuple(round(hole.min_tokens * (hole.max_tokens / hole.min_tokens) ** share) for hole in template.holes)
         tried[widths] = None
     return list(tried)
+
+
+def behind(pieces: Pieces, most: int) -> list[int]:
+    """The first of what stands behind the last hole, `most` tokens with those of a seam, and the end where that is all."""
+    seam = pieces.right_length - len(pieces.right)
+    return pieces.right[: most - seam] + (pieces.closing[:1] if most >= pieces.right_length else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from redraft.editing.repair import Repair, Repaired
 from redraft.editing.result import Infilled
 from redraft.editing.session import Session
 from redraft.editing.template import MOST_TOKENS, Hole, Template
-from redraft.editing.typed import type_in
+from redraft.editing.typed import type_holes
 from redraft.engine.model import load as load_plain
+from redraft.engine.request import check_tokens
 from redraft.errors import ConfigError, RequestError
 from redraft.events import Draft
 from redraft.text import Tokenizer
@@ -59,7 +61,8 @@ class Model(engine.Model):
             max_steps: denoising steps of all candidates together, after which those that have not settled are taken as they
                 stand; no limit unless given. `max_denoising_steps` limits the steps of each canvas.
             heal: where a hole begins or ends inside a word, try every width with the token beside it written anew too.
-            method: "typewriter" fills left to right with the same weights, for comparison: greedily, every length tried.
+            method: "typewriter" fills left to right with the same weights, for comparison: greedily, every length tried, so
+                that of the options only `eos_token_id` counts.
             options: fields of GenerationConfig; those that say where a text ends mean nothing here. Penalties are for tokens
                 of the encoded prefix.
 
@@ -70,10 +73,11 @@ class Model(engine.Model):
         template = Template.of(template)
         if method == "typewriter":
             config = self._settings(options)
-            pieces = self._pieces(template, instruction, heal=False)
-            self._check_length(pieces, sum(hole.max_tokens for hole in template.holes) + self.config.canvas_length)
-            ends = config.eos_token_id
-            return type_in(self.network, self._needed_tokenizer(), template, pieces, Prefix(self.network), ends)
+            pieces = self._pieces(template, instruction)
+            between = len(pieces.left) + sum(map(len, pieces.between))
+            self._check_length(pieces, sum(hole.max_tokens for hole in template.holes) + between + self.config.canvas_length)
+            tokenizer, ends = self._needed_tokenizer(), config.eos_token_id
+            return type_holes(self.network, tokenizer, template, pieces, ends, config.seed or 0)
         if method != "diffusion":
             raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
         prefix = Prefix(self.network)
@@ -166,7 +170,9 @@ class Model(engine.Model):
         opening, closing = self._around(instruction)
         if not opening:
             raise RequestError("this tokenizer has no BOS for a text to stand behind: give an instruction")
-        needed = len(opening) + len(tokenizer.encode(text, bos=False)) + self.config.canvas_length
+        tokens = tokenizer.encode(text, bos=False)
+        check_tokens([*opening, *tokens], self.config)
+        needed = len(opening) + len(tokens) + self.config.canvas_length
         if needed > self.config.max_position_embeddings:
             raise RequestError(
                 f"the text and a canvas need {needed} tokens, the context holds {self.config.max_position_embeddings}: "
@@ -188,8 +194,8 @@ class Model(engine.Model):
         if max_steps is not None:
             whole("max_steps", max_steps, least=1)
         config = self._settings(options)
-        pieces = self._pieces(template, instruction, heal=False)
-        healed = self._pieces(template, instruction, heal=True) if heal else pieces
+        pieces = self._pieces(template, instruction)
+        healed = pieces.healed(self._needed_tokenizer().texts[: self.config.vocab_size]) if heal else pieces
         forms = [pieces, healed] if any(any(pair) for pair in healed.seams) else [pieces]
         length = self.config.canvas_length
         filling = config.eos_token_id[0] if config.eos_token_id else self.config.pad_token_id
@@ -209,10 +215,11 @@ class Model(engine.Model):
             raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {self.config.vocab_size}")
         return config if config.seed is not None else config.with_options({"seed": secrets.randbits(63)})
 
-    def _pieces(self, template: Template, instruction: str | None, *, heal: bool) -> Pieces:
+    def _pieces(self, template: Template, instruction: str | None) -> Pieces:
         tokenizer = self._needed_tokenizer()
         opening, closing = self._around(instruction)
-        pieces = Pieces.of(template, tokenizer, opening, closing, length=self.config.canvas_length, heal=heal)
+        pieces = Pieces.of(template, tokenizer, opening, closing, self.config.canvas_length)
+        check_tokens([*pieces.prefix, *pieces.left, *itertools.chain(*pieces.between), *pieces.right], self.config)
         if not pieces.prefix:
             raise RequestError("nothing stands before the hole and this tokenizer has no BOS: give an instruction")
         return pieces

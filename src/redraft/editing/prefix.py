@@ -30,9 +30,10 @@ class Prefix:
         """Encode `tokens` (at least one); returns a cache that holds them, with `room` for more, and the last hidden state [H].
         The cache is valid until the next `read`."""
         cache, same = self._begin(tokens, room)
+        self._tokens, self._cache = list(tokens[:same]), cache  # so it is, should reading be interrupted
         state = self.network.read(tokens[same:], cache)
         self.encoded += len(tokens) - same
-        self._tokens, self._cache = list(tokens), cache
+        self._tokens = list(tokens)
         return cache, state
 
     def _begin(self, tokens: Sequence[int], room: int) -> tuple[Cache, int]:

@@ -18,6 +18,7 @@ from redraft.editing.diff import unified_diff
 from redraft.editing.fill import Row, fill
 from redraft.editing.layout import Pieces, Placed
 from redraft.editing.score import log_probabilities
+from redraft.engine.edits import logit_edits
 from redraft.model import Cache, DiffusionGemma
 from redraft.text import Tokenizer
 
@@ -101,13 +102,15 @@ class Repair:
             changes += [replace(change, at=change.at + start) for change in found]
             here, spelled = spelled.part(0, half), spelled.part(half, len(spelled.tokens))
             done += here
-            last = self.network.read(here.tokens, cache)
+            if here.tokens and spelled.tokens:
+                last = self.network.read(here.tokens, cache)
         assert self.config.seed is not None
         return Repaired("".join(done.texts) + text[len(ended) :], text, tuple(changes), self.steps, self.config.seed)
 
     def _better(self, cache: Cache, last: Tensor, spelled: _Spelled, half: int) -> tuple[_Spelled, list[Change]]:
         """The text with the first `half` tokens repaired, and what was changed."""
         changes: list[Change] = []
+        edits = logit_edits(self.config, self.opening, self.network.device)
         for number in range(self.rounds):
             width = min(len(spelled.tokens), self.network.config.canvas_length)
             (likely,) = log_probabilities(self.network, cache, last, [self._ended(spelled.tokens[:width], spelled)])
@@ -115,16 +118,15 @@ class Repair:
             if not sets:
                 break
             rows = [self._row(cache, spelled, width, chosen, number * 16 + at) for at, chosen in enumerate(sets)]
-            for _ in fill(rows, self.network, self.config, None):
+            for _ in fill(rows, self.network, self.config, edits):
                 self.steps += 1
-            tried = [self._spelled(row, spelled, width) for row in rows]
-            kept = [(row, other) for row, other in zip(rows, tried, strict=True) if other.tokens != spelled.tokens]
+            kept = [(count, other) for count, other in (self._spelled(row, spelled, width) for row in rows) if count]
             if not kept:
                 break
             texts = [self._ended(other.tokens[: width + len(other.tokens) - len(spelled.tokens)], other) for _, other in kept]
             scored = log_probabilities(self.network, cache, last, texts)
             gains = [float(found.sum() - likely.sum()) for found in scored]
-            worth = [gain - GAIN * self._exchanged(row, spelled) for gain, (row, _) in zip(gains, kept, strict=True)]
+            worth = [gain - GAIN * count for gain, (count, _) in zip(gains, kept, strict=True)]
             best = max(range(len(kept)), key=lambda at: worth[at])
             if worth[best] <= 0:
                 break
@@ -153,28 +155,25 @@ class Repair:
         tokens = [0 if at in chosen else token for at, token in enumerate(spelled.tokens[:width])]
         if width == len(spelled.tokens) and self.closing:
             length = self.network.config.canvas_length
-            tokens += (self.closing + [self.config.eos_token_id[0]] * length)[: length - width]
+            filling = self.config.eos_token_id[0] if self.config.eos_token_id else self.network.config.pad_token_id
+            tokens += (self.closing + [filling] * length)[: length - width]
         holes = tuple(range(at, at + 1) for at in chosen)
         pieces = Pieces([], [], [], [], [], ())
         placed = Placed(pieces, tokens, holes, {}, (range(len(tokens)),), 0, (1,) * len(chosen))
         assert self.config.seed is not None
-        return Row(number, placed, self.network, cache, self.config.seed)
+        return Row(number, placed, self.network, cache, self.config.seed, frozenset())
 
-    def _exchanged(self, row: Row, before: _Spelled) -> int:
-        return sum(row.tokens[at] != before.tokens[at] for at in row.history)
-
-    def _spelled(self, row: Row, before: _Spelled, width: int) -> _Spelled:
-        """What a row made of the text; a token that is no text of its own changes nothing."""
-        tokens, texts = [], []
-        pad = self.network.config.pad_token_id
-        for at, (token, text) in enumerate(zip(before.tokens[:width], before.texts, strict=False)):
-            new = row.tokens[at]
-            if at in row.history and new == pad:
-                continue
-            changed = at in row.history and new != token and new < len(self.tokenizer.texts) and self.tokenizer.texts[new]
-            tokens.append(new if changed else token)
-            texts.append(self.tokenizer.texts[new] if changed else text)
-        return _Spelled(tokens, texts) + before.part(width, len(before.tokens))
+    def _spelled(self, row: Row, before: _Spelled, width: int) -> tuple[int, _Spelled]:
+        """What a row made of the text, and how many tokens it exchanged; what is no text of its own changes nothing."""
+        now, count, texts = _Spelled([], []), 0, self.tokenizer.texts
+        for at in range(width):
+            new, old = row.tokens[at], before.part(at, at + 1)
+            left_out = at in row.history and new == self.network.config.pad_token_id
+            other = at in row.history and new != before.tokens[at] and new < len(texts) and texts[new] != ""
+            count += left_out or other
+            if not left_out:
+                now += _Spelled([new], [texts[new]]) if other else old
+        return count, now + before.part(width, len(before.tokens))
 
 
 def _change(before: _Spelled, after: _Spelled, score: float) -> Change:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from redraft.model import Cache, DiffusionGemma
+from redraft.engine.runner import describe_non_finite
+from redraft.errors import NonFiniteError
+from redraft.model import PREFILL_CHUNK, Cache, DiffusionGemma
 
 BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
 
@@ -20,11 +22,33 @@ def log_probabilities(network: DiffusionGemma, cache: Cache, last: Tensor, texts
 
     Args:
         cache: holds what stands before them, and stays as it is. last: the last hidden state of that [H].
-        texts: token ids, at least one each.
+        texts: token ids.
+
+    Raises:
+        NonFiniteError: they are not finite; the message names the weights that hold NaN or infinity.
     """
-    rows = [torch.tensor(text, device=network.device) for text in texts]
-    states = network.encode(rows, [cache] * len(rows), keep=False)
-    return [_of_tokens(network, torch.cat((last[None], hidden[:-1])), row) for row, hidden in zip(rows, states, strict=True)]
+    rows = [torch.tensor(text, dtype=torch.int64, device=network.device) for text in texts]
+    found = [torch.zeros(0, device=network.device)] * len(rows)
+    for group in _passes([number for number, row in enumerate(rows) if len(row)], rows):
+        states = network.encode([rows[number] for number in group], [cache] * len(group), keep=False)
+        for number, hidden in zip(group, states, strict=True):
+            found[number] = _of_tokens(network, torch.cat((last[None], hidden[:-1])), rows[number])
+    if not all(bool(one.isfinite().all()) for one in found):
+        raise NonFiniteError(describe_non_finite(network))
+    return found
+
+
+def _passes(numbers: list[int], rows: Sequence[Tensor]) -> list[list[int]]:
+    """Rows that share a pass: as many as have PREFILL_CHUNK tokens together, or one."""
+    groups: list[list[int]] = []
+    size = PREFILL_CHUNK
+    for number in numbers:
+        if size + len(rows[number]) > PREFILL_CHUNK:
+            groups.append([])
+            size = 0
+        groups[-1].append(number)
+        size += len(rows[number])
+    return groups
 
 
 def scores(network: DiffusionGemma, cache: Cache, last: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:

@@ -8,10 +8,8 @@ a word can be finished as the model spells it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from redraft.text import Tokenizer
 
 DEEPEST = 4  # tokens
 
@@ -26,38 +24,37 @@ class Seam:
     allowed: tuple[int, ...]
 
 
-def before_hole(tokens: list[int], tokenizer: Tokenizer) -> Seam | None:
-    """The seam that the last of `tokens` make with a hole behind them; None where they end a word."""
-    text = _text(tokens[-1:], tokenizer)
-    if not text or not (text[-1] == " " or _in_word(text[-1])):
+def before_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
+    """The seam that the last of `tokens` make with a hole behind them; None where they end a word. `texts` are those of all
+    tokens."""
+    text = _text(tokens[-1:], texts)
+    if text == " " and not _text(tokens[-2:-1], texts)[-1:].isspace() and len(tokens) > 1:
+        return _seam(tokens[-1:], texts, str.startswith)  # not where it indents a line
+    if not _in_word(text[-1:]):
         return None
-    return _deepest(lambda count: tokens[-count:], len(tokens), tokenizer, str.startswith)
+    found = (_seam(tokens[-count:], texts, str.startswith) for count in range(min(DEEPEST, len(tokens)), 0, -1))
+    return next((seam for seam in found if seam), None)
 
 
-def behind_hole(tokens: list[int], tokenizer: Tokenizer) -> Seam | None:
+def behind_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
     """The seam that the first of `tokens` make with a hole before them; None where they begin a word."""
-    text = _text(tokens[:1], tokenizer)
-    if not text or not _in_word(text[0]):
+    if not _in_word(_text(tokens[:1], texts)[:1]):
         return None
-    return _deepest(lambda count: tokens[:count], len(tokens), tokenizer, str.endswith)
+    found = (_seam(tokens[:count], texts, str.endswith) for count in range(min(DEEPEST, len(tokens)), 0, -1))
+    return next((seam for seam in found if seam), None)
 
 
-def _deepest(
-    take: Callable[[int], list[int]], length: int, tokenizer: Tokenizer, matches: Callable[[str, str], bool]
-) -> Seam | None:
-    """The seam of most tokens for which there is another token."""
-    for count in range(min(DEEPEST, length), 0, -1):
-        text = _text(take(count), tokenizer)
-        allowed = [token for token, other in enumerate(tokenizer.texts) if matches(other, text)] if text else []
-        if allowed and allowed != take(count):
-            return Seam(text, count, tuple(allowed))
-    return None
+def _seam(tokens: list[int], texts: Sequence[str], matches: Callable[[str, str], bool]) -> Seam | None:
+    """The seam of these tokens; None where none but themselves would do."""
+    text = _text(tokens, texts)
+    allowed = [token for token, other in enumerate(texts) if matches(other, text)] if text else []
+    return Seam(text, len(tokens), tuple(allowed)) if allowed and allowed != tokens else None
 
 
-def _text(tokens: list[int], tokenizer: Tokenizer) -> str:
+def _text(tokens: list[int], texts: Sequence[str]) -> str:
     """The text of some tokens; empty where one of them has none of its own."""
-    texts = [tokenizer.texts[token] if token < len(tokenizer.texts) else "" for token in tokens]
-    return "".join(texts) if all(texts) else ""
+    found = [texts[token] if token < len(texts) else "" for token in tokens]
+    return "".join(found) if all(found) else ""
 
 
 def _in_word(char: str) -> bool:

@@ -36,8 +36,8 @@ class Template:
     holes: tuple[Hole, ...]
 
     @classmethod
-    def of(cls, template: str | Sequence[str | Hole] | Template) -> Template:
-        """From a text with `<hole>` marks, or from texts and Holes in their order.
+    def of(cls, template: str | Sequence[str | Hole] | Template, hole: Hole | None = None) -> Template:
+        """From a text with `<hole>` marks, each of them `hole`, or from texts and Holes in their order.
 
         Raises:
             RequestError: there is no hole, or two of them touch, so that nobody could say where one ends.
@@ -46,7 +46,7 @@ class Template:
             return template
         if isinstance(template, str):
             texts = template.split(MARK)
-            holes = [Hole()] * (len(texts) - 1)
+            holes = [hole or Hole()] * (len(texts) - 1)
         else:
             texts, holes = _texts_and_holes(template)
         if not holes:

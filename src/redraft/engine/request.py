@@ -57,7 +57,7 @@ class Request:
         if frozen is not None and not isinstance(frozen, Mapping):
             raise RequestError(f"frozen={frozen!r} must map positions on the canvas to token ids")
         frozen = dict(frozen or {})
-        _check_tokens([*prompt, *frozen.values()], shape)
+        check_tokens([*prompt, *frozen.values()], shape)
         if outside := [at for at in frozen if type(at) is not int or not 0 <= at < shape.canvas_length]:
             raise RequestError(f"frozen positions {outside} are not positions on the canvas of {shape.canvas_length}")
         if outside := [token for token in config.logit_bias if token >= shape.vocab_size]:
@@ -67,7 +67,12 @@ class Request:
         return cls(tuple(prompt), config, stream, frozen)
 
 
-def _check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
+def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
+    """Whether the model can read these tokens.
+
+    Raises:
+        TokenRangeError: one lies outside its vocabulary, or stands for an image.
+    """
     for token in tokens:
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < shape.vocab_size:
             raise TokenRangeError(f"token id {token!r} is outside the vocabulary of {shape.vocab_size}")

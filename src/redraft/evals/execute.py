@@ -13,15 +13,22 @@ import sys
 import tempfile
 from contextlib import suppress
 
+from redraft.errors import RequestError
+
 SECONDS = 10
 MEMORY = 1 << 30  # bytes of address space
 FILE_SIZE = 1 << 20  # bytes that may be written to a file
+UNLIMITED = 250  # exit status where limits cannot be set
 
 
 def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> bool:
-    """Whether a Python program ends by itself, without an error, within the limits; its output is thrown away."""
+    """Whether a Python program ends by itself, without an error, within the limits; its output is thrown away.
+
+    Raises:
+        RequestError: this system has no such limits.
+    """
     mark = 2 + secrets.randbelow(120)  # the exit status of a program that reached its end
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", _LIMITED, *map(str, (int(seconds) + 1, memory, FILE_SIZE, mark))],
             stdin=subprocess.PIPE,
@@ -37,6 +44,8 @@ def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> b
             return False
         finally:
             _end(process)
+        if process.returncode == UNLIMITED:
+            raise RequestError("this system cannot limit what a program takes: it was not run")
         return process.returncode == mark
 
 
@@ -53,11 +62,13 @@ import os, sys
 try:
     import resource
     seconds, memory, size = map(int, sys.argv[1:4])
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-except ImportError:
-    pass
+    wanted = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: memory, resource.RLIMIT_FSIZE: size, resource.RLIMIT_NPROC: 0}
+    for kind, most in wanted.items():
+        hard = resource.getrlimit(kind)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
+except (ImportError, AttributeError, ValueError, OSError):
+    os._exit(250)
 def run(program):
     exec(compile(program, "program", "exec"), {"__name__": "__main__"})
 program, mark, sys.argv = sys.stdin.read(), int(sys.argv[4]), [""]

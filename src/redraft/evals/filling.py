@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redraft.editing import Model
+from redraft.errors import RequestError
 from redraft.evals.problems import Problem
 from redraft.evals.summary import wilson
 
@@ -42,9 +43,13 @@ class Group:
 def fill_problems(
     model: Model, problems: Sequence[Problem], method: Method, seed: int, progress: Callable[[], object]
 ) -> Iterator[Answer]:
-    """Answers in order; problem i with seed + i."""
+    """Answers in order; problem i with seed + i. What is longer than the context is not right."""
     for number, problem in enumerate(problems):
-        filled = model.infill(problem.template, instruction=problem.instruction, method=method, seed=seed + number)
+        try:
+            filled = model.infill(problem.template, instruction=problem.instruction, method=method, seed=seed + number)
+        except RequestError:
+            yield Answer(problem.group, False, 1.0, False if problem.check else None, 0)
+            continue
         longer = max(len("".join(problem.truth)), len("".join(filled.fills)), 1)
         apart = sum(edit_distance(one, other) for one, other in zip(problem.truth, filled.fills, strict=True))
         yield Answer(

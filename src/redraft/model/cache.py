@@ -36,6 +36,17 @@ class _Layer:
         self.value[:, self.kept : end] = value
         return self.key[:, :end], self.value[:, :end]
 
+    def fork(self) -> _Layer:
+        """A copy of the columns that a canvas sees."""
+        heads, columns, dim = self.key.shape
+        shape = (heads, columns - self.keep + self.shown, dim)
+        twin = _Layer(shape, self.shown, self.key.dtype, self.key.device)
+        twin.kept = min(self.kept, self.shown)
+        seen = slice(self.kept - twin.kept, self.kept)
+        twin.key[:, : twin.kept] = self.key[:, seen]
+        twin.value[:, : twin.kept] = self.value[:, seen]
+        return twin
+
     def keep_last(self, key: Tensor, value: Tensor) -> None:
         """Make the last `keep` columns of what `behind` returned the prefix."""
         self.kept = min(key.shape[1], self.keep)
@@ -127,15 +138,10 @@ class Cache:
             layer.kept = length
 
     def fork(self) -> Cache:
-        """An independent copy, to be continued another way."""
+        """An independent copy, to be continued another way, of what can still be seen: it cannot be cut back."""
         copy = object.__new__(Cache)
-        copy.capacity, copy.length, copy._pending, copy.whole = self.capacity, self.length, self._pending, self.whole
-        copy._layers = []
-        for layer in self._layers:
-            twin = object.__new__(_Layer)
-            twin.keep, twin.kept, twin.shown = layer.keep, layer.kept, layer.shown
-            twin.key, twin.value = layer.key.clone(), layer.value.clone()
-            copy._layers.append(twin)
+        copy.capacity, copy.length, copy._pending, copy.whole = self.capacity, self.length, self._pending, False
+        copy._layers = [layer.fork() for layer in self._layers]
         return copy
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor]:

@@ -76,9 +76,10 @@ class Tokenizer:
 
     @cached_property
     def texts(self) -> list[str]:
-        """The text of every token by itself; empty for special tokens, and for those that hold a part of a character."""
+        """The text of every token by itself; empty for special tokens, bytes, and what is a part of a character."""
         alone: list[str] = self.backend.decode_batch([[token] for token in range(self.vocab_size)], skip_special_tokens=True)
-        return ["" if BROKEN in text else text for text in alone]
+        bytes_ = self.byte_tokens()
+        return ["" if BROKEN in text or token in bytes_ else text for token, text in enumerate(alone)]
 
     def byte_tokens(self) -> frozenset[int]:
         """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary has such."""
