@@ -12,7 +12,6 @@ from redraft.engine import Engine, Model, Request, typewrite
 from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
 from redraft.events import Committed, Draft, Finished
 from redraft.model import DiffusionGemma
-from redraft.ops import experts
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape
 
@@ -49,10 +48,8 @@ def run(model, requests: list[Request], batch: int, arrivals: list[int]) -> dict
 
 
 @pytest.mark.parametrize("case", range(200))
-def test_a_row_does_not_depend_on_its_batch(case: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
     """Every draft, its accepted positions, its entropies to the last bit, and the text: alone and in any company."""
-    if case % 2:
-        monkeypatch.setattr(experts, "NARROW", 0)  # experts one by one, as in models of any size
     rng = random.Random(case)
     shape = {**random_shape(rng), "num_hidden_layers": 2, "layer_types": ("sliding_attention", "full_attention")}
     model = tiny_model(case, vocab_size=150, **shape)

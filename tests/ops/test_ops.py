@@ -7,13 +7,11 @@ import torch
 
 from redraft.model.layers import ACTIVATIONS
 from redraft.ops import attention as attention_module
-from redraft.ops import experts as expert_ops
 from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import linear
 from redraft.ops.norm import rms_norm
 
-NARROW = (0, 1 << 20)  # experts one by one, and all at once
 GELU = ACTIVATIONS["gelu_pytorch_tanh"]
 
 
@@ -69,10 +67,8 @@ def test_the_causal_mask_is_the_definition() -> None:
                 assert seen == (True if mask is None else bool(mask[q, k]))
 
 
-@pytest.mark.parametrize("narrow", NARROW)
 @pytest.mark.parametrize("tokens", [1, 5, 40])
-def test_experts(tokens: int, narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expert_ops, "NARROW", narrow)
+def test_experts(tokens: int) -> None:
     torch.manual_seed(tokens)
     count, hidden, width, top_k = 6, 24, 10, 3
     x, gate_up, down = torch.randn(tokens, hidden), torch.randn(count, 2 * width, hidden), torch.randn(count, hidden, width)
@@ -85,9 +81,7 @@ def test_experts(tokens: int, narrow: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.allclose(experts(x, gate_up, down, weights, index, GELU), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("narrow", NARROW)
-def test_an_experts_sum_does_not_depend_on_the_other_tokens(narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expert_ops, "NARROW", narrow)
+def test_an_experts_sum_does_not_depend_on_the_other_tokens() -> None:
     torch.manual_seed(0)
     x, gate_up, down = torch.randn(256, 24), torch.randn(8, 20, 24), torch.randn(8, 24, 10)
     weights, index = route(torch.randn(256, 8), 2, torch.rand(8))

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.ops.linear import linear
-from redraft.ops.rows import VECTOR_ROWS, least_rows, pad_rows
+from redraft.ops.rows import least_rows, pad_rows
 
 Activation = Callable[[Tensor], Tensor]
-NARROW = 1 << 13  # weights of an expert's gate and up, together, up to which all experts run at once
 
 
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,44 +41,19 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
     if not tokens:
         return x
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
-    counts = index.flatten().bincount(minlength=gate_up.shape[0])
-    run = _at_once if gate_up[0].numel() <= NARROW else _one_by_one
-    outputs, place = run(x.index_select(0, order // top_k), gate_up, down, counts, activation, tokens >= least_rows(x))
-    back = torch.empty_like(order).scatter_(0, order, place)
+    counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
+    least = least_rows(x) if tokens >= least_rows(x) else 1
+    wide = each_expert(x.index_select(0, order // top_k), gate_up, counts, least)
+    # The halves are put together apart: on a half that lies in strides the activation takes several times its time.
+    width = down.shape[-1]
+    gate, up = torch.cat([part[:, :width] for part in wide]), torch.cat([part[:, width:] for part in wide])
+    outputs = torch.cat(each_expert(activation(gate) * up, down, counts, least))
+    back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
     chosen = outputs.index_select(0, back).view(tokens, top_k, -1)
     mixed = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
     for rank in range(top_k):
         mixed.addcmul_(chosen[:, rank].float(), weights[:, rank, None])
     return mixed.to(x.dtype)
-
-
-def _one_by_one(
-    rows: Tensor, gate_up: Tensor, down: Tensor, counts: Tensor, activation: Activation, alike: bool
-) -> tuple[Tensor, Tensor]:
-    """What each expert makes of its `rows`, which lie in the order of the experts, so many of each: outputs, and where in them
-    each row's lies. `alike` pads products so that a row's sums do not depend on how many there are."""
-    parts, least = counts.tolist(), least_rows(rows) if alike else 1
-    wide = each_expert(rows, gate_up, parts, least)
-    # The halves are put together apart: on a half that lies in strides the activation takes several times its time.
-    width = down.shape[-1]
-    gate, up = torch.cat([part[:, :width] for part in wide]), torch.cat([part[:, width:] for part in wide])
-    outputs = torch.cat(each_expert(activation(gate) * up, down, parts, least))
-    return outputs, torch.arange(len(rows), device=rows.device)
-
-
-def _at_once(
-    rows: Tensor, gate_up: Tensor, down: Tensor, counts: Tensor, activation: Activation, alike: bool
-) -> tuple[Tensor, Tensor]:
-    """The same in two batched products, every expert's rows padded to those of the fullest: a third of the time where experts
-    are so narrow that a call costs more than its work."""
-    count, width = len(counts), down.shape[-1]
-    most = int(counts.max())
-    room = -(-most // VECTOR_ROWS) * VECTOR_ROWS if alike else most
-    starts = torch.arange(count, device=rows.device) * room - (counts.cumsum(0) - counts)
-    place = torch.arange(len(rows), device=rows.device) + starts.repeat_interleave(counts, output_size=len(rows))
-    padded = rows.new_zeros(count * room, rows.shape[1]).index_copy_(0, place, rows).view(count, room, -1)
-    gate, up = (part.contiguous() for part in torch.bmm(padded, gate_up.transpose(1, 2)).split(width, dim=-1))
-    return torch.bmm(activation(gate) * up, down.transpose(1, 2)).flatten(0, 1), place
 
 
 def each_expert(rows: Tensor, weight: Tensor, counts: list[int], least: int) -> list[Tensor]:
