@@ -14,7 +14,7 @@ from pathlib import Path
 from figures import put
 
 import redraft
-from redraft.editing import Hole, Model
+from redraft.editing import Hole, Model, Template
 from redraft.evals import SETS, wilson
 from redraft.evals.filling import Answer, edit_distance, fill_problems
 from redraft.evals.problems import Problem, of_examples
@@ -22,6 +22,7 @@ from redraft.tasks import Example
 from redraft.tasks.task import held_out
 
 PAGE = Path(__file__).parent / "editing.md"
+WIDTH = 8  # tokens: the single width that is right most often
 NAMES = {"1": "a span", "2": "a line", "3": "two holes"}
 
 
@@ -32,7 +33,7 @@ def search(model: Model, examples: list[Example]) -> str:
     ways = {
         "from both sides, six widths": partial(fill_problems, model, problems, "diffusion", 0, lambda: None),
         "left to right, every length": partial(fill_problems, model, problems, "typewriter", 0, lambda: None),
-        "from both sides, one width of 24, padded": partial(_one_width, model, problems),
+        "from both sides, one width of 8, padded": partial(_one_width, model, problems),
     }
     lines = [f"| exact of {len(problems)} | {' | '.join(NAMES.values())} | all | checker says right |", "| --- " * 6 + "|"]
     for way, fill in ways.items():
@@ -45,10 +46,11 @@ def search(model: Model, examples: list[Example]) -> str:
 
 
 def _one_width(model: Model, problems: list[Problem]) -> list[Answer]:
-    """The widest hole alone: what padding does without a search."""
+    """One width alone: what padding does without a search."""
     answers = []
     for number, one in enumerate(problems):
-        filled = model.infill(one.template, instruction=one.instruction, max_candidates=1, seed=number)
+        template = Template(one.template.texts, (Hole(WIDTH, WIDTH),) * len(one.truth))
+        filled = model.infill(template, instruction=one.instruction, max_candidates=1, seed=number)
         apart = sum(edit_distance(a, b) for a, b in zip(one.truth, filled.fills, strict=True))
         passed = one.check(filled.text) if one.check else None
         answers.append(Answer(one.group, filled.fills == one.truth, apart, passed, filled.candidates[0].steps))

@@ -194,6 +194,8 @@ def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
         ('name = "arithmetic"', 'name = "arithmetic"\nleast = 1.5', "least"),
         ('name = "arithmetic"', 'name = "arithmetic"\nsigns = "+/"', "signs"),
         ("compile = true", "compile = 1", "compile"),
+        ("[training]", "[generation]\nt_maxx = 1.0\n[training]", "t_max"),
+        ("[training]", "[[generation]]\n[training]", "tables"),
     ):
         (tmp_path / "bad.toml").write_text(text.replace(old, new, 1))
         with pytest.raises(ConfigError, match=said):
@@ -202,7 +204,8 @@ def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
 
 def test_a_recipe_starts_from_another_and_not_from_itself(tmp_path: Path) -> None:
     one = Recipe.from_file(RECIPE.parent / "small.toml")
-    assert one.start == Recipe.from_file(RECIPE)
+    assert one.start is not None
+    assert one.start.start == Recipe.from_file(RECIPE)
     assert one.model == one.start.model
     for name, start in (("a", "b"), ("b", "a")):
         (tmp_path / f"{name}.toml").write_text(f'[training]\nsteps = 2\nstart = "{start}.toml"\n[[task]]\nname = "sudoku"\n')
@@ -275,3 +278,12 @@ def test_metrics_become_a_picture(tmp_path: Path) -> None:
     list(trainer(tmp_path).run())
     assert plot_metrics(tmp_path / METRICS, tmp_path / "metrics.png")
     assert (tmp_path / "metrics.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_checkpoint_has_the_recipes_settings_and_weights_know_nothing_of_them(tmp_path: Path) -> None:
+    warm = recipe(generation={"t_max": 1.4, "t_min": 0.8})
+    assert warm.continues(recipe().to_json(), 1)
+    run = Trainer(warm, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path)
+    run.export(tmp_path / "checkpoint")
+    written = redraft.load(tmp_path / "checkpoint").generation_config
+    assert (written.t_max, written.t_min, written.max_new_tokens) == (1.4, 0.8, warm.model.canvas_length)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from redraft.config import ModelConfig
+from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.check import number, whole
 from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
@@ -46,6 +46,7 @@ class Recipe:
         ema: decay of the averaged weights, which are what is saved.
         compile: compile the layers' parts; a minute at the start, then about half again as fast.
         start: the recipe whose averaged weights this one begins with, and whose tokenizer it keeps; None for random ones.
+        generation: settings that the checkpoint is to write with, fields of GenerationConfig.
     """
 
     model: ModelConfig
@@ -67,6 +68,7 @@ class Recipe:
     log_every: int = 20
     compile: bool = False
     start: Recipe | None = None
+    generation: Mapping[str, Any] = field(default_factory=dict, repr=False)  # no weight depends on it
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
@@ -75,6 +77,7 @@ class Recipe:
         whole("draws", self.draws, least=0)
         if not isinstance(self.compile, bool):
             raise ConfigError(f"compile={self.compile!r} must be true or false")
+        GenerationConfig().with_options(self.generation)
         whole("encoder_every", self.encoder_every, least=0)
         for name in ("matrix_lr", "other_lr", "clip"):
             number(name, getattr(self, name), least=0, open_below=True)
@@ -106,11 +109,11 @@ class Recipe:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
-        known = {f.name for f in fields(cls)} - {"model", "sources"}
+        known = {f.name for f in fields(cls)} - {"model", "sources", "generation"}
         training, entries = raw.get("training", {}), raw.get("task", [])
-        tables = isinstance(training, dict) and isinstance(raw.get("model", {}), dict) and isinstance(entries, list)
-        if not tables or not all(isinstance(entry, dict) for entry in entries):
-            raise ConfigError(f"{path}: [model] and [training] must be tables, and every task a [[task]] table")
+        tables = all(isinstance(raw.get(name, {}), dict) for name in ("model", "training", "generation"))
+        if not tables or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ConfigError(f"{path}: [model], [training] and [generation] must be tables, and every task a [[task]] table")
         if unknown := sorted(set(training) - known):
             raise ConfigError(f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
         start = training.pop("start", None)
@@ -126,7 +129,7 @@ class Recipe:
         if "model" in raw and start is not None:
             raise ConfigError(f"{path} has a [model] table and training.start, whose model it would be: leave out one of them")
         model = model_config_from_dict(raw["model"]) if start is None else start.model
-        return cls(model=model, sources=sources, start=start, **training)
+        return cls(model=model, sources=sources, start=start, generation=raw.get("generation", {}), **training)
 
     @property
     def decay_start(self) -> int:

@@ -106,6 +106,7 @@ class Trainer:
     def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the averaged weights as a checkpoint with tokenizer and template."""
         config = GenerationConfig(max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(1, 106))
+        config = config.with_options(self.recipe.generation)
         layout = self.layout
         save_checkpoint(
             folder,
