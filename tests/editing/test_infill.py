@@ -105,6 +105,14 @@ def test_text_outside_the_holes_is_as_it_was(
                 plain[-1] = plain[-1].rstrip("\r\n") if instruction else plain[-1]
                 whole = "".join(part for pair in zip(plain, bare, strict=False) for part in pair) + plain[-1]
                 assert BROKEN in read or whole.endswith(read)  # a text may be cut inside a character
+        # And so it lies on the canvases: the pieces in their order around the holes, and nothing of them changed.
+        at, holes = 0, row.placed.holes
+        for text_tokens, hole in zip([pieces.left, *pieces.between], holes, strict=True):
+            assert row.tokens[at : hole.start] == text_tokens
+            at = hole.stop
+        seen_behind = pieces.right[: row.placed.right_seen - (pieces.right_length - len(pieces.right))]
+        assert row.tokens[at : at + len(seen_behind)] == seen_behind
+        assert [place for canvas in row.placed.canvases for place in canvas] == list(range(len(row.tokens)))
     seen, there = filled.right_context
     assert seen <= there <= len(tokenizer.encode(template.texts[-1], bos=False))
 
@@ -143,7 +151,7 @@ def test_a_long_text_is_told_how_much_of_it_was_seen(model: Model) -> None:
 
 def test_the_line_of_the_first_hole_is_on_the_canvas_and_what_comes_before_is_not() -> None:
     tokenizer = byte_tokenizer()
-    pieces = Pieces.of(Template.of("ab\ncd<hole>e<hole>fg"), tokenizer, [2], [106], 16)
+    pieces = Pieces.of(Template.of("ab\ncd<hole>e<hole>fg"), tokenizer, [2], [106], [106], 16)
     assert pieces.prefix == [2, *tokenizer.encode("ab\n", bos=False)]
     assert pieces.left == tokenizer.encode("cd", bos=False)
     placed = place(pieces, (2, 3), 16, 1)
@@ -239,11 +247,19 @@ def test_a_hole_wider_than_a_canvas_is_written_over_several(model: Model) -> Non
     assert filled == model.infill([before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3)
 
 
+def test_a_session_writes_over_several_canvases_as_a_model_does(model: Model) -> None:
+    text = "x" * 300 + "\n"
+    options = {"hole": Hole(70, 70), "seed": 1, "max_candidates": 1, **STEPS}
+    session = model.edit(text)
+    assert session.insert(len(text), **options).after == model.insert(text, len(text), **options).text
+    assert session.insert(100, **options).filled == model.insert(session.edits[0].after, 100, **options)
+
+
 def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model) -> None:
     """The second canvas sees the first as a prefix: the same tokens as if the first had been part of the text before."""
     one = model.infill(["ab\n", Hole(52, 52), "cd"], seed=5, max_candidates=1, max_denoising_steps=4)
     tokenizer, network = byte_tokenizer(), model.network
-    pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], 32)
+    pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], [], 32)
     placed = place(pieces, (52,), 32, 1)
     assert placed.canvases == (range(22), range(22, 54))
     with torch.inference_mode():
@@ -302,15 +318,30 @@ def test_a_canvas_of_padding_is_no_text(model: Model) -> None:
     assert (wide.text, wide.fills) == ("ab\ncd", ("",))
     assert model.infill(["ab\n", Hole(3, 3)], **padding).text == "ab\n"
     ended = model.infill(["ab\n", Hole(3, 3), "c"], **{**padding, "logit_bias": {106: 1e4}})
-    assert (ended.text, ended.candidates[0].score) == ("ab\nc", wide_score(model, "c"))
+    assert (ended.text, ended.candidates[0].score) == ("ab\nc", score_of(model, "c"))
 
 
-def wide_score(model: Model, text: str) -> float:
-    tokenizer = byte_tokenizer()
+def score_of(model: Model, text: str) -> float:
+    """Of a text behind "ab" that ends there."""
+    tokenizer, end = byte_tokenizer(), [model.generation_config.eos_token_id[0]]
     with torch.inference_mode():
         cache = model.network.new_cache(40)
         last = model.network.read(tokenizer.encode("ab\n"), cache)
-        return scores(model.network, cache, last, [tokenizer.encode(text, bos=False)])[0]
+        return scores(model.network, cache, last, [tokenizer.encode(text, bos=False) + end])[0]
+
+
+def test_options_that_name_no_token_are_refused(model: Model) -> None:
+    for options in ({}, {"instruction": "do"}, {"method": "typewriter"}):
+        with pytest.raises(ConfigError, match="eos_token_id"):
+            model.infill("x<hole>y", eos_token_id=5000, **options)
+
+
+def test_a_text_that_ends_with_a_hole_is_scored_with_its_end(model: Model) -> None:
+    letter = {token: -1e9 for token in range(384) if token not in range(225, 250)}  # printable characters alone
+    short = model.infill(["ab\n", Hole(1, 8)], seed=1, logit_bias=letter, **STEPS)
+    assert len(short.candidates) > 1
+    for one in short.candidates:
+        assert one.score == pytest.approx(score_of(model, one.fills[0]), abs=1e-3)
 
 
 def test_tokens_that_the_model_does_not_know_are_refused() -> None:

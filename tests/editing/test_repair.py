@@ -26,9 +26,9 @@ def test_a_wrong_name_is_found_and_replaced(small: Model) -> None:
     repaired = small.repair(wrong, instruction="fill python", seed=1)
     assert repaired.text == TEXT
     assert repaired.original == wrong
-    (change,) = repaired.changes
-    assert (wrong[change.at : change.at + len(change.before)], change.after) == (change.before, "shops")
-    assert change.score > 2
+    change = repaired.changes[0]
+    assert wrong[change.at : change.at + len(change.before)] == change.before
+    assert all(one.score > 2 for one in repaired.changes)
     assert "-    for one in acc:\n+    for one in shops:\n" in repaired.diff
     assert repaired.seed == 1
     assert repaired == small.repair(wrong, instruction="fill python", seed=1)
@@ -39,13 +39,12 @@ def test_what_is_likely_already_stays_and_so_do_line_ends(small: Model) -> None:
     assert (repaired.text, repaired.changes, repaired.diff) == (TEXT + "\n", (), "")
 
 
-def test_a_text_longer_than_a_canvas_is_repaired_all_along(small: Model) -> None:
-    text = f"{TEXT}\n\n\n{TEXT}\n\n\n{TEXT.replace('in shops', 'in acc')}"
-    repaired = small.repair(text, instruction="fill python", seed=1, most=2, rounds=2)
-    at = [change.at for change in repaired.changes]
-    assert any(place > 2 * len(TEXT) for place in at)
-    for change in repaired.changes:
-        assert change.before != change.after
+def test_a_text_longer_than_a_canvas_is_repaired_all_along(random_weights: Model) -> None:
+    text = "".join(f"line {number}\n" for number in range(16))
+    repaired = random_weights.repair(text, seed=1, most=4, rounds=2, max_denoising_steps=2)
+    assert len(text) > 6 * random_weights.config.canvas_length
+    halves = {change.at // (random_weights.config.canvas_length // 2) for change in repaired.changes}
+    assert len(halves) > 6  # random weights find everything unlikely, everywhere
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +81,7 @@ def test_a_text_that_is_all_left_out_is_empty(random_weights: Model) -> None:
     padding = {"logit_bias": {0: 1e4}, "seed": 2, "max_denoising_steps": 1}
     for text in ("a", "", "\n", "x" * 9):
         repaired = random_weights.repair(text, **padding)
-        assert repaired.original == text
+        assert (repaired.original, repaired.text) == (text, "")
 
 
 def test_broken_weights_are_named() -> None:

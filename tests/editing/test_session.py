@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import redraft
 from redraft.editing import Hole, Model
 from redraft.editing.prefix import Prefix
 from redraft.errors import RequestError
@@ -95,3 +96,23 @@ def test_an_interrupted_reading_leaves_nothing_wrong_behind(model: Model, monkey
     again = session.insert(200, seed=1, **STEPS)
     assert again.after == fresh.insert(200, seed=1, **STEPS).after
     assert again.filled == fresh.edits[-1].filled
+
+
+def test_edits_that_move_forward_encode_what_is_new(model: Model) -> None:
+    text = "".join(f"line {number}\n" for number in range(120))
+    session = model.edit(text)
+    for at in (100, 400, 700, 1000):
+        at = text.rfind("\n", 0, at) + 1
+        session.insert(at, seed=1, **STEPS)
+        session.undo()
+    assert session.encoded <= len(text.encode()) + 5
+
+
+def test_an_edit_may_have_an_instruction_of_its_own() -> None:
+    small = redraft.load("small-text")
+    text = "def step(shops):\n    acc = 0\n    for one in shops:\n        acc += one.age\n    return acc"
+    session = small.edit(text)
+    at = text.index("    acc = 0")
+    edit = session.rewrite([(at, at + len("    acc = 0"))], "start at 5", seed=1)
+    assert edit.after == small.rewrite(text, [(at, at + len("    acc = 0"))], "start at 5", seed=1).text
+    assert edit.after == text.replace("acc = 0", "acc = 5")

@@ -196,6 +196,7 @@ def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
         ("compile = true", "compile = 1", "compile"),
         ("[training]", "[generation]\nt_maxx = 1.0\n[training]", "t_max"),
         ("[training]", "[[generation]]\n[training]", "tables"),
+        ("[training]", "[generaton]\nt_max = 1.0\n[training]", "generaton"),
     ):
         (tmp_path / "bad.toml").write_text(text.replace(old, new, 1))
         with pytest.raises(ConfigError, match=said):

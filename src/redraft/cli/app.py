@@ -233,6 +233,8 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a model on a held-out set, by difficulty, by diffusion and as a typewriter."""
+    if files is None and (run_tests or instruction is not None or max_tokens is not None):
+        raise ConfigError("--run-tests, --instruction and --max-tokens are for infill with FILES")
     if files is not None or search:
         if name != "infill" or attempts > 1 or typewriter or png:
             raise ConfigError("FILES and --search are for infill, without --attempts, --typewriter and --png")
@@ -243,8 +245,6 @@ def evaluate(
             instruction=instruction, run_tests=run_tests, as_json=json,
         )  # fmt: skip
         return
-    if run_tests or instruction is not None or max_tokens is not None:
-        raise ConfigError("--run-tests, --instruction and --max-tokens are for infill with FILES")
     from redraft.cli.eval import run
 
     run(name, model, count, seed, attempts, typewriter, png, json)

@@ -80,6 +80,8 @@ def run(
         Console(highlight=False).print(marked(template, filled), soft_wrap=True)
     else:
         write_text(filled.text)
+    if seed is None and not as_json:
+        print(f"redraft: seed {filled.seed}", file=sys.stderr)
     seen, there = filled.right_context
     if seen < there:
         print(f"redraft: the model saw {seen} of the {there} tokens behind the last hole", file=sys.stderr)

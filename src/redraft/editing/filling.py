@@ -43,9 +43,12 @@ class Filling:
         assert seed is not None
         length = self.network.config.canvas_length
         most = max(len(placed.canvases) for placed in self.placed)
-        tokens = self.placed[0].pieces.prefix
+        pieces = self.placed[0].pieces
+        tokens = pieces.prefix
+        # What is kept for later edits has room for the whole text.
+        later = len(pieces.left) + sum(map(len, pieces.between)) + len(pieces.right) if self.prefix.kept else 0
         with torch.inference_mode():
-            cache, last = self.prefix.read(tokens, most * length)
+            cache, last = self.prefix.read(tokens, most * length + later)
             unread = self.tokenizer.special_tokens() | {self.network.config.pad_token_id}
             rows = [Row(number, placed, self.network, cache, seed, unread) for number, placed in enumerate(self.placed)]
         edits = logit_edits(self.config, tokens, self.network.device)

@@ -26,6 +26,7 @@ class Pieces:
         left: the rest of that line, or the end of it. between: what stands between the holes. right: what stands behind the
             last.
         closing: what ends the answer where all of `right` is on the canvas.
+        end: what is scored behind the whole text: it ends there.
         seams: of each hole, before and behind it; the tokens that they stand for are not among the others.
         right_length: tokens behind the last hole, a seam's too.
     """
@@ -35,6 +36,7 @@ class Pieces:
     between: list[list[int]]
     right: list[int]
     closing: list[int]
+    end: list[int]
     seams: tuple[tuple[Seam | None, Seam | None], ...]
 
     @property
@@ -43,7 +45,9 @@ class Pieces:
         return len(self.right) + (seam.count if seam else 0)
 
     @classmethod
-    def of(cls, template: Template, tokenizer: Tokenizer, opening: list[int], closing: list[int], length: int) -> Pieces:
+    def of(
+        cls, template: Template, tokenizer: Tokenizer, opening: list[int], closing: list[int], end: list[int], length: int
+    ) -> Pieces:
         """Texts are encoded apart, so that what stands outside the holes comes back as it was, for canvases of `length`. An
         answer ends without the line ends that a file has there."""
         first, *middle, last = template.texts
@@ -57,7 +61,7 @@ class Pieces:
         prefix, left = prefix + left[:far], left[far:]
         between = [tokenizer.encode(text, bos=False) for text in middle]
         seams = ((None, None),) * len(template.holes)
-        return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, seams)
+        return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, end, seams)
 
     def healed(self, texts: Sequence[str]) -> Pieces:
         """The same with seams; `texts` are those of all tokens."""
@@ -143,4 +147,4 @@ def widths_to_try(template: Template, most: int) -> list[tuple[int, ...]]:
 def behind(pieces: Pieces, most: int) -> list[int]:
     """The first of what stands behind the last hole, `most` tokens with those of a seam, and the end where that is all."""
     seam = pieces.right_length - len(pieces.right)
-    return pieces.right[: most - seam] + (pieces.closing[:1] if most >= pieces.right_length else [])
+    return pieces.right[: most - seam] + (pieces.end if most >= pieces.right_length else [])

@@ -21,7 +21,7 @@ from redraft.editing.template import MOST_TOKENS, Hole, Template
 from redraft.editing.typed import type_holes
 from redraft.engine.model import load as load_plain
 from redraft.engine.request import check_tokens
-from redraft.errors import ConfigError, RequestError
+from redraft.errors import ConfigError, ContextLengthError, RequestError
 from redraft.events import Draft
 from redraft.text import Tokenizer
 
@@ -62,9 +62,9 @@ class Model(engine.Model):
                 stand; no limit unless given. `max_denoising_steps` limits the steps of each canvas.
             heal: where a hole begins or ends inside a word, try every width with the token beside it written anew too.
             method: "typewriter" fills left to right with the same weights, for comparison: greedily, every length tried, so
-                that of the options only `eos_token_id` counts.
-            options: fields of GenerationConfig; those that say where a text ends mean nothing here. Penalties are for tokens
-                of the encoded prefix.
+                that of all options only `eos_token_id` counts.
+            options: fields of GenerationConfig; `max_new_tokens` and `stop` mean nothing here. Penalties are for tokens of
+                the encoded prefix.
 
         Raises:
             RequestError, ConfigError: before any work, what is wrong with the template or the options. NonFiniteError: broken
@@ -76,7 +76,8 @@ class Model(engine.Model):
             pieces = self._pieces(template, instruction)
             between = len(pieces.left) + sum(map(len, pieces.between))
             self._check_length(pieces, sum(hole.max_tokens for hole in template.holes) + between + self.config.canvas_length)
-            tokenizer, ends = self._needed_tokenizer(), config.eos_token_id
+            tokenizer = self._needed_tokenizer()
+            ends = [token for token in config.eos_token_id if token < self.config.vocab_size]
             return type_holes(self.network, tokenizer, template, pieces, ends, config.seed or 0)
         if method != "diffusion":
             raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
@@ -143,6 +144,13 @@ class Model(engine.Model):
             hole: how wide they may become; twice as wide as they are unless given, and 24 tokens at least.
             options: as for `infill`.
         """
+        template, instruction = self.rewriting(text, spans, instruction, hole)
+        return self.infill(template, instruction=instruction, **options)
+
+    def rewriting(
+        self, text: str, spans: Sequence[tuple[int, int]], instruction: str | None, hole: Hole | None
+    ) -> tuple[Template, str | None]:
+        """What `rewrite` asks of `infill`: a template, and what the user's turn says."""
         template = Template.around(text, spans, hole)
         old = [text[first:last] for first, last in sorted(spans)]
         if hole is None:
@@ -150,7 +158,7 @@ class Model(engine.Model):
             template = Template.around(text, spans, Hole(1, max(MOST_TOKENS, 2 * tokens)))
         if instruction is not None:
             instruction = f"rewrite {' ... '.join(part.strip() for part in old)}: {instruction}"
-        return self.infill(template, instruction=instruction, **options)
+        return template, instruction
 
     def repair(self, text: str, *, instruction: str | None = None, most: int = 8, rounds: int = 4, **options: Any) -> Repaired:
         """Noise the tokens of a text again that the model finds least likely, and keep what makes it a likelier text.
@@ -174,7 +182,7 @@ class Model(engine.Model):
         check_tokens([*opening, *tokens], self.config)
         needed = len(opening) + len(tokens) + self.config.canvas_length
         if needed > self.config.max_position_embeddings:
-            raise RequestError(
+            raise ContextLengthError(
                 f"the text and a canvas need {needed} tokens, the context holds {self.config.max_position_embeddings}: "
                 "repair it in parts"
             )
@@ -198,7 +206,8 @@ class Model(engine.Model):
         healed = pieces.healed(self._needed_tokenizer().texts[: self.config.vocab_size]) if heal else pieces
         forms = [pieces, healed] if any(any(pair) for pair in healed.seams) else [pieces]
         length = self.config.canvas_length
-        filling = config.eos_token_id[0] if config.eos_token_id else self.config.pad_token_id
+        ends = [token for token in config.eos_token_id if token < self.config.vocab_size]
+        filling = ends[0] if ends else self.config.pad_token_id
         placed: list[Placed] = []
         for widths in widths_to_try(template, max_candidates):
             for form in forms:
@@ -213,12 +222,15 @@ class Model(engine.Model):
         config = self.generation_config.with_options(options)
         if outside := [token for token in config.logit_bias if token >= self.config.vocab_size]:
             raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {self.config.vocab_size}")
+        if "eos_token_id" in options and any(token >= self.config.vocab_size for token in config.eos_token_id):
+            raise ConfigError(f"eos_token_id={config.eos_token_id} lies outside the vocabulary of {self.config.vocab_size}")
         return config if config.seed is not None else config.with_options({"seed": secrets.randbits(63)})
 
     def _pieces(self, template: Template, instruction: str | None) -> Pieces:
         tokenizer = self._needed_tokenizer()
         opening, closing = self._around(instruction)
-        pieces = Pieces.of(template, tokenizer, opening, closing, self.config.canvas_length)
+        end = closing or [token for token in self.generation_config.eos_token_id if token < self.config.vocab_size][:1]
+        pieces = Pieces.of(template, tokenizer, opening, closing, end, self.config.canvas_length)
         check_tokens([*pieces.prefix, *pieces.left, *itertools.chain(*pieces.between), *pieces.right], self.config)
         if not pieces.prefix:
             raise RequestError("nothing stands before the hole and this tokenizer has no BOS: give an instruction")
@@ -229,13 +241,13 @@ class Model(engine.Model):
         if instruction is None:
             bos = self._needed_tokenizer().bos_token_id
             return ([] if bos is None else [bos]), []
-        closing = [token for token in self.generation_config.eos_token_id if token != 1][:1]
+        closing = [token for token in self.generation_config.eos_token_id if 1 != token < self.config.vocab_size][:1]
         return self.chat_prompt([{"role": "user", "content": instruction}]), closing
 
     def _check_length(self, pieces: Pieces, behind: int) -> None:
         needed = len(pieces.prefix) + behind
         if needed > self.config.max_position_embeddings:
-            raise RequestError(
+            raise ContextLengthError(
                 f"the text before the hole and the canvases behind it need {needed} tokens, the context holds "
                 f"{self.config.max_position_embeddings}: shorten the text before the hole, or make the holes smaller"
             )

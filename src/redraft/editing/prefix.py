@@ -39,7 +39,7 @@ class Prefix:
     def _begin(self, tokens: Sequence[int], room: int) -> tuple[Cache, int]:
         """A cache that holds the first of `tokens`, and how many; the last is always encoded, for its state."""
         if self._cache is None or not self.kept or self._cache.capacity < len(tokens) + room:
-            capacity = len(tokens) + room * (4 if self.kept else 1)
+            capacity = len(tokens) + room + (len(tokens) // 4 if self.kept else 0)  # a text that is edited may grow
             return self.network.new_cache(capacity, whole=self.kept), 0
         pairs = enumerate(zip(self._tokens, tokens, strict=False))
         same = next((at for at, (old, new) in pairs if old != new), min(len(self._tokens), len(tokens)))

@@ -155,10 +155,11 @@ class Repair:
         tokens = [0 if at in chosen else token for at, token in enumerate(spelled.tokens[:width])]
         if width == len(spelled.tokens) and self.closing:
             length = self.network.config.canvas_length
-            filling = self.config.eos_token_id[0] if self.config.eos_token_id else self.network.config.pad_token_id
+            ends = [token for token in self.config.eos_token_id if token < self.network.vocab_size]
+            filling = ends[0] if ends else self.network.config.pad_token_id
             tokens += (self.closing + [filling] * length)[: length - width]
         holes = tuple(range(at, at + 1) for at in chosen)
-        pieces = Pieces([], [], [], [], [], ())
+        pieces = Pieces([], [], [], [], [], [], ())
         placed = Placed(pieces, tokens, holes, {}, (range(len(tokens)),), 0, (1,) * len(chosen))
         assert self.config.seed is not None
         return Row(number, placed, self.network, cache, self.config.seed, frozenset())

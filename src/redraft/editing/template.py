@@ -14,7 +14,7 @@ MOST_TOKENS = 24
 
 @dataclass(frozen=True)
 class Hole:
-    """A place to be filled, by `min_tokens` to `max_tokens` tokens.
+    """A place to be filled, with room for `min_tokens` to `max_tokens` tokens; padding may leave a part of it empty.
 
     Raises:
         ConfigError: either is not a whole number of at least 1, or they are in the wrong order.

@@ -18,7 +18,6 @@ from redraft.errors import RequestError
 SECONDS = 10
 MEMORY = 1 << 30  # bytes of address space
 FILE_SIZE = 1 << 20  # bytes that may be written to a file
-UNLIMITED = 250  # exit status where limits cannot be set
 
 
 def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> bool:
@@ -27,10 +26,11 @@ def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> b
     Raises:
         RequestError: this system has no such limits.
     """
-    mark = 2 + secrets.randbelow(120)  # the exit status of a program that reached its end
+    # Exit statuses that no program can know: it reached its end, and limits could not be set.
+    mark, unlimited = 2 + secrets.randbelow(100), 110 + secrets.randbelow(100)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _LIMITED, *map(str, (int(seconds) + 1, memory, FILE_SIZE, mark))],
+            [sys.executable, "-I", "-c", _LIMITED, *map(str, (int(seconds) + 1, memory, FILE_SIZE, mark, unlimited))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -44,7 +44,7 @@ def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> b
             return False
         finally:
             _end(process)
-        if process.returncode == UNLIMITED:
+        if process.returncode == unlimited:
             raise RequestError("this system cannot limit what a program takes: it was not run")
         return process.returncode == mark
 
@@ -68,7 +68,7 @@ try:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (most, most))
 except (ImportError, AttributeError, ValueError, OSError):
-    os._exit(250)
+    os._exit(int(sys.argv[5]))
 def run(program):
     exec(compile(program, "program", "exec"), {"__name__": "__main__"})
 program, mark, sys.argv = sys.stdin.read(), int(sys.argv[4]), [""]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redraft.editing import Model
-from redraft.errors import RequestError
+from redraft.errors import ContextLengthError
 from redraft.evals.problems import Problem
 from redraft.evals.summary import wilson
 
@@ -47,8 +47,9 @@ def fill_problems(
     for number, problem in enumerate(problems):
         try:
             filled = model.infill(problem.template, instruction=problem.instruction, method=method, seed=seed + number)
-        except RequestError:
+        except ContextLengthError:
             yield Answer(problem.group, False, 1.0, False if problem.check else None, 0)
+            progress()
             continue
         longer = max(len("".join(problem.truth)), len("".join(filled.fills)), 1)
         apart = sum(edit_distance(one, other) for one, other in zip(problem.truth, filled.fills, strict=True))

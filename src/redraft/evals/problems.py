@@ -90,6 +90,8 @@ def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _problem(raw: dict[str, Any], where: str, most: int, instruction: str | None, run_tests: bool) -> Problem:
+    if run_tests and "def check(" in raw["test"] and not isinstance(raw.get("entry_point"), str):
+        raise RequestError(f"{where} has a check but no entry_point to call it with: leave --run-tests out")
     call = f"\ncheck({raw['entry_point']})\n" if "entry_point" in raw else "\n"
     test = f"\n{raw['test']}{call}"
     return Problem(

@@ -114,6 +114,8 @@ class Recipe:
         tables = all(isinstance(raw.get(name, {}), dict) for name in ("model", "training", "generation"))
         if not tables or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ConfigError(f"{path}: [model], [training] and [generation] must be tables, and every task a [[task]] table")
+        if unknown := sorted(set(raw) - {"model", "training", "generation", "task"}):
+            raise ConfigError(f"{path} has no use for {', '.join(unknown)}: it has [model], [training], [generation], [[task]]")
         if unknown := sorted(set(training) - known):
             raise ConfigError(f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
         start = training.pop("start", None)
