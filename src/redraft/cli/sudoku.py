@@ -15,6 +15,7 @@ from redraft.cli.write import open_model
 from redraft.config.check import whole
 from redraft.engine import Engine, Model, Request
 from redraft.errors import RequestError
+from redraft.evals.evaluate import at_attempt
 from redraft.events import Draft, Finished
 from redraft.tasks.sudoku import conflicts, parse_grid, solves
 
@@ -72,12 +73,14 @@ def read_puzzles(given: str) -> list[str]:
 
 
 def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
-    """`attempts` seeds from `seed` on as rows of one batch; the first that is right ends all, else the first is told."""
+    """`attempts` seeds from `seed` on, each at a temperature of its own, as rows of one batch; the first that is right ends
+    all, else the first is told."""
     whole("attempts", attempts, least=1)
     prompt = model.chat_prompt([{"role": "user", "content": f"sudoku {puzzle}"}])
     engine = Engine(model.network, model.tokenizer, max_batch_size=attempts)
     for number in range(attempts):
-        config = model.generation_config.with_options({"seed": seed + number})
+        settings = at_attempt(number, model.generation_config.temperature) | {"seed": seed + number}
+        config = model.generation_config.with_options(settings)
         engine.add(Request.checked(prompt, config, model.config))
     steps, grids = 0, {}
     while engine.busy:
