@@ -29,8 +29,8 @@ RUNS = [
     "batch",
     "context --rounds 1",
     *(f"generate --dtype {dtype} --rounds 1" for dtype in ("bfloat16", "float32")),
-    "generate --threads 2 --rounds 1",
-    "generate --model small --dtype float32",
+    *(f"generate --dtype {dtype} --threads 2 --rounds 1" for dtype in ("bfloat16", "float32")),
+    *(f"generate --model small --dtype {dtype} --threads {threads}" for dtype in ("float32", "bfloat16") for threads in (1, 2)),
     "generate --model small --dtype float32 --rows 8",
     "startup",
 ]

@@ -98,9 +98,11 @@ def _work(recipe: Recipe, folder: Path, start: str | None, minutes: float | None
         return
     if parallel.number():
         return
-    before = began == recipe.steps and (folder / CHECKPOINT).exists()
-    trainer.export(folder / CHECKPOINT)  # also then: with the settings that the recipe has now
-    console.print(f"done{' before' * before}: {folder / CHECKPOINT}")
+    if began == recipe.steps and (folder / CHECKPOINT).exists():
+        console.print(f"done before: {folder / CHECKPOINT}")
+        return
+    trainer.export(folder / CHECKPOINT)
+    console.print(f"done: {folder / CHECKPOINT}")
 
 
 def line(metrics: dict[str, Any]) -> str:
