@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from figures import put
 import redraft
 from redraft.editing import Hole, Model, Template
 from redraft.evals import SETS, wilson
-from redraft.evals.filling import Answer, edit_distance, fill_problems
-from redraft.evals.problems import Problem, of_examples
+from redraft.evals.filling import Answer, fill_problems
+from redraft.evals.problems import of_examples
 from redraft.tasks import Example
 from redraft.tasks.task import held_out
 
@@ -30,31 +31,21 @@ def search(model: Model, examples: list[Example]) -> str:
     """Exact answers from both sides and left to right, and with a single width, as a table."""
     held = SETS["infill"]
     problems = of_examples(held.task, examples, held.bins)
+    narrow = [replace(one, template=Template(one.template.texts, (Hole(WIDTH, WIDTH),) * len(one.truth))) for one in problems]
+    fill = partial(fill_problems, model, method="diffusion", seed=0, progress=lambda: None)
     ways = {
-        "from both sides, six widths": partial(fill_problems, model, problems, "diffusion", 0, lambda: None),
-        "left to right, every length": partial(fill_problems, model, problems, "typewriter", 0, lambda: None),
-        "from both sides, one width of 8, padded": partial(_one_width, model, problems),
+        "from both sides, six widths": fill(problems),
+        "left to right, every length": fill(problems, method="typewriter"),
+        f"from both sides, one width of {WIDTH}, padded": fill(narrow, max_candidates=1),
     }
     lines = [f"| exact of {len(problems)} | {' | '.join(NAMES.values())} | all | checker says right |", "| --- " * 6 + "|"]
-    for way, fill in ways.items():
-        answers: list[Answer] = list(fill())
+    for way, filled in ways.items():
+        answers = list(filled)
         cells = [_share([one for one in answers if one.group == group]) for group in NAMES]
         passed = sum(bool(one.passed) for one in answers)
         lines.append(f"| {way} | {' | '.join(cells)} | {_share(answers)} | {100 * passed / len(answers):.1f} % |")
         print(lines[-1], flush=True)
     return "\n".join(lines)
-
-
-def _one_width(model: Model, problems: list[Problem]) -> list[Answer]:
-    """One width alone: what padding does without a search."""
-    answers = []
-    for number, one in enumerate(problems):
-        template = Template(one.template.texts, (Hole(WIDTH, WIDTH),) * len(one.truth))
-        filled = model.infill(template, instruction=one.instruction, max_candidates=1, seed=number)
-        apart = sum(edit_distance(a, b) for a, b in zip(one.truth, filled.fills, strict=True))
-        passed = one.check(filled.text) if one.check else None
-        answers.append(Answer(one.group, filled.fills == one.truth, apart, passed, filled.candidates[0].steps))
-    return answers
 
 
 def _share(answers: list[Answer]) -> str:

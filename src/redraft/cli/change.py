@@ -12,7 +12,7 @@ from rich.text import Text
 
 from redraft.cli.texts import check_replaceable, line_span, read_text, replace_text, write_text
 from redraft.cli.view import printable
-from redraft.cli.write import open_model
+from redraft.cli.write import given, open_model
 from redraft.editing import Infilled, Model, Repaired
 from redraft.editing.diff import unified_diff
 from redraft.errors import RequestError
@@ -41,7 +41,7 @@ def _change(
         raise RequestError("--write needs a file to write to: leave it out, and the change is printed")
     if write:
         check_replaceable(Path(file))
-    made = make(Model.of(open_model(path, "auto", "auto")), {} if seed is None else {"seed": seed})
+    made = make(Model.of(open_model(path, "auto", "auto")), given(seed=seed))
     after = made.text
     name = "text" if file == "-" else Path(file).as_posix().lstrip("/")
     diff = unified_diff(text, after, f"a/{name}", f"b/{name}")

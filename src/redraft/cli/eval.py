@@ -16,6 +16,7 @@ from rich.table import Table
 from redraft.cli.write import errors, open_model
 from redraft.errors import ConfigError
 from redraft.evals import SETS, Row, compare, facts, summarise
+from redraft.evals.filling import Group
 from redraft.evals.infilling import layout
 from redraft.tasks.task import held_out
 
@@ -85,12 +86,17 @@ def table(title: str, unit: str, rows: list[Row]) -> Table:
             row.name,
             str(row.count),
             percent(row.right),
-            f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
+            interval(row),
             f"{row.mean_steps:.1f}",
             percent(row.right_after_first),
             percent(row.corrected),
         )
     return shown
+
+
+def interval(row: Row | Group) -> str:
+    """The 95 % interval of a share, for a person."""
+    return f"{100 * row.low:.0f} to {100 * row.high:.0f} %"
 
 
 def percent(share: float | None) -> str:

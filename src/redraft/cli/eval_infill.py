@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from redraft.cli.eval import EXAMPLES, percent
+from redraft.cli.eval import EXAMPLES, interval, percent
 from redraft.cli.write import errors, open_model
 from redraft.editing import Model
 from redraft.evals import SETS
@@ -61,7 +61,7 @@ def _table(title: str, rows: list[Group]) -> Table:
             row.name,
             str(row.count),
             percent(row.exact),
-            f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
+            interval(row),
             f"{row.mean_distance:.3f}",
             percent(row.passed),
             f"{row.mean_steps:.1f}",

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from redraft.cli.texts import line_span, read_text, write_text
 from redraft.cli.view import printable
-from redraft.cli.write import open_model
+from redraft.cli.write import given, open_model
 from redraft.editing import MARK, Hole, Infilled, Model, Template
 from redraft.errors import RequestError
 
@@ -71,9 +71,8 @@ def run(
 ) -> None:
     """Fill what the source holds, and print it: plainly into a pipe, with the fillings marked on a terminal."""
     template = source.read(Hole(1, most))
-    options: dict[str, Any] = {} if seed is None else {"seed": seed}
     model = Model.of(open_model(path, "auto", "auto"))
-    filled = model.infill(template, instruction=instruction, max_candidates=candidates, **options)
+    filled = model.infill(template, instruction=instruction, max_candidates=candidates, **given(seed=seed))
     if as_json:
         print(json.dumps(told(filled)))
     elif sys.stdout.isatty():

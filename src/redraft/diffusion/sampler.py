@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +26,17 @@ class DenoisingStep:
     accepted: Tensor
     entropy: Tensor
     confidence: Tensor
+
+    def rows(self) -> list[dict[str, tuple[Any, ...]]]:
+        """What a Draft tells of each row, under its names: tokens, accepted, entropy, confidence."""
+        told = {
+            "tokens": self.argmax_canvas,
+            "accepted": self.accepted,
+            "entropy": self.entropy,
+            "confidence": self.confidence,
+        }
+        columns = zip(*(tensor.tolist() for tensor in told.values()), strict=True)
+        return [dict(zip(told, map(tuple, row), strict=True)) for row in columns]
 
 
 class Sampler(Protocol):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
+from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
 from redraft.editing.layout import Placed
 from redraft.engine.runner import describe_non_finite
 from redraft.errors import NonFiniteError
@@ -60,9 +61,9 @@ class Row:
         """What is written in one hole so far."""
         return self.clean(range(self.placed.holes[number].start, min(self.placed.holes[number].stop, self.written)))
 
-    def take(self, step: DenoisingStep, at: int) -> Draft:
-        """Note row `at` of a step."""
-        tokens = step.argmax_canvas[at].tolist()
+    def take(self, row: Mapping[str, tuple[Any, ...]]) -> Draft:
+        """Note this row of a step."""
+        tokens = row["tokens"]
         before = self.tokens[self.here.start : self.here.stop] if self.written > self.here.start else tokens
         self.tokens[self.here.start : self.here.stop] = tokens[: len(self.here)]
         self.written = self.here.stop
@@ -71,17 +72,9 @@ class Row:
             if position in self.history:
                 self.history[position].append(self.tokens[position])
         revised = [old != new for old, new in zip(before, tokens, strict=False)]
+        revised += [False] * (len(tokens) - len(revised))
         assert self.state is not None
-        return Draft(
-            request=self.number,
-            canvas=self.canvas,
-            step=int(self.state.step),
-            tokens=tuple(tokens),
-            accepted=tuple(step.accepted[at].tolist()),
-            revised=tuple(revised + [False] * (len(tokens) - len(revised))),
-            entropy=tuple(step.entropy[at].tolist()),
-            confidence=tuple(step.confidence[at].tolist()),
-        )
+        return Draft(request=self.number, canvas=self.canvas, step=int(self.state.step), revised=tuple(revised), text="", **row)
 
     def settle(self) -> None:
         """The canvas is done: where there is another, this one is encoded, and the next begins."""
@@ -148,9 +141,9 @@ def fill(
             if not bool(step.entropy.isfinite().all()):
                 raise NonFiniteError(describe_non_finite(network))
             drafts = []
-            for at, (row, finished) in enumerate(zip(left, done.tolist(), strict=True)):
+            for at, (row, told, finished) in enumerate(zip(left, step.rows(), done.tolist(), strict=True)):
                 row.state = state.rows(slice(at, at + 1))
-                drafts.append(row.take(step, at))
+                drafts.append(row.take(told))
                 if finished:
                     row.settle()
         yield from drafts

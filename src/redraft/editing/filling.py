@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -46,7 +46,7 @@ class Filling:
         pieces = self.placed[0].pieces
         tokens = pieces.prefix
         # What is kept for later edits has room for the whole text.
-        later = len(pieces.left) + sum(map(len, pieces.between)) + len(pieces.right) if self.prefix.kept else 0
+        later = pieces.between_length + len(pieces.right) if self.prefix.kept else 0
         with torch.inference_mode():
             cache, last = self.prefix.read(tokens, most * length + later)
             unread = self.tokenizer.special_tokens() | {self.network.config.pad_token_id}
@@ -54,7 +54,7 @@ class Filling:
         edits = logit_edits(self.config, tokens, self.network.device)
         for draft in fill(rows, self.network, self.config, edits, self.budget):
             text = self.template.filled([fill or "" for fill in self._fills(rows[draft.request])])
-            yield Draft(**{**vars(draft), "text": text})
+            yield replace(draft, text=text)
         rows = [row for row in rows if row.whole]
         for row in rows:
             held = (row.tokens[at] == given for at, given in enumerate(row.placed.tokens) if at not in row.history)

@@ -11,10 +11,8 @@ from redraft.editing.template import Template
 from redraft.text import Tokenizer
 
 LEFT_SHARE = 4  # of a canvas, a quarter at most is what stands before the first hole
-NARROW, WIDE = (
-    8,
-    2,
-)  # an eighth of a canvas for the text behind the holes will do; where there are more canvases, half of the last
+NARROW = 8  # an eighth of a single canvas is enough for the text behind the holes
+WIDE = 2  # where there are several, it has half of the last
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class Pieces:
         closing: what ends the answer where all of `right` is on the canvas.
         end: what is scored behind the whole text: it ends there.
         seams: of each hole, before and behind it; the tokens that they stand for are not among the others.
-        right_length: tokens behind the last hole, a seam's too.
+        between_length: tokens before and between the holes, without the prefix's. right_length: tokens behind the last hole, a
+            seam's too.
     """
 
     prefix: list[int]
@@ -38,6 +37,10 @@ class Pieces:
     closing: list[int]
     end: list[int]
     seams: tuple[tuple[Seam | None, Seam | None], ...]
+
+    @property
+    def between_length(self) -> int:
+        return len(self.left) + sum(map(len, self.between))
 
     @property
     def right_length(self) -> int:

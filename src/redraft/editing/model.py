@@ -74,15 +74,14 @@ class Model(engine.Model):
         if method == "typewriter":
             config = self._settings(options)
             pieces = self._pieces(template, instruction)
-            between = len(pieces.left) + sum(map(len, pieces.between))
-            self._check_length(pieces, sum(hole.max_tokens for hole in template.holes) + between + self.config.canvas_length)
+            typed = sum(hole.max_tokens for hole in template.holes) + pieces.between_length
+            self._check_length(pieces, typed + self.config.canvas_length)
             tokenizer = self._needed_tokenizer()
-            ends = [token for token in config.eos_token_id if token < self.config.vocab_size]
-            return type_holes(self.network, tokenizer, template, pieces, ends, config.seed or 0)
+            return type_holes(self.network, tokenizer, template, pieces, self._ends(config), config.seed or 0)
         if method != "diffusion":
             raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
-        prefix = Prefix(self.network)
-        return self.fill_in(template, prefix, instruction, max_candidates, max_steps=max_steps, heal=heal, **options)
+        search: dict[str, Any] = {"max_candidates": max_candidates, "max_steps": max_steps, "heal": heal}
+        return self.fill_in(template, Prefix(self.network), instruction, **search, **options)
 
     def stream_infill(
         self,
@@ -98,22 +97,12 @@ class Model(engine.Model):
 
         Bad input raises here, at the call, not at the first event.
         """
-        prefix = Prefix(self.network)
-        return self._filling(Template.of(template), prefix, instruction, max_candidates, max_steps, heal, options).run()
+        search: dict[str, Any] = {"max_candidates": max_candidates, "max_steps": max_steps, "heal": heal}
+        return self._filling(Template.of(template), Prefix(self.network), instruction, **search, **options).run()
 
-    def fill_in(
-        self,
-        template: Template,
-        prefix: Prefix,
-        instruction: str | None = None,
-        max_candidates: int = CANDIDATES,
-        *,
-        max_steps: int | None = None,
-        heal: bool = True,
-        **options: Any,
-    ) -> Infilled:
-        """`infill` behind a prefix that may have been encoded before."""
-        *_, filled = self._filling(template, prefix, instruction, max_candidates, max_steps, heal, options).run()
+    def fill_in(self, template: Template, prefix: Prefix, instruction: str | None = None, **options: Any) -> Infilled:
+        """`infill` by diffusion, with its options, behind a prefix that may have been encoded before."""
+        *_, filled = self._filling(template, prefix, instruction, **options).run()
         assert isinstance(filled, Infilled)
         return filled
 
@@ -186,17 +175,18 @@ class Model(engine.Model):
                 f"the text and a canvas need {needed} tokens, the context holds {self.config.max_position_embeddings}: "
                 "repair it in parts"
             )
-        return Repair(self.network, tokenizer, config, opening, closing, most, rounds).run(text)
+        return Repair(self.network, tokenizer, config, opening, closing, self._filler(config), most, rounds).run(text)
 
     def _filling(
         self,
         template: Template,
         prefix: Prefix,
         instruction: str | None,
-        max_candidates: int,
-        max_steps: int | None,
-        heal: bool,
-        options: dict[str, Any],
+        *,
+        max_candidates: int = CANDIDATES,
+        max_steps: int | None = None,
+        heal: bool = True,
+        **options: Any,
     ) -> Filling:
         whole("max_candidates", max_candidates, least=1)
         if max_steps is not None:
@@ -206,8 +196,7 @@ class Model(engine.Model):
         healed = pieces.healed(self._needed_tokenizer().texts[: self.config.vocab_size]) if heal else pieces
         forms = [pieces, healed] if any(any(pair) for pair in healed.seams) else [pieces]
         length = self.config.canvas_length
-        ends = [token for token in config.eos_token_id if token < self.config.vocab_size]
-        filling = ends[0] if ends else self.config.pad_token_id
+        filling = self._filler(config)
         placed: list[Placed] = []
         for widths in widths_to_try(template, max_candidates):
             for form in forms:
@@ -229,7 +218,7 @@ class Model(engine.Model):
     def _pieces(self, template: Template, instruction: str | None) -> Pieces:
         tokenizer = self._needed_tokenizer()
         opening, closing = self._around(instruction)
-        end = closing or [token for token in self.generation_config.eos_token_id if token < self.config.vocab_size][:1]
+        end = closing or self._ends(self.generation_config)[:1]
         pieces = Pieces.of(template, tokenizer, opening, closing, end, self.config.canvas_length)
         check_tokens([*pieces.prefix, *pieces.left, *itertools.chain(*pieces.between), *pieces.right], self.config)
         if not pieces.prefix:
@@ -241,8 +230,16 @@ class Model(engine.Model):
         if instruction is None:
             bos = self._needed_tokenizer().bos_token_id
             return ([] if bos is None else [bos]), []
-        closing = [token for token in self.generation_config.eos_token_id if 1 != token < self.config.vocab_size][:1]
+        closing = [token for token in self._ends(self.generation_config) if token != 1][:1]
         return self.chat_prompt([{"role": "user", "content": instruction}]), closing
+
+    def _ends(self, config: GenerationConfig) -> list[int]:
+        """Tokens that end a text, those that the model has."""
+        return [token for token in config.eos_token_id if token < self.config.vocab_size]
+
+    def _filler(self, config: GenerationConfig) -> int:
+        """What fills a canvas behind the end of an answer."""
+        return next(iter(self._ends(config)), self.config.pad_token_id)
 
     def _check_length(self, pieces: Pieces, behind: int) -> None:
         needed = len(pieces.prefix) + behind

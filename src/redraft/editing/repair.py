@@ -71,6 +71,7 @@ class Repair:
     """A text being repaired, from its beginning on, half a canvas at a time: the other half is what comes behind.
 
     Attributes:
+        opening: tokens before the text. closing: what ends it where it is an answer. filling: what fills a canvas behind that.
         most: tokens noised at a time, at most. rounds: changes to each half canvas, at most.
     """
 
@@ -79,6 +80,7 @@ class Repair:
     config: GenerationConfig
     opening: list[int]
     closing: list[int]
+    filling: int
     most: int
     rounds: int
     steps: int = 0
@@ -136,7 +138,7 @@ class Repair:
 
     def _ended(self, tokens: list[int], spelled: _Spelled) -> list[int]:
         """Tokens as they are scored: with the end of the turn where the text ends with them."""
-        return tokens + self.closing[:1] if len(tokens) == len(spelled.tokens) else tokens
+        return tokens + self.closing if len(tokens) == len(spelled.tokens) else tokens
 
     def _in_doubt(self, likely: Sequence[float], spelled: _Spelled) -> list[list[int]]:
         """The least likely position, the two least likely, four, and so on; of tokens that are whole texts of their own."""
@@ -155,9 +157,7 @@ class Repair:
         tokens = [0 if at in chosen else token for at, token in enumerate(spelled.tokens[:width])]
         if width == len(spelled.tokens) and self.closing:
             length = self.network.config.canvas_length
-            ends = [token for token in self.config.eos_token_id if token < self.network.vocab_size]
-            filling = ends[0] if ends else self.network.config.pad_token_id
-            tokens += (self.closing + [filling] * length)[: length - width]
+            tokens += (self.closing + [self.filling] * length)[: length - width]
         holes = tuple(range(at, at + 1) for at in chosen)
         pieces = Pieces([], [], [], [], [], [], ())
         placed = Placed(pieces, tokens, holes, {}, (range(len(tokens)),), 0, (1,) * len(chosen))

@@ -24,7 +24,7 @@ def type_holes(
     """Hole by hole: the likeliest token after the other, up to the hole's most or one of `ends`; of every length from its least
     on, the one with which the text goes on most likely is kept. Pieces have no seams here."""
     seen = min(network.config.canvas_length, pieces.right_length)
-    total = sum(hole.max_tokens for hole in template.holes) + len(pieces.left) + sum(map(len, pieces.between))
+    total = sum(hole.max_tokens for hole in template.holes) + pieces.between_length
     cache, last = Prefix(network).read(pieces.prefix, total)
     (score,) = scores(network, cache, last, [pieces.left])
     before, fills, widths, steps = pieces.left, list[str](), list[int](), 0

@@ -91,25 +91,13 @@ class Engine:
     def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event]:
         step, done = self._runner.denoise(ready, parts)
         events: list[Event] = []
-        for row, (sequence, settled) in enumerate(zip(ready, done, strict=True)):
+        for sequence, settled, row in zip(ready, done, step.rows(), strict=True):
             assert sequence.state is not None
             number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)
-            tokens = step.argmax_canvas[row].tolist()
-            events.append(
-                Draft(
-                    request=number,
-                    canvas=canvas,
-                    step=steps,
-                    tokens=tuple(tokens),
-                    accepted=tuple(step.accepted[row].tolist()),
-                    revised=sequence.writing.revised(tokens),
-                    entropy=tuple(step.entropy[row].tolist()),
-                    confidence=tuple(step.confidence[row].tolist()),
-                    text=sequence.writing.draft(tokens),
-                )
-            )
+            revised, text = sequence.writing.revised(row["tokens"]), sequence.writing.draft(row["tokens"])
+            events.append(Draft(request=number, canvas=canvas, step=steps, revised=revised, text=text, **row))
             if settled:
-                added, text = sequence.settle(tokens, steps)
+                added, text = sequence.settle(list(row["tokens"]), steps)
                 events.append(Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text))
                 if sequence.writing.reason is not None:
                     events.append(sequence.writing.finished())

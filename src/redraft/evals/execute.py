@@ -69,11 +69,9 @@ try:
         resource.setrlimit(kind, (most, most))
 except (ImportError, AttributeError, ValueError, OSError):
     os._exit(int(sys.argv[5]))
-def run(program):
-    exec(compile(program, "program", "exec"), {"__name__": "__main__"})
 program, mark, sys.argv = sys.stdin.read(), int(sys.argv[4]), [""]
 try:
-    run(program)
+    exec(compile(program, "program", "exec"), {"__name__": "__main__"})
 except BaseException:
     os._exit(1)
 os._exit(mark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from redraft.editing import Model
 from redraft.errors import ContextLengthError
@@ -41,12 +41,13 @@ class Group:
 
 
 def fill_problems(
-    model: Model, problems: Sequence[Problem], method: Method, seed: int, progress: Callable[[], object]
+    model: Model, problems: Sequence[Problem], method: Method, seed: int, progress: Callable[[], object], **options: Any
 ) -> Iterator[Answer]:
-    """Answers in order; problem i with seed + i. What is longer than the context is not right."""
+    """Answers in order; problem i with seed + i, and options of `infill`. What is longer than the context is not right."""
     for number, problem in enumerate(problems):
+        asked: dict[str, Any] = {"instruction": problem.instruction, "method": method, "seed": seed + number}
         try:
-            filled = model.infill(problem.template, instruction=problem.instruction, method=method, seed=seed + number)
+            filled = model.infill(problem.template, **asked, **options)
         except ContextLengthError:
             yield Answer(problem.group, False, 1.0, False if problem.check else None, 0)
             progress()

@@ -13,6 +13,7 @@ from typing import Any
 from redraft.editing import Hole, Template
 from redraft.errors import RequestError
 from redraft.evals.execute import passes
+from redraft.evals.summary import bin_name
 from redraft.tasks import Example, Task
 
 FIELDS = ("task_id", "prompt", "suffix", "canonical_solution", "test")
@@ -53,10 +54,10 @@ def of_examples(task: Task, examples: Sequence[Example], bins: Sequence[tuple[in
     """Held-out examples with holes as problems, a group a bin."""
 
     def one(number: int, example: Example) -> Problem:
-        least, most = next(each for each in bins if each[0] <= example.difficulty <= each[1])
+        place = next(each for each in bins if each[0] <= example.difficulty <= each[1])
         return Problem(
             name=str(number),
-            group=str(least) if least == most else f"{least} to {most}",
+            group=bin_name(*place),
             template=Template.around(example.answer, example.holes),
             truth=tuple(example.answer[first:last] for first, last in example.holes),
             instruction=example.prompt,

@@ -28,7 +28,12 @@ class Row:
     @property
     def name(self) -> str:
         """The bin, for a person."""
-        return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+        return bin_name(self.least, self.most)
+
+
+def bin_name(least: int, most: int) -> str:
+    """A bin, for a person."""
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
