@@ -14,7 +14,7 @@ FLOORS = [
     ["config"],
     ["ops", "text", "tasks"],
     ["model", "diffusion"],
-    ["checkpoint"],
+    ["checkpoint", "grammar"],
     ["engine", "train"],
     ["editing"],
     ["evals", "testing"],

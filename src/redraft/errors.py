@@ -10,7 +10,9 @@ RedraftError
 │   ├── EmptyPromptError        nothing to go on from
 │   ├── ContextLengthError      more tokens than the model can hold
 │   ├── TokenRangeError         a token id outside the vocabulary
-│   └── ChatTemplateError       messages that cannot be turned into a prompt
+│   ├── ChatTemplateError       messages that cannot be turned into a prompt
+│   └── ConstraintError         a schema, pattern or grammar that cannot be used: the message names the place
+│       └── ConstraintUnsatisfiedError  no valid text fits: too few tokens, or frozen ones that contradict it
 └── NonFiniteError              NaN or infinity came out of the model: the weights that hold it are named
 
 Settings and requests are checked before any work is done. Errors that a caller can also read as a plain `ValueError`
@@ -75,6 +77,22 @@ class TokenRangeError(RequestError):
 
 class ChatTemplateError(RequestError):
     """Messages cannot be turned into a prompt."""
+
+
+class ConstraintError(RequestError):
+    """A schema, a pattern or a grammar cannot be used as a constraint."""
+
+
+class ConstraintUnsatisfiedError(ConstraintError):
+    """No text that the constraint allows fits.
+
+    Attributes:
+        text: what was written before.
+    """
+
+    def __init__(self, message: str, text: str = "") -> None:
+        self.text = text
+        super().__init__(message)
 
 
 class NonFiniteError(RedraftError):

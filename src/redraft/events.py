@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
 
@@ -64,7 +64,8 @@ class Statistics:
 class Finished:
     """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again.
 
-    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`. `history` has for each of
+    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`. `parsed` is what a text under
+    a constraint says (of JSON, its value). `history` has for each of
     `tokens` the tokens that its position held, one a draft, itself the last.
     """
 
@@ -75,6 +76,7 @@ class Finished:
     text: str
     reasoning: str = ""
     history: tuple[tuple[int, ...], ...] = ()
+    parsed: Any = None
     statistics: Statistics
 
 

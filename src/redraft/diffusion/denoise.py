@@ -88,6 +88,7 @@ def denoise_step(
         edits=options.edits,
         wanted=~canvas.frozen,
         allowed=canvas.allowed,
+        constraints=options.constraints,
     )
     statistics = denoiser.denoise(canvas.tokens, caches, state.self_conditioning, readout)
     result = EntropyBoundSampler(options.entropy_bound).step(statistics, canvas, fresh)

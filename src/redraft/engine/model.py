@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -19,6 +20,7 @@ from redraft.engine.request import Request
 from redraft.engine.typewriter import typewrite
 from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, RequestError, TokenRangeError
 from redraft.events import Event, Finished
+from redraft.grammar import Constraint, TokenAutomaton, as_constraint
 from redraft.model import DiffusionGemma
 from redraft.text import ChatTemplate, Message, Tokenizer
 
@@ -63,11 +65,12 @@ class Model:
         messages: Sequence[Message] | None = None,
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
+        constraint: Any = None,
         **options: Any,
     ) -> Finished: ...
     @overload
     def generate(
-        self, prompt: list[str] | list[list[int]], *, method: Method = "diffusion", **options: Any
+        self, prompt: list[str] | list[list[int]], *, method: Method = "diffusion", constraint: Any = None, **options: Any
     ) -> list[Finished]: ...
     def generate(self, prompt: Any = None, **options: Any) -> Finished | list[Finished]:
         """Write, and return the finished text with its figures.
@@ -77,6 +80,9 @@ class Model:
             messages: instead of a prompt, a conversation of `role` and `content`, put through the chat template.
             method: "diffusion", or "typewriter" for the same weights read left to right.
             frozen: position on the first canvas -> token id that must stand there.
+            constraint: what the text must be, from its first token to its last: a Constraint, or what `as_constraint` takes.
+                The text is then complete, and what it says is in `Finished.parsed`. With a list of prompts, one for all or a
+                list of one each (None for a free one).
             options: any field of GenerationConfig.
 
         Raises:
@@ -94,6 +100,7 @@ class Model:
         messages: Sequence[Message] | None = None,
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
+        constraint: Any = None,
         max_batch_size: int = 8,
         **options: Any,
     ) -> Iterator[Event]:
@@ -105,8 +112,24 @@ class Model:
         if config.stop and self.tokenizer is None:
             raise RequestError("stop strings need a tokenizer, and this checkpoint has none")
         prompts = self._prompts(prompt, messages)
-        requests = [Request.checked(tokens, config, self.config, frozen=frozen) for tokens in prompts]
-        return self.write(requests, method=method, max_batch_size=max_batch_size)
+        constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
+        requests = [
+            Request.checked(tokens, config, self.config, frozen=frozen, constraint=self.compiled(one, config))
+            for tokens, one in zip(prompts, constraints, strict=True)
+        ]
+        return _parsing(self.write(requests, method=method, max_batch_size=max_batch_size), constraints)
+
+    def compiled(self, constraint: Constraint | None, config: GenerationConfig) -> TokenAutomaton | None:
+        """A constraint in this model's tokens; None where it admits every text.
+
+        Raises:
+            RequestError: there is no tokenizer. ConstraintError: the constraint cannot be used.
+        """
+        if constraint is None:
+            return None
+        if self.tokenizer is None:
+            raise RequestError("a constraint needs a tokenizer, and this checkpoint has none")
+        return constraint.compiled(self.tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size)
 
     def write(self, requests: Sequence[Request], *, method: Method = "diffusion", max_batch_size: int = 8) -> Iterator[Event]:
         """The events of requests that are checked already, each with settings and a seed of its own.
@@ -159,6 +182,22 @@ class Model:
         if self.tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
         return self.tokenizer.encode(prompt, bos=bos) if prompt else []
+
+
+def _one_each(constraint: Any, count: int) -> list[Any]:
+    if not isinstance(constraint, list):
+        return [constraint] * count
+    if len(constraint) != count:
+        raise RequestError(f"{len(constraint)} constraints for {count} prompts: give one for all, or one each")
+    return constraint
+
+
+def _parsing(events: Iterator[Event], constraints: Sequence[Constraint | None]) -> Iterator[Event]:
+    """The same events, with what a finished text says."""
+    for event in events:
+        if isinstance(event, Finished) and event.reason != "cancelled" and (of := constraints[event.request]) is not None:
+            event = replace(event, parsed=of.parse(event.text))
+        yield event
 
 
 def load(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, RequestError, TokenRangeError
+from redraft.grammar import Guide, TokenAutomaton
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Request:
         config: settings; its seed is drawn here where it is None, so that every text can be written again.
         stream: which of several texts from one seed.
         frozen: position on the first canvas -> token id that stands there from the first step on and is part of the text.
+        constraint: what the text must be; None for anything.
     """
 
     prompt: tuple[int, ...]
     config: GenerationConfig = field(default_factory=GenerationConfig)
     stream: int = 0
     frozen: Mapping[int, int] = field(default_factory=dict)
+    constraint: TokenAutomaton | None = None
 
     @property
     def seed(self) -> int:
@@ -40,11 +43,12 @@ class Request:
         *,
         stream: int = 0,
         frozen: Mapping[int, int] | None = None,
+        constraint: TokenAutomaton | None = None,
     ) -> Request:
         """A request that the model can serve.
 
         Raises:
-            EmptyPromptError, ContextLengthError, TokenRangeError, RequestError: it cannot, and why.
+            EmptyPromptError, ContextLengthError, TokenRangeError, ConstraintUnsatisfiedError, RequestError: it cannot, and why.
         """
         if not prompt:
             raise EmptyPromptError("the prompt has no tokens: give at least one (BOS will do)")
@@ -62,9 +66,26 @@ class Request:
             raise RequestError(f"frozen positions {outside} are not positions on the canvas of {shape.canvas_length}")
         if outside := [token for token in config.logit_bias if token >= shape.vocab_size]:
             raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}")
+        if constraint is not None:
+            check_constraint(config)
+            Guide.checked(constraint, config.max_new_tokens, shape.canvas_length, frozen)
         if config.seed is None:
             config = replace(config, seed=secrets.randbits(63))
-        return cls(tuple(prompt), config, stream, frozen)
+        return cls(tuple(prompt), config, stream, frozen, constraint)
+
+
+def check_constraint(config: GenerationConfig) -> None:
+    """Whether these settings go with a constraint.
+
+    Raises:
+        RequestError: they could cut a text, or leave none.
+    """
+    if config.stop:
+        raise RequestError("stop strings would cut what a constraint holds together: leave them out, or the constraint")
+    if config.top_p < 1.0 or config.min_p > 0.0:
+        raise RequestError("top_p and min_p could leave no text that the constraint admits: leave them out, or the constraint")
+    if not config.eos_token_id:
+        raise RequestError("a text under a constraint needs a token that ends it: give eos_token_id")
 
 
 def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:

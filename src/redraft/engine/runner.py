@@ -67,7 +67,10 @@ class Runner:
         device = self.model.device
         state = DenoisingState.join([sequence.state for sequence in sequences if sequence.state is not None])
         options = DenoisingOptions.of(
-            [sequence.request.config for sequence in sequences], [sequence.edits for sequence in sequences], device
+            [sequence.request.config for sequence in sequences],
+            [sequence.edits for sequence in sequences],
+            device,
+            [sequence.constraint for sequence in sequences],
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
         caches = [sequence.cache for sequence in sequences]

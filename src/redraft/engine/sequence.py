@@ -10,8 +10,9 @@ from redraft.diffusion import Canvas, DenoisingState, Noise
 from redraft.engine.edits import logit_edits
 from redraft.engine.request import Request
 from redraft.engine.writing import Writing
+from redraft.grammar import Guide
 from redraft.model import Cache, DiffusionGemma
-from redraft.ops.vocabulary import LogitEdits
+from redraft.ops.vocabulary import Constraint, LogitEdits
 from redraft.text import Tokenizer
 
 
@@ -20,7 +21,8 @@ class Sequence:
 
     Attributes:
         pending: tokens that the cache lacks: the prompt, later each committed canvas.
-        state: the canvas's state, one row; None while tokens are pending.
+        state: the canvas's state, one row; None while tokens are pending. constraint: what the canvas must be.
+        guide: where the text stands under its request's constraint.
     """
 
     def __init__(self, number: int, request: Request, model: DiffusionGemma, tokenizer: Tokenizer | None) -> None:
@@ -31,6 +33,9 @@ class Sequence:
         self.pending = list(request.prompt)
         self.state: DenoisingState | None = None
         self.edits: LogitEdits | None = None
+        constraint = request.constraint
+        self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
+        self.constraint: Constraint | None = None
 
     @cached_property
     def cache(self) -> Cache:
@@ -62,6 +67,9 @@ class Sequence:
             at = torch.tensor(list(self.request.frozen), device=device)
             tokens[0, at] = torch.tensor(list(self.request.frozen.values()), device=device)
             canvas.frozen[0, at] = True
+        if self.guide is not None:
+            frozen = self.request.frozen if self.canvas_index == 0 else {}
+            self.constraint = self.guide.on_canvas(config.canvas_length, frozen)
         self.state = DenoisingState.start(canvas, config.hidden_size, self.model.dtype)
         self.edits = logit_edits(self.writing.config, self.writing.context, device)
 
@@ -69,6 +77,8 @@ class Sequence:
         """Commit the argmax canvas; unless the text ends with it, it is encoded next."""
         self.state = None
         added, text = self.writing.commit(tokens, steps)
+        if self.guide is not None:
+            self.guide.advance(added)
         if self.writing.reason is None:
             self.pending = list(tokens)
         return added, text

@@ -20,6 +20,7 @@ from redraft.engine.runner import describe_non_finite
 from redraft.engine.writing import Writing
 from redraft.errors import NonFiniteError
 from redraft.events import Committed, Event
+from redraft.grammar import Guide
 from redraft.model import PREFILL_CHUNK, DiffusionGemma
 from redraft.ops.vocabulary import Readout, inverse_cdf, tempered_logits
 from redraft.text import Tokenizer
@@ -31,6 +32,8 @@ class _Row:
     def __init__(self, number: int, request: Request, tokenizer: Tokenizer | None) -> None:
         self.request = request
         self.writing = Writing(number, request, tokenizer)
+        constraint = request.constraint
+        self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
 
     def read_prompt(self, model: DiffusionGemma) -> None:
         """Encode the prompt in chunks; the last chunk's pass is the one that gives the first token."""
@@ -60,8 +63,10 @@ def typewrite(
                 rows.append(waiting.popleft())
                 rows[-1].read_prompt(model)
             hidden = torch.stack([row.state for row in rows])
-            tokens = _next_tokens(model, hidden, [row.writing for row in rows]).tolist()
+            tokens = _next_tokens(model, hidden, rows).tolist()
         for row, token in zip(rows, tokens, strict=True):
+            if row.guide is not None:
+                row.guide.advance([token])
             added, text = row.writing.commit([token], 1)
             index = len(row.writing.steps_per_canvas) - 1
             yield Committed(request=row.writing.number, canvas=index, steps=1, tokens=tuple(added), text=text)
@@ -70,8 +75,9 @@ def typewrite(
         rows = [row for row in rows if row.writing.reason is None]
 
 
-def _next_tokens(model: DiffusionGemma, hidden: Tensor, writings: Sequence[Writing]) -> Tensor:
+def _next_tokens(model: DiffusionGemma, hidden: Tensor, rows: Sequence[_Row]) -> Tensor:
     """One token a row, int64 [B], from the last hidden states [B, H]."""
+    writings = [row.writing for row in rows]
     noise = Noise.of([(writing.request.seed, writing.request.stream, 0) for writing in writings], model.device)
     step = torch.tensor([len(writing.tokens) + 1 for writing in writings], device=model.device)
     temperature = torch.tensor([writing.config.temperature for writing in writings], device=model.device)
@@ -86,4 +92,7 @@ def _next_tokens(model: DiffusionGemma, hidden: Tensor, writings: Sequence[Writi
     logits = tempered_logits(model.logits(hidden), owners, readout)
     if bool(logits.isnan().any()):
         raise NonFiniteError(describe_non_finite(model))
+    for row, mine in zip(rows, logits, strict=True):
+        if row.guide is not None:
+            mine[torch.from_numpy(~row.guide.allowed()).to(model.device)] = -torch.inf
     return torch.where(greedy, logits.argmax(-1), inverse_cdf(logits.softmax(-1), readout.uniform[:, 0]))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.ops.rows import whole_rows
+from redraft.ops.vocabulary.classes import TokenClasses
 from redraft.ops.vocabulary.edits import Allowed, LogitEdits
 
 
@@ -24,6 +25,34 @@ class Found(NamedTuple):
     soft: Tensor
 
 
+@dataclass(frozen=True)
+class Picked:
+    """What a constraint says of positions. marginals: float32 [N, K], the probability of each class. best, sample: int64 [N],
+    classes. uniform: float64 [N] in (0, 1), the draw within the sampled class."""
+
+    marginals: Tensor
+    best: Tensor
+    sample: Tensor
+    uniform: Tensor
+
+
+class Constraint(Protocol):
+    """What stands on one row's canvas and what may still come."""
+
+    def classes(self, device: torch.device) -> TokenClasses:
+        """The tokens that it cannot tell apart."""
+        ...
+
+    def pick(self, mass: Tensor, best: Tensor, uniform: Tensor, wanted: Tensor) -> Picked:
+        """From log masses of classes and log probabilities of their likeliest tokens, float32 [N, K], both up to a constant of
+        each position, and draws, float64 [N], at the positions `wanted` (bool [L], N of them True).
+
+        Raises:
+            ConstraintUnsatisfiedError: nothing that it allows fits.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Readout:
     """What a step asks of the vocabulary, a row each.
@@ -35,6 +64,7 @@ class Readout:
     edits: one LogitEdits a row, or None.
     wanted: bool [B, L], positions whose statistics are read at all; None for all.
     allowed: the tokens that positions may take; None for all.
+    constraints: one a row, or None; a row with one has no filters and no `allowed`.
     """
 
     temperature: Tensor
@@ -43,10 +73,15 @@ class Readout:
     edits: Sequence[LogitEdits | None]
     wanted: Tensor | None = None
     allowed: Allowed | None = None
+    constraints: Sequence[Constraint | None] = ()
 
     def within(self, first: int, last: int) -> Readout:
         """The same of the tokens from `first` to before `last` alone, without filters."""
         return replace(self, edits=[None if edits is None else edits.within(first, last) for edits in self.edits])
+
+    def among(self, tokens: Tensor) -> Readout:
+        """The same of `tokens` (int64 [C], ascending) alone."""
+        return replace(self, edits=[None if edits is None else edits.among(tokens) for edits in self.edits])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ LEAST = -1e4  # exp of less is 0 in float32, and 0 times this is 0 where 0 times
 
 
 @dataclass
-class _Sums:
+class Sums:
     """What is known of a block of positions after some chunks: greatest logit and its token, and the sums relative to it."""
 
     top: Tensor  # float32 [N]
@@ -35,7 +35,7 @@ class _Sums:
     edited: bool  # whether a logit may be -inf, or nearly
 
     @classmethod
-    def nothing(cls, states: Tensor, edited: bool) -> _Sums:
+    def nothing(cls, states: Tensor, edited: bool) -> Sums:
         zeros = states.new_zeros(len(states), dtype=torch.float32)
         return cls(
             torch.full_like(zeros, -torch.inf),
@@ -65,6 +65,18 @@ class _Sums:
         self.top = new
         self.masses.append((total, new))
 
+    def chunk_masses(self) -> Tensor:
+        """The mass of each chunk, float64 [N, chunks], relative to the greatest logit."""
+        return torch.stack([(total * torch.exp(top - self.top)).double() for total, top in self.masses], dim=-1)
+
+    def chunk_of(self, uniform: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """In which chunk draws `uniform` float64 [n] of the positions `index` [n] lie, and how far into it, in mass."""
+        masses = self.chunk_masses()[index]
+        reached = masses.cumsum(dim=-1)
+        target = uniform * reached[:, -1]
+        where = torch.searchsorted(reached, target[:, None], right=True).squeeze(-1).clamp_max(masses.shape[-1] - 1)
+        return where, target - (reached - masses).gather(-1, where[:, None]).squeeze(-1)
+
 
 def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     """What there is to know of positions; none of their rows has a filter."""
@@ -73,11 +85,10 @@ def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Foun
 
 def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     edited = positions.which is not None or any(edits is not None for edits in positions.readout.edits)
-    sums = _Sums.nothing(positions.states, edited)
+    sums = Sums.nothing(positions.states, edited)
     for first, chunk in _chunks(embedding):
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
-    masses = torch.stack([(total * torch.exp(top - sums.top)).double() for total, top in sums.masses], dim=-1)
-    sample = _look_again(positions, embedding, softcap, sums.top, masses)
+    sample = _look_again(positions, embedding, softcap, sums)
     entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
     soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
     sample = torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample)
@@ -94,12 +105,9 @@ def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> 
     return tempered_logits(logits, positions.owners, positions.readout.within(first, first + len(chunk)), UNIT * softcap)
 
 
-def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Tensor, masses: Tensor) -> Tensor:
-    """Samples [N]: the first token whose cumulative mass passes the draw; masses float64 [N, chunks] relative to `top` [N]."""
-    reached = masses.cumsum(dim=-1)
-    target = positions.uniform * reached[:, -1]
-    where = torch.searchsorted(reached, target[:, None], right=True).squeeze(-1).clamp_max(masses.shape[-1] - 1)
-    left = target - (reached - masses).gather(-1, where[:, None]).squeeze(-1)
+def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: Sums) -> Tensor:
+    """Samples [N]: the first token whose cumulative mass passes the draw."""
+    where, left = sums.chunk_of(positions.uniform, torch.arange(len(positions.states), device=positions.states.device))
     sample = torch.zeros_like(where)
     chunks = _chunks(embedding)
     for number in where.unique().tolist():
@@ -107,9 +115,13 @@ def _look_again(positions: Positions, embedding: Tensor, softcap: float, top: Te
         first, chunk = chunks[number]
         part = positions[mine]
         logits = _logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
-        mass = torch.exp(logits - top[mine][:, None])
-        within = torch.searchsorted(mass.cumsum(dim=-1, dtype=torch.float64), left[mine][:, None], right=True).squeeze(-1)
-        # Sums of one chunk differ in their last bits from what they were; the last token with any mass is the last choice.
-        last = mass.shape[-1] - 1 - (mass > 0).flip(-1).long().argmax(dim=-1)
-        sample[mine] = first + torch.minimum(within, last)
+        # Sums of one chunk differ in their last bits from what they were.
+        sample[mine] = first + first_beyond(torch.exp(logits - sums.top[mine][:, None]), left[mine])
     return sample
+
+
+def first_beyond(mass: Tensor, target: Tensor) -> Tensor:
+    """Where the cumulative sums of `mass` [N, C] pass `target` float64 [N]; the last with any mass where rounding lets none."""
+    at = torch.searchsorted(mass.cumsum(dim=-1, dtype=torch.float64), target[:, None], right=True).squeeze(-1)
+    last = mass.shape[-1] - 1 - (mass > 0).flip(-1).long().argmax(dim=-1)
+    return torch.minimum(at, last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,20 @@ class LogitEdits:
             penalised_tokens=penalised,
             repetition_penalty=self.repetition_penalty,
         )
+
+    def among(self, tokens: Tensor) -> LogitEdits:
+        """Bias and penalty of the `tokens` (int64 [C], ascending) alone, counted by their places among these."""
+
+        def part(given: Tensor | None, *along: Tensor | None) -> list[Tensor | None]:
+            if given is None:
+                return [None, *along]
+            at = torch.searchsorted(tokens, given).clamp_max(len(tokens) - 1)
+            here = tokens[at] == given
+            return [at[here], *(None if values is None else values[here] for values in along)]
+
+        bias_tokens, bias = part(self.bias_tokens, self.bias)
+        (penalised,) = part(self.penalised_tokens)
+        return replace(self, bias_tokens=bias_tokens, bias=bias, penalised_tokens=penalised)
 
     def edit_logits(self, logits: Tensor) -> None:
         """Apply bias and penalty to `logits` [N, V], in place."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from redraft.ops.vocabulary.asked import Found, Positions, Readout, VocabularyStatistics
 from redraft.ops.vocabulary.chunks import read_chunks
+from redraft.ops.vocabulary.constrained import read_constrained
 from redraft.ops.vocabulary.whole import read_whole
 
 
@@ -14,8 +15,8 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
     """Logits, argmax, sample, entropy and soft embedding of hidden states [B, L, H] under the tied embedding [V, H].
 
     Only wanted positions are computed, in chunks of the vocabulary; those of rows with a filter (top_p, min_p), which needs the
-    whole distribution, in blocks of positions. `scale` is the embedding factor sqrt(H), a scalar tensor in the embedding's
-    dtype.
+    whole distribution, in blocks of positions; rows with a constraint one at a time, class by class. `scale` is the embedding
+    factor sqrt(H), a scalar tensor in the embedding's dtype.
     """
     rows, length, width = hidden.shape
     owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
@@ -25,12 +26,21 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
     wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
     long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
     all_found = Found(long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states))
+    bound = [(row, constraint) for row, constraint in enumerate(readout.constraints) if constraint is not None]
+    for row, constraint in bound:
+        span = slice(row * length, (row + 1) * length)
+        index = wanted[span].nonzero().squeeze(-1) + row * length
+        if len(index):
+            part = read_constrained(positions[index], embedding, softcap, constraint, wanted[span])
+            for whole, of_row in zip(all_found, part, strict=True):
+                whole[index] = of_row
+        wanted = wanted.index_fill(0, index, False)
     for form, mine in ((read_chunks, wanted & ~filtered), (read_whole, wanted & filtered)):
         index = mine.nonzero().squeeze(-1)
         if len(index):
             found = form(positions[index].whole_rows(), embedding, softcap)
-            for whole, part in zip(all_found, found, strict=True):
-                whole[index] = part[: len(index)]
+            for whole, of_form in zip(all_found, found, strict=True):
+                whole[index] = of_form[: len(index)]
     return VocabularyStatistics(
         argmax=all_found.argmax.view(rows, length),
         sample=all_found.sample.view(rows, length),

@@ -1,0 +1,11 @@
+"""What a text must be: patterns, choices, schemas and grammars, exact on a canvas.
+
+notation -> expression -> automaton over characters -> over bytes -> classes of tokens -> inference on each canvas
+"""
+
+from redraft.grammar.constraint import Constraint, as_constraint
+from redraft.grammar.guide import Guide
+from redraft.grammar.simple import Choice, Regex
+from redraft.grammar.tokens.transitions import TokenAutomaton
+
+__all__ = ["Choice", "Constraint", "Guide", "Regex", "TokenAutomaton", "as_constraint"]

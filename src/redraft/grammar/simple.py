@@ -1,0 +1,56 @@
+"""Constraints of one line: a regular expression, a list of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+
+from redraft.errors import ConstraintError
+from redraft.grammar import regex
+from redraft.grammar.constraint import Constraint
+from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.expression import either
+from redraft.text import Tokenizer
+
+
+class Regex(Constraint):
+    """Texts that match a pattern from the first character to the last.
+
+    Args:
+        pattern: in Python's syntax, without what a finite automaton cannot do (lookaround, references to groups, word
+            boundaries, flags but (?s) and (?x)). \\d, \\w and \\s are the ASCII ones.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        if not isinstance(pattern, str):
+            raise ConstraintError(f"a pattern is a string, not {type(pattern).__name__}")
+        self.pattern = pattern
+        self._expression = regex.whole(pattern)
+
+    @property
+    def key(self) -> Hashable:
+        return self.pattern
+
+    @cached_property
+    def automaton(self) -> Automaton:
+        """The least automaton of the pattern."""
+        return Automaton.of(self._expression)
+
+    def language(self, tokenizer: Tokenizer) -> Automaton:
+        return self.automaton
+
+
+class Choice(Constraint):
+    """One of some texts."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        if isinstance(texts, str) or not texts or not all(isinstance(text, str) for text in texts):
+            raise ConstraintError(f"choices are strings, one at least, not {texts!r}")
+        self.texts = tuple(texts)
+
+    @property
+    def key(self) -> Hashable:
+        return self.texts
+
+    def language(self, tokenizer: Tokenizer) -> Automaton:
+        return Automaton.of(either(self.texts))

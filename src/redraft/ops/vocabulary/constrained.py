@@ -1,0 +1,136 @@
+"""The form for constrained rows: the vocabulary by classes of tokens that a constraint cannot tell apart.
+
+First pass: of each class at each position, the log mass, the likeliest token and the mean of log probabilities. From these the
+constraint infers how likely each class is where it stands, and picks the classes of the best text and of a sampled one. Second
+pass: tokens within the classes picked, and the mean embedding. All of it is exact; the constraint never sees the vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redraft.ops.linear import linear
+from redraft.ops.rows import whole_rows
+from redraft.ops.vocabulary.asked import Constraint, Found, Picked, Positions
+from redraft.ops.vocabulary.chunks import Sums, first_beyond
+from redraft.ops.vocabulary.classes import Piece, TokenClasses
+from redraft.ops.vocabulary.whole import UNIT, bounded_logits, tempered_logits
+
+OUT = -1e30  # a logit that is no token's: of what is ruled out, where -inf would make sums that are no numbers
+
+
+def read_constrained(positions: Positions, embedding: Tensor, softcap: float, constraint: Constraint, wanted: Tensor) -> Found:
+    """What there is to know of the wanted positions of one row (bool [L]); the row has no filter."""
+    reading = _Reading(positions, embedding, softcap, constraint.classes(embedding.device))
+    return reading.found(constraint.pick(reading.mass, reading.best, positions.uniform, wanted))
+
+
+class _Reading:
+    """One row's positions against the vocabulary by classes.
+
+    Attributes:
+        mass, best, inner: float32 [N, K]: of each class the log mass, the greatest logit, and the entropy within it.
+    """
+
+    def __init__(self, positions: Positions, embedding: Tensor, softcap: float, classes: TokenClasses) -> None:
+        self.count = len(positions.states)
+        self.positions = positions.whole_rows()
+        self.embedding, self.softcap, self.classes = embedding, softcap, classes
+        self.edited = any(edits is not None for edits in positions.readout.edits)
+        shape = len(self.positions.states), classes.count
+        self.mass = positions.states.new_full(shape, OUT, dtype=torch.float32)
+        self.best, self.inner = self.mass.clone(), torch.zeros_like(self.mass)
+        self._wide = {number: self._read_wide(number, pieces) for number, pieces in classes.wide.items()}
+        for piece in classes.narrow:
+            self._read_narrow(piece)
+        self.mass, self.best, self.inner = (each[: self.count] for each in (self.mass, self.best, self.inner))
+
+    def logits(self, piece: Piece, positions: Positions) -> tuple[Tensor, Tensor]:
+        """Edited, tempered logits float32 [N, C] of a piece, and its embeddings [C, H]."""
+        rows = piece.embeddings(self.embedding)
+        logits = bounded_logits(positions.states, rows, self.softcap)
+        readout = positions.readout.among(piece.tokens)
+        logits = tempered_logits(logits, positions.owners, readout, UNIT * self.softcap)
+        if piece.out is not None:
+            logits.index_fill_(1, piece.out, OUT)
+        return logits, rows
+
+    def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> Sums:
+        sums = Sums.nothing(self.positions.states, self.edited)
+        at = 0
+        for piece in pieces:
+            logits, rows = self.logits(piece, self.positions)
+            sums.add(logits, rows, at)
+            at += len(piece.tokens)
+        self.mass[:, number] = sums.top + sums.total.log()
+        self.best[:, number] = sums.top
+        self.inner[:, number] = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
+        return sums
+
+    def _read_narrow(self, piece: Piece) -> None:
+        logits, _ = self.logits(piece, self.positions)
+        shape = len(logits), piece.count
+        top = logits.new_full(shape, OUT).scatter_reduce_(1, piece.kinds.expand_as(logits), logits, "amax")
+        below = logits.sub_(top.index_select(1, piece.kinds))
+        mass = below.exp()
+        total = logits.new_zeros(shape).index_add_(1, piece.kinds, mass)
+        weighted = logits.new_zeros(shape).index_add_(1, piece.kinds, below.mul_(mass))
+        columns = slice(piece.first, piece.first + piece.count)
+        self.best[:, columns] = top
+        self.mass[:, columns] = top + total.log()
+        self.inner[:, columns] = (total.log() - weighted / total).clamp_min_(0.0)
+
+    def found(self, picked: Picked) -> Found:
+        """Tokens, entropies and mean embeddings of what was picked."""
+        share = picked.marginals
+        soft = torch.zeros_like(self.positions.states[: self.count], dtype=torch.float32)
+        argmax, sample = torch.zeros_like(picked.best), torch.zeros_like(picked.best)
+        for number, pieces in self.classes.wide.items():
+            sums = self._wide[number]
+            soft += share[:, number, None] * (sums.soft / sums.total[:, None])[: self.count]
+            tokens = torch.cat([piece.tokens for piece in pieces])
+            argmax = torch.where(picked.best == number, tokens[sums.argmax[: self.count]], argmax)
+            self._sample_wide(pieces, sums, picked.uniform, (picked.sample == number).nonzero().squeeze(-1), sample)
+        for piece in self.classes.narrow:
+            self._find_narrow(piece, picked, soft, argmax, sample)
+        greedy = self.positions.readout.greedy[self.positions.owners[: self.count]]
+        entropy = torch.special.entr(share).sum(dim=-1) + (share * self.inner).sum(dim=-1)
+        chosen = self.best.gather(1, picked.best[:, None]) - self.mass.gather(1, picked.best[:, None])
+        confidence = (share.gather(1, picked.best[:, None]) * chosen.exp()).squeeze(1)
+        return Found(argmax, torch.where(greedy, argmax, sample), entropy, confidence, soft.to(self.embedding.dtype))
+
+    def _sample_wide(self, pieces: tuple[Piece, ...], sums: Sums, uniform: Tensor, mine: Tensor, sample: Tensor) -> None:
+        """Sampled tokens of the positions `mine`, whose class this is, put in place."""
+        if not len(mine):
+            return
+        where, left = sums.chunk_of(uniform[mine], mine)
+        for number in where.unique().tolist():
+            here = (where == number).nonzero().squeeze(-1)
+            logits, _ = self.logits(pieces[number], self.positions[mine[here]].whole_rows())
+            mass = torch.exp(logits[: len(here)] - sums.top[mine[here]][:, None])
+            sample[mine[here]] = pieces[number].tokens[first_beyond(mass, left[here])]
+
+    def _find_narrow(self, piece: Piece, picked: Picked, soft: Tensor, argmax: Tensor, sample: Tensor) -> None:
+        """The same of the classes of a piece, and their part of the mean embedding."""
+        columns = slice(piece.first, piece.first + piece.count)
+        share = picked.marginals[:, columns]
+        needed = share.sum(dim=-1) > 0
+        for which in (picked.best, picked.sample):
+            needed |= (which >= columns.start) & (which < columns.stop)
+        mine = needed.nonzero().squeeze(-1)
+        if not len(mine):
+            return
+        logits, rows = self.logits(piece, self.positions[mine].whole_rows())
+        within = torch.exp(logits[: len(mine)] - self.mass[mine, columns].index_select(1, piece.kinds))
+        weights = whole_rows(within * share[mine].index_select(1, piece.kinds))
+        soft[mine] += linear(weights.to(rows.dtype), rows.T)[: len(mine)]
+        for chosen, token in ((picked.best, argmax), (picked.sample, sample)):
+            kinds = chosen[mine] - piece.first
+            here = ((kinds >= 0) & (kinds < piece.count)).nonzero().squeeze(-1)
+            mass = within[here].masked_fill_(piece.kinds != kinds[here, None], 0.0)
+            if token is argmax:
+                at = mass.argmax(dim=-1)
+            else:
+                at = first_beyond(mass, picked.uniform[mine[here]] * mass.sum(dim=-1, dtype=torch.float64))
+            token[mine[here]] = piece.tokens[at]
