@@ -14,8 +14,8 @@ from redraft.ops.vocabulary import Constraint, LogitEdits
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingOptions:
-    """Fields of the same names in GenerationConfig, a row each; `temperature` multiplies the schedule. edits and
-    constraints: of each row, or None."""
+    """Fields of the same names in GenerationConfig, a row each; `temperature` multiplies the schedule. edits,
+    constraints: of each row."""
 
     max_denoising_steps: Tensor
     t_min: Tensor
@@ -25,7 +25,7 @@ class DenoisingOptions:
     stability_threshold: Tensor
     confidence_threshold: Tensor
     edits: Sequence[LogitEdits | None]
-    constraints: Sequence[Constraint | None]
+    constraints: Sequence[Sequence[Constraint]]
 
     @classmethod
     def of(
@@ -33,7 +33,7 @@ class DenoisingOptions:
         configs: Sequence[GenerationConfig],
         edits: Sequence[LogitEdits | None] | None = None,
         device: torch.device | str = "cpu",
-        constraints: Sequence[Constraint | None] | None = None,
+        constraints: Sequence[Sequence[Constraint]] | None = None,
     ) -> DenoisingOptions:
         """Stack the settings of one row each."""
 
@@ -50,5 +50,5 @@ class DenoisingOptions:
             stability_threshold=column("stability_threshold", whole),
             confidence_threshold=column("confidence_threshold", real),
             edits=[None] * len(configs) if edits is None else edits,
-            constraints=[None] * len(configs) if constraints is None else constraints,
+            constraints=[()] * len(configs) if constraints is None else constraints,
         )

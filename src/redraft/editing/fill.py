@@ -14,6 +14,7 @@ from redraft.editing.layout import Placed
 from redraft.engine.runner import describe_non_finite
 from redraft.errors import NonFiniteError
 from redraft.events import Draft
+from redraft.grammar import CanvasConstraint, Guide, TokenAutomaton
 from redraft.model import Cache, DiffusionGemma
 from redraft.ops.vocabulary import Allowed, LogitEdits
 
@@ -23,12 +24,19 @@ class Row:
 
     Attributes:
         tokens: all positions, 0 where nothing is written yet. written: how many of them are final or hold a draft.
-        unread: tokens that are no text where a hole holds them, such as padding.
+        unread: tokens that are no text where a hole holds them, such as padding. guides: of holes with a constraint, by number.
         steps: denoising steps so far. history: what each open position held, step by step.
     """
 
     def __init__(
-        self, number: int, placed: Placed, network: DiffusionGemma, prefix: Cache, seed: int, unread: frozenset[int]
+        self,
+        number: int,
+        placed: Placed,
+        network: DiffusionGemma,
+        prefix: Cache,
+        seed: int,
+        unread: frozenset[int],
+        constraints: Sequence[TokenAutomaton | None] = (),
     ) -> None:
         self.number, self.placed, self.network, self.seed, self.unread = number, placed, network, seed, unread
         self.tokens = list(placed.tokens)
@@ -37,6 +45,9 @@ class Row:
         self.canvas = 0
         self.history: dict[int, list[int]] = {at: [] for hole in placed.holes for at in hole}
         self._prefix = self.cache = prefix
+        pairs = enumerate(zip(placed.holes, constraints, strict=False))  # none at all where there are none
+        self.guides = {at: Guide(automaton, len(hole)) for at, (hole, automaton) in pairs if automaton is not None}
+        self.constraints: list[CanvasConstraint] = []
         self.state: DenoisingState | None = self._start()
 
     @property
@@ -79,6 +90,8 @@ class Row:
     def settle(self) -> None:
         """The canvas is done: where there is another, this one is encoded, and the next begins."""
         self.state = None
+        for number, guide in self.guides.items():
+            guide.advance(self.tokens[at] for at in self._part(number))
         if self.canvas + 1 == len(self.placed.canvases):
             self.cache = self._prefix  # its own is no longer needed
             return
@@ -98,7 +111,16 @@ class Row:
         tokens[0, index] = torch.tensor([self.tokens[at] for at in given], dtype=torch.int64, device=device)
         frozen[0, index] = True
         canvas = Canvas(tokens, frozen, self._allowed(tokens))
+        parts = [(guide, self._part(number)) for number, guide in self.guides.items()]
+        self.constraints = [
+            guide.on_canvas(len(part), first=part.start - self.here.start) for guide, part in parts if len(part)
+        ]
         return DenoisingState.start(canvas, config.hidden_size, self.network.dtype)
+
+    def _part(self, number: int) -> range:
+        """The positions of a hole on this canvas."""
+        hole = self.placed.holes[number]
+        return range(max(hole.start, self.here.start), min(hole.stop, self.here.stop))
 
     def _allowed(self, tokens: Tensor) -> Allowed | None:
         seams = [(at - self.here.start, seam) for at, seam in self.placed.seams.items() if at in self.here]
@@ -135,7 +157,8 @@ def fill(
             return
         with torch.inference_mode():
             state = DenoisingState.join([row.state for row in left if row.state is not None])
-            options = DenoisingOptions.of([config] * len(left), [edits] * len(left), network.device)
+            constraints = [row.constraints for row in left]
+            options = DenoisingOptions.of([config] * len(left), [edits] * len(left), network.device, constraints)
             noise = Noise.of([row.noise_row for row in left], network.device)
             step, state, done = denoise_step(network, state, [row.cache for row in left], options, noise)
             if not bool(step.entropy.isfinite().all()):

@@ -16,6 +16,7 @@ from redraft.editing.score import scores
 from redraft.editing.template import Template
 from redraft.engine.edits import logit_edits
 from redraft.events import Draft
+from redraft.grammar import TokenAutomaton
 from redraft.model import DiffusionGemma
 from redraft.text import Tokenizer
 from redraft.text.tokenizer import BROKEN
@@ -23,7 +24,8 @@ from redraft.text.tokenizer import BROKEN
 
 @dataclass(frozen=True)
 class Filling:
-    """All that a fill needs; checked before. Among `placed` is one without seams at least."""
+    """All that a fill needs; checked before. Among `placed` is one without seams at least; constraints are of each hole, or
+    None."""
 
     network: DiffusionGemma
     tokenizer: Tokenizer
@@ -32,6 +34,7 @@ class Filling:
     prefix: Prefix
     config: GenerationConfig
     budget: int | None
+    constraints: tuple[TokenAutomaton | None, ...]
 
     def run(self) -> Iterator[Draft | Infilled]:
         """A Draft a candidate and step, its text the whole text as it would be, then what came of all.
@@ -50,7 +53,10 @@ class Filling:
         with torch.inference_mode():
             cache, last = self.prefix.read(tokens, most * length + later)
             unread = self.tokenizer.special_tokens() | {self.network.config.pad_token_id}
-            rows = [Row(number, placed, self.network, cache, seed, unread) for number, placed in enumerate(self.placed)]
+            rows = [
+                Row(number, placed, self.network, cache, seed, unread, self.constraints)
+                for number, placed in enumerate(self.placed)
+            ]
         edits = logit_edits(self.config, tokens, self.network.device)
         for draft in fill(rows, self.network, self.config, edits, self.budget):
             text = self.template.filled([fill or "" for fill in self._fills(rows[draft.request])])

@@ -137,12 +137,17 @@ def _starts(content: int, behind: int, length: int) -> list[int]:
     return [*range(0, last, length), last]
 
 
-def widths_to_try(template: Template, most: int) -> list[tuple[int, ...]]:
-    """At most `most` sets of widths, from every hole's least to its most, in steps of a like ratio."""
+def widths_to_try(template: Template, most: int, least: Sequence[int] = ()) -> list[tuple[int, ...]]:
+    """At most `most` sets of widths, from every hole's least to its most, in steps of a like ratio; `least` is what constraints
+    need of each."""
     tried: dict[tuple[int, ...], None] = {}
     for number in range(most):
         share = number / (most - 1) if most > 1 else 1.0
-        widths = tuple(round(hole.min_tokens * (hole.max_tokens / hole.min_tokens) ** share) for hole in template.holes)
+        lows = [
+            max(hole.min_tokens, needed)
+            for hole, needed in zip(template.holes, least or [1] * len(template.holes), strict=True)
+        ]
+        widths = tuple(round(low * (hole.max_tokens / low) ** share) for hole, low in zip(template.holes, lows, strict=True))
         tried[widths] = None
     return list(tried)
 

@@ -21,8 +21,9 @@ from redraft.editing.template import MOST_TOKENS, Hole, Template
 from redraft.editing.typed import type_holes
 from redraft.engine.model import load as load_plain
 from redraft.engine.request import check_tokens
-from redraft.errors import ConfigError, ContextLengthError, RequestError
+from redraft.errors import ConfigError, ConstraintUnsatisfiedError, ContextLengthError, RequestError
 from redraft.events import Draft
+from redraft.grammar import TokenAutomaton
 from redraft.text import Tokenizer
 
 CANDIDATES = 6
@@ -72,6 +73,8 @@ class Model(engine.Model):
         """
         template = Template.of(template)
         if method == "typewriter":
+            if any(hole.constraint for hole in template.holes):
+                raise RequestError("the typewriter cannot fill holes that have a constraint: it does not know where they end")
             config = self._settings(options)
             pieces = self._pieces(template, instruction)
             typed = sum(hole.max_tokens for hole in template.holes) + pieces.between_length
@@ -193,19 +196,39 @@ class Model(engine.Model):
             whole("max_steps", max_steps, least=1)
         config = self._settings(options)
         pieces = self._pieces(template, instruction)
+        constraints = self._constraints(template, config)
+        heal = heal and not any(constraints)  # what a hole is must not depend on what its seams have from outside
         healed = pieces.healed(self._needed_tokenizer().texts[: self.config.vocab_size]) if heal else pieces
         forms = [pieces, healed] if any(any(pair) for pair in healed.seams) else [pieces]
         length = self.config.canvas_length
         filling = self._filler(config)
         placed: list[Placed] = []
-        for widths in widths_to_try(template, max_candidates):
+        for widths in widths_to_try(template, max_candidates, _least(constraints)):
             for form in forms:
                 one = place(form, widths, length, filling)
                 fits = len(pieces.prefix) + one.canvases[-1].start + length <= self.config.max_position_embeddings
                 if fits or not placed:
                     placed.append(one)
         self._check_length(pieces, placed[0].canvases[-1].start + length)
-        return Filling(self.network, self._needed_tokenizer(), template, placed, prefix, config, max_steps)
+        return Filling(self.network, self._needed_tokenizer(), template, placed, prefix, config, max_steps, constraints)
+
+    def _constraints(self, template: Template, config: GenerationConfig) -> tuple[TokenAutomaton | None, ...]:
+        """What the holes must be: a text, then padding."""
+        found: list[TokenAutomaton | None] = []
+        pad = self.network.config.pad_token_id
+        for number, hole in enumerate(template.holes, 1):
+            automaton = None
+            if hole.constraint is not None:
+                automaton = hole.constraint.compiled(self._needed_tokenizer(), [pad], pad, self.config.vocab_size)
+            least = 0 if automaton is None else int(automaton.steps_left[automaton.start])
+            if least > hole.max_tokens:
+                raise ConstraintUnsatisfiedError(
+                    f"the shortest text for hole {number} has {least} tokens, it has room for {hole.max_tokens}: give it more"
+                )
+            found.append(automaton)
+        if any(found) and (config.top_p < 1.0 or config.min_p > 0.0):
+            raise RequestError("top_p and min_p could leave nothing that a hole's constraint admits: leave them out")
+        return tuple(found)
 
     def _settings(self, options: dict[str, Any]) -> GenerationConfig:
         config = self.generation_config.with_options(options)
@@ -253,6 +276,11 @@ class Model(engine.Model):
         if self.tokenizer is None:
             raise RequestError("filling in needs a tokenizer, and this checkpoint has none")
         return self.tokenizer
+
+
+def _least(constraints: Sequence[TokenAutomaton | None]) -> list[int]:
+    """Tokens that each hole needs at least."""
+    return [1 if one is None else max(1, int(one.steps_left[one.start])) for one in constraints]
 
 
 def load(path_or_id: str | Path, **options: Any) -> Model:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from redraft.config.check import whole
 from redraft.errors import RequestError
+from redraft.grammar import Constraint
 
 MARK = "<hole>"
 MOST_TOKENS = 24
@@ -14,7 +15,8 @@ MOST_TOKENS = 24
 
 @dataclass(frozen=True)
 class Hole:
-    """A place to be filled, with room for `min_tokens` to `max_tokens` tokens; padding may leave a part of it empty.
+    """A place to be filled, with room for `min_tokens` to `max_tokens` tokens; padding may leave a part of it empty. What fills
+    it is a text of the constraint, where there is one.
 
     Raises:
         ConfigError: either is not a whole number of at least 1, or they are in the wrong order.
@@ -22,6 +24,7 @@ class Hole:
 
     min_tokens: int = 1
     max_tokens: int = MOST_TOKENS
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         whole("min_tokens", self.min_tokens, least=1)

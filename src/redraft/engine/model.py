@@ -117,7 +117,7 @@ class Model:
             Request.checked(tokens, config, self.config, frozen=frozen, constraint=self.compiled(one, config))
             for tokens, one in zip(prompts, constraints, strict=True)
         ]
-        return _parsing(self.write(requests, method=method, max_batch_size=max_batch_size), constraints)
+        return self._parsing(self.write(requests, method=method, max_batch_size=max_batch_size), constraints)
 
     def compiled(self, constraint: Constraint | None, config: GenerationConfig) -> TokenAutomaton | None:
         """A constraint in this model's tokens; None where it admits every text.
@@ -168,6 +168,14 @@ class Model:
             raise ChatTemplateError("this checkpoint has no chat template: give a prompt, or add chat_template.jinja")
         return self._encode(self.chat_template.render(messages, **options), bos=False)
 
+    def _parsing(self, events: Iterator[Event], constraints: Sequence[Constraint | None]) -> Iterator[Event]:
+        """The same events, with what a finished text says."""
+        for event in events:
+            if isinstance(event, Finished) and (constraint := constraints[event.request]) is not None:
+                assert self.tokenizer is not None
+                event = replace(event, parsed=constraint.parse(event.text, event.tokens, self.tokenizer))
+            yield event
+
     def _prompts(self, prompt: Any, messages: Sequence[Message] | None) -> list[list[int]]:
         if (prompt is None) == (messages is None):
             raise RequestError("give either a prompt or messages")
@@ -190,14 +198,6 @@ def _one_each(constraint: Any, count: int) -> list[Any]:
     if len(constraint) != count:
         raise RequestError(f"{len(constraint)} constraints for {count} prompts: give one for all, or one each")
     return constraint
-
-
-def _parsing(events: Iterator[Event], constraints: Sequence[Constraint | None]) -> Iterator[Event]:
-    """The same events, with what a finished text says."""
-    for event in events:
-        if isinstance(event, Finished) and event.reason != "cancelled" and (of := constraints[event.request]) is not None:
-            event = replace(event, parsed=of.parse(event.text))
-        yield event
 
 
 def load(

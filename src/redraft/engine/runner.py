@@ -70,7 +70,7 @@ class Runner:
             [sequence.request.config for sequence in sequences],
             [sequence.edits for sequence in sequences],
             device,
-            [sequence.constraint for sequence in sequences],
+            [sequence.constraints for sequence in sequences],
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
         caches = [sequence.cache for sequence in sequences]

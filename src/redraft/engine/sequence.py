@@ -21,7 +21,7 @@ class Sequence:
 
     Attributes:
         pending: tokens that the cache lacks: the prompt, later each committed canvas.
-        state: the canvas's state, one row; None while tokens are pending. constraint: what the canvas must be.
+        state: the canvas's state, one row; None while tokens are pending. constraints: what the canvas must be.
         guide: where the text stands under its request's constraint.
     """
 
@@ -35,7 +35,7 @@ class Sequence:
         self.edits: LogitEdits | None = None
         constraint = request.constraint
         self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
-        self.constraint: Constraint | None = None
+        self.constraints: tuple[Constraint, ...] = ()
 
     @cached_property
     def cache(self) -> Cache:
@@ -69,7 +69,7 @@ class Sequence:
             canvas.frozen[0, at] = True
         if self.guide is not None:
             frozen = self.request.frozen if self.canvas_index == 0 else {}
-            self.constraint = self.guide.on_canvas(config.canvas_length, frozen)
+            self.constraints = (self.guide.on_canvas(config.canvas_length, frozen),)
         self.state = DenoisingState.start(canvas, config.hidden_size, self.model.dtype)
         self.edits = logit_edits(self.writing.config, self.writing.context, device)
 

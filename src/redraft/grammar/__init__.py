@@ -4,8 +4,21 @@ notation -> expression -> automaton over characters -> over bytes -> classes of 
 """
 
 from redraft.grammar.constraint import Constraint, as_constraint
-from redraft.grammar.guide import Guide
+from redraft.grammar.guide import CanvasConstraint, Guide
+from redraft.grammar.rules import Grammar
+from redraft.grammar.schema import JsonSchema, ToolCalls
 from redraft.grammar.simple import Choice, Regex
 from redraft.grammar.tokens.transitions import TokenAutomaton
 
-__all__ = ["Choice", "Constraint", "Guide", "Regex", "TokenAutomaton", "as_constraint"]
+__all__ = [
+    "CanvasConstraint",
+    "Choice",
+    "Constraint",
+    "Grammar",
+    "Guide",
+    "JsonSchema",
+    "Regex",
+    "TokenAutomaton",
+    "ToolCalls",
+    "as_constraint",
+]

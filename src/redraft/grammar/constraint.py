@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -34,8 +34,8 @@ class Constraint(ABC):
     def language(self, tokenizer: Tokenizer) -> Automaton:
         """Its texts, with special tokens where they have any."""
 
-    def parse(self, text: str) -> Any:
-        """What a finished text says; the text itself, unless a subclass knows more."""
+    def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> Any:
+        """What a finished text of some tokens says; the text itself, unless a subclass knows more."""
         return text
 
     def compiled(self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int) -> TokenAutomaton | None:
@@ -65,13 +65,17 @@ class Constraint(ABC):
 
 
 def as_constraint(given: Any) -> Constraint | None:
-    """A Constraint as it is, and None.
+    """A Constraint as it is, and None; a pydantic model class as the JSON of its instances.
 
     Raises:
         ConstraintError: it is something else.
     """
     if given is None or isinstance(given, Constraint):
         return given
+    if hasattr(given, "model_json_schema"):
+        from redraft.grammar.schema import JsonSchema  # which is a Constraint itself
+
+        return JsonSchema(given)
     raise ConstraintError(f"{given!r} is no constraint: give a Regex, Choice, JsonSchema or Grammar")
 
 

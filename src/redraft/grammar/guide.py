@@ -53,19 +53,20 @@ class Guide:
             raise ConstraintUnsatisfiedError("the frozen tokens leave no text that the constraint admits")
         return guide
 
-    def on_canvas(self, length: int, frozen: Mapping[int, int]) -> CanvasConstraint:
-        """What the constraint says of the next canvas, which holds frozen tokens.
+    def on_canvas(self, length: int, frozen: Mapping[int, int] | None = None, first: int = 0) -> CanvasConstraint:
+        """What the constraint says of the next `length` positions, which hold frozen tokens and begin at position `first` of a
+        canvas.
 
         Raises:
             ConstraintUnsatisfiedError: one of these has no place in any text that the constraint admits.
         """
         given = np.full(length, -1, dtype=np.int64)
-        for at, token in frozen.items():
+        for at, token in (frozen or {}).items():
             given[at] = self.automaton.classes[token]
             if given[at] < 0:
                 raise ConstraintUnsatisfiedError(f"the frozen token {token} is in no text that the constraint admits")
         ends = self.automaton.final if self.left <= length else self.automaton.steps_left <= self.left - length
-        return CanvasConstraint(self.automaton, self.state, min(length, self.left), given, ends)
+        return CanvasConstraint(slice(first, first + length), self.automaton, self.state, min(length, self.left), given, ends)
 
     def allowed(self) -> NDArray[np.bool_]:
         """bool [V], the tokens that may come next, one at a time: those behind which the text can still be finished."""
@@ -88,10 +89,11 @@ class Guide:
 class CanvasConstraint:
     """A constraint on one canvas (see `ops.vocabulary.Constraint`).
 
-    open: positions that the text may take; behind them nothing is read. given: int64 [L], the class of frozen positions, -1
-    elsewhere. ends: bool [Q], where the open positions may lead.
+    span: its positions, n. start: the state before them. open: how many of them the text may take; behind them nothing is read.
+    given: int64 [n], the class of frozen positions, -1 elsewhere. ends: bool [Q], where the open positions may lead.
     """
 
+    span: slice
     automaton: TokenAutomaton
     start: int
     open: int

@@ -20,6 +20,8 @@ from redraft.grammar.language.expression import Chain, Either, Expression, One, 
 
 # What stands for the begin and the end of a text while anchors are worked out: symbols that no token has.
 BEGIN, END = (Charset(((symbol, symbol),)) for symbol in (1 << 30, (1 << 30) + 2))
+PARSER: Any = re._parser  # the only reader of Python's patterns that there is
+USABLE = re.IGNORECASE | re.DOTALL | re.VERBOSE
 NEWLINE = Charset.chars("\n")
 REFUSED = {
     "ASSERT": "a lookahead or lookbehind",
@@ -69,13 +71,13 @@ def _parsed(pattern: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = re._parser.parse(pattern)  # type: ignore[attr-defined]
+            parsed = PARSER.parse(pattern)
     except re.error as error:
         raise ConstraintError(f"the pattern {pattern!r} is not valid: {error}") from None
     except RecursionError:
         raise ConstraintError("the pattern is nested too deeply") from None
-    if parsed.state.flags & (re.IGNORECASE | re.MULTILINE | re.ASCII | re.LOCALE):
-        raise ConstraintError(f"the pattern {pattern!r} sets a flag; of the flags only (?s) and (?x) can be used here")
+    if parsed.state.flags & ~(USABLE | re.UNICODE):
+        raise ConstraintError(f"the pattern {pattern!r} sets a flag; of the flags only i, s and x can be used here")
     return parsed
 
 
@@ -88,21 +90,21 @@ class _Reader:
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        self.dotall = False
+        self.flags = 0
 
     def sequence(self, items: Any) -> Expression:
         if hasattr(items, "state"):
-            self.dotall = bool(items.state.flags & re.DOTALL)
+            self.flags = self.flags or items.state.flags
         return Chain(tuple(self.item(str(op), argument) for op, argument in items))
 
     def item(self, op: str, argument: Any) -> Expression:
         match op:
             case "LITERAL":
-                return One(self.known(Charset(((argument, argument),))))
+                return One(self.known(self.cased(Charset(((argument, argument),)))))
             case "NOT_LITERAL":
-                return One(ANY - Charset(((argument, argument),)))
+                return One(ANY - self.cased(Charset(((argument, argument),))))
             case "ANY":
-                return One(ANY if self.dotall else ANY - NEWLINE)
+                return One(ANY if self.flags & re.DOTALL else ANY - NEWLINE)
             case "IN":
                 return One(self.members(argument))
             case "BRANCH":
@@ -111,19 +113,19 @@ class _Reader:
                 return self.group(argument)
             case "MAX_REPEAT" | "MIN_REPEAT":
                 least, most, part = argument
-                return Repeat(self.sequence(part), int(least), None if most == re._parser.MAXREPEAT else int(most))  # type: ignore[attr-defined]
+                return Repeat(self.sequence(part), int(least), None if most == PARSER.MAXREPEAT else int(most))
             case "AT":
                 return self.anchor(str(argument))
         raise self.refused(REFUSED.get(op, op.lower()))
 
     def group(self, argument: Any) -> Expression:
         _, added, removed, inner = argument
-        if (added | removed) & ~(re.DOTALL | re.VERBOSE):
-            raise self.refused("a flag other than (?s) and (?x)")
-        before = self.dotall
-        self.dotall = bool((before or added & re.DOTALL) and not removed & re.DOTALL)
+        if (added | removed) & ~USABLE:
+            raise self.refused("a flag other than i, s and x")
+        before = self.flags
+        self.flags = (before | added) & ~removed
         found = Chain(tuple(self.item(str(op), part) for op, part in inner))
-        self.dotall = before
+        self.flags = before
         return found
 
     def anchor(self, name: str) -> Expression:
@@ -146,7 +148,16 @@ class _Reader:
                     found |= Charset((argument,))
                 case "CATEGORY":
                     found |= category(str(argument), inverted)
-        return ANY - found if inverted else self.known(found & ANY)
+        found = self.cased(found)
+        return ANY - found if inverted else self.known(found)
+
+    def cased(self, charset: Charset) -> Charset:
+        """With the other cases of its characters, where case does not matter."""
+        if not self.flags & re.IGNORECASE:
+            return charset
+        return charset | Charset.of(
+            (ord(v), ord(v)) for char, others in cases().items() if ord(char) in charset for v in others
+        )
 
     def known(self, charset: Charset) -> Charset:
         if not charset & ANY:
@@ -164,6 +175,19 @@ def category(name: str, wide: bool = False) -> Charset:
     if plain == name:
         return POSITIVE[plain] | _unicode(plain) if wide else POSITIVE[plain]
     return ANY - (POSITIVE[plain] if wide else POSITIVE[plain] | _unicode(plain))
+
+
+@cache
+def cases() -> dict[str, set[str]]:
+    """Characters that differ by their case alone."""
+    found: dict[str, set[str]] = {}
+    for number in range(SPECIAL):
+        char = chr(number)
+        for other in (char.lower(), char.upper()):
+            if len(other) == 1 and other != char:
+                found.setdefault(char, set()).add(other)
+                found.setdefault(other, set()).add(char)
+    return found
 
 
 @cache

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from redraft.grammar.language.expression import Chain, Either, Expression, One, 
 from redraft.grammar.language.minimise import minimise
 
 Ints = NDArray[np.int32]
+State = TypeVar("State", bound=Hashable)
 DEAD = -1
 MOST_STATES = 20_000
 MOST_PARTS = 400_000  # states before they are made deterministic
@@ -121,6 +123,29 @@ class Automaton:
         return _product(self, other, lambda mine, theirs: mine and not theirs)
 
 
+def explored(
+    start: State, after: Callable[[State, str], State | None], ends: Callable[[State], bool], symbols: str
+) -> Automaton:
+    """The automaton over some characters whose states are whatever `after` makes of them."""
+    alphabet = Alphabet.separating([Charset.chars(symbol) for symbol in symbols])
+    kinds = [alphabet.kind(ord(symbol)) for symbol in symbols]
+    numbers, order = {start: 0}, [start]
+    rows: list[dict[int, int]] = []
+    for state in order:
+        row = {}
+        for symbol, kind in zip(symbols, kinds, strict=True):
+            following = after(state, symbol)
+            if following is None:
+                continue
+            if following not in numbers:
+                numbers[following] = len(order)
+                order.append(following)
+                _check_size(len(order))
+            row[kind] = numbers[following]
+        rows.append(row)
+    return _least(alphabet, rows, [ends(state) for state in order])
+
+
 def rebased(automaton: Automaton, start: int, final: NDArray[np.bool_]) -> Automaton:
     """The same transitions from another start to other ends."""
     order = [start, *(state for state in range(len(automaton.table)) if state != start)]
@@ -162,8 +187,8 @@ class _Parts:
                     self.silent[self.add(part, begin)].append(end)
             case Repeat(part, least, most):
                 end = self._repeat(part, least, most, start)
-            case Texts(automaton):
-                end = self._texts(automaton, start)
+            case Texts(automaton, spell):
+                end = self._texts(automaton, start, spell)
         return end
 
     def _repeat(self, part: Expression, least: int, most: int | None, start: int) -> int:
@@ -183,12 +208,15 @@ class _Parts:
             self.silent[at].append(end)
         return end
 
-    def _texts(self, automaton: Automaton, start: int) -> int:
+    def _texts(self, automaton: Automaton, start: int, spell: Callable[[Charset], Expression] | None) -> int:
         states = [self.state() for _ in range(len(automaton.table))]
         end = self.state()
         self.silent[start].append(states[0])
         for state, charset, target in automaton.arcs():
-            self.arcs[states[state]].append((charset, states[target]))
+            if spell is None:
+                self.arcs[states[state]].append((charset, states[target]))
+            else:
+                self.silent[self.add(spell(charset), states[state])].append(states[target])
         for state in np.flatnonzero(automaton.final).tolist():
             self.silent[states[state]].append(end)
         return end

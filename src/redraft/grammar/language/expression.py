@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,10 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of an automaton."""
+    """The texts of an automaton, each of its characters written as `spell` says, where that is given."""
 
     automaton: Automaton
+    spell: Callable[[Charset], Expression] | None = None
 
 
 Expression = One | Chain | Either | Repeat | Texts

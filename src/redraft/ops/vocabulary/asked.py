@@ -37,7 +37,12 @@ class Picked:
 
 
 class Constraint(Protocol):
-    """What stands on one row's canvas and what may still come."""
+    """What may stand at some neighbouring positions of one row's canvas."""
+
+    @property
+    def span(self) -> slice:
+        """These positions."""
+        ...
 
     def classes(self, device: torch.device) -> TokenClasses:
         """The tokens that it cannot tell apart."""
@@ -45,7 +50,7 @@ class Constraint(Protocol):
 
     def pick(self, mass: Tensor, best: Tensor, uniform: Tensor, wanted: Tensor) -> Picked:
         """From log masses of classes and log probabilities of their likeliest tokens, float32 [N, K], both up to a constant of
-        each position, and draws, float64 [N], at the positions `wanted` (bool [L], N of them True).
+        each position, and draws, float64 [N], at the `wanted` positions of the span (bool, N of them True).
 
         Raises:
             ConstraintUnsatisfiedError: nothing that it allows fits.
@@ -64,7 +69,7 @@ class Readout:
     edits: one LogitEdits a row, or None.
     wanted: bool [B, L], positions whose statistics are read at all; None for all.
     allowed: the tokens that positions may take; None for all.
-    constraints: one a row, or None; a row with one has no filters and no `allowed`.
+    constraints: those of each row, their spans apart; where they are, the row has no filters and nothing is `allowed`.
     """
 
     temperature: Tensor
@@ -73,7 +78,7 @@ class Readout:
     edits: Sequence[LogitEdits | None]
     wanted: Tensor | None = None
     allowed: Allowed | None = None
-    constraints: Sequence[Constraint | None] = ()
+    constraints: Sequence[Sequence[Constraint]] = ()
 
     def within(self, first: int, last: int) -> Readout:
         """The same of the tokens from `first` to before `last` alone, without filters."""

@@ -1,4 +1,4 @@
-"""The form for constrained rows: the vocabulary by classes of tokens that a constraint cannot tell apart.
+"""The form for constrained positions: the vocabulary by classes of tokens that a constraint cannot tell apart.
 
 First pass: of each class at each position, the log mass, the likeliest token and the mean of log probabilities. From these the
 constraint infers how likely each class is where it stands, and picks the classes of the best text and of a sampled one. Second
@@ -21,7 +21,7 @@ OUT = -1e30  # a logit that is no token's: of what is ruled out, where -inf woul
 
 
 def read_constrained(positions: Positions, embedding: Tensor, softcap: float, constraint: Constraint, wanted: Tensor) -> Found:
-    """What there is to know of the wanted positions of one row (bool [L]); the row has no filter."""
+    """What there is to know of the `wanted` ones (bool) among the positions of a constraint's span; the row has no filter."""
     reading = _Reading(positions, embedding, softcap, constraint.classes(embedding.device))
     return reading.found(constraint.pick(reading.mass, reading.best, positions.uniform, wanted))
 

@@ -15,7 +15,7 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
     """Logits, argmax, sample, entropy and soft embedding of hidden states [B, L, H] under the tied embedding [V, H].
 
     Only wanted positions are computed, in chunks of the vocabulary; those of rows with a filter (top_p, min_p), which needs the
-    whole distribution, in blocks of positions; rows with a constraint one at a time, class by class. `scale` is the embedding
+    whole distribution, in blocks of positions; those under a constraint row by row, class by class. `scale` is the embedding
     factor sqrt(H), a scalar tensor in the embedding's dtype.
     """
     rows, length, width = hidden.shape
@@ -26,15 +26,15 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
     wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
     long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
     all_found = Found(long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states))
-    bound = [(row, constraint) for row, constraint in enumerate(readout.constraints) if constraint is not None]
-    for row, constraint in bound:
-        span = slice(row * length, (row + 1) * length)
-        index = wanted[span].nonzero().squeeze(-1) + row * length
-        if len(index):
-            part = read_constrained(positions[index], embedding, softcap, constraint, wanted[span])
-            for whole, of_row in zip(all_found, part, strict=True):
-                whole[index] = of_row
-        wanted = wanted.index_fill(0, index, False)
+    for row, constraints in enumerate(readout.constraints):
+        for constraint in constraints:
+            span = slice(row * length + constraint.span.start, row * length + constraint.span.stop)
+            index = wanted[span].nonzero().squeeze(-1) + span.start
+            if len(index):
+                part = read_constrained(positions[index], embedding, softcap, constraint, wanted[span])
+                for whole, of_span in zip(all_found, part, strict=True):
+                    whole[index] = of_span
+            wanted = wanted.index_fill(0, index, False)
     for form, mine in ((read_chunks, wanted & ~filtered), (read_whole, wanted & filtered)):
         index = mine.nonzero().squeeze(-1)
         if len(index):

@@ -1,0 +1,5 @@
+"""Grammars in Lark's notation."""
+
+from redraft.grammar.rules.constraint import Grammar
+
+__all__ = ["Grammar"]

@@ -1,0 +1,56 @@
+"""JsonSchema: texts that are JSON of a schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from redraft.config.check import whole
+from redraft.errors import ConstraintError
+from redraft.grammar.constraint import Constraint
+from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.schema.compiler import Compiler
+from redraft.grammar.schema.keywords import as_json
+from redraft.grammar.schema.syntax import json_syntax
+from redraft.text import Tokenizer
+
+DEPTH = 3
+
+
+class JsonSchema(Constraint):
+    """JSON that a schema admits; `Finished.parsed` is its value.
+
+    Args:
+        schema: the schema, as a dictionary, a boolean or JSON text; or a pydantic model class, of which `parsed` is then an
+            instance.
+        depth: how often what refers to itself may stand inside itself.
+        space: the pattern of what may stand beside brackets, behind commas and behind colons.
+
+    Raises:
+        ConstraintError: a keyword that is not supported, or a wrong value; the message names the place.
+        ConstraintUnsatisfiedError: the schema admits nothing.
+    """
+
+    def __init__(self, schema: Any, *, depth: int = DEPTH, space: str = " ?") -> None:
+        whole("depth", depth, least=0)
+        self.model = schema if hasattr(schema, "model_json_schema") else None
+        if self.model is not None:
+            schema = schema.model_json_schema()
+        self.source = schema if isinstance(schema, str) else as_json(schema)
+        try:
+            self.schema = json.loads(self.source)
+        except ValueError as error:
+            raise ConstraintError(f"the schema is not JSON: {error}") from None
+        self.depth, self.space = depth, space
+        self.automaton = Compiler(self.schema, json_syntax(space), depth).automaton()
+
+    @property
+    def key(self) -> Hashable:
+        return self.source, self.depth, self.space
+
+    def language(self, tokenizer: Tokenizer) -> Automaton:
+        return self.automaton
+
+    def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> Any:
+        return json.loads(text) if self.model is None else self.model.model_validate_json(text)

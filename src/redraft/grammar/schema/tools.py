@@ -1,0 +1,72 @@
+"""ToolCalls: calls of given tools, their arguments by the tools' schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from redraft.config.check import whole
+from redraft.errors import ConstraintError
+from redraft.grammar.constraint import Constraint
+from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.expression import Expression, Repeat, Texts, chain, either, special
+from redraft.grammar.schema.compiler import Compiler
+from redraft.grammar.schema.constraint import DEPTH
+from redraft.grammar.schema.keywords import as_json
+from redraft.grammar.schema.syntax import bare, call_syntax
+from redraft.text import Tokenizer
+from redraft.text.tool_calls import CallTokens, ToolCall, tool_calls
+
+
+class ToolCalls(Constraint):
+    """One to `most` calls in Gemma's syntax; `Finished.parsed` is a list of ToolCall.
+
+    Args:
+        tools: functions as OpenAI's interface has them, with `name` and `parameters` (a JSON Schema of an object), bare or under
+            `function`.
+        depth: as for JsonSchema.
+
+    Raises:
+        ConstraintError: a tool has no name, or its schema cannot be used. RequestError, when it is used: the tokenizer has no
+            tokens for tool calls.
+    """
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]], *, most: int = 1, depth: int = DEPTH) -> None:
+        whole("most", most, least=1)
+        whole("depth", depth, least=0)
+        if not tools:
+            raise ConstraintError("there is no tool to call: give one at least")
+        self.source = as_json(list(tools))
+        self.most, self.depth = most, depth
+        self._tools = [_checked(number, tool) for number, tool in enumerate(json.loads(self.source))]
+        self._calls(CallTokens(0, 1, 2))  # what is wrong with a schema is told now
+
+    @property
+    def key(self) -> Hashable:
+        return self.source, self.most, self.depth
+
+    def language(self, tokenizer: Tokenizer) -> Automaton:
+        return self._calls(CallTokens.of(tokenizer))
+
+    def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
+        return tool_calls(tokens, tokenizer)
+
+    def _calls(self, tokens: CallTokens) -> Automaton:
+        syntax = call_syntax(special(tokens.quote))
+        calls: list[Expression] = []
+        for name, parameters in self._tools:
+            try:
+                arguments = Texts(Compiler(parameters, syntax, self.depth).automaton(["object"]))
+            except ConstraintError as error:
+                raise type(error)(f"tool {name}: {error}") from None
+            calls.append(chain(special(tokens.open), "call:", bare(name), arguments, special(tokens.close)))
+        return Automaton.of(Repeat(either(calls), 1, self.most))
+
+
+def _checked(number: int, tool: Any) -> tuple[str, Any]:
+    """Name and parameters of a tool."""
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ConstraintError(f"tool {number} has no name: give a function with name and parameters, not {tool!r}")
+    return function["name"], function.get("parameters", {"type": "object", "additionalProperties": False})
