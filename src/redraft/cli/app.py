@@ -32,6 +32,12 @@ WriteOption = Annotated[bool, typer.Option("--write", help="Make the change in t
 SeedOption = Annotated[int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+SchemaOption = Annotated[str | None, typer.Option("--json-schema", metavar="FILE", help="JSON that this schema admits.")]
+RegexOption = Annotated[str | None, typer.Option("--regex", metavar="PATTERN", help="What matches this as a whole.")]
+ChoiceOption = Annotated[list[str] | None, typer.Option("--choice", metavar="A,B", help="One of these; may be repeated.")]
+GrammarOption = Annotated[
+    str | None, typer.Option("--grammar", metavar="FILE", help="What this grammar (Lark's EBNF) derives.")
+]
 LengthOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Tokens written at most.")]
 
 
@@ -76,14 +82,28 @@ def generate(
         list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any other setting, e.g. -s top_p=0.9.")
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End the text before this string; may be repeated.")] = None,
+    json_schema: SchemaOption = None,
+    regex: RegexOption = None,
+    choice: ChoiceOption = None,
+    grammar: GrammarOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of showing the text.")] = False,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
     """Write one text, and show its drafts as they settle."""
+    from redraft.cli.constraints import Wanted
     from redraft.cli.write import Job, write
 
-    job = Job(model=model, prompt=prompt, raw=raw, typewriter=typewriter, json=json, dtype=dtype, device=device)
+    job = Job(
+        model=model,
+        prompt=prompt,
+        raw=raw,
+        typewriter=typewriter,
+        json=json,
+        dtype=dtype,
+        device=device,
+        constraint=Wanted(json_schema, regex, choice, grammar).constraint(),
+    )
     write(job, job.settings(option or [], max_new_tokens=max_new_tokens, seed=seed, stop=tuple(stop) if stop else None))
 
 
@@ -170,14 +190,21 @@ def infill(
     instruction: InstructionOption = None,
     candidates: Annotated[int, typer.Option(help="Widths of the holes tried at once.", min=1)] = 6,
     max_tokens: Annotated[int, typer.Option(help="Tokens in a hole at most.", min=1)] = 24,
+    json_schema: SchemaOption = None,
+    regex: RegexOption = None,
+    choice: ChoiceOption = None,
+    grammar: GrammarOption = None,
     seed: SeedOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all candidates.")] = False,
 ) -> None:
     """Fill the holes of a text from both sides; all else comes back as it was."""
+    from redraft.cli.constraints import Wanted
     from redraft.cli.infill import Source, run
+    from redraft.editing import Hole
 
     source = Source(text, template, line, prefix, suffix)
-    run(source, model, instruction, candidates=candidates, most=max_tokens, seed=seed, as_json=json)
+    hole = Hole(1, max_tokens, Wanted(json_schema, regex, choice, grammar).constraint())
+    run(source, model, instruction, hole, candidates=candidates, seed=seed, as_json=json)
 
 
 @app.command()

@@ -63,14 +63,14 @@ def run(
     source: Source,
     path: str,
     instruction: str | None,
+    hole: Hole,
     *,
     candidates: int,
-    most: int,
     seed: int | None,
     as_json: bool,
 ) -> None:
     """Fill what the source holds, and print it: plainly into a pipe, with the fillings marked on a terminal."""
-    template = source.read(Hole(1, most))
+    template = source.read(hole)
     model = Model.of(open_model(path, "auto", "auto"))
     filled = model.infill(template, instruction=instruction, max_candidates=candidates, **given(seed=seed))
     if as_json:

@@ -16,6 +16,7 @@ from redraft.config import GenerationConfig
 from redraft.engine.model import Method, Model, load
 from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
+from redraft.grammar import Constraint
 
 errors = Console(stderr=True)
 
@@ -31,6 +32,7 @@ class Job:
     json: bool
     dtype: str
     device: str
+    constraint: Constraint | None = None
 
     def settings(self, assignments: list[str], **named: Any) -> dict[str, Any]:
         """Options of the call: those with an option of their own, and NAME=VALUE for all others."""
@@ -74,9 +76,10 @@ def write(job: Job, settings: dict[str, Any]) -> None:
     model = open_model(job.model, job.dtype, job.device)
     method: Method = "typewriter" if job.typewriter else "diffusion"
     if job.raw or model.chat_template is None:
-        events = model.stream(prompt, method=method, **settings)
+        events = model.stream(prompt, method=method, constraint=job.constraint, **settings)
     else:
-        events = model.stream(messages=[{"role": "user", "content": prompt}], method=method, **settings)
+        messages = [{"role": "user", "content": prompt}]
+        events = model.stream(messages=messages, method=method, constraint=job.constraint, **settings)
     try:
         if job.json:
             print(json.dumps(as_json(_last(events)), ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Gemma's tool calls: `<|tool_call>call:NAME{key:value,...}<tool_call|>`, strings between quote tokens, everything else bare."""
+"""Gemma's tool calls: `<|tool_call>call:NAME{key:value,...}<tool_call|>`, strings between quote tokens, all else bare."""
 
 from __future__ import annotations
 

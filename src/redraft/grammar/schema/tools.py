@@ -23,8 +23,8 @@ class ToolCalls(Constraint):
     """One to `most` calls in Gemma's syntax; `Finished.parsed` is a list of ToolCall.
 
     Args:
-        tools: functions as OpenAI's interface has them, with `name` and `parameters` (a JSON Schema of an object), bare or under
-            `function`.
+        tools: functions as OpenAI's interface has them, with `name` and `parameters` (a JSON Schema of an object), bare or
+            under `function`.
         depth: as for JsonSchema.
 
     Raises:
