@@ -79,18 +79,19 @@ def infer(automaton: TokenAutomaton, weights: Weights, start: int, ends: NDArray
 
 @dataclass(frozen=True)
 class _Pairs:
-    """The weights of pairs of states, from those of classes.
+    """The weights of pairs of states, from those of classes, kept by set of classes.
 
-    within, best_within: [n, E], mass and likeliest token of each class, relative to the position's greatest, in the order of
-        set_classes. total: [n, U], the mass of each set. sums, bests: [n, P].
+    within: [n, E], the mass of each class, relative to the position's greatest, in the order of set_classes; likely: the
+        logarithm of its likeliest token's. total: [n, U], the mass of each set; sums: its logarithm; likeliest: [n, U], the
+        likeliest of each set.
     """
 
     automaton: TokenAutomaton
     within: Floats
+    likely: Floats
     total: Floats
     sums: Floats
-    bests: Floats
-    best_within: Floats
+    likeliest: Floats
 
     @classmethod
     def of(cls, automaton: TokenAutomaton, weights: Weights) -> _Pairs:
@@ -99,32 +100,30 @@ class _Pairs:
         mass[known] = best[known] = -np.inf
         mass[known, weights.given[known]] = best[known, weights.given[known]] = 0.0
         top = mass.max(axis=1, keepdims=True)
-        relative = np.maximum(mass - top, LEAST)
-        relative[known] = mass[known]
-        best = np.maximum(best - top, 2 * LEAST)
-        best[known] = mass[known]
-        classes, starts = automaton.set_classes, automaton.set_start
-        within = np.exp(relative)[:, classes]
-        total = np.add.reduceat(within, starts, axis=1)
-        best_within = np.maximum(best[:, classes], NEVER)
-        bests = np.maximum.reduceat(best_within, starts, axis=1)
+        relative, best = np.maximum(mass - top, LEAST), np.maximum(best - top, 2 * LEAST)
+        relative[known] = best[known] = mass[known]
+        within = np.exp(relative)[:, automaton.set_classes]
+        likely = np.maximum(best, NEVER)[:, automaton.set_classes]
+        total = np.add.reduceat(within, automaton.set_start, axis=1)
         with np.errstate(divide="ignore"):
-            sums = np.maximum(np.log(total) + np.where(top > NEVER, top, 0.0), NEVER)
-        of = automaton.set_of
-        return cls(automaton, within, total, sums[:, of], bests[:, of], best_within)
+            sums = np.maximum(np.log(total) + top, NEVER)
+        likeliest = np.maximum.reduceat(likely, automaton.set_start, axis=1)
+        return cls(automaton, within, likely, total, sums, likeliest)
 
     def backward(self, ends: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """The kernel [n, P], and beta [Q] at the first position."""
-        target = self.automaton.target
-        states, starts, inverse = self.automaton.by_source
+        automaton = self.automaton
+        states, starts, sizes = automaton.by_source
         beta = np.where(ends, 0.0, NEVER)
-        kernel = np.empty_like(self.sums)
+        kernel = np.empty((len(self.sums), len(automaton.source)))
         for at in range(len(self.sums) - 1, -1, -1):
-            reached = self.sums[at] + beta[target]
+            reached = self.sums[at].take(automaton.set_of)
+            reached += beta.take(automaton.target)
             top = np.maximum.reduceat(reached, starts)
-            mass = np.exp(reached - top[inverse])
+            reached -= top.repeat(sizes)
+            mass = np.exp(reached, out=kernel[at])
             total = np.add.reduceat(mass, starts)
-            kernel[at] = mass / total[inverse]
+            mass /= total.repeat(sizes)
             beta = np.full(len(ends), NEVER)
             beta[states] = np.maximum(top + np.log(total), NEVER)
         return kernel, beta
@@ -134,15 +133,14 @@ class _Pairs:
         automaton = self.automaton
         states = np.zeros(len(automaton.final))
         states[start] = 1.0
-        flows = np.empty_like(kernel)
+        share = np.zeros_like(self.total)
         for at, row in enumerate(kernel):
-            flow = flows[at] = states[automaton.source] * row
+            flow = states.take(automaton.source) * row
             states = np.bincount(automaton.target, flow, len(states)).astype(np.float64)
-        order, edges = automaton.by_set
-        by_set = np.add.reduceat(flows[:, order], edges, axis=1)
-        share = np.divide(by_set, self.total, out=np.zeros_like(by_set), where=self.total > 0)
+            share[at] = np.bincount(automaton.set_of, flow, share.shape[1])
+        np.divide(share, self.total, out=share, where=self.total > 0)
         sizes = np.diff(automaton.set_start, append=len(automaton.set_classes))
-        spread = self.within * np.repeat(share, sizes, axis=1)
+        spread = self.within * share.repeat(sizes, axis=1)
         order, edges = automaton.by_class
         return np.add.reduceat(spread[:, order], edges, axis=1)
 
@@ -151,16 +149,17 @@ class _Pairs:
         automaton = self.automaton
         states, starts, _ = automaton.by_source
         values = [np.where(ends, 0.0, NEVER)]
-        for row in self.bests[::-1]:
+        for row in self.likeliest[::-1]:
             before = np.full(len(ends), NEVER)
-            before[states] = np.maximum.reduceat(row + values[-1][automaton.target], starts)
+            before[states] = np.maximum.reduceat(row.take(automaton.set_of) + values[-1].take(automaton.target), starts)
             values.append(before)
-        found = np.empty(len(self.bests), dtype=np.int64)
+        found = np.empty(len(self.likeliest), dtype=np.int64)
         for at, after in enumerate(values[-2::-1]):
             pairs = self._from(start)
-            pair = pairs.start + int((self.bests[at, pairs] + after[automaton.target[pairs]]).argmax())
+            value = self.likeliest[at, automaton.set_of[pairs]] + after[automaton.target[pairs]]
+            pair = pairs.start + int(value.argmax())
             members = self._classes(pair)
-            found[at] = automaton.set_classes[members.start + int(self.best_within[at, members].argmax())]
+            found[at] = automaton.set_classes[members.start + int(self.likely[at, members].argmax())]
             start = int(automaton.target[pair])
         return found
 

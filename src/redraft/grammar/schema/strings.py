@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from redraft.grammar import regex
 from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import ANY, Charset
@@ -43,13 +45,14 @@ def strings(least: int = 0, most: int | None = None, patterns: tuple[str, ...] =
     return found
 
 
+@lru_cache(maxsize=4096)
 def in_json(charset: Charset) -> Expression:
     """How the characters of a set are written inside a JSON string: as they are where they may be, else by one escape each."""
     spelled: list[Expression] = [literal(escape) for char, escape in SHORT.items() if ord(char) in charset]
     spelled += [literal(f"\\u{code:04x}") for code in (*range(0x20), 0x7F) if code in charset & LONG]
     if plain := charset - ESCAPED:
         spelled.append(One(plain))
-    return either(spelled)
+    return Texts(Automaton.of(either(spelled)))  # every character of a long string has this: it should be small
 
 
 def json_string(content: Automaton) -> Expression:

@@ -113,15 +113,9 @@ class TokenAutomaton:
 
     @cached_property
     def by_source(self) -> tuple[Ints, Ints, Ints]:
-        """The states that lead anywhere, where the pairs of each begin, and which of them each pair's source is."""
-        states, starts, inverse = np.unique(self.source, return_index=True, return_inverse=True)
-        return states, starts, inverse
-
-    @cached_property
-    def by_set(self) -> tuple[Ints, Ints]:
-        """Pairs in the order of their sets, and where those of each set begin."""
-        order = np.argsort(self.set_of, kind="stable")
-        return order, np.searchsorted(self.set_of[order], np.arange(len(self.set_start)))
+        """The states that lead anywhere, where the pairs of each begin, and how many it has."""
+        states, starts, sizes = np.unique(self.source, return_index=True, return_counts=True)
+        return states, starts, sizes
 
     @cached_property
     def by_class(self) -> tuple[Ints, Ints]:

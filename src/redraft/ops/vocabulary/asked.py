@@ -85,7 +85,7 @@ class Readout:
         return replace(self, edits=[None if edits is None else edits.within(first, last) for edits in self.edits])
 
     def among(self, tokens: Tensor) -> Readout:
-        """The same of `tokens` (int64 [C], ascending) alone."""
+        """The same of `tokens` (int64 [C]) alone."""
         return replace(self, edits=[None if edits is None else edits.among(tokens) for edits in self.edits])
 
 

@@ -47,8 +47,9 @@ class Sums:
             edited,
         )
 
-    def add(self, logits: Tensor, embedding: Tensor, first: int) -> None:
-        """One chunk: its logits float32 [N, C], which are overwritten, and its embeddings [C, H], from token `first` on."""
+    def add(self, logits: Tensor, embedding: Tensor, first: int, out: Tensor | None = None) -> None:
+        """One chunk: its logits float32 [N, C], which are overwritten, and its embeddings [C, H], from token `first` on; `out`
+        are the columns of those that do not count, whose logits are -inf."""
         top, at = logits.max(dim=-1)
         self.argmax = torch.where(top > self.top, at + first, self.argmax)
         new = torch.maximum(self.top, top)
@@ -58,6 +59,8 @@ class Sums:
         below = logits.sub_(new.masked_fill(new == -torch.inf, 0.0)[:, None])
         mass = torch.exp(below)
         total = mass.sum(dim=-1)
+        if out is not None:
+            below.index_fill_(1, out, 0.0)
         weighted = (below.clamp_min_(LEAST) if self.edited else below).mul_(mass).sum(dim=-1)
         self.weighted = (self.weighted + fall * self.total) * shrink + weighted
         self.total = self.total * shrink + total

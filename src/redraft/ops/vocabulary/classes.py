@@ -15,19 +15,19 @@ MOSTLY = 0.75  # of a run of the vocabulary; from this share on a class takes it
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some tokens. rows: where they lie in the embedding, a slice or int64 [C]. tokens: int64 [C]. out: places of those among
-    them that do not count, int64, or None. kinds: int64 [C], the class of each, counted from `first`; all 0 in a wide class."""
+    """Some tokens. rows: where they lie in the embedding, a slice or int64 [C]. tokens: int64 [C]. numbers: int64 [k], their
+    classes. kinds: int64 [C], the class of each, as its place in `numbers`. out: places of tokens that do not count, or None."""
 
     rows: slice | Tensor
     tokens: Tensor
-    first: int
+    numbers: Tensor
     kinds: Tensor
     out: Tensor | None = None
 
     @property
     def count(self) -> int:
         """Classes in it."""
-        return int(self.kinds[-1]) + 1
+        return len(self.numbers)
 
     def embeddings(self, table: Tensor) -> Tensor:
         """[C, H], of the tied embedding [V, H]."""
@@ -58,33 +58,34 @@ class TokenClasses:
 def _wide(classes: Tensor, number: int) -> Iterator[Piece]:
     """One class: runs of the vocabulary that are mostly its own as they lie, the rest gathered."""
     scattered = []
+    alone = torch.tensor([number], device=classes.device)
     for start in range(0, len(classes), PIECE):
         mine = classes[start : start + PIECE] == number
         if mine.float().mean() >= MOSTLY:
             run = torch.arange(start, start + len(mine), device=classes.device)
             out = (~mine).nonzero().squeeze(-1)
-            yield Piece(slice(start, start + len(mine)), run, number, torch.zeros_like(run), out if len(out) else None)
+            yield Piece(slice(start, start + len(mine)), run, alone, torch.zeros_like(run), out if len(out) else None)
         else:
             scattered.append(mine.nonzero().squeeze(-1) + start)
     if scattered:
         for tokens in torch.cat(scattered).split(PIECE):
             if len(tokens):
-                yield Piece(tokens, tokens, number, torch.zeros_like(tokens))
+                yield Piece(tokens, tokens, alone, torch.zeros_like(tokens))
 
 
 def _narrow(classes: Tensor, numbers: list[int], sizes: list[int]) -> Iterator[Piece]:
-    """Classes with neighbouring numbers in one piece, as many as it holds."""
+    """As many classes in one piece as it holds."""
     order = torch.argsort(classes, stable=True)
     starts = torch.searchsorted(classes[order], torch.arange(len(sizes), device=classes.device)).tolist()
     groups: list[list[int]] = []
-    held = 0
+    held = PIECE
     for number in numbers:
-        if groups and groups[-1][-1] == number - 1 and held + sizes[number] <= PIECE:
-            groups[-1].append(number)
-            held += sizes[number]
-        else:
-            groups.append([number])
-            held = sizes[number]
+        if held + sizes[number] > PIECE:
+            groups.append([])
+            held = 0
+        groups[-1].append(number)
+        held += sizes[number]
     for group in groups:
-        tokens = order[starts[group[0]] : starts[group[0]] + sum(sizes[number] for number in group)]
-        yield Piece(tokens, tokens, group[0], classes[tokens] - group[0])
+        tokens = torch.cat([order[starts[number] : starts[number] + sizes[number]] for number in group])
+        kinds = torch.arange(len(group)).repeat_interleave(torch.tensor([sizes[number] for number in group]))
+        yield Piece(tokens, tokens, torch.tensor(group, device=tokens.device), kinds.to(tokens.device))

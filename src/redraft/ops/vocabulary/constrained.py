@@ -17,7 +17,7 @@ from redraft.ops.vocabulary.chunks import Sums, first_beyond
 from redraft.ops.vocabulary.classes import Piece, TokenClasses
 from redraft.ops.vocabulary.whole import UNIT, bounded_logits, tempered_logits
 
-OUT = -1e30  # a logit that is no token's: of what is ruled out, where -inf would make sums that are no numbers
+LEAST = -1e30  # below every logit, where -inf would make differences that are no numbers
 
 
 def read_constrained(positions: Positions, embedding: Tensor, softcap: float, constraint: Constraint, wanted: Tensor) -> Found:
@@ -39,7 +39,7 @@ class _Reading:
         self.embedding, self.softcap, self.classes = embedding, softcap, classes
         self.edited = any(edits is not None for edits in positions.readout.edits)
         shape = len(self.positions.states), classes.count
-        self.mass = positions.states.new_full(shape, OUT, dtype=torch.float32)
+        self.mass = positions.states.new_full(shape, LEAST, dtype=torch.float32)
         self.best, self.inner = self.mass.clone(), torch.zeros_like(self.mass)
         self._wide = {number: self._read_wide(number, pieces) for number, pieces in classes.wide.items()}
         for piece in classes.narrow:
@@ -53,7 +53,7 @@ class _Reading:
         readout = positions.readout.among(piece.tokens)
         logits = tempered_logits(logits, positions.owners, readout, UNIT * self.softcap)
         if piece.out is not None:
-            logits.index_fill_(1, piece.out, OUT)
+            logits.index_fill_(1, piece.out, -torch.inf)
         return logits, rows
 
     def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> Sums:
@@ -61,7 +61,7 @@ class _Reading:
         at = 0
         for piece in pieces:
             logits, rows = self.logits(piece, self.positions)
-            sums.add(logits, rows, at)
+            sums.add(logits, rows, at, piece.out)
             at += len(piece.tokens)
         self.mass[:, number] = sums.top + sums.total.log()
         self.best[:, number] = sums.top
@@ -71,15 +71,14 @@ class _Reading:
     def _read_narrow(self, piece: Piece) -> None:
         logits, _ = self.logits(piece, self.positions)
         shape = len(logits), piece.count
-        top = logits.new_full(shape, OUT).scatter_reduce_(1, piece.kinds.expand_as(logits), logits, "amax")
+        top = logits.new_full(shape, LEAST).scatter_reduce_(1, piece.kinds.expand_as(logits), logits, "amax")
         below = logits.sub_(top.index_select(1, piece.kinds))
         mass = below.exp()
         total = logits.new_zeros(shape).index_add_(1, piece.kinds, mass)
         weighted = logits.new_zeros(shape).index_add_(1, piece.kinds, below.mul_(mass))
-        columns = slice(piece.first, piece.first + piece.count)
-        self.best[:, columns] = top
-        self.mass[:, columns] = top + total.log()
-        self.inner[:, columns] = (total.log() - weighted / total).clamp_min_(0.0)
+        self.best[:, piece.numbers] = top
+        self.mass[:, piece.numbers] = top + total.log()
+        self.inner[:, piece.numbers] = (total.log() - weighted / total).clamp_min_(0.0)
 
     def found(self, picked: Picked) -> Found:
         """Tokens, entropies and mean embeddings of what was picked."""
@@ -113,22 +112,20 @@ class _Reading:
 
     def _find_narrow(self, piece: Piece, picked: Picked, soft: Tensor, argmax: Tensor, sample: Tensor) -> None:
         """The same of the classes of a piece, and their part of the mean embedding."""
-        columns = slice(piece.first, piece.first + piece.count)
-        share = picked.marginals[:, columns]
+        share = picked.marginals[:, piece.numbers]
         needed = share.sum(dim=-1) > 0
         for which in (picked.best, picked.sample):
-            needed |= (which >= columns.start) & (which < columns.stop)
+            needed |= torch.isin(which, piece.numbers)
         mine = needed.nonzero().squeeze(-1)
         if not len(mine):
             return
         logits, rows = self.logits(piece, self.positions[mine].whole_rows())
-        within = torch.exp(logits[: len(mine)] - self.mass[mine, columns].index_select(1, piece.kinds))
+        within = torch.exp(logits[: len(mine)] - self.mass[mine].index_select(1, piece.numbers[piece.kinds]))
         weights = whole_rows(within * share[mine].index_select(1, piece.kinds))
         soft[mine] += linear(weights.to(rows.dtype), rows.T)[: len(mine)]
         for chosen, token in ((picked.best, argmax), (picked.sample, sample)):
-            kinds = chosen[mine] - piece.first
-            here = ((kinds >= 0) & (kinds < piece.count)).nonzero().squeeze(-1)
-            mass = within[here].masked_fill_(piece.kinds != kinds[here, None], 0.0)
+            here = torch.isin(chosen[mine], piece.numbers).nonzero().squeeze(-1)
+            mass = within[here].masked_fill_(piece.numbers[piece.kinds] != chosen[mine[here], None], 0.0)
             if token is argmax:
                 at = mass.argmax(dim=-1)
             else:

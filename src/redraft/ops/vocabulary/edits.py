@@ -45,14 +45,15 @@ class LogitEdits:
         )
 
     def among(self, tokens: Tensor) -> LogitEdits:
-        """Bias and penalty of the `tokens` (int64 [C], ascending) alone, counted by their places among these."""
+        """Bias and penalty of the `tokens` (int64 [C]) alone, counted by their places among these."""
+        ascending, order = tokens.sort()
 
         def part(given: Tensor | None, *along: Tensor | None) -> list[Tensor | None]:
             if given is None:
                 return [None, *along]
-            at = torch.searchsorted(tokens, given).clamp_max(len(tokens) - 1)
-            here = tokens[at] == given
-            return [at[here], *(None if values is None else values[here] for values in along)]
+            at = torch.searchsorted(ascending, given).clamp_max(len(tokens) - 1)
+            here = ascending[at] == given
+            return [order[at[here]], *(None if values is None else values[here] for values in along)]
 
         bias_tokens, bias = part(self.bias_tokens, self.bias)
         (penalised,) = part(self.penalised_tokens)
