@@ -15,8 +15,11 @@ MOSTLY = 0.75  # of a run of the vocabulary; from this share on a class takes it
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some tokens. rows: where they lie in the embedding, a slice or int64 [C]. tokens: int64 [C]. numbers: int64 [k], their
-    classes. kinds: int64 [C], the class of each, as its place in `numbers`. out: places of tokens that do not count, or None."""
+    """Some tokens.
+
+    rows: where they lie in the embedding, a slice or int64 [C]. tokens: int64 [C]. numbers: int64 [k], their classes.
+    kinds: int64 [C], the class of each, as its place in `numbers`. out: places of tokens that do not count, or None.
+    """
 
     rows: slice | Tensor
     tokens: Tensor

@@ -1,0 +1,216 @@
+"""JSON Schema: every text that is admitted is valid, to two readers that are not ours."""
+
+from __future__ import annotations
+
+import json
+import random
+from decimal import Decimal
+from typing import Any
+
+import jsonschema
+import pytest
+from pydantic import BaseModel, Field
+
+from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
+from redraft.grammar import JsonSchema
+from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.schema.numbers import Bound, numbers
+from tests.grammar.cases import drawn, guidance_accepts, schema
+
+
+def plain(given: Any) -> bool:
+    """Whether llguidance reads a schema as the standard does: with bounds it takes some spellings of numbers for wrong ones."""
+    found = json.dumps(given)
+    return not any(word in found for word in ("multipleOf", "inimum", "aximum", "2.5"))
+
+
+@pytest.mark.parametrize("seed", range(90))
+def test_every_text_is_valid(seed: int) -> None:
+    rng = random.Random(seed)
+    given = schema(rng)
+    automaton = JsonSchema(given).automaton
+    validator = jsonschema.Draft202012Validator(given)
+    for _ in range(12):
+        text = drawn(rng, automaton, rng.choice([0, 15, 60]))
+        problems = [error.message for error in validator.iter_errors(json.loads(text))]
+        assert not problems, (given, text)
+        assert not plain(given) or guidance_accepts(given, text), (given, text)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_values_that_are_invalid_are_not_admitted(seed: int) -> None:
+    """Texts of other schemas, and texts with one character changed."""
+    rng = random.Random(1000 + seed)
+    given, other = schema(rng), schema(rng)
+    automaton, foreign = JsonSchema(given).automaton, JsonSchema(other).automaton
+    validator = jsonschema.Draft202012Validator(given)
+    for _ in range(30):
+        text = drawn(rng, rng.choice([automaton, foreign]), 20)
+        at = rng.randrange(len(text))
+        text = rng.choice([text, text[:at] + rng.choice('0",:{}[]ax-.\\ ') + text[at + 1 :], text[:at] + text[at + 1 :]])
+        if automaton.accepts(text):
+            assert validator.is_valid(json.loads(text)), (given, text)
+
+
+ADMITTED = [
+    ({"type": "string"}, ['""', '"é\\n\\"\\\\"', '"a b"'], ["a", '"\n"', '"\\u0041"', "'a'"]),
+    ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"\\n\\n\\n"', '"😀😀"'], ['"a"', '"abcd"']),
+    ({"type": "integer", "minimum": -5, "exclusiveMaximum": 12}, ["-5", "0", "11"], ["-6", "12", "1.0", "01", "-0", "1e1"]),
+    ({"type": "number", "minimum": 0.5, "maximum": 2}, ["0.5", "1", "1.75", "2.00"], ["0.4", "2.01", ".5", "1e0"]),
+    ({"type": "number"}, ["-1.5e+10", "0", "2E3"], ["1.", "+1", "NaN", "Infinity"]),
+    ({"type": "integer", "multipleOf": 7}, ["0", "-14", "700"], ["8", "1"]),
+    ({"enum": ["a", 1, None, [1, {"b": 2}]]}, ['"a"', "1", "null", '[1, {"b":2}]', '[ 1,{ "b": 2 } ]'], ['"b"', "[1]"]),
+    ({"enum": ["ab", "c", 3], "type": "string", "minLength": 2}, ['"ab"'], ['"c"', "3"]),
+    ({"type": ["null", "boolean"]}, ["null", "true"], ["0"]),
+    ({"type": "array", "items": {"const": 1}, "minItems": 1, "maxItems": 2}, ["[1]", "[1, 1 ]"], ["[]", "[1,]", "[1,1,1]"]),
+    (
+        {"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "items": False},
+        ["[]", "[1]", "[1,2]"],
+        ["[2]", "[1,2,3]"],
+    ),
+    (
+        {"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}, "c": {"const": 3}}, "required": ["b"]},
+        ['{"b":2}', '{"a":1, "b": 2,"c":3}', '{"b":2,"c":3}'],
+        ["{}", '{"a":1}', '{"b":2,"a":1}', '{"b":2,}', '{"b":2,"d":4}'],
+    ),
+    ({"type": "object", "additionalProperties": {"type": "null"}, "minProperties": 1}, ['{"x":null}'], ["{}", '{"x":1}']),
+    (
+        {"properties": {"a": {"const": 1}}, "additionalProperties": {"const": 0}, "type": "object"},
+        ["{}", '{"a":1}', '{"a":1,"b":0}', '{"b":0}'],
+        ['{"a":0}', '{"b":0,"a":1}'],
+    ),
+    ({"anyOf": [{"const": 1}, {"type": "string", "pattern": "^x"}]}, ["1", '"xy"'], ['"yx"']),
+    ({"const": "a", "enum": ["a", "b"]}, ['"a"'], ['"b"']),
+    (
+        {"oneOf": [{"properties": {"k": {"const": kind}}, "required": ["k"], "type": "object"} for kind in "ab"]},
+        ['{"k":"a"}', '{"k":"b"}'],
+        ['{"k":"c"}'],
+    ),
+    ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "null"}}}, ["null"], ["1"]),
+    ({"allOf": [{"type": "null"}], "title": "t"}, ["null"], ["1"]),
+    ({}, ["1", '{"a":[1,{"b":null}]}', '"x"'], ["", "{"]),
+    (True, ["1"], [""]),
+]
+
+
+@pytest.mark.parametrize(("given", "inside", "outside"), ADMITTED, ids=lambda value: str(value)[:50])
+def test_a_schema_admits_what_it_says(given: Any, inside: list[str], outside: list[str]) -> None:
+    automaton = JsonSchema(given).automaton
+    assert [text for text in inside if not automaton.accepts(text)] == []
+    assert [text for text in outside if automaton.accepts(text)] == []
+
+
+REFUSED = [
+    ({"type": "object", "properties": {"a": {"not": {}}}}, "#/properties/a: the keyword 'not' is not supported"),
+    ({"properties": {"a": {"type": "strin"}}}, "#/properties/a/type: 'strin'"),
+    ({"maxLenght": 3}, "did you mean 'maxLength'"),
+    ({"type": "string", "pattern": "(?<=a)b"}, "lookbehind"),
+    ({"type": "string", "format": "colour"}, "#/format: 'colour'"),
+    ({"type": "string", "minLength": -1}, "#/minLength: -1"),
+    ({"type": "integer", "minimum": "0"}, "#/minimum: '0'"),
+    ({"type": "integer", "multipleOf": 0}, "#/multipleOf: 0 must be more than 0"),
+    ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+    ({"$ref": "#/nowhere"}, "'#/nowhere' points to nothing"),
+    ({"$ref": "other.json"}, "points outside"),
+    ({"$ref": "#", "minLength": 1}, "'minLength' beside"),
+    ({"oneOf": [{"type": "string"}, {"minLength": 2, "type": "string"}]}, "may admit the same value"),
+    ({"allOf": [{}, {}]}, "allOf of several"),
+    ({"anyOf": []}, "one schema at least"),
+    ({"anyOf": [3]}, "#/anyOf/0: a schema is an object"),
+    ({"type": "object", "minProperties": 2}, "minProperties"),
+    ({"properties": {"a": {}, "b": {}}, "type": "object", "maxProperties": 1}, "maxProperties"),
+    ("{", "not JSON"),
+    ([1], "a schema is an object or a boolean"),
+    ({"const": float("nan")}, "cannot be written as JSON"),
+    ({"const": "\ud800"}, "cannot be written as JSON"),
+    ({"const": {1, 2}}, "cannot be written as JSON"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), REFUSED, ids=lambda value: str(value)[:50])
+def test_what_cannot_be_used_is_refused_with_its_place(given: Any, words: str) -> None:
+    with pytest.raises(ConstraintError) as caught:
+        JsonSchema(given)
+    assert words in str(caught.value)
+    assert not isinstance(caught.value, ConstraintUnsatisfiedError)
+
+
+NOTHING = [
+    (False, "#"),
+    ({"enum": []}, "#/enum"),
+    ({"type": "string", "minLength": 3, "maxLength": 1}, "minLength 3 is more than maxLength 1"),
+    ({"type": "string", "pattern": "^a$", "minLength": 2}, "#: admits no value"),
+    ({"type": "integer", "minimum": 5, "maximum": 4}, "#: admits no value"),
+    ({"type": "integer", "minimum": 0.1, "maximum": 0.9}, "#: admits no value"),
+    ({"properties": {"a": {"enum": []}}, "required": ["a"], "type": "object"}, "#/properties/a/enum"),
+    ({"$ref": "#"}, "no value"),
+    ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "no value"),
+    ({"type": "array", "minItems": 2, "maxItems": 1}, "minItems"),
+    ({"type": "object", "required": ["a", "b"], "maxProperties": 1}, "maxProperties"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), NOTHING, ids=lambda value: str(value)[:50])
+def test_a_schema_that_admits_nothing_is_an_error_of_its_own(given: Any, words: str) -> None:
+    with pytest.raises(ConstraintUnsatisfiedError) as caught:
+        JsonSchema(given)
+    assert words in str(caught.value)
+
+
+def test_recursion_goes_as_deep_as_it_is_told() -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "#"}}, "additionalProperties": False}
+
+    def nested(depth: int) -> str:
+        return "{}" if not depth else f'{{"next":{nested(depth - 1)}}}'
+
+    for depth in range(3):
+        automaton = JsonSchema(tree, depth=depth).automaton
+        # The whole schema is no reference: the first one stands inside it.
+        assert automaton.accepts(nested(depth + 1))
+        assert not automaton.accepts(nested(depth + 2))
+
+
+def test_numbers_are_compared_as_numbers() -> None:
+    rng = random.Random(9)
+    for _ in range(60):
+        integer = rng.random() < 0.5
+
+        def bound() -> Bound | None:
+            value = Decimal(rng.randint(-3000, 3000)) / Decimal(rng.choice([1, 10, 100, 1000]))
+            return rng.choice([None, Bound(value, rng.random() < 0.5)])
+
+        low, high = bound(), bound()
+        multiple = rng.choice([None, None, Decimal(3), Decimal("0.25"), Decimal("0.1"), Decimal(10)])
+        if low is None and high is None and multiple is None:
+            continue
+        automaton = Automaton.of(numbers(integer, low, high, multiple))
+        places = 0 if integer else 9 if multiple is None else max(0, -int(multiple.normalize().as_tuple().exponent))
+        for _ in range(120):
+            value = Decimal(rng.randint(-4000, 4000)) / Decimal(rng.choice([1, 10, 100, 1000]))
+            if (low or high) and rng.random() < 0.4:
+                value = (low or high).value + rng.choice([Decimal(0), Decimal("0.1"), Decimal("-0.001"), Decimal(1)])  # type: ignore[union-attr]
+            text = format(abs(value), "f")
+            text = ("-" if value < 0 else "") + (text + "0" if "." in text and rng.random() < 0.3 else text)
+            valid = (
+                len(text.partition(".")[2]) <= places
+                and (low is None or value > low.value or (low.included and value == low.value))
+                and (high is None or value < high.value or (high.included and value == high.value))
+                and (multiple is None or value % multiple == 0)
+            )
+            assert automaton.accepts(text) == valid, (integer, low, high, multiple, text)
+
+
+class Person(BaseModel):
+    name: str = Field(max_length=8)
+    age: int = Field(ge=0, le=120)
+    friends: list[Person] = Field(default_factory=list, max_length=1)
+
+
+def test_a_pydantic_model_is_a_schema_and_its_instances_come_back() -> None:
+    constraint = JsonSchema(Person)
+    rng = random.Random(0)
+    for _ in range(20):
+        person = constraint.parse(drawn(rng, constraint.automaton, 60), [], None)  # type: ignore[arg-type]
+        assert isinstance(person, Person)
+        assert person.age <= 120
+    assert constraint.automaton.accepts('{"name":"x","age":3,"friends":[{"name":"y","age":4}]}')
