@@ -32,6 +32,7 @@ RUNS = [
     *(f"generate --dtype {dtype} --threads 2 --rounds 1" for dtype in ("bfloat16", "float32")),
     *(f"generate --model small --dtype {dtype} --threads {threads}" for dtype in ("float32", "bfloat16") for threads in (1, 2)),
     "generate --model small --dtype float32 --rows 8",
+    *(f"constraint --schema {name}" for name in ("typical", "40", "100", "200")),
     "startup",
 ]
 
@@ -58,7 +59,7 @@ def measured(command: str) -> list[Line]:
 @cache
 def code() -> str:
     """What tells this code from other: figures of another are not told as its own."""
-    rooms = ("checkpoint", "diffusion", "engine", "model", "ops")
+    rooms = ("checkpoint", "diffusion", "engine", "grammar", "model", "ops")
     own = [path for path in HERE.glob("*.py") if path != Path(__file__)]
     files = sorted([*own, *(file for name in rooms for file in (SOURCE / name).rglob("*.py"))])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -91,6 +92,14 @@ def generate_rows(lines: list[Line]) -> list[str]:
             for name in ("redraft", "transformers", "typewriter")
         )
         + f" | {times(line['ratio'])} | {times(line['over_typewriter'])} |"
+        for line in lines
+    ]
+
+
+def constraint_rows(lines: list[Line]) -> list[str]:
+    return [
+        f"| {'any' if line['schema'] == 'typical' else 'to ' + line['schema']} | {line['states']} | {line['pairs']} | "
+        f"{line['building']:.2f} s | {line['seconds']['bound'] * 1e3:.0f} ms | {line['ratio']:.2f} |"
         for line in lines
     ]
 
@@ -166,6 +175,12 @@ def page(found: dict[str, list[Line]]) -> str:
         "grows by "
         f"{context['flops_growth']:.2f} ({context['over_expected']:.2f} of the growth of the work). The prompt is read at "
         f"{context['prefill_share']:.2f} of the rate of the machine's own products.",
+        "## Under a constraint",
+        "A step of `midbig` that writes a record of seven members by a JSON Schema, its strings bounded by so many characters "
+        "or not, against one that writes anything.",
+        table(
+            "| strings | states | pairs of states | built in | a step | over a free one |", constraint_rows(found["constraint"])
+        ),
         "## From a cold shell",
         ", ".join(f"{name.replace('_', ' ')} {value:.2f} s" for name, value in startup["seconds"].items()) + ".",
     ]

@@ -23,6 +23,7 @@ TINY = ("--model", "tiny", "--rounds", "1", "--json")
         ("context", (*TINY, "--short", "8", "--long", "64"), ("gemm_gflops",)),
         ("memory", (*TINY, "--peer", "none", "--prefix", "8"), ()),
         ("vocabulary", (*TINY, "--sizes", "3000"), ("ratio", "over_products")),
+        ("constraint", (*TINY, "--prefix", "8"), ("ratio", "building", "classes")),
     ],
 )
 def test_a_benchmark_ends_with_one_line_of_figures(

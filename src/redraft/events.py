@@ -65,7 +65,7 @@ class Finished:
     """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again.
 
     `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`. `parsed` is what a text under
-    a constraint says (of JSON, its value). `history` has for each of
+    a constraint says (of JSON, its value); where it could not be read, `parse_error` says why. `history` has for each of
     `tokens` the tokens that its position held, one a draft, itself the last.
     """
 
@@ -77,6 +77,7 @@ class Finished:
     reasoning: str = ""
     history: tuple[tuple[int, ...], ...] = ()
     parsed: Any = None
+    parse_error: str | None = None
     statistics: Statistics
 
 

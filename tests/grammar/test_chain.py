@@ -143,3 +143,15 @@ def test_impossible_weights_still_give_a_valid_text() -> None:
     for classes in (found.best, found.sample):
         tokens = [int(np.flatnonzero(automaton.classes == number)[0]) for number in classes]
         assert automaton.final[automaton.after(automaton.start, tokens)]
+
+
+def test_what_cannot_stand_somewhere_does_not_hide_what_can() -> None:
+    """A token of enormous weight that the constraint rules out leaves the choice between others as it is."""
+    automaton = automaton_of("ac|ba")
+    mass = np.full((3, automaton.count), -5.0)
+    mass[0, automaton.classes[0]], mass[0, automaton.classes[1]] = -1e9, -1e9 + 3
+    mass[0, automaton.classes[3]], mass[0, automaton.classes[END]] = -2e9, 1e9
+    weights = Weights(mass, mass, np.full(3, -1))
+    found = infer(automaton, weights, automaton.start, automaton.final, np.full(3, 0.5))
+    assert found.best[0] == found.sample[0] == automaton.classes[1]
+    assert found.marginals[0, automaton.classes[1]] == pytest.approx(1 / (1 + math.exp(-3)), abs=1e-6)

@@ -101,3 +101,13 @@ def test_the_way_to_an_end_is_the_shortest() -> None:
     assert automaton.steps_left[automaton.start] == 4  # aaa aaa a b
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
         TokenAutomaton.of(Automaton.of(regex.whole("abc")), Spelling(vocabulary), [0], [], 5)
+
+
+def test_tokens_that_the_model_lacks_or_that_end_a_text_spell_nothing() -> None:
+    """What only they could spell is out of the language, not a way without tokens."""
+    vocabulary: list[bytes | None] = [None, b"a", b"b", b"x", b"c"]
+    automaton = TokenAutomaton.of(Automaton.of(regex.whole("ac|b{6}")), Spelling(vocabulary), [0], [], 4)
+    assert automaton.steps_left[automaton.start] == 6
+    assert set(automaton.classes[automaton.classes >= 0].tolist()) == set(range(automaton.count))
+    with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
+        TokenAutomaton.of(Automaton.of(regex.whole("c")), Spelling(vocabulary), [0], [], 4)

@@ -13,7 +13,7 @@ import jsonschema
 import lark
 import pytest
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 import redraft
 from redraft import Model
@@ -160,6 +160,32 @@ def test_frozen_tokens_are_part_of_the_text(tiny: Model) -> None:
         tiny.generate("hi", constraint=Regex("[a-w]{3}x{0,1}"), frozen={0: first}, max_new_tokens=12)
 
 
+def test_a_banned_token_stays_banned(tiny: Model) -> None:
+    def ids(text: str) -> list[int]:
+        return tiny.tokenizer.encode(text, bos=False)  # type: ignore[union-attr]
+
+    bias = dict.fromkeys(ids("abef"), -1e9) | {1: 1000.0}
+    for temperature in (0.0, 1.0, 0.01):
+        options: dict[str, Any] = {"max_new_tokens": 8, "seed": 1, "temperature": temperature, **QUICK}
+        assert tiny.generate("hi", constraint=Regex("ab|cd|ef"), logit_bias=bias, **options).text == "cd"
+
+
+def test_a_class_that_refuses_what_its_schema_admits_costs_no_text(tiny: Model) -> None:
+    class Never(BaseModel):
+        x: int
+
+        @field_validator("x")
+        @classmethod
+        def refuse(cls, value: int) -> int:
+            raise ValueError("not today")
+
+    refused, free = tiny.generate(["a", "b"], constraint=[Never, None], max_new_tokens=30, seed=1, **QUICK)
+    assert json.loads(refused.text).keys() == {"x"}
+    assert refused.parsed is None
+    assert "not today" in str(refused.parse_error)
+    assert free.parse_error is None
+
+
 class Point(BaseModel):
     x: int
     label: str | None = None
@@ -251,6 +277,15 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(tiny: Model,
     ]:
         with pytest.raises(RequestError, match=words):
             tiny.stream(["a", "b"], **({"constraint": constraint} | options))
+    with pytest.raises(ConstraintError, match="is text"):
+        tiny.stream("a", constraint=constraint, eos_token_id=tiny.tokenizer.encode("x", bos=False))  # type: ignore[union-attr]
+    quote = tiny.tokenizer.token_id('<|"|>')  # type: ignore[union-attr]
+    with pytest.raises(ConstraintError, match="stands inside"):
+        tiny.stream("a", constraint=ToolCalls(TOOLS), eos_token_id=[1, quote])
+    with pytest.raises(ConstraintError, match="cannot be a hole's"):
+        Hole(1, 8, ToolCalls(TOOLS))
+    with pytest.raises(ConstraintError, match="is no constraint"):
+        Hole(1, 8, "[a-z]+")
     with pytest.raises(RequestError, match="needs a tokenizer"):
         Model(tiny.network).stream([2, 3], constraint=constraint)
     with pytest.raises(ConstraintUnsatisfiedError, match=r"has 9 tokens, there is room for 4"):

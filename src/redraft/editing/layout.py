@@ -66,11 +66,15 @@ class Pieces:
         seams = ((None, None),) * len(template.holes)
         return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, end, seams)
 
-    def healed(self, texts: Sequence[str]) -> Pieces:
-        """The same with seams; `texts` are those of all tokens."""
+    def healed(self, texts: Sequence[str], bound: Sequence[bool] = ()) -> Pieces:
+        """The same with seams; `texts` are those of all tokens. Holes that are `bound` to a constraint have none: what fills
+        them must not depend on what a seam has from outside."""
         around = [list(self.left), *map(list, self.between), list(self.right)]
-        seams = []
-        for before, behind in pairwise(around):
+        seams: list[tuple[Seam | None, Seam | None]] = []
+        for number, (before, behind) in enumerate(pairwise(around)):
+            if number < len(bound) and bound[number]:
+                seams.append((None, None))
+                continue
             one = before_hole(before, texts)
             if one:
                 del before[-one.count :]

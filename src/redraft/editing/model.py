@@ -197,8 +197,10 @@ class Model(engine.Model):
         config = self._settings(options)
         pieces = self._pieces(template, instruction)
         constraints = self._constraints(template, config)
-        heal = heal and not any(constraints)  # what a hole is must not depend on what its seams have from outside
-        healed = pieces.healed(self._needed_tokenizer().texts[: self.config.vocab_size]) if heal else pieces
+        healed = pieces
+        if heal:
+            bound = [constraint is not None for constraint in constraints]
+            healed = pieces.healed(self._needed_tokenizer().texts[: self.config.vocab_size], bound)
         forms = [pieces, healed] if any(any(pair) for pair in healed.seams) else [pieces]
         length = self.config.canvas_length
         filling = self._filler(config)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redraft.config.check import whole
-from redraft.errors import RequestError
-from redraft.grammar import Constraint
+from redraft.errors import ConstraintError, RequestError
+from redraft.grammar import as_constraint
 
 MARK = "<hole>"
 MOST_TOKENS = 24
@@ -20,15 +21,19 @@ class Hole:
 
     Raises:
         ConfigError: either is not a whole number of at least 1, or they are in the wrong order.
+        ConstraintError: the constraint is none, or its texts hold special tokens.
     """
 
     min_tokens: int = 1
     max_tokens: int = MOST_TOKENS
-    constraint: Constraint | None = None
+    constraint: Any = None  # a Constraint, or what `as_constraint` takes
 
     def __post_init__(self) -> None:
         whole("min_tokens", self.min_tokens, least=1)
         whole("max_tokens", self.max_tokens, least=self.min_tokens)
+        object.__setattr__(self, "constraint", as_constraint(self.constraint))
+        if self.constraint is not None and self.constraint.marked:
+            raise ConstraintError("special tokens are no text: this constraint cannot be a hole's")
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,10 @@ class Model:
         for event in events:
             if isinstance(event, Finished) and (constraint := constraints[event.request]) is not None:
                 assert self.tokenizer is not None
-                event = replace(event, parsed=constraint.parse(event.text, event.tokens, self.tokenizer))
+                try:
+                    event = replace(event, parsed=constraint.parse(event.text, event.tokens, self.tokenizer))
+                except (ValueError, RecursionError) as error:  # a class may ask for more than its schema says
+                    event = replace(event, parse_error=str(error))
             yield event
 
     def _prompts(self, prompt: Any, messages: Sequence[Message] | None) -> list[list[int]]:

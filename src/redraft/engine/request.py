@@ -84,8 +84,6 @@ def check_constraint(config: GenerationConfig) -> None:
         raise RequestError("stop strings would cut what a constraint holds together: leave them out, or the constraint")
     if config.top_p < 1.0 or config.min_p > 0.0:
         raise RequestError("top_p and min_p could leave no text that the constraint admits: leave them out, or the constraint")
-    if not config.eos_token_id:
-        raise RequestError("a text under a constraint needs a token that ends it: give eos_token_id")
 
 
 def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:

@@ -27,7 +27,7 @@ from redraft.grammar.tokens.transitions import TokenAutomaton
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 NEVER = -1e30  # the logarithm of what cannot be
-LEAST = -700.0  # log mass, relative to a position's greatest, below which classes are all alike: possible, if nothing else is
+LEAST = -1e15  # the logarithm of what is as unlikely as can be, and still possible: a canvas of it is far above NEVER
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def infer(automaton: TokenAutomaton, weights: Weights, start: int, ends: NDArray
 class _Pairs:
     """The weights of pairs of states, from those of classes, kept by set of classes.
 
-    within: [n, E], the mass of each class, relative to the position's greatest, in the order of set_classes; likely: the
-        logarithm of its likeliest token's. total: [n, U], the mass of each set; sums: its logarithm; likeliest: [n, U], the
-        likeliest of each set.
+    within: [n, E], the mass of each class relative to the greatest in its set, in the order of set_classes.
+    likely: [n, E], the logarithm of its likeliest token's. total: [n, U], the sum of each set's masses.
+    sums, likeliest: [n, U], the logarithms of the set's mass and of its likeliest token's.
     """
 
     automaton: TokenAutomaton
@@ -95,20 +95,18 @@ class _Pairs:
 
     @classmethod
     def of(cls, automaton: TokenAutomaton, weights: Weights) -> _Pairs:
-        mass, best = weights.mass.copy(), weights.best.copy()
+        mass, best = np.maximum(weights.mass, LEAST), np.maximum(weights.best, LEAST)
         known = np.flatnonzero(weights.given >= 0)
-        mass[known] = best[known] = -np.inf
+        mass[known] = best[known] = NEVER
         mass[known, weights.given[known]] = best[known, weights.given[known]] = 0.0
-        top = mass.max(axis=1, keepdims=True)
-        relative, best = np.maximum(mass - top, LEAST), np.maximum(best - top, 2 * LEAST)
-        relative[known] = best[known] = mass[known]
-        within = np.exp(relative)[:, automaton.set_classes]
-        likely = np.maximum(best, NEVER)[:, automaton.set_classes]
-        total = np.add.reduceat(within, automaton.set_start, axis=1)
-        with np.errstate(divide="ignore"):
-            sums = np.maximum(np.log(total) + top, NEVER)
-        likeliest = np.maximum.reduceat(likely, automaton.set_start, axis=1)
-        return cls(automaton, within, likely, total, sums, likeliest)
+        classes, starts = automaton.set_classes, automaton.set_start
+        within, likely = mass[:, classes], best[:, classes]
+        top = np.maximum.reduceat(within, starts, axis=1)
+        within -= top.repeat(automaton.set_sizes, axis=1)
+        np.exp(within, out=within)
+        total = np.add.reduceat(within, starts, axis=1)
+        sums = np.maximum(top + np.log(total), NEVER)
+        return cls(automaton, within, likely, total, sums, np.maximum.reduceat(likely, starts, axis=1))
 
     def backward(self, ends: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """The kernel [n, P], and beta [Q] at the first position."""
@@ -138,9 +136,7 @@ class _Pairs:
             flow = states.take(automaton.source) * row
             states = np.bincount(automaton.target, flow, len(states)).astype(np.float64)
             share[at] = np.bincount(automaton.set_of, flow, share.shape[1])
-        np.divide(share, self.total, out=share, where=self.total > 0)
-        sizes = np.diff(automaton.set_start, append=len(automaton.set_classes))
-        spread = self.within * share.repeat(sizes, axis=1)
+        spread = self.within * (share / self.total).repeat(automaton.set_sizes, axis=1)
         order, edges = automaton.by_class
         return np.add.reduceat(spread[:, order], edges, axis=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Sequence
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,14 +17,20 @@ from redraft.text import Tokenizer
 from redraft.text.token_bytes import token_bytes
 
 KEPT = 64  # compiled constraints of a vocabulary, those used last
+MOST_KEPT = 8_000_000  # transitions of all of them: some 200 MB
 
 
 class Constraint(ABC):
     """A set of texts. Equal keys are equal sets.
 
+    Attributes:
+        marked: whether its texts hold special tokens, so that they are more than their characters.
+
     Raises, when built:
         ConstraintError: it cannot be used; the message names the place.
     """
+
+    marked = False
 
     @property
     @abstractmethod
@@ -44,14 +51,18 @@ class Constraint(ABC):
         Raises:
             ConstraintError, ConstraintUnsatisfiedError: no text can be written with it.
         """
-        kept = _compiled.setdefault(tokenizer, OrderedDict())
         key = type(self), self.key, tuple(ends), pad, size
-        if key not in kept:
-            kept[key] = self._compiled(tokenizer, ends, pad, size)
-            if len(kept) > KEPT:
+        with _lock:
+            kept = _compiled.setdefault(tokenizer, OrderedDict())
+            if key in kept:
+                kept.move_to_end(key)
+                return kept[key]
+        found = self._compiled(tokenizer, ends, pad, size)
+        with _lock:
+            kept[key] = found
+            while len(kept) > 1 and (len(kept) > KEPT or sum(one.size for one in kept.values() if one) > MOST_KEPT):
                 kept.popitem(last=False)
-        kept.move_to_end(key)
-        return kept[key]
+        return found
 
     def _compiled(self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int) -> TokenAutomaton | None:
         language = self.language(tokenizer)
@@ -59,9 +70,13 @@ class Constraint(ABC):
             return None
         if language.empty:
             raise ConstraintUnsatisfiedError("the constraint admits no text at all")
-        if tokenizer not in _spellings:
-            _spellings[tokenizer] = Spelling(token_bytes(tokenizer))
-        return TokenAutomaton.of(language, _spellings[tokenizer], ends, [pad], size)
+        spelling = _spellings.get(tokenizer) or Spelling(token_bytes(tokenizer))
+        _spellings[tokenizer] = spelling
+        if words := sorted(set(ends) & spelling.spelled):
+            raise ConstraintError(f"token {words[0]} is text: it cannot end one under a constraint (see eos_token_id)")
+        if not any(token < size for token in ends):
+            raise ConstraintError(f"a text needs a token that ends it: of {tuple(ends)} none is in the vocabulary of {size}")
+        return TokenAutomaton.of(language, spelling, ends, {pad} - spelling.spelled, size)
 
 
 def as_constraint(given: Any) -> Constraint | None:
@@ -79,5 +94,6 @@ def as_constraint(given: Any) -> Constraint | None:
     raise ConstraintError(f"{given!r} is no constraint: give a Regex, Choice, JsonSchema or Grammar")
 
 
+_lock = Lock()
 _compiled: WeakKeyDictionary[Tokenizer, OrderedDict[Hashable, TokenAutomaton | None]] = WeakKeyDictionary()
 _spellings: WeakKeyDictionary[Tokenizer, Spelling] = WeakKeyDictionary()

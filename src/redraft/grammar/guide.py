@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar.chain import NEVER, Inferred, Weights, infer
+from redraft.grammar.chain import Inferred, Weights, infer
 from redraft.grammar.tokens.transitions import TokenAutomaton
 from redraft.ops.vocabulary import Picked, TokenClasses
 
@@ -49,7 +49,7 @@ class Guide:
         states[guide.state] = True
         for given in canvas.given[: canvas.open].tolist():
             states = automaton.step(states, given)
-        if not (states & canvas.ends).any() or not canvas.closes():
+        if not (states & canvas.ends).any():
             raise ConstraintUnsatisfiedError("the frozen tokens leave no text that the constraint admits")
         return guide
 
@@ -62,6 +62,8 @@ class Guide:
         """
         given = np.full(length, -1, dtype=np.int64)
         for at, token in (frozen or {}).items():
+            if at >= self.left:
+                continue  # nobody reads it
             given[at] = self.automaton.classes[token]
             if given[at] < 0:
                 raise ConstraintUnsatisfiedError(f"the frozen token {token} is in no text that the constraint admits")
@@ -103,14 +105,6 @@ class CanvasConstraint:
     def classes(self, device: torch.device) -> TokenClasses:
         return self.automaton.token_classes(device)
 
-    def closes(self) -> bool:
-        """Whether what is frozen behind the open positions may stand there."""
-        ended = np.zeros(len(self.automaton.final), dtype=bool)
-        ended[self.automaton.ended] = True
-        for given in self.given[self.open :].tolist():
-            ended = self.automaton.step(ended, given)
-        return bool(ended.any())
-
     def pick(self, mass: Tensor, best: Tensor, uniform: Tensor, wanted: Tensor) -> Picked:
         at = np.flatnonzero(wanted.cpu().numpy())
         weights = Weights(self._all(mass, at), self._all(best, at), self.given)
@@ -140,6 +134,6 @@ class CanvasConstraint:
 
     def _all(self, found: Tensor, at: Ints) -> NDArray[np.float64]:
         """Of all positions, those that nobody asked for among them."""
-        whole = np.full((len(self.given), self.automaton.count), NEVER)
+        whole = np.zeros((len(self.given), self.automaton.count))
         whole[at] = found.double().cpu().numpy()
         return whole

@@ -32,6 +32,8 @@ class ToolCalls(Constraint):
             tokens for tool calls.
     """
 
+    marked = True
+
     def __init__(self, tools: Sequence[Mapping[str, Any]], *, most: int = 1, depth: int = DEPTH) -> None:
         whole("most", most, least=1)
         whole("depth", depth, least=0)

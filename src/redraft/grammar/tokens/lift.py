@@ -24,12 +24,13 @@ class Spelling:
     """The bytes of a vocabulary, as arrays.
 
     Attributes:
-        size: tokens of the vocabulary.
-        tokens: int64 [N], those that have bytes, the longest first. bytes: uint8 [longest, N]. lengths: int64 [N].
+        size: tokens of the vocabulary. spelled: those that have bytes.
+        tokens: int64 [N], the same, the longest first. bytes: uint8 [longest, N]. lengths: int64 [N].
     """
 
     def __init__(self, spelled: Sequence[bytes | None]) -> None:
         self.size = len(spelled)
+        self.spelled = frozenset(number for number, text in enumerate(spelled) if text)
         texts = sorted((len(text), number) for number, text in enumerate(spelled) if text)[::-1]
         self.tokens = np.array([number for _, number in texts], dtype=np.int64)
         self.lengths = np.array([length for length, _ in texts], dtype=np.int64)

@@ -18,7 +18,10 @@ from redraft.ops.vocabulary import TokenClasses
 
 Ints = NDArray[np.int64]
 NEVER = 1 << 30
-MOST_TRANSITIONS = 5_000_000
+MOST_TRANSITIONS = 2_000_000
+MOST_PAIRS = 100_000  # of states: a canvas of 256 takes 200 MB with so many
+NO_TOKENS = "no tokens of this vocabulary spell a text that the constraint admits"
+TOO_LARGE = "too large; lower its bounds (of lengths, repetitions, depth)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +78,19 @@ class TokenAutomaton:
             if token < size:
                 classes[token] = len(functions)
                 functions.append((np.array([s for s, _ in arcs]), np.array([t for _, t in arcs])))
+        used, classes[classes >= 0] = np.unique(classes[classes >= 0], return_inverse=True)
+        if not len(used):
+            raise ConstraintUnsatisfiedError(NO_TOKENS)
+        functions = [functions[number] for number in used.tolist()]
         number = np.repeat(np.arange(len(functions)), [len(states) for states, _ in functions])
         source = np.concatenate([states for states, _ in functions])
         target = np.concatenate([reached for _, reached in functions])
         return _trimmed(final, classes, number, source, target)
+
+    @property
+    def size(self) -> int:
+        """What it takes, in transitions."""
+        return len(self.class_source)
 
     @property
     def ended(self) -> int:
@@ -118,6 +130,11 @@ class TokenAutomaton:
         return states, starts, sizes
 
     @cached_property
+    def set_sizes(self) -> Ints:
+        """Classes in each set."""
+        return np.diff(self.set_start, append=len(self.set_classes))
+
+    @cached_property
     def by_class(self) -> tuple[Ints, Ints]:
         """Members of sets in the order of their classes, and where those of each class begin."""
         order = np.argsort(self.set_classes, kind="stable")
@@ -146,6 +163,8 @@ def _marks(
 ) -> dict[int, list[tuple[int, int]]]:
     """Where special tokens lead: those of the language, those that end a text, those that stand behind its end."""
     marks: dict[int, dict[int, int]] = {}
+    if both := sorted({token for _, token, _ in letters.special} & set(ends)):
+        raise ConstraintError(f"token {both[0]} stands inside the constraint's texts: take it out of eos_token_id")
     for state, token, target in letters.special:
         marks.setdefault(token, {})[state] = target
     for token in ends:
@@ -161,17 +180,19 @@ def _trimmed(final: NDArray[np.bool_], classes: Ints, number: Ints, source: Ints
     states = len(final)
     live = _reached(source, target, np.array([0]), states) & _reached(target, source, np.flatnonzero(final), states)
     if not live[0]:
-        raise ConstraintUnsatisfiedError("no tokens of this vocabulary spell a text that the constraint admits")
+        raise ConstraintUnsatisfiedError(NO_TOKENS)
     live[-1] = True
     kept = live[source] & live[target]
     number, source, target = number[kept], source[kept], target[kept]
     if len(number) > MOST_TRANSITIONS:
-        raise ConstraintError(f"{len(number)} transitions: too large; lower its bounds (of lengths, repetitions, depth)")
+        raise ConstraintError(f"the constraint has {len(number)} transitions: {TOO_LARGE}")
     renumbered = np.cumsum(live) - 1
     number, source, target, classes = _distinct(number, renumbered[source], renumbered[target], classes)
     order = np.lexsort((source, number))
     number, source, target = number[order], source[order], target[order]
     keys, pair_of = np.unique(source * states + target, return_inverse=True)
+    if len(keys) > MOST_PAIRS:
+        raise ConstraintError(f"the constraint has {len(keys)} pairs of states: {TOO_LARGE}")
     set_of, set_start, set_classes = _sets(pair_of, number, len(keys))
     return TokenAutomaton(
         start=0,

@@ -32,6 +32,11 @@ class Piece:
         """Classes in it."""
         return len(self.numbers)
 
+    def sums(self, values: Tensor) -> Tensor:
+        """Sums [N, k] over the tokens of each class, of values [N, C]; in one order on every device."""
+        lengths = torch.bincount(self.kinds, minlength=self.count)
+        return torch.segment_reduce(values, "sum", lengths=lengths.expand(len(values), -1), axis=1)
+
     def embeddings(self, table: Tensor) -> Tensor:
         """[C, H], of the tied embedding [V, H]."""
         return table[self.rows] if isinstance(self.rows, slice) else table.index_select(0, self.rows)

@@ -7,6 +7,8 @@ pass: tokens within the classes picked, and the mean embedding. All of it is exa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -35,9 +37,11 @@ class _Reading:
 
     def __init__(self, positions: Positions, embedding: Tensor, softcap: float, classes: TokenClasses) -> None:
         self.count = len(positions.states)
-        self.positions = positions.whole_rows()
+        owner = int(positions.owners[0])
+        of_row = [edits if row == owner else None for row, edits in enumerate(positions.readout.edits)]
+        self.positions = replace(positions, readout=replace(positions.readout, edits=of_row)).whole_rows()
         self.embedding, self.softcap, self.classes = embedding, softcap, classes
-        self.edited = any(edits is not None for edits in positions.readout.edits)
+        self.edited = of_row[owner] is not None
         shape = len(self.positions.states), classes.count
         self.mass = positions.states.new_full(shape, LEAST, dtype=torch.float32)
         self.best, self.inner = self.mass.clone(), torch.zeros_like(self.mass)
@@ -74,8 +78,7 @@ class _Reading:
         top = logits.new_full(shape, LEAST).scatter_reduce_(1, piece.kinds.expand_as(logits), logits, "amax")
         below = logits.sub_(top.index_select(1, piece.kinds))
         mass = below.exp()
-        total = logits.new_zeros(shape).index_add_(1, piece.kinds, mass)
-        weighted = logits.new_zeros(shape).index_add_(1, piece.kinds, below.mul_(mass))
+        total, weighted = piece.sums(mass), piece.sums(below.mul_(mass))
         self.best[:, piece.numbers] = top
         self.mass[:, piece.numbers] = top + total.log()
         self.inner[:, piece.numbers] = (total.log() - weighted / total).clamp_min_(0.0)
