@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -80,14 +80,14 @@ class Constraint(ABC):
 
 
 def as_constraint(given: Any) -> Constraint | None:
-    """A Constraint as it is, and None; a pydantic model class as the JSON of its instances.
+    """A Constraint as it is, and None; a JSON Schema, or a pydantic model class, as JSON.
 
     Raises:
         ConstraintError: it is something else.
     """
     if given is None or isinstance(given, Constraint):
         return given
-    if hasattr(given, "model_json_schema"):
+    if isinstance(given, Mapping) or hasattr(given, "model_json_schema"):
         from redraft.grammar.schema import JsonSchema  # which is a Constraint itself
 
         return JsonSchema(given)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from redraft.errors import ConstraintError
 from redraft.grammar.language.charset import SPECIAL, Charset
 
 if TYPE_CHECKING:
@@ -67,7 +68,13 @@ def either(parts: Sequence[Expression | str]) -> Expression:
 
 
 def literal(text: str) -> Expression:
-    """This text."""
+    """This text.
+
+    Raises:
+        ConstraintError: it holds half a surrogate pair.
+    """
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise ConstraintError(f"the text {text!r} holds half a surrogate pair, which no text can")
     return Chain(tuple(One(Charset.chars(char)) for char in text))
 
 

@@ -8,20 +8,22 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from redraft.errors import ConstraintError
+from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 ANNOTATIONS = frozenset(
     "$schema $id $comment $anchor $defs definitions title description default examples deprecated readOnly writeOnly "
-    "discriminator".split()
+    "discriminator contentMediaType contentEncoding contentSchema".split()
 )
 STRUCTURE = frozenset("$ref type enum const anyOf oneOf allOf".split())
 OF_TYPE = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
-    "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties"),
+    "object": ("properties", "required", "additionalProperties", "propertyNames", "minProperties", "maxProperties"),
 }
+ANY_FORMAT = ("password", "binary")  # formats that ask nothing of a text
+HINTS = {"nullable": 'write type: [..., "null"]', "uniqueItems": "leave it out", "json_schema": "give the schema alone"}
 KNOWN = ANNOTATIONS | STRUCTURE | {name for names in OF_TYPE.values() for name in names}
 
 
@@ -36,14 +38,18 @@ class Place:
             raise self.error(f"a schema is an object or a boolean, not {schema!r}")
         self.schema: Mapping[str, Any] = schema
         for name in schema:
-            if name not in KNOWN:
+            if name not in KNOWN and not str(name).startswith("x-"):
                 near = difflib.get_close_matches(str(name), KNOWN, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                raise self.error(f"the keyword {name!r} is not supported{hint}")
+                hint = HINTS.get(str(name)) or (f"did you mean {near[0]!r}?" if near else "")
+                raise self.error(f"the keyword {name!r} is not supported{f' ({hint})' if hint else ''}")
 
     def error(self, message: str, *names: str) -> ConstraintError:
         """An error that names this place, or one inside it."""
         return ConstraintError(f"schema {'/'.join([self.path, *names])}: {message}")
+
+    def unsatisfied(self, message: str, *names: str) -> ConstraintUnsatisfiedError:
+        """The same where nothing can be admitted."""
+        return ConstraintUnsatisfiedError(str(self.error(message, *names)))
 
     def __contains__(self, name: str) -> bool:
         return name in self.schema
@@ -57,7 +63,7 @@ class Place:
 
     def besides(self, *names: str) -> list[str]:
         """Keywords other than these that ask for something."""
-        return [name for name in self.schema if name not in ANNOTATIONS and name not in names]
+        return [name for name in self.schema if name in KNOWN - ANNOTATIONS and name not in names]
 
     def types(self) -> tuple[str, ...]:
         """The types that it admits; "number" without "integer" admits integers too."""

@@ -77,15 +77,21 @@ class Magnitude:
         return None if self.multiple is None else self.decimals
 
     @cached_property
-    def decimals(self) -> int:
-        """Digits behind the point that the step between multiples has."""
-        exponent = self.multiple.normalize().as_tuple().exponent if self.multiple else 0
-        return max(0, -int(exponent))
+    def step(self) -> tuple[int, int]:
+        """The step between multiples in units of its last digit, and how many digits it has behind the point."""
+        if self.multiple is None:
+            return 1, 0
+        whole, _, part = format(self.multiple, "f").partition(".")
+        part = part.rstrip("0")
+        return int(whole + part), len(part)
 
-    @cached_property
+    @property
+    def decimals(self) -> int:
+        return self.step[1]
+
+    @property
     def modulus(self) -> int:
-        """The step between multiples, in units of its last digit."""
-        return 1 if self.multiple is None else int(self.multiple.scaleb(self.decimals))
+        return self.step[0]
 
     def automaton(self) -> Automaton:
         """Their notations."""
@@ -158,4 +164,4 @@ def numbers(integer: bool, low: Bound | None, high: Bound | None, multiple: Deci
 
 
 def _negated(bound: Bound) -> Bound:
-    return Bound(-bound.value if bound.value else Decimal(0), bound.included)
+    return Bound(bound.value.copy_negate() if bound.value else Decimal(0), bound.included)

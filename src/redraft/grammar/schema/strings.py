@@ -19,16 +19,16 @@ FORMATS = {
     "time": TIME,
     "date-time": f"{DATE}T{TIME}",
     "duration": r"P([0-9]{1,4}W|[0-9]{1,4}D(T[0-9]{1,4}H)?|T[0-9]{1,4}(H([0-9]{1,4}M)?|M([0-9]{1,4}S)?|S))",
-    "email": rf"[A-Za-z0-9_+-]{{1,20}}(\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@{LABEL}(\.{LABEL}){{1,2}}",
+    "email": rf"[A-Za-z0-9_+-]{{1,20}}(\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@{LABEL}(\.{LABEL})?\.[A-Za-z]{{2,8}}",
     "hostname": rf"{LABEL}(\.{LABEL}){{0,3}}",
     "ipv4": rf"{BYTE}(\.{BYTE}){{3}}",
     "ipv6": "[0-9a-f]{1,4}(:[0-9a-f]{1,4}){7}",
+    "uri": rf"https?://{LABEL}(\.{LABEL}){{0,2}}\.[A-Za-z]{{2,8}}(/[A-Za-z0-9._~-]{{1,20}}){{0,4}}/?",
     "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
 }
 SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f"}
 CONTROL = Charset(((0, 0x1F), (0x7F, 0x7F)))  # the last need not be escaped, but some readers want it
 ESCAPED = CONTROL | Charset.chars('"\\')
-LONG = CONTROL - Charset.chars("".join(SHORT))  # control characters without a short escape
 
 
 def strings(least: int = 0, most: int | None = None, patterns: tuple[str, ...] = (), form: str | None = None) -> Automaton:
@@ -47,11 +47,13 @@ def strings(least: int = 0, most: int | None = None, patterns: tuple[str, ...] =
 
 @lru_cache(maxsize=4096)
 def in_json(charset: Charset) -> Expression:
-    """How the characters of a set are written inside a JSON string: as they are where they may be, else by one escape each."""
+    """How the characters of a set are written inside a JSON string: as they are where they may be, else by one escape each.
+    Control characters without a short escape are left out unless there are no others."""
     spelled: list[Expression] = [literal(escape) for char, escape in SHORT.items() if ord(char) in charset]
-    spelled += [literal(f"\\u{code:04x}") for code in (*range(0x20), 0x7F) if code in charset & LONG]
     if plain := charset - ESCAPED:
         spelled.append(One(plain))
+    if not spelled:  # nobody writes control characters where there is a choice
+        spelled = [literal(f"\\u{code:04x}") for code in (*range(0x20), 0x7F) if code in charset]
     return Texts(Automaton.of(either(spelled)))  # every character of a long string has this: it should be small
 
 

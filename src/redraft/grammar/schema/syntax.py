@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.language.automaton import Automaton
-from redraft.grammar.language.expression import EMPTY, Expression, Texts, chain, literal
+from redraft.grammar.language.charset import Charset
+from redraft.grammar.language.expression import EMPTY, Expression, One, Repeat, Texts, chain, literal
 from redraft.grammar.schema.strings import json_string
 
 BARE = r"[A-Za-z_][A-Za-z0-9_-]*"  # names that stand without quotes
@@ -40,8 +41,13 @@ class Syntax:
 
 
 def json_syntax(space: str) -> Syntax:
-    """JSON; `space` is the pattern of what may stand between its parts."""
-    blank = regex.whole(space)
+    """JSON; `space` is the pattern of what may stand between its parts, as far as that is JSON's white space."""
+    if not isinstance(space, str):
+        raise ConstraintError(f"space={space!r} must be a pattern")
+    found = Automaton.of(regex.whole(space)) & Automaton.of(Repeat(One(Charset.chars(" \t\r\n"))))
+    if found.empty:
+        raise ConstraintError(f"space={space!r} must match white space: spaces, tabs and line ends")
+    blank = Texts(found)
 
     def key(name: str) -> Expression:
         return json_string(Automaton.of(literal(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from redraft.grammar.language.expression import Expression, Repeat, Texts, chain
 from redraft.grammar.schema.compiler import Compiler
 from redraft.grammar.schema.constraint import DEPTH
 from redraft.grammar.schema.keywords import as_json
-from redraft.grammar.schema.syntax import bare, call_syntax
+from redraft.grammar.schema.syntax import call_syntax
 from redraft.text import Tokenizer
 from redraft.text.tool_calls import CallTokens, ToolCall, tool_calls
+
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 
 class ToolCalls(Constraint):
@@ -37,11 +40,14 @@ class ToolCalls(Constraint):
     def __init__(self, tools: Sequence[Mapping[str, Any]], *, most: int = 1, depth: int = DEPTH) -> None:
         whole("most", most, least=1)
         whole("depth", depth, least=0)
-        if not tools:
-            raise ConstraintError("there is no tool to call: give one at least")
+        if not isinstance(tools, list | tuple) or not tools:
+            raise ConstraintError("tools are a list of functions, one at least")
         self.source = as_json(list(tools))
         self.most, self.depth = most, depth
         self._tools = [_checked(number, tool) for number, tool in enumerate(json.loads(self.source))]
+        names = [name for name, _ in self._tools]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ConstraintError(f"two tools have the name {min(twice)!r}")
         self._calls(CallTokens(0, 1, 2))  # what is wrong with a schema is told now
 
     @property
@@ -62,7 +68,7 @@ class ToolCalls(Constraint):
                 arguments = Texts(Compiler(parameters, syntax, self.depth).automaton(["object"]))
             except ConstraintError as error:
                 raise type(error)(f"tool {name}: {error}") from None
-            calls.append(chain(special(tokens.open), "call:", bare(name), arguments, special(tokens.close)))
+            calls.append(chain(special(tokens.open), "call:", name, arguments, special(tokens.close)))
         return Automaton.of(Repeat(either(calls), 1, self.most))
 
 
@@ -71,4 +77,6 @@ def _checked(number: int, tool: Any) -> tuple[str, Any]:
     function = tool.get("function", tool) if isinstance(tool, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise ConstraintError(f"tool {number} has no name: give a function with name and parameters, not {tool!r}")
-    return function["name"], function.get("parameters", {"type": "object", "additionalProperties": False})
+    if not re.fullmatch(NAME, function["name"]):
+        raise ConstraintError(f"tool {number}: {function['name']!r} is no name: use letters, digits, _, - and .")
+    return function["name"], function.get("parameters") or {"type": "object", "additionalProperties": False}

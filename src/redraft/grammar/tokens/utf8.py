@@ -73,7 +73,7 @@ def encodings(charset: Charset) -> Iterator[tuple[Range, ...]]:
 
 def _split(first: int, last: int) -> Iterator[tuple[Range, ...]]:
     """Characters of one encoded length, cut where not every continuation byte is free."""
-    low, high = chr(first).encode("utf-8", "surrogatepass"), chr(last).encode("utf-8", "surrogatepass")
+    low, high = chr(first).encode(), chr(last).encode()
     for tail in range(len(low) - 1, 0, -1):
         bits = 6 * tail
         mask = (1 << bits) - 1
