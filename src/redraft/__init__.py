@@ -16,19 +16,25 @@ if TYPE_CHECKING:
     from redraft.editing import Hole, Infilled, Model, load
     from redraft.errors import RedraftError
     from redraft.events import Committed, Draft, Event, Finished
+    from redraft.grammar import Choice, Grammar, JsonSchema, Regex, ToolCalls
 
 __version__ = "0.1.0"
 __all__ = [
+    "Choice",
     "Committed",
     "Draft",
     "Event",
     "Finished",
     "GenerationConfig",
+    "Grammar",
     "Hole",
     "Infilled",
+    "JsonSchema",
     "Model",
     "ModelConfig",
     "RedraftError",
+    "Regex",
+    "ToolCalls",
     "load",
 ]
 _HOMES = {
@@ -36,6 +42,7 @@ _HOMES = {
     "redraft.editing": ("Hole", "Infilled", "Model", "load"),
     "redraft.errors": ("RedraftError",),
     "redraft.events": ("Committed", "Draft", "Event", "Finished"),
+    "redraft.grammar": ("Choice", "Grammar", "JsonSchema", "Regex", "ToolCalls"),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.automaton import Automaton, listed
 from redraft.grammar.language.charset import ANY, Charset
 from redraft.grammar.language.expression import One, Repeat, chain, either, literal, optional
 from tests.grammar.cases import drawn, guidance_matches, pattern
@@ -56,6 +56,9 @@ ANCHORED = [
     "(?s)a.b",
     "(?x) a b # c",
     "(?i:é)a",
+    "^^a",
+    "^(^a$)$",
+    r"[\s\S]b",
 ]
 
 
@@ -93,6 +96,8 @@ REFUSED = {
     "[b-a]": "not valid",
     "(a{5000}){5000}": "too large",
     "\ud800": "surrogate",
+    "a{99999999999}": "not valid",
+    "(" * 3000 + "a" + ")" * 3000: "too deeply",
 }
 
 
@@ -155,3 +160,19 @@ def test_expressions_are_what_they_say() -> None:
     assert Automaton.of(literal("")).accepts("")
     assert Automaton.of(Repeat(One(ANY))).universal
     assert not Automaton.of(Repeat(One(ANY), 1)).universal
+
+
+def test_repeating_nothing_is_nothing() -> None:
+    automaton = Automaton.of(regex.whole("(){4000000000}a|(){0,4000000000}b"))
+    assert automaton.accepts("a")
+    assert automaton.accepts("b")
+
+
+def test_many_texts_are_no_more_work_than_their_characters() -> None:
+    rng = random.Random(8)
+    words = ["".join(rng.choices("abcdefgh", k=12)) for _ in range(3000)]
+    automaton = listed(words)
+    assert all(map(automaton.accepts, words))
+    assert not any(automaton.accepts(word[:-1]) for word in words)
+    with pytest.raises(ConstraintError, match="surrogate"):
+        listed(["\ud800"])

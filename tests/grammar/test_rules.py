@@ -37,7 +37,8 @@ GRAMMARS = {
         NAME: /[a-z_]+/
         %import common.INT
     """,
-    "spaces": 'start: "a" b+\nb: "b" | "(" b* ")"\n%ignore " "',
+    "spaces": 'start: "a" b+\nb: "b" | "(" b* ")"\n%import common.WS\n%ignore WS',
+    "strings": "start: pair+\npair: ESCAPED_STRING /:/ SIGNED_NUMBER\n%import common (ESCAPED_STRING, SIGNED_NUMBER)",
     "empty": 'start: a?\na: "x" a "y" |',
     "mutual": 'start: a\na: "x" b | "1"\nb: a "y" | "2"',
 }
@@ -94,6 +95,9 @@ REFUSED = {
     "%import common.NOPE\nstart: NOPE": "NOPE",
     'start: "a" %%': "line 1 column 12",
     "%declare A\nstart: A": "A",
+    'start: "x" A\nA: /^a/': "an anchor",
+    'start: "x" "y"\n%ignore /#.*/': "could swallow what follows",
+    "start: /(/": "grammar: ",
 }
 
 
@@ -107,3 +111,25 @@ def test_a_grammar_that_cannot_be_used_is_refused_with_its_place(source: str, wo
 def test_a_grammar_without_an_end_derives_nothing() -> None:
     with pytest.raises(ConstraintUnsatisfiedError, match="derives no text"):
         Grammar('start: "a" start "b"')
+
+
+def test_white_space_may_be_anywhere_between_terminals() -> None:
+    automaton = Grammar('start: "a" "b"\n%import common.WS\n%ignore WS').automaton
+    for text in ("ab", " a  b", "a\n b\n"):
+        assert automaton.accepts(text)
+
+
+def test_rules_that_derive_one_another_stay_small() -> None:
+    """The expressions of a query language: eight levels of precedence in one circle."""
+    rules = "\n".join(f'r{number}: r{number + 1} ("op{number}" r{number + 1})*' for number in range(8))
+    source = f'start: r0\n{rules}\nr8: /[a-z]/ | "(" r0 ")" | "not" r8'
+    automaton = Grammar(source, depth=3).automaton
+    assert len(automaton.table) < 3000
+    assert automaton.accepts("(((a)op3b)op7notc)")
+    assert not automaton.accepts("((((a))))")
+
+
+def test_what_is_no_grammar_is_told() -> None:
+    for source, start in ((3, "start"), ('start: "a"', 3), ('start: "a"', "other")):
+        with pytest.raises(ConstraintError):
+            Grammar(source, start=start)  # type: ignore[arg-type]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import enum
 import json
 import random
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
@@ -88,6 +91,20 @@ ADMITTED = [
     ),
     ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "null"}}}, ["null"], ["1"]),
     ({"allOf": [{"type": "null"}], "title": "t"}, ["null"], ["1"]),
+    ({"type": "object", "required": ["a"], "additionalProperties": {"type": "null"}}, ['{"a":null}'], ['{"a":1}', "{}"]),
+    ({"type": "object", "properties": {}}, ["{}"], ['{"a":1}']),
+    ({"type": "object", "propertyNames": {"enum": ["x", "y"]}, "additionalProperties": {"const": 1}}, ['{"x":1}'], ['{"z":1}']),
+    ({"const": True, "enum": [True, 1]}, ["true"], ["1"]),
+    ({"enum": [1e-7, 2.0], "type": "number", "maximum": 3}, ["0.0000001", "2"], ["1e-07", "2.0"]),
+    ({"type": "integer", "enum": [1.0]}, ["1"], ["1.0"]),
+    ({"type": "string", "pattern": r"^[\s\S]+$"}, ['"a\u3000é"', '"\\n"'], ['""']),
+    ({"type": "string", "pattern": "^(?:^a$|^b$)$"}, ['"a"', '"b"'], ['"ab"']),
+    ({"type": "string", "format": "uri"}, ['"https://a.example/x"'], ['"x"']),
+    ({"type": "string", "format": "password", "x-note": 1}, ['"secret"'], []),
+    ({"$ref": "#/$defs/a%20b", "$defs": {"a b": {"type": "null"}}}, ["null"], []),
+    ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "null"}}}, ["null"], ["1"]),
+    ({"name": "n", "strict": True, "schema": {"type": "null"}}, ["null"], ["1"]),
+    ('{"type": "null"}', ["null"], ["1"]),
     ({}, ["1", '{"a":[1,{"b":null}]}', '"x"'], ["", "{"]),
     (True, ["1"], [""]),
 ]
@@ -124,6 +141,15 @@ REFUSED = [
     ({"const": float("nan")}, "cannot be written as JSON"),
     ({"const": "\ud800"}, "cannot be written as JSON"),
     ({"const": {1, 2}}, "cannot be written as JSON"),
+    ('{"const": Infinity}', "cannot be written as JSON"),
+    ('{"const": "\\ud800"}', "cannot be written as JSON"),
+    ('{"items":' * 5000 + "{}" + "}" * 5000, "not JSON"),
+    ({"items": {"nullable": True}}, 'write type: [..., "null"]'),
+    ({"oneOf": [{"enum": 3}, {"type": "null"}]}, "#/oneOf/0/enum: 3"),
+    ({"oneOf": [{"type": "object", "required": 3}, {"type": "object"}]}, "#/oneOf/0/required"),
+    ({"type": "object", "properties": {"a": {"type": "string", "maxLength": 100000}}}, "#/properties/a: "),
+    ({"type": "array", "prefixItems": [{}], "minItems": 2}, "#/minItems: more items than prefixItems"),
+    ({"type": "object", "properties": {"ab": {}}, "propertyNames": {"maxLength": 1}}, "#/propertyNames: 'ab'"),
 ]
 
 
@@ -147,6 +173,7 @@ NOTHING = [
     ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "no value"),
     ({"type": "array", "minItems": 2, "maxItems": 1}, "minItems"),
     ({"type": "object", "required": ["a", "b"], "maxProperties": 1}, "maxProperties"),
+    ({"type": "object", "required": ["a"], "additionalProperties": False}, "#/additionalProperties"),
 ]
 
 
@@ -200,6 +227,11 @@ def test_numbers_are_compared_as_numbers() -> None:
             assert automaton.accepts(text) == valid, (integer, low, high, multiple, text)
 
 
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
 class Person(BaseModel):
     name: str = Field(max_length=8)
     age: int = Field(ge=0, le=120)
@@ -214,3 +246,86 @@ def test_a_pydantic_model_is_a_schema_and_its_instances_come_back() -> None:
         assert isinstance(person, Person)
         assert person.age <= 120
     assert constraint.automaton.accepts('{"name":"x","age":3,"friends":[{"name":"y","age":4}]}')
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    lives: int = Field(ge=0, le=9)
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+    name: str | None = None
+
+
+class Owner(BaseModel):
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    born: datetime.date
+    colour: Colour
+    notes: dict[str, float] = Field(default_factory=dict)
+
+
+class Node(BaseModel):
+    left: Node | None = None
+    leaf: Leaf | None = None
+
+
+class Leaf(BaseModel):
+    back: Node | None = None
+    twig: Leaf | None = None
+
+
+def test_pydantic_unions_dates_enums_and_circles_come_back() -> None:
+    for model in (Owner, Node):
+        constraint = JsonSchema(model)
+        rng = random.Random(1)
+        for _ in range(20):
+            assert isinstance(constraint.parse(drawn(rng, constraint.automaton, 40), [], None), model)  # type: ignore[arg-type]
+
+
+def test_rules_that_refer_to_one_another_stay_small() -> None:
+    """n definitions that all refer to all others: as many automata as definitions times levels."""
+    names = "abcd"
+    members = {name: {"$ref": f"#/$defs/{name}"} for name in names}
+    definitions = {name: {"type": "object", "properties": members, "maxProperties": 4} for name in names}
+    with pytest.raises(ConstraintError, match="too large"):
+        JsonSchema({"$ref": "#/$defs/a", "$defs": definitions}, depth=3)
+    circle = {name: {"type": "array", "items": {"$ref": f"#/$defs/{after}"}} for name, after in zip(names, "bcda", strict=True)}
+    automaton = JsonSchema({"$ref": "#/$defs/a", "$defs": circle}, depth=2).automaton
+    assert len(automaton.table) < 200
+    assert automaton.accepts("[" * 12 + "]" * 12)
+    assert not automaton.accepts("[" * 13 + "]" * 13)
+
+
+def test_many_optional_members_are_no_more_work_than_they_are() -> None:
+    properties = {f"name{number}": {"type": "string"} for number in range(120)}
+    automaton = JsonSchema({"type": "object", "properties": properties}).automaton
+    assert len(automaton.table) < 3000
+    assert automaton.accepts('{"name3":"x", "name77":""}')
+    assert not automaton.accepts('{"name77":"x","name3":""}')
+    assert not automaton.accepts('{"name3":"x",}')
+
+
+def test_bounds_of_any_size_are_exact() -> None:
+    huge = 12345678901234567890123456789012349
+    automaton = JsonSchema({"type": "integer", "minimum": -huge, "maximum": huge}).automaton
+    for value in (huge, -huge):
+        assert automaton.accepts(str(value))
+        assert not automaton.accepts(str(value + (1 if value > 0 else -1)))
+
+
+def test_space_is_jsons_own() -> None:
+    automaton = JsonSchema({"type": "array", "items": {"type": "null"}}, space=r"\s*").automaton
+    assert automaton.accepts("[\n  null,\n\tnull\n]")
+    assert not automaton.accepts("[\fnull]")
+    for wrong in (3, "a+", "("):
+        with pytest.raises(ConstraintError):
+            JsonSchema({}, space=wrong)  # type: ignore[arg-type]
+
+
+def test_a_class_without_json_is_refused() -> None:
+    class Strange(BaseModel):
+        call: Callable[[int], int]
+
+    with pytest.raises(ConstraintError, match="has no JSON Schema"):
+        JsonSchema(Strange)

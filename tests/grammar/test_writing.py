@@ -196,6 +196,8 @@ def test_what_a_text_says_comes_back_parsed(tiny: Model) -> None:
     point = tiny.generate("hi", constraint=Point, **options)
     assert isinstance(point.parsed, Point)
     assert point.parsed == Point.model_validate_json(point.text)
+    assert tiny.generate("hi", constraint={"type": "null"}, **options).text == "null"
+    assert Choice(text for text in ("a", "b")).texts == ("a", "b")
     listed = tiny.generate("hi", constraint=JsonSchema('{"enum": [[1, 2], {"a": null}]}'), **options)
     assert listed.parsed in ([1, 2], {"a": None})
     assert tiny.generate("hi", constraint=Choice(["one, two", "three"]), **options).parsed in ("one, two", "three")
@@ -296,14 +298,16 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(tiny: Model,
         tiny.infill(["a", Hole(1, 8, Regex("a{30}")), "b"])
     with pytest.raises(RequestError, match="top_p and min_p"):
         tiny.infill(["a", Hole(1, 8, constraint), "b"], top_p=0.5)
-    for wrong in ([], "yes", ["a", 1]):
+    for wrong in ([], "yes", ["a", 1], 5, ["\ud800"]):
         with pytest.raises(ConstraintError):
             Choice(wrong)  # type: ignore[arg-type]
     with pytest.raises(ConstraintError):
         Regex(3)  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         JsonSchema({}, depth=-1)
-    for tools in ([], [{"parameters": {}}], ["x"], [{"name": "a b", "parameters": {"type": "object"}}]):
+    odd = {"type": "object", "properties": {"x y": {}}}
+    wrong_tools = [[], 5, {}, [{"parameters": {}}], ["x"], [{"name": "a b"}], [{"name": "a"}] * 2]
+    for tools in (*wrong_tools, [{"name": "a", "parameters": odd}]):
         with pytest.raises(ConstraintError):
             ToolCalls(tools)  # type: ignore[arg-type]
 

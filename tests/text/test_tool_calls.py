@@ -37,6 +37,10 @@ def test_calls_are_read_as_gemma_writes_them() -> None:
         ("<|tool_call>f{}<tool_call|>", "'call:' expected"),
         ("<|tool_call>call:f{}x<tool_call|>", "the end expected"),
         ("<|tool_call>call:f{a:[1 2]}<tool_call|>", "in place of '1 2'"),
+        ("<|tool_call>call:f{a:1_0}<tool_call|>", "in place of '1_0'"),
+        ("<|tool_call>call:f{a:nan}<tool_call|>", "in place of 'nan'"),
+        ("<|tool_call>call:f{a:1,a:2}<tool_call|>", "another name than 'a'"),
+        ("<|tool_call>call:f{a:" + "[" * 3000 + "]" * 3000 + "}<tool_call|>", "nested too deeply"),
     ],
 )
 def test_a_call_that_cannot_be_read_says_where(text: str, words: str) -> None:

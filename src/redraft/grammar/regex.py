@@ -14,15 +14,16 @@ from functools import cache
 from typing import Any
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.automaton import DEAD, Automaton, rebased
+from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import ANY, SPECIAL, Charset
-from redraft.grammar.language.expression import Chain, Either, Expression, One, Repeat, Texts, optional
+from redraft.grammar.language.expression import EMPTY, Chain, Either, Expression, One, Repeat, Texts
 
 # What stands for the begin and the end of a text while anchors are worked out: symbols that no token has.
 BEGIN, END = (Charset(((symbol, symbol),)) for symbol in (1 << 30, (1 << 30) + 2))
 PARSER: Any = re._parser  # the only reader of Python's patterns that there is
 USABLE = re.IGNORECASE | re.DOTALL | re.VERBOSE
 NEWLINE = Charset.chars("\n")
+LINE_ENDS = Charset.chars("\n\r\u2028\u2029")
 REFUSED = {
     "ASSERT": "a lookahead or lookbehind",
     "ASSERT_NOT": "a negative lookahead or lookbehind",
@@ -38,33 +39,43 @@ POSITIVE = {
 }
 
 
-def whole(pattern: str) -> Expression:
+def whole(pattern: str, *, anchors: bool = True) -> Expression:
     """The texts that match a pattern from their first character to their last.
+
+    Args:
+        anchors: without, a pattern that has some is refused: what it describes is a part of a text.
 
     Raises:
         ConstraintError: the pattern is not valid, or not one of a regular language; the message names the place.
     """
-    parsed = _parsed(pattern)
-    if not _anchored(parsed):
-        return _Reader(pattern).sequence(parsed)
-    inner = _Reader(pattern).sequence(parsed)
-    return _within(Chain((optional(One(BEGIN)), inner, optional(One(END)))))
+    reader = _Reader(pattern)
+    inner = reader.read()
+    if reader.anchored and not anchors:
+        raise reader.refused("an anchor", "where a part of a text is described")
+    return _within(Chain((Repeat(One(BEGIN)), inner, Repeat(One(END))))) if reader.anchored else inner
 
 
 def search(pattern: str) -> Expression:
-    """The texts in which a pattern matches somewhere, as JSON Schema has it; errors as for `whole`."""
-    inner = _Reader(pattern).sequence(_parsed(pattern))
+    """The texts in which a pattern matches somewhere, as JSON Schema has it (ECMA 262: a dot is no line end of any kind).
+
+    Raises:
+        ConstraintError: as for `whole`.
+    """
+    inner = _Reader(pattern, LINE_ENDS).read()
     anything = Repeat(One(ANY | BEGIN | END))
     return _within(Chain((anything, inner, anything)))
 
 
 def _within(expression: Expression) -> Expression:
-    """Texts that, between the two marks, are of this expression; the marks are taken off."""
-    marked = Automaton.of(expression) & Automaton.of(Chain((One(BEGIN), Repeat(One(ANY)), One(END))))
-    if marked.empty:
-        return Either(())
-    begin, end = (marked.alphabet.kind(charset.intervals[0][0]) for charset in (BEGIN, END))
-    return Texts(rebased(marked, int(marked.table[0, begin]), marked.table[:, end] != DEAD))
+    """Texts that, between marks of their begin and their end, are of this expression; the marks are taken off. An anchor stands
+    for one mark, and there may be any number of them."""
+    ends = Chain((Repeat(One(BEGIN), 1), Repeat(One(ANY)), Repeat(One(END), 1)))
+    return Texts(Automaton.of(expression) & Automaton.of(ends), _unmarked)
+
+
+def _unmarked(charset: Charset) -> Expression:
+    rest = One(charset & ANY)
+    return rest if not charset - ANY else Either((rest, EMPTY)) if rest.of else EMPTY
 
 
 def _parsed(pattern: str) -> Any:
@@ -72,25 +83,28 @@ def _parsed(pattern: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parsed = PARSER.parse(pattern)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise ConstraintError(f"the pattern {pattern!r} is not valid: {error}") from None
-    except RecursionError:
-        raise ConstraintError("the pattern is nested too deeply") from None
     if parsed.state.flags & ~(USABLE | re.UNICODE):
         raise ConstraintError(f"the pattern {pattern!r} sets a flag; of the flags only i, s and x can be used here")
     return parsed
 
 
-def _anchored(parsed: Any) -> bool:
-    return "AT_" in repr(parsed)
-
-
 class _Reader:
     """Turns the parser's tree into expressions."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, line_ends: Charset = NEWLINE) -> None:
+        """line_ends: what a dot is not."""
         self.pattern = pattern
+        self.line_ends = line_ends
         self.flags = 0
+        self.anchored = False
+
+    def read(self) -> Expression:
+        try:
+            return self.sequence(_parsed(self.pattern))
+        except RecursionError:
+            raise ConstraintError("the pattern is nested too deeply") from None
 
     def sequence(self, items: Any) -> Expression:
         if hasattr(items, "state"):
@@ -104,7 +118,7 @@ class _Reader:
             case "NOT_LITERAL":
                 return One(ANY - self.cased(Charset(((argument, argument),))))
             case "ANY":
-                return One(ANY if self.flags & re.DOTALL else ANY - NEWLINE)
+                return One(ANY if self.flags & re.DOTALL else ANY - self.line_ends)
             case "IN":
                 return One(self.members(argument))
             case "BRANCH":
@@ -129,6 +143,7 @@ class _Reader:
         return found
 
     def anchor(self, name: str) -> Expression:
+        self.anchored = True
         match name:
             case "AT_BEGINNING" | "AT_BEGINNING_STRING":
                 return One(BEGIN)
@@ -138,6 +153,9 @@ class _Reader:
 
     def members(self, items: Sequence[tuple[Any, Any]]) -> Charset:
         found, inverted = Charset(()), False
+        categories = {str(argument) for op, argument in items if str(op) == "CATEGORY"}
+        if any(name.replace("CATEGORY_", "CATEGORY_NOT_") in categories for name in categories):
+            found = ANY  # a class and its negation are everything, whatever dialects make of the class
         for op, argument in items:
             match str(op):
                 case "NEGATE":
@@ -164,8 +182,8 @@ class _Reader:
             raise self.refused("half a surrogate pair")
         return charset & ANY
 
-    def refused(self, what: str) -> ConstraintError:
-        return ConstraintError(f"the pattern {self.pattern!r} has {what}, which a finite automaton cannot do: leave it out")
+    def refused(self, what: str, why: str = "which a finite automaton cannot do") -> ConstraintError:
+        return ConstraintError(f"the pattern {self.pattern!r} has {what}, {why}: leave it out")
 
 
 @cache

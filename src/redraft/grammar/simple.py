@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from functools import cached_property
+from collections.abc import Hashable, Iterable
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.automaton import Automaton
-from redraft.grammar.language.expression import either
+from redraft.grammar.language.automaton import Automaton, listed
 from redraft.text import Tokenizer
 
 
@@ -18,23 +16,18 @@ class Regex(Constraint):
 
     Args:
         pattern: in Python's syntax, without what a finite automaton cannot do (lookaround, references to groups, word
-            boundaries, flags but (?s) and (?x)). \\d, \\w and \\s are the ASCII ones.
+            boundaries, flags but i, s and x). \\d, \\w and \\s are the ASCII ones.
     """
 
     def __init__(self, pattern: str) -> None:
         if not isinstance(pattern, str):
             raise ConstraintError(f"a pattern is a string, not {type(pattern).__name__}")
         self.pattern = pattern
-        self._expression = regex.whole(pattern)
+        self.automaton = Automaton.of(regex.whole(pattern))
 
     @property
     def key(self) -> Hashable:
         return self.pattern
-
-    @cached_property
-    def automaton(self) -> Automaton:
-        """The least automaton of the pattern."""
-        return Automaton.of(self._expression)
 
     def language(self, tokenizer: Tokenizer) -> Automaton:
         return self.automaton
@@ -43,14 +36,15 @@ class Regex(Constraint):
 class Choice(Constraint):
     """One of some texts."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        if isinstance(texts, str) or not texts or not all(isinstance(text, str) for text in texts):
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = () if isinstance(texts, str) or not isinstance(texts, Iterable) else tuple(texts)
+        if not self.texts or not all(isinstance(text, str) for text in self.texts):
             raise ConstraintError(f"choices are strings, one at least, not {texts!r}")
-        self.texts = tuple(texts)
+        self.automaton = listed(self.texts)
 
     @property
     def key(self) -> Hashable:
         return self.texts
 
     def language(self, tokenizer: Tokenizer) -> Automaton:
-        return Automaton.of(either(self.texts))
+        return self.automaton

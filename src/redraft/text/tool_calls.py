@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from redraft.errors import RequestError
 from redraft.text.tokenizer import Tokenizer
 
+NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
 OPEN, CLOSE, QUOTE = "<|tool_call>", "<tool_call|>", '<|"|>'
 
 
@@ -54,7 +56,10 @@ def tool_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
         if marks.close not in tokens[first:]:
             raise RequestError("a tool call has no end")
         at = tokens.index(marks.close, first)
-        calls.append(_Reader(_parts(tokens[first:at], marks.quote, tokenizer)).call())
+        try:
+            calls.append(_Reader(_parts(tokens[first:at], marks.quote, tokenizer)).call())
+        except RecursionError:
+            raise RequestError("a tool call is nested too deeply") from None
     return calls
 
 
@@ -125,12 +130,9 @@ class _Reader:
         known = {"true": True, "false": False, "null": None, "None": None}
         if text in known:
             return known[text]
-        for kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                pass
-        raise self.error(f"a value in place of {text!r}")
+        if not NUMBER.fullmatch(text):
+            raise self.error(f"a value in place of {text!r}")
+        return int(text) if text.lstrip("-").isdigit() else float(text)
 
     def members(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -140,6 +142,8 @@ class _Reader:
                 self.expect(",")
             name = self.value() if self.peek() == QUOTE else self.until(":")
             self.expect(":")
+            if name in found:
+                raise self.error(f"another name than {name!r}")
             found[name] = self.value()
         self.expect("}")
         return found

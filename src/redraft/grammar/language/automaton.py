@@ -82,9 +82,12 @@ class Automaton:
         """The least automaton of an expression.
 
         Raises:
-            ConstraintError: it would have more than MOST_STATES states.
+            ConstraintError: it would have more than MOST_STATES states, or the expression is nested too deeply.
         """
-        return _determinised(_Parts(expression))
+        try:
+            return _determinised(_Parts(expression))
+        except RecursionError:
+            raise ConstraintError("too deeply nested for an automaton") from None
 
     @property
     def empty(self) -> bool:
@@ -146,6 +149,32 @@ def explored(
     return _least(alphabet, rows, [ends(state) for state in order])
 
 
+def listed(texts: Iterable[str]) -> Automaton:
+    """The automaton of some texts, laid out by their common beginnings: many are no more work than their characters.
+
+    Raises:
+        ConstraintError: one of them holds half a surrogate pair.
+    """
+    texts = list(dict.fromkeys(texts))
+    symbols = sorted({char for text in texts for char in text})
+    if any("\ud800" <= char <= "\udfff" for char in symbols):
+        raise ConstraintError("a text holds half a surrogate pair, which no text can")
+    alphabet = Alphabet.separating([Charset.chars(symbol) for symbol in symbols])
+    kinds = {symbol: alphabet.kind(ord(symbol)) for symbol in symbols}
+    rows: list[dict[int, int]] = [{}]
+    ends = [False]
+    for text in texts:
+        state = 0
+        for char in text:
+            if kinds[char] not in rows[state]:
+                rows[state][kinds[char]] = len(rows)
+                rows.append({})
+                ends.append(False)
+            state = rows[state][kinds[char]]
+        ends[state] = True
+    return _least(alphabet, rows, ends)
+
+
 def rebased(automaton: Automaton, start: int, final: NDArray[np.bool_]) -> Automaton:
     """The same transitions from another start to other ends."""
     order = [start, *(state for state in range(len(automaton.table)) if state != start)]
@@ -194,7 +223,10 @@ class _Parts:
     def _repeat(self, part: Expression, least: int, most: int | None, start: int) -> int:
         at = start
         for _ in range(least):
+            before = at
             at = self.add(part, at)
+            if at == before:  # the part is the empty text
+                return at
         end = self.state()
         if most is None:
             loop = self.state()
@@ -204,7 +236,10 @@ class _Parts:
             return end
         self.silent[at].append(end)
         for _ in range(most - least):
+            before = at
             at = self.add(part, at)
+            if at == before:
+                break
             self.silent[at].append(end)
         return end
 

@@ -6,50 +6,70 @@ c (a c)*. Recursion in the middle nests, to a depth, which makes the language a 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.language.automaton import Automaton
-from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, Repeat, Texts, chain, either
+from redraft.grammar.language.charset import Charset
+from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, One, Repeat, Texts, chain, either
+from redraft.grammar.recursion import Nesting
 
 Symbols = tuple[Any, ...]  # of Lark: terminals and rules
+
+
+# Lark's own string has a lookbehind, which means that it ends at a quote that is not escaped.
+KNOWN = {'"' + r".*?(?<!\\)(\\\\)*?" + '"': r'"([^"\\\n]|\\.)*"'}
+SPACE = Automaton.of(Repeat(One(Charset.chars(" \t\r\n\f\v"))))
 
 
 class Compiler:
     """Compiles the rules of one grammar, read by Lark."""
 
-    def __init__(self, parser: Any, depth: int) -> None:
-        self.depth = depth
+    def __init__(self, parser: Any, start: str, depth: int) -> None:
+        self.start, self.depth = start, depth
         self.rules: dict[str, list[Symbols]] = defaultdict(list)
         for rule in parser.rules:
             self.rules[str(rule.origin.name)].append(tuple(rule.expansion))
         self.patterns = {terminal.name: terminal.pattern for terminal in parser.terminals}
-        self._terminals: dict[str, Expression] = {}
-        ignored = [self._pattern(name) for name in parser.ignore_tokens]
-        self.ignored = Texts(Automaton.of(either([*ignored, EMPTY]))) if ignored else EMPTY
-        self.reached = {name: self._reached(name) for name in self.rules}
-        self._open: Counter[str] = Counter()
-        self._done: dict[tuple[Any, ...], Automaton] = {}
+        self._terminals: dict[str, Texts] = {}
+        self.ignored = self._ignored(parser.ignore_tokens)
+        self._nesting = Nesting(start, self._follow, depth)
+        self._done: dict[tuple[str, int], Automaton] = {}
 
-    def automaton(self, start: str) -> Automaton:
-        """The texts of a rule."""
+    def automaton(self) -> Automaton:
+        """The texts of the start."""
         try:
-            return Automaton.of(self.rule(start))
+            return Automaton.of(chain(self.rule(self.start), self.ignored))
         except RecursionError:
             raise ConstraintError("grammar: it is nested too deeply") from None
 
     def rule(self, name: str) -> Expression:
-        """What a rule derives where the rules that are open now are open."""
-        if self._open[name] > self.depth:
+        """What a rule derives at the level where we are."""
+        level = self._nesting.level(name)
+        if level > self.depth:
             return NOTHING
-        key = name, tuple(sorted((other, count) for other, count in (+self._open).items() if other in self.reached[name]))
-        if key not in self._done:
-            self._open[name] += 1
-            self._done[key] = Automaton.of(self._alternatives(name))
-            self._open[name] -= 1
-        return Texts(self._done[key])
+        if (name, level) not in self._done:
+            found = self._nesting.inside(name, lambda: self._alternatives(name))
+            try:
+                self._done[name, level] = Automaton.of(found)
+            except ConstraintError as error:
+                raise ConstraintError(f"grammar, rule {name}: {error}") from None
+        return Texts(self._done[name, level])
+
+    def _follow(self, name: str) -> list[str]:
+        """The rules that a rule refers to."""
+        return [str(symbol.name) for symbols in self.rules[name] for symbol in symbols if not symbol.is_term]
+
+    def _ignored(self, names: Sequence[str]) -> Expression:
+        """What may stand before each terminal and behind the last."""
+        parts = [self._pattern(name) for name in names]
+        for name, part in zip(names, parts, strict=True):
+            if not (part.automaton - SPACE).empty:
+                raise ConstraintError(f"grammar: {name} is ignored and not white space: it could swallow what follows it")
+        return Texts(Automaton.of(Repeat(either(parts)))) if parts else EMPTY
 
     def _alternatives(self, name: str) -> Expression:
         heads, tails, doubles, plain = [], [], [], []
@@ -80,29 +100,17 @@ class Compiler:
         found = self._pattern(str(symbol.name))
         return found if self.ignored is EMPTY else chain(self.ignored, found)
 
-    def _pattern(self, name: str) -> Expression:
+    def _pattern(self, name: str) -> Texts:
         """A terminal."""
         if name not in self._terminals:
             if name not in self.patterns:
                 raise ConstraintError(f"grammar: the terminal {name} has no pattern")
+            pattern = self.patterns[name].to_regexp()
             try:
-                found = Automaton.of(regex.whole(self.patterns[name].to_regexp()))
+                self._terminals[name] = Texts(Automaton.of(regex.whole(KNOWN.get(pattern, pattern), anchors=False)))
             except ConstraintError as error:
                 raise ConstraintError(f"grammar, terminal {name}: {error}") from None
-            self._terminals[name] = Texts(found)
         return self._terminals[name]
-
-    def _reached(self, name: str) -> frozenset[str]:
-        """All rules that a rule leads to."""
-        found: set[str] = set()
-        left = [name]
-        while left:
-            for symbols in self.rules[left.pop()]:
-                for symbol in symbols:
-                    if not symbol.is_term and symbol.name not in found:
-                        found.add(str(symbol.name))
-                        left.append(str(symbol.name))
-        return frozenset(found)
 
 
 def _is(symbols: Symbols, name: str) -> bool:

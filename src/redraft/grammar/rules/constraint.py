@@ -7,7 +7,6 @@ from collections.abc import Hashable
 from typing import Any
 
 import lark
-from lark.exceptions import LarkError
 
 from redraft.config.check import whole
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
@@ -26,8 +25,8 @@ class Grammar(Constraint):
     Args:
         source: the grammar, in the notation of Lark (EBNF).
         start: the rule to begin with.
-        depth: how often a rule may stand inside itself. What only repeats (recursion at the left or right end of a rule) has no
-            limit.
+        depth: how often rules that derive one another may nest. What only repeats (recursion at the left or right end of a
+            rule) has no limit.
 
     Raises:
         ConstraintError: the grammar is not valid; the message names the rule or the line. ConstraintUnsatisfiedError: it
@@ -36,10 +35,10 @@ class Grammar(Constraint):
 
     def __init__(self, source: str, *, start: str = "start", depth: int = DEPTH) -> None:
         whole("depth", depth, least=0)
-        if not isinstance(source, str):
-            raise ConstraintError(f"a grammar is a string, not {type(source).__name__}")
+        if not isinstance(source, str) or not isinstance(start, str):
+            raise ConstraintError(f"a grammar and its start are strings, not {type(source).__name__}, {type(start).__name__}")
         self.source, self.start, self.depth = source, start, depth
-        self.automaton = Compiler(_read(source, start), depth).automaton(start)
+        self.automaton = Compiler(_read(source, start), start, depth).automaton()
         if self.automaton.empty:
             raise ConstraintUnsatisfiedError(f"grammar: {start!r} derives no text to a depth of {depth}")
 
@@ -56,5 +55,5 @@ def _read(source: str, start: str) -> Any:
         raise ConstraintError("grammar: only the grammars that come with Lark can be imported, not files")
     try:
         return lark.Lark(source, start=start, parser="earley", lexer="dynamic", maybe_placeholders=False, import_paths=[])
-    except (LarkError, OSError, AssertionError, RecursionError, re.error) as error:
+    except Exception as error:  # its own errors, and those of whatever reads its patterns
         raise ConstraintError(f"grammar: {' '.join(str(error).split())}") from None

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.automaton import Automaton, listed
 from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, Repeat, Texts, chain, either, literal, optional
 from redraft.grammar.recursion import Nesting
 from redraft.grammar.schema.keywords import ANY_FORMAT, TYPES, Place
@@ -177,11 +177,14 @@ class Compiler:
 
     def _listed(self, place: Place, values: list[Any], types: Sequence[str]) -> Expression:
         """Values of enum and const; other keywords beside them are asked of each."""
-        listed = either([self.literal(value) for value in values if fits(value, types)])
+        fitting = [value for value in values if fits(value, types)]
+        words = [value for value in fitting if isinstance(value, str)]
+        rest = [self.literal(value) for value in fitting if not isinstance(value, str)]
+        found = either([*rest, *([self.syntax.string(listed(words))] if words else [])])
         if place.besides("type", "enum", "const"):
-            rest = {name: value for name, value in place.schema.items() if name not in ("enum", "const")}
-            listed = Texts(Automaton.of(listed) & self.automaton_of(self._typed(Place(rest, place.path), types), place))
-        return self._told(place, listed, "enum" if "enum" in place else "const")
+            others = {name: value for name, value in place.schema.items() if name not in ("enum", "const")}
+            found = Texts(Automaton.of(found) & self.automaton_of(self._typed(Place(others, place.path), types), place))
+        return self._told(place, found, "enum" if "enum" in place else "const")
 
     def literal(self, value: Any) -> Expression:
         """One value as it is written."""
@@ -219,7 +222,7 @@ class Compiler:
     def content(self, place: Place) -> Automaton:
         """The strings of a schema, by their characters."""
         values = constants(place)
-        found = strings() if values is None else Automaton.of(either([value for value in values if isinstance(value, str)]))
+        found = strings() if values is None else listed(value for value in values if isinstance(value, str))
         return found & self._strings(place)
 
     def _strings(self, place: Place) -> Automaton:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redraft.grammar.language.automaton import Automaton, rebased
+from redraft.grammar.language.automaton import Automaton, listed, rebased
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, One, Repeat, Texts, chain, either, optional
 from redraft.grammar.schema.keywords import Place
@@ -32,6 +32,7 @@ class Members:
 
     def expression(self) -> Expression:
         """All that may stand there."""
+        self.free_names = self._names()
         free = self._free()
         self._check_counts(free is not None)
         if not self.names and free is not None:
@@ -78,16 +79,23 @@ class Members:
         given = self.place.schema.get("additionalProperties", "properties" not in self.place)
         if given is False or (given is True and "additionalProperties" not in self.place and self.names):
             return None
-        place = (
-            self.place.inside("additionalProperties") if "additionalProperties" in self.place else Place({}, self.place.path)
-        )
-        names = strings()
-        if "propertyNames" in self.place:
-            names = self.compiler.content(self.place.inside("propertyNames"))
+        place = Place({}, self.place.path)
+        if "additionalProperties" in self.place:
+            place = self.place.inside("additionalProperties")
+        names = self.free_names
         if self.names:
-            names = names - Automaton.of(either(list(self.names)))
+            names = names - listed(self.names)
         value = self.compiler.automaton_of(self.compiler.value(place), place)
         return None if names.empty or value.empty else chain(self.syntax.names(names), self.syntax.colon, Texts(value))
+
+    def _names(self) -> Automaton:
+        """Names that members may have."""
+        if "propertyNames" not in self.place:
+            return strings()
+        names = self.compiler.content(self.place.inside("propertyNames"))
+        if refused := [name for name in self.names if not names.accepts(name)]:
+            raise self.place.error(f"{refused[0]!r} is no name that it admits", "propertyNames")
+        return names
 
     def _check_counts(self, free: bool) -> None:
         least, most = self.place.count("minProperties") or 0, self.place.count("maxProperties")
