@@ -1,6 +1,6 @@
 """Measure the shipped model on its held-out sets and put the tables and pictures into the docs.
 
-    python docs/figures.py [--count N] [--typewriter CHECKPOINT]
+    python docs/figures.py [--count N] [--typewriter small=CHECKPOINT small-text=CHECKPOINT]
 
 Writes docs/images/eval-*.png, and between the marks of docs/small.md and of the model card the tables.
 """
@@ -97,13 +97,15 @@ def main() -> None:
     """All sets, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="held-out examples of each set")
-    parser.add_argument("--typewriter", help="a checkpoint trained left to right only")
+    parser.add_argument(
+        "--typewriter", nargs="*", default=[], metavar="MODEL=CHECKPOINT", help="checkpoints trained left to right only"
+    )
     given = parser.parse_args()
-    alone = redraft.load(given.typewriter) if given.typewriter else None
+    alone = {name: redraft.load(path) for name, _, path in (pair.partition("=") for pair in given.typewriter)}
     tables = []
     for name, held in SETS.items():
         started = time.perf_counter()
-        tables.append(measure(name, held, redraft.load(held.model), alone, given.count))
+        tables.append(measure(name, held, redraft.load(held.model), alone.get(held.model), given.count))
         print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
     for path in (DOCS / "small.md", CARD):
         put(path, FIGURES, "\n".join(tables))

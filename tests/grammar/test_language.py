@@ -12,9 +12,10 @@ import pytest
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton, listed
+from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import ANY, Charset
 from redraft.grammar.language.expression import One, Repeat, chain, either, literal, optional
+from redraft.grammar.language.making import listed
 from tests.grammar.cases import drawn, guidance_matches, pattern
 
 LETTERS = "abcé1.x"

@@ -7,7 +7,8 @@ from collections.abc import Hashable, Iterable
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.automaton import Automaton, listed
+from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.making import listed
 from redraft.text import Tokenizer
 
 

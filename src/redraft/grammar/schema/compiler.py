@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
-from redraft.grammar.language.automaton import Automaton, listed
+from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, Repeat, Texts, chain, either, literal, optional
+from redraft.grammar.language.making import listed
 from redraft.grammar.recursion import Nesting
 from redraft.grammar.schema.keywords import ANY_FORMAT, TYPES, Place
 from redraft.grammar.schema.members import Members

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redraft.grammar.language.automaton import Automaton, listed, rebased
+from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, One, Repeat, Texts, chain, either, optional
+from redraft.grammar.language.making import listed, rebased
 from redraft.grammar.schema.keywords import Place
 from redraft.grammar.schema.strings import strings
 

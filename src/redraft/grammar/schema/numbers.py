@@ -12,8 +12,9 @@ from decimal import Decimal
 from functools import cached_property
 
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton, explored
+from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.expression import NOTHING, Expression, Texts, chain, either
+from redraft.grammar.language.making import explored
 
 INTEGER = r"0|-?[1-9][0-9]*"
 NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
