@@ -163,6 +163,13 @@ def test_expressions_are_what_they_say() -> None:
     assert not Automaton.of(Repeat(One(ANY), 1)).universal
 
 
+def test_case_does_not_matter_where_a_flag_says_so() -> None:
+    for source in ("(?i)k", "(?i)[^K]", "(?i)[j-l]", "(?i)[^ſ]"):
+        automaton = Automaton.of(regex.whole(source))
+        for char in "jJkK\u212alsSſxé":
+            assert automaton.accepts(char) == bool(re.fullmatch(source, char)), (source, char)
+
+
 def test_repeating_nothing_is_nothing() -> None:
     automaton = Automaton.of(regex.whole("(){4000000000}a|(){0,4000000000}b"))
     assert automaton.accepts("a")

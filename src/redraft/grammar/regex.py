@@ -173,9 +173,10 @@ class _Reader:
         """With the other cases of its characters, where case does not matter."""
         if not self.flags & re.IGNORECASE:
             return charset
-        return charset | Charset.of(
-            (ord(v), ord(v)) for char, others in cases().items() if ord(char) in charset for v in others
-        )
+        for _ in range(2):  # K, k and the Kelvin sign
+            others = [(ord(v), ord(v)) for char, cased in cases().items() if ord(char) in charset for v in cased]
+            charset |= Charset.of(others)
+        return charset
 
     def known(self, charset: Charset) -> Charset:
         if not charset & ANY:
