@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from redraft.config import GenerationConfig, ModelConfig
     from redraft.editing import Hole, Infilled, Model, load
     from redraft.errors import RedraftError
-    from redraft.events import Committed, Draft, Event, Finished
+    from redraft.events import Committed, Draft, Event, Failed, Finished
     from redraft.grammar import Choice, Grammar, JsonSchema, Regex, ToolCalls
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __all__ = [
     "Committed",
     "Draft",
     "Event",
+    "Failed",
     "Finished",
     "GenerationConfig",
     "Grammar",
@@ -41,7 +42,7 @@ _HOMES = {
     "redraft.config": ("GenerationConfig", "ModelConfig"),
     "redraft.editing": ("Hole", "Infilled", "Model", "load"),
     "redraft.errors": ("RedraftError",),
-    "redraft.events": ("Committed", "Draft", "Event", "Finished"),
+    "redraft.events": ("Committed", "Draft", "Event", "Failed", "Finished"),
     "redraft.grammar": ("Choice", "Grammar", "JsonSchema", "Regex", "ToolCalls"),
 }
 

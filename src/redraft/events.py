@@ -1,4 +1,5 @@
-"""What a generation says while it runs: Draft after each denoising step, Committed after each canvas, Finished at the end."""
+"""What a generation says while it runs: Draft after each denoising step, Committed after each canvas, Finished at the end; an
+engine that serves several says Failed of one that broke."""
 
 from __future__ import annotations
 
@@ -79,6 +80,14 @@ class Finished:
     parsed: Any = None
     parse_error: str | None = None
     statistics: Statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The request broke a step, and is out; the others go on."""
+
+    request: int
+    error: Exception
 
 
 Event = Draft | Committed | Finished

@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Model, Request, typewrite
+from redraft.engine.model import load
+from redraft.engine.runner import Part, Runner
+from redraft.engine.sequence import Sequence
 from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
-from redraft.events import Committed, Draft, Finished
+from redraft.events import Committed, Draft, Failed, Finished
 from redraft.model import DiffusionGemma
+from redraft.ops.vocabulary import Picked, TokenClasses
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape
 
@@ -394,3 +400,71 @@ def test_history_has_what_each_position_held(method) -> None:
         assert held == (tuple(draft.tokens[at % 16] for draft in canvas) if canvas else (token,))
         assert held[-1] == token
     assert any(drafts.values()) == (method == "diffusion")
+
+
+class Broken:
+    """A constraint that fails at its third step."""
+
+    span = slice(0, 16)
+
+    def __init__(self) -> None:
+        self.left = 2
+
+    def classes(self, device: torch.device) -> TokenClasses:
+        return TokenClasses.of(torch.zeros(384, dtype=torch.int64), 1)
+
+    def pick(self, mass: Tensor, best: Tensor, uniform: Tensor, wanted: Tensor) -> Picked:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyError("a bug")
+        zeros = torch.zeros(len(mass), dtype=torch.int64)
+        return Picked(torch.ones(len(mass), 1), zeros, zeros, uniform)
+
+
+def test_a_request_that_breaks_a_step_fails_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(checkpoint)
+    config = model.generation_config.with_options({"max_new_tokens": 40, "seed": 3, "max_denoising_steps": 6})
+    requests = [Request.checked([2, 5, number], config, model.config) for number in (7, 8, 9)]
+    alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
+    engine = Engine(model.network, model.tokenizer, prefill_chunk=2)
+    numbers = [engine.add(request) for request in requests]
+    start, broken = Sequence.start_canvas, Broken()
+
+    def breaking(sequence: Sequence) -> None:
+        start(sequence)
+        if sequence.writing.number == numbers[1]:
+            sequence.constraints = (broken,)
+
+    monkeypatch.setattr(Sequence, "start_canvas", breaking)
+    events = list(engine.run())
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert (failed.request, str(failed.error)) == (numbers[1], "'a bug'")
+    told = {event.request: event for event in events if isinstance(event, Finished)}
+    assert set(told) == {numbers[0], numbers[2]}
+    for number, expected in zip(numbers, alone, strict=True):
+        if number in told:
+            assert told[number].tokens == expected.tokens
+    assert not engine.busy
+
+
+def finished(engine: Engine, request: Request) -> Finished:
+    engine.add(request)
+    return next(event for event in engine.run() if isinstance(event, Finished))
+
+
+def test_a_prompt_that_cannot_be_encoded_fails_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(checkpoint)
+    config = model.generation_config.with_options({"max_new_tokens": 10, "seed": 3, "max_denoising_steps": 3})
+    engine = Engine(model.network, model.tokenizer, prefill_chunk=4)
+    bad = engine.add(Request.checked([2] * 9, config, model.config))
+    good = engine.add(Request.checked([2, 5], config, model.config))
+    encode = Runner.encode
+
+    def failing(runner: Runner, parts: list[Part]) -> None:
+        if any(sequence.writing.number == bad for sequence, _ in parts):
+            raise MemoryError("no room")
+        encode(runner, parts)
+
+    monkeypatch.setattr(Runner, "encode", failing)
+    told = [event for event in engine.run() if isinstance(event, Failed | Finished)]
+    assert [(event.request, type(event)) for event in told] == [(bad, Failed), (good, Finished)]

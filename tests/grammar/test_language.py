@@ -164,9 +164,9 @@ def test_expressions_are_what_they_say() -> None:
 
 
 def test_case_does_not_matter_where_a_flag_says_so() -> None:
-    for source in ("(?i)k", "(?i)[^K]", "(?i)[j-l]", "(?i)[^ſ]"):
+    for source in ("(?i)k", "(?i)[^K]", "(?i)[j-l]", "(?i)[^\u017f]"):
         automaton = Automaton.of(regex.whole(source))
-        for char in "jJkK\u212alsSſxé":
+        for char in "jJkK\u212alsS\u017fxé":
             assert automaton.accepts(char) == bool(re.fullmatch(source, char)), (source, char)
 
 

@@ -16,13 +16,14 @@ from redraft.engine.request import Request
 from redraft.engine.runner import Part, Runner
 from redraft.engine.scheduler import Scheduler
 from redraft.engine.sequence import Sequence
-from redraft.events import Committed, Draft, Event
+from redraft.events import Committed, Draft, Event, Failed
 from redraft.model import PREFILL_CHUNK, DiffusionGemma
 from redraft.text import Tokenizer
 
 
 class Engine:
-    """Writes any number of requests by diffusion; rows join and leave the batch between steps.
+    """Writes any number of requests by diffusion; rows join and leave the batch between steps. One that breaks a step fails
+    alone.
 
     Args:
         max_batch_size: canvases denoised together at most.
@@ -65,7 +66,7 @@ class Engine:
         return bool(self._scheduler)
 
     @torch.inference_mode()
-    def step(self) -> list[Event]:
+    def step(self) -> list[Event | Failed]:
         """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those right behind them."""
         running = self._scheduler.admit()
         self._clock += 1
@@ -73,24 +74,43 @@ class Engine:
         for sequence, _ in parts:
             sequence.writing.encoder_passes += bool(sequence.pending)  # more to come: it has no canvas in this pass
         ready = [sequence for sequence in running if not sequence.pending]
-        if not ready:
-            self._runner.encode(parts)
-            return []
-        for sequence in ready:
-            if sequence.state is None:
-                sequence.start_canvas()
-        events = self._denoise(ready, parts)
+        try:
+            if ready:
+                events = self._denoise(ready, parts)
+            else:
+                self._runner.encode(parts)
+                events = []
+        except Exception:
+            events = self._apart(ready, parts)
         self._scheduler.retire()
         return events
 
-    def run(self) -> Iterator[Event]:
+    def run(self) -> Iterator[Event | Failed]:
         """Step until nothing is left to do."""
         while self.busy:
             yield from self.step()
 
-    def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event]:
+    def _apart(self, ready: list[Sequence], parts: list[Part]) -> list[Event | Failed]:
+        """A step that failed, again, one sequence at a time: whoever broke it fails alone. What was to be encoded is pending
+        again, and so is all that stands before it."""
+        events: list[Event | Failed] = []
+        for sequence in {id(sequence): sequence for sequence in (*ready, *(sequence for sequence, _ in parts))}.values():
+            try:
+                if sequence.pending:
+                    self._runner.encode(self._runner.next_parts([sequence], self._clock))
+                else:
+                    events += self._denoise([sequence], [])
+            except Exception as error:
+                self._scheduler.cancel(sequence.writing.number)
+                events.append(Failed(request=sequence.writing.number, error=error))
+        return events
+
+    def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event | Failed]:
+        for sequence in ready:
+            if sequence.state is None:
+                sequence.start_canvas()
         step, done = self._runner.denoise(ready, parts)
-        events: list[Event] = []
+        events: list[Event | Failed] = []
         for sequence, settled, row in zip(ready, done, step.rows(), strict=True):
             assert sequence.state is not None
             number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)

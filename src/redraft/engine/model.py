@@ -19,7 +19,7 @@ from redraft.engine.engine import Engine
 from redraft.engine.request import Request
 from redraft.engine.typewriter import typewrite
 from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, RequestError, TokenRangeError
-from redraft.events import Event, Finished
+from redraft.events import Event, Failed, Finished
 from redraft.grammar import Constraint, TokenAutomaton, as_constraint
 from redraft.model import DiffusionGemma
 from redraft.text import ChatTemplate, Message, Tokenizer
@@ -147,7 +147,7 @@ class Model:
         engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
         for request in requests:
             engine.add(request)
-        return engine.run()
+        return _unless_failed(engine.run())
 
     def save(self, folder: str | Path, **options: Any) -> None:
         """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""
@@ -193,6 +193,14 @@ class Model:
         if self.tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
         return self.tokenizer.encode(prompt, bos=bos) if prompt else []
+
+
+def _unless_failed(events: Iterator[Event | Failed]) -> Iterator[Event]:
+    """The same events; the error of the first request that failed is raised."""
+    for event in events:
+        if isinstance(event, Failed):
+            raise event.error
+        yield event
 
 
 def _one_each(constraint: Any, count: int) -> list[Any]:
