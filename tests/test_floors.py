@@ -18,6 +18,7 @@ FLOORS = [
     ["engine", "train"],
     ["editing"],
     ["evals", "testing"],
+    ["server"],
     ["cli"],
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}

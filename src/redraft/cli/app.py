@@ -139,6 +139,27 @@ def inspect(
 
 
 @app.command()
+def serve(
+    model: SmallOption = "small-text",
+    host: Annotated[str, typer.Option(help="Address to listen on; other machines reach 0.0.0.0.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    name: Annotated[str | None, typer.Option(help="What the model is called in requests.")] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="A key that callers must give; else $REDRAFT_API_KEY.")] = None,
+    batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 8,
+    waiting: Annotated[int, typer.Option(help="Requests that may wait besides.", min=0)] = 64,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Serve OpenAI's API: chat, completions (with a suffix: filled in), structured output, tools, streams."""
+    try:
+        from redraft.cli.serve import run
+    except ImportError as error:
+        raise ConfigError(f"serving needs more packages: pip install 'redraft[serve]' ({error})") from None
+
+    run(model, host, port, name, api_key_file, dtype, device, batch, waiting)
+
+
+@app.command()
 def demo() -> None:
     """Watch a small model write, by diffusion and as a typewriter; needs nothing but this package."""
     from redraft.cli.demo import run

@@ -1,0 +1,8 @@
+"""OpenAI's API over HTTP, one engine behind it.
+
+request -> wire (checked) -> jobs (what the engine is asked) -> worker (the engine's thread) -> events -> answers
+"""
+
+from redraft.server.app import Settings, create_app
+
+__all__ = ["Settings", "create_app"]

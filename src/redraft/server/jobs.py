@@ -1,0 +1,110 @@
+"""Jobs: from a request on the wire to what the engine is asked for."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from redraft.editing import Model
+from redraft.engine import Request
+from redraft.errors import RequestError
+from redraft.grammar import Choice, Constraint, Grammar, JsonSchema, Regex, ToolCalls
+from redraft.server.wire import ChatRequest, Common, CompletionRequest, ResponseFormat
+
+
+@dataclass(frozen=True)
+class Job:
+    """requests: one a choice. constrained: whether an answer is complete wherever it ends. calls: whether it may hold tool
+    calls."""
+
+    requests: list[Request]
+    constrained: bool = False
+    calls: bool = False
+
+
+def chat_job(model: Model, asked: ChatRequest) -> Job:
+    """What `/v1/chat/completions` asks.
+
+    Raises:
+        RequestError, ConfigError: what is wrong with it.
+    """
+    constraint = _tool_constraint(asked)
+    if constraint is None and asked.response_format is not None:
+        constraint = response_constraint(asked.response_format)
+    offered = asked.tools if asked.tools and asked.tool_choice != "none" else None
+    messages = [_plain(message) for message in asked.messages]
+    prompt = model.chat_prompt(messages, **({"tools": offered} if offered else {}))
+    return Job(_requests(model, asked, prompt, constraint), constraint is not None, bool(offered))
+
+
+def completion_job(model: Model, asked: CompletionRequest) -> Job:
+    """What `/v1/completions` asks without a suffix; errors as above."""
+    if model.tokenizer is None and isinstance(asked.prompt, str):
+        raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
+    prompt = asked.prompt
+    if isinstance(prompt, str):
+        assert model.tokenizer is not None
+        prompt = model.tokenizer.encode(prompt)
+    return Job(_requests(model, asked, prompt, None))
+
+
+def response_constraint(asked: ResponseFormat) -> Constraint | None:
+    """The constraint of a response format.
+
+    Raises:
+        RequestError: it lacks what its type needs. ConstraintError: that cannot be used.
+    """
+    if asked.type == "text":
+        return None
+    if asked.type == "json_object":
+        return JsonSchema({"type": "object"})
+    given = getattr(asked, asked.type)
+    if given is None:
+        raise RequestError(f"response_format of type {asked.type!r} needs the field {asked.type!r}")
+    match asked.type:
+        case "json_schema":
+            return JsonSchema(given.schema_)
+        case "regex":
+            return Regex(given)
+        case "choice":
+            return Choice(given)
+    return Grammar(given)
+
+
+def _requests(model: Model, asked: Common, prompt: list[int], constraint: Constraint | None) -> list[Request]:
+    config = model.generation_config.with_options(asked.settings())
+    if config.seed is None:
+        config = config.with_options({"seed": secrets.randbits(63)})
+    compiled = model.compiled(constraint, config)
+    return [Request.checked(prompt, config, model.config, stream=number, constraint=compiled) for number in range(asked.n)]
+
+
+def _tool_constraint(asked: ChatRequest) -> Constraint | None:
+    """Calls where one is demanded; a model that may call is free to."""
+    choice = asked.tool_choice
+    if choice in (None, "none", "auto"):
+        return None
+    if not asked.tools:
+        raise RequestError("tool_choice demands a call, and there are no tools")
+    if choice == "required":
+        return ToolCalls(asked.tools)
+    name = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    named = [tool for tool in asked.tools if tool.get("function", tool).get("name") == name]
+    if not named:
+        raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
+    return ToolCalls(named)
+
+
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """A message whose content is one text: parts of text are put together."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    texts = []
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+            raise RequestError(f"a part of type {kind!r} cannot be read: only text can")
+        texts.append(part["text"])
+    return message | {"content": "".join(texts)}

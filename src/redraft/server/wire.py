@@ -1,0 +1,90 @@
+"""What comes in: OpenAI's requests, checked."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+IGNORED = ("user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key")
+
+
+class StreamOptions(BaseModel):
+    """include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step."""
+
+    model_config = ConfigDict(extra="forbid")
+    include_usage: bool = False
+    include_drafts: bool = False
+
+
+class Common(BaseModel):
+    """Fields of all requests. Others must be settings of the generation, such as entropy_bound."""
+
+    model_config = ConfigDict(extra="allow")
+    model: str
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=10)
+    seed: int | None = None
+    n: int = Field(default=1, ge=1, le=16)
+    stop: str | list[str] | None = None
+    stream: bool = False
+    stream_options: StreamOptions = Field(default_factory=StreamOptions)
+    frequency_penalty: Literal[0] | None = None
+    presence_penalty: Literal[0] | None = None
+    logprobs: Literal[False, 0] | None = None
+    logit_bias: dict[int, float] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Options of the generation config."""
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop
+        named = {
+            "max_new_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "stop": tuple(stops) if stops else None,
+            "logit_bias": self.logit_bias or None,
+        }
+        extra = {name: value for name, value in (self.model_extra or {}).items() if name not in IGNORED}
+        return {name: value for name, value in (extra | named).items() if value is not None}
+
+
+class JsonSchemaFormat(BaseModel):
+    """A name, and the schema."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = "answer"
+    schema_: Any = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """text, json_object, json_schema, or redraft's own: regex, choice, grammar."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"]
+    json_schema: JsonSchemaFormat | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+
+
+class ChatRequest(Common):
+    """POST /v1/chat/completions."""
+
+    messages: list[dict[str, Any]]
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        return found if self.max_completion_tokens is None else found | {"max_new_tokens": self.max_completion_tokens}
+
+
+class CompletionRequest(Common):
+    """POST /v1/completions: a text continued or, with a suffix, filled in before it."""
+
+    prompt: str | list[int]
+    suffix: str | None = None
+    echo: Literal[False] | None = None
+    best_of: Literal[1] | None = None
