@@ -3,7 +3,8 @@
 notation -> expression -> automaton over characters -> over bytes -> classes of tokens -> inference on each canvas
 """
 
-from redraft.grammar.constraint import Constraint, as_constraint
+from redraft.grammar.constraint import Constraint
+from redraft.grammar.given import as_constraint
 from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.grammar.rules import Grammar
 from redraft.grammar.schema import JsonSchema, ToolCalls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -77,21 +77,6 @@ class Constraint(ABC):
         if not any(token < size for token in ends):
             raise ConstraintError(f"a text needs a token that ends it: of {tuple(ends)} none is in the vocabulary of {size}")
         return TokenAutomaton.of(language, spelling, ends, {pad} - spelling.spelled, size)
-
-
-def as_constraint(given: Any) -> Constraint | None:
-    """A Constraint as it is, and None; a JSON Schema, or a pydantic model class, as JSON.
-
-    Raises:
-        ConstraintError: it is something else.
-    """
-    if given is None or isinstance(given, Constraint):
-        return given
-    if isinstance(given, Mapping) or hasattr(given, "model_json_schema"):
-        from redraft.grammar.schema import JsonSchema  # which is a Constraint itself
-
-        return JsonSchema(given)
-    raise ConstraintError(f"{given!r} is no constraint: give a Regex, Choice, JsonSchema or Grammar")
 
 
 _lock = Lock()
