@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -32,4 +34,5 @@ def run(
     settings = Settings(name=name or Path(path).name, api_key=key, max_batch_size=batch, max_waiting=waiting)
     if host not in ("127.0.0.1", "localhost", "::1") and key is None:
         Console(stderr=True).print(f"redraft: anyone who reaches {host} may use this model: set {KEY} to ask for a key")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once the server is through with what it does on this signal
     uvicorn.run(create_app(model, settings), host=host, port=port, log_level="warning", timeout_graceful_shutdown=10)

@@ -21,10 +21,13 @@ from redraft import __version__
 from redraft.editing import Hole, Model
 from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RedraftError, RequestError
 from redraft.events import Event, Finished
+from redraft.server import filling
 from redraft.server.answers import Answer, raised
+from redraft.server.filling import EditRequest, InfillRequest
 from redraft.server.jobs import Job, chat_job, completion_job
-from redraft.server.wire import ChatRequest, CompletionRequest
-from redraft.server.worker import BusyError, Worker
+from redraft.server.meter import Meter
+from redraft.server.wire import ChatRequest, CompletionRequest, TokenizeRequest
+from redraft.server.worker import BusyError, DeadlineError, Worker
 
 log = logging.getLogger("redraft.server")
 CODES = {ContextLengthError: "context_length_exceeded", ConstraintUnsatisfiedError: "constraint_unsatisfied"}
@@ -53,8 +56,9 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
         await run_in_threadpool(worker.close)
 
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan)
-    _Routes(app, model, given)
-    _guard(app, given)
+    meter = Meter(lambda: app.state.worker.load)
+    _Routes(app, model, given, meter)
+    _guard(app, given, meter)
     _explain(app)
     return app
 
@@ -62,14 +66,18 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
 class _Routes:
     """What can be asked."""
 
-    def __init__(self, app: FastAPI, model: Model, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, model: Model, settings: Settings, meter: Meter) -> None:
         self.app, self.model, self.settings = app, model, settings
         self.started = int(time.time())
+        self.meter = meter
         app.get("/health")(self.health)
         app.get("/ready")(self.ready)
         app.get("/v1/models")(self.models)
         app.post("/v1/chat/completions", response_model=None)(self.chat)
         app.post("/v1/completions", response_model=None)(self.complete)
+        app.post("/v1/infill")(self.infill)
+        app.post("/v1/edits")(self.edit)
+        app.post("/tokenize")(self.tokenize)
 
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
@@ -93,6 +101,21 @@ class _Routes:
         job = await run_in_threadpool(completion_job, self.model, asked)
         return await self._answer(Answer("text_completion", asked.model, self.model.tokenizer, job), asked)
 
+    async def infill(self, asked: InfillRequest) -> dict[str, Any]:
+        self._check_model(asked.model)
+        return await run_in_threadpool(filling.infill, self.model, asked)
+
+    async def edit(self, asked: EditRequest) -> dict[str, Any]:
+        self._check_model(asked.model)
+        return await run_in_threadpool(filling.edit, self.model, asked)
+
+    async def tokenize(self, asked: TokenizeRequest) -> dict[str, Any]:
+        self._check_model(asked.model)
+        if self.model.tokenizer is None:
+            raise RequestError("this checkpoint has no tokenizer")
+        tokens, parts = self.model.tokenizer.spell(asked.text)
+        return {"tokens": tokens, "texts": parts, "count": len(tokens)}
+
     def _between(self, asked: CompletionRequest) -> Response:
         """A text between a prompt and its suffix, filled from both sides."""
         if not isinstance(asked.prompt, str) or asked.n != 1 or asked.stream:
@@ -107,7 +130,7 @@ class _Routes:
         return JSONResponse(answer.whole() | {"choices": [choice], "usage": answer.usage() | {"steps": [[steps]]}})
 
     async def _answer(self, answer: Answer, asked: ChatRequest | CompletionRequest) -> Response:
-        events = self._events(answer.job)
+        events = self._events(answer.job, asked.timeout)
         if not asked.stream:
             async with aclosing(events):
                 async for index, event in events:
@@ -119,10 +142,12 @@ class _Routes:
         chunks = answer.chunks(_again(first, events), usage=options.include_usage, drafts=options.include_drafts)
         return StreamingResponse(_sent(chunks, events), media_type="text/event-stream")
 
-    async def _events(self, job: Job) -> AsyncGenerator[tuple[int, Event], None]:
+    async def _events(self, job: Job, seconds: float | None) -> AsyncGenerator[tuple[int, Event], None]:
         """Events with the index of their choice."""
-        async with aclosing(self.app.state.worker.events(job.requests)) as events:
+        async with aclosing(self.app.state.worker.events(job.requests, seconds)) as events:
             async for index, event in events:
+                if isinstance(event, Finished):
+                    self.meter.count(event.statistics)
                 yield index, raised(event)
 
     def _check_model(self, name: str) -> None:
@@ -148,8 +173,9 @@ async def _sent(chunks: AsyncIterator[dict[str, Any]], events: Any) -> AsyncIter
         yield "data: [DONE]\n\n"
 
 
-def _guard(app: FastAPI, settings: Settings) -> None:
-    """Who may call, and with how much."""
+def _guard(app: FastAPI, settings: Settings, meter: Meter) -> None:
+    """Who may call, and with how much; every call is counted."""
+    app.get("/metrics", include_in_schema=False)(meter.page)
 
     @app.middleware("http")
     async def check(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -160,7 +186,10 @@ def _guard(app: FastAPI, settings: Settings) -> None:
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > settings.max_body:
             return _reply(413, f"a request may have {settings.max_body} bytes", "invalid_request_error", "too_large")
-        return await call_next(request)
+        response = await call_next(request)
+        route = request.scope.get("route")
+        meter.answered(getattr(route, "path", "other"), response.status_code)
+        return response
 
 
 def _explain(app: FastAPI) -> None:
@@ -191,6 +220,8 @@ def _error(error: Exception) -> tuple[int, dict[str, Any]]:
     """Status and body of an error."""
     if isinstance(error, BusyError):
         return 429, _body(str(error), "rate_limit_error", "server_busy", None)
+    if isinstance(error, DeadlineError):
+        return 504, _body(str(error), "timeout_error", "deadline", None)
     if isinstance(error, RequestError | ValueError) and isinstance(error, RedraftError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
         return 400, _body(str(error), "invalid_request_error", code, None)

@@ -27,6 +27,7 @@ class Common(BaseModel):
     seed: int | None = None
     n: int = Field(default=1, ge=1, le=16)
     stop: str | list[str] | None = None
+    timeout: float | None = Field(default=None, gt=0)
     stream: bool = False
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
     frequency_penalty: Literal[0] | None = None
@@ -88,3 +89,11 @@ class CompletionRequest(Common):
     suffix: str | None = None
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
+
+
+class TokenizeRequest(BaseModel):
+    """POST /tokenize."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    text: str

@@ -20,6 +20,10 @@ class BusyError(RedraftError):
     """As many requests wait as may wait."""
 
 
+class DeadlineError(RedraftError):
+    """The caller would wait no longer."""
+
+
 class Worker:
     """Runs requests of any number of callers in one batch, which they join and leave between steps.
 
@@ -45,14 +49,17 @@ class Worker:
         """Requests that run or wait."""
         return self._admitted
 
-    async def events(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, Event | Failed], None]:
+    async def events(
+        self, requests: Sequence[Request], seconds: float | None = None
+    ) -> AsyncGenerator[tuple[int, Event | Failed], None]:
         """The events of requests, each with its place among them, until all have ended. Whoever leaves before cancels the rest.
 
         Raises:
-            BusyError: there is no room for them, or the worker is closing.
+            BusyError: there is no room for them, or the worker is closing. DeadlineError: they took more than `seconds`.
         """
         self._admit(len(requests))
         loop = asyncio.get_running_loop()
+        ends = None if seconds is None else loop.time() + seconds
         arrived: asyncio.Queue[tuple[int, Event | Failed]] = asyncio.Queue()
         numbers: dict[int, int] = {}  # place -> the engine's number; written by the thread
 
@@ -71,7 +78,11 @@ class Worker:
         left = set(range(len(requests)))
         try:
             while left:
-                place, event = await arrived.get()
+                try:
+                    rest = None if ends is None else max(0.0, ends - loop.time())
+                    place, event = await asyncio.wait_for(arrived.get(), rest)
+                except TimeoutError:
+                    raise DeadlineError(f"the answer took more than {seconds:g} seconds") from None
                 if isinstance(event, Finished | Failed):
                     left.discard(place)
                 yield place, event
