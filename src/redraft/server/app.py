@@ -26,9 +26,19 @@ from redraft.server.answers import Answer, raised
 from redraft.server.filling import EditRequest, InfillRequest
 from redraft.server.jobs import Job, chat_job, completion_job
 from redraft.server.meter import Meter
-from redraft.server.wire import ChatRequest, CompletionRequest, TokenizeRequest
+from redraft.server.wire import ChatRequest, CompletionRequest, ErrorAnswer, TokenizeRequest
 from redraft.server.worker import BusyError, DeadlineError, Worker
 
+STATUSES = {
+    400: "What is wrong with the request.",
+    401: "The API key is missing or wrong.",
+    404: "The model is not served here.",
+    413: "The request is too large.",
+    422: "Never sent: what is wrong with a request is told with 400.",
+    429: "Too many requests wait.",
+    500: "The request failed inside the server.",
+    504: "The answer took longer than the request would wait.",
+}
 log = logging.getLogger("redraft.server")
 CODES = {ContextLengthError: "context_length_exceeded", ConstraintUnsatisfiedError: "constraint_unsatisfied"}
 
@@ -55,7 +65,10 @@ def create_app(model: Model, settings: Settings | None = None) -> FastAPI:
         yield
         await run_in_threadpool(worker.close)
 
-    app = FastAPI(title="redraft", version=__version__, lifespan=lifespan)
+    answers: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer, "description": words} for status, words in STATUSES.items()
+    }
+    app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=answers)
     meter = Meter(lambda: app.state.worker.load)
     _Routes(app, model, given, meter)
     _guard(app, given, meter)

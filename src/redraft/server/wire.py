@@ -97,3 +97,18 @@ class TokenizeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     model: str
     text: str
+
+
+class ErrorDetail(BaseModel):
+    """message: for a person. type and code: for a program. param: the field that is wrong."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    error: ErrorDetail
