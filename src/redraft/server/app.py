@@ -33,11 +33,11 @@ STATUSES = {
     400: "What is wrong with the request.",
     401: "The API key is missing or wrong.",
     404: "The model is not served here.",
+    408: "The answer took longer than the request would wait.",
     413: "The request is too large.",
     422: "Never sent: what is wrong with a request is told with 400.",
     429: "Too many requests wait.",
     500: "The request failed inside the server.",
-    504: "The answer took longer than the request would wait.",
 }
 log = logging.getLogger("redraft.server")
 CODES = {ContextLengthError: "context_length_exceeded", ConstraintUnsatisfiedError: "constraint_unsatisfied"}
@@ -234,7 +234,7 @@ def _error(error: Exception) -> tuple[int, dict[str, Any]]:
     if isinstance(error, BusyError):
         return 429, _body(str(error), "rate_limit_error", "server_busy", None)
     if isinstance(error, DeadlineError):
-        return 504, _body(str(error), "timeout_error", "deadline", None)
+        return 408, _body(str(error), "timeout_error", "deadline", None)
     if isinstance(error, RequestError | ValueError) and isinstance(error, RedraftError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
         return 400, _body(str(error), "invalid_request_error", code, None)
