@@ -468,3 +468,27 @@ def test_a_prompt_that_cannot_be_encoded_fails_alone(checkpoint: Path, monkeypat
     monkeypatch.setattr(Runner, "encode", failing)
     told = [event for event in engine.run() if isinstance(event, Failed | Finished)]
     assert [(event.request, type(event)) for event in told] == [(bad, Failed), (good, Finished)]
+
+
+def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass was through: the rows beside it have their step, and take it once."""
+    model = load(checkpoint)
+    config = model.generation_config.with_options({"max_new_tokens": 20, "seed": 3, "max_denoising_steps": 3})
+    requests = [Request.checked([2, 5, number], config, model.config) for number in (7, 8, 9)]
+    alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
+    engine = Engine(model.network, model.tokenizer)
+    numbers = [engine.add(request) for request in requests]
+    settle = Sequence.settle
+
+    def failing(sequence: Sequence, tokens: list[int], steps: int) -> tuple[list[int], str]:
+        if sequence.writing.number == numbers[1]:
+            raise KeyError("a bug")
+        return settle(sequence, tokens, steps)
+
+    monkeypatch.setattr(Sequence, "settle", failing)
+    events = list(engine.run())
+    assert [event.request for event in events if isinstance(event, Failed)] == [numbers[1]]
+    told = {event.request: event for event in events if isinstance(event, Finished)}
+    for place in (0, 2):
+        assert told[numbers[place]].tokens == alone[place].tokens
+        assert told[numbers[place]].statistics.steps_per_canvas == alone[place].statistics.steps_per_canvas

@@ -186,7 +186,7 @@ WRONG: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
     ({"response_format": {"type": "regex"}}, openai.BadRequestError, "needs the field"),
     ({"tool_choice": "required"}, openai.BadRequestError, "there are no tools"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, openai.BadRequestError, "image_url"),
-    ({"n": 16}, openai.RateLimitError, "room for 8"),
+    ({"n": 16}, openai.BadRequestError, "more than this server writes"),
 ]
 
 

@@ -104,6 +104,44 @@ def test_a_prompt_of_two_megabytes_is_too_long_not_too_much(served: Served) -> N
     assert post(served, "/v1/completions", model="small-text", prompt="word " * 1_000_000).status_code == 413
 
 
+def test_what_says_no_length_is_refused(served: Served) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield json.dumps(CHAT).encode()
+
+    found = httpx2.post(f"http://127.0.0.1:{served.port}/v1/chat/completions", content=chunks())
+    assert found.status_code == 411
+
+
+def test_settings_and_nulls_mean_what_they_say(served: Served) -> None:
+    short = post(
+        served, "/v1/chat/completions", **(CHAT | {"max_tokens": None, "max_new_tokens": 4, "n": None, "stream": None})
+    )
+    assert short.json()["usage"]["completion_tokens"] == 4
+    for path, body in (
+        ("/v1/edits", {"text": TEXT, "spans": [[0, 1]], "hole": 3}),
+        ("/v1/infill", {"template": "<hole>", "method": "typewriter"}),
+        ("/v1/completions", {"prompt": "a", "suffix": "b", "template": "x"}),
+        ("/v1/completions", {"prompt": "a", "suffix": "b", "stop": "x"}),
+        (
+            "/v1/chat/completions",
+            {"messages": MESSAGES, "tools": [{"function": 5}], "tool_choice": {"function": {"name": "w"}}},
+        ),
+        ("/v1/chat/completions", {"messages": MESSAGES, "tools": [{"name": "w"}], "tool_choice": {"function": "w"}}),
+    ):
+        assert post(served, path, model="small-text", **body).status_code == 400, path
+
+
+def test_a_client_that_waits_for_all_and_leaves_makes_room(served: Served) -> None:
+    body = CHAT | {"max_tokens": 2000, "eos_token_id": [], "stability_threshold": 48, "max_denoising_steps": 48}
+    with pytest.raises(httpx2.TimeoutException):
+        httpx2.post(f"http://127.0.0.1:{served.port}/v1/chat/completions", json=body, timeout=0.5)
+    for _ in range(100):
+        if not httpx2.get(f"http://127.0.0.1:{served.port}/ready").json()["requests"]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the request still runs")
+
+
 def test_half_open_sockets_hold_nobody_up(served: Served) -> None:
     sockets = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
     for one in sockets:

@@ -7,7 +7,9 @@ requests -> waiting -> encode (prompt) -> denoise, step by step -> commit -> fin
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -74,13 +76,15 @@ class Engine:
         for sequence, _ in parts:
             sequence.writing.encoder_passes += bool(sequence.pending)  # more to come: it has no canvas in this pass
         ready = [sequence for sequence in running if not sequence.pending]
+        broken, events = False, list[Event | Failed]()
         try:
             if ready:
                 events = self._denoise(ready, parts)
             else:
                 self._runner.encode(parts)
-                events = []
         except Exception:
+            broken = True
+        if broken:  # outside the handler, which would keep all that the failed pass held
             events = self._apart(ready, parts)
         self._scheduler.retire()
         return events
@@ -101,9 +105,15 @@ class Engine:
                 else:
                     events += self._denoise([sequence], [])
             except Exception as error:
-                self._scheduler.cancel(sequence.writing.number)
-                events.append(Failed(request=sequence.writing.number, error=error))
+                events.append(self._failed(sequence, error))
         return events
+
+    def _failed(self, sequence: Sequence, error: Exception) -> Failed:
+        """Let a sequence out, and nothing of it stay behind."""
+        traceback.clear_frames(error.__traceback__)
+        error.__context__ = None
+        self._scheduler.cancel(sequence.writing.number)
+        return Failed(request=sequence.writing.number, error=error)
 
     def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event | Failed]:
         for sequence in ready:
@@ -112,13 +122,21 @@ class Engine:
         step, done = self._runner.denoise(ready, parts)
         events: list[Event | Failed] = []
         for sequence, settled, row in zip(ready, done, step.rows(), strict=True):
-            assert sequence.state is not None
-            number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)
-            revised, text = sequence.writing.revised(row["tokens"]), sequence.writing.draft(row["tokens"])
-            events.append(Draft(request=number, canvas=canvas, step=steps, revised=revised, text=text, **row))
-            if settled:
-                added, text = sequence.settle(list(row["tokens"]), steps)
-                events.append(Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text))
-                if sequence.writing.reason is not None:
-                    events.append(sequence.writing.finished())
+            try:  # the pass is through: what fails from here on is this row's alone
+                events += self._told(sequence, settled, row)
+            except Exception as error:
+                events.append(self._failed(sequence, error))
+        return events
+
+    def _told(self, sequence: Sequence, settled: bool, row: dict[str, tuple[Any, ...]]) -> list[Event]:
+        """What a step made of one row, which is committed where it is settled."""
+        assert sequence.state is not None
+        number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)
+        revised, text = sequence.writing.revised(row["tokens"]), sequence.writing.draft(row["tokens"])
+        events: list[Event] = [Draft(request=number, canvas=canvas, step=steps, revised=revised, text=text, **row)]
+        if settled:
+            added, text = sequence.settle(list(row["tokens"]), steps)
+            events.append(Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text))
+            if sequence.writing.reason is not None:
+                events.append(sequence.writing.finished())
         return events

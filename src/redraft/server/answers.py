@@ -11,6 +11,7 @@ from typing import Any
 from redraft.errors import RequestError
 from redraft.events import Committed, Draft, Event, Failed, Finished
 from redraft.server.jobs import Job
+from redraft.server.worker import BusyError
 from redraft.text import Tokenizer
 from redraft.text.tool_calls import tool_calls
 
@@ -57,7 +58,7 @@ class Answer:
 
     def usage(self) -> dict[str, Any]:
         """Tokens and passes of all choices."""
-        figures = [finished.statistics for finished in self.ended.values()]
+        figures = [finished.statistics for _, finished in sorted(self.ended.items())]
         written, passes = sum(one.new_tokens for one in figures), sum(one.forwards for one in figures)
         prompt = figures[0].prompt_tokens if figures else 0
         return {
@@ -145,4 +146,6 @@ def raised(event: Event | Failed) -> Event:
     """An event; the error of a request that failed is raised."""
     if isinstance(event, Failed):
         raise event.error
+    if isinstance(event, Finished) and event.reason == "cancelled":
+        raise BusyError("the server is shutting down")
     return event

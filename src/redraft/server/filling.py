@@ -10,7 +10,7 @@ from redraft.editing import Hole, Infilled, Model, Template
 from redraft.editing.diff import unified_diff
 from redraft.errors import RequestError
 from redraft.server.jobs import response_constraint
-from redraft.server.wire import IGNORED, ResponseFormat
+from redraft.server.wire import ResponseFormat, settings_among
 
 
 class Options(BaseModel):
@@ -25,7 +25,7 @@ class Options(BaseModel):
 
     def settings(self) -> dict[str, Any]:
         """Options of `Model.infill`."""
-        extra = {name: value for name, value in (self.model_extra or {}).items() if name not in IGNORED}
+        extra = settings_among(self.model_extra or {})
         seed = {} if self.seed is None else {"seed": self.seed}
         return extra | seed | {"max_candidates": self.max_candidates, "instruction": self.instruction}
 

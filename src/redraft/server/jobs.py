@@ -87,10 +87,14 @@ def _tool_constraint(asked: ChatRequest) -> Constraint | None:
         return None
     if not asked.tools:
         raise RequestError("tool_choice demands a call, and there are no tools")
+    if asked.response_format is not None and asked.response_format.type != "text":
+        raise RequestError("a demanded call and a response_format do not go together: leave one out")
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    functions = [(tool, tool.get("function", tool)) for tool in asked.tools]
+    named = [tool for tool, one in functions if isinstance(one, dict) and one.get("name") == name]
     if choice == "required":
         return ToolCalls(asked.tools)
-    name = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
-    named = [tool for tool in asked.tools if tool.get("function", tool).get("name") == name]
     if not named:
         raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
     return ToolCalls(named)

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import fields
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from redraft.config import GenerationConfig
+from redraft.errors import UnknownOptionError
 
 IGNORED = ("user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key")
+
+
+def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
+    """Fields that are settings of the generation, without those that mean nothing here.
+
+    Raises:
+        UnknownOptionError: a field that is neither.
+    """
+    known = [f.name for f in fields(GenerationConfig)]
+    found = {name: value for name, value in extra.items() if name not in IGNORED}
+    for name in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UnknownOptionError(f"unknown field {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+    return found
 
 
 class StreamOptions(BaseModel):
@@ -18,7 +38,7 @@ class StreamOptions(BaseModel):
 
 
 class Common(BaseModel):
-    """Fields of all requests. Others must be settings of the generation, such as entropy_bound."""
+    """Fields of all requests; null is the same as none. Others must be settings of the generation, such as entropy_bound."""
 
     model_config = ConfigDict(extra="allow")
     model: str
@@ -35,8 +55,18 @@ class Common(BaseModel):
     logprobs: Literal[False, 0] | None = None
     logit_bias: dict[int, float] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def without_null(cls, given: Any) -> Any:
+        """OpenAI's clients may send null for what is not given."""
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
+
     def settings(self) -> dict[str, Any]:
-        """Options of the generation config."""
+        """Options of the generation config.
+
+        Raises:
+            UnknownOptionError: a field that is none.
+        """
         stops = [self.stop] if isinstance(self.stop, str) else self.stop
         named = {
             "max_new_tokens": self.max_tokens,
@@ -45,8 +75,8 @@ class Common(BaseModel):
             "stop": tuple(stops) if stops else None,
             "logit_bias": self.logit_bias or None,
         }
-        extra = {name: value for name, value in (self.model_extra or {}).items() if name not in IGNORED}
-        return {name: value for name, value in (extra | named).items() if value is not None}
+        extra = settings_among(self.model_extra or {})
+        return extra | {name: value for name, value in named.items() if value is not None}
 
 
 class JsonSchemaFormat(BaseModel):

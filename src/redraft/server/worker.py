@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from redraft.engine import Engine, Request
-from redraft.errors import RedraftError
+from redraft.errors import RedraftError, RequestError
 from redraft.events import Event, Failed, Finished
 from redraft.model import DiffusionGemma
 from redraft.text import Tokenizer
 
+log = logging.getLogger("redraft.server")
 Deliver = Callable[[Event | Failed], None]
 
 
@@ -57,7 +60,8 @@ class Worker:
         Raises:
             BusyError: there is no room for them, or the worker is closing. DeadlineError: they took more than `seconds`.
         """
-        self._admit(len(requests))
+        if len(requests) > self._room:
+            raise RequestError(f"{len(requests)} choices are more than this server writes at a time ({self._room})")
         loop = asyncio.get_running_loop()
         ends = None if seconds is None else loop.time() + seconds
         arrived: asyncio.Queue[tuple[int, Event | Failed]] = asyncio.Queue()
@@ -68,13 +72,17 @@ class Worker:
                 loop.call_soon_threadsafe(arrived.put_nowait, (place, event))
 
             def add() -> None:
-                number = numbers[place] = self._engine.add(request)
-                self._callers[number] = deliver
+                try:
+                    number = numbers[place] = self._engine.add(request)
+                except Exception as error:
+                    self._release()
+                    deliver(Failed(request=-1, error=error))
+                else:
+                    self._callers[number] = deliver
 
             return add
 
-        for place, request in enumerate(requests):
-            self._inbox.put(start(place, request))
+        self._admit([start(place, request) for place, request in enumerate(requests)])
         left = set(range(len(requests)))
         try:
             while left:
@@ -88,7 +96,7 @@ class Worker:
                 yield place, event
         finally:
             for place in left:
-                self._inbox.put(lambda place=place: self._cancel(numbers[place]))  # type: ignore[misc]
+                self._inbox.put(lambda place=place: self._cancel(numbers.get(place, -1)))  # type: ignore[misc]
 
     def close(self, wait: float = 10.0) -> None:
         """Take no more requests, finish those that run for `wait` seconds, cancel the rest."""
@@ -100,20 +108,41 @@ class Worker:
             self._inbox.put(self._cancel_all)
             self._thread.join(wait)
 
-    def _admit(self, count: int) -> None:
+    def _admit(self, begin: Sequence[Callable[[], None]]) -> None:
+        """Hand requests to the thread, all or none."""
+        count = len(begin)
         with self._lock:
             if self._closing:
                 raise BusyError("the server is shutting down")
             if self._admitted + count > self._room:
                 raise BusyError(f"{self._admitted} requests run or wait and there is room for {self._room}: try again later")
             self._admitted += count
+            for one in begin:
+                self._inbox.put(one)
 
     def _run(self) -> None:
         while self._engine.busy or not (self._closing and self._inbox.empty()):
-            self._take()
-            if self._engine.busy:
-                for event in self._engine.step():
-                    self._deliver(event)
+            try:
+                self._take()
+                if self._engine.busy:
+                    for event in self._engine.step():
+                        self._deliver(event)
+            except Exception as error:
+                log.exception("the engine failed: every request is told")
+                self._fail_all(error)
+
+    def _fail_all(self, error: Exception) -> None:
+        """Nothing is lost silently: all callers hear of it, and begin anew with an empty engine."""
+        for number, deliver in list(self._callers.items()):
+            self._engine.cancel(number)
+            del self._callers[number]
+            self._release()
+            with suppress(RuntimeError):
+                deliver(Failed(request=number, error=error))
+
+    def _release(self) -> None:
+        with self._lock:
+            self._admitted -= 1
 
     def _take(self) -> None:
         """Do what callers asked for; where there is nothing else to do, wait for it."""
@@ -124,11 +153,12 @@ class Worker:
             pass
 
     def _deliver(self, event: Event | Failed) -> None:
-        deliver = self._callers[event.request]
+        deliver = self._callers.get(event.request)
+        if deliver is None:
+            return
         if isinstance(event, Finished | Failed):
             del self._callers[event.request]
-            with self._lock:
-                self._admitted -= 1
+            self._release()
         try:
             deliver(event)
         except RuntimeError:  # the caller's loop is closed: nobody listens
