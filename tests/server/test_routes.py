@@ -80,7 +80,8 @@ def test_whoever_will_not_wait_is_told_so(served: Served) -> None:
     body = CHAT | {"max_tokens": 2000, "timeout": 0.3, "eos_token_id": [], "stability_threshold": 48, "max_denoising_steps": 48}
     late = post(served, "/v1/chat/completions", **body)
     assert (late.status_code, late.json()["error"]["code"]) == (408, "deadline")
-    streamed = post(served, "/v1/chat/completions", **body, stream=True).text.split("\n\n")
+    drafts = {"stream": True, "stream_options": {"include_drafts": True}}
+    streamed = post(served, "/v1/chat/completions", **body, **drafts).text.split("\n\n")
     assert json.loads(streamed[-3].removeprefix("data: "))["error"]["code"] == "deadline"
     assert streamed[-2] == "data: [DONE]"
 

@@ -6,7 +6,7 @@ import pytest
 
 from redraft.errors import RequestError
 from redraft.testing.byte_tokenizer import byte_tokenizer
-from redraft.text.tool_calls import ToolCall, tool_calls
+from redraft.text.tool_calls import ToolCall, answer_and_calls, tool_calls
 
 TOKENIZER = byte_tokenizer()
 
@@ -38,6 +38,7 @@ def test_calls_are_read_as_gemma_writes_them() -> None:
         ("<|tool_call>call:f{}x<tool_call|>", "the end expected"),
         ("<|tool_call>call:f{a:[1 2]}<tool_call|>", "in place of '1 2'"),
         ("<|tool_call>call:f{a:1_0}<tool_call|>", "in place of '1_0'"),
+        ("<|tool_call>call:f{a:1e999}<tool_call|>", "in place of '1e999'"),
         ("<|tool_call>call:f{a:nan}<tool_call|>", "in place of 'nan'"),
         ("<|tool_call>call:f{a:1,a:2}<tool_call|>", "another name than 'a'"),
         ("<|tool_call>call:f{a:" + "[" * 3000 + "]" * 3000 + "}<tool_call|>", "nested too deeply"),
@@ -46,3 +47,15 @@ def test_calls_are_read_as_gemma_writes_them() -> None:
 def test_a_call_that_cannot_be_read_says_where(text: str, words: str) -> None:
     with pytest.raises(RequestError, match=words):
         read(text)
+
+
+def test_what_a_free_model_wrote_is_kept_as_far_as_it_can_be_read() -> None:
+    def told(text: str) -> tuple[str, list[str]]:
+        before, calls = answer_and_calls(TOKENIZER.encode(text, bos=False), TOKENIZER)
+        return TOKENIZER.decode(before, special=True), [call.name for call in calls]
+
+    good = "<|tool_call>call:f{}<tool_call|>"
+    assert told(f"let me see {good}{good}") == ("let me see ", ["f", "f"])
+    assert told(f"so {good}<|tool_call>call:g{{a:") == ("so ", ["f"])
+    assert told("so <|tool_call>call:g{a:") == ("so <|tool_call>call:g{a:", [])
+    assert told("plain") == ("plain", [])

@@ -8,12 +8,11 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from redraft.errors import RequestError
 from redraft.events import Committed, Draft, Event, Failed, Finished
 from redraft.server.jobs import Job
 from redraft.server.worker import BusyError
-from redraft.text import Tokenizer
-from redraft.text.tool_calls import tool_calls
+from redraft.text import Detokenizer, Tokenizer
+from redraft.text.tool_calls import ToolCall, answer_and_calls
 
 
 class Answer:
@@ -79,51 +78,40 @@ class Answer:
         return {"index": index, "delta" if self.chat else "text": delta, "finish_reason": reason}
 
     def _closing(self, index: int, finished: Finished) -> Iterable[dict[str, Any]]:
-        reason, calls = self._reason(finished)
+        reason, text, calls = self._said(finished)
         if not self.chat:
             yield self._delta(index, "", reason)
             return
         if finished.reasoning:
             yield self._delta(index, {"reasoning_content": finished.reasoning})
+        if self.job.calls and text:
+            yield self._delta(index, {"content": text})
         if calls:
             yield self._delta(index, {"tool_calls": [call | {"index": number} for number, call in enumerate(calls)]})
-        elif self.job.calls and finished.text:
-            yield self._delta(index, {"content": finished.text})
         yield self._delta(index, {}, reason)
 
     def _choice(self, index: int, finished: Finished) -> dict[str, Any]:
-        reason, calls = self._reason(finished)
+        reason, text, calls = self._said(finished)
         if not self.chat:
-            return {"index": index, "text": finished.text, "finish_reason": reason, "logprobs": None}
-        message: dict[str, Any] = {"role": "assistant", "content": None if calls else finished.text, "refusal": None}
+            return {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
+        message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
         if finished.reasoning:
             message["reasoning_content"] = finished.reasoning
         if calls:
             message["tool_calls"] = calls
         return {"index": index, "message": message, "finish_reason": reason, "logprobs": None}
 
-    def _reason(self, finished: Finished) -> tuple[str, list[dict[str, Any]]]:
-        """Why a choice ended, and the calls in it."""
-        calls = self._calls(finished) if self.job.calls else []
-        if calls:
-            return "tool_calls", calls
+    def _said(self, finished: Finished) -> tuple[str, str, list[dict[str, Any]]]:
+        """Why a choice ended, its text, and the calls in it."""
+        if self.job.calls:
+            assert self.tokenizer is not None
+            before, calls = answer_and_calls(finished.tokens, self.tokenizer)
+            if calls:
+                detokenizer = Detokenizer(self.tokenizer)
+                return "tool_calls", detokenizer.text(before, last=True), [_call(call) for call in calls]
         # Under a constraint a text that fills its room is as complete as one that ends.
-        return "length" if finished.reason == "length" and not self.job.constrained else "stop", []
-
-    def _calls(self, finished: Finished) -> list[dict[str, Any]]:
-        assert self.tokenizer is not None
-        try:
-            found = tool_calls(finished.tokens, self.tokenizer)
-        except RequestError:  # a free model wrote what is no call
-            return []
-        return [
-            {
-                "id": f"call_{secrets.token_hex(12)}",
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
-            }
-            for call in found
-        ]
+        reason = "length" if finished.reason == "length" and not self.job.constrained else "stop"
+        return reason, finished.text, []
 
     def _draft(self, index: int, event: Draft, seen: dict[int, tuple[int, ...]]) -> dict[str, Any]:
         """A step: what changed since the one before, and what was accepted and revised."""
@@ -140,6 +128,12 @@ class Answer:
             "revised": [at for at, yes in enumerate(event.revised) if yes],
             "text": event.text,
         }
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A call as OpenAI tells it."""
+    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+    return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
 
 def raised(event: Event | Failed) -> Event:

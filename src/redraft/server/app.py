@@ -165,14 +165,14 @@ class _Routes:
         return JSONResponse(answer.whole() | {"choices": [choice], "usage": answer.usage() | usage | {"steps": steps}})
 
     async def _answer(self, answer: Answer, asked: ChatRequest | CompletionRequest, request: Request) -> Response:
-        events = self._events(answer.job, asked.timeout)
+        drafts = asked.stream and asked.stream_options.include_drafts
+        events = self._events(answer.job, asked.timeout, drafts)
         if not asked.stream:
             await _unless_gone(request, self._collect(answer, events))
             return JSONResponse(answer.whole())
-        options = asked.stream_options
         # What is wrong with the request is told before the stream begins.
         first = await _unless_gone(request, anext(events))
-        chunks = answer.chunks(_again(first, events), usage=options.include_usage, drafts=options.include_drafts)
+        chunks = answer.chunks(_again(first, events), usage=asked.stream_options.include_usage, drafts=drafts)
         return StreamingResponse(_sent(chunks, events), media_type="text/event-stream")
 
     async def _collect(self, answer: Answer, events: AsyncGenerator[tuple[int, Event], None]) -> None:
@@ -182,9 +182,9 @@ class _Routes:
                 if isinstance(event, Finished):
                     answer.ended[index] = event
 
-    async def _events(self, job: Job, seconds: float | None) -> AsyncGenerator[tuple[int, Event], None]:
+    async def _events(self, job: Job, seconds: float | None, drafts: bool) -> AsyncGenerator[tuple[int, Event], None]:
         """Events with the index of their choice."""
-        async with aclosing(self.app.state.worker.events(job.requests, seconds)) as events:
+        async with aclosing(self.app.state.worker.events(job.requests, seconds, drafts=drafts)) as events:
             async for index, event in events:
                 if isinstance(event, Finished):
                     self.meter.count(event.statistics)

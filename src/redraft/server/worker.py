@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from redraft.engine import Engine, Request
 from redraft.errors import RedraftError, RequestError
-from redraft.events import Event, Failed, Finished
+from redraft.events import Draft, Event, Failed, Finished
 from redraft.model import DiffusionGemma
 from redraft.text import Tokenizer
 
@@ -53,9 +53,10 @@ class Worker:
         return self._admitted
 
     async def events(
-        self, requests: Sequence[Request], seconds: float | None = None
+        self, requests: Sequence[Request], seconds: float | None = None, *, drafts: bool = True
     ) -> AsyncGenerator[tuple[int, Event | Failed], None]:
         """The events of requests, each with its place among them, until all have ended. Whoever leaves before cancels the rest.
+        Without `drafts`, those of the steps are left out.
 
         Raises:
             BusyError: there is no room for them, or the worker is closing. DeadlineError: they took more than `seconds`.
@@ -69,6 +70,8 @@ class Worker:
 
         def start(place: int, request: Request) -> Callable[[], None]:
             def deliver(event: Event | Failed) -> None:
+                if not drafts and isinstance(event, Draft):
+                    return
                 loop.call_soon_threadsafe(arrived.put_nowait, (place, event))
 
             def add() -> None:

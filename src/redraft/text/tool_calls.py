@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from redraft.errors import RequestError
@@ -61,6 +63,20 @@ def tool_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
         except RecursionError:
             raise RequestError("a tool call is nested too deeply") from None
     return calls
+
+
+def answer_and_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> tuple[list[int], list[ToolCall]]:
+    """What a model wrote that was free to call: the tokens before its first call, and its calls up to the first that cannot be
+    read; all of the tokens where there is none."""
+    marks = CallTokens.of(tokenizer)
+    starts = [at for at, token in enumerate(tokens) if token == marks.open]
+    calls: list[ToolCall] = []
+    for first, past in pairwise([*starts, len(tokens)]):
+        try:
+            calls += tool_calls(tokens[first:past], tokenizer)
+        except RequestError:
+            break
+    return (list(tokens[: starts[0]]), calls) if calls else (list(tokens), [])
 
 
 def _parts(tokens: Sequence[int], quote: int, tokenizer: Tokenizer) -> list[str]:
@@ -132,7 +148,10 @@ class _Reader:
             return known[text]
         if not NUMBER.fullmatch(text):
             raise self.error(f"a value in place of {text!r}")
-        return int(text) if text.lstrip("-").isdigit() else float(text)
+        value = int(text) if text.lstrip("-").isdigit() else float(text)
+        if value in (math.inf, -math.inf):
+            raise self.error(f"a number in place of {text!r}")
+        return value
 
     def members(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
