@@ -110,8 +110,15 @@ class Terminal:
     def __init__(self, *arguments: str, typed: bytes = b"") -> None:
         self.controller, terminal = pty.openpty()
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+        # Whoever runs the tests in the background of a shell has them ignore interrupts, and all that they start.
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments], stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
+            [*COMMAND, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(terminal)
         os.write(self.controller, typed)
