@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -101,12 +101,7 @@ class GenerationConfig:
             UnknownOptionError: an option that is no field of this class.
             ConfigError: a value out of its range.
         """
-        names = [f.name for f in fields(self)]
-        for name in options:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(names)}"
-                raise UnknownOptionError(f"unknown option {name!r}: {hint}")
+        check_names(options)
         return replace(self, **options)
 
     @classmethod
@@ -137,6 +132,20 @@ class GenerationConfig:
         """Sampling options that are not the default: the reference's file has no place for them and refuses others' keys."""
         plain = GenerationConfig()
         return {key: getattr(self, key) for key in SAMPLING if getattr(self, key) != getattr(plain, key)}
+
+
+def check_names(options: Iterable[str]) -> None:
+    """Whether all of these are fields of GenerationConfig.
+
+    Raises:
+        UnknownOptionError: one is not; the message names the nearest that is.
+    """
+    names = [f.name for f in fields(GenerationConfig)]
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(names)}"
+            raise UnknownOptionError(f"unknown option {name!r}: {hint}")
 
 
 def _strings(value: Any) -> tuple[str, ...]:

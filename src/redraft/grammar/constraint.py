@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
+from redraft.errors import ConstraintError
 from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.tokens.lift import Spelling
 from redraft.grammar.tokens.transitions import TokenAutomaton
@@ -68,8 +68,6 @@ class Constraint(ABC):
         language = self.language(tokenizer)
         if language.universal:
             return None
-        if language.empty:
-            raise ConstraintUnsatisfiedError("the constraint admits no text at all")
         spelling = _spellings.get(tokenizer) or Spelling(token_bytes(tokenizer))
         _spellings[tokenizer] = spelling
         if words := sorted(set(ends) & spelling.spelled):

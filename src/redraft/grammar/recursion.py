@@ -21,8 +21,7 @@ class Nesting:
         follow: the names that a name refers to.
     """
 
-    def __init__(self, start: str, follow: Callable[[str], Iterable[str]], depth: int) -> None:
-        self.depth = depth
+    def __init__(self, start: str, follow: Callable[[str], Iterable[str]]) -> None:
         self._order: dict[str, int] = {}
         self._edges: dict[str, list[str]] = {}
         left = [start]

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from redraft import __version__
 from redraft.editing import Hole, Model
+from redraft.editing.template import MOST_TOKENS
 from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RedraftError, RequestError
 from redraft.events import Event, Finished
 from redraft.server import filling
@@ -154,7 +155,7 @@ class _Routes:
         if asked.stop or asked.timeout:
             raise RequestError("stop and timeout mean nothing with a suffix: leave them out")
         options = asked.settings()
-        hole = Hole(1, options.pop("max_new_tokens", 24))
+        hole = Hole(1, options.pop("max_new_tokens", MOST_TOKENS))
         filled = self.model.infill([asked.prompt, hole, asked.suffix], **options)
         answer = Answer("text_completion", asked.model, self.model.tokenizer, Job([]))
         choice = {"index": 0, "text": filled.fills[0], "finish_reason": "stop", "logprobs": None}

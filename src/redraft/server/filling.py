@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from redraft.editing import Hole, Infilled, Model, Template
 from redraft.editing.diff import unified_diff
+from redraft.editing.model import CANDIDATES
+from redraft.editing.template import MOST_TOKENS
 from redraft.errors import RequestError
 from redraft.server.jobs import response_constraint
 from redraft.server.wire import ResponseFormat, settings_among
@@ -20,7 +22,7 @@ class Options(BaseModel):
     model: str
     instruction: str | None = None
     seed: int | None = None
-    max_candidates: int = Field(default=6, ge=1, le=32)
+    max_candidates: int = Field(default=CANDIDATES, ge=1, le=32)
     max_tokens: int | None = Field(default=None, ge=1, le=4096)
 
     def settings(self) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class InfillRequest(Options):
         if len(formats) not in (0, 1, count):
             raise RequestError(f"{len(formats)} formats for {count} holes: give one for all, or one each")
         each: list[ResponseFormat | None] = [*(formats * count if len(formats) == 1 else formats)] or [None] * count
-        holes = [Hole(1, self.max_tokens or 24, one and response_constraint(one)) for one in each]
+        holes = [Hole(1, self.max_tokens or MOST_TOKENS, one and response_constraint(one)) for one in each]
         return Template(whole.texts, tuple(holes))
 
 

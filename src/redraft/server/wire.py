@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from redraft.config import GenerationConfig
-from redraft.errors import UnknownOptionError
+from redraft.config.generation import check_names
 
 IGNORED = ("user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key")
 
@@ -20,12 +17,8 @@ def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownOptionError: a field that is neither.
     """
-    known = [f.name for f in fields(GenerationConfig)]
     found = {name: value for name, value in extra.items() if name not in IGNORED}
-    for name in found:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise UnknownOptionError(f"unknown field {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+    check_names(found)
     return found
 
 

@@ -8,6 +8,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from redraft.text.special import SPECIAL_TOKENS, TURN_TEMPLATE
+from redraft.text.token_bytes import BYTES
 from redraft.text.tokenizer import Tokenizer
 
 FIRST_BYTE = 128
@@ -17,11 +18,7 @@ VOCAB_SIZE = FIRST_BYTE + 256
 def byte_tokenizer() -> Tokenizer:
     """The tokenizer, in memory."""
     vocabulary = {SPECIAL_TOKENS.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)}
-    # The byte-level alphabet in the order of the bytes it stands for.
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(rest)}
-    vocabulary |= {letters[byte]: FIRST_BYTE + byte for byte in range(256)}
+    vocabulary |= {letter: FIRST_BYTE + byte for letter, byte in sorted(BYTES.items(), key=lambda pair: pair[1])}
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()

@@ -36,7 +36,7 @@ class Compiler:
         self.patterns = {terminal.name: terminal.pattern for terminal in parser.terminals}
         self._terminals: dict[str, Texts] = {}
         self.ignored = self._ignored(parser.ignore_tokens)
-        self._nesting = Nesting(start, self._follow, depth)
+        self._nesting = Nesting(start, self._follow)
         self._done: dict[tuple[str, int], Automaton] = {}
 
     def automaton(self) -> Automaton:

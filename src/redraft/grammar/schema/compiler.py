@@ -39,7 +39,7 @@ class Compiler:
         self.root = root
         self.syntax = syntax
         self.depth = depth
-        self._nesting = Nesting(ROOT, self._references_in, depth)
+        self._nesting = Nesting(ROOT, self._references_in)
         self._anything = 0  # how deep we are in values of which nothing is asked
         self._done: dict[tuple[Any, ...], Automaton] = {}
         self._nothing: ConstraintUnsatisfiedError | None = None  # the first place that admits nothing

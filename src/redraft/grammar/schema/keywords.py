@@ -23,7 +23,7 @@ OF_TYPE = {
     "object": ("properties", "required", "additionalProperties", "propertyNames", "minProperties", "maxProperties"),
 }
 ANY_FORMAT = ("password", "binary")  # formats that ask nothing of a text
-HINTS = {"nullable": 'write type: [..., "null"]', "uniqueItems": "leave it out", "json_schema": "give the schema alone"}
+HINTS = {"nullable": 'write type: [..., "null"]', "json_schema": "give the schema alone"}
 KNOWN = ANNOTATIONS | STRUCTURE | {name for names in OF_TYPE.values() for name in names}
 
 
