@@ -9,6 +9,7 @@ RedraftError
 ├── RequestError                what was asked for cannot be done
 │   ├── EmptyPromptError        nothing to go on from
 │   ├── ContextLengthError      more tokens than the model can hold
+│   ├── MemoryLimitError        more memory than the engine may take
 │   ├── TokenRangeError         a token id outside the vocabulary
 │   ├── ChatTemplateError       messages that cannot be turned into a prompt
 │   └── ConstraintError         a schema, pattern or grammar that cannot be used: the message names the place
@@ -69,6 +70,10 @@ class EmptyPromptError(RequestError):
 
 class ContextLengthError(RequestError):
     """Prompt and answer together do not fit into the model's context."""
+
+
+class MemoryLimitError(RequestError):
+    """What was asked for would not fit into the memory that may be used, even with nothing beside it."""
 
 
 class TokenRangeError(RequestError):

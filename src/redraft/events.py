@@ -47,9 +47,11 @@ class Statistics:
 
     `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter; `encoder_passes` counts those
     that read a part of its prompt, or of a commit, and wrote nothing. `tokens_per_forward` is new_tokens / forwards.
+    `cached_tokens` of the prompt were known from other prompts and not encoded again.
     """
 
     prompt_tokens: int
+    cached_tokens: int = 0
     new_tokens: int
     steps_per_canvas: tuple[int, ...]
     forwards: int

@@ -289,7 +289,7 @@ def test_an_engine_that_could_never_run_is_refused() -> None:
 def test_requests_that_wait_hold_no_memory(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     original = model.network.new_cache
-    monkeypatch.setattr(model.network, "new_cache", lambda capacity: made.append(capacity) or original(capacity))
+    monkeypatch.setattr(model.network, "new_cache", lambda capacity, **how: made.append(capacity) or original(capacity, **how))
     engine = Engine(model.network, max_batch_size=1)
     config = GenerationConfig(max_new_tokens=16, max_denoising_steps=2, eos_token_id=(), seed=1)
     for _ in range(5):

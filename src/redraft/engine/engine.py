@@ -14,12 +14,15 @@ from typing import Any
 import torch
 
 from redraft.config.check import whole
+from redraft.engine.memory import Memory
+from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
 from redraft.engine.runner import Part, Runner
 from redraft.engine.scheduler import Scheduler
 from redraft.engine.sequence import Sequence
+from redraft.errors import ConfigError
 from redraft.events import Committed, Draft, Event, Failed
-from redraft.model import PREFILL_CHUNK, DiffusionGemma
+from redraft.model import PREFILL_CHUNK, READ_BLOCK, DiffusionGemma
 from redraft.text import Tokenizer
 
 
@@ -30,9 +33,14 @@ class Engine:
     Args:
         max_batch_size: canvases denoised together at most.
         prefill_chunk: clean tokens encoded between two denoising steps at most.
+        prefix_cache: bytes of encoded beginnings of prompts that are kept for prompts that begin alike.
+        memory: bytes for caches and passes, beside the weights; requests wait for their share. None for no limit.
+
+    Attributes:
+        prefixes: what is kept of prompts. memory: who holds how much.
 
     Raises:
-        ConfigError: either is not a whole number of at least 1.
+        ConfigError: one of them is not a whole number of at least 1 (0 for the cache).
     """
 
     def __init__(
@@ -42,21 +50,36 @@ class Engine:
         *,
         max_batch_size: int = 8,
         prefill_chunk: int = PREFILL_CHUNK,
+        prefix_cache: int = 0,
+        memory: int | None = None,
     ) -> None:
         whole("max_batch_size", max_batch_size, least=1)
         whole("prefill_chunk", prefill_chunk, least=1)
+        whole("prefix_cache", prefix_cache, least=0)
+        if prefix_cache and prefill_chunk % READ_BLOCK:
+            raise ConfigError(f"{prefill_chunk=} must be a multiple of {READ_BLOCK}, or parts of prompts cannot be kept")
+        if memory is not None:
+            whole("memory", memory, least=1)
         self.model = model
         self.tokenizer = tokenizer
-        self._scheduler = Scheduler(max_batch_size)
+        self.prefixes = PrefixCache(model, prefix_cache)
+        self.memory = Memory(self.prefixes, memory)
+        self._scheduler = Scheduler(max_batch_size, self.memory)
         self._runner = Runner(model, prefill_chunk)
         self._next = 0
         self._clock = 0  # steps so far
 
     def add(self, request: Request) -> int:
-        """Queue a request; returns the number that its events bear."""
-        number, self._next = self._next, self._next + 1
-        self._scheduler.waiting.append(Sequence(number, request, self.model, self.tokenizer))
-        return number
+        """Queue a request; returns the number that its events bear.
+
+        Raises:
+            MemoryLimitError: it could never run.
+        """
+        sequence = Sequence(self._next, request, self.prefixes, self.tokenizer)
+        self.memory.check(1, sequence.room)
+        self._next += 1
+        self._scheduler.waiting.append(sequence)
+        return sequence.writing.number
 
     def cancel(self, number: int) -> list[Event]:
         """Stop a request at once; its Finished event holds what was committed. Unknown or finished: no events."""

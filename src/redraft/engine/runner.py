@@ -35,14 +35,23 @@ class Runner:
         """Take what the next pass encodes of their pending tokens, at most `prefill_chunk` tokens in all.
 
         Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt waiting; `now` counts steps.
-        A prompt is cut at multiples of `prefill_chunk` of its own, whatever else waits, so that it is always read alike.
+        A prompt is cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else waits, so that it
+        is always read alike. Of prompts that begin alike one is encoded first, where the others can know it from then on.
         """
         budget = self.prefill_chunk
         parts: list[Part] = []
+        begun: set[tuple[int, ...]] = set()
         for sequence in sorted(sequences, key=lambda sequence: sequence.encoded_at):
-            part = sequence.pending[: self.prefill_chunk]
-            if len(part) > budget:
+            if min(sequence.unknown, self.prefill_chunk) > budget:
                 break
+            if block := sequence.first_unknown:
+                if block in begun:
+                    continue
+                begun.add(block)
+            sequence.begin()
+            part = sequence.pending[: self.prefill_chunk]
+            if not part:
+                continue
             parts.append((sequence, torch.tensor(part, device=self.model.device)))
             del sequence.pending[: len(part)]
             sequence.encoded_at = now
@@ -73,7 +82,7 @@ class Runner:
             [sequence.constraints for sequence in sequences],
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
-        caches = [sequence.cache for sequence in sequences]
+        caches = [sequence.begin() for sequence in sequences]
         with _encoding(parts) as clean:
             denoiser = _Encoder(self.model, clean) if parts else self.model
             step, state, done = denoise_step(denoiser, state, caches, options, noise)
@@ -88,7 +97,7 @@ class Runner:
 def _encoding(parts: list[Part]) -> Iterator[Clean]:
     """Parts of sequences for one pass. Where that fails their caches are in doubt, and all is to be read again."""
     try:
-        yield Clean([tokens for _, tokens in parts], [sequence.cache for sequence, _ in parts])
+        yield Clean([tokens for _, tokens in parts], [sequence.begin() for sequence, _ in parts])
     except BaseException:
         for sequence, _ in parts:
             sequence.read_again()

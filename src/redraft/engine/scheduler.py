@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 
+from redraft.engine.memory import Memory
 from redraft.engine.sequence import Sequence
 
 
 class Scheduler:
-    """First come first served, at most `max_batch_size` at a time."""
+    """First come first served, at most `max_batch_size` at a time, as long as there is memory for them."""
 
-    def __init__(self, max_batch_size: int) -> None:
+    def __init__(self, max_batch_size: int, memory: Memory) -> None:
         self.max_batch_size = max_batch_size
+        self.memory = memory
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
 
@@ -21,11 +23,17 @@ class Scheduler:
     def admit(self) -> list[Sequence]:
         """Let waiting sequences in where there is room; returns those that run."""
         while self.waiting and len(self.running) < self.max_batch_size:
+            first = self.waiting[0]
+            if not self.memory.take(first.writing.number, 1, first.room):
+                break
             self.running.append(self.waiting.popleft())
         return self.running
 
     def retire(self) -> None:
         """Let finished sequences out."""
+        for sequence in self.running:
+            if sequence.writing.reason is not None:
+                self.memory.release(sequence.writing.number)
         self.running = [sequence for sequence in self.running if sequence.writing.reason is None]
 
     def cancel(self, number: int) -> Sequence | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 
 from redraft.diffusion import Canvas, DenoisingState, Noise
 from redraft.engine.edits import logit_edits
+from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
 from redraft.engine.writing import Writing
 from redraft.grammar import Guide
-from redraft.model import Cache, DiffusionGemma
+from redraft.model import READ_BLOCK, Cache
 from redraft.ops.vocabulary import Constraint, LogitEdits
 from redraft.text import Tokenizer
 
@@ -25,29 +24,54 @@ class Sequence:
         guide: where the text stands under its request's constraint.
     """
 
-    def __init__(self, number: int, request: Request, model: DiffusionGemma, tokenizer: Tokenizer | None) -> None:
+    def __init__(self, number: int, request: Request, prefixes: PrefixCache, tokenizer: Tokenizer | None) -> None:
         self.request = request
         self.writing = Writing(number, request, tokenizer)
-        self.model = model
+        self.prefixes = prefixes
+        self.model = prefixes.model
         self.encoded_at = 0  # the engine's step at which tokens of this sequence were last encoded
         self.pending = list(request.prompt)
+        self.cache: Cache | None = None
         self.state: DenoisingState | None = None
         self.edits: LogitEdits | None = None
         constraint = request.constraint
         self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
         self.constraints: tuple[Constraint, ...] = ()
 
-    @cached_property
-    def cache(self) -> Cache:
-        """Allocated when the sequence first runs: those that wait hold no memory."""
+    @property
+    def room(self) -> int:
+        """Tokens that the cache holds at most."""
         length = self.model.config.canvas_length
         commits = (self.request.config.max_new_tokens - 1) // length  # the last canvas is never encoded
-        return self.model.new_cache(len(self.request.prompt) + commits * length)
+        return len(self.request.prompt) + commits * length
+
+    @property
+    def unknown(self) -> int:
+        """Pending tokens, without those of a prompt that need not be encoded."""
+        return len(self.pending) - (self.prefixes.known(self.request.prompt) if self.cache is None else 0)
+
+    @property
+    def first_unknown(self) -> tuple[int, ...]:
+        """The prompt up to the first block that is not known and could be known to others once it is encoded; or nothing."""
+        if self.cache is not None or not self.prefixes.capacity:
+            return ()
+        end = self.prefixes.known(self.request.prompt) + READ_BLOCK
+        return self.request.prompt[:end] if end <= len(self.request.prompt) else ()
+
+    def begin(self) -> Cache:
+        """The cache, allocated when the sequence is first encoded: those that wait hold no memory. It holds what is known of
+        the prompt; the rest is pending."""
+        if self.cache is None:
+            self.read_again()
+        assert self.cache is not None
+        return self.cache
 
     def read_again(self) -> None:
-        """The cache is in doubt: begin a new one with all tokens so far."""
-        self.__dict__.pop("cache", None)
-        self.pending = [*self.request.prompt, *self.writing.tokens]
+        """Begin a new cache: there is none, or what it holds is in doubt. What is written so far is pending too."""
+        self.cache = self.prefixes.begin(self.request.prompt, self.room)
+        if not self.writing.tokens:
+            self.writing.cached_tokens = self.cache.length
+        self.pending = [*self.request.prompt, *self.writing.tokens][self.cache.length :]
 
     @property
     def canvas_index(self) -> int:

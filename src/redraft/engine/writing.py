@@ -16,6 +16,7 @@ class Writing:
 
     Attributes:
         tokens: committed tokens; the first EOS is the last of them. history: what the position of each held, draft by draft.
+        cached_tokens: of the prompt, those that did not have to be encoded.
         reason: why the text ended, None while it goes on.
     """
 
@@ -27,6 +28,7 @@ class Writing:
         self.history: list[tuple[int, ...]] = []
         self.steps_per_canvas: list[int] = []
         self.encoder_passes = 0
+        self.cached_tokens = 0
         self._detokenizer = Detokenizer(tokenizer) if tokenizer else None
         self._drafts: list[Sequence[int]] = []  # of the canvas being written
         self._given = ""  # text already handed out
@@ -100,6 +102,7 @@ class Writing:
             history=tuple(self.history),
             statistics=Statistics(
                 prompt_tokens=len(self.request.prompt),
+                cached_tokens=self.cached_tokens,
                 new_tokens=count,
                 steps_per_canvas=tuple(self.steps_per_canvas),
                 forwards=forwards,

@@ -9,10 +9,14 @@ A cache that is to be cut back keeps the whole prefix in sliding layers too, and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from redraft.config import ModelConfig
+
+Watcher = Callable[[int, Tensor, Tensor], None]  # layer, keys and values [kv_heads, n, head_dim]
 
 
 class _Layer:
@@ -67,6 +71,7 @@ class Cache:
 
     Attributes:
         length: tokens encoded so far; the next token, or canvas, begins at this position.
+        watcher: told of all that is written, before it is.
     """
 
     def __init__(
@@ -82,7 +87,7 @@ class Cache:
         self.capacity = capacity
         self.whole = whole
         self.length = 0
-        self._pending = 0
+        self.watcher: Watcher | None = None
         room = config.canvas_length if canvas_length is None else canvas_length
         self._layers = []
         for layer in config.layers:
@@ -101,19 +106,33 @@ class Cache:
             Keys and values those tokens may see [kv_heads, T, head_dim].
         """
         assert self.length + key.shape[1] <= self.capacity, (self.length, key.shape, self.capacity)
+        if self.watcher is not None:
+            self.watcher(layer, key, value)
         held = self._layers[layer]
         keys, values = held.behind(key, value)
         # The views returned must outlive the move to the front: sliding layers hand out copies once they overflow.
         if keys.shape[1] > held.keep and keys.data_ptr() == held.key.data_ptr():
             keys, values = keys.clone(), values.clone()
         held.keep_last(keys, values)
-        self._pending = key.shape[1]
         return keys, values
 
-    def advance(self) -> None:
-        """All layers hold the tokens just written: move the position behind them."""
-        self.length += self._pending
-        self._pending = 0
+    def advance(self, count: int) -> None:
+        """All layers hold the next `count` tokens: move the position behind them."""
+        self.length += count
+
+    def load(self, layers: Sequence[tuple[Tensor, Tensor]], length: int) -> None:
+        """Begin with `length` tokens that were encoded before: keys and values [kv_heads, n, head_dim] of each layer, of all of
+        them, or of as many as the layer keeps."""
+        assert self.length == 0, self.length
+        for held, (key, value) in zip(self._layers, layers, strict=True):
+            held.kept = min(held.keep, length)
+            held.key[:, : held.kept] = key[:, key.shape[1] - held.kept :]
+            held.value[:, : held.kept] = value[:, key.shape[1] - held.kept :]
+        self.length = length
+
+    def keeps(self, layer: int) -> int:
+        """Tokens of a prefix that a layer keeps at most."""
+        return self._layers[layer].keep
 
     def peek(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values a canvas sees: the prefix (its window on sliding layers) and the canvas itself.
@@ -140,7 +159,7 @@ class Cache:
     def fork(self) -> Cache:
         """An independent copy, to be continued another way, of what can still be seen: it cannot be cut back."""
         copy = object.__new__(Cache)
-        copy.capacity, copy.length, copy._pending, copy.whole = self.capacity, self.length, self._pending, False
+        copy.capacity, copy.length, copy.whole, copy.watcher = self.capacity, self.length, False, None
         copy._layers = [layer.fork() for layer in self._layers]
         return copy
 

@@ -19,6 +19,9 @@ from redraft.ops.attention import attention, causal_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
 
 PREFILL_CHUNK = 2048  # clean tokens that a pass encodes at most, unless told otherwise
+# A text is read in blocks that begin at multiples of this, however passes are cut: so what a block becomes depends on nothing
+# but the tokens up to its end, and can be kept for other texts that begin alike.
+READ_BLOCK = 256
 
 
 class Context(Protocol):
@@ -66,14 +69,24 @@ def end_to_end(
     lengths: Sequence[int], caches: Sequence[Cache], *, clean: bool, keep: bool = True, after: Sequence[Segment] = ()
 ) -> list[Segment]:
     """Segments of the given lengths, one behind the other, behind those `after` which they come; clean ones are kept where
-    `keep`."""
-    encoded = {id(segment.cache): segment.length for segment in after}
+    `keep`, and cut into blocks."""
+    ends = {id(segment.cache): segment.position + segment.length for segment in after}
     segments, start = [], after[-1].stop if after else 0
     for length, cache in zip(lengths, caches, strict=True):
-        position = cache.length + encoded.get(id(cache), 0)
-        segments.append(Segment(start, start + length, cache, clean, position, clean and keep))
-        start += length
+        position = ends.get(id(cache), cache.length)
+        for part in _blocks(position, length) if clean and keep else [length]:
+            segments.append(Segment(start, start + part, cache, clean, position, clean and keep))
+            start, position = start + part, position + part
     return segments
+
+
+def _blocks(position: int, length: int) -> list[int]:
+    """Lengths of the blocks of a part of a text. What is no longer than a block, such as a commit, stays whole."""
+    if length <= READ_BLOCK:
+        return [length]
+    cuts = range(position - position % READ_BLOCK + READ_BLOCK, position + length, READ_BLOCK)
+    edges = [position, *cuts, position + length]
+    return [end - begin for begin, end in zip(edges, edges[1:], strict=False)]
 
 
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:

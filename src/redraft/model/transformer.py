@@ -156,5 +156,5 @@ class DiffusionGemma(nn.Module):
         hidden = self.hidden_states(padded, context, whole)
         for segment in segments:
             if segment.kept:
-                segment.cache.advance()
+                segment.cache.advance(segment.length)
         return hidden[first - whole : len(embeddings) - whole]
