@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from redraft.config import GenerationConfig
-from redraft.engine import Engine, Request
+from redraft.engine import Engine, Request, Share
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import ConfigError, MemoryLimitError
 from redraft.events import Finished
@@ -115,7 +115,7 @@ def test_requests_wait_for_memory_and_are_refused_where_they_would_wait_forever(
     model = tiny_model(0, max_position_embeddings=4096)
     (one,) = requests(model, [[3] * 300])
     (large,) = requests(model, [[3] * 3000])
-    limit = Engine(model).memory._needed([(2, 316)])
+    limit = Engine(model).memory.needed([Share(2, 2, 316)])
     engine = Engine(model, memory=limit, prefix_cache=limit)
     with pytest.raises(MemoryLimitError, match="1 x 3016 tokens"):
         engine.add(large)
@@ -125,7 +125,7 @@ def test_requests_wait_for_memory_and_are_refused_where_they_would_wait_forever(
     while engine.busy:
         ended += sum(isinstance(event, Finished) for event in engine.step())
         most = max(most, len(engine._scheduler.running))
-        assert engine.prefixes.held + engine.memory._needed(list(engine.memory._held.values())) <= limit
+        assert engine.prefixes.held + engine.memory.needed(engine.memory._held.values()) <= limit
     assert (ended, most) == (6, 2)
     assert not engine.memory._held
 

@@ -28,7 +28,7 @@ class Served:
 
     def __init__(self, **settings: Any) -> None:
         self.model = redraft.load("small-text", dtype="float32")
-        app = create_app(self.model, Settings(name="small-text", **settings))
+        app = create_app({"small-text": self.model}, Settings(**settings))
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]

@@ -169,7 +169,7 @@ def test_a_stop_lets_what_runs_come_to_its_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "--port", str(port)], env=os.environ | {"REDRAFT_API_KEY": "k"}
+        [sys.executable, "-c", code, "serve", "-m", "small-text", "--port", str(port)], env=os.environ | {"REDRAFT_API_KEY": "k"}
     )
     try:
         for _ in range(600):

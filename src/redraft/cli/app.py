@@ -140,23 +140,38 @@ def inspect(
 
 @app.command()
 def serve(
-    model: SmallOption = "small-text",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="A checkpoint: a folder or a hub id; again for another. Both small ones."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other machines reach 0.0.0.0.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
     name: Annotated[str | None, typer.Option(help="What the model is called in requests.")] = None,
     api_key_file: Annotated[Path | None, typer.Option(help="A key that callers must give; else $REDRAFT_API_KEY.")] = None,
     batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 8,
     waiting: Annotated[int, typer.Option(help="Requests that may wait besides.", min=0)] = 64,
+    memory: Annotated[
+        float | None, typer.Option(help="GiB for caches and passes, beside the weights; nearly all that is free.", min=0.001)
+    ] = None,
+    prefix_cache: Annotated[
+        float | None, typer.Option(help="GiB of that for known beginnings of prompts; a quarter, at most 4.", min=0)
+    ] = None,
+    state: Annotated[Path | None, typer.Option(help="File that keeps edits and pages; without it they end here.")] = None,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
     """Serve OpenAI's API: chat, completions (with a suffix: filled in), structured output, tools, streams."""
     try:
-        from redraft.cli.serve import run
+        from redraft.cli.serve import Asked, run
     except ImportError as error:
         raise ConfigError(f"serving needs more packages: pip install 'redraft[serve]' ({error})") from None
 
-    run(model, host, port, name, api_key_file, dtype, device, batch, waiting)
+    run(
+        Asked(
+            models=model or [], name=name, host=host, port=port, key_file=api_key_file, state=state, dtype=dtype, device=device,
+            batch=batch, waiting=waiting, memory=memory, prefix_cache=prefix_cache,
+        )
+    )  # fmt: skip
 
 
 @app.command()

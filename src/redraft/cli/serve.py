@@ -5,34 +5,80 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from rich.console import Console
 
+from redraft.checkpoint.folder import SHIPPED
 from redraft.cli.write import open_model
 from redraft.editing import Model
 from redraft.errors import ConfigError
+from redraft.model.memory import GIB, USABLE, free_memory
 from redraft.server import Settings, create_app
 
 KEY = "REDRAFT_API_KEY"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def run(
-    path: str, host: str, port: int, name: str | None, key_file: Path | None, dtype: str, device: str, batch: int, waiting: int
-) -> None:
-    """Serve a model; SIGTERM and Ctrl-C let what runs come to its end."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What `redraft serve` was asked for. models: paths or ids; none means the small ones. memory, prefix_cache: GiB."""
+
+    models: Sequence[str]
+    name: str | None
+    host: str
+    port: int
+    key_file: Path | None
+    state: Path | None
+    dtype: str
+    device: str
+    batch: int
+    waiting: int
+    memory: float | None
+    prefix_cache: float | None
+
+
+def run(asked: Asked) -> None:
+    """Serve models; SIGTERM and Ctrl-C let what runs come to its end."""
+    key = _key(asked.key_file)
+    models = _models(asked)
+    device = next(iter(models.values())).network.device
+    memory = int(free_memory(device) * USABLE) if asked.memory is None else int(asked.memory * GIB)
+    kept = min(memory // 4, 4 * GIB) if asked.prefix_cache is None else int(asked.prefix_cache * GIB)
+    local = asked.host in LOOPBACK
+    settings = Settings(
+        api_key=key, hosts=LOOPBACK if local else None, max_batch_size=asked.batch, max_waiting=asked.waiting,
+        memory=memory, prefix_cache=kept, state=asked.state,
+    )  # fmt: skip
+    app = create_app(models, settings)
+    console = Console(stderr=True)
+    if not local and key is None:
+        console.print(f"redraft: anyone who reaches {asked.host} may use this server: set {KEY} to ask for a key")
+    console.print(f"redraft: {', '.join(models)} at http://{asked.host}:{asked.port}/v1, Ctrl-C stops", highlight=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once the server is through with what it does on this signal
+    uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning", timeout_graceful_shutdown=10)
+
+
+def _key(file: Path | None) -> str | None:
     key = os.environ.get(KEY)
-    if key_file is not None:
+    if file is not None:
         try:
-            key = key_file.read_text(encoding="utf-8").strip()
+            key = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the key file cannot be read: {error}") from None
     if key == "":
         raise ConfigError(f"the API key is empty: give one in {KEY} or --api-key-file, or none at all")
-    model = Model.of(open_model(path, dtype, device))
-    settings = Settings(name=name or Path(path).name, api_key=key, max_batch_size=batch, max_waiting=waiting)
-    if host not in ("127.0.0.1", "localhost", "::1") and key is None:
-        Console(stderr=True).print(f"redraft: anyone who reaches {host} may use this model: set {KEY} to ask for a key")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once the server is through with what it does on this signal
-    uvicorn.run(create_app(model, settings), host=host, port=port, log_level="warning", timeout_graceful_shutdown=10)
+    return key
+
+
+def _models(asked: Asked) -> dict[str, Model]:
+    paths = asked.models or list(SHIPPED)
+    if asked.name is not None and len(paths) > 1:
+        raise ConfigError("--name goes with one model: several are called by the last part of their path")
+    names = [asked.name or Path(path).name for path in paths]
+    if double := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"two models are called {sorted(double)[0]}: rename a folder")
+    return {name: Model.of(open_model(path, asked.dtype, asked.device)) for name, path in zip(names, paths, strict=True)}

@@ -14,6 +14,7 @@ from redraft.editing.prefix import Prefix
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.score import scores
 from redraft.editing.template import Template
+from redraft.engine import Share
 from redraft.engine.edits import logit_edits
 from redraft.events import Draft
 from redraft.grammar import TokenAutomaton
@@ -36,22 +37,35 @@ class Filling:
     budget: int | None
     constraints: tuple[TokenAutomaton | None, ...]
 
+    @property
+    def share(self) -> Share:
+        """What it holds while it runs: the prefix, and a copy of it for each candidate of several canvases."""
+        copies = sum(len(placed.canvases) > 1 for placed in self.placed)
+        return Share(len(self.placed), 1 + copies, len(self.placed[0].pieces.prefix) + self.room)
+
+    @property
+    def room(self) -> int:
+        """Tokens behind the prefix that a candidate's cache holds at most."""
+        return max(len(placed.canvases) for placed in self.placed) * self.network.config.canvas_length
+
     def run(self) -> Iterator[Draft | Infilled]:
         """A Draft a candidate and step, its text the whole text as it would be, then what came of all.
 
         Raises:
             NonFiniteError: broken weights.
         """
+        return (told for told in self.passes() if told is not None)
+
+    def passes(self) -> Iterator[Draft | Infilled | None]:
+        """The same for those who have other work between two passes: None where one had nothing to tell."""
         seed = self.config.seed
         assert seed is not None
-        length = self.network.config.canvas_length
-        most = max(len(placed.canvases) for placed in self.placed)
         pieces = self.placed[0].pieces
         tokens = pieces.prefix
         # What is kept for later edits has room for the whole text.
         later = pieces.between_length + len(pieces.right) if self.prefix.kept else 0
+        cache, last = yield from self.prefix.reading(tokens, self.room + later)
         with torch.inference_mode():
-            cache, last = self.prefix.read(tokens, most * length + later)
             unread = self.tokenizer.special_tokens() | {self.network.config.pad_token_id}
             rows = [
                 Row(number, placed, self.network, cache, seed, unread, self.constraints)

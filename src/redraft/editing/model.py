@@ -101,11 +101,11 @@ class Model(engine.Model):
         Bad input raises here, at the call, not at the first event.
         """
         search: dict[str, Any] = {"max_candidates": max_candidates, "max_steps": max_steps, "heal": heal}
-        return self._filling(Template.of(template), Prefix(self.network), instruction, **search, **options).run()
+        return self.filling(Template.of(template), Prefix(self.network), instruction, **search, **options).run()
 
     def fill_in(self, template: Template, prefix: Prefix, instruction: str | None = None, **options: Any) -> Infilled:
         """`infill` by diffusion, with its options, behind a prefix that may have been encoded before."""
-        *_, filled = self._filling(template, prefix, instruction, **options).run()
+        *_, filled = self.filling(template, prefix, instruction, **options).run()
         assert isinstance(filled, Infilled)
         return filled
 
@@ -180,17 +180,18 @@ class Model(engine.Model):
             )
         return Repair(self.network, tokenizer, config, opening, closing, self._filler(config), most, rounds).run(text)
 
-    def _filling(
+    def filling(
         self,
         template: Template,
         prefix: Prefix,
-        instruction: str | None,
+        instruction: str | None = None,
         *,
         max_candidates: int = CANDIDATES,
         max_steps: int | None = None,
         heal: bool = True,
         **options: Any,
     ) -> Filling:
+        """`infill` by diffusion, checked and ready to run, behind a prefix that may have been encoded before."""
         whole("max_candidates", max_candidates, least=1)
         if max_steps is not None:
             whole("max_steps", max_steps, least=1)

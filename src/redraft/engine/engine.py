@@ -76,7 +76,7 @@ class Engine:
             MemoryLimitError: it could never run.
         """
         sequence = Sequence(self._next, request, self.prefixes, self.tokenizer)
-        self.memory.check(1, sequence.room)
+        self.memory.check(sequence.share)
         self._next += 1
         self._scheduler.waiting.append(sequence)
         return sequence.writing.number

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import MemoryLimitError
 from redraft.model.memory import GIB, estimate_memory
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one request holds at most: rows of a pass, caches of so many tokens each."""
+
+    rows: int
+    caches: int
+    tokens: int
 
 
 class Memory:
@@ -17,40 +29,42 @@ class Memory:
     def __init__(self, prefixes: PrefixCache, limit: int | None = None) -> None:
         self.prefixes = prefixes
         self.limit = limit
-        self._held: dict[int, tuple[int, int]] = {}  # rows, and tokens of each
+        self._held: dict[int, Share] = {}
 
-    def check(self, rows: int, tokens: int) -> None:
-        """Whether rows of so many tokens, prompt and text, could run at all.
+    def check(self, share: Share) -> None:
+        """Whether there could be room for it at all.
 
         Raises:
             MemoryLimitError: not even alone.
         """
-        needed = self._needed([(rows, tokens)])
+        needed = self.needed([share])
         if self.limit is not None and needed > self.limit:
             raise MemoryLimitError(
-                f"this needs {needed / GIB:.2f} GiB beside the weights ({rows} x {tokens} tokens), and {self.limit / GIB:.2f} may "
-                "be used: shorten the prompt or lower max_new_tokens"
+                f"this needs {needed / GIB:.2f} GiB beside the weights ({share.rows} x {share.tokens} tokens), and "
+                f"{self.limit / GIB:.2f} may be used: shorten the prompt or lower max_new_tokens"
             )
 
-    def take(self, key: int, rows: int, tokens: int) -> bool:
-        """Let rows run, where there is room for them beside those that do."""
+    def take(self, key: int, share: Share) -> bool:
+        """Let a request run, where there is room for it beside those that do."""
         if self.limit is not None:
-            needed = self._needed([*self._held.values(), (rows, tokens)])
+            needed = self.needed([*self._held.values(), share])
             if needed > self.limit:
                 return False
             self.prefixes.allow(self.limit - needed)
-        self._held[key] = rows, tokens
+        self._held[key] = share
         return True
 
     def release(self, key: int) -> None:
-        """They run no more."""
+        """It runs no more."""
         if self._held.pop(key, None) and self.limit is not None:
-            self.prefixes.allow(self.limit - self._needed([*self._held.values()]))
+            self.prefixes.allow(self.limit - self.needed(self._held.values()))
 
-    def _needed(self, held: list[tuple[int, int]]) -> int:
-        """Caches of all, and a pass over all: more than passes over some of them would take."""
+    def needed(self, held: Collection[Share]) -> int:
+        """Bytes: caches of all, and a pass over all, which is more than passes over some of them would take."""
         config, itemsize = self.prefixes.model.config, self.prefixes.model.dtype.itemsize
-        kv = sum(estimate_memory(config, itemsize=itemsize, context=tokens, batch=rows).kv_cache for rows, tokens in held)
-        rows, longest = sum(rows for rows, _ in held), max((tokens for _, tokens in held), default=0)
+        kv = sum(
+            estimate_memory(config, itemsize=itemsize, context=share.tokens, batch=share.caches).kv_cache for share in held
+        )
+        rows, longest = sum(share.rows for share in held), max((share.tokens for share in held), default=0)
         all_at_once = estimate_memory(config, itemsize=itemsize, context=longest, batch=rows)
         return kv + all_at_once.activations + all_at_once.vocabulary

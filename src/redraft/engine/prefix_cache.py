@@ -2,7 +2,8 @@
 
 prompt -> blocks of READ_BLOCK tokens -> those that are kept are copied, the rest is encoded -> and kept in turn
 
-A block is encoded alike whatever stands behind it and however passes are cut, so a text is the same with this cache and without.
+A block is encoded alike whatever stands behind it and however passes are cut, so a text is the same with this
+cache and without.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Scheduler:
         """Let waiting sequences in where there is room; returns those that run."""
         while self.waiting and len(self.running) < self.max_batch_size:
             first = self.waiting[0]
-            if not self.memory.take(first.writing.number, 1, first.room):
+            if not self.memory.take(first.writing.number, first.share):
                 break
             self.running.append(self.waiting.popleft())
         return self.running

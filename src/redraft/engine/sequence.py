@@ -6,6 +6,7 @@ import torch
 
 from redraft.diffusion import Canvas, DenoisingState, Noise
 from redraft.engine.edits import logit_edits
+from redraft.engine.memory import Share
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
 from redraft.engine.writing import Writing
@@ -44,6 +45,11 @@ class Sequence:
         length = self.model.config.canvas_length
         commits = (self.request.config.max_new_tokens - 1) // length  # the last canvas is never encoded
         return len(self.request.prompt) + commits * length
+
+    @property
+    def share(self) -> Share:
+        """What it holds while it runs."""
+        return Share(rows=1, caches=1, tokens=self.room)
 
     @property
     def unknown(self) -> int:

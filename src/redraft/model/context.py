@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -86,7 +87,7 @@ def _blocks(position: int, length: int) -> list[int]:
         return [length]
     cuts = range(position - position % READ_BLOCK + READ_BLOCK, position + length, READ_BLOCK)
     edges = [position, *cuts, position + length]
-    return [end - begin for begin, end in zip(edges, edges[1:], strict=False)]
+    return [end - begin for begin, end in pairwise(edges)]
 
 
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
 
 from redraft.config import ModelConfig
 from redraft.model.context import PREFILL_CHUNK
@@ -35,6 +39,17 @@ class MemoryEstimate:
     def fits(self) -> dict[str, bool]:
         """Which common cards hold the total."""
         return {name: self.total <= size * GIB * USABLE for name, size in CARDS.items()}
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a device has to give now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # not Linux: a half of what is there
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def parameter_counts(config: ModelConfig) -> dict[str, int]:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Any
 
+from redraft.engine.likelihood import TokenLikelihood
 from redraft.events import Committed, Draft, Event, Failed, Finished
 from redraft.server.jobs import Job
+from redraft.server.logprobs import chat_logprobs, text_logprobs
+from redraft.server.voice import Voice
 from redraft.server.worker import BusyError
 from redraft.text import Detokenizer, Tokenizer
 from redraft.text.tool_calls import ToolCall, answer_and_calls
 
+Events = AsyncGenerator[tuple[int, Event], None]
+
 
 class Answer:
-    """One response on its way: its id, its name, the choices that have ended."""
+    """One response on its way: its id, its name, the choices that have ended, and likelihoods where they were asked for."""
 
     def __init__(self, kind: str, model: str, tokenizer: Tokenizer | None, job: Job) -> None:
         """kind: chat.completion or text_completion."""
@@ -24,36 +30,46 @@ class Answer:
         self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
         self.created = int(time.time())
         self.ended: dict[int, Finished] = {}
+        self.likelihoods: dict[int, list[TokenLikelihood]] = {}
 
     @property
     def chat(self) -> bool:
         return self.kind == "chat.completion"
 
-    def whole(self) -> dict[str, Any]:
+    async def collected(self, events: Events) -> dict[str, Any]:
         """All choices, once they have ended."""
+        async with aclosing(events):
+            async for index, event in events:
+                if isinstance(event, Finished):
+                    self.ended[index] = event
         choices = [self._choice(index, finished) for index, finished in sorted(self.ended.items())]
         return self._object(self.kind, choices) | {"usage": self.usage()}
 
-    async def chunks(
-        self, events: AsyncIterator[tuple[int, Event]], *, usage: bool, drafts: bool
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Chunks as the events come: a delta a committed canvas, one that closes each choice."""
-        if self.chat:
-            for index in range(len(self.job.requests)):
-                yield self._chunk([{"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
-        seen: dict[int, tuple[int, ...]] = {}
-        async for index, event in events:
-            match event:
-                case Draft() if drafts:
-                    yield self._chunk([]) | {"draft": self._draft(index, event, seen)}
-                case Committed() if event.text and not self.job.calls:
-                    yield self._chunk([self._delta(index, {"content": event.text} if self.chat else event.text)])
-                case Finished():
-                    self.ended[index] = event
-                    for choice in self._closing(index, event):
-                        yield self._chunk([choice])
+    async def chunks(self, events: Events, *, usage: bool, drafts: bool) -> AsyncGenerator[dict[str, Any], None]:
+        """Chunks as the events come: a delta a committed canvas, one that closes each choice. The first comes once the request
+        has shown that it can run."""
+        voices = [Voice(self.tokenizer, calls=self.job.calls) for _ in self.job.requests]
+        begun = False
+        async with aclosing(events):
+            async for index, event in events:
+                if not begun and self.chat:
+                    for choice in range(len(voices)):
+                        yield self.chunk([self._delta(choice, {"role": "assistant", "content": ""})])
+                begun = True
+                match event:
+                    case Draft() if drafts:
+                        yield self.chunk([]) | {"draft": voices[index].draft(index, event)}
+                    case Committed():
+                        for delta in voices[index].deltas(event):
+                            if not self.chat and "content" not in delta:
+                                continue
+                            yield self.chunk([self._delta(index, delta if self.chat else delta["content"])])
+                    case Finished():
+                        self.ended[index] = event
+                        for closing in self._closing(index, event, voices[index]):
+                            yield self.chunk([closing])
         if usage:
-            yield self._chunk([]) | {"usage": self.usage()}
+            yield self.chunk([]) | {"usage": self.usage()}
 
     def usage(self) -> dict[str, Any]:
         """Tokens and passes of all choices."""
@@ -64,42 +80,45 @@ class Answer:
             "prompt_tokens": prompt,
             "completion_tokens": written,
             "total_tokens": prompt + written,
+            "prompt_tokens_details": {"cached_tokens": max((one.cached_tokens for one in figures), default=0)},
             "steps": [list(one.steps_per_canvas) for one in figures],
             "tokens_per_forward": written / max(passes, 1),
+            "seconds": max((one.seconds for one in figures), default=0.0),
         }
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
 
-    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        """A part of a stream."""
         return self._object("chat.completion.chunk" if self.chat else self.kind, choices)
 
     def _delta(self, index: int, delta: Any, reason: str | None = None) -> dict[str, Any]:
-        return {"index": index, "delta" if self.chat else "text": delta, "finish_reason": reason}
+        return {"index": index, "delta" if self.chat else "text": delta, "finish_reason": reason, "logprobs": None}
 
-    def _closing(self, index: int, finished: Finished) -> Iterable[dict[str, Any]]:
+    def _closing(self, index: int, finished: Finished, voice: Voice) -> Iterable[dict[str, Any]]:
         reason, text, calls = self._said(finished)
+        likely = {"logprobs": self._logprobs(index)}
         if not self.chat:
-            yield self._delta(index, "", reason)
+            yield self._delta(index, text.removeprefix(voice.content), reason) | likely
             return
-        if finished.reasoning:
-            yield self._delta(index, {"reasoning_content": finished.reasoning})
-        if self.job.calls and text:
-            yield self._delta(index, {"content": text})
+        for delta in voice.rest(finished.reasoning, text):
+            yield self._delta(index, delta)
         if calls:
             yield self._delta(index, {"tool_calls": [call | {"index": number} for number, call in enumerate(calls)]})
-        yield self._delta(index, {}, reason)
+        yield self._delta(index, {}, reason) | likely
 
     def _choice(self, index: int, finished: Finished) -> dict[str, Any]:
         reason, text, calls = self._said(finished)
+        closed = {"index": index, "finish_reason": reason, "logprobs": self._logprobs(index)}
         if not self.chat:
-            return {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
+            return closed | {"text": text}
         message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
         if finished.reasoning:
             message["reasoning_content"] = finished.reasoning
         if calls:
             message["tool_calls"] = calls
-        return {"index": index, "message": message, "finish_reason": reason, "logprobs": None}
+        return closed | {"message": message}
 
     def _said(self, finished: Finished) -> tuple[str, str, list[dict[str, Any]]]:
         """Why a choice ended, its text, and the calls in it."""
@@ -113,21 +132,12 @@ class Answer:
         reason = "length" if finished.reason == "length" and not self.job.constrained else "stop"
         return reason, finished.text, []
 
-    def _draft(self, index: int, event: Draft, seen: dict[int, tuple[int, ...]]) -> dict[str, Any]:
-        """A step: what changed since the one before, and what was accepted and revised."""
-        before = seen.get(index, ()) if event.step > 1 else ()
-        seen[index] = event.tokens
-        changed = [at for at, token in enumerate(event.tokens) if at >= len(before) or before[at] != token]
-        spell = self.tokenizer.decode if self.tokenizer else lambda tokens, special: str(tokens[0])
-        return {
-            "index": index,
-            "canvas": event.canvas,
-            "step": event.step,
-            "changed": [[at, spell([event.tokens[at]], special=True)] for at in changed],
-            "accepted": [at for at, yes in enumerate(event.accepted) if yes],
-            "revised": [at for at, yes in enumerate(event.revised) if yes],
-            "text": event.text,
-        }
+    def _logprobs(self, index: int) -> dict[str, Any] | None:
+        if index not in self.likelihoods:
+            return None
+        assert self.tokenizer is not None
+        told = chat_logprobs if self.chat else text_logprobs
+        return told(self.likelihoods[index], self.tokenizer)
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

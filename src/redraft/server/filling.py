@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from redraft.editing import Hole, Infilled, Model, Template
+from redraft.editing import Hole, Infilled, Template
 from redraft.editing.diff import unified_diff
+from redraft.editing.filling import Filling
 from redraft.editing.model import CANDIDATES
+from redraft.editing.prefix import Prefix
 from redraft.editing.template import MOST_TOKENS
 from redraft.errors import RequestError
+from redraft.events import Draft
 from redraft.server.jobs import response_constraint
-from redraft.server.wire import ResponseFormat, settings_among
+from redraft.server.sending import streamed, unless_gone
+from redraft.server.served import Models, Served
+from redraft.server.wire import STREAMS, ResponseFormat, settings_among
+
+Told = Callable[[Infilled], dict[str, Any]]
 
 
 class Options(BaseModel):
-    """Fields of all; others must be settings of the generation."""
+    """Fields of all; others must be settings of the generation. timeout: seconds. stream: drafts as they come."""
 
     model_config = ConfigDict(extra="allow")
-    model: str
     instruction: str | None = None
     seed: int | None = None
     max_candidates: int = Field(default=CANDIDATES, ge=1, le=32)
     max_tokens: int | None = Field(default=None, ge=1, le=4096)
+    timeout: float | None = Field(default=None, gt=0)
+    stream: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Options of `Model.infill`."""
         extra = settings_among(self.model_extra or {})
         seed = {} if self.seed is None else {"seed": self.seed}
-        return extra | seed | {"max_candidates": self.max_candidates, "instruction": self.instruction}
+        return extra | seed | {"max_candidates": self.max_candidates}
 
 
 class InfillRequest(Options):
     """POST /v1/infill: a text with `<hole>` marks. formats: of each hole, or of all."""
 
+    model: str
     template: str
     formats: list[ResponseFormat] | None = None
 
@@ -54,45 +67,123 @@ class InfillRequest(Options):
         return Template(whole.texts, tuple(holes))
 
 
-class EditRequest(Options):
-    """POST /v1/edits: spans of characters of a text rewritten; an empty span is a place to insert something."""
+class Change(Options):
+    """Spans of characters of a text rewritten; an empty span is a place to insert something."""
 
-    text: str
     spans: list[tuple[int, int]] = Field(min_length=1)
     kind: Literal["rewrite", "insert"] = "rewrite"
 
+    def filling(self, served: Served, text: str, prefix: Prefix) -> Filling:
+        """The change, laid out on a text.
 
-def infill(model: Model, asked: InfillRequest) -> dict[str, Any]:
-    """The filled text, and what stands in each hole."""
-    return _told(asked.model, "infill", model.infill(asked.parts(), **asked.settings()))
-
-
-def edit(model: Model, asked: EditRequest) -> dict[str, Any]:
-    """The changed text, and the change as a diff."""
-    hole = None if asked.max_tokens is None else Hole(1, asked.max_tokens)
-    options = asked.settings()
-    if asked.kind == "insert":
-        if any(first != last for first, last in asked.spans):
-            raise RequestError("to insert, first and last of a span are one place")
-        filled = model.infill(Template.around(asked.text, asked.spans, hole), **options)
-    else:
-        filled = model.rewrite(asked.text, asked.spans, hole=hole, **options)
-    return _told(asked.model, "edit", filled) | {"diff": unified_diff(asked.text, filled.text, "text")}
+        Raises:
+            RequestError: the spans do not lie in it, or something is to be inserted in place of what is there.
+        """
+        hole = None if self.max_tokens is None else Hole(1, self.max_tokens)
+        instruction = self.instruction
+        if self.kind == "insert":
+            if any(first != last for first, last in self.spans):
+                raise RequestError("to insert, first and last of a span are one place")
+            template = Template.around(text, self.spans, hole)
+        else:
+            template, instruction = served.model.rewriting(text, self.spans, instruction, hole)
+        return served.model.filling(template, prefix, instruction, **self.settings())
 
 
-def _told(name: str, kind: str, filled: Infilled) -> dict[str, Any]:
-    best = filled.candidates[0]
+class EditRequest(Change):
+    """POST /v1/edits."""
+
+    model: str
+    text: str
+
+
+def filling_routes(models: Models) -> APIRouter:
+    """What is filled in."""
+    router = APIRouter()
+
+    @router.post("/v1/infill", response_model=None, responses=STREAMS)
+    async def infill(asked: InfillRequest, request: Request) -> Response:
+        served = models[asked.model]
+
+        def make(prefix: Prefix) -> Filling:
+            return served.model.filling(asked.parts(), prefix, asked.instruction, **asked.settings())
+
+        return await answer(served, make, asked, request, lambda filled: told(served, "infill", asked.template, filled))
+
+    @router.post("/v1/edits", response_model=None, responses=STREAMS)
+    async def edit(asked: EditRequest, request: Request) -> Response:
+        served = models[asked.model]
+
+        def make(prefix: Prefix) -> Filling:
+            return asked.filling(served, asked.text, prefix)
+
+        def changed(filled: Infilled) -> dict[str, Any]:
+            return told(served, "edit", asked.text, filled) | {"diff": unified_diff(asked.text, filled.text, "text")}
+
+        return await answer(served, make, asked, request, changed)
+
+    return router
+
+
+async def answer(served: Served, make: Callable[[Prefix], Filling], asked: Options, request: Request, tell: Told) -> Response:
+    """Fill in, and tell what came of it: as a whole, or behind the drafts."""
+    chunks = _chunks(served, make, asked, tell)
+    if asked.stream:
+        return await streamed(request, chunks)
+    return JSONResponse(await unless_gone(request, _last(chunks)))
+
+
+async def _chunks(
+    served: Served, make: Callable[[Prefix], Filling], asked: Options, tell: Told
+) -> AsyncGenerator[dict[str, Any], None]:
+    async with aclosing(served.fill(make, asked.timeout, drafts=asked.stream)) as events:
+        async for event in events:
+            if isinstance(event, Infilled):
+                yield tell(event)
+            else:
+                yield _draft(event)
+
+
+async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
+    async with aclosing(chunks):
+        return [chunk async for chunk in chunks][-1]
+
+
+def _draft(event: Draft) -> dict[str, Any]:
+    return {
+        "object": "infill.draft",
+        "candidate": event.request,
+        "canvas": event.canvas,
+        "step": event.step,
+        "text": event.text,
+    }
+
+
+def told(served: Served, kind: str, given: str, filled: Infilled) -> dict[str, Any]:
+    """A filled text, and all that was tried. given: the text that was asked with."""
     return {
         "object": kind,
-        "model": name,
+        "model": served.name,
         "text": filled.text,
         "fills": list(filled.fills),
         "seed": filled.seed,
-        "score": best.score,
+        "score": filled.candidates[0].score,
         "candidates": [
             {"fills": list(one.fills), "score": one.score, "steps": one.steps, "widths": list(one.widths)}
             for one in filled.candidates
         ],
         "right_context": list(filled.right_context),
-        "usage": {"steps": sum(one.steps for one in filled.candidates)},
+        "usage": usage(served, given, filled),
+    }
+
+
+def usage(served: Served, given: str, filled: Infilled) -> dict[str, Any]:
+    """Tokens of what was given and of what was filled in, and the steps of each candidate."""
+    assert served.model.tokenizer is not None
+    read, *written = (len(served.model.tokenizer.encode(text, bos=False)) for text in (given, *filled.fills))
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": sum(written),
+        "total_tokens": read + sum(written),
+        "steps": [[one.steps for one in filled.candidates]],
     }

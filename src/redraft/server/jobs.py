@@ -16,11 +16,12 @@ from redraft.server.wire import ChatRequest, Common, CompletionRequest, Response
 @dataclass(frozen=True)
 class Job:
     """requests: one a choice. constrained: whether an answer is complete wherever it ends. calls: whether it may hold tool
-    calls."""
+    calls. likeliest: how many likeliest tokens are told in the place of each; None for no likelihoods."""
 
     requests: list[Request]
     constrained: bool = False
     calls: bool = False
+    likeliest: int | None = None
 
 
 def chat_job(model: Model, asked: ChatRequest) -> Job:
@@ -35,7 +36,8 @@ def chat_job(model: Model, asked: ChatRequest) -> Job:
     offered = asked.tools if asked.tools and asked.tool_choice != "none" else None
     messages = [_plain(message) for message in asked.messages]
     prompt = model.chat_prompt(messages, **({"tools": offered} if offered else {}))
-    return Job(_requests(model, asked, prompt, constraint), constraint is not None, bool(offered))
+    requests = _requests(model, asked, prompt, constraint)
+    return Job(requests, constraint is not None, bool(offered), _likeliest(model, asked.likeliest))
 
 
 def completion_job(model: Model, asked: CompletionRequest) -> Job:
@@ -46,7 +48,13 @@ def completion_job(model: Model, asked: CompletionRequest) -> Job:
     if isinstance(prompt, str):
         assert model.tokenizer is not None
         prompt = model.tokenizer.encode(prompt)
-    return Job(_requests(model, asked, prompt, None))
+    return Job(_requests(model, asked, prompt, None), likeliest=_likeliest(model, asked.likeliest))
+
+
+def _likeliest(model: Model, most: int | None) -> int | None:
+    if most is not None and model.tokenizer is None:
+        raise RequestError("log-probabilities are told by the texts of tokens, and this checkpoint has no tokenizer")
+    return most
 
 
 def response_constraint(asked: ResponseFormat) -> Constraint | None:

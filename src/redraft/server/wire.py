@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from redraft.config.generation import check_names
 
+STREAMS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}, "application/json": {}}}}
 IGNORED = ("user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key")
 
 
@@ -31,7 +32,9 @@ class StreamOptions(BaseModel):
 
 
 class Common(BaseModel):
-    """Fields of all requests; null is the same as none. Others must be settings of the generation, such as entropy_bound."""
+    """Fields of all requests; null is the same as none. Others must be settings of the generation, such as entropy_bound.
+    method: the typewriter writes with the same weights from left to right.
+    """
 
     model_config = ConfigDict(extra="allow")
     model: str
@@ -41,11 +44,11 @@ class Common(BaseModel):
     n: int = Field(default=1, ge=1, le=16)
     stop: str | list[str] | None = None
     timeout: float | None = Field(default=None, gt=0)
+    method: Literal["diffusion", "typewriter"] = "diffusion"
     stream: bool = False
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
     frequency_penalty: Literal[0] | None = None
     presence_penalty: Literal[0] | None = None
-    logprobs: Literal[False, 0] | None = None
     logit_bias: dict[int, float] | None = None
 
     @model_validator(mode="before")
@@ -99,6 +102,13 @@ class ChatRequest(Common):
     tools: list[dict[str, Any]] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+
+    @property
+    def likeliest(self) -> int | None:
+        """How many likeliest tokens are told in the place of each; None where no likelihoods are asked for."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     def settings(self) -> dict[str, Any]:
         found = super().settings()
@@ -112,6 +122,12 @@ class CompletionRequest(Common):
     suffix: str | None = None
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+
+    @property
+    def likeliest(self) -> int | None:
+        """As for a chat."""
+        return self.logprobs
 
 
 class TokenizeRequest(BaseModel):
