@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings, strategies
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -19,7 +20,14 @@ from tests.server.test_openai import Served
 
 # Cases of each route; REDRAFT_CASES=1000 makes it a long one.
 CASES = int(os.environ.get("REDRAFT_CASES", "25"))
-ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/infill", "/v1/edits", "/tokenize", "/v1/models", "/health", "/ready")
+ROUTES = (
+    ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/infill"), ("POST", "/v1/edits"),
+    ("POST", "/tokenize"), ("GET", "/v1/models"), ("GET", "/health"), ("GET", "/ready"),
+    ("POST", "/v1/sessions"), ("GET", "/v1/sessions"), ("GET", "/v1/sessions/{name}"), ("DELETE", "/v1/sessions/{name}"),
+    ("POST", "/v1/sessions/{name}/edits"), ("POST", "/v1/sessions/{name}/undo"), ("POST", "/v1/sessions/{name}/redo"),
+    ("GET", "/v1/pages"), ("GET", "/v1/pages/{title}"), ("PUT", "/v1/pages/{title}"), ("DELETE", "/v1/pages/{title}"),
+)  # fmt: skip
+PLAIN = ("/tokenize", "/v1/sessions", "/v1/pages/{title}")  # nothing is written
 # Not that what the description allows is accepted: it cannot say that a span lies in its text.
 CHECKS = (status_code_conformance, content_type_conformance, response_schema_conformance)
 # Small answers: what is tested is what comes in.
@@ -44,23 +52,30 @@ def reaching(body: Any) -> Any:
     return body | bounded | asked | lengths | {"max_denoising_steps": 2}
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_nothing_that_comes_in_breaks_it(served: Served, route: str) -> None:
-    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{served.port}/openapi.json")
-    (operation,) = [one.ok() for one in schema.get_all_operations() if one.ok().path == route]
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nothing_that_comes_in_breaks_it(served: Served, method: str, path: str) -> None:
+    url = f"http://127.0.0.1:{served.port}"
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    operations = {(one.ok().method.upper(), one.ok().path): one.ok() for one in schema.get_all_operations()}
+    assert set(operations) == set(ROUTES)
+    begun = httpx2.post(f"{url}/v1/sessions", json={"model": "small-text", "text": "some text"}).json()["id"]
     seen: set[int] = set()
 
-    @given(case=operation.as_strategy())
+    @given(case=operations[method, path].as_strategy(), known=strategies.booleans())
     @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    def run(case: Any) -> None:
-        if route != "/tokenize":
+    def run(case: Any, known: bool) -> None:
+        if path not in PLAIN:
             case.body = reaching(case.body)
         elif isinstance(case.body, dict):
             case.body = case.body | {"model": "small-text"}
+        if known and "{name}" in path and method != "DELETE":
+            case.path_parameters = {"name": begun}
+        if known and isinstance(case.query, dict) and "model" in case.query:
+            case.query = case.query | {"model": "small-text"}
         answer = case.call(timeout=60)
         seen.add(answer.status_code)
         assert answer.status_code < 500, answer.text
         case.validate_response(answer, checks=CHECKS)
 
     run()
-    assert seen & {200, 400}
+    assert seen & {200, 400, 404}

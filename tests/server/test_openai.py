@@ -24,13 +24,15 @@ MESSAGES: Any = [{"role": "user", "content": "fill python"}]
 
 
 class Served:
-    """A server in a thread."""
+    """A server in a thread. send_buffer: bytes that its kernel holds of what a client does not read."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, send_buffer: int | None = None, **settings: Any) -> None:
         self.model = redraft.load("small-text", dtype="float32")
         app = create_app({"small-text": self.model}, Settings(**settings))
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port = listening.getsockname()[1]
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([listening])), daemon=True)
         self.thread.start()

@@ -9,13 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
+import torch
 
+from redraft.editing.fill import Row
 from redraft.grammar.guide import CanvasConstraint
 from tests.server.test_openai import MESSAGES, QUICK, Served
 
@@ -169,7 +172,8 @@ def test_a_stop_lets_what_runs_come_to_its_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "-m", "small-text", "--port", str(port)], env=os.environ | {"REDRAFT_API_KEY": "k"}
+        [sys.executable, "-c", code, "serve", "-m", "small-text", "--port", str(port)],
+        env=os.environ | {"REDRAFT_API_KEY": "k"},
     )
     try:
         for _ in range(600):
@@ -189,3 +193,158 @@ def test_a_stop_lets_what_runs_come_to_its_end() -> None:
         assert process.wait(30) == 0
     finally:
         process.kill()
+
+
+def test_log_probabilities_are_what_the_model_reads_from_left_to_right(served: Served) -> None:
+    model = served.model
+    assert model.tokenizer is not None
+    body = CHAT | {"logprobs": True, "top_logprobs": 3}
+    (choice,) = post(served, "/v1/chat/completions", **body).json()["choices"]
+    prompt = model.chat_prompt(MESSAGES)
+    tokens = list(model.generate(messages=MESSAGES, max_new_tokens=20, seed=1, **QUICK).tokens)
+    told = choice["logprobs"]["content"]
+    with torch.inference_mode():
+        states = model.network.encode([torch.tensor(prompt + tokens)], [model.network.new_cache(200)])[0]
+        expected = model.network.logits(states[len(prompt) - 1 : -1]).log_softmax(-1)
+    special = model.tokenizer.special_tokens()
+    kept = [at for at, token in enumerate(tokens) if token not in special]
+    assert [one["token"] for one in told] == [model.tokenizer.decode([tokens[at]], special=True) for at in kept]
+    assert [one["logprob"] for one in told] == pytest.approx([float(expected[at, tokens[at]]) for at in kept], abs=1e-4)
+    best = [float(expected[at].max()) for at in kept]
+    assert [one["top_logprobs"][0]["logprob"] for one in told] == pytest.approx(best, abs=1e-4)
+    assert {len(one["top_logprobs"]) for one in told} == {3}
+    # In a stream they come with the end of their choice; a completion has a form of its own.
+    lines = post(served, "/v1/chat/completions", **body, stream=True).text.split("\n\n")
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+    assert [one["logprobs"] for chunk in chunks for one in chunk["choices"] if one["logprobs"]] == [choice["logprobs"]]
+    plain = {"model": "small-text", "prompt": "x = 1\n", "max_tokens": 12, "seed": 1, "logprobs": 2, **QUICK}
+    (choice,) = post(served, "/v1/completions", **plain).json()["choices"]
+    found = choice["logprobs"]
+    assert "".join(found["tokens"]) == choice["text"]
+    assert [choice["text"][at:].startswith(token) for at, token in zip(found["text_offset"], found["tokens"], strict=True)]
+    assert max(map(len, found["top_logprobs"])) == 2
+    assert all(logprob <= 0 for logprob in found["token_logprobs"])
+
+
+def test_a_fill_comes_in_drafts_and_ends_as_it_does_without(served: Served) -> None:
+    body = {"model": "small-text", "template": TEXT.replace("    acc = 0", "<hole>"), "instruction": "fill python", "seed": 1}
+    whole = post(served, "/v1/infill", **body).json()
+    lines = post(served, "/v1/infill", **body, stream=True).text.split("\n\n")
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+    assert chunks[-1] == whole
+    drafts = chunks[:-1]
+    assert {draft["object"] for draft in drafts} == {"infill.draft"}
+    assert sum(map(sum, whole["usage"]["steps"])) == len(drafts)
+    assert whole["text"] in {draft["text"] for draft in drafts}
+    between = {"model": "small-text", "prompt": "x = 1\n", "suffix": "\ny = x\n", "max_tokens": 8, "seed": 2, **QUICK}
+    (choice,) = post(served, "/v1/completions", **between).json()["choices"]
+    lines = post(served, "/v1/completions", **between, stream=True).text.split("\n\n")
+    assert json.loads(lines[0].removeprefix("data: "))["choices"] == [choice]
+
+
+def test_the_typewriter_writes_with_the_same_weights(served: Served) -> None:
+    expected = served.model.generate(messages=MESSAGES, max_new_tokens=20, seed=1, method="typewriter")
+    body = {"model": "small-text", "messages": MESSAGES, "max_tokens": 20, "seed": 1, "method": "typewriter"}
+    assert post(served, "/v1/chat/completions", **body).json()["choices"][0]["message"]["content"] == expected.text
+    lines = post(served, "/v1/chat/completions", **body, stream=True).text.split("\n\n")
+    deltas = [line for line in lines if '"content"' in line]
+    assert len(deltas) > 5
+
+
+def test_a_prompt_that_is_known_is_told_and_counted(served: Served) -> None:
+    before = figures(served)
+    body = {"model": "small-text", "prompt": [5] * 600, "max_tokens": 4, "seed": 1, **QUICK}
+    first, second = (post(served, "/v1/completions", **body).json() for _ in range(2))
+    assert [one["usage"]["prompt_tokens_details"]["cached_tokens"] for one in (first, second)] == [0, 512]
+    assert first["choices"] == second["choices"]
+    after = figures(served)
+    assert after["redraft_cached_tokens_total"] - before["redraft_cached_tokens_total"] == 512
+    assert after["redraft_prefix_cache_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://elsewhere.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"host": "elsewhere.example"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({}, 200),
+    ],
+)
+def test_pages_of_other_sites_are_kept_out(headers: dict[str, str], status: int, guarded: Served) -> None:
+    url = f"http://127.0.0.1:{guarded.port}/tokenize"
+    found = httpx2.post(url, json={"model": "small-text", "text": "a"}, headers=headers)
+    assert found.status_code == status
+    own = {"origin": f"http://127.0.0.1:{guarded.port}"}
+    assert httpx2.post(url, json={"model": "small-text", "text": "a"}, headers=own).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Served]:
+    server = Served(send_buffer=4096, hosts=("127.0.0.1",), patience=1.0)
+    yield server
+    server.close()
+
+
+def test_a_client_that_never_reads_is_dropped_and_holds_nobody_up(guarded: Served) -> None:
+    body = CHAT | {"max_tokens": 3000, "stream": True, "stream_options": {"include_drafts": True}}
+    body |= {"eos_token_id": [], "stability_threshold": 48, "max_denoising_steps": 48}
+    content = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n"
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    deaf.connect(("127.0.0.1", guarded.port))
+    deaf.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + content)
+    for _ in range(300):
+        if not httpx2.get(f"http://127.0.0.1:{guarded.port}/ready").json()["requests"]:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("the request of a client that never reads still runs")
+    assert post(guarded, "/v1/chat/completions", **CHAT).status_code == 200
+    deaf.close()
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[Served]:
+    server = Served(max_batch_size=1, max_waiting=1)
+    yield server
+    server.close()
+
+
+def test_where_all_places_are_taken_a_client_is_told_when_to_come_back(narrow: Served) -> None:
+    slow = CHAT | {"max_tokens": 3000, "eos_token_id": [], "stability_threshold": 48, "max_denoising_steps": 48, "stream": True}
+    url = f"http://127.0.0.1:{narrow.port}/v1/chat/completions"
+    drafts = slow | {"stream_options": {"include_drafts": True}}
+    with httpx2.stream("POST", url, json=drafts, timeout=60) as first:
+        lines = first.iter_lines()
+        next(lines)
+        waits = threading.Thread(target=lambda: httpx2.post(url, json=CHAT, timeout=60))
+        waits.start()
+        while httpx2.get(f"http://127.0.0.1:{narrow.port}/ready").json()["requests"] < 2:
+            time.sleep(0.01)
+        for path, body in (("/v1/chat/completions", CHAT), ("/v1/infill", {"model": "small-text", "template": "x<hole>y"})):
+            full = post(narrow, path, **body)
+            assert (full.status_code, full.headers["retry-after"], full.json()["error"]["code"]) == (429, "1", "server_busy")
+    waits.join(60)
+    assert not waits.is_alive()
+
+
+def test_a_fill_has_a_deadline_and_a_fault_of_its_own(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"model": "small-text", "template": TEXT.replace("acc = 0", "<hole>"), "seed": 1, "max_tokens": 300}
+    late = post(served, "/v1/infill", **body, timeout=0.05, max_candidates=32)
+    assert (late.status_code, late.json()["error"]["code"]) == (408, "deadline")
+    expected = post(served, "/v1/infill", **body | {"max_tokens": 8}).json()
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("/a/secret/path")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Row, "take", broken)
+        failed = post(served, "/v1/infill", **body)
+        assert (failed.status_code, "secret" in failed.text) == (500, False)
+        assert post(served, "/v1/chat/completions", **CHAT).status_code == 200
+    assert post(served, "/v1/infill", **body | {"max_tokens": 8}).json() == expected
+    assert httpx2.get(f"http://127.0.0.1:{served.port}/ready").json()["requests"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,9 +58,28 @@ def run(asked: Asked) -> None:
     console = Console(stderr=True)
     if not local and key is None:
         console.print(f"redraft: anyone who reaches {asked.host} may use this server: set {KEY} to ask for a key")
-    console.print(f"redraft: {', '.join(models)} at http://{asked.host}:{asked.port}/v1, Ctrl-C stops", highlight=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once the server is through with what it does on this signal
-    uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning", timeout_graceful_shutdown=10)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
+    with _listening(asked.host, asked.port, settings.patience) as listening:
+        port = listening.getsockname()[1]
+        console.print(f"redraft: {', '.join(models)} at http://{asked.host}:{port}/v1, Ctrl-C stops", highlight=False)
+        server.run([listening])
+
+
+def _listening(host: str, port: int, patience: float) -> socket.socket:
+    """A socket whose connections the system drops where nothing of what is sent is read for `patience` seconds.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        found = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}") from None
+    if sys.platform == "linux":
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * patience))
+    return found
 
 
 def _key(file: Path | None) -> str | None:

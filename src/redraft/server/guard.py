@@ -43,7 +43,10 @@ class Guard:
             except TimeoutError:
                 raise ClientStalledError(f"a client read nothing for {self.settings.patience:g} seconds") from None
 
-        await (self._refused(scope) or self.app)(scope, receive, counted)
+        try:
+            await (self._refused(scope) or self.app)(scope, receive, counted)
+        except ClientStalledError as error:
+            log.warning("%s: it is sent no more", error)
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
         """The answer to a request that is not let in."""

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Send
 
 from redraft.server.refusals import told
 
 LOOK = 0.2  # seconds between two looks at whether a client is still there
 Found = TypeVar("Found")
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, whose source is closed with them however they end."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, lines: AsyncGenerator[str, None]) -> None:
+        super().__init__(lines)
+        self._lines = lines
+
+    async def stream_response(self, send: Send) -> None:
+        """Send them all."""
+        async with aclosing(self._lines):
+            await super().stream_response(send)
+
+
 Chunks = AsyncGenerator[dict[str, Any], None]
 
 
@@ -38,10 +56,10 @@ async def streamed(request: Request, chunks: Chunks) -> Response:
         return await anext(chunks)
 
     begun = await unless_gone(request, first())
-    return StreamingResponse(_sent(begun, chunks), media_type="text/event-stream")
+    return EventStream(_sent(begun, chunks))
 
 
-async def _sent(first: dict[str, Any], rest: Chunks) -> AsyncIterator[str]:
+async def _sent(first: dict[str, Any], rest: Chunks) -> AsyncGenerator[str, None]:
     """An error in their midst is the last of them."""
     async with aclosing(rest):
         yield _line(first)

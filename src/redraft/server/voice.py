@@ -7,6 +7,7 @@ from typing import Any
 
 from redraft.events import Committed, Draft
 from redraft.text import Detokenizer, Tokenizer
+from redraft.text.reasoning import LABEL
 from redraft.text.tokenizer import BROKEN
 from redraft.text.tool_calls import OPEN
 
@@ -31,7 +32,8 @@ class Voice:
         if self._detokenizer is not None:
             self._detokenizer.add(event.tokens)
             thought = self._detokenizer.reasoning().rstrip(BROKEN)
-            if thought != self.reasoning and thought.startswith(self.reasoning):
+            named = LABEL.startswith(thought.rpartition("\n")[2])  # perhaps the channel's name alone, which is no thought
+            if not named and thought != self.reasoning and thought.startswith(self.reasoning):
                 added, self.reasoning = thought[len(self.reasoning) :], thought
                 yield {"reasoning_content": added}
         # From the first call on all waits for the end: what follows it may be a call too.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from redraft.text.tokenizer import Tokenizer
 
+LABEL = "thought"
+
 
 @dataclass(frozen=True)
 class ReasoningChannel:
@@ -40,4 +42,4 @@ class ReasoningChannel:
 def without_label(thought: str) -> str:
     """Thought without the channel's name, where that is its first line."""
     first, _, rest = thought.partition("\n")
-    return (rest if first.strip() == "thought" else thought).strip()
+    return (rest if first.strip() == LABEL else thought).strip()
