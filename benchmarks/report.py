@@ -27,6 +27,7 @@ RUNS = [
     "vocabulary",
     "memory",
     "batch",
+    "serve",
     "context --rounds 1",
     *(f"generate --dtype {dtype} --rounds 1" for dtype in ("bfloat16", "float32")),
     *(f"generate --dtype {dtype} --threads 2 --rounds 1" for dtype in ("bfloat16", "float32")),
@@ -59,7 +60,7 @@ def measured(command: str) -> list[Line]:
 @cache
 def code() -> str:
     """What tells this code from other: figures of another are not told as its own."""
-    rooms = ("checkpoint", "diffusion", "engine", "grammar", "model", "ops")
+    rooms = ("checkpoint", "diffusion", "engine", "grammar", "model", "ops", "server")
     own = [path for path in HERE.glob("*.py") if path != Path(__file__)]
     files = sorted([*own, *(file for name in rooms for file in (SOURCE / name).rglob("*.py"))])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -134,6 +135,7 @@ def traffic() -> str:
 def page(found: dict[str, list[Line]]) -> str:
     """docs/benchmarks.md."""
     (memory,), (batch,), (context,), (startup,) = (found[name] for name in ("memory", "batch", "context", "startup"))
+    (serve,) = found["serve"]
     over = memory["bytes_over_weights"]
     processor, _, torch_version = found["step"][0]["machine"].split(", ")
     torch_version = torch_version.removeprefix("torch ")
@@ -170,6 +172,10 @@ def page(found: dict[str, list[Line]]) -> str:
         "## A batch of rows that need 4 to 48 steps",
         f"{batch['ratio']:.2f} times the rows a second of transformers' batch: {batch['per_step']:.2f} by the step "
         f"(rows alike), and {batch['leaving']:.2f} against redraft itself by leaving early.",
+        "## A server under load",
+        f"{serve['requests']} requests at once over HTTP, of 16 to 192 tokens of prompt, one or two canvases and 2 to 12 steps, "
+        f"in a batch of {serve['batch']} that they join and leave: {serve['ratio']:.2f} times the tokens a second of "
+        f"transformers' static batches of {serve['batch']}.",
         "## Long contexts",
         f"A step behind {context['long']:,} tokens takes {context['growth']:.2f} times one behind {context['short']}; the work "
         "grows by "
@@ -195,6 +201,7 @@ def picture(found: dict[str, list[Line]], path: Path) -> None:
         for line in found["generate"]
     }
     bars |= {"batch of 4 to 48 steps": found["batch"][0]["ratio"], "memory over the weights": found["memory"][0]["ratio"]}
+    bars |= {"server under mixed load": found["serve"][0]["ratio"]}
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(bars) + 1), layout="constrained")
     drawn = axes.barh(list(bars)[::-1], list(bars.values())[::-1], color="#3b6ea5")
     axes.bar_label(drawn, fmt="%.1f", padding=3)

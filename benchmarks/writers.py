@@ -6,23 +6,29 @@ weights, prompts and numbers of steps.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing as mp
 import os
 import resource
+import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+import httpx2
 import torch
+import uvicorn
 
 from redraft.cli.app import WAITING
 
 RESET = Path("/proc/self/clear_refs")
 NEVER = 1000  # steps that a canvas must stay the same for
+SERVED = 8  # rows of the server's batch
 UNSETTLED = 1e-9  # an entropy below which no canvas gets: steps are what they are told to be
-Write = Callable[[list[list[int]], int, list[int]], None]  # prompts, new tokens, steps of each
+Write = Callable[[list[list[int]], Any, list[int]], None]  # prompts, new tokens (of each, where they differ), steps of each
 
 
 def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -> Write:
@@ -64,20 +70,56 @@ def transformers_writer(folder: str, dtype: torch.dtype) -> Write:
         parameter.data = parameter.data.clone()
 
     @torch.no_grad()
-    def write(prompts: list[list[int]], count: int, steps: list[int]) -> None:
-        ids = torch.tensor(prompts)
+    def write(prompts: list[list[int]], count: int | list[int], steps: list[int]) -> None:
+        longest, count = max(map(len, prompts)), count if isinstance(count, int) else max(count)
+        ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         settings = generation.DiffusionGemmaGenerationConfig(
             max_new_tokens=count, max_denoising_steps=max(steps), eos_token_id=None, pad_token_id=0,
             confidence_threshold=UNSETTLED, stability_threshold=NEVER,
             sampler_config=generation.EntropyBoundSamplerConfig(0.1),
         )  # fmt: skip
-        written = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        written = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
         assert len(getattr(written, "sequences", written)[0]) >= ids.shape[1] + count
 
     return write
 
 
-WRITERS = {"redraft": redraft_writer, "typewriter": typewriter_writer, "transformers": transformers_writer}
+def server_writer(folder: str, dtype: torch.dtype) -> Write:
+    """redraft's server, asked by a client a request over a socket, all of them at once."""
+    import redraft
+    from redraft.server import Settings, create_app
+
+    app = create_app(
+        {"model": redraft.load(folder, dtype=dtype, device="cpu")}, Settings(max_batch_size=SERVED, max_waiting=1000)
+    )
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    threading.Thread(target=server.run, args=([listening],), daemon=True).start()
+    while not server.started:
+        time.sleep(0.05)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/completions"
+    fixed = {"model": "model", "seed": 1, "confidence_threshold": UNSETTLED, "stability_threshold": NEVER, "eos_token_id": []}
+
+    async def ask(client: httpx2.AsyncClient, prompt: list[int], count: int, steps: int) -> None:
+        body = fixed | {"prompt": prompt, "max_tokens": count, "max_denoising_steps": steps}
+        answer = (await client.post(url, json=body)).json()
+        assert answer["usage"]["completion_tokens"] == count
+        assert set(answer["usage"]["steps"][0]) == {steps}
+
+    async def ask_all(prompts: list[list[int]], counts: list[int], steps: list[int]) -> None:
+        async with httpx2.AsyncClient(timeout=3600) as client:
+            await asyncio.gather(*(ask(client, *one) for one in zip(prompts, counts, steps, strict=True)))
+
+    return lambda prompts, counts, steps: asyncio.run(ask_all(prompts, counts, steps))
+
+
+WRITERS = {
+    "server": server_writer,
+    "redraft": redraft_writer,
+    "typewriter": typewriter_writer,
+    "transformers": transformers_writer,
+}
 
 
 class Writer:
@@ -96,8 +138,8 @@ class Writer:
         theirs.close()
         self.loaded: int = self._pipe.recv()
 
-    def write(self, prompts: Sequence[Sequence[int]], count: int, steps: Sequence[int]) -> float:
-        """Seconds that writing `count` tokens behind each prompt took, each canvas in so many steps."""
+    def write(self, prompts: Sequence[Sequence[int]], count: int | list[int], steps: Sequence[int]) -> float:
+        """Seconds that writing `count` tokens behind each prompt took (or so many of each), each canvas in so many steps."""
         self._pipe.send(([list(prompt) for prompt in prompts], count, list(steps)))
         seconds: float = self._pipe.recv()
         return seconds
