@@ -32,7 +32,8 @@ def main() -> None:
         return sum(writer.write(asked[part], counts[part], steps[part]) for part in parts)
 
     with Writer("server", folder, dtype, given.threads) as server:
-        server.write(asked[:SERVED], [shape.canvas_length] * SERVED, [1] * SERVED)  # warm
+        first = asked[:SERVED]
+        server.write(first, [shape.canvas_length] * len(first), [1] * len(first))  # warm
         sides = {"redraft": lambda: server.write(asked, counts, steps)}
         if given.peer != "none":
             peer = Writer(given.peer, folder, dtype, given.threads)
