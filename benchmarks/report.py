@@ -173,7 +173,7 @@ def page(found: dict[str, list[Line]]) -> str:
         f"{batch['ratio']:.2f} times the rows a second of transformers' batch: {batch['per_step']:.2f} by the step "
         f"(rows alike), and {batch['leaving']:.2f} against redraft itself by leaving early.",
         "## A server under load",
-        f"{serve['requests']} requests at once over HTTP, of 16 to 192 tokens of prompt, one or two canvases and 2 to 12 steps, "
+        f"{serve['requests']} requests at once over HTTP, of 16 to 192 tokens of prompt, one or two canvases, 2 to 12 steps, "
         f"in a batch of {serve['batch']} that they join and leave: {serve['ratio']:.2f} times the tokens a second of "
         f"transformers' static batches of {serve['batch']}.",
         "## Long contexts",

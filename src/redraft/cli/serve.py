@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from redraft.editing import Model
 from redraft.errors import ConfigError
 from redraft.model.memory import GIB, USABLE, free_memory
 from redraft.server import Settings, create_app
+from redraft.server.speech import recogniser
 
 KEY = "REDRAFT_API_KEY"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -40,11 +42,14 @@ class Asked:
     waiting: int
     memory: float | None
     prefix_cache: float | None
+    speech: str | None
+    browser: bool = False
 
 
 def run(asked: Asked) -> None:
     """Serve models; SIGTERM and Ctrl-C let what runs come to its end."""
     key = _key(asked.key_file)
+    ears = None if asked.speech is None else recogniser(asked.speech)
     models = _models(asked)
     device = next(iter(models.values())).network.device
     memory = int(free_memory(device) * USABLE) if asked.memory is None else int(asked.memory * GIB)
@@ -54,15 +59,17 @@ def run(asked: Asked) -> None:
         api_key=key, hosts=LOOPBACK if local else None, max_batch_size=asked.batch, max_waiting=asked.waiting,
         memory=memory, prefix_cache=kept, state=asked.state,
     )  # fmt: skip
-    app = create_app(models, settings)
+    app = create_app(models, settings, ears)
     console = Console(stderr=True)
     if not local and key is None:
         console.print(f"redraft: anyone who reaches {asked.host} may use this server: set {KEY} to ask for a key")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once the server is through with what it does on this signal
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
     with _listening(asked.host, asked.port, settings.patience) as listening:
-        port = listening.getsockname()[1]
-        console.print(f"redraft: {', '.join(models)} at http://{asked.host}:{port}/v1, Ctrl-C stops", highlight=False)
+        address = f"http://{asked.host}:{listening.getsockname()[1]}"
+        console.print(f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops", highlight=False)
+        if asked.browser:
+            webbrowser.open(address)  # it waits: the socket listens already
         server.run([listening])
 
 

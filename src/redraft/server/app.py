@@ -15,14 +15,16 @@ from redraft.server.filling import filling_routes
 from redraft.server.guard import Guard
 from redraft.server.keeping import keeping_routes
 from redraft.server.meter import Meter
+from redraft.server.play import add_page, play_routes
 from redraft.server.refusals import descriptions, explain
 from redraft.server.served import Models
 from redraft.server.settings import Settings
+from redraft.server.speech import Recogniser
 from redraft.server.state import State
 
 
-def create_app(models: Mapping[str, Model], settings: Settings | None = None) -> FastAPI:
-    """The application that serves models by their names.
+def create_app(models: Mapping[str, Model], settings: Settings | None = None, ears: Recogniser | None = None) -> FastAPI:
+    """The application that serves models by their names; `ears` recognise speech.
 
     Raises:
         ConfigError: the file of what is kept cannot be used.
@@ -41,9 +43,10 @@ def create_app(models: Mapping[str, Model], settings: Settings | None = None) ->
             state.close()
 
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
-    for routes in (chat_routes(served), filling_routes(served), keeping_routes(served, state)):
+    for routes in (chat_routes(served), filling_routes(served), keeping_routes(served, state), play_routes(ears)):
         app.include_router(routes)
     _watch(app, served, meter)
+    add_page(app)
     app.add_middleware(Guard, meter=meter, settings=given)
     explain(app)
     return app
