@@ -1,0 +1,68 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Player } from "../trace/player";
+import { Cells } from "./cells";
+
+const STEPS: Record<string, (at: number, wide: number, last: number) => number> = {
+  ArrowLeft: (at) => at - 1,
+  ArrowRight: (at) => at + 1,
+  ArrowUp: (at, wide) => at - wide,
+  ArrowDown: (at, wide) => at + wide,
+  Home: () => 0,
+  End: (_, __, last) => last,
+};
+
+/** Every position of the canvas as a cell. The cell under the pointer, or reached by the arrow keys, is told to `onLook`. */
+export function Grid(props: { player: Player; length: number; at: number | null; onLook: (at: number | null) => void }) {
+  const { player, length, at, onLook } = props;
+  const host = useRef<HTMLDivElement>(null);
+  const [cells, setCells] = useState<Cells | null>(null);
+  useEffect(() => setCells(new Cells(host.current!)), []);
+  useEffect(() => {
+    if (!cells) return;
+    const draw = () => cells.draw(player.frame);
+    cells.resize(player.frame?.cells.length ?? length);
+    draw();
+    const stop = player.subscribe(draw);
+    return () => void stop();
+  }, [cells, player, length]);
+  useEffect(() => {
+    host.current!.querySelector(".looked")?.classList.remove("looked");
+  }, [at]);
+  const under = (event: Event) => {
+    const found = (event.target as HTMLElement).dataset.at;
+    if (found !== undefined) onLook(Number(found));
+  };
+  const pressed = (event: KeyboardEvent) => {
+    const step = STEPS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const last = host.current!.childElementCount - 1;
+    const wide = getComputedStyle(host.current!).gridTemplateColumns.split(" ").length;
+    onLook(at === null ? 0 : Math.max(0, Math.min(last, step(at, wide, last))));
+  };
+  return (
+    <div class="grid-frame">
+      <div
+        class="cells"
+        ref={host}
+        role="listbox"
+        tabIndex={0}
+        aria-label="Canvas: the arrow keys move between positions"
+        aria-activedescendant={at === null ? undefined : `cell-${at}`}
+        onPointerOver={under}
+        onPointerDown={under}
+        onKeyDown={pressed}
+        onFocus={() => at === null && onLook(0)}
+      />
+      <Cursor host={host.current} at={at} />
+    </div>
+  );
+}
+
+/** The frame around the looked-at cell lies over the grid, so that drawing cells need not know of it. */
+function Cursor({ host, at }: { host: HTMLElement | null; at: number | null }) {
+  const node = at === null ? null : (host?.children[at] as HTMLElement | undefined);
+  if (!node) return null;
+  const { offsetLeft: left, offsetTop: top, offsetWidth: width, offsetHeight: height } = node;
+  return <div class="cursor" aria-hidden="true" style={{ left, top, width, height }} />;
+}
