@@ -34,6 +34,7 @@ function Curve(props: { name: string; unit: string; values: number[]; at: number
       <svg viewBox={`0 0 ${WIDE} ${HIGH}`} preserveAspectRatio="none" role="img" aria-label={`${name} over ${values.length} drafts`}>
         <line x1="0" x2={WIDE} y1={HIGH - 4} y2={HIGH - 4} class="axis" />
         <polyline points={points} class="trend" />
+        <polyline points={points.split(" ").slice(0, at + 1).join(" ")} class="trend past" />
         {now !== undefined && <line x1={x(at)} x2={x(at)} y1="2" y2={HIGH - 4} class="here" />}
       </svg>
     </figure>

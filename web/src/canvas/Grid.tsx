@@ -25,9 +25,6 @@ export function Grid(props: { player: Player; length: number; at: number | null;
     const stop = player.subscribe(draw);
     return () => void stop();
   }, [cells, player, length]);
-  useEffect(() => {
-    host.current!.querySelector(".looked")?.classList.remove("looked");
-  }, [at]);
   const under = (event: Event) => {
     const found = (event.target as HTMLElement).dataset.at;
     if (found !== undefined) onLook(Number(found));
@@ -64,5 +61,5 @@ function Cursor({ host, at }: { host: HTMLElement | null; at: number | null }) {
   const node = at === null ? null : (host?.children[at] as HTMLElement | undefined);
   if (!node) return null;
   const { offsetLeft: left, offsetTop: top, offsetWidth: width, offsetHeight: height } = node;
-  return <div class="cursor" aria-hidden="true" style={{ left, top, width, height }} />;
+  return <div class="cursor" aria-hidden="true" style={{ left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` }} />;
 }

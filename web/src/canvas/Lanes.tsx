@@ -5,10 +5,13 @@ import type { Lane } from "../trace/trace";
 import { Grid } from "./Grid";
 import { CanvasPicker } from "./Scrubber";
 
-const perSecond = (lane: Lane | null | undefined) =>
-  lane?.usage && lane.usage.seconds > 0 ? Math.round(lane.usage.completion_tokens / lane.usage.seconds) : null;
-
-const milliseconds = (lane: Lane | null | undefined) => (lane?.ended == null ? null : `${Math.round(lane.ended)} ms`);
+/** Figures of a whole answer, once it is whole on the clock that is shown. */
+function totals(player: Player, lane: Lane | null | undefined): { speed: number | null; time: string | null; usage: Lane["usage"] } {
+  if (lane?.ended == null || player.clock < Math.min(lane.ended, player.length)) return { speed: null, time: null, usage: null };
+  const { usage } = lane;
+  const speed = usage && usage.seconds > 0 ? Math.round(usage.completion_tokens / usage.seconds) : null;
+  return { speed, time: `${Math.round(lane.ended)} ms`, usage };
+}
 
 /** Both methods on the same prompt, started at the same moment. */
 export function Lanes(props: { player: Player; length: number; at: number | null; onLook: (at: number | null) => void }) {
@@ -46,15 +49,15 @@ function Written({ player }: { player: Player }) {
   const { text } = draftText(player);
   const lane = player.trace?.diffusion;
   const done = !player.live && !player.playing && lane?.ended != null;
-  const usage = lane?.usage;
+  const { speed, time, usage } = totals(player, lane);
   return (
     <>
       <Figures
         of={[
           ["passes", player.frames.length ? player.cursor + 1 : null],
           ["tokens per pass", usage ? usage.tokens_per_forward.toFixed(1) : null],
-          ["tokens/s", perSecond(lane)],
-          ["time", milliseconds(lane)],
+          ["tokens/s", speed],
+          ["time", time],
         ]}
       />
       <pre class="written" data-testid="written" aria-label="Draft" tabIndex={0}>
@@ -80,8 +83,9 @@ function Typewriter({ player }: { player: Player }) {
   useTick(player);
   const lane = player.trace?.typewriter;
   const { text, tokens, done } = player.written(lane);
+  const { speed, time, usage } = totals(player, lane);
   return (
-    <section class="card stack" aria-labelledby="typewriter">
+    <section class="card column" aria-labelledby="typewriter">
       <h2 id="typewriter">Typewriter</h2>
       <p class="small muted">The same model, read left to right: one token a pass.</p>
       <pre class="written tall" data-testid="typed" aria-label="Typewriter" tabIndex={0}>
@@ -90,10 +94,10 @@ function Typewriter({ player }: { player: Player }) {
       </pre>
       <Figures
         of={[
-          ["passes", lane ? (done && lane.usage ? lane.usage.completion_tokens : tokens) : null],
+          ["passes", lane ? (usage?.completion_tokens ?? tokens) : null],
           ["tokens per pass", lane ? 1 : null],
-          ["tokens/s", perSecond(lane)],
-          ["time", milliseconds(lane)],
+          ["tokens/s", speed],
+          ["time", time],
         ]}
       />
     </section>

@@ -9,6 +9,8 @@ export type Mode = "chat" | "prompt" | "infill";
 export function Prompt(props: {
   model: string;
   onModel: (id: string) => void;
+  remembers: boolean;
+  onRemember: (remembers: boolean) => void;
   mode: Mode;
   onMode: (mode: Mode) => void;
   text: string;
@@ -38,7 +40,15 @@ export function Prompt(props: {
           options={[["chat", "Chat"], ["prompt", "Prompt"], ["infill", "Infill"]] as const}
           onChange={mode}
         />
-        <ModelSelect value={props.model} onChange={props.onModel} />
+        <div class="row">
+          {props.mode === "chat" && (
+            <label class="row small check">
+              <input type="checkbox" checked={props.remembers} onChange={(event) => props.onRemember(event.currentTarget.checked)} />
+              <span class="muted">Remember turns</span>
+            </label>
+          )}
+          <ModelSelect value={props.model} onChange={props.onModel} />
+        </div>
       </div>
       <div class="ask">
         <label class="hidden" for="prompt">

@@ -4,8 +4,8 @@ import type { Player } from "../trace/player";
 
 const SPEEDS = [
   ["1", "real time"],
-  ["5", "5× slower"],
-  ["20", "20× slower"],
+  ["3", "3× slower"],
+  ["10", "10× slower"],
 ] as const;
 
 /** Through the denoising, back and forth. */

@@ -70,10 +70,12 @@ export function CanvasView() {
       </Head>
       <div class="stack">
         <div class="card stack">
-          {mode === "chat" && <Thread thread={thread} onChange={setThread} />}
+          {thread && thread.length > 0 && <Thread thread={thread} onClear={() => setThread([])} />}
           <Prompt
             {...{ model, mode, text }}
             onModel={chosen}
+            remembers={thread !== null}
+            onRemember={(kept) => setThread(kept ? [] : null)}
             onMode={setMode}
             onText={setText}
             busy={run.busy}

@@ -13,6 +13,8 @@ export interface Stretch {
 }
 
 const BEAT = 110;
+/** After so many passes there is little left to see: the rest goes faster. */
+const SEEN = 6;
 
 /** Whole lines where more than one is touched or nothing is selected, otherwise just what is selected. */
 export function stretchOf(text: string, from: number, to: number): Stretch {
@@ -51,7 +53,7 @@ export async function* drafts(
     }
     const key = chunk.canvas * 10_000 + chunk.step;
     // Drafts of one pass belong together; between passes there is time to see them.
-    if (key !== beat && beat && !calm()) await new Promise((wake) => setTimeout(wake, BEAT));
+    if (key !== beat && beat && !calm()) await new Promise((wake) => setTimeout(wake, chunk.step > SEEN ? BEAT / 4 : BEAT));
     beat = key;
     candidates.set(chunk.candidate, inside(chunk.text));
     yield { candidates: new Map(candidates), newest: inside(chunk.text) };

@@ -1,4 +1,3 @@
-import { html } from "@codemirror/lang-html";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { write } from "../api/client";
 import { setDraft } from "../editor/draft";
@@ -9,6 +8,7 @@ import { calm } from "../shell/theme";
 import { complain, say } from "../shell/toast";
 import { useModelFor } from "../shell/models";
 import { textOf } from "../trace/record";
+import { markup } from "./markup";
 import { Microphone } from "./Microphone";
 import { FRESH, pageIn, preview, question, WISHES } from "./page";
 
@@ -25,7 +25,7 @@ export function VoiceView() {
   useEffect(() => () => stopper.current?.abort(), []);
   const nothing = () => undefined;
   const acts = { run: () => void apply(wish), accept: nothing, reject: () => stopper.current?.abort() };
-  const options = { key: "voice", model: model?.id ?? "", fresh: FRESH, language: html(), label: "The page's HTML" };
+  const options = { key: "voice", model: model?.id ?? "", fresh: FRESH, language: markup(), label: "The page's HTML" };
   const editing = useEditor(host, options, acts);
 
   /** The page settles over the old one, and takes its place when it is whole. */
@@ -47,7 +47,7 @@ export function VoiceView() {
       }
       const after = pageIn(answer);
       view.dispatch({ effects: setDraft.of(null) });
-      setDiff(diffOf(before, 0, before.length, after));
+      setDiff(diffOf(before.trimEnd(), 0, before.trimEnd().length, after.trimEnd()));
       if (after === before) say("The model left the page as it was.");
       editing.show(after);
       await file.put(after);

@@ -15,14 +15,11 @@ const remember = (model: string, title: string, text: string) => seen.set(`${mod
 
 /** The page as it was kept; null where there is none. */
 export async function kept(model: string, title: string): Promise<string | null> {
-  try {
-    const page = await pages.get(model, title);
-    remember(model, title, page.text);
-    return page.text;
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null;
-    throw error;
-  }
+  const all = await pages.all(model);
+  if (!all.some((one) => one.title === title)) return null;
+  const page = await pages.get(model, title);
+  remember(model, title, page.text);
+  return page.text;
 }
 
 export async function keep(model: string, title: string, text: string): Promise<void> {
