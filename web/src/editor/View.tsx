@@ -12,7 +12,7 @@ import { useEditor } from "./useEditor";
 const FRESH = `def total_cost(files):
     amount = 0
     for each in files:
-        amount += each.cost * each.weight
+        ...
     return amount
 `;
 
@@ -65,7 +65,7 @@ export function EditorView() {
             </div>
           </div>
           <div class="code" ref={host} />
-          <div class="ask">
+          <div class="ask wide">
             <label class="hidden" for="wish">
               {action === "fill" ? "What the hole belongs to" : "Wish"}
             </label>

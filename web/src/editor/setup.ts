@@ -79,7 +79,9 @@ export function makeEditor(parent: HTMLElement, text: string, language: Extensio
       if (update.docChanged && !update.transactions.some((tr) => tr.annotation(byPage))) hands.changed(update.state.doc.toString());
     }),
   ];
-  return new EditorView({ parent, state: EditorState.create({ doc: text, extensions }) });
+  // A text with something left open is begun there.
+  const open = Math.max(0, text.indexOf("..."));
+  return new EditorView({ parent, state: EditorState.create({ doc: text, extensions, selection: { anchor: open } }) });
 }
 
 /** Another text, with no more of it exchanged than differs, so that the cursor stays. */

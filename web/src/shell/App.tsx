@@ -45,6 +45,8 @@ export function App() {
   const shown = VIEWS.find((view) => view.id === route.view) ?? VIEWS[0]!;
   useEffect(() => {
     document.title = `${shown.name} · redraft`;
+    // On a narrow screen the tabs scroll.
+    document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [shown]);
   return (
     <div class="shell">
