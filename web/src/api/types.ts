@@ -2,7 +2,7 @@
 
 export interface ModelInfo {
   id: string;
-  redraft: { canvas_length: number; shipped: boolean };
+  redraft: { canvas_length: number; shipped?: boolean };
 }
 
 export interface DraftChunk {
@@ -51,7 +51,7 @@ export interface InfillDone {
   fills: string[];
   score: number;
   candidates: Candidate[];
-  usage: { steps: number };
+  usage: { steps: number | number[][] };
   diff?: string;
 }
 

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Message } from "../api/types";
 import { Head } from "../parts/Head";
-import { examplesOf, useModels } from "../shell/models";
+import { examplesOf, isSmall, useModels } from "../shell/models";
 import { complain } from "../shell/toast";
 import { Player } from "../trace/player";
 import { record } from "../trace/record";
@@ -36,14 +36,14 @@ export function CanvasView() {
   const [values, setValues] = useState<Record<string, number>>({});
   const [slowness, setSlowness] = useState(player.slowness);
   const [at, setAt] = useState<number | null>(null);
-  const [thread, setThread] = useState<Message[] | null>(info?.redraft.shipped ? null : []);
+  const [thread, setThread] = useState<Message[] | null>(isSmall(info) ? null : []);
   const run = useRun(complain);
 
   const chosen = (id: string) => {
     setModel(id);
     const next = all.find((one) => one.id === id);
     setText(examplesOf(next)[0] ?? "");
-    setThread(next?.redraft.shipped ? null : []);
+    setThread(isSmall(next) ? null : []);
     player.open(null, false);
   };
   const start = async () => {
@@ -117,11 +117,7 @@ function useRun(onError: (error: unknown) => void) {
       onError(error);
       return null;
     } finally {
-      if (player.trace === trace) {
-        player.take();
-        player.live = false;
-        if (!player.playing) player.pause();
-      }
+      if (player.trace === trace) player.finish();
       setBusy(false);
     }
   };

@@ -20,7 +20,7 @@ export function Candidates({ candidates, done }: { candidates: Map<number, strin
           <span class="small muted mono">{note}</span>
         </li>
       ))}
-      {done && <li class="note small muted">Sorted by the log-probability of the whole text. {done.usage.steps} passes in all.</li>}
+      {done && <li class="note small muted">Sorted by the log-probability of the whole text. {[done.usage.steps].flat(2).reduce((sum, one) => sum + one, 0)} passes in all.</li>}
     </ol>
   );
 }

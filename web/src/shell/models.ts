@@ -35,5 +35,9 @@ const FREE = [
   "A short poem about a river that runs uphill.",
 ];
 
+/** Whether a model is one of those that know their few tasks and nothing else. */
+export const isSmall = (model: ModelInfo | undefined): boolean =>
+  model !== undefined && (model.redraft.shipped ?? model.id in EXAMPLES) && model.id in EXAMPLES;
+
 export const examplesOf = (model: ModelInfo | undefined): string[] =>
-  model?.redraft.shipped ? (EXAMPLES[model.id] ?? []) : FREE;
+  model && isSmall(model) ? EXAMPLES[model.id]! : FREE;

@@ -1,5 +1,6 @@
 // Plays a trace by a clock that may run slower than the world: the same for both methods, so that the race stays fair.
 
+import { calm } from "../shell/theme";
 import { frameAfter, type Frame, type Lane, type Trace } from "./trace";
 
 type Listener = () => void;
@@ -40,8 +41,8 @@ export class Player {
     this.#read = 0;
     this.#rewind();
     this.take();
-    if (trace) this.play();
-    else this.#tell();
+    if (trace && !calm()) this.play();
+    else this.end();
   }
 
   /** Reads what the trace has grown by. */
@@ -66,6 +67,14 @@ export class Player {
     this.playing = false;
     cancelAnimationFrame(this.#handle);
     this.#tell();
+  }
+
+  /** A live trace has come to its end. */
+  finish(): void {
+    this.take();
+    this.live = false;
+    if (calm()) this.end();
+    else if (!this.playing) this.#tell();
   }
 
   /** Jumps to a frame, and stands still there. */

@@ -6,7 +6,7 @@ import { useEditor } from "../editor/useEditor";
 import { Head } from "../parts/Head";
 import { calm } from "../shell/theme";
 import { complain, say } from "../shell/toast";
-import { useModelFor } from "../shell/models";
+import { isSmall, useModelFor } from "../shell/models";
 import { textOf } from "../trace/record";
 import { markup } from "./markup";
 import { Microphone } from "./Microphone";
@@ -78,7 +78,7 @@ export function VoiceView() {
               Apply
             </button>
           </form>
-          {model?.redraft.shipped && (
+          {isSmall(model) && (
             <div class="row chips" role="group" aria-label="Wishes that this model knows">
               {WISHES.map((one) => (
                 <button type="button" class="chip" onClick={() => setWish(one)}>

@@ -1,6 +1,7 @@
 // The to-do page: what the model is asked to make of it, and how it looks.
 
 import type { ModelInfo } from "../api/types";
+import { isSmall } from "../shell/models";
 
 export const FRESH = '<body class="green"><h1>Weekend</h1><ul><li>[ ] buy bread</li><li>[x] call mum</li><li>[ ] fix the bike</li></ul></body>\n';
 
@@ -9,7 +10,7 @@ export const WISHES = ["I did fix the bike", "please add water the garden", "tak
 /** The models that ship know `edit PAGE` and a wish on a line of its own; any other is told so in words. */
 export function question(model: ModelInfo, page: string, wish: string): string {
   const asked = `edit ${page.trim()}\n${wish.trim()}`;
-  if (model.redraft.shipped) return asked;
+  if (isSmall(model)) return asked;
   return `Here is an HTML page. Change it as asked, leave everything else as it is, and answer with the page alone.\n\n${page}\n\nChange: ${wish}`;
 }
 

@@ -4,7 +4,7 @@ import type { ModelInfo } from "../api/types";
 import { Figures } from "../parts/Figures";
 import { Head } from "../parts/Head";
 import { Segments } from "../parts/Segments";
-import { useModelFor } from "../shell/models";
+import { isSmall, useModelFor } from "../shell/models";
 import { hashOf } from "../shell/router";
 import { complain } from "../shell/toast";
 import { Leaf } from "./Leaf";
@@ -23,7 +23,7 @@ function parted(title: string): { name: string; style: Style } {
 
 export function WikiView({ wanted }: { wanted: string }) {
   const model = useModelFor("small-text");
-  const shipped = model?.redraft.shipped ?? false;
+  const shipped = isSmall(model);
   const { name, style } = parted(wanted);
   const [typed, setTyped] = useState(name);
   useEffect(() => setTyped(name), [name]);

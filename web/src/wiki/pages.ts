@@ -2,6 +2,7 @@
 
 import { ApiError, pages, write } from "../api/client";
 import type { ModelInfo } from "../api/types";
+import { isSmall } from "../shell/models";
 import { calm } from "../shell/theme";
 import { textOf } from "../trace/record";
 
@@ -38,7 +39,7 @@ export async function forget(model: string, title: string): Promise<void> {
 
 /** The models that ship know `wiki NAME (STYLE)`; any other is told what a page is. */
 export function question(model: ModelInfo, title: string): string {
-  if (model.redraft.shipped) return `wiki ${title}`;
+  if (isSmall(model)) return `wiki ${title}`;
   return (
     `Write a short encyclopedia page titled "${title}". Answer with HTML only: one <h1> with the title, then <p> paragraphs. ` +
     "Put the names of things that deserve a page of their own between <a> and </a>, without any attributes."
