@@ -19,10 +19,14 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install 'redraft[serve]'")
 
 import uvicorn
+from fastapi import Request
+from fastapi.staticfiles import StaticFiles
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import redraft
 from redraft.server import Settings, create_app
+from redraft.tasks.sudoku_generator import generate
+from redraft.web import static_folder
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -58,17 +62,11 @@ def _page_of(app: Any) -> None:
     """The page and what it alone asks for, where the server does not serve them by itself."""
     if any(getattr(route, "path", "") == "/play/sudoku" for route in app.routes):
         return
-    from fastapi import Request
-    from fastapi.staticfiles import StaticFiles
-
-    from redraft.tasks.sudoku_generator import generate
-    from redraft.web import static_folder
 
     async def sudoku(request: Request) -> dict[str, str]:
         puzzle, _ = generate(random.Random(), (await request.json())["blanks"])
         return {"puzzle": puzzle.replace("0", ".")}
 
-    sudoku.__annotations__["request"] = Request
     app.post("/play/sudoku")(sudoku)
     app.get("/play/config")(lambda: {"speech": False})
     app.mount("/", StaticFiles(directory=static_folder(), html=True))

@@ -26,7 +26,7 @@ def test_a_canvas_settles_beside_the_typewriter(tab: Page) -> None:
     run(tab)
     expect(tab.get_by_test_id("written")).to_have_text("39;17+25=42;42-03=39")
     expect(tab.get_by_test_id("typed")).to_contain_text("17+25")
-    assert "".join(cells(tab)) == "39;17+25=42;42-03=39"
+    assert "".join(cells(tab)) == "39;17+25=42;42-03=39∎"
     assert len(cells(tab)) == 84
 
 
@@ -60,7 +60,8 @@ def test_nothing_moves_while_a_canvas_settles(tab: Page) -> None:
     tab.goto("/#/canvas")
     tab.locator("#prompt").wait_for()
     tab.evaluate(
-        "window.shift = 0; new PerformanceObserver((seen) => { for (const one of seen.getEntries()) window.shift += one.value; })"
+        "window.shift = 0;"
+        "new PerformanceObserver((seen) => { for (const one of seen.getEntries()) window.shift += one.value; })"
         ".observe({ type: 'layout-shift', buffered: false })"
     )
     run(tab)
@@ -87,7 +88,11 @@ def test_a_run_is_saved_and_opened_again(tab: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [("no json", "is not JSON"), ("{}", "not a run saved by redraft"), ('{"format": "redraft-trace", "version": 2}', "version 2")],
+    [
+        ("no json", "is not JSON"),
+        ("{}", "not a run saved by redraft"),
+        ('{"format": "redraft-trace", "version": 2}', "version 2"),
+    ],
 )
 def test_a_wrong_file_is_refused_in_words(tab: Page, tmp_path: Path, content: str, word: str) -> None:
     file = tmp_path / "wrong.json"
@@ -125,7 +130,8 @@ def synthetic(positions: int, drafts: int, apart: float) -> dict[str, Any]:
     """A run in which at every draft every cell has another text and another confidence."""
     made = [
         {
-            "at": number * apart, "canvas": 0, "step": number + 1, "entropy": 3 - 3 * number / drafts, "text": f"draft {number}",
+            "at": number * apart, "canvas": 0, "step": number + 1, "entropy": 3 - 3 * number / drafts,
+            "text": f"draft {number}",
             "changed": [[at, f"w{(at * 7 + number * 13) % 997}"] for at in range(positions)],
             "accepted": list(range(number % 2, positions, 2)), "revised": list(range(number % 3, positions, 3)),
             "confidence": [(at * 3 + number * 11) % 101 for at in range(positions)],
@@ -134,8 +140,8 @@ def synthetic(positions: int, drafts: int, apart: float) -> dict[str, Any]:
     ]  # fmt: skip
     lane: dict[str, Any] = {"events": [], "usage": None, "ended": drafts * apart}
     return {
-        "format": "redraft-trace", "version": 1, "created": "2026-01-01T00:00:00Z", "model": "small", "prompt": "p", "mode": "chat",
-        "settings": {}, "drafts": made, "diffusion": lane, "typewriter": None,
+        "format": "redraft-trace", "version": 1, "created": "2026-01-01T00:00:00Z", "model": "small", "prompt": "p",
+        "mode": "chat", "settings": {}, "drafts": made, "diffusion": lane, "typewriter": None,
     }  # fmt: skip
 
 

@@ -29,7 +29,8 @@ CONTRAST = """() => {
     if (!own || !node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) found.push(`${node.tagName}.${node.className} "${node.textContent.trim().slice(0, 20)}" ${ratio.toFixed(2)}`);
+    const name = `${node.tagName}.${node.className} "${node.textContent.trim().slice(0, 20)}"`;
+    if (ratio < 4.5) found.push(`${name} ${ratio.toFixed(2)}`);
   }
   return found;
 }"""
@@ -104,9 +105,11 @@ def test_the_page_keeps_to_a_strict_policy(tab: Page) -> None:
     policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-src 'self'; img-src 'self' data:"
     broken: list[str] = []
     tab.on("console", lambda message: broken.append(message.text) if "Content Security Policy" in message.text else None)
+
     def strictly(route):  # type: ignore[no-untyped-def]
         answer = route.fetch()
         route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": policy})
+
     tab.route("**/", strictly)
     for view in VIEWS:
         used(tab, view)

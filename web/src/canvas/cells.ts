@@ -39,7 +39,7 @@ export class Cells {
   draw(frame: Frame | undefined): void {
     if (frame) this.resize(frame.cells.length);
     for (let at = 0; at < this.#nodes.length; at++) {
-      const text = frame ? visible(frame.cells[at] ?? "") : "";
+      const text = frame ? inCell(frame.cells[at] ?? "") : "";
       const look = frame ? lookOf(frame, at, text) : "cell";
       const shown = this.#shown[at]!;
       const node = this.#nodes[at]!;
@@ -56,6 +56,12 @@ function lookOf(frame: Frame, at: number, text: string): string {
   if (frame.accepted[at]) look += " kept";
   if (frame.revised[at]) look += " revised";
   return look;
+}
+
+/** Behind the end there is nothing to read: the end has a sign, and what fills the canvas up none. */
+function inCell(text: string): string {
+  if (/^<(eos|pad|bos)>$/.test(text)) return "";
+  return /^<(turn\||end_of_turn)>$/.test(text) ? "∎" : visible(text);
 }
 
 /** White space that can be seen; a space in front of a word goes without saying. */
