@@ -11,6 +11,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    license: { fileName: "licenses.md" },
   },
   server: { proxy: { "/v1": "http://127.0.0.1:8000", "/play": "http://127.0.0.1:8000" } },
 });

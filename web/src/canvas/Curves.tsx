@@ -1,4 +1,4 @@
-import { useTick } from "../parts/useTick";
+import { useFrames } from "../parts/useTick";
 import type { Player } from "../trace/player";
 
 const WIDE = 300;
@@ -6,10 +6,10 @@ const HIGH = 56;
 
 /** How uncertain each draft was, and how many positions it kept: a line each, and a mark where the scrubber stands. */
 export function Curves({ player }: { player: Player }) {
-  useTick(player);
+  useFrames(player);
   const frames = player.frames;
   const entropy = frames.map((frame) => frame.entropy);
-  const kept = frames.map((frame) => frame.accepted.reduce((sum, one) => sum + one, 0));
+  const kept = frames.map((frame) => frame.kept);
   return (
     <div class="curves">
       <Curve name="Entropy, mean" unit=" nats" values={entropy} at={player.cursor} digits={2} />

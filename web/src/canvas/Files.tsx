@@ -1,5 +1,5 @@
 import { useRef } from "preact/hooks";
-import { useTick } from "../parts/useTick";
+import { useFrames } from "../parts/useTick";
 import { complain } from "../shell/toast";
 import type { Player } from "../trace/player";
 import type { Trace } from "../trace/trace";
@@ -8,7 +8,7 @@ import { saveJson } from "./run";
 
 /** A run as a file: saved, and opened again. */
 export function Files({ player, onOpen }: { player: Player; onOpen: (trace: Trace) => void }) {
-  useTick(player);
+  useFrames(player);
   const input = useRef<HTMLInputElement>(null);
   const trace = player.trace;
   const picked = async (event: Event) => {

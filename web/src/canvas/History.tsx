@@ -1,10 +1,10 @@
-import { useTick } from "../parts/useTick";
+import { useFrames } from "../parts/useTick";
 import type { Player } from "../trace/player";
 import { visible } from "./cells";
 
 /** What one position held, draft by draft. */
 export function History({ player, at }: { player: Player; at: number | null }) {
-  useTick(player);
+  useFrames(player);
   const canvas = player.frame?.canvas ?? 0;
   const frames = player.frames.filter((frame) => frame.canvas === canvas);
   const known = at !== null && frames.some((frame) => at < frame.cells.length);

@@ -1,5 +1,5 @@
 import { Segments } from "../parts/Segments";
-import { useTick } from "../parts/useTick";
+import { useFrames } from "../parts/useTick";
 import type { Player } from "../trace/player";
 
 const SPEEDS = [
@@ -11,7 +11,7 @@ const SPEEDS = [
 /** Through the denoising, back and forth. */
 export function Scrubber(props: { player: Player; slowness: number; onSlowness: (slowness: number) => void }) {
   const { player } = props;
-  useTick(player);
+  useFrames(player);
   const last = Math.max(0, player.frames.length - 1);
   const at = Math.max(0, player.cursor);
   const pressed = (event: KeyboardEvent) => {
@@ -59,7 +59,7 @@ export const several = (player: Player): boolean => (player.frames.at(-1)?.canva
 
 /** Of a long text every canvas has a button, which shows it as it settled. */
 export function CanvasPicker({ player }: { player: Player }) {
-  useTick(player);
+  useFrames(player);
   if (!several(player)) return null;
   const lasts = new Map<number, number>();
   player.frames.forEach((frame, index) => lasts.set(frame.canvas, index));

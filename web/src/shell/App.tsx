@@ -30,7 +30,12 @@ export function App() {
   const [all, setAll] = useState<ModelInfo[] | null>(null);
   const [help, setHelp] = useState(false);
   const [theme, toggleTheme] = useTheme();
-  useEffect(() => void listed().then(setAll, complain), []);
+  const [lost, setLost] = useState(false);
+  const load = () => {
+    setLost(false);
+    listed().then(setAll, (error: unknown) => (setLost(true), complain(error)));
+  };
+  useEffect(load, []);
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
@@ -71,7 +76,14 @@ export function App() {
           </button>
         </div>
       </header>
-      <main>{all && <Models.Provider value={all}>{shown.view(route)}</Models.Provider>}</main>
+      <main>
+        {all && <Models.Provider value={all}>{shown.view(route)}</Models.Provider>}
+        {lost && (
+          <button type="button" class="button" onClick={load}>
+            Ask the server again
+          </button>
+        )}
+      </main>
       {help && <Help onClose={() => setHelp(false)} />}
       <Toasts />
     </div>

@@ -43,6 +43,9 @@ export function SudokuView() {
         All cells are written at once, and what turns out wrong is corrected a pass later. A typewriter has to be right the first time.
       </Head>
       <div class="stack">
+        {model?.id !== "small" && (
+          <p class="card">The model “small” knows Sudoku, and this server does not serve it: do not expect much of {model?.id ?? "none"}.</p>
+        )}
         <div class="card row">
           <button type="button" class="button main" disabled={run.busy || clues(puzzle) === 81} onClick={go}>
             Solve

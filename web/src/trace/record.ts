@@ -32,7 +32,13 @@ export function record(wanted: Wanted): { trace: Trace; done: Promise<void> } {
   const now = () => Math.round((performance.now() - start) * 10) / 10;
   const runs = [follow(wanted, "diffusion", trace.diffusion, trace, now)];
   if (trace.typewriter) runs.push(follow(wanted, "typewriter", trace.typewriter, trace, now));
-  return { trace, done: Promise.all(runs).then(() => undefined) };
+  return { trace, done: all(runs) };
+}
+
+/** Waits for both, also where one fails: the other goes on, and what it writes is kept. */
+async function all(runs: Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(runs)).find((run) => run.status === "rejected");
+  if (failed) throw failed.reason;
 }
 
 async function follow(

@@ -48,6 +48,7 @@ export interface Frame {
   confidence: number[];
   accepted: Uint8Array;
   revised: Uint8Array;
+  kept: number;
   entropy: number;
   text: string;
 }
@@ -66,6 +67,7 @@ export function frameAfter(before: Frame | undefined, draft: DraftEvent): Frame 
     confidence: draft.confidence,
     accepted: marks(draft.accepted, length),
     revised: marks(draft.revised, length),
+    kept: draft.accepted.length,
     entropy: draft.entropy,
     text: draft.text,
   };

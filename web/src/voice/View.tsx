@@ -1,8 +1,9 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { write } from "../api/client";
 import { setDraft } from "../editor/draft";
 import { Diff, diffOf } from "../editor/Diff";
 import { useEditor } from "../editor/useEditor";
+import { Frame } from "../parts/Frame";
 import { Head } from "../parts/Head";
 import { calm } from "../shell/theme";
 import { complain, say } from "../shell/toast";
@@ -10,7 +11,7 @@ import { isSmall, useModelFor } from "../shell/models";
 import { textOf } from "../trace/record";
 import { markup } from "./markup";
 import { Microphone } from "./Microphone";
-import { FRESH, pageIn, preview, question, WISHES } from "./page";
+import { draw, FRESH, pageIn, question, STYLE, WISHES } from "./page";
 
 const BEAT = 160;
 
@@ -59,7 +60,6 @@ export function VoiceView() {
       setBusy(false);
     }
   };
-  const source = useMemo(() => preview(editing.text), [editing.text]);
   return (
     <>
       <Head title="Voice coding">Say what is to become of the page. It is changed in place, and all else stays as it was.</Head>
@@ -107,7 +107,7 @@ export function VoiceView() {
           <section class="card stack" aria-label="Preview">
             <h2>Preview</h2>
             <div class="preview">
-              <iframe title="Preview of the page" sandbox="" srcdoc={source} />
+              <Frame title="Preview of the page" style={STYLE} draw={(page) => draw(page, editing.text)} of={[editing.text]} />
             </div>
           </section>
         </div>

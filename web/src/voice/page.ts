@@ -1,5 +1,6 @@
 // The to-do page: what the model is asked to make of it, and how it looks.
 
+import DOMPurify from "dompurify";
 import type { ModelInfo } from "../api/types";
 import { isSmall } from "../shell/models";
 
@@ -20,9 +21,9 @@ export function pageIn(answer: string): string {
   return `${(fenced?.[1] ?? answer).trim()}\n`;
 }
 
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const ADDRESSES = ["href", "src", "srcset", "action", "formaction", "poster", "background"];
 
-const STYLE = `
+export const STYLE = `
 body{margin:0;min-height:100vh;box-sizing:border-box;padding:2rem 2.2rem;font:1.05rem/1.6 ui-sans-serif,system-ui,sans-serif;color:#16211e;background:#f4f5f2}
 h1{margin:0 0 1rem;font-size:1.8rem;letter-spacing:-.02em}
 ul{list-style:none;margin:0;padding:0;display:grid;gap:.5rem}
@@ -34,15 +35,15 @@ li.done::before{background:#52605b}
 .black h1{color:#fff}
 `;
 
-/** A document for the preview. The frame that shows it runs no scripts and loads nothing. */
-export function preview(page: string): string {
-  const parsed = new DOMParser().parseFromString(page, "text/html");
-  for (const item of parsed.querySelectorAll("li")) {
+/** Shows a page that somebody, or some model, wrote: nothing of it may run, lead elsewhere or load anything. */
+export function draw(page: Document, source: string): void {
+  const parsed = new DOMParser().parseFromString(source, "text/html");
+  page.body.className = parsed.body.className;
+  page.body.innerHTML = DOMPurify.sanitize(parsed.body.innerHTML, { USE_PROFILES: { html: true }, FORBID_ATTR: ADDRESSES });
+  for (const item of page.querySelectorAll("li")) {
     const box = /^\s*\[( |x)\]\s*/.exec(item.textContent ?? "");
     if (!box) continue;
     if (box[1] === "x") item.classList.add("done");
     item.textContent = item.textContent!.slice(box[0].length);
   }
-  const head = `<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
-  return `<!doctype html><html lang="en"><head>${head}</head>${parsed.body.outerHTML}</html>`;
 }

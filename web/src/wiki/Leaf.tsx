@@ -1,17 +1,14 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { blank, clean, draw } from "./page";
+import { Frame } from "../parts/Frame";
+import { clean, draw, STYLE } from "./page";
 
 /** The page in a frame of its own, without scripts; its links are listened to from outside. */
 export function Leaf(props: { text: string; busy: boolean; title: string; onLink: (title: string) => void }) {
-  const frame = useRef<HTMLIFrameElement>(null);
-  const [ready, setReady] = useState(false);
   const latest = useRef(props.onLink);
   latest.current = props.onLink;
   const html = useMemo(() => clean(props.text), [props.text]);
   const theme = useFollowedTheme();
-
-  const loaded = () => {
-    const page = frame.current!.contentDocument!;
+  const listen = (page: Document) => {
     const follow = (event: Event) => {
       const link = (event.target as Element).closest?.("a");
       if (!link) return;
@@ -20,21 +17,16 @@ export function Leaf(props: { text: string; busy: boolean; title: string; onLink
     };
     page.addEventListener("click", follow);
     page.addEventListener("keydown", (event) => event.key === "Enter" && follow(event));
-    setReady(true);
   };
-  useEffect(() => {
-    if (ready) draw(frame.current!, html);
-  }, [ready, html, theme]);
-  const source = useMemo(blank, []);
   return (
     <div class={`leaf ${props.busy ? "busy" : ""}`}>
-      <iframe
-        ref={frame}
+      <Frame
         title={props.title ? `Page: ${props.title}` : "Page"}
-        sandbox="allow-same-origin"
-        srcdoc={source}
-        onLoad={loaded}
-        aria-busy={props.busy}
+        style={STYLE}
+        busy={props.busy}
+        onLoad={listen}
+        draw={(page) => draw(page, html)}
+        of={[html, theme]}
       />
     </div>
   );

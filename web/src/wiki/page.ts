@@ -4,10 +4,7 @@ import DOMPurify from "dompurify";
 
 const TAGS = ["h1", "h2", "h3", "p", "ul", "ol", "li", "a", "em", "strong", "b", "i", "code", "pre", "blockquote", "br"];
 
-/** Nothing is loaded from anywhere, whatever the page says; the frame has no scripts besides. */
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-
-const STYLE = `
+export const STYLE = `
 :root{color-scheme:light dark}
 body{margin:0;padding:1.6rem 1.8rem;font:1.06rem/1.7 ui-serif,Georgia,Cambria,"Times New Roman",serif;color:var(--ink);max-width:62ch;overflow-wrap:anywhere}
 h1{font-size:1.7rem;line-height:1.2;margin:0 0 .7rem}
@@ -23,15 +20,8 @@ export function clean(text: string): string {
   return DOMPurify.sanitize(linked, { ALLOWED_TAGS: TAGS, ALLOWED_ATTR: [], ALLOW_DATA_ATTR: false, ALLOW_ARIA_ATTR: false });
 }
 
-/** The frame's document before there is anything on it. */
-export function blank(): string {
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style></head><body></body></html>`;
-}
-
 /** Draws on the frame, in the page's colours, and makes its links reachable. */
-export function draw(frame: HTMLIFrameElement, html: string): void {
-  const page = frame.contentDocument;
-  if (!page?.body) return;
+export function draw(page: Document, html: string): void {
   const here = getComputedStyle(document.documentElement);
   for (const name of ["--ink", "--accent"]) page.documentElement.style.setProperty(name, here.getPropertyValue(name));
   if (page.body.dataset.shown === html) return;
