@@ -11,31 +11,29 @@ const STEPS: Record<string, (at: number, wide: number, last: number) => number> 
   End: (_, __, last) => last,
 };
 
+/** Where a key leads from a position; null where it leads nowhere. */
+function after(key: string, at: number | null, host: HTMLElement): number | null {
+  const step = STEPS[key];
+  if (!step) return null;
+  const last = host.childElementCount - 1;
+  const wide = getComputedStyle(host).gridTemplateColumns.split(" ").length;
+  return at === null ? 0 : Math.max(0, Math.min(last, step(at, wide, last)));
+}
+
 /** Every position of the canvas as a cell. The cell under the pointer, or reached by the arrow keys, is told to `onLook`. */
 export function Grid(props: { player: Player; length: number; at: number | null; onLook: (at: number | null) => void }) {
   const { player, length, at, onLook } = props;
   const host = useRef<HTMLDivElement>(null);
-  const [cells, setCells] = useState<Cells | null>(null);
-  useEffect(() => setCells(new Cells(host.current!)), []);
-  useEffect(() => {
-    if (!cells) return;
-    const draw = () => cells.draw(player.frame);
-    cells.resize(player.frame?.cells.length ?? length);
-    draw();
-    const stop = player.subscribe(draw);
-    return () => void stop();
-  }, [cells, player, length]);
+  useCells(host, player, length);
   const under = (event: Event) => {
     const found = (event.target as HTMLElement).dataset.at;
     if (found !== undefined) onLook(Number(found));
   };
   const pressed = (event: KeyboardEvent) => {
-    const step = STEPS[event.key];
-    if (!step) return;
+    const next = after(event.key, at, host.current!);
+    if (next === null) return;
     event.preventDefault();
-    const last = host.current!.childElementCount - 1;
-    const wide = getComputedStyle(host.current!).gridTemplateColumns.split(" ").length;
-    onLook(at === null ? 0 : Math.max(0, Math.min(last, step(at, wide, last))));
+    onLook(next);
   };
   return (
     <div class="grid-frame">
@@ -56,10 +54,25 @@ export function Grid(props: { player: Player; length: number; at: number | null;
   );
 }
 
+/** Draws what the player shows, past Preact: it would compare all cells at every draft. */
+function useCells(host: { current: HTMLElement | null }, player: Player, length: number): void {
+  const [cells, setCells] = useState<Cells | null>(null);
+  useEffect(() => setCells(new Cells(host.current!)), []);
+  useEffect(() => {
+    if (!cells) return;
+    const draw = () => cells.draw(player.frame);
+    cells.resize(player.frame?.cells.length ?? length);
+    draw();
+    const stop = player.subscribe(draw);
+    return () => void stop();
+  }, [cells, player, length]);
+}
+
 /** The frame around the looked-at cell lies over the grid, so that drawing cells need not know of it. */
 function Cursor({ host, at }: { host: HTMLElement | null; at: number | null }) {
   const node = at === null ? null : (host?.children[at] as HTMLElement | undefined);
   if (!node) return null;
   const { offsetLeft: left, offsetTop: top, offsetWidth: width, offsetHeight: height } = node;
-  return <div class="cursor" aria-hidden="true" style={{ left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` }} />;
+  const style = { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
+  return <div class="cursor" aria-hidden="true" style={style} />;
 }

@@ -12,39 +12,14 @@ const SPEEDS = [
 export function Scrubber(props: { player: Player; slowness: number; onSlowness: (slowness: number) => void }) {
   const { player } = props;
   useFrames(player);
-  const last = Math.max(0, player.frames.length - 1);
-  const at = Math.max(0, player.cursor);
-  const pressed = (event: KeyboardEvent) => {
-    if (event.key !== " ") return;
-    event.preventDefault();
-    if (player.playing) player.pause();
-    else player.play();
-  };
-  const frame = player.frame;
-  const place = frame ? `pass ${frame.step}${several(player) ? ` of canvas ${frame.canvas + 1}` : ""}` : "no draft yet";
+  const toggle = () => (player.playing ? player.pause() : player.play());
   return (
     <div class="scrubber">
-      <button
-        type="button"
-        class="icon play"
-        disabled={!player.trace}
-        aria-label={player.playing ? "Pause" : "Play"}
-        onClick={() => (player.playing ? player.pause() : player.play())}
-      >
+      <button type="button" class="icon play" disabled={!player.trace} aria-label={player.playing ? "Pause" : "Play"} onClick={toggle}>
         {player.playing ? "Pause" : "Play"}
       </button>
-      <input
-        type="range"
-        min={0}
-        max={last}
-        value={at}
-        disabled={player.frames.length === 0}
-        aria-label="Denoising step"
-        aria-valuetext={place}
-        onInput={(event) => player.show(Number(event.currentTarget.value))}
-        onKeyDown={pressed}
-      />
-      <span class="place mono">{place}</span>
+      <Slider player={player} onToggle={toggle} />
+      <span class="place mono">{placeOf(player)}</span>
       <Segments
         label="Speed of the replay"
         value={String(props.slowness) as (typeof SPEEDS)[number][0]}
@@ -55,7 +30,34 @@ export function Scrubber(props: { player: Player; slowness: number; onSlowness: 
   );
 }
 
-export const several = (player: Player): boolean => (player.frames.at(-1)?.canvas ?? 0) > 0;
+function placeOf(player: Player): string {
+  const frame = player.frame;
+  if (!frame) return "no draft yet";
+  return `pass ${frame.step}${several(player) ? ` of canvas ${frame.canvas + 1}` : ""}`;
+}
+
+function Slider({ player, onToggle }: { player: Player; onToggle: () => void }) {
+  const pressed = (event: KeyboardEvent) => {
+    if (event.key !== " ") return;
+    event.preventDefault();
+    onToggle();
+  };
+  return (
+    <input
+      type="range"
+      min={0}
+      max={Math.max(0, player.frames.length - 1)}
+      value={Math.max(0, player.cursor)}
+      disabled={player.frames.length === 0}
+      aria-label="Denoising step"
+      aria-valuetext={placeOf(player)}
+      onInput={(event) => player.show(Number(event.currentTarget.value))}
+      onKeyDown={pressed}
+    />
+  );
+}
+
+const several = (player: Player): boolean => (player.frames.at(-1)?.canvas ?? 0) > 0;
 
 /** Of a long text every canvas has a button, which shows it as it settled. */
 export function CanvasPicker({ player }: { player: Player }) {
@@ -67,7 +69,7 @@ export function CanvasPicker({ player }: { player: Player }) {
     <div class="segments wrap" role="group" aria-label="Canvas">
       {[...lasts].map(([canvas, index]) => (
         <button type="button" aria-pressed={player.frame?.canvas === canvas} onClick={() => player.show(index)}>
-          Canvas {canvas + 1}
+          {canvas + 1}
         </button>
       ))}
     </div>

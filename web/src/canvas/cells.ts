@@ -28,6 +28,7 @@ export class Cells {
       node.id = `cell-${this.#nodes.length}`;
       node.dataset.at = String(this.#nodes.length);
       node.setAttribute("role", "option");
+      node.setAttribute("aria-label", "blank");
       node.append("");
       this.#nodes.push(node);
       this.#shown.push({ text: "", look: "cell" });
@@ -43,7 +44,12 @@ export class Cells {
       const look = frame ? lookOf(frame, at, text) : "cell";
       const shown = this.#shown[at]!;
       const node = this.#nodes[at]!;
-      if (shown.text !== text) (node.firstChild as Text).data = shown.text = text;
+      if (shown.text !== text) {
+        // What is not to be seen is still to be heard.
+        if (text === "") node.setAttribute("aria-label", "blank");
+        else if (shown.text === "") node.removeAttribute("aria-label");
+        (node.firstChild as Text).data = shown.text = text;
+      }
       if (shown.look !== look) node.className = shown.look = look;
     }
   }

@@ -9,7 +9,7 @@ import { WikiView } from "../wiki/View";
 import { Help } from "./Help";
 import { Models } from "./models";
 import { hashOf, useRoute, type Route } from "./router";
-import { useTheme } from "./theme";
+import { useTheme, type Theme } from "./theme";
 import { complain, Toasts } from "./toast";
 
 const VIEWS: { id: string; name: string; view: (route: Route) => preact.JSX.Element }[] = [
@@ -27,26 +27,10 @@ function writing(target: EventTarget | null): boolean {
 
 export function App() {
   const route = useRoute();
-  const [all, setAll] = useState<ModelInfo[] | null>(null);
+  const { all, lost, load } = useAll();
   const [help, setHelp] = useState(false);
   const [theme, toggleTheme] = useTheme();
-  const [lost, setLost] = useState(false);
-  const load = () => {
-    setLost(false);
-    listed().then(setAll, (error: unknown) => (setLost(true), complain(error)));
-  };
-  useEffect(load, []);
-  useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
-      const view = VIEWS[Number(event.key) - 1];
-      if (view && !(event.target as HTMLElement).closest?.("[data-digits]")) location.hash = hashOf(view.id);
-      else if (event.key === "?") setHelp(true);
-      else if (event.key === "t") toggleTheme();
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  }, [toggleTheme]);
+  useShortcuts(() => setHelp(true), toggleTheme);
   const shown = VIEWS.find((view) => view.id === route.view) ?? VIEWS[0]!;
   useEffect(() => {
     document.title = `${shown.name} · redraft`;
@@ -55,27 +39,7 @@ export function App() {
   }, [shown]);
   return (
     <div class="shell">
-      <header class="top">
-        <a class="brand" href={hashOf("canvas")} aria-label="redraft">
-          <Mark />
-          redraft
-        </a>
-        <nav class="tabs" aria-label="Views">
-          {VIEWS.map((view) => (
-            <a href={hashOf(view.id)} aria-current={view === shown ? "page" : undefined}>
-              {view.name}
-            </a>
-          ))}
-        </nav>
-        <div class="row">
-          <button type="button" class="icon" onClick={toggleTheme} aria-label={`Use the ${theme === "dark" ? "light" : "dark"} theme`}>
-            {theme === "dark" ? "Light" : "Dark"}
-          </button>
-          <button type="button" class="icon" onClick={() => setHelp(true)} aria-label="Keyboard shortcuts">
-            ?
-          </button>
-        </div>
-      </header>
+      <Top shown={shown.id} theme={theme} onTheme={toggleTheme} onHelp={() => setHelp(true)} />
       <main>
         {all && <Models.Provider value={all}>{shown.view(route)}</Models.Provider>}
         {lost && (
@@ -87,6 +51,59 @@ export function App() {
       {help && <Help onClose={() => setHelp(false)} />}
       <Toasts />
     </div>
+  );
+}
+
+/** The models that the server has, once it has told. */
+function useAll() {
+  const [all, setAll] = useState<ModelInfo[] | null>(null);
+  const [lost, setLost] = useState(false);
+  const load = () => {
+    setLost(false);
+    listed().then(setAll, (error: unknown) => (setLost(true), complain(error)));
+  };
+  useEffect(load, []);
+  return { all, lost, load };
+}
+
+function useShortcuts(onHelp: () => void, onTheme: () => void): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
+      const view = VIEWS[Number(event.key) - 1];
+      if (view && !(event.target as HTMLElement).closest?.("[data-digits]")) location.hash = hashOf(view.id);
+      else if (event.key === "?") onHelp();
+      else if (event.key === "t") onTheme();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  });
+}
+
+function Top(props: { shown: string; theme: Theme; onTheme: () => void; onHelp: () => void }) {
+  return (
+    <header class="top">
+      <a class="brand" href={hashOf("canvas")}>
+        <Mark />
+        redraft
+      </a>
+      <nav class="tabs" aria-label="Views">
+        {VIEWS.map((view) => (
+          <a href={hashOf(view.id)} aria-current={view.id === props.shown ? "page" : undefined}>
+            {view.name}
+          </a>
+        ))}
+      </nav>
+      <div class="row">
+        <button type="button" class="icon" onClick={props.onTheme}>
+          {props.theme === "dark" ? "Light" : "Dark"}
+          <span class="hidden"> theme</span>
+        </button>
+        <button type="button" class="icon" onClick={props.onHelp} aria-label="Keyboard shortcuts">
+          ?
+        </button>
+      </div>
+    </header>
   );
 }
 
