@@ -20,6 +20,7 @@ SIZE = {"width": 1280, "height": 820}
 
 
 def main(folder: Path) -> None:
+    """Every view in light and dark."""
     models = {name: redraft.load(name, dtype="float32") for name in ("small", "small-text")}
     path = chromium()
     if path is None:
@@ -53,6 +54,7 @@ def canvas(page: Page) -> None:
 
 
 def editor(page: Page) -> None:
+    """A draft that waits to be accepted."""
     page.goto("/#/editor")
     page.locator(".cm-content").wait_for()
     page.get_by_role("button", name="Fill", exact=True).last.click()
@@ -71,6 +73,7 @@ def sudoku(page: Page) -> None:
 
 
 def wiki(page: Page) -> None:
+    """The second page of two."""
     page.goto("/#/wiki/Cordunia%20(full)")
     page.get_by_label("Kept pages").get_by_text("Cordunia (full)").wait_for()
     page.frame_locator("iframe").get_by_text("Yarbraby").click()
@@ -79,6 +82,7 @@ def wiki(page: Page) -> None:
 
 
 def voice(page: Page) -> None:
+    """After a wish."""
     page.goto("/#/voice")
     page.locator(".cm-content").wait_for()
     page.get_by_role("textbox", name="Wish").fill("I did fix the bike")

@@ -11,6 +11,10 @@ from playwright.sync_api import Page, expect
 def run(tab: Page, prompt: str = "calc 17+25-03") -> None:
     """A run in real time, waited for to its end."""
     tab.goto("/#/canvas")
+    run_in_place(tab, prompt)
+
+
+def run_in_place(tab: Page, prompt: str) -> None:
     tab.get_by_role("button", name="real time").click()
     tab.locator("#prompt").fill(prompt)
     tab.get_by_role("button", name="Run", exact=True).click()
@@ -42,6 +46,34 @@ def test_the_scrubber_goes_back_to_the_first_draft_and_on_again(tab: Page) -> No
     expect(scrubber).to_have_attribute("aria-valuetext", "pass 2")
     tab.keyboard.press("End")
     assert cells(tab) == last
+
+
+def test_a_long_text_has_a_button_for_every_canvas(tab: Page, tmp_path: Path) -> None:
+    trace = synthetic(32, 9, 10)
+    for number, draft in enumerate(trace["drafts"]):
+        draft |= {"canvas": number // 3, "step": number % 3 + 1}
+    trace["diffusion"]["events"] = [{"at": 30 * (canvas + 1), "text": f"text {canvas + 1}, "} for canvas in range(3)]
+    (file := tmp_path / "three.json").write_text(json.dumps(trace))
+    tab.goto("/#/canvas")
+    tab.locator("input[type=file]").set_input_files(file)
+    canvases = tab.get_by_role("group", name="Canvas", exact=True).get_by_role("button")
+    expect(canvases).to_have_text(["1", "2", "3"])
+    canvases.nth(1).click()
+    expect(tab.get_by_label("Denoising step")).to_have_attribute("aria-valuetext", "pass 3 of canvas 2")
+    expect(canvases.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(tab.get_by_test_id("written")).to_have_text("text 1, draft 5")
+
+
+def test_settings_that_were_not_touched_are_not_sent(tab: Page) -> None:
+    asked: list[Any] = []
+    tab.on("request", lambda request: asked.append(request.post_data_json) if "chat" in request.url else None)
+    tab.goto("/#/canvas")
+    tab.get_by_text("Sampler").click()
+    tab.get_by_role("slider", name="Most passes").fill("2")
+    run_in_place(tab, "calc 88+07+01-85-00-04")
+    assert {body["max_denoising_steps"] for body in asked} == {2}
+    assert all("entropy_bound" not in body for body in asked)
+    expect(tab.get_by_label("Denoising step")).to_have_attribute("max", "1")
 
 
 def test_a_position_tells_its_history(tab: Page) -> None:

@@ -79,6 +79,27 @@ def test_what_was_typed_is_there_after_a_reload(tab: Page) -> None:
     expect(tab.locator(".cm-line").first).to_contain_text("# naïve 🙂 def total_cost")
 
 
+def test_typing_lets_go_of_a_draft(tab: Page) -> None:
+    opened(tab)
+    drafted(tab)
+    tab.locator(".cm-line").first.click()
+    tab.keyboard.press("Home")
+    tab.keyboard.type("# mine ")
+    expect(tab.locator(".ghost")).to_have_count(0)
+    expect(tab.locator(".cm-content")).to_contain_text("# mine def total_cost")
+    expect(tab.locator(".cm-content")).to_contain_text("...")
+    expect(tab.get_by_role("button", name="Fill", exact=True).last).to_be_visible()
+
+
+def test_words_that_were_not_sent_before_the_page_was_left_are_kept(tab: Page) -> None:
+    opened(tab)
+    tab.locator(".cm-line").first.click()
+    tab.keyboard.press("Home")
+    tab.keyboard.type("# late ")
+    tab.reload()
+    expect(tab.locator(".cm-line").first).to_contain_text("# late def total_cost")
+
+
 def test_a_server_that_forgot_the_text_is_given_it_again(tab: Page, served: Served) -> None:
     opened(tab)
     tab.locator(".cm-line").first.click()

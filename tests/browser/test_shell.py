@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 VIEWS = ("canvas", "editor", "sudoku", "wiki", "voice")
 
@@ -106,7 +106,7 @@ def test_the_page_keeps_to_a_strict_policy(tab: Page) -> None:
     broken: list[str] = []
     tab.on("console", lambda message: broken.append(message.text) if "Content Security Policy" in message.text else None)
 
-    def strictly(route):  # type: ignore[no-untyped-def]
+    def strictly(route: Route) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": policy})
 
@@ -114,3 +114,5 @@ def test_the_page_keeps_to_a_strict_policy(tab: Page) -> None:
     for view in VIEWS:
         used(tab, view)
     assert broken == []
+    tab.evaluate("document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.hurt = 1' }))")
+    assert tab.evaluate("window.hurt === undefined"), "the policy was not in force"

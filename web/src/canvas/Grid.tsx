@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Player } from "../trace/player";
 import { Cells } from "./cells";
 
@@ -56,16 +56,16 @@ export function Grid(props: { player: Player; length: number; at: number | null;
 
 /** Draws what the player shows, past Preact: it would compare all cells at every draft. */
 function useCells(host: { current: HTMLElement | null }, player: Player, length: number): void {
-  const [cells, setCells] = useState<Cells | null>(null);
-  useEffect(() => setCells(new Cells(host.current!)), []);
-  useEffect(() => {
-    if (!cells) return;
+  const made = useRef<Cells | null>(null);
+  // Before anything is painted: what stands below must not move down afterwards.
+  useLayoutEffect(() => {
+    const cells = (made.current ??= new Cells(host.current!));
     const draw = () => cells.draw(player.frame);
     cells.resize(player.frame?.cells.length ?? length);
     draw();
     const stop = player.subscribe(draw);
     return () => void stop();
-  }, [cells, player, length]);
+  }, [player, length]);
 }
 
 /** The frame around the looked-at cell lies over the grid, so that drawing cells need not know of it. */

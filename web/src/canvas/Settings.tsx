@@ -10,6 +10,7 @@ interface Setting {
 }
 
 const SETTINGS: Setting[] = [
+  { key: "max_tokens", name: "Most tokens", least: 8, most: 1024, step: 8, says: "A text ends here, over as many canvases as it takes." },
   { key: "max_denoising_steps", name: "Most passes", least: 1, most: 64, step: 1, says: "A canvas ends here at the latest." },
   { key: "entropy_bound", name: "Entropy bound", least: 0.01, most: 2, step: 0.01, says: "How much doubt one pass may keep." },
   { key: "temperature", name: "Temperature", least: 0.1, most: 2, step: 0.05, says: "Times the schedule's own." },

@@ -32,8 +32,14 @@ export class SessionFile {
   /** The text as it was left, here or on the server, or `fresh` where there is none. */
   async open(fresh: string): Promise<string> {
     const id = remembered(this.key);
+    const unsent = remembered(`${this.key}.unsent`) ? remembered(`${this.key}.text`) : null;
     try {
-      if (id) return this.#take(await sessions.get(id));
+      if (id) {
+        this.#take(await sessions.get(id));
+        // The page was left before the last words were sent.
+        if (unsent !== null) await this.put(unsent);
+        return this.text;
+      }
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
       // A server that keeps no state has forgotten it; this browser has not.
@@ -45,6 +51,7 @@ export class SessionFile {
   typed(text: string): void {
     this.#wanted = text;
     remember(`${this.key}.text`, text);
+    remember(`${this.key}.unsent`, "yes");
     clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => void this.flush().catch(this.onError), PAUSE);
   }
@@ -95,7 +102,10 @@ export class SessionFile {
     this.edits = session.edits;
     this.undone = session.undone;
     remember(this.key, session.id);
-    remember(`${this.key}.text`, session.text);
+    if (this.#wanted === null) {
+      remember(`${this.key}.text`, session.text);
+      remember(`${this.key}.unsent`, null);
+    }
     for (const listener of this.#listeners) listener();
     return session.text;
   }

@@ -68,7 +68,6 @@ export function makeEditor(parent: HTMLElement, text: string, language: Extensio
     indentOnInput(),
     indentUnit.of("    "),
     EditorView.lineWrapping,
-    EditorState.transactionFilter.of((tr) => (tr.docChanged && draftOf(tr.startState) && !tr.annotation(byPage) ? [] : tr)),
     language,
     syntaxHighlighting(colours),
     look,

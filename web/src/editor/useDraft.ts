@@ -35,7 +35,10 @@ export function useDraft(model: string) {
     try {
       // Another seed each time: to ask again is to ask for something else.
       const steps = drafts(action, model, view.state.doc.toString(), stretch, wish, ++seed.current, signal);
-      for await (const step of steps) put(shown(view, stretch, step));
+      for await (const step of steps) {
+        if (signal.aborted) break;
+        put(shown(view, stretch, step));
+      }
     } catch (error) {
       clear();
       complain(error);
@@ -45,6 +48,7 @@ export function useDraft(model: string) {
     }
   };
   const reject = () => {
+    if (!state.busy && !state.settled) return;
     stopper.current?.abort();
     clear();
     editor.current?.focus();

@@ -74,7 +74,12 @@ function open(host: HTMLElement, options: Options, acts: () => Acts, onText: (te
     onText(text);
   };
   const hands: Hands = {
-    changed: (text) => (file.typed(text), onText(text)),
+    changed: (text) => {
+      file.typed(text);
+      onText(text);
+      // A draft was made for the text as it was.
+      acts().reject();
+    },
     run: () => acts().run(),
     accept: () => acts().accept(),
     reject: () => acts().reject(),

@@ -49,6 +49,7 @@ async function answer(model: ModelInfo, content: string, seed: number, show: (te
   for await (const chunk of write({ model: model.id, seed, messages: [{ role: "user", content }] }, signal)) {
     const shown = text + (chunk.draft?.text ?? "");
     text += textOf(chunk);
+    signal.throwIfAborted();
     if (!chunk.draft) continue;
     show(shown);
     if (!calm()) await new Promise((wake) => setTimeout(wake, BEAT));
