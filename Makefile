@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup demo test bench check format clean
+.PHONY: setup demo test bench check format page clean
 
 setup: .venv/.ready
 
@@ -33,6 +33,10 @@ check: setup
 format: setup
 	$(BIN)/ruff format src tests docs benchmarks
 	$(BIN)/ruff check --fix src tests docs benchmarks
+
+# What is built is committed, so that only those who change the page need node.
+page:
+	cd web && npm ci && npm run build
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

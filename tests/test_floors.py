@@ -17,13 +17,13 @@ FLOORS = [
     ["checkpoint", "grammar"],
     ["engine", "train"],
     ["editing"],
-    ["evals", "testing"],
+    ["evals", "testing", "web"],
     ["server"],
     ["cli"],
 ]
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 ARROWS: set[tuple[str, str]] = set()
-WITHOUT_TORCH = ("errors", "events", "config", "text", "tasks")
+WITHOUT_TORCH = ("errors", "events", "config", "text", "tasks", "web")
 
 
 def imports(path: Path) -> list[str]:

@@ -1,0 +1,115 @@
+"""The playground in a real browser, against a real server with the models that ship."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
+pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install 'redraft[serve]'")
+
+import uvicorn
+from fastapi import Request
+from fastapi.staticfiles import StaticFiles
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import redraft
+from redraft.server import Settings, create_app
+from redraft.tasks.sudoku_generator import generate
+from redraft.web import static_folder
+
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def chromium() -> str | None:
+    """A browser that is installed here, or is named by REDRAFT_CHROMIUM."""
+    named = os.environ.get("REDRAFT_CHROMIUM")
+    return named or next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+
+
+class Served:
+    """A server in a thread, with what it keeps in a file."""
+
+    def __init__(self, models: dict[str, Any], state: Path, port: int = 0) -> None:
+        app = create_app(models, Settings(state=state))
+        _page_of(app)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        listening = socket.create_server(("127.0.0.1", port))
+        self.port = listening.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([listening])), daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+def _page_of(app: Any) -> None:
+    """The page and what it alone asks for, where the server does not serve them by itself."""
+    if any(getattr(route, "path", "") == "/play/sudoku" for route in app.routes):
+        return
+
+    async def sudoku(request: Request) -> dict[str, str]:
+        puzzle, _ = generate(random.Random(), (await request.json())["blanks"])
+        return {"puzzle": puzzle.replace("0", ".")}
+
+    app.post("/play/sudoku")(sudoku)
+    app.get("/play/config")(lambda: {"speech": False})
+    app.mount("/", StaticFiles(directory=static_folder(), html=True))
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[str, Any]:
+    return {name: redraft.load(name, dtype="float32") for name in ("small", "small-text")}
+
+
+@pytest.fixture(scope="session")
+def served(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    server = Served(models, tmp_path_factory.mktemp("state") / "kept.db")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        pytest.skip("no browser: install chromium or google-chrome, or name one in REDRAFT_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chrome: Browser, served: Served) -> Iterator[Page]:
+    """A fresh profile at 1280 by 900. A test fails where the page throws, or asks for anything from elsewhere."""
+    context = chrome.new_context(viewport={"width": 1280, "height": 900}, base_url=served.address, color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    thrown: list[str] = []
+    elsewhere: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.on("request", lambda request: None if _own(request.url, served.address) else elsewhere.append(request.url))
+    yield page
+    context.close()
+    assert not thrown
+    assert not elsewhere
+
+
+def _own(url: str, address: str) -> bool:
+    return url.startswith((address, "data:", "blob:", "about:"))

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+
+def run(tab: Page, prompt: str = "calc 17+25-03") -> None:
+    """A run in real time, waited for to its end."""
+    tab.goto("/#/canvas")
+    run_in_place(tab, prompt)
+
+
+def run_in_place(tab: Page, prompt: str) -> None:
+    tab.get_by_role("button", name="real time").click()
+    tab.locator("#prompt").fill(prompt)
+    tab.get_by_role("button", name="Run", exact=True).click()
+    expect(tab.get_by_role("button", name="Run", exact=True)).to_be_visible()
+    expect(tab.get_by_role("button", name="Play", exact=True)).to_be_enabled()
+
+
+def cells(tab: Page) -> list[str]:
+    return tab.locator(".cell").all_text_contents()
+
+
+def test_a_canvas_settles_beside_the_typewriter(tab: Page) -> None:
+    run(tab)
+    expect(tab.get_by_test_id("written")).to_have_text("39;17+25=42;42-03=39")
+    expect(tab.get_by_test_id("typed")).to_contain_text("17+25")
+    assert "".join(cells(tab)) == "39;17+25=42;42-03=39∎"
+    assert len(cells(tab)) == 84
+
+
+def test_the_scrubber_goes_back_to_the_first_draft_and_on_again(tab: Page) -> None:
+    run(tab, "calc 88+07+01-85-00-04")
+    last = cells(tab)
+    scrubber = tab.get_by_label("Denoising step")
+    scrubber.focus()
+    tab.keyboard.press("Home")
+    expect(scrubber).to_have_attribute("aria-valuetext", "pass 1")
+    assert cells(tab) != last
+    tab.keyboard.press("ArrowRight")
+    expect(scrubber).to_have_attribute("aria-valuetext", "pass 2")
+    tab.keyboard.press("End")
+    assert cells(tab) == last
+
+
+def test_a_long_text_has_a_button_for_every_canvas(tab: Page, tmp_path: Path) -> None:
+    trace = synthetic(32, 9, 10)
+    for number, draft in enumerate(trace["drafts"]):
+        draft |= {"canvas": number // 3, "step": number % 3 + 1}
+    trace["diffusion"]["events"] = [{"at": 30 * (canvas + 1), "text": f"text {canvas + 1}, "} for canvas in range(3)]
+    (file := tmp_path / "three.json").write_text(json.dumps(trace))
+    tab.goto("/#/canvas")
+    tab.locator("input[type=file]").set_input_files(file)
+    canvases = tab.get_by_role("group", name="Canvas", exact=True).get_by_role("button")
+    expect(canvases).to_have_text(["1", "2", "3"])
+    canvases.nth(1).click()
+    expect(tab.get_by_label("Denoising step")).to_have_attribute("aria-valuetext", "pass 3 of canvas 2")
+    expect(canvases.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(tab.get_by_test_id("written")).to_have_text("text 1, draft 5")
+
+
+def test_settings_that_were_not_touched_are_not_sent(tab: Page) -> None:
+    asked: list[Any] = []
+    tab.on("request", lambda request: asked.append(request.post_data_json) if "chat" in request.url else None)
+    tab.goto("/#/canvas")
+    tab.get_by_text("Sampler").click()
+    tab.get_by_role("slider", name="Most passes").fill("2")
+    run_in_place(tab, "calc 88+07+01-85-00-04")
+    assert {body["max_denoising_steps"] for body in asked} == {2}
+    assert all("entropy_bound" not in body for body in asked)
+    expect(tab.get_by_label("Denoising step")).to_have_attribute("max", "1")
+
+
+def test_a_position_tells_its_history(tab: Page) -> None:
+    run(tab, "calc 88+07+01-85-00-04")
+    tab.locator(".cell").nth(1).hover()
+    history = tab.get_by_label("History of a position")
+    expect(history.get_by_role("heading")).to_have_text("Position 2")
+    drafts = history.locator("li code").all_text_contents()
+    assert len(drafts) == int(tab.get_by_label("Denoising step").get_attribute("max") or 0) + 1
+    tab.locator(".cells").focus()
+    tab.keyboard.press("ArrowRight")
+    expect(history.get_by_role("heading")).to_have_text("Position 3")
+
+
+def test_nothing_moves_while_a_canvas_settles(tab: Page) -> None:
+    tab.goto("/#/canvas")
+    tab.locator("#prompt").wait_for()
+    tab.evaluate(
+        "window.shift = 0;"
+        "new PerformanceObserver((seen) => { for (const one of seen.getEntries()) window.shift += one.value; })"
+        ".observe({ type: 'layout-shift', buffered: false })"
+    )
+    run(tab)
+    assert tab.evaluate("window.shift") < 0.02
+
+
+def test_a_run_is_saved_and_opened_again(tab: Page, tmp_path: Path) -> None:
+    run(tab)
+    kept = cells(tab)
+    with tab.expect_download() as saving:
+        tab.get_by_role("button", name="Save run").click()
+    file = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(file)
+    trace = json.loads(file.read_text())
+    assert trace["format"] == "redraft-trace"
+    assert trace["drafts"]
+    tab.reload()
+    tab.locator("input[type=file]").set_input_files(file)
+    expect(tab.locator("#prompt")).to_have_value("calc 17+25-03")
+    tab.get_by_label("Denoising step").focus()
+    tab.keyboard.press("End")
+    assert cells(tab) == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("no json", "is not JSON"),
+        ("{}", "not a run saved by redraft"),
+        ('{"format": "redraft-trace", "version": 2}', "version 2"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_words(tab: Page, tmp_path: Path, content: str, word: str) -> None:
+    file = tmp_path / "wrong.json"
+    file.write_text(content)
+    tab.goto("/#/canvas")
+    tab.locator("input[type=file]").set_input_files(file)
+    expect(tab.get_by_role("alert")).to_contain_text(word)
+
+
+def test_a_refusal_of_the_server_is_shown_as_it_words_it(tab: Page) -> None:
+    tab.goto("/#/canvas")
+    tab.route("**/v1/chat/completions", lambda route: route.fulfill(
+        status=400, json={"error": {"message": "the prompt is too long by 7 tokens", "type": "invalid_request_error"}}
+    ))  # fmt: skip
+    tab.locator("#prompt").fill("calc 1+1")
+    tab.get_by_role("button", name="Run", exact=True).click()
+    expect(tab.get_by_role("alert").first).to_contain_text("the prompt is too long by 7 tokens")
+
+
+def test_turns_are_remembered_where_that_is_wanted(tab: Page) -> None:
+    asked: list[Any] = []
+    tab.on("request", lambda request: asked.append(request.post_data_json) if "chat" in request.url else None)
+    tab.goto("/#/canvas")
+    tab.get_by_label("Remember turns").check()
+    run_again = tab.get_by_role("button", name="Run", exact=True)
+    for prompt in ("calc 17+25-03", "calc 11+11-02"):
+        tab.locator("#prompt").fill(prompt)
+        run_again.click()
+        expect(tab.locator("#prompt")).to_have_value("")
+    assert [message["role"] for message in asked[-1]["messages"]] == ["user", "assistant", "user"]
+    expect(tab.get_by_role("log")).to_contain_text("39;17+25=42;42-03=39")
+
+
+def synthetic(positions: int, drafts: int, apart: float) -> dict[str, Any]:
+    """A run in which at every draft every cell has another text and another confidence."""
+    made = [
+        {
+            "at": number * apart, "canvas": 0, "step": number + 1, "entropy": 3 - 3 * number / drafts,
+            "text": f"draft {number}",
+            "changed": [[at, f"w{(at * 7 + number * 13) % 997}"] for at in range(positions)],
+            "accepted": list(range(number % 2, positions, 2)), "revised": list(range(number % 3, positions, 3)),
+            "confidence": [(at * 3 + number * 11) % 101 for at in range(positions)],
+        }
+        for number in range(drafts)
+    ]  # fmt: skip
+    lane: dict[str, Any] = {"events": [], "usage": None, "ended": drafts * apart}
+    return {
+        "format": "redraft-trace", "version": 1, "created": "2026-01-01T00:00:00Z", "model": "small", "prompt": "p",
+        "mode": "chat", "settings": {}, "drafts": made, "diffusion": lane, "typewriter": None,
+    }  # fmt: skip
+
+
+def test_256_cells_at_30_drafts_a_second_keep_up_with_the_screen(tab: Page, tmp_path: Path) -> None:
+    file = tmp_path / "long.json"
+    file.write_text(json.dumps(synthetic(256, 150, 1000 / 30)))
+    tab.goto("/#/canvas")
+    tab.get_by_role("button", name="real time").click()
+    tab.locator("input[type=file]").set_input_files(file)
+    tab.locator("#cell-255").wait_for(state="attached")
+    figures = tab.evaluate(
+        """() => new Promise((tell) => {
+          const gaps = []; let last = performance.now(); const first = last;
+          const player = window.redraftPlayer; const from = player.cursor;
+          const tick = (now) => {
+            gaps.push(now - last); last = now;
+            if (now - first < 3000) requestAnimationFrame(tick);
+            else tell({ seconds: (now - first) / 1000, frames: gaps.length, drafts: player.cursor - from, gaps });
+          };
+          requestAnimationFrame(tick);
+        })"""
+    )
+    rate = figures["frames"] / figures["seconds"]
+    late = sum(gap > 34 for gap in figures["gaps"]) / figures["frames"]
+    print(f"{rate:.1f} frames/s, {late:.1%} late, {figures['drafts'] / figures['seconds']:.1f} drafts/s")
+    assert figures["drafts"] / figures["seconds"] > 28
+    # A machine that draws without a graphics card and runs the model besides is given some room.
+    assert rate > 50
+    assert late < 0.1

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+
+def opened(tab: Page) -> None:
+    tab.goto("/#/voice")
+    tab.locator(".cm-content").wait_for()
+
+
+def wish(tab: Page, words: str) -> None:
+    tab.get_by_role("textbox", name="Wish").fill(words)
+    tab.get_by_role("button", name="Apply").click()
+    expect(tab.get_by_label("Change", exact=True)).to_be_visible()
+
+
+def test_a_wish_changes_the_page_and_its_preview(tab: Page) -> None:
+    opened(tab)
+    preview = tab.frame_locator("iframe")
+    expect(preview.locator("li.done")).to_have_count(1)
+    wish(tab, "I did fix the bike")
+    expect(preview.locator("li.done")).to_have_count(2)
+    expect(tab.locator(".cm-content")).to_contain_text("[x] fix the bike")
+    wish(tab, "make it blue")
+    expect(preview.locator("body.blue")).to_be_visible()
+
+
+def test_a_change_is_taken_back_and_outlives_a_reload(tab: Page) -> None:
+    opened(tab)
+    wish(tab, "make it blue")
+    expect(tab.locator(".cm-content")).to_contain_text('class="blue"')
+    expect(tab.get_by_role("button", name="Undo")).to_be_enabled()
+    tab.reload()
+    expect(tab.locator(".cm-content")).to_contain_text('class="blue"')
+    tab.get_by_role("button", name="Undo").click()
+    expect(tab.locator(".cm-content")).to_contain_text('class="green"')
+
+
+def test_the_preview_runs_no_script(tab: Page) -> None:
+    opened(tab)
+    tab.locator(".cm-content").click()
+    tab.keyboard.press("Control+a")
+    tab.keyboard.type("<h1>x</h1><script>top.hurt = 1</script><img src=x onerror='top.hurt = 1'>")
+    expect(tab.frame_locator("iframe").locator("h1")).to_have_text("x")
+    tab.wait_for_timeout(300)
+    assert tab.evaluate("window.hurt === undefined")
+
+
+def test_what_the_browser_hears_is_applied(tab: Page) -> None:
+    tab.add_init_script(
+        """window.SpeechRecognition = class extends EventTarget {
+          start() {
+            const result = Object.assign([{ transcript: "I did fix the bike." }], { isFinal: true });
+            setTimeout(() => this.dispatchEvent(Object.assign(new Event("result"), { results: [result] })), 50);
+            setTimeout(() => this.dispatchEvent(new Event("end")), 100);
+          }
+          stop() {}
+        };"""
+    )
+    opened(tab)
+    tab.get_by_role("button", name="Speak").click()
+    expect(tab.locator(".cm-content")).to_contain_text("[x] fix the bike")
