@@ -26,9 +26,9 @@ MESSAGES: Any = [{"role": "user", "content": "fill python"}]
 class Served:
     """A server in a thread. send_buffer: bytes that its kernel holds of what a client does not read."""
 
-    def __init__(self, *, send_buffer: int | None = None, **settings: Any) -> None:
+    def __init__(self, *, send_buffer: int | None = None, ears: Any = None, **settings: Any) -> None:
         self.model = redraft.load("small-text", dtype="float32")
-        app = create_app({"small-text": self.model}, Settings(**settings))
+        app = create_app({"small-text": self.model}, Settings(**settings), ears)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         if send_buffer is not None:

@@ -59,15 +59,15 @@ class RemoteRecogniser:
         self._url, self._model = f"{url.rstrip('/')}/audio/transcriptions", model
 
     def words(self, sound: bytes, name: str) -> str:
-        import httpx
+        import httpx2
 
         headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get(KEY)) else {}
         try:
-            answer = httpx.post(
+            answer = httpx2.post(
                 self._url, files={"file": (name, sound)}, data={"model": self._model}, headers=headers, timeout=60
             )
             return str(answer.raise_for_status().json()["text"])
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
             raise RequestError(f"the server that recognises speech did not: {type(error).__name__}") from None
 
 

@@ -12,7 +12,7 @@ try:
     from numba import njit
 except ImportError:
 
-    def njit(**_: Any) -> Callable[[Any], Any]:
+    def njit(**_: Any) -> Callable[[Any], Any]:  # type: ignore[no-redef]
         """The search as it stands."""
         return lambda function: function
 
