@@ -13,7 +13,7 @@ FLOORS = [
     ["errors", "events"],
     ["config"],
     ["ops", "text", "tasks"],
-    ["model", "diffusion"],
+    ["model", "diffusion", "quant"],
     ["checkpoint", "grammar"],
     ["engine", "train"],
     ["editing"],

@@ -14,6 +14,10 @@ from redraft.errors import CheckpointError
 
 # Sampling options beyond the reference's, in a file of their own: it refuses keys that it does not know.
 SAMPLING_FILE = "redraft_generation.json"
+QUANT_METHODS = ("compressed-tensors", "modelopt")
+COMPRESSED_FORMATS = (
+    "float-quantized", "int-quantized", "naive-quantized", "pack-quantized", "nvfp4-pack-quantized", "mixed-precision", "dense",
+)  # fmt: skip
 WANTED = ("*.json", "*.safetensors", "*.jinja")
 
 
@@ -57,8 +61,7 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         folder = _from_hub(str(path_or_id), revision)
     raw_config = read_json(folder / "config.json")
     if quantization := raw_config.get("quantization_config"):
-        method = quantization.get("quant_method", "?") if isinstance(quantization, dict) else quantization
-        raise CheckpointError(f"{folder} is quantized ({method}): only bfloat16, float16 and float32 weights are read so far")
+        _check_quantization(folder, quantization)
     config = model_config_from_dict(raw_config)
     raw: dict[str, Any] = {}
     for name in ("generation_config.json", SAMPLING_FILE):
@@ -69,6 +72,19 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     generation = GenerationConfig.from_dict(raw)
     tensors, problems = tensor_infos(folder)
     return Checkpoint(folder, config, generation, tensors, tuple(problems))
+
+
+def _check_quantization(folder: Path, given: Any) -> None:
+    """Whether a folder's own words about its quantization name a format that is read.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    method = given.get("quant_method", "?") if isinstance(given, dict) else given
+    if method not in QUANT_METHODS:
+        raise CheckpointError(f"{folder} is quantized by {method}: files of {' and '.join(QUANT_METHODS)} are read, and GGUF")
+    if method == "compressed-tensors" and (form := given.get("format")) not in COMPRESSED_FORMATS:
+        raise CheckpointError(f"{folder} is quantized as {form}: {', '.join(COMPRESSED_FORMATS)} are read")
 
 
 def read_json(path: Path) -> dict[str, Any]:

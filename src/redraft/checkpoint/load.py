@@ -1,17 +1,21 @@
-"""Stream weights into a model: at most the model and one tensor are in memory."""
+"""Stream weights into a model: at most the model and one weight are in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redraft.checkpoint.folder import Checkpoint
-from redraft.checkpoint.names import is_vision, shared_original, to_file
-from redraft.checkpoint.shards import read_tensors
+from redraft.checkpoint.layout import Layout, Matrix, Weight
+from redraft.checkpoint.names import shared_original, to_file
+from redraft.checkpoint.quantize import Quantization
+from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.errors import TensorMismatchError
 from redraft.model import DiffusionGemma
+from redraft.quant import ExpertList, Int8Table, Int8Weight, Joined, PackedWeight
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 Progress = Callable[[int, int], None]
@@ -29,69 +33,87 @@ def load_weights(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    quantization: Quantization | None = None,
 ) -> DiffusionGemma:
-    """Build the model and fill it, one tensor at a time.
+    """Build the model and fill it, one weight at a time. What the file has in few bits stays so.
 
     Args:
-        dtype: of the weights in memory; the file's own where None.
-        progress: called with (tensors read, tensors in all).
+        dtype: of the weights in memory, and of what is computed with those in few bits; the file's own where None.
+        progress: called with (weights read, weights in all).
+        quantization: what becomes of weights that the file has whole.
 
     Raises:
-        TensorMismatchError: tensors missing, unknown, of the wrong shape or of a dtype that is not read; found from the
+        TensorMismatchError: tensors missing, unknown, of the wrong shape or in a format that is not read; found from the
             headers, all named, before any weight is read. Copies of shared tensors must equal their originals.
     """
     with torch.device("meta"):
         model = DiffusionGemma(checkpoint.config)
-    empty = model.state_dict()
-    targets = {to_file(name): name for name in empty}
-    check_tensors(checkpoint, {to_file(name): tuple(tensor.shape) for name, tensor in empty.items()})
+    layout = layout_of(checkpoint, model)
     dtype = dtype or stored_dtype(checkpoint)
-    wanted = {name: info for name, info in checkpoint.tensors.items() if name in targets}
-    for count, (file_name, tensor) in enumerate(read_tensors(wanted), 1):
-        # `copy` makes the tensor our own where dtype and device agree: the file may change or vanish later.
-        _place(model, targets[file_name], tensor.to(device=device, dtype=dtype, copy=True))
-        if progress:
-            progress(count, len(wanted))
-    _check_copies(checkpoint, model, targets)
+    with ShardReader(checkpoint.tensors) as reader, torch.no_grad():
+        for count, weight in enumerate(layout.weights, 1):
+            found = _read(reader, weight, dtype)
+            if quantization is not None:
+                found = quantization.of(weight.target, found, dtype)
+            _place(model, weight.target, found.to(device))
+            if progress:
+                progress(count, len(layout.weights))
+    _check_copies(checkpoint, model)
     return model.eval().requires_grad_(False)
 
 
-def check_tensors(checkpoint: Checkpoint, expected: dict[str, tuple[int, ...]]) -> None:
-    """Hold the headers against the names and shapes that the config asks for."""
-    problems = list(checkpoint.problems)
-    for name, info in checkpoint.tensors.items():
-        original = shared_original(name) or name
-        if is_vision(name):
-            continue
-        if original not in expected:
-            problems.append(f"{name} is unknown")
-        elif info.shape != expected[original]:
-            problems.append(f"{name} has shape {list(info.shape)}, the config asks for {list(expected[original])}")
-        elif info.dtype not in DTYPES:
-            problems.append(f"{name} is stored as {info.dtype}; {', '.join(DTYPES)} are read")
-    lost = "".join(checkpoint.problems)  # a broken shard's own line names what is lost with it
-    problems += [f"{name} is missing" for name in expected if name not in checkpoint.tensors and name not in lost]
-    if problems:
-        raise TensorMismatchError(str(checkpoint.folder), problems)
+def layout_of(checkpoint: Checkpoint, model: DiffusionGemma) -> Layout:
+    """How the checkpoint's tensors become the model's.
+
+    Raises:
+        TensorMismatchError: they cannot.
+    """
+    layout = Layout(checkpoint, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+    if layout.problems:
+        raise TensorMismatchError(str(checkpoint.folder), layout.problems)
+    return layout
 
 
-def _place(model: DiffusionGemma, name: str, tensor: Tensor) -> None:
+def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype) -> Any:
+    """A tensor, a weight in few bits, or a list of such."""
+    if weight.tensor is not None:
+        # `copy` makes the tensor our own where dtype and device agree: the file may change or vanish later.
+        return reader.read(weight.tensor).to(dtype=dtype, copy=True)
+    if weight.matrix is not None:
+        found = _matrix(reader, weight.matrix, dtype)
+        table = weight.target == "embed_tokens.weight" and isinstance(found, Int8Weight)
+        return Int8Table(found.values, found.scale, dtype, found.offset) if table and isinstance(found, Int8Weight) else found
+    each = [[_matrix(reader, matrix, dtype) for matrix in matrices] for matrices in weight.experts]
+    if isinstance(each[0][0], Tensor):
+        return torch.stack([torch.cat([part for part in parts if isinstance(part, Tensor)]) for parts in each])
+    packed = [[part for part in parts if isinstance(part, PackedWeight)] for parts in each]
+    return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in packed])
+
+
+def _matrix(reader: ShardReader, matrix: Matrix, dtype: torch.dtype) -> Tensor | PackedWeight:
+    return matrix.scheme.build({role: reader.read(name) for role, name in matrix.names.items()}, dtype)
+
+
+def _place(model: DiffusionGemma, name: str, weight: Any) -> None:
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
     if leaf in module._buffers:
-        module._buffers[leaf] = tensor
+        module._buffers[leaf] = weight
+    elif isinstance(weight, nn.Module):
+        del module._parameters[leaf]
+        setattr(module, leaf, weight)
     else:
-        module._parameters[leaf] = torch.nn.Parameter(tensor, requires_grad=False)
+        module._parameters[leaf] = nn.Parameter(weight, requires_grad=False)
 
 
-def _check_copies(checkpoint: Checkpoint, model: DiffusionGemma, targets: dict[str, str]) -> None:
+def _check_copies(checkpoint: Checkpoint, model: DiffusionGemma) -> None:
     copies = {name: info for name, info in checkpoint.tensors.items() if shared_original(name)}
-    weights = model.state_dict()
+    weights = {to_file(name): tensor for name, tensor in model.state_dict().items()}
     problems = []
     for name, tensor in read_tensors(copies):
         original = shared_original(name) or name
-        kept = weights[targets[original]]
-        if not torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
+        kept = weights.get(original)
+        if kept is not None and not torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
             problems.append(f"{name} differs from {original}: encoder, decoder and head share one set of weights here")
     if problems:
         raise TensorMismatchError(str(checkpoint.folder), problems)

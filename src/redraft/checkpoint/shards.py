@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -56,6 +58,40 @@ def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
         with safe_open(path, framework="pt") as shard:
             for name in names:
                 yield name, shard.get_tensor(name)
+
+
+class ShardReader:
+    """Reads tensors in any order, with few shards open at a time: what an open one has read counts as memory."""
+
+    def __init__(self, infos: Mapping[str, TensorInfo], most: int = 2) -> None:
+        self._infos, self._most = infos, most
+        self._open: OrderedDict[Path, Any] = OrderedDict()
+
+    def read(self, name: str) -> Tensor:
+        """A tensor, perhaps a part of the file that is mapped into memory: copy what is to stay."""
+        tensor: Tensor = self._shard(name).get_tensor(name)
+        return tensor
+
+    def read_part(self, name: str, index: int) -> Tensor:
+        """One of the parts along a tensor's first dimension."""
+        tensor: Tensor = self._shard(name).get_slice(name)[index]
+        return tensor
+
+    def _shard(self, name: str) -> Any:
+        path = self._infos[name].file
+        if path not in self._open:
+            while len(self._open) >= self._most:
+                self._open.popitem(last=False)[1].__exit__(None, None, None)
+            shard: Any = safe_open(path, framework="pt")
+            self._open[path] = shard.__enter__()
+        return self._open[path]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].__exit__(None, None, None)
 
 
 def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[str]]:

@@ -6,6 +6,8 @@ with errors of the same size. Its sums also come in one order for any number of 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,8 +15,18 @@ from torch import Tensor, nn
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
+class Weight(Protocol):
+    """What may stand for a weight tensor: one in few bits, which knows its own product."""
+
+    def product(self, x: Tensor) -> Tensor:
+        """x W^T of x [..., K]."""
+        ...
+
+
+def linear(x: Tensor, weight: Tensor | Weight) -> Tensor:
     """x W^T of x [..., K] and weight [N, K], which may be a transposed view; without a gradient where oneDNN computes it."""
+    if not isinstance(weight, Tensor):
+        return weight.product(x)
     if suits_onednn(x, weight):
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return product

@@ -89,17 +89,14 @@ def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Foun
 def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     edited = positions.which is not None or any(edits is not None for edits in positions.readout.edits)
     sums = Sums.nothing(positions.states, edited)
-    for first, chunk in _chunks(embedding):
+    for first in range(0, len(embedding), CHUNK):
+        chunk = embedding[first : first + CHUNK]
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
     sample = _look_again(positions, embedding, softcap, sums)
     entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
     soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
     sample = torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample)
     return Found(sums.argmax, sample, entropy, 1 / sums.total, soft)
-
-
-def _chunks(embedding: Tensor) -> list[tuple[int, Tensor]]:
-    return [(number * CHUNK, chunk) for number, chunk in enumerate(embedding.split(CHUNK))]
 
 
 def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
@@ -112,10 +109,10 @@ def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: S
     """Samples [N]: the first token whose cumulative mass passes the draw."""
     where, left = sums.chunk_of(positions.uniform, torch.arange(len(positions.states), device=positions.states.device))
     sample = torch.zeros_like(where)
-    chunks = _chunks(embedding)
     for number in where.unique().tolist():
         mine = (where == number).nonzero().squeeze(-1)
-        first, chunk = chunks[number]
+        first = number * CHUNK
+        chunk = embedding[first : first + CHUNK]
         part = positions[mine]
         logits = _logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
         # Sums of one chunk differ in their last bits from what they were.

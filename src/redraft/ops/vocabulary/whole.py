@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from redraft.ops.rows import VECTOR_ROWS
 from redraft.ops.vocabulary.asked import Found, Positions, Readout
 
 UNIT = 2.0  # of bounded logits, in softcaps
+ROWS = 1 << 14  # of a table in few bits that are unpacked at a time
 BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
 
 
@@ -65,10 +68,19 @@ def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
     return found.clamp_max(probs.shape[-1] - 1)  # only NaN gets this far; it is reported where it can be named
 
 
+def _mean(probs: Tensor, embedding: Tensor) -> Tensor:
+    """Mean embedding [N, H] under probabilities [N, V]; a table in few bits is unpacked part by part."""
+    table: Any = embedding
+    if isinstance(table, Tensor):
+        return linear(probs, table.T)
+    parts = range(0, len(table), ROWS)
+    return sum((probs[:, first : first + ROWS] @ table[first : first + ROWS] for first in parts), probs.new_zeros(()))
+
+
 def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor) -> Found:
     probs = logits.softmax(dim=-1)
     argmax = logits.argmax(dim=-1)
     sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
     entropy = torch.special.entr(probs).sum(dim=-1)
-    soft = linear(probs.to(embedding.dtype), embedding.T)
+    soft = _mean(probs.to(embedding.dtype), embedding)
     return Found(argmax, sample, entropy, probs.amax(dim=-1), soft)

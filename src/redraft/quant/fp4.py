@@ -1,0 +1,36 @@
+"""Four bits of a float (e2m1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives), with scales for groups of sixteen: NVFP4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redraft.quant.fp8 import from_e4m3
+from redraft.quant.weight import PackedWeight, halves
+
+GROUP = 16
+
+
+class Fp4Weight(PackedWeight):
+    """packed: uint8 [N, K / 2], a byte's lower half first. scale: float8_e4m3fn [N, K / 16]. factor: float32 [], of all."""
+
+    packed: Tensor
+    scale: Tensor
+    factor: Tensor
+
+    def __init__(self, packed: Tensor, scale: Tensor, factor: Tensor, dtype: torch.dtype) -> None:
+        shape = packed.shape[0], 2 * packed.shape[1]
+        super().__init__(shape, dtype, packed=packed, scale=scale, factor=factor.float().reshape(()))
+
+    def rows(self, first: int, last: int) -> Tensor:
+        scale = from_e4m3(self.scale[first:last]).float() * self.factor
+        numbers: Tensor = from_e2m1(halves(self.packed[first:last])).to(self.dtype).unflatten(-1, (-1, GROUP))
+        scaled: Tensor = numbers * scale.to(self.dtype).unsqueeze(-1)
+        return scaled.flatten(-2)
+
+
+def from_e2m1(nibbles: Tensor) -> Tensor:
+    """bfloat16 of four-bit floats, one in each uint8, exactly: bits move to their places, exponents by a product."""
+    bits = nibbles.to(torch.int16)
+    moved = ((bits & 8) << 12) | ((bits & 7) << 6)
+    return moved.view(torch.bfloat16) * 2.0**126

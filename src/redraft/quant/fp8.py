@@ -1,0 +1,44 @@
+"""Eight bits of a float (e4m3: four bits of exponent, three of fraction), with a scale for each row."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from redraft.quant.weight import PackedWeight
+
+GREATEST = 448.0
+
+
+class Fp8Weight(PackedWeight):
+    """values: float8_e4m3fn [N, K]. scale: [N, 1]."""
+
+    values: Tensor
+    scale: Tensor
+
+    def __init__(self, values: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
+        scale = scale.reshape(-1, 1).expand(values.shape[0], 1)
+        super().__init__((values.shape[0], values.shape[1]), dtype, values=values, scale=scale.to(dtype).contiguous())
+
+    @classmethod
+    def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
+        """The nearest of a matrix: the greatest number of each row is 448."""
+        scale = (weight.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / GREATEST).to(dtype).float()
+        return cls((weight.float() / scale).clamp(-GREATEST, GREATEST).to(torch.float8_e4m3fn), scale, dtype)
+
+    def rows(self, first: int, last: int) -> Tensor:
+        return from_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
+
+    def gather(self, index: Tensor) -> Tensor:
+        numbers = from_e4m3(self.values.view(torch.uint8)[index].view(torch.float8_e4m3fn))
+        return numbers.to(self.dtype) * self.scale[index]
+
+
+def from_e4m3(values: Tensor) -> Tensor:
+    """bfloat16 of float8_e4m3fn, exactly. The bits move to their places, and the exponents by a product: several times as fast
+    as torch's own conversion on a CPU. What is no number becomes 480, which no such file has."""
+    bits = values.view(torch.uint8).to(torch.int16)
+    moved = ((bits & 0x80) << 8) | ((bits & 0x7F) << 4)
+    return moved.view(torch.bfloat16) * 2.0**120

@@ -1,0 +1,64 @@
+"""Eight bits: signed numbers with a scale for each row, or for each group of a row.
+
+On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest number, and the product runs in
+integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and twice at 16. Integers add up the same in any
+order, so a row never depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from redraft.quant.weight import PackedWeight
+
+
+class Int8Weight(PackedWeight):
+    """values int8 [N, K]; scale [N, K / group]; offset like scale, or None: number = value * scale + offset."""
+
+    values: Tensor
+    scale: Tensor
+    offset: Tensor | None
+
+    def __init__(self, values: Tensor, scale: Tensor, dtype: torch.dtype, offset: Tensor | None = None) -> None:
+        super().__init__((values.shape[0], values.shape[1]), dtype, values=values, scale=scale, offset=offset)
+
+    @classmethod
+    def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
+        """The nearest of a matrix: the greatest number of each row (or group of a row) is 127."""
+        grouped = weight.float().unflatten(-1, (-1, group or weight.shape[-1]))
+        scale = grouped.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
+        values = (grouped / scale).round().clamp(-127, 127).to(torch.int8).flatten(-2)
+        return cls(values, scale[..., 0], dtype)
+
+    def rows(self, first: int, last: int) -> Tensor:
+        return self._numbers(slice(first, last))
+
+    def gather(self, index: Tensor) -> Tensor:
+        return self._numbers(index)
+
+    def _numbers(self, index: slice | Tensor) -> Tensor:
+        values, scale = self.values[index], self.scale[index].unsqueeze(-1).to(self.dtype)
+        numbers: Tensor = values.to(self.dtype).unflatten(-1, (scale.shape[-2], -1)) * scale
+        if self.offset is not None:
+            numbers = numbers + self.offset[index].unsqueeze(-1).to(self.dtype)
+        return numbers.flatten(-2)
+
+    def product(self, x: Tensor) -> Tensor:
+        plain = self.scale.shape[-1] == 1 and self.offset is None
+        if not plain or x.device.type != "cpu" or x.dtype != torch.bfloat16:
+            return super().product(x)
+        flat = x.reshape(-1, self.shape[1])
+        own = flat.abs().amax(-1, keepdim=True).float().clamp_min(1e-30) / 127
+        values = (flat / own).round().to(torch.int8)
+        found = torch._int_mm(values, self.values.T).float().mul_(own).mul_(self.scale[:, 0])
+        return found.to(x.dtype).view(*x.shape[:-1], -1)
+
+
+class Int8Table(Int8Weight):
+    """Rows that are looked up, such as an embedding: its product is that of its numbers, as it is chunk by chunk."""
+
+    def product(self, x: Tensor) -> Tensor:
+        return PackedWeight.product(self, x)

@@ -1,0 +1,77 @@
+"""A weight in few bits: what all of them can do, in plain torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
+
+
+class PackedWeight(nn.Module):
+    """A matrix [N, K] in few bits. It stands where a weight tensor would: `linear(x, weight)` asks for `product`; a slice or an
+    index of rows gives these in numbers of `dtype`.
+
+    Attributes:
+        shape: (N, K). dtype: of what is computed with it.
+    """
+
+    def __init__(self, shape: tuple[int, int], dtype: torch.dtype, **parts: Tensor | None) -> None:
+        super().__init__()
+        self.shape = torch.Size(shape)
+        self.dtype = dtype
+        for name, part in parts.items():
+            self.register_buffer(name, part)
+
+    def rows(self, first: int, last: int) -> Tensor:
+        """Rows [first, last) as numbers [n, K]."""
+        raise NotImplementedError
+
+    def product(self, x: Tensor) -> Tensor:
+        """x W^T of x [..., K]: [..., N], tile by tile, so that never the whole matrix is unpacked."""
+        if x.dtype != self.dtype:
+            raise TypeError(f"this weight is computed with in {self.dtype}, not in {x.dtype}")
+        flat = x.reshape(-1, self.shape[1])
+        out = x.new_empty(len(flat), self.shape[0])
+        for first in range(0, self.shape[0], TILE):
+            last = min(first + TILE, self.shape[0])
+            torch.mm(flat, self.rows(first, last).T, out=out[:, first:last])
+        return out.view(*x.shape[:-1], -1)
+
+    def whole(self) -> Tensor:
+        """All of it as numbers [N, K]: for tests, and for who has the room."""
+        return self.rows(0, self.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.buffers()).device
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.buffers())
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Tensor:
+        if isinstance(index, slice):
+            first, last, stride = index.indices(self.shape[0])
+            assert stride == 1, "rows are taken in their order"
+            return self.rows(first, last)
+        return self.gather(index)
+
+    def gather(self, index: Tensor) -> Tensor:
+        """Rows of any number and order [..., K]: for an embedding."""
+        flat = [self.rows(at, at + 1) for at in index.reshape(-1).tolist()]
+        return torch.cat(flat).view(*index.shape, self.shape[1])
+
+
+def halves(packed: Tensor) -> Tensor:
+    """Two numbers of four bits from each byte, the lower half first: uint8 [..., n] to [..., 2 n]."""
+    return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)
