@@ -25,8 +25,7 @@ class Fp8Weight(PackedWeight):
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
         """The nearest of a matrix: the greatest number of each row is 448."""
-        scale = (weight.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / GREATEST).to(dtype).float()
-        return cls((weight.float() / scale).clamp(-GREATEST, GREATEST).to(torch.float8_e4m3fn), scale, dtype)
+        return cls(*nearest_fp8(weight, dtype), dtype)
 
     def rows(self, first: int, last: int) -> Tensor:
         return from_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
@@ -34,6 +33,12 @@ class Fp8Weight(PackedWeight):
     def gather(self, index: Tensor) -> Tensor:
         numbers = from_e4m3(self.values.view(torch.uint8)[index].view(torch.float8_e4m3fn))
         return numbers.to(self.dtype) * self.scale[index]
+
+
+def nearest_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Numbers, float8_e4m3fn [N, K], and scales [N, 1] in `dtype`, to which they are the nearest."""
+    scale = (weight.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / GREATEST).to(dtype)
+    return (weight.float() / scale.float()).clamp(-GREATEST, GREATEST).to(torch.float8_e4m3fn), scale
 
 
 def from_e4m3(values: Tensor) -> Tensor:

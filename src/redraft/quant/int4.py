@@ -44,8 +44,8 @@ class Int4Weight(PackedWeight):
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int = 64) -> Self:
         """The nearest of a matrix among symmetric ones: -8 to 7 times a scale."""
-        values, scale = symmetric(weight, group)
-        return cls(pack(values + MIDDLE), scale, -MIDDLE * scale, dtype)
+        values, scale = nearest_int4(weight, dtype, group)
+        return cls(pack(values + MIDDLE), scale.float(), -MIDDLE * scale.float(), dtype)
 
     def rows(self, first: int, last: int) -> Tensor:
         if self.pairs is None:
@@ -85,12 +85,13 @@ class Int4Weight(PackedWeight):
         return out.view(*x.shape[:-1], -1)
 
 
-def symmetric(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
-    """Numbers -8 to 7, int8 [N, K], and scales [N, K / group] of a matrix. Which sign the 8 has is the group's greatest own."""
+def nearest_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tensor, Tensor]:
+    """Numbers -8 to 7, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the nearest. The greatest number of
+    a group becomes -8, whatever its sign, for there is no 8."""
     grouped = weight.float().unflatten(-1, (-1, group))
     greatest = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))
-    scale = torch.where(greatest == 0, 1e-30, -greatest / 8)
-    return (grouped / scale).round().clamp(-8, 7).to(torch.int8).flatten(-2), scale[..., 0]
+    scale = torch.where(greatest == 0, 1e-30, -greatest / 8).to(dtype)
+    return (grouped / scale.float()).round().clamp(-8, 7).to(torch.int8).flatten(-2), scale[..., 0]
 
 
 def pack(values: Tensor) -> Tensor:

@@ -28,10 +28,8 @@ class Int8Weight(PackedWeight):
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
         """The nearest of a matrix: the greatest number of each row (or group of a row) is 127."""
-        grouped = weight.float().unflatten(-1, (-1, group or weight.shape[-1]))
-        scale = grouped.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
-        values = (grouped / scale).round().clamp(-127, 127).to(torch.int8).flatten(-2)
-        return cls(values, scale[..., 0], dtype)
+        values, scale = nearest_int8(weight, dtype, group)
+        return cls(values, scale.float(), dtype)
 
     def rows(self, first: int, last: int) -> Tensor:
         return self._numbers(slice(first, last))
@@ -55,6 +53,14 @@ class Int8Weight(PackedWeight):
         values = (flat / own).round().to(torch.int8)
         found = torch._int_mm(values, self.values.T).float().mul_(own).mul_(self.scale[:, 0])
         return found.to(x.dtype).view(*x.shape[:-1], -1)
+
+
+def nearest_int8(weight: Tensor, dtype: torch.dtype, group: int | None = None) -> tuple[Tensor, Tensor]:
+    """Numbers -127 to 127, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the nearest."""
+    grouped = weight.float().unflatten(-1, (-1, group or weight.shape[-1]))
+    scale = (grouped.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127).to(dtype)
+    values = (grouped / scale.float()).round().clamp(-127, 127).to(torch.int8)
+    return values.flatten(-2), scale[..., 0]
 
 
 class Int8Table(Int8Weight):
