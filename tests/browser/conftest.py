@@ -29,6 +29,8 @@ from redraft.tasks.sudoku_generator import generate
 from redraft.web import static_folder
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# A microphone that beeps, and nobody to be asked whether it may be listened to.
+MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
 
 def chromium() -> str | None:
@@ -72,25 +74,26 @@ def _page_of(app: Any) -> None:
     app.mount("/", StaticFiles(directory=static_folder(), html=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models() -> dict[str, Any]:
     return {name: redraft.load(name, dtype="float32") for name in ("small", "small-text")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server = Served(models, tmp_path_factory.mktemp("state") / "kept.db")
     yield server
     server.close()
 
 
-@pytest.fixture(scope="session")
+# Of this package and not of the session: playwright holds an event loop open, and tests elsewhere run their own.
+@pytest.fixture(scope="package")
 def chrome() -> Iterator[Browser]:
     path = chromium()
     if path is None:
         pytest.skip("no browser: install chromium or google-chrome, or name one in REDRAFT_CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET + MICROPHONE)
         yield browser
         browser.close()
 
