@@ -13,11 +13,6 @@ import { player, useCanvas } from "./useCanvas";
 export function CanvasView() {
   const canvas = useCanvas();
   const [at, setAt] = useState<number | null>(null);
-  const [slowness, setSlowness] = useState(player.slowness);
-  const slow = (value: number) => {
-    player.slowness = value;
-    setSlowness(value);
-  };
   return (
     <>
       <Head title="Canvas">
@@ -27,7 +22,7 @@ export function CanvasView() {
         <Ask canvas={canvas} />
         <Lanes player={player} length={canvas.length} at={at} onLook={setAt} />
         <div class="card stack">
-          <Scrubber player={player} slowness={slowness} onSlowness={slow} />
+          <Scrubber player={player} slowness={canvas.slowness} onSlowness={canvas.setSlowness} />
           <div class="details">
             <Curves player={player} />
             <History player={player} at={at} />
