@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import socket
 import threading
@@ -19,14 +18,10 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install 'redraft[serve]'")
 
 import uvicorn
-from fastapi import Request
-from fastapi.staticfiles import StaticFiles
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import redraft
 from redraft.server import Settings, create_app
-from redraft.tasks.sudoku_generator import generate
-from redraft.web import static_folder
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # A microphone that beeps, and nobody to be asked whether it may be listened to.
@@ -44,7 +39,6 @@ class Served:
 
     def __init__(self, models: dict[str, Any], state: Path, port: int = 0) -> None:
         app = create_app(models, Settings(state=state))
-        _page_of(app)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", port))
         self.port = listening.getsockname()[1]
@@ -58,20 +52,6 @@ class Served:
         self.server.should_exit = True
         self.thread.join(20)
         assert not self.thread.is_alive()
-
-
-def _page_of(app: Any) -> None:
-    """The page and what it alone asks for, where the server does not serve them by itself."""
-    if any(getattr(route, "path", "") == "/play/sudoku" for route in app.routes):
-        return
-
-    async def sudoku(request: Request) -> dict[str, str]:
-        puzzle, _ = generate(random.Random(), (await request.json())["blanks"])
-        return {"puzzle": puzzle.replace("0", ".")}
-
-    app.post("/play/sudoku")(sudoku)
-    app.get("/play/config")(lambda: {"speech": False})
-    app.mount("/", StaticFiles(directory=static_folder(), html=True))
 
 
 @pytest.fixture(scope="package")
