@@ -56,9 +56,8 @@ export function useCanvas() {
     setText(trace.prompt);
     player.open(trace, false);
   };
-  const length = info?.redraft.canvas_length ?? 64;
-  const asked = { model, choose, mode, setMode, text, setText, seed, setSeed, values, setValues, thread, setThread };
-  return { ...asked, slowness, setSlowness, start, open, length, run };
+  const asked = { model, mode, setMode, text, setText, seed, setSeed, values, setValues, thread, setThread };
+  return { ...asked, choose, slowness, setSlowness, start, open, run, length: info?.redraft.canvas_length ?? 64 };
 }
 
 type Started = Omit<Wanted, "signal" | "typewriter">;
