@@ -203,3 +203,12 @@ def test_256_cells_at_30_drafts_a_second_keep_up_with_the_screen(tab: Page, tmp_
     # A machine that draws without a graphics card and runs the model besides is given some room.
     assert rate > 50
     assert late < 0.1
+
+
+def test_holes_of_a_template_are_filled(tab: Page) -> None:
+    tab.goto("/#/canvas")
+    tab.get_by_label("Model").select_option("small-text")
+    tab.get_by_role("button", name="Infill").click()
+    tab.get_by_role("button", name="Fill", exact=True).click()
+    expect(tab.get_by_test_id("filled")).to_contain_text("acc = 0")
+    expect(tab.locator(".candidates .best")).to_contain_text("acc = 0")
