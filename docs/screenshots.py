@@ -64,12 +64,11 @@ def editor(page: Page) -> None:
 def sudoku(page: Page) -> None:
     """While conflicts are still being corrected."""
     page.goto("/#/sudoku")
-    page.get_by_label("Difficulty").select_option("51")
+    page.get_by_label("Difficulty").select_option("56")
     with page.expect_response("**/play/sudoku"):
         page.get_by_role("button", name="New puzzle").click()
     page.get_by_role("button", name="Solve").click()
     page.locator(".sq.wrong").first.wait_for()
-    page.wait_for_timeout(450)
 
 
 def wiki(page: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import socket
 import threading
@@ -19,16 +18,14 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install 'redraft[serve]'")
 
 import uvicorn
-from fastapi import Request
-from fastapi.staticfiles import StaticFiles
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import redraft
 from redraft.server import Settings, create_app
-from redraft.tasks.sudoku_generator import generate
-from redraft.web import static_folder
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# A microphone that beeps, and nobody to be asked whether it may be listened to.
+MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
 
 def chromium() -> str | None:
@@ -42,7 +39,6 @@ class Served:
 
     def __init__(self, models: dict[str, Any], state: Path, port: int = 0) -> None:
         app = create_app(models, Settings(state=state))
-        _page_of(app)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", port))
         self.port = listening.getsockname()[1]
@@ -58,39 +54,26 @@ class Served:
         assert not self.thread.is_alive()
 
 
-def _page_of(app: Any) -> None:
-    """The page and what it alone asks for, where the server does not serve them by itself."""
-    if any(getattr(route, "path", "") == "/play/sudoku" for route in app.routes):
-        return
-
-    async def sudoku(request: Request) -> dict[str, str]:
-        puzzle, _ = generate(random.Random(), (await request.json())["blanks"])
-        return {"puzzle": puzzle.replace("0", ".")}
-
-    app.post("/play/sudoku")(sudoku)
-    app.get("/play/config")(lambda: {"speech": False})
-    app.mount("/", StaticFiles(directory=static_folder(), html=True))
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models() -> dict[str, Any]:
     return {name: redraft.load(name, dtype="float32") for name in ("small", "small-text")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server = Served(models, tmp_path_factory.mktemp("state") / "kept.db")
     yield server
     server.close()
 
 
-@pytest.fixture(scope="session")
+# Of this package and not of the session: playwright holds an event loop open, and tests elsewhere run their own.
+@pytest.fixture(scope="package")
 def chrome() -> Iterator[Browser]:
     path = chromium()
     if path is None:
         pytest.skip("no browser: install chromium or google-chrome, or name one in REDRAFT_CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET + MICROPHONE)
         yield browser
         browser.close()
 

@@ -69,10 +69,12 @@ def test_settings_that_were_not_touched_are_not_sent(tab: Page) -> None:
     tab.on("request", lambda request: asked.append(request.post_data_json) if "chat" in request.url else None)
     tab.goto("/#/canvas")
     tab.get_by_text("Sampler").click()
+    for name in ("Stable for", "Temperature"):
+        tab.get_by_role("group", name=f"{name}: whose").get_by_text("set").click()
     tab.get_by_role("slider", name="Most passes").fill("2")
     run_in_place(tab, "calc 88+07+01-85-00-04")
     assert {body["max_denoising_steps"] for body in asked} == {2}
-    assert all("entropy_bound" not in body for body in asked)
+    assert all("entropy_bound" not in body and body["stability_threshold"] == 5 for body in asked)
     expect(tab.get_by_label("Denoising step")).to_have_attribute("max", "1")
 
 
@@ -203,3 +205,12 @@ def test_256_cells_at_30_drafts_a_second_keep_up_with_the_screen(tab: Page, tmp_
     # A machine that draws without a graphics card and runs the model besides is given some room.
     assert rate > 50
     assert late < 0.1
+
+
+def test_holes_of_a_template_are_filled(tab: Page) -> None:
+    tab.goto("/#/canvas")
+    tab.get_by_label("Model").select_option("small-text")
+    tab.get_by_role("button", name="Infill").click()
+    tab.get_by_role("button", name="Fill", exact=True).click()
+    expect(tab.get_by_test_id("filled")).to_contain_text("acc = 0")
+    expect(tab.locator(".candidates .best")).to_contain_text("acc = 0")

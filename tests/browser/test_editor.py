@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Served
 
@@ -110,3 +113,21 @@ def test_a_server_that_forgot_the_text_is_given_it_again(tab: Page, served: Serv
     tab.wait_for_timeout(200)
     tab.reload()
     expect(tab.locator(".cm-line").first).to_contain_text("# kept def total_cost")
+
+
+def test_the_text_and_its_undo_outlive_a_restart_of_the_server(chrome: Browser, models: dict[str, Any], tmp_path: Path) -> None:
+    server = Served(models, tmp_path / "kept.db")
+    context = chrome.new_context(base_url=server.address)
+    tab = context.new_page()
+    opened(tab)
+    drafted(tab)
+    with tab.expect_response(lambda response: response.url.endswith("/edits")):
+        tab.get_by_role("button", name="Accept").click()
+    server.close()
+    again = Served(models, tmp_path / "kept.db", server.port)
+    tab.reload()
+    expect(tab.locator(".cm-content")).to_contain_text("amount += each.")
+    tab.get_by_role("button", name="Undo").click()
+    expect(tab.locator(".cm-content")).to_contain_text("...")
+    context.close()
+    again.close()

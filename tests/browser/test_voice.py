@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 
 def opened(tab: Page) -> None:
@@ -60,3 +60,20 @@ def test_what_the_browser_hears_is_applied(tab: Page) -> None:
     opened(tab)
     tab.get_by_role("button", name="Speak").click()
     expect(tab.locator(".cm-content")).to_contain_text("[x] fix the bike")
+
+
+def test_what_the_server_hears_is_applied(tab: Page) -> None:
+    sent: list[str] = []
+
+    def understood(route: Route) -> None:
+        sent.append(route.request.headers["content-type"])
+        route.fulfill(json={"text": "I did fix the bike."})
+
+    tab.route("**/play/config", lambda route: route.fulfill(json={"speech": True}))
+    tab.route("**/v1/audio/transcriptions", understood)
+    opened(tab)
+    tab.get_by_role("button", name="Speak").click()
+    tab.wait_for_timeout(300)
+    tab.get_by_role("button", name="Stop").click()
+    expect(tab.locator(".cm-content")).to_contain_text("[x] fix the bike")
+    assert sent[0].startswith("multipart/form-data")

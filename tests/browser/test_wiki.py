@@ -48,6 +48,14 @@ def test_back_shows_the_page_at_once_and_asks_no_model(tab: Page) -> None:
     assert asked == []
 
 
+def test_a_page_is_legible_also_in_another_theme_than_the_systems(tab: Page) -> None:
+    tab.goto("/#/wiki/Cordunia%20(full)")
+    expect(frame(tab).locator("h1")).to_have_text("Cordunia")
+    tab.get_by_role("button", name="Dark theme").click()
+    expect(frame(tab).locator("html")).to_have_css("color-scheme", "dark")
+    assert frame(tab).locator("body").evaluate("(body) => getComputedStyle(body).color") == "rgb(228, 235, 232)"
+
+
 def answering(text: str):  # type: ignore[no-untyped-def]
     """A model that writes just this, in one draft."""
 

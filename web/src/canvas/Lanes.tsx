@@ -90,7 +90,7 @@ function Typewriter({ player }: { player: Player }) {
       <p class="small muted">The same model, read left to right: one token a pass.</p>
       <pre class="written tall" data-testid="typed" aria-label="Typewriter" tabIndex={0}>
         {text}
-        {lane && !done && <span class="caret" aria-hidden="true" />}
+        {lane && !done && (player.live || player.playing) && <span class="caret" aria-hidden="true" />}
       </pre>
       <Figures
         of={[

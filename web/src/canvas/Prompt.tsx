@@ -1,17 +1,11 @@
 import { Segments } from "../parts/Segments";
 import { ModelSelect } from "../parts/ModelSelect";
 import { examplesOf, useModels } from "../shell/models";
-import { hashOf } from "../shell/router";
 
 export type Mode = "chat" | "prompt" | "infill";
 
 interface Props {
   model: string;
-  onModel: (id: string) => void;
-  remembers: boolean;
-  onRemember: (remembers: boolean) => void;
-  mode: Mode;
-  onMode: (mode: Mode) => void;
   text: string;
   onText: (text: string) => void;
   busy: boolean;
@@ -19,12 +13,20 @@ interface Props {
   onStop: () => void;
 }
 
-/** What is asked, of which model, and how. */
+interface HowProps {
+  model: string;
+  onModel: (id: string) => void;
+  remembers: boolean;
+  onRemember: (remembers: boolean) => void;
+  mode: Mode;
+  onMode: (mode: Mode) => void;
+}
+
+/** What is asked, and examples of what the model knows. */
 export function Prompt(props: Props) {
   const model = useModels().find((one) => one.id === props.model);
   return (
     <div class="prompt stack">
-      <How {...props} />
       <Ask {...props} />
       <div class="row chips" role="group" aria-label="Examples">
         {examplesOf(model).map((example) => (
@@ -37,19 +39,15 @@ export function Prompt(props: Props) {
   );
 }
 
-function How(props: Props) {
-  const mode = (chosen: Mode) => {
-    // Holes have a view of their own.
-    if (chosen === "infill") location.hash = hashOf("editor");
-    else props.onMode(chosen);
-  };
+/** Which of the three ways of asking, and which model. */
+export function How(props: HowProps) {
   return (
     <div class="row spread">
       <Segments
         label="Mode"
         value={props.mode}
         options={[["chat", "Chat"], ["prompt", "Prompt"], ["infill", "Infill"]] as const}
-        onChange={mode}
+        onChange={props.onMode}
       />
       <div class="row">
         {props.mode === "chat" && (

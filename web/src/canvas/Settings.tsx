@@ -30,7 +30,7 @@ export function Settings(props: {
     <details class="settings">
       <summary>Sampler{Object.keys(values).length ? ` · ${Object.keys(values).length} changed` : ""}</summary>
       <div class="sliders">
-        <label>
+        <label class="slider">
           <span>Seed</span>
           <input type="number" min={0} value={props.seed} onInput={(e) => props.onSeed(Math.max(0, Math.trunc(Number(e.currentTarget.value))))} />
         </label>
@@ -49,33 +49,37 @@ export function Settings(props: {
   );
 }
 
+/** Halfway, on a step of the slider. */
+function middleOf({ least, most, step }: Setting): number {
+  return Number((least + Math.round((most - least) / 2 / step) * step).toPrecision(6));
+}
+
 function Slider(props: { setting: Setting; value: number | undefined; onChange: (value: number | undefined) => void }) {
   const { setting, value, onChange } = props;
-  const middle = (setting.least + setting.most) / 2;
+  const middle = middleOf(setting);
   return (
     <div class="slider">
-      <label>
-        <span>{setting.name}</span>
-        <input
-          type="range"
-          min={setting.least}
-          max={setting.most}
-          step={setting.step}
-          value={value ?? middle}
-          class={value === undefined ? "untouched" : ""}
-          aria-valuetext={value === undefined ? "the model's own" : String(value)}
-          onInput={(event) => onChange(Number(event.currentTarget.value))}
-        />
-      </label>
-      <div class="row spread small">
-        <span class="muted">{setting.says}</span>
+      <div class="row spread">
+        <label for={setting.key}>{setting.name}</label>
         <Segments
-          label={setting.name}
+          label={`${setting.name}: whose`}
           value={value === undefined ? "own" : "set"}
           options={[["own", "model's"], ["set", value === undefined ? "set" : String(value)]] as const}
           onChange={(choice) => onChange(choice === "own" ? undefined : (value ?? middle))}
         />
       </div>
+      <input
+        id={setting.key}
+        type="range"
+        min={setting.least}
+        max={setting.most}
+        step={setting.step}
+        value={value ?? middle}
+        class={value === undefined ? "untouched" : ""}
+        aria-valuetext={value === undefined ? "the model's own" : String(value)}
+        onInput={(event) => onChange(Number(event.currentTarget.value))}
+      />
+      <span class="muted small">{setting.says}</span>
     </div>
   );
 }

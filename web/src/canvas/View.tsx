@@ -4,7 +4,8 @@ import { Curves } from "./Curves";
 import { Files } from "./Files";
 import { History } from "./History";
 import { Lanes } from "./Lanes";
-import { Prompt } from "./Prompt";
+import { Infill } from "./Infill";
+import { How, Prompt } from "./Prompt";
 import { Scrubber } from "./Scrubber";
 import { Settings } from "./Settings";
 import { Thread } from "./Thread";
@@ -13,11 +14,6 @@ import { player, useCanvas } from "./useCanvas";
 export function CanvasView() {
   const canvas = useCanvas();
   const [at, setAt] = useState<number | null>(null);
-  const [slowness, setSlowness] = useState(player.slowness);
-  const slow = (value: number) => {
-    player.slowness = value;
-    setSlowness(value);
-  };
   return (
     <>
       <Head title="Canvas">
@@ -25,38 +21,49 @@ export function CanvasView() {
       </Head>
       <div class="stack">
         <Ask canvas={canvas} />
-        <Lanes player={player} length={canvas.length} at={at} onLook={setAt} />
-        <div class="card stack">
-          <Scrubber player={player} slowness={slowness} onSlowness={slow} />
-          <div class="details">
-            <Curves player={player} />
-            <History player={player} at={at} />
-          </div>
-          <Files player={player} onOpen={canvas.open} />
-        </div>
+        {canvas.mode !== "infill" && (
+          <>
+            <Lanes player={player} length={canvas.length} at={at} onLook={setAt} />
+            <div class="card stack">
+              <Scrubber player={player} slowness={canvas.slowness} onSlowness={canvas.setSlowness} />
+              <div class="details">
+                <Curves player={player} />
+                <History player={player} at={at} />
+              </div>
+              <Files player={player} onOpen={canvas.open} />
+            </div>
+          </>
+        )}
       </div>
     </>
   );
 }
 
 function Ask({ canvas }: { canvas: ReturnType<typeof useCanvas> }) {
-  const { thread, setThread, run } = canvas;
+  const { thread, setThread, run, model, mode } = canvas;
   return (
     <div class="card stack">
-      {thread && thread.length > 0 && <Thread thread={thread} onClear={() => setThread([])} />}
-      <Prompt
-        model={canvas.model}
+      <How
+        model={model}
         onModel={canvas.choose}
         remembers={thread !== null}
         onRemember={(kept) => setThread(kept ? [] : null)}
-        mode={canvas.mode}
+        mode={mode}
         onMode={canvas.setMode}
-        text={canvas.text}
-        onText={canvas.setText}
-        busy={run.busy}
-        onRun={() => void canvas.start()}
-        onStop={run.stop}
       />
+      {mode === "chat" && thread && thread.length > 0 && <Thread thread={thread} onClear={() => setThread([])} />}
+      {mode === "infill" ? (
+        <Infill key={model} model={model} seed={canvas.seed} values={canvas.values} />
+      ) : (
+        <Prompt
+          model={model}
+          text={canvas.text}
+          onText={canvas.setText}
+          busy={run.busy}
+          onRun={() => void canvas.start()}
+          onStop={run.stop}
+        />
+      )}
       <Settings values={canvas.values} onChange={canvas.setValues} seed={canvas.seed} onSeed={canvas.setSeed} />
     </div>
   );

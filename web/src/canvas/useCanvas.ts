@@ -28,6 +28,9 @@ export function useCanvas() {
   const [seed, setSeed] = useState(1);
   const [values, setValues] = useState<Record<string, number>>({});
   const [thread, setThread] = useState<Message[] | null>(isSmall(info) ? null : []);
+  // The small models are through before anybody could look.
+  const [slowness, setSlowness] = useState(player.trace ? player.slowness : isSmall(info) ? 10 : 1);
+  player.slowness = slowness;
   const run = useRun();
 
   const choose = (id: string) => {
@@ -35,6 +38,7 @@ export function useCanvas() {
     setModel(id);
     setText(examplesOf(next)[0] ?? "");
     setThread(isSmall(next) ? null : []);
+    setSlowness(isSmall(next) ? 10 : 1);
     run.stop();
     player.open(null, false);
   };
@@ -52,8 +56,8 @@ export function useCanvas() {
     setText(trace.prompt);
     player.open(trace, false);
   };
-  const length = info?.redraft.canvas_length ?? 64;
-  return { model, choose, mode, setMode, text, setText, seed, setSeed, values, setValues, thread, setThread, start, open, length, run };
+  const asked = { model, mode, setMode, text, setText, seed, setSeed, values, setValues, thread, setThread };
+  return { ...asked, choose, slowness, setSlowness, start, open, run, length: info?.redraft.canvas_length ?? 64 };
 }
 
 type Started = Omit<Wanted, "signal" | "typewriter">;

@@ -23,10 +23,7 @@ export function useDraft(model: string) {
   const seed = useRef(0);
   useEffect(() => () => stopper.current?.abort(), []);
 
-  const clear = () => {
-    ghost(editor.current, null);
-    put({ settled: null });
-  };
+  const clear = () => (ghost(editor.current, null), put({ settled: null, busy: false }));
   const start = async (view: EditorView, action: Action, stretch: Stretch, wish: string) => {
     editor.current = view;
     clear();
@@ -35,17 +32,14 @@ export function useDraft(model: string) {
     try {
       // Another seed each time: to ask again is to ask for something else.
       const steps = drafts(action, model, view.state.doc.toString(), stretch, wish, ++seed.current, signal);
-      for await (const step of steps) {
-        if (signal.aborted) break;
-        put(shown(view, stretch, step));
-      }
+      for await (const step of steps) if (!signal.aborted) put(shown(view, stretch, step));
     } catch (error) {
-      clear();
+      if (!signal.aborted) clear();
       complain(error);
-    } finally {
-      put({ busy: false });
-      view.focus();
     }
+    // After a stop another draft may be under way already.
+    if (!signal.aborted) put({ busy: false });
+    view.focus();
   };
   const reject = () => {
     if (!state.busy && !state.settled) return;
@@ -55,14 +49,14 @@ export function useDraft(model: string) {
   };
   /** The text with the draft in it; null where none has settled. */
   const accepted = (): string | null => {
-    const { settled } = state;
-    if (!settled || !editor.current) return null;
-    const text = editor.current.state.doc.toString();
+    if (!state.settled || !editor.current) return null;
     clear();
-    return text.slice(0, settled.from) + settled.text + text.slice(settled.to);
+    return withDraft(editor.current.state.doc.toString(), state.settled);
   };
   return { ...state, start, reject, accepted };
 }
+
+const withDraft = (text: string, draft: Draft) => text.slice(0, draft.from) + draft.text + text.slice(draft.to);
 
 const ghost = (view: EditorView | null, draft: Draft | null) => view?.dispatch({ effects: setDraft.of(draft) });
 

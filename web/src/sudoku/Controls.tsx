@@ -17,9 +17,11 @@ interface Props {
 
 /** What can be done with the puzzle, and where another comes from. */
 export function Controls(props: Props) {
+  const [waiting, setWaiting] = useState(false);
+  const busy = props.busy || waiting;
   return (
     <div class="card row">
-      <button type="button" class="button main" disabled={props.busy || props.full} onClick={props.onSolve}>
+      <button type="button" class="button main" disabled={busy || props.full} onClick={props.onSolve}>
         Solve
       </button>
       {props.busy && (
@@ -27,8 +29,8 @@ export function Controls(props: Props) {
           Stop
         </button>
       )}
-      <Fresh {...props} />
-      <button type="button" class="button" disabled={props.busy} onClick={() => props.onPuzzle(EMPTY)}>
+      <Fresh busy={busy} onWait={setWaiting} onPuzzle={props.onPuzzle} />
+      <button type="button" class="button" disabled={busy} onClick={() => props.onPuzzle(EMPTY)}>
         Clear
       </button>
       <Paste {...props} />
@@ -36,13 +38,16 @@ export function Controls(props: Props) {
   );
 }
 
-function Fresh({ busy, onPuzzle }: Props) {
+function Fresh({ busy, onWait, onPuzzle }: Pick<Props, "busy" | "onPuzzle"> & { onWait: (waiting: boolean) => void }) {
   const [blanks, setBlanks] = useState("44");
   const fresh = async () => {
+    onWait(true);
     try {
       onPuzzle((await send<{ puzzle: string }>("POST", "/play/sudoku", { blanks: Number(blanks) })).puzzle);
     } catch (error) {
       complain(error);
+    } finally {
+      onWait(false);
     }
   };
   return (

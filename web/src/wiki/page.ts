@@ -24,6 +24,8 @@ export function clean(text: string): string {
 export function draw(page: Document, html: string): void {
   const here = getComputedStyle(document.documentElement);
   for (const name of ["--ink", "--accent"]) page.documentElement.style.setProperty(name, here.getPropertyValue(name));
+  // A frame of another scheme than the page around it is given an opaque ground.
+  page.documentElement.style.colorScheme = document.documentElement.dataset.theme ?? "light";
   if (page.body.dataset.shown === html) return;
   page.body.dataset.shown = html;
   page.body.innerHTML = html;

@@ -21,6 +21,7 @@ export function usePage(model: ModelInfo | undefined, title: string) {
   useEffect(() => {
     const stopper = new AbortController();
     setShown(NONE);
+    setBusy(false);
     if (!model || !title) return;
     const known = remembered(model.id, title);
     if (known !== undefined) {
@@ -41,7 +42,7 @@ export function usePage(model: ModelInfo | undefined, title: string) {
     };
     open()
       .catch(complain)
-      .finally(() => setBusy(false));
+      .finally(() => !stopper.signal.aborted && setBusy(false));
     return () => stopper.abort();
   }, [model?.id, title, turn]);
   const again = () => {
