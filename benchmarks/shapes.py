@@ -10,6 +10,7 @@ import torch
 from redraft.checkpoint import open_checkpoint, save_checkpoint
 from redraft.checkpoint.folder import SHIPPED
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
 from redraft.model import DiffusionGemma
 from redraft.testing.tiny import randomise, tiny_config
@@ -33,24 +34,7 @@ MID = {
     "layer_types": (*[SLIDING] * 5, FULL, SLIDING, FULL),
 }
 # The released 26B: its weights are not run here, its traffic is counted.
-RELEASED = ModelConfig(
-    **MID
-    | {
-        "vocab_size": 262144,
-        "hidden_size": 2816,
-        "intermediate_size": 2112,
-        "moe_intermediate_size": 704,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "head_dim": 256,
-        "num_global_key_value_heads": 2,
-        "global_head_dim": 512,
-        "num_experts": 128,
-        "top_k_experts": 8,
-        "layer_types": ((SLIDING,) * 5 + (FULL,)) * 5,
-    }
-)
+RELEASED = GEOMETRIES["26b"]
 SHAPES = {
     "mid": ModelConfig(**MID),
     "midbig": ModelConfig(**MID | {"vocab_size": 262144}),

@@ -2,6 +2,7 @@
 
 from redraft.checkpoint.folder import Checkpoint, open_checkpoint
 from redraft.checkpoint.load import load_weights
+from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.save import save_checkpoint
 
-__all__ = ["Checkpoint", "load_weights", "open_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "Quantization", "load_weights", "open_checkpoint", "save_checkpoint"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from redraft.checkpoint.folder import Checkpoint
@@ -34,12 +34,14 @@ class Weight:
     matrix: Matrix | None = None
     experts: tuple[tuple[Matrix, ...], ...] = ()
 
-    def names(self) -> Iterator[str]:
+    def matrices(self) -> list[Matrix]:
+        """All matrices that it is made of."""
+        return [*([self.matrix] if self.matrix else []), *(one for each in self.experts for one in each)]
+
+    def names(self) -> list[str]:
         """All tensors that it is made of."""
-        if self.tensor is not None:
-            yield self.tensor
-        for matrix in [*([self.matrix] if self.matrix else []), *(one for each in self.experts for one in each)]:
-            yield from matrix.names.values()
+        own = [self.tensor] if self.tensor is not None else []
+        return own + [name for matrix in self.matrices() for name in matrix.names.values()]
 
 
 class Layout:

@@ -37,7 +37,7 @@ InstructionOption = Annotated[
 ]
 WriteOption = Annotated[bool, typer.Option("--write", help="Make the change in the file instead; exit status 0.")]
 SeedOption = Annotated[int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")]
-DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16; or int8, int4, fp8: few bits.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 SchemaOption = Annotated[str | None, typer.Option("--json-schema", metavar="FILE", help="JSON that this schema admits.")]
 RegexOption = Annotated[str | None, typer.Option("--regex", metavar="PATTERN", help="What matches this as a whole.")]
@@ -132,17 +132,23 @@ def chat(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="Checkpoint: a folder, or a hub id.")],
+    model: Annotated[str | None, typer.Argument(help="Checkpoint: a folder, or a hub id.")] = None,
+    geometry: Annotated[str | None, typer.Option(help="A released shape instead: 26b.")] = None,
     context: Annotated[int, typer.Option(help="Tokens of context to plan for.", min=1)] = 4096,
     batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 1,
     dtype: DtypeOption = "auto",
+    format: Annotated[str | None, typer.Option(help="Plan for weights in int8, int4 or fp8.")] = None,
+    group: Annotated[int, typer.Option(help="Columns that share a scale, for int4.")] = 64,
+    embedding: Annotated[str | None, typer.Option(help="int8, or nothing: it stays whole.")] = None,
     tensors: Annotated[bool, typer.Option(help="List every tensor.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show a checkpoint's shape, its memory by part, and what would hold it, without loading it."""
-    from redraft.cli.inspect import describe
+    from redraft.checkpoint import Quantization
+    from redraft.cli.inspect import Planned, describe
 
-    describe(model, context=context, batch=batch, dtype=dtype, list_tensors=tensors, as_json=json)
+    quantization = None if format is None else Quantization(format, group, embedding)
+    describe(model, geometry, Planned(context, batch, dtype, quantization), list_tensors=tensors, as_json=json)
 
 
 @app.command()
@@ -207,6 +213,21 @@ def demo() -> None:
     from redraft.cli.demo import run
 
     run()
+
+
+@app.command()
+def quantize(
+    model: Annotated[str, typer.Argument(help="Checkpoint: a folder, or a hub id.")],
+    out: Annotated[Path, typer.Argument(help="The folder that is written.")],
+    to: Annotated[str, typer.Option("--to", help="int8, int4 or fp8.")],
+    group: Annotated[int, typer.Option(help="Columns that share a scale, for int4: 32, 64 or 128.")] = 64,
+    embedding: Annotated[str | None, typer.Option(help="int8, or nothing: it stays whole.")] = None,
+) -> None:
+    """Write a copy of a checkpoint in few bits, tensor by tensor; interrupted, the same command goes on."""
+    from redraft.checkpoint import Quantization
+    from redraft.cli.quantize import run
+
+    run(model, out, Quantization(to, group, embedding))
 
 
 @app.command()

@@ -4,44 +4,80 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from redraft.checkpoint import Checkpoint, open_checkpoint
+from redraft.checkpoint import Checkpoint, Quantization, open_checkpoint
 from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.names import is_vision
+from redraft.checkpoint.room import stored_bytes, weight_bytes
+from redraft.config import ModelConfig
+from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
 from redraft.engine.model import DTYPES
 from redraft.errors import ConfigError
 from redraft.model.memory import GIB, active_parameters, estimate_memory, parameter_counts
 
 
-def describe(path_or_id: str, *, context: int, batch: int, dtype: str, list_tensors: bool, as_json: bool) -> None:
-    """Print a checkpoint's description."""
-    if dtype not in (*DTYPES, "auto"):
-        raise ConfigError(f"--dtype {dtype} must be one of auto, {', '.join(DTYPES)}")
-    checkpoint = open_checkpoint(path_or_id)
-    description = _description(checkpoint, context, batch, dtype)
-    if list_tensors:
-        description["tensors"] = {
-            name: {"shape": list(info.shape), "dtype": info.dtype, "file": info.file.name}
-            for name, info in checkpoint.tensors.items()
-        }
+@dataclass(frozen=True)
+class Planned:
+    """What memory is told for. quantization: of weights that are whole, None where they stay so."""
+
+    context: int
+    batch: int
+    dtype: str
+    quantization: Quantization | None
+
+
+def describe(model: str | None, geometry: str | None, planned: Planned, *, list_tensors: bool, as_json: bool) -> None:
+    """Print the description of a checkpoint, or of a released shape.
+
+    Raises:
+        ConfigError: neither or both are given, or one that is not known.
+    """
+    if planned.dtype not in (*DTYPES, "auto"):
+        raise ConfigError(f"--dtype {planned.dtype} must be one of auto, {', '.join(DTYPES)}")
+    if (model is None) == (geometry is None):
+        raise ConfigError("give either a checkpoint or --geometry")
+    if model is None:
+        if geometry not in GEOMETRIES:
+            raise ConfigError(f"--geometry {geometry} is not known: there is {', '.join(GEOMETRIES)}")
+        description = _shape(f"{geometry} (no weights)", GEOMETRIES[geometry], planned, None)
+    else:
+        checkpoint = open_checkpoint(model)
+        description = _shape(str(checkpoint.folder), checkpoint.config, planned, checkpoint)
+        description["stored"] = dict(Counter(info.dtype for info in checkpoint.tensors.values()))
+        description["vision"] = any(map(is_vision, checkpoint.tensors))
+        if list_tensors:
+            description["tensors"] = {
+                name: {"shape": list(info.shape), "dtype": info.dtype, "file": info.file.name}
+                for name, info in checkpoint.tensors.items()
+            }
     if as_json:
         print(json.dumps(description))
         return
     _print(description, Console())
 
 
-def _description(checkpoint: Checkpoint, context: int, batch: int, dtype: str) -> dict[str, Any]:
-    config = checkpoint.config
-    itemsize = (DTYPES.get(dtype) or stored_dtype(checkpoint)).itemsize
-    estimate = estimate_memory(config, itemsize=itemsize, context=context, batch=batch)
+def _weights(config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None, itemsize: int) -> int:
+    """Bytes of the weights as they would be loaded."""
+    if planned.quantization is None and checkpoint is not None:
+        return stored_bytes(checkpoint, itemsize)
+    return weight_bytes(config, itemsize, planned.quantization)
+
+
+def _shape(name: str, config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None) -> dict[str, Any]:
+    stored = torch.bfloat16 if checkpoint is None or planned.quantization else stored_dtype(checkpoint)
+    itemsize = (DTYPES.get(planned.dtype) or stored).itemsize
+    estimate = estimate_memory(config, itemsize=itemsize, context=planned.context, batch=planned.batch)
+    estimate = replace(estimate, weights=_weights(config, planned, checkpoint, itemsize))
     counts = parameter_counts(config)
     return {
-        "model": str(checkpoint.folder),
+        "model": name,
         "config": {
             "layers": f"{config.layer_types.count(SLIDING)} sliding (window {config.sliding_window}), "
             f"{config.layer_types.count(FULL)} full",
@@ -54,13 +90,12 @@ def _description(checkpoint: Checkpoint, context: int, batch: int, dtype: str) -
             "canvas_length": config.canvas_length,
             "max_position_embeddings": config.max_position_embeddings,
         },
-        "stored": dict(Counter(info.dtype for info in checkpoint.tensors.values())),
-        "vision": any(map(is_vision, checkpoint.tensors)),
         "parameters": counts,
         "total_parameters": sum(counts.values()),
         "active_parameters": active_parameters(config),
-        "context": context,
-        "batch": batch,
+        "format": planned.quantization and planned.quantization.format,
+        "context": planned.context,
+        "batch": planned.batch,
         "weights_bytes": estimate.weights,
         "kv_cache_bytes": estimate.kv_cache,
         "activations_bytes": estimate.activations,

@@ -10,8 +10,9 @@ from typing import Any, Literal, overload
 
 import torch
 
-from redraft.checkpoint import Checkpoint, load_weights, open_checkpoint, save_checkpoint
+from redraft.checkpoint import Checkpoint, Quantization, load_weights, open_checkpoint, save_checkpoint
 from redraft.checkpoint.load import Progress, stored_dtype
+from redraft.checkpoint.room import check_room
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.check import whole
 from redraft.engine.allocator import keep_freed_memory
@@ -22,6 +23,7 @@ from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, Requ
 from redraft.events import Event, Failed, Finished
 from redraft.grammar import Constraint, TokenAutomaton, as_constraint
 from redraft.model import DiffusionGemma
+from redraft.quant import FORMATS
 from redraft.text import ChatTemplate, Message, Tokenizer
 
 Prompt = str | Sequence[int]
@@ -214,7 +216,7 @@ def _one_each(constraint: Any, count: int) -> list[Any]:
 def load(
     path_or_id: str | Path,
     *,
-    dtype: str | torch.dtype = "auto",
+    dtype: str | torch.dtype | Quantization = "auto",
     device: str | torch.device = "auto",
     revision: str | None = None,
     progress: Progress | None = None,
@@ -225,25 +227,34 @@ def load(
         path_or_id: a local folder, a hub id, or "small" or "small-text", the models that ship with this
             package.
         dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16 files on a CPU, where
-            float16 is some twenty times slower.
+            float16 is some twenty times slower. Or "int8", "int4", "fp8": the weights are put into few bits as they are read,
+            and computed with in bfloat16; a Quantization says more. What a file has in few bits stays so.
         device: "auto" takes CUDA where there is one.
         progress: called with (tensors read, tensors in all).
 
     Raises:
-        CheckpointError, ConfigError: what is wrong with it, all of it, before the weights are read.
+        CheckpointError, ConfigError: what is wrong with it, all of it, before the weights are read. MemoryLimitError: there is
+            not enough memory for the weights.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
+    quantization = Quantization(dtype) if isinstance(dtype, str) and dtype in FORMATS else None
+    if isinstance(dtype, Quantization):
+        quantization = dtype
+    if quantization is not None:
+        dtype = torch.bfloat16
     if dtype not in (*DTYPES, *DTYPES.values(), "auto"):
-        raise ConfigError(f"{dtype=} must be one of auto, {', '.join(DTYPES)}")
+        raise ConfigError(f"{dtype=} must be one of auto, {', '.join((*DTYPES, *FORMATS))}")
     checkpoint = open_checkpoint(path_or_id, revision=revision)
     if isinstance(dtype, str):
         dtype = DTYPES.get(dtype) or stored_dtype(checkpoint)
         if dtype == torch.float16 and torch.device(device).type == "cpu":
             dtype = torch.float32
+    assert isinstance(dtype, torch.dtype)
+    check_room(checkpoint, dtype, quantization, torch.device(device))
     keep_freed_memory()
-    network = load_weights(checkpoint, dtype=dtype, device=device, progress=progress)
+    network = load_weights(checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization)
     try:
         tokenizer = Tokenizer.from_folder(checkpoint.folder, bos_token_id=checkpoint.config.bos_token_id)
     except CheckpointError:

@@ -1,0 +1,69 @@
+"""Room: what weights take in memory, told from headers and config, and refused before it is taken."""
+
+from __future__ import annotations
+
+import torch
+
+from redraft.checkpoint.folder import Checkpoint
+from redraft.checkpoint.layout import Layout
+from redraft.checkpoint.quantize import Quantization
+from redraft.checkpoint.schemes import PLAIN
+from redraft.config import ModelConfig
+from redraft.errors import MemoryLimitError
+from redraft.model import DiffusionGemma
+from redraft.model.memory import GIB, free_memory
+
+SIZES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "I8": 1, "U8": 1, "I32": 4, "I64": 8, "BOOL": 1}
+FORMATS = ("int8", "fp8", "int4")  # from large to small
+
+
+def weight_bytes(config: ModelConfig, itemsize: int, quantization: Quantization | None = None) -> int:
+    """Bytes of all weights of the text model, in numbers of `itemsize` bytes but for those that are put into few bits."""
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(config).state_dict().items()}
+    return sum(_bytes(name, shape, itemsize, quantization) for name, shape in shapes.items())
+
+
+def _bytes(name: str, shape: tuple[int, ...], itemsize: int, quantization: Quantization | None) -> int:
+    count = torch.Size(shape).numel()
+    if quantization is None or not quantization.covers(name, shape):
+        return count * itemsize
+    rows = count // shape[-1]
+    if quantization.format == "int4" and name != "embed_tokens.weight":
+        return count // 2 + 2 * itemsize * count // quantization.group  # scales and offsets
+    return count + rows * (4 if quantization.format == "int8" or name == "embed_tokens.weight" else itemsize)
+
+
+def stored_bytes(checkpoint: Checkpoint, itemsize: int) -> int:
+    """Bytes of a checkpoint's weights in memory as it is loaded: what is whole in numbers of `itemsize` bytes, what is in few
+    bits as it is stored."""
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(checkpoint.config).state_dict().items()}
+    total = 0
+    for weight in Layout(checkpoint, shapes).weights:
+        whole = weight.tensor is not None or all(matrix.scheme is PLAIN for matrix in weight.matrices())
+        infos = [checkpoint.tensors[name] for name in weight.names()]
+        total += sum(torch.Size(info.shape).numel() * (itemsize if whole else SIZES.get(info.dtype, 4)) for info in infos)
+    return total
+
+
+def check_room(checkpoint: Checkpoint, dtype: torch.dtype, quantization: Quantization | None, device: torch.device) -> None:
+    """Whether a device has the memory for a checkpoint's weights.
+
+    Raises:
+        MemoryLimitError: it has not; the message says what would fit.
+    """
+    needed = weight_bytes(checkpoint.config, dtype.itemsize, quantization)
+    if quantization is None:
+        needed = stored_bytes(checkpoint, dtype.itemsize)
+    free = free_memory(device)
+    if needed <= free:
+        return
+    smaller = {name: weight_bytes(checkpoint.config, 2, Quantization(name)) for name in FORMATS}
+    fitting = [f"{name} ({size / GIB:.1f})" for name, size in smaller.items() if size < min(needed, free)]
+    remedy = (
+        f"load it as {' or '.join(fitting)}" if fitting else "no format here makes it fit: free memory, or take another device"
+    )
+    raise MemoryLimitError(
+        f"the weights of {checkpoint.folder.name} need {needed / GIB:.1f} GiB and {device} has {free / GIB:.1f} free: {remedy}"
+    )

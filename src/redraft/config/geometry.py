@@ -1,0 +1,26 @@
+"""Geometries: shapes of released models, for who wants to know what one needs before it is there."""
+
+from __future__ import annotations
+
+from redraft.config.model import FULL, SLIDING, ModelConfig
+
+GEOMETRIES = {
+    "26b": ModelConfig(
+        vocab_size=262144,
+        hidden_size=2816,
+        intermediate_size=2112,
+        moe_intermediate_size=704,
+        num_hidden_layers=30,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=256,
+        num_global_key_value_heads=2,
+        global_head_dim=512,
+        num_experts=128,
+        top_k_experts=8,
+        sliding_window=1024,
+        max_position_embeddings=262144,
+        canvas_length=256,
+        layer_types=((SLIDING,) * 5 + (FULL,)) * 5,
+    )
+}
