@@ -95,7 +95,7 @@ class Quantization:
     def matrix(self, weight: Tensor, dtype: torch.dtype) -> PackedWeight:
         """A matrix in few bits."""
         kind: Any = FORMATS[self.format]
-        found: PackedWeight = kind.of(weight, dtype, self.group)
+        found: PackedWeight = kind.of(weight, dtype, self.group if self.format == "int4" else None)
         return found
 
     def parts(self, target: str, weight: Tensor, dtype: torch.dtype) -> Parts:

@@ -22,6 +22,7 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.errors import CheckpointError
 from redraft.model import DiffusionGemma
+from redraft.quant import PackedWeight
 
 # transformers always builds an image encoder, by default one of 167 M parameters. A text-only checkpoint carries this one,
 # of a few hundred numbers, so that nothing is missing when it loads there.
@@ -61,8 +62,11 @@ def save_checkpoint(
     add files of its own before that.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, or what should be copied from the source is gone.
+        CheckpointError: the folder exists and is not empty, what is to be copied from the source is gone, or weights are in few
+            bits.
     """
+    if not isinstance(model.embed_tokens.weight, Tensor) or any(isinstance(part, PackedWeight) for part in model.modules()):
+        raise CheckpointError("weights in few bits are not saved from memory: `redraft quantize` writes them from the original")
     target = Path(folder).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target} is not an empty folder: nothing there is overwritten, name another")

@@ -21,25 +21,26 @@ MIDDLE = 8  # the kernel takes this from every number
 
 
 class Int4Weight(PackedWeight):
-    """packed: uint8 [N, K / 2], two columns a byte, or in the kernel's order. scale, offset: as they are read, [N, K / group];
-    in the kernel's order both in `pairs` [K / group, N, 2]. number = value * scale + offset."""
+    """packed: uint8 [N, K / 2], two columns a byte, or in the kernel's order. scale, zero: [N, K / group]; in the kernel's
+    order both in `pairs` [K / group, N, 2]. number = (value - 8) * scale + zero: the product is rounded where it is small."""
 
     packed: Tensor
     scale: Tensor | None
-    offset: Tensor | None
+    zero: Tensor | None
     pairs: Tensor | None
 
     def __init__(self, packed: Tensor, scale: Tensor, offset: Tensor, dtype: torch.dtype) -> None:
-        """packed in columns, the lower half of a byte first."""
+        """packed in columns, the lower half of a byte first; number = value * scale + offset."""
+        zero = offset + MIDDLE * scale
         shape = packed.shape[0], 2 * packed.shape[1]
         self.group = shape[1] // scale.shape[1]
         if in_kernel_order(shape, self.group, dtype, packed.device):
             values = halves(packed)
             order = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values.int(), 1)
-            pairs = torch.stack((scale, offset + MIDDLE * scale), -1).transpose(0, 1).to(dtype).contiguous()
-            super().__init__(shape, dtype, packed=order, scale=None, offset=None, pairs=pairs)
+            pairs = torch.stack((scale, zero), -1).transpose(0, 1).to(dtype).contiguous()
+            super().__init__(shape, dtype, packed=order, scale=None, zero=None, pairs=pairs)
         else:
-            super().__init__(shape, dtype, packed=packed, scale=scale.to(dtype), offset=offset.to(dtype), pairs=None)
+            super().__init__(shape, dtype, packed=packed, scale=scale.to(dtype), zero=zero.to(dtype), pairs=None)
 
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int = 64) -> Self:
@@ -50,9 +51,9 @@ class Int4Weight(PackedWeight):
     def rows(self, first: int, last: int) -> Tensor:
         if self.pairs is None:
             assert self.scale is not None
-            assert self.offset is not None
-            values: Tensor = halves(self.packed[first:last]).to(self.dtype).unflatten(-1, (-1, self.group))
-            numbers = values * self.scale[first:last].unsqueeze(-1) + self.offset[first:last].unsqueeze(-1)
+            assert self.zero is not None
+            values: Tensor = (halves(self.packed[first:last]).view(torch.int8) - MIDDLE).unflatten(-1, (-1, self.group))
+            numbers = values.to(self.dtype) * self.scale[first:last].unsqueeze(-1) + self.zero[first:last].unsqueeze(-1)
             return numbers.flatten(-2)
         block = _block_rows()
         begin, end = first // block * block, -(-last // block) * block
@@ -64,11 +65,11 @@ class Int4Weight(PackedWeight):
         block, width = _block_rows(), self.shape[1]
         packed = self.packed.view(-1, width, block // 2)[first // block : last // block].transpose(0, 1)
         values = torch.empty(width, packed.shape[1], 2, block // 2, dtype=self.dtype)
-        values[:, :, 0], values[:, :, 1] = packed & 15, packed >> 4
+        for half, bits in enumerate((packed & 15, packed >> 4)):
+            values[:, :, half] = bits.view(torch.int8) - MIDDLE
         scale, zero = (part.contiguous() for part in self.pairs[:, first:last].unbind(-1))
-        offset = zero - MIDDLE * scale  # exact where zero is 0
         values = values.view(-1, self.group, last - first)
-        numbers: Tensor = torch.addcmul(offset[:, None], values, scale[:, None])
+        numbers: Tensor = torch.addcmul(zero[:, None], values, scale[:, None])
         return numbers.view(width, last - first)
 
     def product(self, x: Tensor) -> Tensor:

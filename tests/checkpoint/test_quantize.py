@@ -1,0 +1,161 @@
+"""A copy in few bits: what it is, that it goes on where it stopped, and that it loads anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from compressed_tensors.compressors.base import BaseCompressor
+from compressed_tensors.quantization import QuantizationConfig
+from safetensors.torch import load_file
+
+import redraft
+from redraft.checkpoint import Quantization, open_checkpoint
+from redraft.checkpoint.quantized_copy import quantized_copy, source_of
+from redraft.checkpoint.room import stored_bytes, weight_bytes
+from redraft.checkpoint.shards import ShardReader
+from redraft.config.geometry import GEOMETRIES
+from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
+from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, PackedWeight
+from redraft.testing import tiny_checkpoint
+from tests.checkpoint.test_formats import SHAPE, logits
+
+PROMPT = [2, *range(30, 60)]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("original") / "model", **SHAPE, dtype=torch.bfloat16)
+
+
+def copy(original: Path, out: Path, quantization: Quantization, **options: Any) -> Any:
+    checkpoint = open_checkpoint(original)
+    with ShardReader(checkpoint.tensors) as reader:
+        return quantized_copy(source_of(checkpoint, reader), out, quantization, **options)
+
+
+@pytest.mark.parametrize("name", ["int8", "int4", "fp8"])
+@pytest.mark.parametrize("embedding", [None, "int8"])
+def test_a_copy_is_what_is_quantized_while_it_loads(name: str, embedding: str | None, original: Path, tmp_path: Path) -> None:
+    quantization = Quantization(name, 32, embedding)
+    summary = copy(original, tmp_path / "copy", quantization)
+    assert summary.kept == ()
+    for dtype in ("bfloat16", "float32") if name != "int4" else ("bfloat16",):
+        stored = redraft.load(summary.folder, dtype=dtype).network
+        if dtype == "bfloat16":
+            direct = redraft.load(original, dtype=quantization).network
+            assert torch.equal(logits(stored, PROMPT), logits(direct, PROMPT))
+            assert {key: part.dtype for key, part in stored.state_dict().items()} == {
+                key: part.dtype for key, part in direct.state_dict().items()
+            }
+    experts: Any = stored.layers[1].experts
+    assert isinstance(experts.gate_up_proj, ExpertList)
+    assert isinstance(stored.embed_tokens.weight, Int8Table) == (embedding is not None)
+    whole: Any = [
+        module.weight for key, module in stored.named_modules() if key.endswith(("router.proj", "self_conditioning.up_proj"))
+    ]
+    assert not any(isinstance(weight, PackedWeight) for weight in whole)
+
+
+def test_a_copy_is_read_by_the_formats_own_library(original: Path, tmp_path: Path) -> None:
+    copy(original, tmp_path / "copy", Quantization("int4", 32))
+    said = json.loads((tmp_path / "copy" / "config.json").read_text())["quantization_config"]
+    config = QuantizationConfig.model_validate(said)
+    made: Any = config.config_groups["group_0"]
+    tensors = load_file(tmp_path / "copy" / "model-00001.safetensors")
+    base = "model.decoder.layers.0.mlp.up_proj."
+    parts = {key.removeprefix(base): part for key, part in tensors.items() if key.startswith(base)}
+    compressor: Any = BaseCompressor.get_value_from_registry(said["format"])
+    theirs = compressor.decompress(parts, made)["weight"]
+    ours: Any = redraft.load(tmp_path / "copy").network.layers[0].mlp.up_proj.weight
+    assert isinstance(ours, Int4Weight)
+    assert torch.equal(ours.whole(), theirs)
+    assert "model.decoder.layers.0.router.proj" in said["ignore"]
+
+
+def test_a_copy_that_was_killed_goes_on_where_it_stopped(original: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from tests.checkpoint.test_quantize import copy\n"
+        "from redraft.checkpoint import Quantization\n"
+        "from pathlib import Path\n"
+        "slowly = lambda *_: time.sleep(0.02)\n"
+        "copy(Path(sys.argv[1]), Path(sys.argv[2]), Quantization('int8'), max_shard_bytes=30_000, progress=slowly)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(original), str(tmp_path / "copy")])
+    partial = tmp_path / "copy.partial"
+    while len(list(partial.glob("*.safetensors"))) < 2:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "copy").exists()
+    made = {path: path.stat().st_mtime_ns for path in partial.glob("*.safetensors")}
+    broken = sorted(made)[0]
+    broken.write_bytes(broken.read_bytes()[:-1])  # a shard that is not what it was is made anew
+    with pytest.raises(CheckpointError, match="other settings"):
+        copy(original, tmp_path / "copy", Quantization("fp8"), max_shard_bytes=30_000)
+    with pytest.raises(CheckpointError, match="another source or with other settings"):
+        copy(original, tmp_path / "copy", Quantization("int8", embedding="int8"), max_shard_bytes=30_000)
+    copy(original, tmp_path / "copy", Quantization("int8"), max_shard_bytes=30_000)
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "copy").glob("*.safetensors")}
+    assert all(kept[path.name] == time for path, time in made.items() if path != broken)
+    assert not partial.exists()
+    direct = redraft.load(original, dtype="int8").network
+    assert torch.equal(logits(redraft.load(tmp_path / "copy").network, PROMPT), logits(direct, PROMPT))
+    for line in (tmp_path / "copy" / "checksums.sha256").read_text().splitlines():
+        found, name = line.split("  ")
+        assert hashlib.sha256((tmp_path / "copy" / name).read_bytes()).hexdigest() == found
+
+
+def test_rows_that_do_not_divide_into_groups_stay_whole_and_are_told(original: Path, tmp_path: Path) -> None:
+    summary = copy(original, tmp_path / "copy", Quantization("int4", 64))
+    assert summary.kept == tuple(f"layers.{number}.experts.down_proj" for number in range(4))
+    assert isinstance(redraft.load(tmp_path / "copy").network.layers[0].experts.down_proj, torch.Tensor)
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_written(original: Path, tmp_path: Path) -> None:
+    copy(original, tmp_path / "copy", Quantization("int8"))
+    with pytest.raises(CheckpointError, match="quantize the original"):
+        copy(tmp_path / "copy", tmp_path / "again", Quantization("int4", 32))
+    with pytest.raises(CheckpointError, match="not an empty folder"):
+        copy(original, tmp_path / "copy", Quantization("int8"))
+    assert not (tmp_path / "again.partial").exists()
+    for wrong in ({"format": "int3"}, {"format": "int4", "group": 48}, {"format": "int8", "embedding": "int4"}):
+        with pytest.raises(ConfigError):
+            Quantization(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="int8, int4, fp8"):
+        redraft.load(original, dtype="int3")
+
+
+def test_a_quantized_model_is_not_saved_as_if_it_were_whole(original: Path, tmp_path: Path) -> None:
+    model = redraft.load(original, dtype="int8")
+    with pytest.raises(CheckpointError, match="redraft quantize"):
+        model.save(tmp_path / "saved")
+
+
+def test_memory_is_told_before_it_is_taken(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("int8", "int4", "fp8"):
+        quantization = Quantization(name, 32, "int8")
+        network = redraft.load(original, dtype=quantization).network
+        taken = sum(part.nbytes for part in network.state_dict().values())
+        assert taken == pytest.approx(weight_bytes(network.config, 2, quantization), rel=0.02)
+        folder = copy(original, tmp_path / name, quantization).folder
+        assert stored_bytes(open_checkpoint(folder), 2) == pytest.approx(taken, rel=0.1)
+    assert isinstance(network.layers[0].self_attn.q_proj.weight, PackedWeight)
+    whole = weight_bytes(GEOMETRIES["26b"], 2)
+    assert 50e9 < whole < 52e9
+    assert 14e9 < weight_bytes(GEOMETRIES["26b"], 2, Quantization("int4", 64, "int8")) < 15e9
+    free = weight_bytes(network.config, 2, Quantization("int8")) + 1000
+    monkeypatch.setattr("redraft.checkpoint.room.free_memory", lambda _: free)
+    with pytest.raises(MemoryLimitError, match=r"GiB and cpu has .* free: load it as int8 .* or int4"):
+        redraft.load(original)
+    assert isinstance(redraft.load(original, dtype="int8").network.layers[0].mlp.up_proj.weight, Int8Weight)
