@@ -120,3 +120,15 @@ def test_other_numbers_than_it_computes_with_are_a_mistake() -> None:
     )
     with pytest.raises(TypeError, match="bfloat16"):
         weight.product(torch.zeros(2, 32))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_weight_may_change_what_is_computed_with(name: str) -> None:
+    weight = FORMATS[name].of(random(128, 64), torch.bfloat16, 32)  # type: ignore[attr-defined]
+    numbers = weight.whole()
+    moved = weight.float()
+    assert moved.dtype == torch.float32
+    assert torch.allclose(moved.whole(), numbers.float(), rtol=1e-2)
+    x = random(3, 64)
+    assert torch.allclose(linear(x, moved), x @ moved.whole().T, atol=1e-4)
+    assert weight.to(torch.bfloat16).whole().dtype == torch.bfloat16

@@ -52,10 +52,10 @@ def load_weights(
     dtype = dtype or stored_dtype(checkpoint)
     with ShardReader(checkpoint.tensors) as reader, torch.no_grad():
         for count, weight in enumerate(layout.weights, 1):
-            found = _read(reader, weight, dtype)
+            found = _read(reader, weight, dtype, torch.device(device))
             if quantization is not None:
                 found = quantization.of(weight.target, found, dtype)
-            _place(model, weight.target, found.to(device))
+            _place(model, weight.target, found)
             if progress:
                 progress(count, len(layout.weights))
     _check_copies(checkpoint, model)
@@ -74,24 +74,24 @@ def layout_of(checkpoint: Checkpoint, model: DiffusionGemma) -> Layout:
     return layout
 
 
-def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype) -> Any:
-    """A tensor, a weight in few bits, or a list of such."""
+def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch.device) -> Any:
+    """A tensor, a weight in few bits, or a list of such; put together where it is to be, for its order may depend on that."""
     if weight.tensor is not None:
         # `copy` makes the tensor our own where dtype and device agree: the file may change or vanish later.
-        return reader.read(weight.tensor).to(dtype=dtype, copy=True)
+        return reader.read(weight.tensor).to(device=device, dtype=dtype, copy=True)
     if weight.matrix is not None:
-        found = _matrix(reader, weight.matrix, dtype)
+        found = _matrix(reader, weight.matrix, dtype, device)
         table = weight.target == "embed_tokens.weight" and isinstance(found, Int8Weight)
         return Int8Table(found.values, found.scale, dtype, found.offset) if table and isinstance(found, Int8Weight) else found
-    each = [[_matrix(reader, matrix, dtype) for matrix in matrices] for matrices in weight.experts]
+    each = [[_matrix(reader, matrix, dtype, device) for matrix in matrices] for matrices in weight.experts]
     if isinstance(each[0][0], Tensor):
         return torch.stack([torch.cat([part for part in parts if isinstance(part, Tensor)]) for parts in each])
     packed = [[part for part in parts if isinstance(part, PackedWeight)] for parts in each]
     return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in packed])
 
 
-def _matrix(reader: ShardReader, matrix: Matrix, dtype: torch.dtype) -> Tensor | PackedWeight:
-    return matrix.scheme.build({role: reader.read(name) for role, name in matrix.names.items()}, dtype)
+def _matrix(reader: ShardReader, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> Tensor | PackedWeight:
+    return matrix.scheme.build({role: reader.read(name).to(device) for role, name in matrix.names.items()}, dtype)
 
 
 def _place(model: DiffusionGemma, name: str, weight: Any) -> None:

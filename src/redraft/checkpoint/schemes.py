@@ -124,7 +124,7 @@ def _packed(parts: Parts, dtype: torch.dtype) -> PackedWeight:
 
 def _unpacked_down(words: Tensor, bits: int, rows: int) -> Tensor:
     """Numbers [rows, n] from words that hold several rows of a column, the first in the lowest bits."""
-    shifts = torch.arange(0, 32, bits, dtype=torch.int32)
+    shifts = torch.arange(0, 32, bits, dtype=torch.int32, device=words.device)
     numbers = (words.unsqueeze(1) >> shifts[None, :, None]) & ((1 << bits) - 1)
     return numbers.flatten(0, 1)[:rows]
 

@@ -12,15 +12,15 @@ GROUP = 16
 
 
 class Fp4Weight(PackedWeight):
-    """packed: uint8 [N, K / 2], a byte's lower half first. scale: float8_e4m3fn [N, K / 16]. factor: float32 [], of all."""
+    """packed: uint8 [N, K / 2], a byte's lower half first. scale: bits of float8_e4m3fn, uint8 [N, K / 16]. factor: of all."""
 
     packed: Tensor
     scale: Tensor
-    factor: Tensor
 
     def __init__(self, packed: Tensor, scale: Tensor, factor: Tensor, dtype: torch.dtype) -> None:
         shape = packed.shape[0], 2 * packed.shape[1]
-        super().__init__(shape, dtype, packed=packed, scale=scale, factor=factor.float().reshape(()))
+        super().__init__(shape, dtype, packed=packed, scale=scale.view(torch.uint8))
+        self.factor = float(factor)
 
     def rows(self, first: int, last: int) -> Tensor:
         scale = from_e4m3(self.scale[first:last]).float() * self.factor

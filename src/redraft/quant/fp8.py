@@ -13,14 +13,16 @@ GREATEST = 448.0
 
 
 class Fp8Weight(PackedWeight):
-    """values: float8_e4m3fn [N, K]. scale: [N, 1]."""
+    """values: the bits of float8_e4m3fn, uint8 [N, K], which stay what they are when a model changes its dtype. scale: [N, 1]."""
 
     values: Tensor
     scale: Tensor
 
     def __init__(self, values: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
         scale = scale.reshape(-1, 1).expand(values.shape[0], 1)
-        super().__init__((values.shape[0], values.shape[1]), dtype, values=values, scale=scale.to(dtype).contiguous())
+        super().__init__(
+            (values.shape[0], values.shape[1]), dtype, values=values.view(torch.uint8), scale=scale.to(dtype).contiguous()
+        )
 
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
@@ -31,8 +33,7 @@ class Fp8Weight(PackedWeight):
         return from_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
 
     def gather(self, index: Tensor) -> Tensor:
-        numbers = from_e4m3(self.values.view(torch.uint8)[index].view(torch.float8_e4m3fn))
-        return numbers.to(self.dtype) * self.scale[index]
+        return from_e4m3(self.values[index]).to(self.dtype) * self.scale[index]
 
 
 def nearest_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -42,8 +43,8 @@ def nearest_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def from_e4m3(values: Tensor) -> Tensor:
-    """bfloat16 of float8_e4m3fn, exactly. The bits move to their places, and the exponents by a product: several times as fast
-    as torch's own conversion on a CPU. What is no number becomes 480, which no such file has."""
+    """bfloat16 of float8_e4m3fn, or of its bits, exactly. The bits move to their places, and the exponents by a product: several
+    times as fast as torch's own conversion on a CPU. What is no number becomes 480, which no such file has."""
     bits = values.view(torch.uint8).to(torch.int16)
     moved = ((bits & 0x80) << 8) | ((bits & 0x7F) << 4)
     return moved.view(torch.bfloat16) * 2.0**120

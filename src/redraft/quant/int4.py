@@ -7,6 +7,7 @@ have the machine's own product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Self
 
@@ -41,6 +42,19 @@ class Int4Weight(PackedWeight):
             super().__init__(shape, dtype, packed=order, scale=None, zero=None, pairs=pairs)
         else:
             super().__init__(shape, dtype, packed=packed, scale=scale.to(dtype), zero=zero.to(dtype), pairs=None)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """The kernel's order is for bfloat16 on a CPU: elsewhere the numbers lie in columns."""
+        if self.pairs is not None:
+            probe = fn(self.pairs[:0])
+            if (probe.dtype, probe.device.type) != (torch.bfloat16, "cpu"):
+                block, width = _block_rows(), self.shape[1]
+                order = self.packed.view(-1, width, block // 2)
+                values = torch.cat((order & 15, order >> 4), dim=-1).transpose(1, 2).reshape(self.shape)
+                self.packed = pack(values)
+                self.scale, self.zero = (part.T.contiguous() for part in self.pairs.unbind(-1))
+                self.pairs = None
+        return super()._apply(fn, recurse)
 
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int = 64) -> Self:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,12 @@ class PackedWeight(nn.Module):
         self.dtype = dtype
         for name, part in parts.items():
             self.register_buffer(name, part)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What `to`, `float` and the like do: numbers are then computed with in another dtype."""
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def rows(self, first: int, last: int) -> Tensor:
         """Rows [first, last) as numbers [n, K]."""
