@@ -13,7 +13,7 @@ GREATEST = 448.0
 
 
 class Fp8Weight(PackedWeight):
-    """values: the bits of float8_e4m3fn, uint8 [N, K], which stay what they are when a model changes its dtype. scale: [N, 1]."""
+    """values: the bits of float8_e4m3fn, uint8 [N, K], which stay when a model changes its dtype. scale: [N, 1]."""
 
     values: Tensor
     scale: Tensor
@@ -43,8 +43,8 @@ def nearest_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def from_e4m3(values: Tensor) -> Tensor:
-    """bfloat16 of float8_e4m3fn, or of its bits, exactly. The bits move to their places, and the exponents by a product: several
-    times as fast as torch's own conversion on a CPU. What is no number becomes 480, which no such file has."""
+    """bfloat16 of float8_e4m3fn, or of its bits, exactly. The bits move to their places, exponents by a product: several times
+    as fast as torch's own conversion on a CPU. What is no number becomes 480, which no such file has."""
     bits = values.view(torch.uint8).to(torch.int16)
     moved = ((bits & 0x80) << 8) | ((bits & 0x7F) << 4)
     return moved.view(torch.bfloat16) * 2.0**120
