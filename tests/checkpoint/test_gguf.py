@@ -169,3 +169,29 @@ def test_the_released_models_file_is_described_in_a_second(tmp_path: Path) -> No
         shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(config).state_dict().items()}
     assert len(places_of(checkpoint.gguf, shapes, [])) == 691
     assert 26 < weights_bytes(checkpoint.gguf, 2) / 1e9 < 27
+
+
+# What the package's own table of names does not have: the converter writes these itself.
+BY_HAND = {
+    "router.scale": "ffn_gate_inp.scale",
+    "router.per_expert_scale": "ffn_down_exps.scale",
+    "layer_scalar": "layer_output_scale.weight",
+    "encoder_layer_scalar": "enc_layer_output_scale.weight",
+    "self_conditioning.pre_norm.weight": "self_cond_pre_norm.weight",
+    "self_conditioning.gate_proj.weight": "self_cond_gate.weight",
+    "self_conditioning.up_proj.weight": "self_cond_up.weight",
+    "self_conditioning.down_proj.weight": "self_cond_down.weight",
+}
+
+
+def test_names_are_those_of_the_packages_own_table() -> None:
+    table, told = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA4, 2), set()
+    for name in tiny_model(num_hidden_layers=2).state_dict():
+        ending = name.partition("layers.")[2].partition(".")[2] or name
+        if ending in BY_HAND:
+            assert to_gguf(name).endswith(BY_HAND[ending])
+            told.add(ending)
+        else:
+            found = table.get_name(f"model.{name}", try_suffixes=(".weight",))
+            assert to_gguf(name) == (found if found and found.endswith(".weight") else f"{found}.weight"), name
+    assert told == set(BY_HAND)
