@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -113,6 +114,6 @@ def weights_bytes(header: Header, itemsize: int) -> int:
     """What the weights take in memory, where floats take so many bytes each; what is of no type that is read counts as none."""
     total = 0
     for name, stored in header.tensors.items():
-        count = torch.Size(stored.shape).numel()
-        total += memory_bytes(stored.kind, count, itemsize, table=name == EMBEDDING) if stored.kind else 0
+        if stored.kind is not None:
+            total += memory_bytes(stored.kind, math.prod(stored.shape), itemsize, table=name == EMBEDDING)
     return total
