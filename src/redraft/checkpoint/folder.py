@@ -1,4 +1,4 @@
-"""Checkpoint: a folder, local or from the hub, with its configs read and its tensors listed."""
+"""Checkpoint: a folder, local or from the hub, or a GGUF file, with its configs read and its tensors listed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.checkpoint.gguf.config import configs_of
+from redraft.checkpoint.gguf.header import Header, read_header
 from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
@@ -31,6 +33,7 @@ class Checkpoint:
     """A checkpoint whose every description is read, and none of its weights.
 
     `problems` says what is wrong with its shards; loading names them together with what is wrong with the tensors.
+    `gguf` is the header of a GGUF file; `folder` is then where the file lies.
     """
 
     folder: Path
@@ -38,14 +41,20 @@ class Checkpoint:
     generation_config: GenerationConfig
     tensors: dict[str, TensorInfo]
     problems: tuple[str, ...] = ()
+    gguf: Header | None = None
+
+    @property
+    def path(self) -> Path:
+        """What was opened: the folder, or the GGUF file."""
+        return self.gguf.path if self.gguf else self.folder
 
 
 def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> Checkpoint:
     """Find a checkpoint and read its descriptions.
 
     Args:
-        path_or_id: a local folder; `small` or `small-text`, the models that ship with this package; or a hub id such as
-            `google/diffusiongemma-26B-A4B-it`, which is downloaded once and then found offline.
+        path_or_id: a local folder or GGUF file; `small` or `small-text`, the models that ship with this package; or a hub id
+            such as `google/diffusiongemma-26B-A4B-it`, which is downloaded once and then found offline.
         revision: branch, tag or commit on the hub.
 
     Raises:
@@ -57,6 +66,8 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         raise CheckpointError(f"{path_or_id} cannot be found: {error}") from error
     if str(path_or_id) in SHIPPED:
         folder = SHIPPED[str(path_or_id)]
+    elif folder.is_file() or folder.suffix == ".gguf":
+        return _open_gguf(folder)
     elif not folder.is_dir():
         folder = _from_hub(str(path_or_id), revision)
     raw_config = read_json(folder / "config.json")
@@ -72,6 +83,12 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     generation = GenerationConfig.from_dict(raw)
     tensors, problems = tensor_infos(folder)
     return Checkpoint(folder, config, generation, tensors, tuple(problems))
+
+
+def _open_gguf(path: Path) -> Checkpoint:
+    header = read_header(path)
+    config, generation, problems = configs_of(header)
+    return Checkpoint(path.parent, config, generation, dict(header.tensors), tuple(problems), header)
 
 
 def _check_quantization(folder: Path, given: Any) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from redraft.checkpoint.folder import Checkpoint
+from redraft.checkpoint.gguf.load import places_of, read_places
+from redraft.checkpoint.gguf.names import EMBEDDING
 from redraft.checkpoint.layout import Layout, Matrix, Weight
 from redraft.checkpoint.names import shared_original, to_file
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.shards import ShardReader, read_tensors
-from redraft.errors import TensorMismatchError
+from redraft.errors import CheckpointError, TensorMismatchError
 from redraft.model import DiffusionGemma
 from redraft.quant import ExpertList, Int8Table, Int8Weight, Joined, PackedWeight
 
@@ -23,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 def stored_dtype(checkpoint: Checkpoint) -> torch.dtype:
     """The dtype of the embedding in the file, which `dtype='auto'` keeps."""
-    info = checkpoint.tensors.get(to_file("embed_tokens.weight"))
+    info = checkpoint.tensors.get(EMBEDDING if checkpoint.gguf else to_file("embed_tokens.weight"))
     return DTYPES.get(info.dtype, torch.bfloat16) if info else torch.bfloat16
 
 
@@ -48,27 +50,50 @@ def load_weights(
     """
     with torch.device("meta"):
         model = DiffusionGemma(checkpoint.config)
-    layout = layout_of(checkpoint, model)
     dtype = dtype or stored_dtype(checkpoint)
-    with ShardReader(checkpoint.tensors) as reader, torch.no_grad():
-        for count, weight in enumerate(layout.weights, 1):
-            found = _read(reader, weight, dtype, torch.device(device))
+    total, weights = _weights(checkpoint, model, dtype, device)
+    with torch.no_grad():
+        for count, (target, found) in enumerate(weights, 1):
             if quantization is not None:
-                found = quantization.of(weight.target, found, dtype)
-            _place(model, weight.target, found)
+                found = quantization.of(target, found, dtype)
+            _place(model, target, found)
+            del found  # or the next one would be read beside it
             if progress:
-                progress(count, len(layout.weights))
+                progress(count, total)
     _check_copies(checkpoint, model)
     return model.eval().requires_grad_(False)
 
 
+def _weights(
+    checkpoint: Checkpoint, model: DiffusionGemma, dtype: torch.dtype, device: torch.device | str
+) -> tuple[int, Iterator[tuple[str, Any]]]:
+    """How many weights there are, and each one's name and what it is, read when it is its turn."""
+    if checkpoint.gguf is not None:
+        places = places_of(checkpoint.gguf, _shapes(model), list(checkpoint.problems))
+        return len(places), read_places(checkpoint.gguf, places, dtype, device)
+    layout = layout_of(checkpoint, model)
+    return len(layout.weights), _read_shards(checkpoint, layout, dtype, torch.device(device))
+
+
+def _read_shards(checkpoint: Checkpoint, layout: Layout, dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, Any]]:
+    with ShardReader(checkpoint.tensors) as reader:
+        for weight in layout.weights:
+            yield weight.target, _read(reader, weight, dtype, device)
+
+
+def _shapes(model: DiffusionGemma) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
 def layout_of(checkpoint: Checkpoint, model: DiffusionGemma) -> Layout:
-    """How the checkpoint's tensors become the model's.
+    """How the tensors of a checkpoint's folder become the model's.
 
     Raises:
-        TensorMismatchError: they cannot.
+        TensorMismatchError: they cannot. CheckpointError: it is no folder.
     """
-    layout = Layout(checkpoint, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+    if checkpoint.gguf is not None:
+        raise CheckpointError(f"{checkpoint.path} is a GGUF file: this needs a folder of safetensors, use the original")
+    layout = Layout(checkpoint, _shapes(model))
     if layout.problems:
         raise TensorMismatchError(str(checkpoint.folder), layout.problems)
     return layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from redraft.checkpoint.folder import Checkpoint
+from redraft.checkpoint.gguf.load import weights_bytes
 from redraft.checkpoint.layout import Layout
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.schemes import PLAIN
@@ -37,6 +38,8 @@ def _bytes(name: str, shape: tuple[int, ...], itemsize: int, quantization: Quant
 def stored_bytes(checkpoint: Checkpoint, itemsize: int) -> int:
     """Bytes of a checkpoint's weights in memory as it is loaded: what is whole in numbers of `itemsize` bytes, what is in few
     bits as it is stored."""
+    if checkpoint.gguf is not None:
+        return weights_bytes(checkpoint.gguf, itemsize)
     with torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(checkpoint.config).state_dict().items()}
     total = 0
@@ -65,5 +68,5 @@ def check_room(checkpoint: Checkpoint, dtype: torch.dtype, quantization: Quantiz
         f"load it as {' or '.join(fitting)}" if fitting else "no format here makes it fit: free memory, or take another device"
     )
     raise MemoryLimitError(
-        f"the weights of {checkpoint.folder.name} need {needed / GIB:.1f} GiB and {device} has {free / GIB:.1f} free: {remedy}"
+        f"the weights of {checkpoint.path.name} need {needed / GIB:.1f} GiB and {device} has {free / GIB:.1f} free: {remedy}"
     )

@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, or a hub id.")]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, a GGUF file, or a hub id.")]
 SmallOption = Annotated[
     str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small, the one that ships with redraft.")
 ]

@@ -49,7 +49,7 @@ def describe(model: str | None, geometry: str | None, planned: Planned, *, list_
         description = _shape(f"{geometry} (no weights)", GEOMETRIES[geometry], planned, None)
     else:
         checkpoint = open_checkpoint(model)
-        description = _shape(str(checkpoint.folder), checkpoint.config, planned, checkpoint)
+        description = _shape(str(checkpoint.path), checkpoint.config, planned, checkpoint)
         description["stored"] = dict(Counter(info.dtype for info in checkpoint.tensors.values()))
         description["vision"] = any(map(is_vision, checkpoint.tensors))
         if list_tensors:

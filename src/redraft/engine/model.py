@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 import torch
 
 from redraft.checkpoint import Checkpoint, Quantization, load_weights, open_checkpoint, save_checkpoint
+from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.room import check_room
 from redraft.config import GenerationConfig, ModelConfig
@@ -19,7 +20,7 @@ from redraft.engine.allocator import keep_freed_memory
 from redraft.engine.engine import Engine
 from redraft.engine.request import Request
 from redraft.engine.typewriter import typewrite
-from redraft.errors import ChatTemplateError, CheckpointError, ConfigError, RequestError, TokenRangeError
+from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
 from redraft.events import Event, Failed, Finished
 from redraft.grammar import Constraint, TokenAutomaton, as_constraint
 from redraft.model import DiffusionGemma
@@ -221,10 +222,10 @@ def load(
     revision: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Load a DiffusionGemma checkpoint in the Hugging Face layout.
+    """Load a DiffusionGemma checkpoint in the Hugging Face layout, or a GGUF file.
 
     Args:
-        path_or_id: a local folder, a hub id, or "small" or "small-text", the models that ship with this
+        path_or_id: a local folder or GGUF file, a hub id, or "small" or "small-text", the models that ship with this
             package.
         dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16 files on a CPU, where
             float16 is some twenty times slower. Or "int8", "int4", "fp8": the weights are put into few bits as they are read,
@@ -255,14 +256,19 @@ def load(
     check_room(checkpoint, dtype, quantization, torch.device(device))
     keep_freed_memory()
     network = load_weights(checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization)
-    try:
-        tokenizer = Tokenizer.from_folder(checkpoint.folder, bos_token_id=checkpoint.config.bos_token_id)
-    except CheckpointError:
-        if (checkpoint.folder / "tokenizer.json").exists():
-            raise
-        tokenizer = None
-    template = ChatTemplate.from_folder(checkpoint.folder)
+    tokenizer, template = _text(checkpoint)
     return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
+
+
+def _text(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate | None]:
+    """Tokenizer and chat template: files of the folder, or else what a GGUF file holds."""
+    folder, gguf, bos = checkpoint.folder, checkpoint.gguf, checkpoint.config.bos_token_id
+    template = ChatTemplate.from_folder(folder)
+    if (folder / "tokenizer.json").exists():
+        tokenizer: Tokenizer | None = Tokenizer.from_folder(folder, bos_token_id=bos)
+    else:
+        tokenizer = gguf_tokenizer(gguf, bos) if gguf else None
+    return tokenizer, template or (gguf_template(gguf) if gguf else None)
 
 
 def is_batch(prompt: Any) -> bool:
