@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from redraft import __version__
+from redraft.cli.measure import evaluate
 from redraft.errors import ConfigError, RedraftError
 
 app = typer.Typer(
@@ -320,42 +321,4 @@ def repair(
     change.repair(file, instruction, model, seed, write)
 
 
-@app.command("eval")
-def evaluate(
-    name: Annotated[str, typer.Argument(metavar="SET", help="sudoku, arithmetic, infill, rewrite, edits or wiki.")],
-    files: Annotated[
-        Path | None,
-        typer.Argument(help="infill: a .jsonl(.gz) of HumanEval infilling, or a folder of them, in place of the set."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Checkpoint; unless given, the shipped model that knows the set.")
-    ] = None,
-    count: Annotated[int | None, typer.Option(help="Examples at most; 200 of a set, all of FILES.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
-    attempts: Annotated[int, typer.Option(help="Seeds tried where the rules say no, told apart (sudoku).", min=1)] = 1,
-    typewriter: Annotated[str | None, typer.Option(help="A checkpoint trained left to right only, for comparison.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Write the table as a picture too.")] = None,
-    search: Annotated[bool, typer.Option("--search", help="infill: holes of unknown width, their length searched.")] = False,
-    max_tokens: Annotated[int | None, typer.Option(help="infill FILES: tokens in a hole at most, 64.", min=1)] = None,
-    instruction: InstructionOption = None,
-    run_tests: Annotated[
-        bool, typer.Option("--run-tests", help="infill FILES: run what the model wrote, with limits of time and memory.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Measure a model on a held-out set, by difficulty, by diffusion and as a typewriter."""
-    if files is None and (run_tests or instruction is not None or max_tokens is not None):
-        raise ConfigError("--run-tests, --instruction and --max-tokens are for infill with FILES")
-    if files is not None or search:
-        if name != "infill" or attempts > 1 or typewriter or png:
-            raise ConfigError("FILES and --search are for infill, without --attempts, --typewriter and --png")
-        from redraft.cli import eval_infill
-
-        eval_infill.run(
-            files, model, count=count, seed=seed, most=max_tokens or 64,
-            instruction=instruction, run_tests=run_tests, as_json=json,
-        )  # fmt: skip
-        return
-    from redraft.cli.eval import run
-
-    run(name, model, count, seed, attempts, typewriter, png, json)
+app.command("eval")(evaluate)

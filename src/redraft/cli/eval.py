@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from rich.console import Console
 from rich.progress import Progress
@@ -39,7 +40,7 @@ def run(
     held = SETS[name]
     if attempts > 1 and not held.ruled:
         raise ConfigError(f"--attempts is for sets that are checked by rules alone, {name} is not one: leave it out")
-    plot_rows = _plotter(png) if png is not None else None
+    plot = plotter(png) if png is not None else None
     model = open_model(path or held.model, "auto", "auto")
     alone = open_model(typewriter, "auto", "auto") if typewriter else None
     for asked in (model, alone):
@@ -64,17 +65,17 @@ def run(
             Console().print(table(f"{name}, {total} held-out examples, {way}", held.unit, figures))
             if way in counted:
                 Console().print(str(counted[way]), style="dim")
-    if plot_rows is not None:
-        plot_rows(rows, f"{name}, {total} held-out examples", held.unit, png)
+    if plot is not None:
+        plot.plot_rows(rows, f"{name}, {total} held-out examples", held.unit, png)
 
 
-def _plotter(png: Path) -> Callable[..., None]:
-    """The function that draws, once it is clear that it can."""
-    from redraft.evals.plot import plot_rows
+def plotter(png: Path) -> ModuleType:
+    """What draws, once it is clear that it can."""
+    from redraft.evals import plot
 
     if png.is_dir() or not os.access(png if png.exists() else png.parent, os.W_OK):
         raise ConfigError(f"{png} cannot be written: name a file in a folder that can be")
-    return plot_rows
+    return plot
 
 
 def table(title: str, unit: str, rows: list[Row]) -> Table:
