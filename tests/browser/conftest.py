@@ -37,8 +37,8 @@ def chromium() -> str | None:
 class Served:
     """A server in a thread, with what it keeps in a file."""
 
-    def __init__(self, models: dict[str, Any], state: Path, port: int = 0) -> None:
-        app = create_app(models, Settings(state=state))
+    def __init__(self, models: dict[str, Any], state: Path, port: int = 0, api_key: str | None = None) -> None:
+        app = create_app(models, Settings(state=state, api_key=api_key))
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", port))
         self.port = listening.getsockname()[1]

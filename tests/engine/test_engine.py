@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.engine import Engine, Model, Request, typewrite
+from redraft.engine import Engine, Model, Request, Share, typewrite
+from redraft.engine import runner as runner_module
 from redraft.engine.model import load
 from redraft.engine.runner import Part, Runner
 from redraft.engine.sequence import Sequence
@@ -492,3 +493,62 @@ def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(checkpoint: 
     for place in (0, 2):
         assert told[numbers[place]].tokens == alone[place].tokens
         assert told[numbers[place]].statistics.steps_per_canvas == alone[place].statistics.steps_per_canvas
+
+
+@pytest.mark.parametrize("prefix_cache", [0, 1 << 30])
+def test_what_is_read_again_becomes_the_same_bits(prefix_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also commits longer than what the prompt leaves of a block: each is read as a part of its own."""
+    model = tiny_model(1, max_position_embeddings=4096, canvas_length=256)
+    config = GenerationConfig(max_new_tokens=1024, max_denoising_steps=1, eos_token_id=(), seed=5)
+    request = Request.checked([2 + number % 140 for number in range(700)], config, model.config)
+
+    def entropies(breaks_at: int) -> list[tuple[float, ...]]:
+        engine, denoise, passes = Engine(model, prefix_cache=prefix_cache), Runner.denoise, []
+
+        def failing(runner: Runner, sequences: list[Sequence], parts: list[Part]) -> Any:
+            passes.append(parts)
+            if len(passes) == breaks_at:
+                with runner_module._encoding(parts):
+                    raise RuntimeError("no room")
+            return denoise(runner, sequences, parts)
+
+        monkeypatch.setattr(Runner, "denoise", failing)
+        engine.add(request)
+        found = [event.entropy for event in engine.run() if isinstance(event, Draft)]
+        monkeypatch.setattr(Runner, "denoise", denoise)
+        return found
+
+    whole = entropies(0)
+    assert len(whole) == 4
+    assert [entropies(number) for number in (1, 3, 4)] == [whole] * 3
+
+
+def test_a_cache_that_cannot_be_had_fails_its_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(0, max_position_embeddings=2048)
+    config = GenerationConfig(max_new_tokens=20, max_denoising_steps=3, eos_token_id=(), seed=5)
+    requests = [Request.checked([3] * length, config, model.config) for length in (20, 900, 30)]
+    engine = Engine(model)
+    alone = [finished(engine, request).tokens for request in requests]
+    begin = engine.prefixes.begin
+
+    def failing(tokens: list[int], room: int, **how: Any) -> Any:
+        if len(tokens) == 900:
+            raise RuntimeError("out of memory")
+        return begin(tokens, room, **how)
+
+    monkeypatch.setattr(engine.prefixes, "begin", failing)
+    first, bad, last = (engine.add(request) for request in requests)
+    told = {event.request: event for event in engine.run() if isinstance(event, Failed | Finished)}
+    assert isinstance(told[bad], Failed)
+    assert [told[number].tokens for number in (first, last)] == [alone[0], alone[2]]  # type: ignore[union-attr]
+
+
+def test_a_step_with_nobody_in_it_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(0)
+    engine = Engine(model, memory=Engine(model).memory.needed([Share(1, 1, 40)]))
+    assert engine.memory.take(-1, Share(1, 1, 40))
+    engine.add(Request.checked([3] * 20, GenerationConfig(max_new_tokens=4, seed=5), model.config))
+    monkeypatch.setattr(Engine, "_apart", lambda *_: pytest.fail("a pass was tried"))
+    assert [engine.step() for _ in range(3)] == [[], [], []]
+    engine.memory.release(-1)
+    assert engine.step()

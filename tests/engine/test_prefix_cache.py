@@ -111,6 +111,90 @@ def test_what_was_used_longest_ago_is_forgotten_first() -> None:
     assert (prefixes.held, known(4)) == (0, 0)
 
 
+def block_bytes(model: DiffusionGemma) -> int:
+    return READ_BLOCK * sum(2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers)
+
+
+def test_a_prompt_longer_than_the_cache_is_known_as_far_as_it_goes() -> None:
+    model = tiny_model(0, max_position_embeddings=2048)
+    engine = Engine(model, prefix_cache=4 * block_bytes(model))
+    (asked,) = requests(model, [list(range(2, 142)) * 10])
+    (other,) = requests(model, [[5] * (2 * READ_BLOCK)])
+    cached = []
+    for request in (asked, asked, other, asked):
+        engine.add(request)
+        (ended,) = [event for event in engine.run() if isinstance(event, Finished)]
+        cached.append(ended.statistics.cached_tokens)
+    # The other's two blocks took the place of the last two.
+    assert cached == [0, 4 * READ_BLOCK, 0, 2 * READ_BLOCK]
+    assert engine.prefixes.held == engine.prefixes.capacity
+
+
+def test_what_stands_behind_a_block_that_is_gone_is_not_kept() -> None:
+    model = tiny_model(0, max_position_embeddings=2048)
+    prefixes = PrefixCache(model, 100 * block_bytes(model))
+    tokens = torch.tensor([3] * READ_BLOCK)
+    cache = prefixes.begin([3] * (3 * READ_BLOCK), 3 * READ_BLOCK)
+    with torch.inference_mode():
+        model.prefill([tokens], [cache])
+        prefixes.allow(0)
+        prefixes.allow(100 * block_bytes(model))
+        for _ in range(2):
+            model.prefill([tokens], [cache])
+    assert (prefixes.held, prefixes.known([3] * (3 * READ_BLOCK))) == (0, 0)
+
+
+def test_a_long_prompt_is_encoded_once_for_all_that_ask_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(0, max_position_embeddings=4096)
+    engine = Engine(model, prefill_chunk=2 * READ_BLOCK, prefix_cache=1 << 30)
+    prompt = [random.Random(1).randrange(2, 150) for _ in range(7 * READ_BLOCK + 5)]
+    encoded: list[int] = []
+    original = engine._runner.next_parts
+
+    def counted(*given: Any) -> Any:
+        parts = original(*given)
+        encoded.append(sum(len(tokens) for _, tokens in parts))
+        return parts
+
+    monkeypatch.setattr(engine._runner, "next_parts", counted)
+    for request in requests(model, [prompt] * 3 + [[*prompt[: 3 * READ_BLOCK], 7, 8]]):
+        engine.add(request)
+    assert sum(isinstance(event, Finished) for event in engine.run()) == 4
+    commits = 4 * model.config.canvas_length
+    assert sum(encoded) == len(prompt) + 2 * 5 + 2 + commits
+
+
+def test_whoever_was_refused_first_goes_first() -> None:
+    model = tiny_model(0)
+    whole = Engine(model).memory.needed([Share(1, 1, 400)])
+    memory = Engine(model, memory=whole).memory
+    large, small = Share(1, 1, 400), Share(1, 1, 40)
+    assert memory.take(1, small)
+    assert [memory.take(2, large), memory.take(3, small), memory.take(2, large)] == [False] * 3
+    memory.release(1)
+    assert [memory.take(3, small), memory.take(2, large)] == [False, True]
+    memory.release(2)
+    assert memory.take(3, small)
+    # One that will not wait leaves no trace.
+    assert [memory.take(4, large), memory.take(5, small)] == [False, False]
+    memory.release(4)
+    assert memory.take(5, small)
+    assert not memory._refused
+
+
+def test_a_request_that_is_cancelled_while_it_waits_lets_others_go_first() -> None:
+    model = tiny_model(0, max_position_embeddings=4096)
+    small, large = requests(model, [[3] * 300, [3] * 1000])
+    engine = Engine(model, memory=Engine(model).memory.needed([Share(1, 1, 1016)]))
+    engine.add(small)
+    number = engine.add(large)
+    engine.add(small)
+    engine.step()
+    engine.cancel(number)
+    assert engine.memory._refused == {}
+    assert sum(isinstance(event, Finished) for event in engine.run()) == 2
+
+
 def test_requests_wait_for_memory_and_are_refused_where_they_would_wait_forever() -> None:
     model = tiny_model(0, max_position_embeddings=4096)
     (one,) = requests(model, [[3] * 300])

@@ -17,7 +17,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from redraft.errors import ConfigError
+from redraft.errors import ConfigError, RequestError
+from redraft.server import filling, keeping, state
 from redraft.server.state import State
 from tests.server.test_openai import MESSAGES, QUICK, Served
 from tests.server.test_routes import TEXT
@@ -101,6 +102,99 @@ def test_pages_are_kept_by_model_and_title(served: Served) -> None:
     assert ask(served, "GET", "/v1/pages?model=other").status_code == 404
     ask(served, "DELETE", f"{path}?model=small-text")
     assert ask(served, "GET", f"{path}?model=small-text").status_code == 404
+
+
+def test_a_title_may_hold_a_slash(served: Served) -> None:
+    path = "/v1/pages/AC%2FDC%3F/live"
+    kept = ask(served, "PUT", path, model="small-text", text="loud").json()
+    assert (kept["title"], kept["text"]) == ("AC/DC?/live", "loud")
+    assert ask(served, "GET", f"{path}?model=small-text").json() == kept
+    assert ask(served, "DELETE", f"{path}?model=small-text").json()["title"] == "AC/DC?/live"
+    assert ask(served, "GET", f"{path}?model=small-text").status_code == 404
+
+
+def test_work_on_texts_is_done_beside_the_loop(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing and tokenizing: all of it anywhere but in the thread of the loop."""
+    done: list[tuple[str, bool]] = []
+
+    def watched(module: Any, name: str) -> None:
+        original = getattr(module, name)
+
+        def noted(*given: Any, **named: Any) -> Any:
+            done.append((name, threading.current_thread() is served.thread))
+            return original(*given, **named)
+
+        monkeypatch.setattr(module, name, noted)
+
+    for module, name in ((keeping, "unified_diff"), (filling, "unified_diff"), (filling, "usage"), (keeping, "told")):
+        watched(module, name)
+    watched(served.model.tokenizer, "encode")
+    name = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()["id"]
+    body = {"spans": [[17, 28]], "max_candidates": 1, **OPTIONS}
+    ask(served, "POST", f"/v1/sessions/{name}/edits", **body)
+    for what in ("undo", "redo"):
+        assert ask(served, "POST", f"/v1/sessions/{name}/{what}").json()["diff"]
+    ask(served, "POST", f"/v1/sessions/{name}/edits", kind="replace", spans=[[0, 0]], replacement="# new\n")
+    ask(served, "POST", "/v1/edits", model="small-text", text=TEXT, **body)
+    ask(served, "POST", "/v1/completions", model="small-text", prompt="x = 1\n", suffix="\ny = x\n", max_tokens=4, **OPTIONS)
+    assert {name for name, _ in done} == {"unified_diff", "usage", "told", "encode"}
+    assert [name for name, looped in done if looped] == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_session_that_ends_while_it_is_edited_is_not_there(
+    served: Served, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()["id"]
+    told = keeping.told
+
+    def ended(*given: Any) -> Any:
+        assert ask(served, "DELETE", f"/v1/sessions/{name}").status_code == 200
+        return told(*given)
+
+    monkeypatch.setattr(keeping, "told", ended)
+    answer = ask(served, "POST", f"/v1/sessions/{name}/edits", spans=[[17, 28]], max_candidates=1, stream=stream, **OPTIONS)
+    assert answer.status_code == (200 if stream else 404)
+    assert "session_not_found" in answer.text
+
+
+def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = State()
+    name = kept.begin("m", "0", None)["id"]
+    for number in range(5):
+        kept.edit(name, str(number), str(number + 1))
+    monkeypatch.setattr(state, "MOST_EDITS", 3)
+    for number in range(5, 8):
+        kept.edit(name, str(number), str(number + 1))
+    assert kept.session(name)["edits"] == 3
+    for text in "765":
+        assert kept.undo(name)[0]["text"] == text
+    with pytest.raises(RequestError, match="nothing to undo"):
+        kept.undo(name)
+    assert (kept.session(name)["edits"], kept.session(name)["undone"]) == (0, 3)
+    assert kept.redo(name)[0]["text"] == "6"
+    monkeypatch.setattr(state, "MOST_KEPT", 2)
+    kept.begin("m", "", None)
+    with pytest.raises(RequestError, match="2 sessions are kept here"):
+        kept.begin("m", "", None)
+    for title in "aabb":
+        kept.keep_page("m", title, title)
+    with pytest.raises(RequestError, match="2 pages are kept here"):
+        kept.keep_page("m", "c", "")
+    assert kept.page("m", "a")["text"] == "a"
+    monkeypatch.setattr(state, "MOST", len(TEXT) + 3)
+    begun = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()
+    path = f"/v1/sessions/{begun['id']}/edits"
+    for count, status in ((3, 200), (1, 400)):
+        answer = ask(served, "POST", path, kind="replace", spans=[[0, 0]], replacement="#" * count)
+        assert answer.status_code == status
+    assert "can be kept" in answer.text
+
+
+def test_the_list_of_sessions_is_without_their_texts(served: Served) -> None:
+    begun = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()
+    listed = {one["id"]: one for one in ask(served, "GET", "/v1/sessions").json()["data"]}
+    assert listed[begun["id"]] == {field: value for field, value in begun.items() if field != "text"}
 
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:

@@ -18,8 +18,15 @@ import httpx2
 import pytest
 import torch
 
+from redraft.editing import Template
 from redraft.editing.fill import Row
+from redraft.editing.prefix import Prefix
+from redraft.engine import Engine, Share
+from redraft.engine.likelihood import TokenLikelihood
+from redraft.events import Draft
 from redraft.grammar.guide import CanvasConstraint
+from redraft.server.logprobs import text_logprobs
+from redraft.server.served import Served as Model
 from tests.server.test_openai import MESSAGES, QUICK, Served
 
 TEXT = "def step(shops):\n    acc = 0\n    for one in shops:\n        acc += one.age\n    return acc\n"
@@ -224,6 +231,96 @@ def test_log_probabilities_are_what_the_model_reads_from_left_to_right(served: S
     assert [choice["text"][at:].startswith(token) for at, token in zip(found["text_offset"], found["tokens"], strict=True)]
     assert max(map(len, found["top_logprobs"])) == 2
     assert all(logprob <= 0 for logprob in found["token_logprobs"])
+
+
+def test_there_is_room_for_log_probabilities_once_a_request_is_let_in(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    likelihoods, left = Model.likelihoods, list[float]()
+
+    async def crowded(model: Model, *given: Any) -> Any:
+        monkeypatch.setattr(model.worker, "_room", 0)  # others came in meanwhile
+        left.append(given[-1])
+        try:
+            return await likelihoods(model, *given)
+        finally:
+            monkeypatch.setattr(model.worker, "_room", 8)
+
+    monkeypatch.setattr(Model, "likelihoods", crowded)
+    answer = post(served, "/v1/chat/completions", **CHAT, logprobs=True, timeout=30)
+    assert answer.status_code == 200
+    assert answer.json()["choices"][0]["logprobs"]["content"]
+    assert 0 < left[0] < 30
+
+
+def test_log_probabilities_that_would_not_fit_are_refused_before_anything_is_written(served: Served) -> None:
+    length, tokens = len(served.model.chat_prompt(MESSAGES)), 96  # of one canvas, which is never encoded
+    engine = Engine(served.model.network)
+    enough, few = (engine.memory.needed([Share(1, 1, length + more)]) for more in (tokens, tokens - 1))
+    assert few < enough
+    small = Served(memory=few)
+    try:
+        assert post(small, "/v1/chat/completions", **CHAT | {"max_tokens": tokens}).status_code == 200
+        for stream in (False, True):
+            refused = post(small, "/v1/chat/completions", **CHAT | {"max_tokens": tokens}, logprobs=True, stream=stream)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "memory_exceeded")
+        assert post(small, "/v1/chat/completions", **CHAT | {"max_tokens": tokens - 1}, logprobs=True).status_code == 200
+    finally:
+        small.close()
+
+
+class Spelled:
+    """A tokenizer whose every token is three letters."""
+
+    def special_tokens(self) -> frozenset[int]:
+        return frozenset()
+
+    def decode(self, tokens: list[int], *, special: bool = False) -> str:
+        return "abc"
+
+
+def test_offsets_of_a_long_text_are_told_at_once() -> None:
+    tokens: Any = Spelled()
+    started = time.perf_counter()
+    told = text_logprobs([TokenLikelihood(1, -1.0, ())] * 20_000, tokens)
+    assert told["text_offset"] == list(range(0, 60_000, 3))
+    assert time.perf_counter() - started < 1
+    assert text_logprobs([], tokens)["text_offset"] == []
+
+
+def test_the_models_that_ship_are_told_apart_and_what_means_nothing_is_ignored(served: Served) -> None:
+    (listed,) = httpx2.get(f"http://127.0.0.1:{served.port}/v1/models").json()["data"]
+    assert listed["redraft"]["shipped"] is True
+    options = {"include_usage": True, "include_obfuscation": False}
+    assert post(served, "/v1/chat/completions", **CHAT, stream=True, stream_options=options).status_code == 200
+
+
+def test_a_fill_tells_of_every_position_as_a_chat_does(served: Served) -> None:
+    template = TEXT.replace("    acc = 0", "<hole>")
+    body = {"model": "small-text", "template": template, "seed": 1, "max_candidates": 3, "stream": True, **QUICK}
+    lines = post(served, "/v1/infill", **body).text.split("\n\n")
+    *drafts, whole = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+    length = served.model.config.canvas_length
+    expected = [
+        event
+        for event in served.model.filling(
+            Template.of(template), Prefix(served.model.network), seed=1, max_candidates=3, **QUICK
+        ).run()
+        if isinstance(event, Draft)
+    ]
+    assert len(drafts) == len(expected)
+    cells: dict[tuple[int, int], dict[int, str]] = {}
+    for draft, event in zip(drafts, expected, strict=True):
+        drawn = cells.setdefault((draft["candidate"], draft["canvas"]), {})
+        changed = dict(draft["changed"])
+        assert all(drawn.get(at) != text for at, text in changed.items())
+        drawn |= changed
+        spell = served.model.tokenizer.decode  # type: ignore[union-attr]
+        assert [drawn[at] for at in range(length)] == [spell([token], special=True) for token in event.tokens]
+        assert draft["accepted"] == [at for at, yes in enumerate(event.accepted) if yes]
+        assert draft["revised"] == [at for at, yes in enumerate(event.revised) if yes]
+        assert draft["confidence"] == [round(100 * sure) for sure in event.confidence]
+        assert draft["entropy"] == pytest.approx(sum(event.entropy) / length, abs=1e-3)
+        assert (draft["candidate"], draft["step"], draft["text"]) == (event.request, event.step, event.text)
+    assert {candidate for candidate, _ in cells} == set(range(len(whole["candidates"])))
 
 
 def test_a_fill_comes_in_drafts_and_ends_as_it_does_without(served: Served) -> None:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from redraft.errors import ConfigError, RequestError
+from redraft.server import speech
 from redraft.server.speech import RemoteRecogniser, recogniser
 from tests.server.test_openai import Served
 
@@ -54,6 +55,16 @@ def test_another_server_may_hear(served: Served, monkeypatch: pytest.MonkeyPatch
     assert "blue" in remote.words(SOUND.read_bytes(), "wish.wav").lower()
     with pytest.raises(RequestError, match="did not"):
         recogniser("http://127.0.0.1:9/v1").words(b"", "x")
+
+
+def test_an_answer_that_is_none_and_a_package_that_is_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = httpx2.Response(200, json=["no", "object"], request=httpx2.Request("POST", "http://127.0.0.1"))
+    monkeypatch.setattr(httpx2, "post", lambda *_, **__: answer)
+    with pytest.raises(RequestError, match="did not: TypeError"):
+        recogniser("http://127.0.0.1:9/v1").words(b"", "x")
+    monkeypatch.setattr(speech, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="pip install"):
+        recogniser("http://127.0.0.1:9/v1")
 
 
 def test_without_a_recogniser_it_is_said_how_to_have_one(tmp_path: Path) -> None:

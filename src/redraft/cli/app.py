@@ -195,7 +195,7 @@ def play(
         state.parent.mkdir(parents=True, exist_ok=True)
     _serve(
         models=model or [], name=None, host="127.0.0.1", port=port, key_file=None, state=state, dtype=dtype, device=device,
-        batch=8, waiting=64, memory=None, prefix_cache=None, speech=speech, browser=browser,
+        batch=8, waiting=64, memory=None, prefix_cache=None, speech=speech, browser=browser, keyless=True,
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What `redraft serve` was asked for. models: paths or ids; none means the small ones. memory, prefix_cache: GiB."""
+    """What `redraft serve` was asked for. models: paths or ids; none means the small ones. memory, prefix_cache: GiB.
+    keyless: no key is asked for, whatever the environment holds."""
 
     models: Sequence[str]
     name: str | None
@@ -44,11 +45,12 @@ class Asked:
     prefix_cache: float | None
     speech: str | None
     browser: bool = False
+    keyless: bool = False
 
 
 def run(asked: Asked) -> None:
     """Serve models; SIGTERM and Ctrl-C let what runs come to its end."""
-    key = _key(asked.key_file)
+    key = None if asked.keyless else _key(asked.key_file)
     ears = None if asked.speech is None else recogniser(asked.speech)
     models = _models(asked)
     device = next(iter(models.values())).network.device

@@ -4,11 +4,59 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
+from itertools import takewhile
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+Opcode = tuple[str, int, int, int, int]
 
 
 def unified_diff(before: str, after: str, old: str = "before", new: str = "after") -> str:
     """The change from one text to another as a unified diff; empty where they are the same."""
-    lines = difflib.unified_diff(_LINE.findall(before), _LINE.findall(after), old, new)
-    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+    matcher = _Matcher(_LINE.findall(before), _LINE.findall(after))
+    lines = [line for group in matcher.get_grouped_opcodes() for line in matcher.hunk(group)]
+    head = [f"--- {old}\n", f"+++ {new}\n"] if lines else []
+    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in head + lines)
+
+
+class _Matcher(difflib.SequenceMatcher[str]):
+    """Finds what two texts share. What they begin and end with alike is not searched: in a large text that is nearly all."""
+
+    def __init__(self, before: list[str], after: list[str]) -> None:
+        self.before, self.after = before, after
+        self.first = _alike(zip(before, after, strict=False))
+        shorter = min(len(before), len(after)) - self.first
+        self.last = min(shorter, _alike(zip(reversed(before), reversed(after), strict=False)))
+        super().__init__(None, before[self.first : len(before) - self.last], after[self.first : len(after) - self.last])
+
+    def get_opcodes(self) -> list[Opcode]:  # type: ignore[override]
+        """Of the whole texts."""
+        first, old, new = self.first, len(self.before), len(self.after)
+        moved = [(tag, *(at + first for at in ends)) for tag, *ends in super().get_opcodes()]
+        front = [("equal", 0, first, 0, first)] if first else []
+        back = [("equal", old - self.last, old, new - self.last, new)] if self.last else []
+        return [*front, *moved, *back]  # type: ignore[list-item]
+
+    def hunk(self, group: list[Opcode]) -> Iterable[str]:
+        """The lines of one hunk."""
+        (_, old, _, new, _), (_, _, old_end, _, new_end) = group[0], group[-1]
+        yield f"@@ -{_range(old, old_end)} +{_range(new, new_end)} @@\n"
+        for tag, i, i_end, j, j_end in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in self.before[i:i_end])
+                continue
+            yield from (f"-{line}" for line in self.before[i:i_end])
+            yield from (f"+{line}" for line in self.after[j:j_end])
+
+
+def _alike(pairs: Iterable[tuple[str, str]]) -> int:
+    """How many pairs are of the same line, up to the first that is not."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _range(first: int, end: int) -> str:
+    """Lines as a hunk names them: the first counts as 1, an empty range is named by the line before it."""
+    if end - first == 1:
+        return str(first + 1)
+    return f"{first + (end > first)},{end - first}"

@@ -94,21 +94,24 @@ class Engine:
     def step(self) -> list[Event | Failed]:
         """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those right behind them."""
         running = self._scheduler.admit()
+        if not running:
+            return []  # all that wait lack memory
         self._clock += 1
         parts = self._runner.next_parts([sequence for sequence in running if sequence.pending], self._clock)
         for sequence, _ in parts:
             sequence.writing.encoder_passes += bool(sequence.pending)  # more to come: it has no canvas in this pass
+        events: list[Event | Failed] = [self._failed(one, one.error) for one in running if one.error is not None]
         ready = [sequence for sequence in running if not sequence.pending]
-        broken, events = False, list[Event | Failed]()
+        broken = False
         try:
             if ready:
-                events = self._denoise(ready, parts)
-            else:
+                events += self._denoise(ready, parts)
+            elif parts:
                 self._runner.encode(parts)
         except Exception:
             broken = True
         if broken:  # outside the handler, which would keep all that the failed pass held
-            events = self._apart(ready, parts)
+            events += self._apart(ready, parts)
         self._scheduler.retire()
         return events
 
@@ -124,7 +127,11 @@ class Engine:
         for sequence in {id(sequence): sequence for sequence in (*ready, *(sequence for sequence, _ in parts))}.values():
             try:
                 if sequence.pending:
-                    self._runner.encode(self._runner.next_parts([sequence], self._clock))
+                    part = self._runner.next_parts([sequence], self._clock)
+                    if sequence.error is not None:
+                        raise sequence.error
+                    if part:  # else all of it was known
+                        self._runner.encode(part)
                 else:
                     events += self._denoise([sequence], [])
             except Exception as error:

@@ -20,7 +20,8 @@ class Share:
 
 
 class Memory:
-    """Counts what runs against a limit. What is kept of prompts gives way to it.
+    """Counts what runs against a limit. What is kept of prompts gives way to it. Whoever was refused goes before all that come
+    later, so that small requests cannot keep a large one waiting.
 
     Args:
         limit: bytes for caches and passes; None for no limit.
@@ -30,6 +31,7 @@ class Memory:
         self.prefixes = prefixes
         self.limit = limit
         self._held: dict[int, Share] = {}
+        self._refused: dict[int, None] = {}  # who waits for memory, in the order of their coming
 
     def check(self, share: Share) -> None:
         """Whether there could be room for it at all.
@@ -45,17 +47,21 @@ class Memory:
             )
 
     def take(self, key: int, share: Share) -> bool:
-        """Let a request run, where there is room for it beside those that do."""
+        """Let a request run, where there is room for it beside those that do, and nobody was refused before it. One that was
+        refused asks again, or is released."""
         if self.limit is not None:
             needed = self.needed([*self._held.values(), share])
-            if needed > self.limit:
+            if needed > self.limit or next(iter(self._refused), key) != key:
+                self._refused[key] = None
                 return False
             self.prefixes.allow(self.limit - needed)
+        self._refused.pop(key, None)
         self._held[key] = share
         return True
 
     def release(self, key: int) -> None:
-        """It runs no more."""
+        """It runs no more, or will not."""
+        self._refused.pop(key, None)
         if self._held.pop(key, None) and self.limit is not None:
             self.prefixes.allow(self.limit - self.needed(self._held.values()))
 

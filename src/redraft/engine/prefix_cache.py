@@ -26,6 +26,7 @@ class _Block:
     """READ_BLOCK tokens behind those of other blocks, encoded: keys and values of each layer."""
 
     number: int
+    name: Name
     layers: list[KeysValues]
 
     @property
@@ -44,7 +45,9 @@ class PrefixCache:
         self.model = model
         self.capacity = self.allowed = capacity
         self.held = self.hits = self.misses = 0
-        self._blocks: OrderedDict[Name, _Block] = OrderedDict()  # the first was used longest ago
+        # By number; the first was used longest ago. A block stands before all that it stands behind, and is forgotten first.
+        self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        self._numbers: dict[Name, int] = {}
         self._next = 1
 
     def begin(self, tokens: Sequence[int], room: int, *, whole: bool = False) -> Cache:
@@ -67,15 +70,22 @@ class PrefixCache:
         return len(self._find(tokens)) * READ_BLOCK
 
     def keep(self, name: Name, layers: list[KeysValues]) -> int | None:
-        """Keep a block; its number, None where it is larger than all that may be kept."""
-        if (known := self._blocks.get(name)) is not None:
-            return known.number
-        block = _Block(self._next, layers)
-        if block.nbytes > self.allowed:
+        """Keep a block; its number, None where a block that it stands behind is gone, so that it could not be found, or where
+        there is no room beside them."""
+        line = self._line(name[0])
+        if line is None:
             return None
-        self._shrink(self.allowed - block.nbytes)
+        self._use(line)
+        if (known := self._numbers.get(name)) is not None:
+            return known
+        block = _Block(self._next, name, layers)
+        while self.held + block.nbytes > self.allowed:
+            if next(iter(self._blocks), None) == (line[0] if line else None):
+                return None  # only those that it stands behind are left
+            self._drop_first()
         self._next += 1
-        self._blocks[name] = block
+        self._blocks[block.number], self._numbers[name] = block, block.number
+        self._use(line)
         self.held += block.nbytes
         return block.number
 
@@ -86,21 +96,37 @@ class PrefixCache:
 
     def _shrink(self, most: int) -> None:
         while self._blocks and self.held > most:
-            _, block = self._blocks.popitem(last=False)
-            self.held -= block.nbytes
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        _, block = self._blocks.popitem(last=False)
+        del self._numbers[block.name]
+        self.held -= block.nbytes
+
+    def _use(self, line: Sequence[int]) -> None:
+        """Blocks, the last of a text first, are used now."""
+        for number in line:
+            self._blocks.move_to_end(number)
+
+    def _line(self, number: int) -> list[int] | None:
+        """A block and all that it stands behind, itself first; None where one is gone."""
+        line: list[int] = []
+        while number:
+            if (block := self._blocks.get(number)) is None:
+                return None
+            line.append(number)
+            number = block.name[0]
+        return line
 
     def _find(self, tokens: Sequence[int]) -> list[_Block]:
         """The blocks that `tokens` begin with, as far as they are known; they are used now."""
         found: list[_Block] = []
-        names: list[Name] = []
         for first in range(0, len(tokens) - READ_BLOCK + 1, READ_BLOCK):
             name = (found[-1].number if found else 0, tuple(tokens[first : first + READ_BLOCK]))
-            if (block := self._blocks.get(name)) is None:
+            if (number := self._numbers.get(name)) is None:
                 break
-            found.append(block)
-            names.append(name)
-        for name in reversed(names):  # a block is forgotten before the one that it stands behind
-            self._blocks.move_to_end(name)
+            found.append(self._blocks[number])
+        self._use([block.number for block in reversed(found)])
         return found
 
     @staticmethod

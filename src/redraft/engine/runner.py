@@ -36,24 +36,28 @@ class Runner:
 
         Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt waiting; `now` counts steps.
         A prompt is cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else waits, so that it
-        is always read alike. Of prompts that begin alike one is encoded first, where the others can know it from then on.
+        is always read alike. Of prompts that begin alike one is encoded first: the others wait for what they can know of it.
+        One whose cache cannot be had is left out, with its `error`.
         """
         budget = self.prefill_chunk
         parts: list[Part] = []
-        begun: set[tuple[int, ...]] = set()
+        begun = {sequence.next_block for sequence in sequences if sequence.cache is not None}
         for sequence in sorted(sequences, key=lambda sequence: sequence.encoded_at):
             if min(sequence.unknown, self.prefill_chunk) > budget:
                 break
-            if block := sequence.first_unknown:
+            if sequence.cache is None and (block := sequence.next_block):
                 if block in begun:
                     continue
                 begun.add(block)
-            sequence.begin()
-            part = sequence.pending[: self.prefill_chunk]
+            try:
+                sequence.begin()
+            except Exception as error:
+                sequence.error = error
+                continue
+            part = sequence.take(self.prefill_chunk)
             if not part:
                 continue
             parts.append((sequence, torch.tensor(part, device=self.model.device)))
-            del sequence.pending[: len(part)]
             sequence.encoded_at = now
             budget -= len(part)
         return parts
@@ -100,7 +104,7 @@ def _encoding(parts: list[Part]) -> Iterator[Clean]:
         yield Clean([tokens for _, tokens in parts], [sequence.begin() for sequence, _ in parts])
     except BaseException:
         for sequence, _ in parts:
-            sequence.read_again()
+            sequence.forget()
         raise
 
 

@@ -42,6 +42,7 @@ class Scheduler:
             if sequence.writing.number == number:
                 sequence.writing.reason = "cancelled"
                 self.waiting = deque(other for other in self.waiting if other is not sequence)
+                self.memory.release(number)
                 self.retire()
                 return sequence
         return None

@@ -20,9 +20,9 @@ class Sequence:
     """What is written, what is still to be encoded, and the canvas being denoised.
 
     Attributes:
-        pending: tokens that the cache lacks: the prompt, later each committed canvas.
+        pending: what the cache lacks, in parts that are read apart: the prompt, later each committed canvas.
         state: the canvas's state, one row; None while tokens are pending. constraints: what the canvas must be.
-        guide: where the text stands under its request's constraint.
+        guide: where the text stands under its request's constraint. error: why it cannot go on.
     """
 
     def __init__(self, number: int, request: Request, prefixes: PrefixCache, tokenizer: Tokenizer | None) -> None:
@@ -31,8 +31,9 @@ class Sequence:
         self.prefixes = prefixes
         self.model = prefixes.model
         self.encoded_at = 0  # the engine's step at which tokens of this sequence were last encoded
-        self.pending = list(request.prompt)
+        self.pending = [list(request.prompt)]
         self.cache: Cache | None = None
+        self.error: Exception | None = None
         self.state: DenoisingState | None = None
         self.edits: LogitEdits | None = None
         constraint = request.constraint
@@ -53,31 +54,46 @@ class Sequence:
 
     @property
     def unknown(self) -> int:
-        """Pending tokens, without those of a prompt that need not be encoded."""
-        return len(self.pending) - (self.prefixes.known(self.request.prompt) if self.cache is None else 0)
+        """Tokens of the next part, without those of a prompt that need not be encoded."""
+        first, *others = map(len, self.pending)
+        if self.cache is None:
+            first -= self.prefixes.known(self.request.prompt)
+        return first or sum(others[:1])
 
     @property
-    def first_unknown(self) -> tuple[int, ...]:
-        """The prompt up to the first block that is not known and could be known to others once it is encoded; or nothing."""
-        if self.cache is not None or not self.prefixes.capacity:
+    def next_block(self) -> tuple[int, ...]:
+        """The prompt up to the next block that is to be encoded and could be known to others from then on; or nothing."""
+        if not self.prefixes.capacity:
             return ()
-        end = self.prefixes.known(self.request.prompt) + READ_BLOCK
+        end = READ_BLOCK + (self.prefixes.known(self.request.prompt) if self.cache is None else self.cache.length)
         return self.request.prompt[:end] if end <= len(self.request.prompt) else ()
 
     def begin(self) -> Cache:
         """The cache, allocated when the sequence is first encoded: those that wait hold no memory. It holds what is known of
         the prompt; the rest is pending."""
         if self.cache is None:
-            self.read_again()
-        assert self.cache is not None
+            self.cache = self.prefixes.begin(self.request.prompt, self.room)
+            if not self.writing.tokens:
+                self.writing.cached_tokens = self.cache.length
+            self.take(self.cache.length)
         return self.cache
 
-    def read_again(self) -> None:
-        """Begin a new cache: there is none, or what it holds is in doubt. What is written so far is pending too."""
-        self.cache = self.prefixes.begin(self.request.prompt, self.room)
-        if not self.writing.tokens:
-            self.writing.cached_tokens = self.cache.length
-        self.pending = [*self.request.prompt, *self.writing.tokens][self.cache.length :]
+    def take(self, most: int) -> list[int]:
+        """The next pending tokens, of one part: they are pending no more."""
+        if not self.pending:
+            return []
+        taken = self.pending[0][:most]
+        del self.pending[0][:most]
+        if not self.pending[0]:
+            del self.pending[0]
+        return taken
+
+    def forget(self) -> None:
+        """Let go of the cache: what it holds is in doubt. All is pending again, in the parts in which it was read before, so
+        that it becomes the same bits."""
+        written, length = self.writing.tokens, self.model.config.canvas_length
+        canvases = [written[first : first + length] for first in range(0, len(written), length)]
+        self.cache, self.pending = None, [list(self.request.prompt), *canvases]
 
     @property
     def canvas_index(self) -> int:
@@ -110,5 +126,5 @@ class Sequence:
         if self.guide is not None:
             self.guide.advance(added)
         if self.writing.reason is None:
-            self.pending = list(tokens)
+            self.pending = [list(tokens)]
         return added, text

@@ -70,9 +70,14 @@ async def _answer(served: Served, answer: Answer, asked: Common, request: Reques
 async def _events(served: Served, answer: Answer, asked: Common, *, drafts: bool) -> AsyncGenerator[tuple[int, Event], None]:
     """Events with the index of their choice. Before a choice ends, its likelihoods are there, where they are asked for."""
     requests, typed = answer.job.requests, asked.method == "typewriter"
+    ends = None if asked.timeout is None else time.monotonic() + asked.timeout
+    if answer.job.likeliest is not None:
+        served.check_likelihoods(requests[0])  # sooner than behind an answer
     async with aclosing(served.write(requests, asked.timeout, drafts=drafts, typed=typed)) as events:
         async for index, event in events:
             told = raised(event)
             if isinstance(told, Finished) and answer.job.likeliest is not None:
-                answer.likelihoods[index] = await served.likelihoods(requests[index], told.tokens, answer.job.likeliest)
+                left = None if ends is None else ends - time.monotonic()
+                likely = await served.likelihoods(requests[index], told.tokens, answer.job.likeliest, left)
+                answer.likelihoods[index] = likely
             yield index, told

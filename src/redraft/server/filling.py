@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template
 from redraft.editing.diff import unified_diff
@@ -21,6 +22,7 @@ from redraft.events import Draft
 from redraft.server.jobs import response_constraint
 from redraft.server.sending import streamed, unless_gone
 from redraft.server.served import Models, Served
+from redraft.server.voice import Voice
 from redraft.server.wire import STREAMS, ResponseFormat, settings_among
 
 Told = Callable[[Infilled], dict[str, Any]]
@@ -136,12 +138,15 @@ async def answer(served: Served, make: Callable[[Prefix], Filling], asked: Optio
 async def _chunks(
     served: Served, make: Callable[[Prefix], Filling], asked: Options, tell: Told
 ) -> AsyncGenerator[dict[str, Any], None]:
+    """Drafts, and last what came of it, which is told in a thread: texts are tokenized and compared for it."""
+    voices: dict[int, Voice] = {}
     async with aclosing(served.fill(make, asked.timeout, drafts=asked.stream)) as events:
         async for event in events:
             if isinstance(event, Infilled):
-                yield tell(event)
+                yield await run_in_threadpool(tell, event)
             else:
-                yield _draft(event)
+                voice = voices.setdefault(event.request, Voice(served.model.tokenizer, calls=False))
+                yield _draft(event, voice)
 
 
 async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
@@ -149,14 +154,10 @@ async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
         return [chunk async for chunk in chunks][-1]
 
 
-def _draft(event: Draft) -> dict[str, Any]:
-    return {
-        "object": "infill.draft",
-        "candidate": event.request,
-        "canvas": event.canvas,
-        "step": event.step,
-        "text": event.text,
-    }
+def _draft(event: Draft, voice: Voice) -> dict[str, Any]:
+    """A step of a candidate, as a chat tells of one of its choices."""
+    drawn = voice.draft(event.request, event)
+    return {"object": "infill.draft", "candidate": drawn.pop("index")} | drawn
 
 
 def told(served: Served, kind: str, given: str, filled: Infilled) -> dict[str, Any]:

@@ -19,11 +19,10 @@ from redraft.errors import RequestError
 from redraft.server.filling import Change, answer, told
 from redraft.server.refusals import NotHereError
 from redraft.server.served import Models
-from redraft.server.state import State
+from redraft.server.state import MOST, State
 from redraft.server.wire import STREAMS
 
 Found = TypeVar("Found")
-MOST = 1 << 20  # characters of a text that is kept
 
 
 class NewSession(BaseModel):
@@ -32,7 +31,7 @@ class NewSession(BaseModel):
     model_config = ConfigDict(extra="forbid")
     model: str
     text: str = Field(max_length=MOST)
-    instruction: str | None = None
+    instruction: str | None = Field(default=None, max_length=MOST)
 
 
 class SessionEdit(Change):
@@ -79,13 +78,11 @@ def _session_routes(router: APIRouter, models: Models, state: State) -> None:
 
     @router.post("/v1/sessions/{name}/undo")
     async def undo(name: str) -> dict[str, Any]:
-        now, before = await _found("session", state.undo, name)
-        return _session(now) | {"diff": unified_diff(before, now["text"], "text")}
+        return await _found("session", _moved, state.undo, name)
 
     @router.post("/v1/sessions/{name}/redo")
     async def redo(name: str) -> dict[str, Any]:
-        now, before = await _found("session", state.redo, name)
-        return _session(now) | {"diff": unified_diff(before, now["text"], "text")}
+        return await _found("session", _moved, state.redo, name)
 
     @router.post("/v1/sessions/{name}/edits", response_model=None, responses=STREAMS)
     async def edit(name: str, asked: SessionEdit, request: Request) -> Response:
@@ -108,7 +105,7 @@ def _session_routes(router: APIRouter, models: Models, state: State) -> None:
             return change.filling(served, before, prefix)
 
         def tell(filled: Infilled) -> dict[str, Any]:
-            return told(served, "edit", before, filled) | changed(filled.text)
+            return told(served, "edit", before, filled) | _looked("session", changed, filled.text)
 
         return await answer(served, make, asked, request, tell)
 
@@ -119,17 +116,18 @@ def _page_routes(router: APIRouter, models: Models, state: State) -> None:
         models[model]
         return {"object": "list", "data": await run_in_threadpool(state.pages, model)}
 
-    @router.get("/v1/pages/{title}")
+    # A title may hold a slash: it is all of the rest.
+    @router.get("/v1/pages/{title:path}")
     async def page(title: str, model: str) -> dict[str, Any]:
         return await _found("page", state.page, model, title)
 
-    @router.put("/v1/pages/{title}")
+    @router.put("/v1/pages/{title:path}")
     async def keep(title: str, asked: Page) -> dict[str, Any]:
         models[asked.model]
         await run_in_threadpool(state.keep_page, asked.model, title, asked.text)
         return await _found("page", state.page, asked.model, title)
 
-    @router.delete("/v1/pages/{title}")
+    @router.delete("/v1/pages/{title:path}")
     async def forget_page(title: str, model: str) -> dict[str, Any]:
         await run_in_threadpool(state.forget_page, model, title)
         return {"title": title, "deleted": True}
@@ -137,6 +135,12 @@ def _page_routes(router: APIRouter, models: Models, state: State) -> None:
 
 def _session(found: dict[str, Any]) -> dict[str, Any]:
     return {"object": "session"} | found
+
+
+def _moved(move: Callable[[str], tuple[dict[str, Any], str]], name: str) -> dict[str, Any]:
+    """A session whose text was moved on or back, and how that changed."""
+    now, before = move(name)
+    return _session(now) | {"diff": unified_diff(before, now["text"], "text")}
 
 
 def _replaced(text: str, asked: SessionEdit) -> str:
@@ -147,8 +151,13 @@ def _replaced(text: str, asked: SessionEdit) -> str:
     return text[:first] + asked.replacement + text[last:]
 
 
-async def _found(kind: str, look: Callable[..., Found], *arguments: str) -> Found:
+async def _found(kind: str, look: Callable[..., Found], *arguments: Any) -> Found:
+    """What is looked for, in a thread: neither the file nor a comparison of texts may hold up others."""
+    return await run_in_threadpool(_looked, kind, look, *arguments)
+
+
+def _looked(kind: str, look: Callable[..., Found], *arguments: Any) -> Found:
     try:
-        return await run_in_threadpool(look, *arguments)
+        return look(*arguments)
     except KeyError as error:
         raise NotHereError(kind, f"there is no {kind} {error.args[0]!r} here") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from redraft.engine.likelihood import TokenLikelihood
@@ -23,7 +24,7 @@ def text_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dic
     """Of a completion's choice."""
     kept = _of_text(found, tokenizer)
     texts = [_text(one.token, tokenizer) for one in kept]
-    offsets = [sum(map(len, texts[:number])) for number in range(len(texts))]
+    offsets = list(accumulate(map(len, texts), initial=0))[: len(texts)]
     return {
         "tokens": texts,
         "token_logprobs": [one.log_probability for one in kept],

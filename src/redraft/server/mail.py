@@ -26,7 +26,7 @@ class Mail:
 
     def __init__(self, seconds: float | None, spare: Callable[[Any], bool]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._seconds, self._spare = seconds, spare
+        self._spare = spare
         self._ends = None if seconds is None else self._loop.time() + seconds
         self._arrived: asyncio.Queue[Any] = asyncio.Queue()
         self._unread = 0  # close enough, where two threads count
@@ -46,9 +46,16 @@ class Mail:
             DeadlineError: the caller's time is over.
         """
         try:
-            rest = None if self._ends is None else max(0.0, self._ends - self._loop.time())
-            item = await asyncio.wait_for(self._arrived.get(), rest)
+            async with asyncio.timeout_at(self._ends):
+                if self.late:
+                    raise TimeoutError
+                item = await self._arrived.get()
         except TimeoutError:
-            raise DeadlineError(f"the answer took more than {self._seconds:g} seconds") from None
+            raise DeadlineError("the answer took longer than the `timeout` that was asked for") from None
         self._unread -= 1
         return item
+
+    @property
+    def late(self) -> bool:
+        """Whether the caller's time is over."""
+        return self._ends is not None and self._loop.time() >= self._ends

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from redraft.checkpoint.folder import SHIPPED
 from redraft.editing import Infilled, Model
 from redraft.editing.filling import Filling
 from redraft.editing.prefix import Prefix
@@ -38,8 +39,11 @@ class Served:
 
     def described(self) -> dict[str, Any]:
         """What a client may want to know of it."""
-        config = self.model.config
-        return {"canvas_length": config.canvas_length, "context_length": config.max_position_embeddings}
+        config, checkpoint = self.model.config, self.model.checkpoint
+        shipped = checkpoint is not None and checkpoint.folder in SHIPPED.values()
+        return {
+            "canvas_length": config.canvas_length, "context_length": config.max_position_embeddings, "shipped": shipped
+        }  # fmt: skip
 
     async def write(self, requests: Sequence[Request], seconds: float | None, *, drafts: bool, typed: bool = False) -> Written:
         """The events of requests, each with its place among them; `typed` ones are written left to right."""
@@ -71,14 +75,24 @@ class Served:
                     self.meter.fill(event)
                 yield event
 
-    async def likelihoods(self, request: Request, tokens: Sequence[int], most: int) -> list[TokenLikelihood]:
-        """How likely each of the tokens is behind the request's prompt."""
+    def check_likelihoods(self, request: Request) -> None:
+        """Whether there could be room for the likelihoods of all that a request may write.
+
+        Raises:
+            MemoryLimitError: there could not.
+        """
+        self.engine.memory.check(Share(1, 1, len(request.prompt) + request.config.max_new_tokens))
+
+    async def likelihoods(
+        self, request: Request, tokens: Sequence[int], most: int, seconds: float | None
+    ) -> list[TokenLikelihood]:
+        """How likely each of the tokens is behind the prompt of a request, which was let in with this."""
 
         def passes() -> Iterator[list[TokenLikelihood]]:
             return likelihoods(self.engine.prefixes, request.prompt, tokens, most)
 
         task = Task(passes, Share(rows=1, caches=1, tokens=len(request.prompt) + len(tokens)))
-        async with aclosing(self.worker.run(task)) as parts:
+        async with aclosing(self.worker.run(task, seconds, follows=True)) as parts:
             return [one async for part in parts for one in part]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from importlib.util import find_spec
 from typing import Protocol
 
 from redraft.errors import ConfigError, RequestError
@@ -53,9 +54,16 @@ class RemoteRecogniser:
 
     Args:
         url: up to and with `/v1`. model: what it is asked for.
+
+    Raises:
+        ConfigError: the package that asks it is missing.
     """
 
     def __init__(self, url: str, model: str = "whisper-1") -> None:
+        if find_spec("httpx2") is None:
+            raise ConfigError(
+                "asking a server that recognises speech needs more packages: pip install 'redraft[speech]' (httpx2)"
+            )
         self._url, self._model = f"{url.rstrip('/')}/audio/transcriptions", model
 
     def words(self, sound: bytes, name: str) -> str:
@@ -67,7 +75,7 @@ class RemoteRecogniser:
                 self._url, files={"file": (name, sound)}, data={"model": self._model}, headers=headers, timeout=60
             )
             return str(answer.raise_for_status().json()["text"])
-        except (httpx2.HTTPError, ValueError, KeyError) as error:
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
             raise RequestError(f"the server that recognises speech did not: {type(error).__name__}") from None
 
 

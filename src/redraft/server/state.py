@@ -14,6 +14,9 @@ from typing import Any
 from redraft.errors import ConfigError, RequestError
 
 VERSION = 1
+MOST = 1 << 20  # characters of a text that is kept
+MOST_EDITS = 1000  # of a session; the oldest are forgotten
+MOST_KEPT = 10_000  # sessions, and pages
 SCHEMA = """
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, instruction TEXT, done INTEGER NOT NULL, updated REAL NOT NULL
@@ -26,8 +29,8 @@ CREATE TABLE pages (
     model TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, created REAL NOT NULL, PRIMARY KEY (model, title)
 ) STRICT;
 """
-SESSION = """SELECT id, model, text, instruction, updated, done AS edits,
-    (SELECT count(*) FROM edits WHERE session = id AND number > done) AS undone FROM sessions"""
+FIGURES = """updated, (SELECT count(*) FROM edits WHERE session = id AND number <= done) AS edits,
+    (SELECT count(*) FROM edits WHERE session = id AND number > done) AS undone"""
 
 
 class ConflictError(RequestError):
@@ -73,9 +76,14 @@ class State:
             self._file.execute("COMMIT")
 
     def begin(self, model: str, text: str, instruction: str | None) -> dict[str, Any]:
-        """A new session."""
+        """A new session.
+
+        Raises:
+            RequestError: there are as many as may be.
+        """
         name = secrets.token_hex(12)
         with self._transaction() as file:
+            _check_room(file, "sessions")
             file.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, 0, ?)", (name, model, text, instruction, time.time()))
             return self._session(file, name)
 
@@ -89,9 +97,10 @@ class State:
             return self._session(file, name)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """All of them, the last changed first."""
+        """All of them without their texts, the last changed first."""
         with self._transaction() as file:
-            return [dict(row) for row in file.execute(f"{SESSION} ORDER BY updated DESC")]
+            query = f"SELECT id, model, instruction, {FIGURES} FROM sessions ORDER BY updated DESC"
+            return [dict(row) for row in file.execute(query)]
 
     def forget(self, name: str) -> None:
         """End a session, for good; KeyError as above."""
@@ -103,15 +112,19 @@ class State:
         """Make `after` of `before`; what was undone is forgotten.
 
         Raises:
-            ConflictError: the text is no longer `before`. KeyError as above.
+            ConflictError: the text is no longer `before`. RequestError: `after` is too long to be kept. KeyError as above.
         """
+        if len(after) > MOST:
+            raise RequestError(f"the text would have {len(after)} characters, and {MOST} can be kept")
         with self._transaction() as file:
             now = self._session(file, name)
             if now["text"] != before:
                 raise ConflictError("the text was changed meanwhile: read the session again, and edit that")
-            file.execute("DELETE FROM edits WHERE session = ? AND number > ?", (name, now["edits"]))
-            file.execute("INSERT INTO edits VALUES (?, ?, ?, ?)", (name, now["edits"] + 1, before, after))
-            return self._move(file, name, after, now["edits"] + 1)
+            number = self._done(file, name) + 1
+            kept = name, number, number - MOST_EDITS
+            file.execute("DELETE FROM edits WHERE session = ? AND (number >= ? OR number <= ?)", kept)
+            file.execute("INSERT INTO edits VALUES (?, ?, ?, ?)", (name, number, before, after))
+            return self._move(file, name, after, number)
 
     def undo(self, name: str) -> tuple[dict[str, Any], str]:
         """Take the last edit back; the session, and the text as it was until now.
@@ -120,16 +133,16 @@ class State:
             RequestError: there is none. KeyError as above.
         """
         with self._transaction() as file:
-            now = self._session(file, name)
-            row = self._edit(file, name, now["edits"], "undo")
-            return self._move(file, name, row["before"], now["edits"] - 1), now["text"]
+            now, done = self._session(file, name), self._done(file, name)
+            row = self._edit(file, name, done, "undo")
+            return self._move(file, name, row["before"], done - 1), now["text"]
 
     def redo(self, name: str) -> tuple[dict[str, Any], str]:
         """Make the edit again that was taken back last; result and errors as above."""
         with self._transaction() as file:
-            now = self._session(file, name)
-            row = self._edit(file, name, now["edits"] + 1, "redo")
-            return self._move(file, name, row["after"], now["edits"] + 1), now["text"]
+            now, done = self._session(file, name), self._done(file, name)
+            row = self._edit(file, name, done + 1, "redo")
+            return self._move(file, name, row["after"], done + 1), now["text"]
 
     def page(self, model: str, title: str) -> dict[str, Any]:
         """A page: title, text, created.
@@ -150,9 +163,15 @@ class State:
             return [dict(row) for row in file.execute(query, (model,))]
 
     def keep_page(self, model: str, title: str, text: str) -> None:
-        """Keep a page, in place of one of the same title."""
+        """Keep a page, in place of one of the same title.
+
+        Raises:
+            RequestError: there are as many as may be.
+        """
         with self._transaction() as file:
-            file.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", (model, title, text, time.time()))
+            file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
+            _check_room(file, "pages")
+            file.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (model, title, text, time.time()))
 
     def forget_page(self, model: str, title: str) -> None:
         """Forget a page, where it is known."""
@@ -161,9 +180,16 @@ class State:
 
     @staticmethod
     def _session(file: sqlite3.Connection, name: str) -> dict[str, Any]:
-        if (row := file.execute(f"{SESSION} WHERE id = ?", (name,)).fetchone()) is None:
+        query = f"SELECT id, model, text, instruction, {FIGURES} FROM sessions WHERE id = ?"
+        if (row := file.execute(query, (name,)).fetchone()) is None:
             raise KeyError(name)
         return dict(row)
+
+    @staticmethod
+    def _done(file: sqlite3.Connection, name: str) -> int:
+        """The number of the last edit that was made and not taken back."""
+        (done,) = file.execute("SELECT done FROM sessions WHERE id = ?", (name,)).fetchone()
+        return int(done)
 
     @staticmethod
     def _edit(file: sqlite3.Connection, name: str, number: int, what: str) -> sqlite3.Row:
@@ -176,3 +202,9 @@ class State:
     def _move(self, file: sqlite3.Connection, name: str, text: str, done: int) -> dict[str, Any]:
         file.execute("UPDATE sessions SET text = ?, done = ?, updated = ? WHERE id = ?", (text, done, time.time(), name))
         return self._session(file, name)
+
+
+def _check_room(file: sqlite3.Connection, kind: str) -> None:
+    (count,) = file.execute(f"SELECT count(*) FROM {kind}").fetchone()
+    if count >= MOST_KEPT:
+        raise RequestError(f"{count} {kind} are kept here, and no more can be: delete some first")

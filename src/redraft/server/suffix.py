@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template
 from redraft.editing.filling import Filling
@@ -46,7 +47,7 @@ async def _chunks(served: Served, asked: CompletionRequest, whole: Answer) -> As
         (filled,) = [event async for event in events if isinstance(event, Infilled)]
     yield whole.chunk([{"index": 0, "text": filled.fills[0], "finish_reason": "stop", "logprobs": None}])
     if asked.stream_options.include_usage or not asked.stream:
-        yield whole.chunk([]) | {"usage": usage(served, asked.prompt + asked.suffix, filled)}
+        yield whole.chunk([]) | {"usage": await run_in_threadpool(usage, served, asked.prompt + asked.suffix, filled)}
 
 
 async def _joined(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:

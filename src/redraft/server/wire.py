@@ -24,11 +24,13 @@ def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 class StreamOptions(BaseModel):
-    """include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step."""
+    """include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step. include_obfuscation means
+    nothing here."""
 
     model_config = ConfigDict(extra="forbid")
     include_usage: bool = False
     include_drafts: bool = False
+    include_obfuscation: bool = False
 
 
 class Common(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -39,6 +40,11 @@ class _Ended:
     """A task is through, or failed."""
 
     error: Exception | None = None
+
+
+def _begun(task: Task) -> Iterator[Any]:
+    """Its passes. What fails before the first of them fails as they do."""
+    yield from task.passes()
 
 
 class Worker:
@@ -111,8 +117,11 @@ class Worker:
             for place in left:
                 self._inbox.put(lambda place=place: self._cancel(numbers.get(place, 1 << 62)))  # type: ignore[misc]
 
-    async def run(self, task: Task, seconds: float | None = None, *, drafts: bool = True) -> AsyncGenerator[Any, None]:
-        """What a task tells; deadline, drafts, leaving, and errors as above, and the task's own."""
+    async def run(
+        self, task: Task, seconds: float | None = None, *, drafts: bool = True, follows: bool = False
+    ) -> AsyncGenerator[Any, None]:
+        """What a task tells; deadline, drafts, leaving, and errors as above, and the task's own. One that `follows` is part of
+        what was let in before: there is always room for it."""
         mail = Mail(seconds, lambda item: isinstance(item, Draft))
         number: list[int] = []
 
@@ -131,7 +140,7 @@ class Worker:
             for one in number:
                 self._end(one)
 
-        self._admit([add])
+        self._admit([add], follows=follows)
         ended = False
         try:
             while True:
@@ -157,13 +166,13 @@ class Worker:
             self._inbox.put(self._cancel_all)
             self._thread.join(wait)
 
-    def _admit(self, begin: Sequence[Callable[[], None]]) -> None:
+    def _admit(self, begin: Sequence[Callable[[], None]], *, follows: bool = False) -> None:
         """Hand requests to the thread, all or none."""
         count = len(begin)
         with self._lock:
             if self._closing:
                 raise BusyError("the server is shutting down")
-            if self._admitted + count > self._room:
+            if self._admitted + count > self._room and not follows:
                 raise BusyError(f"{self._admitted} requests run or wait and there is room for {self._room}: try again later")
             self._admitted += count
             for one in begin:
@@ -213,7 +222,7 @@ class Worker:
             if not self.engine.memory.take(number, task.share):
                 return
             self._queue.popleft()
-            self._tasks[number] = task.passes(), mail
+            self._tasks[number] = _begun(task), mail
 
     def _advance(self, number: int) -> None:
         """One turn of a task."""
@@ -236,6 +245,9 @@ class Worker:
         self._queue = deque(one for one in self._queue if one[0] != number)
         passes, mail = self._tasks.pop(number, (iter(()), waiting[0][2] if waiting else None))
         del passes  # what it holds is free before another begins
+        if error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error.__context__ = None
         self.engine.memory.release(number)
         self._release()
         if mail is not None:

@@ -1,5 +1,6 @@
 // One way to the server: JSON in, JSON or a stream of events out, and its own words where it refuses.
 
+import { anotherKey, currentKey, withKey } from "./key";
 import type { Chunk, InfillChunk, Message, Method, ModelInfo, Page, Session } from "./types";
 
 export class ApiError extends Error {
@@ -17,13 +18,15 @@ export async function call<T>(path: string, options: RequestInit = {}): Promise<
 }
 
 async function reach(path: string, options: RequestInit): Promise<Response> {
+  const key = currentKey();
   let response: Response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, withKey(options));
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new ApiError("The server cannot be reached. Is it still running?", 0);
   }
+  if (response.status === 401 && (await anotherKey(key))) return reach(path, options);
   if (!response.ok) throw new ApiError(await wording(response), response.status);
   return response;
 }

@@ -37,12 +37,9 @@ export interface Candidate {
   steps: number;
 }
 
-export interface InfillDraft {
+export interface InfillDraft extends DraftChunk {
   object: "infill.draft";
   candidate: number;
-  canvas: number;
-  step: number;
-  text: string;
 }
 
 export interface InfillDone {

@@ -7,6 +7,7 @@ import { SudokuView } from "../sudoku/View";
 import { VoiceView } from "../voice/View";
 import { WikiView } from "../wiki/View";
 import { Help } from "./Help";
+import { Key } from "./Key";
 import { Models } from "./models";
 import { hashOf, useRoute, type Route } from "./router";
 import { useTheme, type Theme } from "./theme";
@@ -49,6 +50,7 @@ export function App() {
         )}
       </main>
       {help && <Help onClose={() => setHelp(false)} />}
+      <Key />
       <Toasts />
     </div>
   );
