@@ -19,8 +19,11 @@ setup: .venv/.ready
 demo: setup
 	$(BIN)/redraft demo
 
+# Files are shared out among the cores, a thread each; what a browser is timed in runs by itself.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python tests/browser/install.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 bench: setup
 	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/report.py

@@ -29,16 +29,23 @@ MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-str
 
 
 def chromium() -> str | None:
-    """A browser that is installed here, or is named by REDRAFT_CHROMIUM."""
+    """A browser that is installed here, is named by REDRAFT_CHROMIUM, or was fetched by playwright."""
     named = os.environ.get("REDRAFT_CHROMIUM")
-    return named or next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    found = named or next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    if found is None:
+        with sync_playwright() as playwright:
+            own = playwright.chromium.executable_path
+        found = own if Path(own).exists() else None
+    return found
 
 
 class Served:
     """A server in a thread, with what it keeps in a file."""
 
-    def __init__(self, models: dict[str, Any], state: Path, port: int = 0, api_key: str | None = None) -> None:
-        app = create_app(models, Settings(state=state, api_key=api_key))
+    def __init__(
+        self, models: dict[str, Any], state: Path, port: int = 0, api_key: str | None = None, ears: Any = None
+    ) -> None:
+        app = create_app(models, Settings(state=state, api_key=api_key), ears)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", port))
         self.port = listening.getsockname()[1]

@@ -82,5 +82,8 @@ async function recorded(): Promise<Listening> {
   return { stop: () => recorder.stop(), words: transcribed() };
 }
 
-/** A recogniser writes sentences; the wish is none. */
-export const asWish = (words: string): string => words.trim().replace(/[.!?]+$/, "");
+/** A recogniser writes sentences; the wish is none: no full stop, and no capital but that of I. */
+export function asWish(words: string): string {
+  const wish = words.trim().replace(/[.!?]+$/, "");
+  return /^I\b/.test(wish) ? wish : wish.charAt(0).toLowerCase() + wish.slice(1);
+}
