@@ -159,6 +159,7 @@ def test_a_session_that_ends_while_it_is_edited_is_not_there(
 
 
 def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()
     kept = State()
     name = kept.begin("m", "0", None)["id"]
     for number in range(5):
@@ -183,7 +184,6 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
         kept.keep_page("m", "c", "")
     assert kept.page("m", "a")["text"] == "a"
     monkeypatch.setattr(state, "MOST", len(TEXT) + 3)
-    begun = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()
     path = f"/v1/sessions/{begun['id']}/edits"
     for count, status in ((3, 200), (1, 400)):
         answer = ask(served, "POST", path, kind="replace", spans=[[0, 0]], replacement="#" * count)
