@@ -88,7 +88,7 @@ def test_an_interrupted_reading_leaves_nothing_wrong_behind(model: Model, monkey
     session.insert(len(text), seed=1, **STEPS)
     session.undo()
     with monkeypatch.context() as patch:
-        patch.setattr(model.network, "read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(model.network, "encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         session.replace(0, 4, "LINE")
         with pytest.raises(KeyboardInterrupt):
             session.insert(30, seed=1, **STEPS)

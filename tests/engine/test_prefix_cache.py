@@ -147,7 +147,8 @@ def test_what_stands_behind_a_block_that_is_gone_is_not_kept() -> None:
 def test_a_long_prompt_is_encoded_once_for_all_that_ask_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(0, max_position_embeddings=4096)
     engine = Engine(model, prefill_chunk=2 * READ_BLOCK, prefix_cache=1 << 30)
-    prompt = [random.Random(1).randrange(2, 150) for _ in range(7 * READ_BLOCK + 5)]
+    rng = random.Random(1)
+    prompt = [rng.randrange(2, 150) for _ in range(7 * READ_BLOCK + 5)]
     encoded: list[int] = []
     original = engine._runner.next_parts
 
