@@ -34,6 +34,7 @@ RUNS = [
     *(f"generate --model small --dtype {dtype} --threads {threads}" for dtype in ("float32", "bfloat16") for threads in (1, 2)),
     "generate --model small --dtype float32 --rows 8",
     *(f"constraint --schema {name}" for name in ("typical", "40", "100", "200")),
+    "quantized",
     "startup",
 ]
 
@@ -60,7 +61,7 @@ def measured(command: str) -> list[Line]:
 @cache
 def code() -> str:
     """What tells this code from other: figures of another are not told as its own."""
-    rooms = ("checkpoint", "diffusion", "engine", "grammar", "model", "ops", "server")
+    rooms = ("checkpoint", "diffusion", "engine", "grammar", "model", "ops", "quant", "server")
     own = [path for path in HERE.glob("*.py") if path != Path(__file__)]
     files = sorted([*own, *(file for name in rooms for file in (SOURCE / name).rglob("*.py"))])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -187,10 +188,22 @@ def page(found: dict[str, list[Line]]) -> str:
         table(
             "| strings | states | pairs of states | built in | a step | over a free one |", constraint_rows(found["constraint"])
         ),
+        "## Weights in few bits",
+        "A step of `mid` behind 256 tokens, its dense and expert weights in few bits ([quant.md](quant.md)), against bfloat16, and the "
+        "process's peak; the embedding stays whole.",
+        table("| weights | a step | times as fast as bfloat16 | peak |", quantized_rows(found["quantized"][0])),
         "## From a cold shell",
         ", ".join(f"{name.replace('_', ' ')} {value:.2f} s" for name, value in startup["seconds"].items()) + ".",
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def quantized_rows(line: Line) -> list[str]:
+    ratios = {"bfloat16": 1.0} | line["ratios"]
+    return [
+        f"| {name} | {line['seconds'][name] * 1e3:.0f} ms | {ratios[name]:.2f} | {line['peak_bytes'][name] / 1e6:.0f} MB |"
+        for name in ratios
+    ]
 
 
 def picture(found: dict[str, list[Line]], path: Path) -> None:
