@@ -189,8 +189,8 @@ def page(found: dict[str, list[Line]]) -> str:
             "| strings | states | pairs of states | built in | a step | over a free one |", constraint_rows(found["constraint"])
         ),
         "## Weights in few bits",
-        "A step of `mid` behind 256 tokens, its dense and expert weights in few bits ([quant.md](quant.md)), against bfloat16, and the "
-        "process's peak; the embedding stays whole.",
+        "A step of `mid` behind 256 tokens, its dense and expert weights in few bits ([quant.md](quant.md)), against bfloat16; "
+        "and the process's peak. The embedding stays whole.",
         table("| weights | a step | times as fast as bfloat16 | peak |", quantized_rows(found["quantized"][0])),
         "## From a cold shell",
         ", ".join(f"{name.replace('_', ' ')} {value:.2f} s" for name, value in startup["seconds"].items()) + ".",

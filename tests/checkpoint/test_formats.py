@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -249,14 +251,39 @@ def test_whatever_a_file_holds_there_are_only_typed_errors(name: str, written: A
     file = folder / "model.safetensors"
     whole, rng = file.read_bytes(), random.Random(name)
     header = 8 + int.from_bytes(whole[:8], "little")
-    failed = 0
+    said, config = (folder / "config.json").read_bytes(), folder / "config.json"
+    failed, held = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(CASES // len(NAMES) + 1):
-        file.write_bytes(mutated(whole, header, rng))
+        hostile = rng.random() < 0.2
+        file.write_bytes(whole if hostile else mutated(whole, header, rng))
+        config.write_bytes(mutated_text(said, rng) if hostile else said)
         try:
             redraft.load(folder)
         except RedraftError:
             failed += 1
     assert failed > 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < 200 << 10  # KiB
+
+
+def mutated_text(text: bytes, rng: random.Random) -> bytes:
+    """A config with another byte, another digit, a number in place of another, or its end lost."""
+    data = bytearray(text)
+    match rng.randrange(4):
+        case 0:
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        case 1:
+            digits = [at for at in range(len(data)) if chr(data[at]).isdigit()]
+            for _ in range(rng.randint(1, 3)):
+                data[rng.choice(digits)] = ord(str(rng.randrange(10)))
+        case 2:
+            numbers = list(re.finditer(rb"\d+", data))
+            found = rng.choice(numbers)
+            data[found.start() : found.end()] = rng.choice(
+                (b"-1", b"0", b"1e9", b"99999999999", b"null", b'"x"', b"[]", b"2.5")
+            )
+        case 3:
+            del data[rng.randrange(len(data)) :]
+    return bytes(data)
 
 
 def mutated(whole: bytes, header: int, rng: random.Random) -> bytes:
