@@ -5,13 +5,29 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from redraft import __version__
 from redraft.cli.measure import evaluate
-from redraft.errors import ConfigError, RedraftError
+from redraft.cli.options import (
+    ChoiceOption,
+    DeviceOption,
+    DtypeOption,
+    GrammarOption,
+    InstructionOption,
+    LengthOption,
+    ModelOption,
+    RegexOption,
+    SchemaOption,
+    SeedOption,
+    SmallOption,
+    TextOption,
+    WriteOption,
+)
+from redraft.cli.serving import play, serve
+from redraft.errors import RedraftError
 
 app = typer.Typer(
     name="redraft",
@@ -20,34 +36,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, a GGUF file, or a hub id.")]
-SmallOption = Annotated[
-    str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small, the one that ships with redraft.")
-]
-TextOption = Annotated[str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small-text.")]
-ModelsOption = Annotated[
-    list[str] | None,
-    typer.Option("--model", "-m", help="A checkpoint: a folder or a hub id; again for another. Both small ones."),
-]
-SpeechOption = Annotated[
-    str | None, typer.Option(help="What hears: a whisper model (folder or hub id), or http://.../v1 of a server that does.")
-]
-InstructionOption = Annotated[
-    str | None, typer.Option("--instruction", "-i", help="What is asked for; the text is then the answer.")
-]
-WriteOption = Annotated[bool, typer.Option("--write", help="Make the change in the file instead; exit status 0.")]
-SeedOption = Annotated[int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")]
-DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16; or int8, int4, fp8: few bits.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-SchemaOption = Annotated[str | None, typer.Option("--json-schema", metavar="FILE", help="JSON that this schema admits.")]
-RegexOption = Annotated[str | None, typer.Option("--regex", metavar="PATTERN", help="What matches this as a whole.")]
-ChoiceOption = Annotated[list[str] | None, typer.Option("--choice", metavar="A,B", help="One of these; may be repeated.")]
-GrammarOption = Annotated[
-    str | None, typer.Option("--grammar", metavar="FILE", help="What this grammar (Lark's EBNF) derives.")
-]
-LengthOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Tokens written at most.")]
-
 
 # Turns that a waiting thread spins before it sleeps: long enough for the next small product, so that two threads are nearly
 # twice as fast as one; short enough that a busy neighbour costs little, where endless spinning costs it a hundredfold.
@@ -152,60 +140,8 @@ def inspect(
     describe(model, geometry, Planned(context, batch, dtype, quantization), list_tensors=tensors, as_json=json)
 
 
-@app.command()
-def serve(
-    model: ModelsOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; other machines reach 0.0.0.0.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-    name: Annotated[str | None, typer.Option(help="What the model is called in requests.")] = None,
-    api_key_file: Annotated[Path | None, typer.Option(help="A key that callers must give; else $REDRAFT_API_KEY.")] = None,
-    batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 8,
-    waiting: Annotated[int, typer.Option(help="Requests that may wait besides.", min=0)] = 64,
-    memory: Annotated[
-        float | None, typer.Option(help="GiB for caches and passes, beside the weights; nearly all that is free.", min=0.001)
-    ] = None,
-    prefix_cache: Annotated[
-        float | None, typer.Option(help="GiB of that for known beginnings of prompts; a quarter, at most 4.", min=0)
-    ] = None,
-    state: Annotated[Path | None, typer.Option(help="File that keeps edits and pages; without it they end here.")] = None,
-    speech: SpeechOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "auto",
-) -> None:
-    """Serve OpenAI's API: chat, completions (with a suffix: filled in), structured output, tools, streams."""
-    _serve(
-        models=model or [], name=name, host=host, port=port, key_file=api_key_file, state=state, dtype=dtype, device=device,
-        batch=batch, waiting=waiting, memory=memory, prefix_cache=prefix_cache, speech=speech,
-    )  # fmt: skip
-
-
-@app.command()
-def play(
-    model: ModelsOption = None,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-    state: Annotated[Path | None, typer.Option(help="File that keeps edits and pages; one of yours unless given.")] = None,
-    speech: SpeechOption = None,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "auto",
-) -> None:
-    """Watch text settle, edit in place, solve Sudokus, browse a wiki that is written as you go: a page in your browser."""
-    if state is None:
-        state = Path(typer.get_app_dir("redraft")) / "play.db"
-        state.parent.mkdir(parents=True, exist_ok=True)
-    _serve(
-        models=model or [], name=None, host="127.0.0.1", port=port, key_file=None, state=state, dtype=dtype, device=device,
-        batch=8, waiting=64, memory=None, prefix_cache=None, speech=speech, browser=browser, keyless=True,
-    )  # fmt: skip
-
-
-def _serve(**asked: Any) -> None:
-    try:
-        from redraft.cli.serve import Asked, run
-    except ImportError as error:
-        raise ConfigError(f"serving needs more packages: pip install 'redraft[serve]' ({error})") from None
-
-    run(Asked(**asked))
+app.command()(serve)
+app.command()(play)
 
 
 @app.command()
