@@ -222,6 +222,7 @@ WRONG: list[tuple[str, Edit, str]] = [
     ("fp8", having(f"{LAYER}mlp.up_proj.weight_scale", torch.ones(7, 1)), "weight_scale has shape"),
     ("nvfp4", having("extra.weight_packed", torch.zeros(3)), "extra.weight_packed is unknown"),
     ("int8", having(f"{LAYER}self_attn.q_proj.weight", torch.zeros(3, 3, dtype=torch.int8)), "weight has shape"),
+    ("int4", having(f"{LAYER}self_attn.q_proj.weight_shape", torch.tensor([64, 0])), "says that it is 64 x 0"),
 ]
 
 
@@ -302,3 +303,19 @@ def mutated(whole: bytes, header: int, rng: random.Random) -> bytes:
         case 3:
             del data[rng.randrange(len(data)) :]
     return bytes(data)
+
+
+def test_whole_experts_may_come_one_by_one(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "one", **SHAPE)
+    expected = redraft.load(folder).network.state_dict()
+
+    def apart(tensors: dict[str, Tensor]) -> None:
+        for name in [name for name in tensors if name.endswith(tuple(EXPERTS))]:
+            prefix, parts = name.rpartition(".")[0], next(EXPERTS[end] for end in EXPERTS if name.endswith(end))
+            for number, expert in enumerate(tensors.pop(name)):
+                pieces = zip(parts, expert.chunk(len(parts)), strict=True)
+                tensors |= {f"{prefix}.{number}.{part}.weight": piece.clone() for part, piece in pieces}
+
+    change(folder, apart)
+    found = redraft.load(folder).network.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

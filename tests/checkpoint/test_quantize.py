@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +21,14 @@ from compressed_tensors.quantization import QuantizationConfig
 from safetensors.torch import load_file
 
 import redraft
+import redraft.checkpoint.quantized_copy as quantized
 from redraft.checkpoint import Quantization, open_checkpoint
 from redraft.checkpoint.quantized_copy import quantized_copy, source_of
 from redraft.checkpoint.room import stored_bytes, weight_bytes
 from redraft.checkpoint.shards import ShardReader
 from redraft.config.geometry import GEOMETRIES
 from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
+from redraft.model.memory import _left_in_group
 from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, PackedWeight
 from redraft.testing import tiny_checkpoint
 from tests.checkpoint.test_formats import SHAPE, logits
@@ -160,3 +165,79 @@ def test_memory_is_told_before_it_is_taken(original: Path, tmp_path: Path, monke
     with pytest.raises(MemoryLimitError, match=r"GiB and cpu has .* free: load it as int8 .* or int4"):
         redraft.load(original)
     assert isinstance(redraft.load(original, dtype="int8").network.layers[0].mlp.up_proj.weight, Int8Weight)
+
+
+@pytest.mark.parametrize("fails", ["first shard", "last move"])
+def test_a_copy_goes_on_from_wherever_it_was_killed(
+    fails: str, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if fails == "first shard":
+            patch.setattr(quantized, "save_file", killed)
+        else:
+            real = os.replace
+            patch.setattr(quantized.os, "replace", lambda a, b: killed() if Path(b).name == "copy" else real(a, b))
+        with pytest.raises(KeyboardInterrupt):
+            copy(original, tmp_path / "copy", Quantization("int8"))
+    (tmp_path / "copy.partial" / "model-00009.safetensors.draft").write_bytes(b"half a shard")
+    copy(original, tmp_path / "copy", Quantization("int8"))
+    assert {path.suffix for path in (tmp_path / "copy").iterdir()} == {".json", ".jinja", ".safetensors", ".sha256"}
+    assert not (tmp_path / "copy" / "quantizing.json").exists()
+    redraft.load(tmp_path / "copy")
+
+
+def test_a_full_disk_is_told_and_the_copy_goes_on(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quantized, "save_file", full)
+        with pytest.raises(CheckpointError, match=r"No space left.* goes on from copy\.partial"):
+            copy(original, tmp_path / "copy", Quantization("int8"))
+    assert copy(original, tmp_path / "copy", Quantization("int8")).bytes > 0
+
+
+def test_another_original_of_the_same_name_is_not_mixed_into_a_copy(original: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(original, tmp_path / "model")
+    partial = tmp_path / "copy.partial"
+    copy(mine, tmp_path / "copy", Quantization("int8"), max_shard_bytes=30_000)
+    (tmp_path / "copy").rename(partial)
+    settings = {"source": "another", "most": 30_000} | Quantization("int8").to_dict()
+    (partial / "quantizing.json").write_text(json.dumps({"settings": settings, "shards": []}))
+    with pytest.raises(CheckpointError, match="another source"):
+        copy(mine, tmp_path / "copy", Quantization("int8"), max_shard_bytes=30_000)
+
+
+def test_what_is_in_few_bits_already_is_counted_as_it_is(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_checkpoint(copy(original, tmp_path / "fp8", Quantization("fp8")).folder)
+    assert stored_bytes(stored, 2, Quantization("int4", 32)) == stored_bytes(stored, 2)
+    monkeypatch.setattr("redraft.checkpoint.room.free_memory", lambda _: stored_bytes(stored, 2) - 1)
+    for dtype in ("auto", "int4"):
+        with pytest.raises(MemoryLimitError, match="no format here makes it fit"):
+            redraft.load(tmp_path / "fp8", dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["int8", "int4", "fp8"])
+def test_nothing_of_a_model_is_a_part_of_its_file(name: str, original: Path, tmp_path: Path) -> None:
+    folder = copy(original, tmp_path / "copy", Quantization(name, 32)).folder
+    model = redraft.load(folder, dtype="bfloat16")
+    before = logits(model.network, PROMPT)
+    for path in folder.glob("*.safetensors"):
+        with path.open("r+b") as file:
+            file.seek(-path.stat().st_size // 2, os.SEEK_END)
+            file.write(b"\xff" * (path.stat().st_size // 2))
+    assert torch.equal(logits(model.network, PROMPT), before)
+
+
+def test_a_containers_limit_is_what_is_left_of_it(tmp_path: Path) -> None:
+    for name, text in (("memory.max", "1000"), ("memory.current", "700"), ("memory.stat", "anon 5\ninactive_file 100\n")):
+        (tmp_path / name).write_text(text)
+    assert _left_in_group(tmp_path) == 400
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _left_in_group(tmp_path) == math.inf
+    assert _left_in_group(tmp_path / "none") == math.inf

@@ -14,6 +14,7 @@ from redraft.checkpoint.gguf.names import EMBEDDING
 from redraft.checkpoint.layout import Layout, Matrix, Weight
 from redraft.checkpoint.names import shared_original, to_file
 from redraft.checkpoint.quantize import Quantization
+from redraft.checkpoint.schemes import PLAIN
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.errors import CheckpointError, TensorMismatchError
 from redraft.model import DiffusionGemma
@@ -52,14 +53,18 @@ def load_weights(
         model = DiffusionGemma(checkpoint.config)
     dtype = dtype or stored_dtype(checkpoint)
     total, weights = _weights(checkpoint, model, dtype, device)
+    done = 0
     with torch.no_grad():
-        for count, (target, found) in enumerate(weights, 1):
+        for weight in weights:
+            target, found = weight
+            del weight  # whatever still names it is there while the next one is read
             if quantization is not None:
                 found = quantization.of(target, found, dtype)
             _place(model, target, found)
-            del found  # or the next one would be read beside it
+            del found
+            done += 1
             if progress:
-                progress(count, total)
+                progress(done, total)
     _check_copies(checkpoint, model)
     return model.eval().requires_grad_(False)
 
@@ -108,11 +113,23 @@ def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch
         found = _matrix(reader, weight.matrix, dtype, device)
         table = weight.target == "embed_tokens.weight" and isinstance(found, Int8Weight)
         return Int8Table(found.values, found.scale, dtype, found.offset) if table and isinstance(found, Int8Weight) else found
+    if all(matrix.scheme is PLAIN for matrix in weight.matrices()):
+        return _fused(reader, weight, dtype, device)
     each = [[_matrix(reader, matrix, dtype, device) for matrix in matrices] for matrices in weight.experts]
-    if isinstance(each[0][0], Tensor):
-        return torch.stack([torch.cat([part for part in parts if isinstance(part, Tensor)]) for parts in each])
     packed = [[part for part in parts if isinstance(part, PackedWeight)] for parts in each]
     return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in packed])
+
+
+def _fused(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Whole experts that a file has one by one, put together as they are read."""
+    shapes = [reader.shape(matrix.names["weight"]) for matrix in weight.experts[0]]
+    rows = sum(shape[0] for shape in shapes)
+    found = torch.empty(len(weight.experts), rows, shapes[0][1], dtype=dtype, device=device)
+    for number, matrices in enumerate(weight.experts):
+        parts = found[number].split([shape[0] for shape in shapes])
+        for part, matrix in zip(parts, matrices, strict=True):
+            part.copy_(reader.read(matrix.names["weight"]))
+    return found
 
 
 def _matrix(reader: ShardReader, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> Tensor | PackedWeight:

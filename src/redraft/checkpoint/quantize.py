@@ -126,7 +126,7 @@ class Quantization:
             "format": "mixed-precision" if self.embedding and form != "int-quantized" else form,
             "quantization_status": "compressed",
             "config_groups": groups,
-            "ignore": list(whole),
+            "ignore": [*whole, "lm_head", *(f"re:.*{part}.*" for part in ("router", "vision_tower", "embed_vision"))],
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -84,6 +85,8 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> Source:
     matrices = [(weight.target, one) for weight in layout.weights for one in weight.matrices()]
     if told := [target for target, matrix in matrices if matrix.scheme is not PLAIN]:
         raise CheckpointError(f"{checkpoint.folder} is in few bits already ({told[0]} and others): quantize the original")
+    if any(weight.experts for weight in layout.weights):
+        raise CheckpointError(f"{checkpoint.folder} has its experts one by one: only fused ones are quantized so far")
     files = [checkpoint.folder / name for name in (*CARRIED, "generation_config.json", SAMPLING_FILE)]
     return Source(
         reader,
@@ -92,8 +95,15 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> Source:
         read_json(checkpoint.folder / "config.json"),
         tuple(filter(is_vision, checkpoint.tensors)),
         tuple(path for path in files if path.exists()),
-        str(checkpoint.folder.resolve()),
+        f"{checkpoint.folder.resolve()} {_fingerprint(checkpoint)}",
     )
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """What tells a folder's shards from others of their names, without reading them."""
+    files = sorted({info.file for info in checkpoint.tensors.values()})
+    told = [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 def quantized_copy(
@@ -110,19 +120,26 @@ def quantized_copy(
     settings, shards that are there and have their checksums are not made again.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, or FOLDER.partial is of another source or of other settings.
+        CheckpointError: the folder exists and is not empty, FOLDER.partial is of another source or of other settings, or it
+            cannot be written.
     """
     target = Path(folder).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target} is not an empty folder: nothing there is overwritten, name another")
     writing = _Writing(target.with_name(f"{target.name}.partial"), source, quantization, max_shard_bytes)
-    for count, _ in enumerate(writing.run(), 1):
-        if progress:
-            progress(count, len(source.shapes) + len(source.others))
-    total, kept = writing.finish()
-    if target.exists():
-        target.rmdir()
-    os.replace(writing.folder, target)
+    try:
+        for count, _ in enumerate(writing.run(), 1):
+            if progress:
+                progress(count, len(source.shapes) + len(source.others))
+        total, kept = writing.finish()
+        if target.exists():
+            target.rmdir()
+        os.replace(writing.folder, target)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{target} cannot be written: {error}; the same command goes on from {writing.folder.name}"
+        ) from error
+    (target / STATE).unlink()  # last: until then a copy that was killed goes on
     return Summary(target, total, kept)
 
 
@@ -132,6 +149,8 @@ class _Writing:
     def __init__(self, folder: Path, source: Source, quantization: Quantization, most: int) -> None:
         self.folder, self.source, self.quantization, self.most = folder, source, quantization, most
         folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob("*.draft"):
+            draft.unlink()
         self._settings = {"source": source.name, "most": most} | quantization.to_dict()
         self._shards: list[dict[str, Any]] = self._begun()
         self._pending: dict[str, Tensor] = {}
@@ -142,6 +161,7 @@ class _Writing:
         if not (self.folder / STATE).exists():
             if any(self.folder.iterdir()):
                 raise CheckpointError(f"{self.folder} is no copy that was begun: remove it, or name another folder")
+            _write_whole(self.folder / STATE, {"settings": self._settings, "shards": []})
             return []
         state = read_json(self.folder / STATE)
         if state.get("settings") != self._settings:
@@ -211,9 +231,6 @@ class _Writing:
             shutil.copy2(path, self.folder / path.name)
         lines = [f"{shard['sha256']}  {shard['file']}\n" for shard in self._shards]
         (self.folder / SUMS).write_text("".join(lines), encoding="ascii")
-        (self.folder / STATE).unlink()
-        for draft in self.folder.glob("*.draft"):
-            draft.unlink()
         return total, kept
 
 

@@ -6,7 +6,7 @@ import torch
 
 from redraft.checkpoint.folder import Checkpoint
 from redraft.checkpoint.gguf.load import weights_bytes
-from redraft.checkpoint.layout import Layout
+from redraft.checkpoint.layout import Layout, Matrix
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.schemes import PLAIN
 from redraft.config import ModelConfig
@@ -35,19 +35,33 @@ def _bytes(name: str, shape: tuple[int, ...], itemsize: int, quantization: Quant
     return count + rows * (4 if quantization.format == "int8" or name == "embed_tokens.weight" else itemsize)
 
 
-def stored_bytes(checkpoint: Checkpoint, itemsize: int) -> int:
-    """Bytes of a checkpoint's weights in memory as it is loaded: what is whole in numbers of `itemsize` bytes, what is in few
-    bits as it is stored."""
+def stored_bytes(checkpoint: Checkpoint, itemsize: int, quantization: Quantization | None = None) -> int:
+    """Bytes of a checkpoint's weights in memory as it is loaded: what the file has in few bits stays so; what is whole is in
+    numbers of `itemsize` bytes, or put into few bits."""
     if checkpoint.gguf is not None:
         return weights_bytes(checkpoint.gguf, itemsize)
     with torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(checkpoint.config).state_dict().items()}
     total = 0
     for weight in Layout(checkpoint, shapes).weights:
-        whole = weight.tensor is not None or all(matrix.scheme is PLAIN for matrix in weight.matrices())
-        infos = [checkpoint.tensors[name] for name in weight.names()]
-        total += sum(torch.Size(info.shape).numel() * (itemsize if whole else SIZES.get(info.dtype, 4)) for info in infos)
+        if weight.tensor is not None or all(matrix.scheme is PLAIN for matrix in weight.matrices()):
+            total += _bytes(weight.target, shapes[weight.target], itemsize, quantization)
+        else:
+            total += sum(_packed_bytes(checkpoint, matrix, itemsize) for matrix in weight.matrices())
     return total
+
+
+def _packed_bytes(checkpoint: Checkpoint, matrix: Matrix, itemsize: int) -> int:
+    """Of a matrix in few bits. Integers of four bits have a scale and an offset, whatever the file has of them; those of eight
+    have scales in float32."""
+    infos = {role: checkpoint.tensors[name] for role, name in matrix.names.items()}
+    sizes = {role: torch.Size(info.shape).numel() * SIZES.get(info.dtype, 4) for role, info in infos.items()}
+    scales = torch.Size(infos["weight_scale"].shape).numel()
+    if matrix.scheme.name == "packed integers":
+        return sizes["weight_packed"] + scales * (2 * itemsize if "weight_zero_point" not in sizes else 2 * max(itemsize, 4))
+    if matrix.scheme.name == "int8":
+        return sizes["weight"] + 4 * scales
+    return sum(sizes.values())
 
 
 def check_room(checkpoint: Checkpoint, dtype: torch.dtype, quantization: Quantization | None, device: torch.device) -> None:
@@ -56,13 +70,11 @@ def check_room(checkpoint: Checkpoint, dtype: torch.dtype, quantization: Quantiz
     Raises:
         MemoryLimitError: it has not; the message says what would fit.
     """
-    needed = weight_bytes(checkpoint.config, dtype.itemsize, quantization)
-    if quantization is None:
-        needed = stored_bytes(checkpoint, dtype.itemsize)
+    needed = stored_bytes(checkpoint, dtype.itemsize, quantization)
     free = free_memory(device)
     if needed <= free:
         return
-    smaller = {name: weight_bytes(checkpoint.config, 2, Quantization(name)) for name in FORMATS}
+    smaller = {name: stored_bytes(checkpoint, 2, Quantization(name)) for name in FORMATS}
     fitting = [f"{name} ({size / GIB:.1f})" for name, size in smaller.items() if size < min(needed, free)]
     remedy = (
         f"load it as {' or '.join(fitting)}" if fitting else "no format here makes it fit: free memory, or take another device"

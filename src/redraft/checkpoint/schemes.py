@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from redraft.checkpoint.shards import TensorInfo
+from redraft.errors import CheckpointError
 from redraft.quant import Fp4Weight, Fp8Weight, Int4Weight, Int8Weight, PackedWeight
 
 Parts = dict[str, Tensor]  # by role, such as "weight_scale"
@@ -92,12 +93,13 @@ def _plain(parts: Parts, dtype: torch.dtype) -> Tensor:
 
 
 def _fp8(parts: Parts, dtype: torch.dtype) -> PackedWeight:
-    return Fp8Weight(parts["weight"].clone(), parts["weight_scale"], dtype)
+    return Fp8Weight(parts["weight"].clone(), parts["weight_scale"].clone(), dtype)
 
 
 def _spread(scale: Tensor, rows: int) -> Tensor:
     """Scales of each row and group [N, groups]."""
-    return (scale.reshape(-1, 1) if scale.ndim < 2 else scale).float().expand(rows, -1).contiguous()
+    # A copy in any case: what is read is a part of the file.
+    return (scale.reshape(-1, 1) if scale.ndim < 2 else scale).float().expand(rows, -1).clone()
 
 
 def _int8(parts: Parts, dtype: torch.dtype) -> PackedWeight:
@@ -109,9 +111,11 @@ def _int8(parts: Parts, dtype: torch.dtype) -> PackedWeight:
 
 
 def _packed(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    words, scale = parts["weight_packed"].contiguous(), parts["weight_scale"].to(torch.float32, copy=True)
     rows, columns = parts["weight_shape"].tolist()
-    words, scale = parts["weight_packed"].contiguous(), parts["weight_scale"].float()
-    bits = 32 * words.shape[1] // columns
+    bits = next((bits for bits in (4, 8) if words.shape[1] * 32 // bits == columns), 0)
+    if rows != len(words) or not bits:
+        raise CheckpointError(f"a matrix of {len(words)} x {words.shape[1]} words says that it is {rows} x {columns}")
     middle = 1 << (bits - 1)
     zero = parts.get("weight_zero_point")
     zeros = torch.full_like(scale, middle) if zero is None else _unpacked_down(zero, bits, rows).float()

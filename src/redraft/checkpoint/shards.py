@@ -67,6 +67,10 @@ class ShardReader:
         self._infos, self._most = infos, most
         self._open: OrderedDict[Path, Any] = OrderedDict()
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape."""
+        return self._infos[name].shape
+
     def read(self, name: str) -> Tensor:
         """A tensor, perhaps a part of the file that is mapped into memory: copy what is to stay."""
         tensor: Tensor = self._shard(name).get_tensor(name)

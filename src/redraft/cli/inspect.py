@@ -65,8 +65,8 @@ def describe(model: str | None, geometry: str | None, planned: Planned, *, list_
 
 def _weights(config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None, itemsize: int) -> int:
     """Bytes of the weights as they would be loaded."""
-    if planned.quantization is None and checkpoint is not None:
-        return stored_bytes(checkpoint, itemsize)
+    if checkpoint is not None:
+        return stored_bytes(checkpoint, itemsize, planned.quantization)
     return weight_bytes(config, itemsize, planned.quantization)
 
 

@@ -229,6 +229,8 @@ def _distance(step: int, walks: Sequence[Walk], at: int | slice) -> Distance:
     kl = torch.cat([one.kl[at][..., one.free].flatten() for one in walks]).double()
     written = torch.cat([one.kl[at][..., one.written].flatten() for one in walks]).double()
     variation = torch.cat([one.variation[at][..., one.free].flatten() for one in walks]).double()
+    if not len(kl):
+        return Distance(step=step, canvases=len(walks), kl=0.0, kl_99=0.0, kl_written=0.0, variation=0.0)
     rank = max(1, -int(-TAIL * len(kl) // 1))
     return Distance(
         step=step,

@@ -47,9 +47,20 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+        free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):  # not Linux: a half of what is there
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return int(min(free, _left_in_group()))
+
+
+def _left_in_group(group: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes that a container's limit leaves, where there is one: what is in use without the files that can be dropped."""
+    try:
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such limit ("max"), or no such system
+        return math.inf
+    return limit - used + int(stat.get("inactive_file", 0))
 
 
 def parameter_counts(config: ModelConfig) -> dict[str, int]:

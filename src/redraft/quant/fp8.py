@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from redraft.quant.weight import PackedWeight
+from redraft.quant.weight import PackedWeight, by_rows
 
 GREATEST = 448.0
 
@@ -38,8 +38,12 @@ class Fp8Weight(PackedWeight):
 
 def nearest_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Numbers, float8_e4m3fn [N, K], and scales [N, 1] in `dtype`, to which they are the nearest."""
-    scale = (weight.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / GREATEST).to(dtype)
-    return (weight.float() / scale.float()).clamp(-GREATEST, GREATEST).to(torch.float8_e4m3fn), scale
+
+    def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
+        scale = (rows.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / GREATEST).to(dtype)
+        return (rows.float() / scale.float()).clamp(-GREATEST, GREATEST).to(torch.float8_e4m3fn), scale
+
+    return by_rows(weight, nearest)
 
 
 def from_e4m3(values: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from redraft.quant.weight import TILE, PackedWeight, halves
+from redraft.quant.weight import TILE, PackedWeight, by_rows, halves
 
 FEW = 64  # rows up to which the kernel is faster
 GROUPS = (32, 64, 128, 256)  # that the kernel knows
@@ -103,10 +103,14 @@ class Int4Weight(PackedWeight):
 def nearest_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tensor, Tensor]:
     """Numbers -8 to 7, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the nearest. The greatest number of
     a group becomes -8, whatever its sign, for there is no 8."""
-    grouped = weight.float().unflatten(-1, (-1, group))
-    greatest = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))
-    scale = torch.where(greatest == 0, 1e-30, -greatest / 8).to(dtype)
-    return (grouped / scale.float()).round().clamp(-8, 7).to(torch.int8).flatten(-2), scale[..., 0]
+
+    def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
+        grouped = rows.float().unflatten(-1, (-1, group))
+        greatest = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))
+        scale = torch.where(greatest == 0, 1e-30, -greatest / 8).to(dtype)
+        return (grouped / scale.float()).round().clamp(-8, 7).to(torch.int8).flatten(-2), scale[..., 0]
+
+    return by_rows(weight, nearest)
 
 
 def pack(values: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ order, so a row never depends on its neighbours.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from redraft.quant.weight import PackedWeight
+from redraft.quant.weight import PackedWeight, by_rows
 
 
 class Int8Weight(PackedWeight):
@@ -46,7 +47,7 @@ class Int8Weight(PackedWeight):
 
     def product(self, x: Tensor) -> Tensor:
         plain = self.scale.shape[-1] == 1 and self.offset is None
-        if not plain or x.device.type != "cpu" or x.dtype != torch.bfloat16:
+        if not plain or x.device.type != "cpu" or x.dtype != torch.bfloat16 or not _exact_products():
             return super().product(x)
         flat = x.reshape(-1, self.shape[1])
         own = flat.abs().amax(-1, keepdim=True).float().clamp_min(1e-30) / 127
@@ -57,10 +58,26 @@ class Int8Weight(PackedWeight):
 
 def nearest_int8(weight: Tensor, dtype: torch.dtype, group: int | None = None) -> tuple[Tensor, Tensor]:
     """Numbers -127 to 127, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the nearest."""
-    grouped = weight.float().unflatten(-1, (-1, group or weight.shape[-1]))
-    scale = (grouped.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127).to(dtype)
-    values = (grouped / scale.float()).round().clamp(-127, 127).to(torch.int8)
-    return values.flatten(-2), scale[..., 0]
+
+    def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
+        grouped = rows.float().unflatten(-1, (-1, group or rows.shape[-1]))
+        scale = (grouped.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127).to(dtype)
+        values = (grouped / scale.float()).round().clamp(-127, 127).to(torch.int8)
+        return values.flatten(-2), scale[..., 0]
+
+    return by_rows(weight, nearest)
+
+
+@cache
+def _exact_products() -> bool:
+    """Whether integer products are exact here: processors without VNNI may cut sums of two products off at 16 bits."""
+    left, right = torch.full((32, 512), 127, dtype=torch.int8), torch.full((64, 512), 127, dtype=torch.int8)
+    left[1::2], right[1::2] = -127, -127
+    try:
+        found = torch._int_mm(left, right.T)
+    except RuntimeError:
+        return False
+    return torch.equal(found, (left.int()[:, None] * right.int()[None]).sum(-1, dtype=torch.int32))
 
 
 class Int8Table(Int8Weight):

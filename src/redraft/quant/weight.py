@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+ROWS = 8192  # that are rounded at a time
 TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
 
 
@@ -77,6 +78,12 @@ class PackedWeight(nn.Module):
         """Rows of any number and order [..., K]: for an embedding."""
         flat = [self.rows(at, at + 1) for at in index.reshape(-1).tolist()]
         return torch.cat(flat).view(*index.shape, self.shape[1])
+
+
+def by_rows(weight: Tensor, make: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """What `make` makes of a matrix, some rows at a time: its float32 is several times the matrix."""
+    first, second = zip(*(make(rows) for rows in weight.split(ROWS)), strict=True)
+    return torch.cat(first), torch.cat(second)
 
 
 def halves(packed: Tensor) -> Tensor:
