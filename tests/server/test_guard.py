@@ -136,7 +136,7 @@ def test_the_playground_asks_for_no_key(keyless: bool, key: str | None, monkeypa
 
 
 def test_the_command_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from redraft.cli import app as cli
+    from redraft.cli import serving as cli
 
     given: list[dict[str, Any]] = []
     monkeypatch.setattr(cli, "_serve", lambda **asked: given.append(asked))
