@@ -27,7 +27,7 @@ def run(console: Console | None = None) -> None:
     ):
         lanes += [(title, lane) for lane in scene(model, console)]
     console.print(summary(lanes))
-    console.print("Next: redraft sudoku GRID, redraft eval sudoku, redraft generate --model CHECKPOINT", style="dim")
+    console.print("Next: redraft play, redraft sudoku GRID, redraft generate --model CHECKPOINT", style="dim")
 
 
 def summary(lanes: list[tuple[str, Lane]]) -> Table:
