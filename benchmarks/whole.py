@@ -19,13 +19,13 @@ import torch
 from measure import machine
 from torch import Tensor
 
+from redraft.checkpoint.layout import shapes_of
 from redraft.checkpoint.names import to_file
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.quantized_copy import Source, quantized_copy
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.geometry import GEOMETRIES
-from redraft.model import DiffusionGemma
 from redraft.testing.tiny import randomise_tensors
 
 SMALL = {"num_hidden_layers": 2, "num_experts": 4, "top_k_experts": 2, "vocab_size": 2048}
@@ -50,8 +50,7 @@ class RandomWeights:
 
 def make(given: argparse.Namespace, config: ModelConfig) -> None:
     """Write the quantized weights."""
-    with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(config).state_dict().items()}
+    shapes = shapes_of(config)
     reader = RandomWeights({to_file(name): shape for name, shape in shapes.items()})
     source = Source(reader, shapes, torch.bfloat16, model_config_to_dict(config) | {"dtype": "bfloat16"}, name="random")
     began = time.perf_counter()

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import redraft
-from redraft.checkpoint.quantize import DENSE, EXPERTS
+from redraft.checkpoint.names import EXPERTS
+from redraft.checkpoint.quantize import DENSE
 from redraft.errors import CheckpointError, RedraftError
 from redraft.model import DiffusionGemma
 from redraft.testing import tiny_checkpoint

@@ -47,6 +47,20 @@ def told(engine: Engine, asked: list[Request]) -> dict[int, list[Any]]:
     return found
 
 
+def counting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets how many tokens each pass encodes."""
+    encoded: list[int] = []
+    original = engine._runner.next_parts
+
+    def counted(*given: Any) -> Any:
+        parts = original(*given)
+        encoded.append(sum(len(tokens) for _, tokens in parts))
+        return parts
+
+    monkeypatch.setattr(engine._runner, "next_parts", counted)
+    return encoded
+
+
 @pytest.mark.parametrize("case", range(12))
 def test_a_text_is_the_same_whatever_is_known_of_its_prompt(case: int) -> None:
     """Every draft's entropies to the last bit, with windows shorter and longer than a block."""
@@ -72,15 +86,7 @@ def test_what_is_known_is_counted_and_not_encoded_again(monkeypatch: pytest.Monk
     model = tiny_model(0, max_position_embeddings=2048)
     engine = Engine(model, prefix_cache=1 << 30)
     prompt = [3] * (2 * READ_BLOCK + 5)
-    encoded: list[int] = []
-    original = engine._runner.next_parts
-
-    def counted(*given: Any) -> Any:
-        parts = original(*given)
-        encoded.append(sum(len(tokens) for _, tokens in parts))
-        return parts
-
-    monkeypatch.setattr(engine._runner, "next_parts", counted)
+    encoded = counting(engine, monkeypatch)
     figures = []
     for asked in (prompt, prompt, prompt[: 2 * READ_BLOCK], [4, *prompt[1:]]):
         encoded.clear()
@@ -149,15 +155,7 @@ def test_a_long_prompt_is_encoded_once_for_all_that_ask_with_it(monkeypatch: pyt
     engine = Engine(model, prefill_chunk=2 * READ_BLOCK, prefix_cache=1 << 30)
     rng = random.Random(1)
     prompt = [rng.randrange(2, 150) for _ in range(7 * READ_BLOCK + 5)]
-    encoded: list[int] = []
-    original = engine._runner.next_parts
-
-    def counted(*given: Any) -> Any:
-        parts = original(*given)
-        encoded.append(sum(len(tokens) for _, tokens in parts))
-        return parts
-
-    monkeypatch.setattr(engine._runner, "next_parts", counted)
+    encoded = counting(engine, monkeypatch)
     for request in requests(model, [prompt] * 3 + [[*prompt[: 3 * READ_BLOCK], 7, 8]]):
         engine.add(request)
     assert sum(isinstance(event, Finished) for event in engine.run()) == 4

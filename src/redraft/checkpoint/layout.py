@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from redraft.checkpoint.folder import Checkpoint
-from redraft.checkpoint.names import is_vision, shared_original, to_file
+from redraft.checkpoint.names import EXPERTS, is_vision, shared_original, to_file
 from redraft.checkpoint.schemes import FLOATS, PLAIN, UNUSED, Scheme, scheme_of
 from redraft.checkpoint.shards import TensorInfo
+from redraft.config import ModelConfig
+from redraft.model import DiffusionGemma
 
 Shape = tuple[int, ...]
 # The parts of the model that may be in few bits, by the end of their names.
 MATRICES = ("_proj.weight", "router.proj.weight", "embed_tokens.weight")
-FUSED = {"experts.gate_up_proj": ("gate_proj", "up_proj"), "experts.down_proj": ("down_proj",)}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class Weight:
         """All tensors that it is made of."""
         own = [self.tensor] if self.tensor is not None else []
         return own + [name for matrix in self.matrices() for name in matrix.names.values()]
+
+
+def shapes_of(config: ModelConfig) -> dict[str, Shape]:
+    """Of the model's weights, by its names for them; nothing is allocated."""
+    with torch.device("meta"):
+        model = DiffusionGemma(config)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 class Layout:
@@ -74,7 +84,7 @@ class Layout:
         if target.endswith(MATRICES) and (found := self._parts.get(base)):
             matrix = self._matrix(base, found, shape)
             return Weight(target, matrix=matrix) if matrix else None
-        if fused := next((FUSED[end] for end in FUSED if target.endswith(end) and name not in self._tensors), None):
+        if fused := next((EXPERTS[end] for end in EXPERTS if target.endswith(end) and name not in self._tensors), None):
             return self._experts(target, fused, shape)
         info = self._tensors.get(name)
         if info is None:

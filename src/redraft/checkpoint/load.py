@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from redraft.checkpoint.folder import Checkpoint
 from redraft.checkpoint.gguf.load import places_of, read_places
 from redraft.checkpoint.gguf.names import EMBEDDING
-from redraft.checkpoint.layout import Layout, Matrix, Weight
+from redraft.checkpoint.layout import Layout, Matrix, Weight, shapes_of
 from redraft.checkpoint.names import shared_original, to_file
+from redraft.checkpoint.quantize import EMBEDDING as TABLE
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.schemes import PLAIN
 from redraft.checkpoint.shards import ShardReader, read_tensors
@@ -52,7 +53,7 @@ def load_weights(
     with torch.device("meta"):
         model = DiffusionGemma(checkpoint.config)
     dtype = dtype or stored_dtype(checkpoint)
-    total, weights = _weights(checkpoint, model, dtype, device)
+    total, weights = _weights(checkpoint, dtype, device)
     done = 0
     with torch.no_grad():
         for weight in weights:
@@ -69,14 +70,12 @@ def load_weights(
     return model.eval().requires_grad_(False)
 
 
-def _weights(
-    checkpoint: Checkpoint, model: DiffusionGemma, dtype: torch.dtype, device: torch.device | str
-) -> tuple[int, Iterator[tuple[str, Any]]]:
+def _weights(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str) -> tuple[int, Iterator[tuple[str, Any]]]:
     """How many weights there are, and each one's name and what it is, read when it is its turn."""
     if checkpoint.gguf is not None:
-        places = places_of(checkpoint.gguf, _shapes(model), list(checkpoint.problems))
+        places = places_of(checkpoint.gguf, shapes_of(checkpoint.config), list(checkpoint.problems))
         return len(places), read_places(checkpoint.gguf, places, dtype, device)
-    layout = layout_of(checkpoint, model)
+    layout = layout_of(checkpoint)
     return len(layout.weights), _read_shards(checkpoint, layout, dtype, torch.device(device))
 
 
@@ -86,11 +85,7 @@ def _read_shards(checkpoint: Checkpoint, layout: Layout, dtype: torch.dtype, dev
             yield weight.target, _read(reader, weight, dtype, device)
 
 
-def _shapes(model: DiffusionGemma) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def layout_of(checkpoint: Checkpoint, model: DiffusionGemma) -> Layout:
+def layout_of(checkpoint: Checkpoint) -> Layout:
     """How the tensors of a checkpoint's folder become the model's.
 
     Raises:
@@ -98,7 +93,7 @@ def layout_of(checkpoint: Checkpoint, model: DiffusionGemma) -> Layout:
     """
     if checkpoint.gguf is not None:
         raise CheckpointError(f"{checkpoint.path} is a GGUF file: this needs a folder of safetensors, use the original")
-    layout = Layout(checkpoint, _shapes(model))
+    layout = Layout(checkpoint, shapes_of(checkpoint.config))
     if layout.problems:
         raise TensorMismatchError(str(checkpoint.folder), layout.problems)
     return layout
@@ -111,8 +106,9 @@ def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch
         return reader.read(weight.tensor).to(device=device, dtype=dtype, copy=True)
     if weight.matrix is not None:
         found = _matrix(reader, weight.matrix, dtype, device)
-        table = weight.target == "embed_tokens.weight" and isinstance(found, Int8Weight)
-        return Int8Table(found.values, found.scale, dtype, found.offset) if table and isinstance(found, Int8Weight) else found
+        if weight.target == TABLE and isinstance(found, Int8Weight):
+            return Int8Table(found.values, found.scale, dtype, found.offset)
+        return found
     if all(matrix.scheme is PLAIN for matrix in weight.matrices()):
         return _fused(reader, weight, dtype, device)
     each = [[_matrix(reader, matrix, dtype, device) for matrix in matrices] for matrices in weight.experts]

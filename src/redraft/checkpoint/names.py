@@ -11,6 +11,8 @@ import re
 DECODER, ENCODER = "model.decoder.", "model.encoder.language_model."
 VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 HEAD = "lm_head.weight"
+# Fused experts of the model, and the matrices of each expert where a file has them one by one.
+EXPERTS = {"experts.gate_up_proj": ("gate_proj", "up_proj"), "experts.down_proj": ("down_proj",)}
 _SCALAR = re.compile(r"(layers\.\d+\.)(encoder_)?layer_scalar")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redraft.checkpoint.names import to_file
+from redraft.checkpoint.names import EXPERTS, to_file
 from redraft.errors import ConfigError
 from redraft.quant import FORMATS, ExpertList, Int8Table, Joined, PackedWeight
 from redraft.quant.fp8 import nearest_fp8
@@ -19,7 +19,6 @@ from redraft.quant.int8 import nearest_int8
 GROUPS = (32, 64, 128)
 DENSE = tuple(f"{part}_proj.weight" for part in ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate",
                                                  "mlp.up", "mlp.down"))  # fmt: skip
-EXPERTS = {"experts.gate_up_proj": ("gate_proj", "up_proj"), "experts.down_proj": ("down_proj",)}
 EMBEDDING = "embed_tokens.weight"
 Parts = dict[str, Tensor]
 

@@ -17,14 +17,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from redraft.checkpoint.folder import SAMPLING_FILE, Checkpoint, read_json
+from redraft.checkpoint.layout import shapes_of
 from redraft.checkpoint.load import layout_of, stored_dtype
-from redraft.checkpoint.names import is_vision, to_file
-from redraft.checkpoint.quantize import DENSE, EXPERTS, Quantization
+from redraft.checkpoint.names import EXPERTS, is_vision, to_file
+from redraft.checkpoint.quantize import DENSE, Quantization
 from redraft.checkpoint.save import CARRIED, write_json
 from redraft.checkpoint.schemes import PLAIN
 from redraft.checkpoint.shards import INDEX
 from redraft.errors import CheckpointError
-from redraft.model import DiffusionGemma
 
 SUMS = "checksums.sha256"  # as sha256sum writes it: `sha256sum -c` checks a folder
 STATE = "quantizing.json"
@@ -79,9 +79,7 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> Source:
     Raises:
         CheckpointError: some are in few bits already. TensorMismatchError: they do not make the model.
     """
-    with torch.device("meta"):
-        model = DiffusionGemma(checkpoint.config)
-    layout = layout_of(checkpoint, model)
+    layout = layout_of(checkpoint)
     matrices = [(weight.target, one) for weight in layout.weights for one in weight.matrices()]
     if told := [target for target, matrix in matrices if matrix.scheme is not PLAIN]:
         raise CheckpointError(f"{checkpoint.folder} is in few bits already ({told[0]} and others): quantize the original")
@@ -90,7 +88,7 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> Source:
     files = [checkpoint.folder / name for name in (*CARRIED, "generation_config.json", SAMPLING_FILE)]
     return Source(
         reader,
-        {target: tuple(tensor.shape) for target, tensor in model.state_dict().items()},
+        shapes_of(checkpoint.config),
         stored_dtype(checkpoint),
         read_json(checkpoint.folder / "config.json"),
         tuple(filter(is_vision, checkpoint.tensors)),

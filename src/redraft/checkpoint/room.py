@@ -6,12 +6,11 @@ import torch
 
 from redraft.checkpoint.folder import Checkpoint
 from redraft.checkpoint.gguf.load import weights_bytes
-from redraft.checkpoint.layout import Layout, Matrix
+from redraft.checkpoint.layout import Layout, Matrix, shapes_of
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.schemes import PLAIN
 from redraft.config import ModelConfig
 from redraft.errors import MemoryLimitError
-from redraft.model import DiffusionGemma
 from redraft.model.memory import GIB, free_memory
 
 SIZES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "I8": 1, "U8": 1, "I32": 4, "I64": 8, "BOOL": 1}
@@ -20,9 +19,7 @@ FORMATS = ("int8", "fp8", "int4")  # from large to small
 
 def weight_bytes(config: ModelConfig, itemsize: int, quantization: Quantization | None = None) -> int:
     """Bytes of all weights of the text model, in numbers of `itemsize` bytes but for those that are put into few bits."""
-    with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(config).state_dict().items()}
-    return sum(_bytes(name, shape, itemsize, quantization) for name, shape in shapes.items())
+    return sum(_bytes(name, shape, itemsize, quantization) for name, shape in shapes_of(config).items())
 
 
 def _bytes(name: str, shape: tuple[int, ...], itemsize: int, quantization: Quantization | None) -> int:
@@ -40,8 +37,7 @@ def stored_bytes(checkpoint: Checkpoint, itemsize: int, quantization: Quantizati
     numbers of `itemsize` bytes, or put into few bits."""
     if checkpoint.gguf is not None:
         return weights_bytes(checkpoint.gguf, itemsize)
-    with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(checkpoint.config).state_dict().items()}
+    shapes = shapes_of(checkpoint.config)
     total = 0
     for weight in Layout(checkpoint, shapes).weights:
         if weight.tensor is not None or all(matrix.scheme is PLAIN for matrix in weight.matrices()):

@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from redraft.quant.weight import TILE, PackedWeight, by_rows, halves
+from redraft.quant.weight import PackedWeight, by_rows, halves
 
 FEW = 64  # rows up to which the kernel is faster
 GROUPS = (32, 64, 128, 256)  # that the kernel knows
@@ -48,10 +48,7 @@ class Int4Weight(PackedWeight):
         if self.pairs is not None:
             probe = fn(self.pairs[:0])
             if (probe.dtype, probe.device.type) != (torch.bfloat16, "cpu"):
-                block, width = _block_rows(), self.shape[1]
-                order = self.packed.view(-1, width, block // 2)
-                values = torch.cat((order & 15, order >> 4), dim=-1).transpose(1, 2).reshape(self.shape)
-                self.packed = pack(values)
+                self.packed = pack(_out_of_order(self.packed, self.shape[1], _block_rows()))
                 self.scale, self.zero = (part.T.contiguous() for part in self.pairs.unbind(-1))
                 self.pairs = None
         return super()._apply(fn, recurse)
@@ -74,8 +71,9 @@ class Int4Weight(PackedWeight):
         return self.columns(begin, end).T[first - begin : last - begin]
 
     def columns(self, first: int, last: int) -> Tensor:
-        """W^T [K, n] of rows [first, last), which are whole blocks of the kernel's order."""
-        assert self.pairs is not None
+        """W^T [K, n] of rows [first, last), which are whole blocks where they lie in the kernel's order."""
+        if self.pairs is None:
+            return super().columns(first, last)
         block, width = _block_rows(), self.shape[1]
         packed = self.packed.view(-1, width, block // 2)[first // block : last // block].transpose(0, 1)
         values = torch.empty(width, packed.shape[1], 2, block // 2, dtype=self.dtype)
@@ -87,17 +85,11 @@ class Int4Weight(PackedWeight):
         return numbers.view(width, last - first)
 
     def product(self, x: Tensor) -> Tensor:
-        if self.pairs is None:
-            return super().product(x)
         flat = x.reshape(-1, self.shape[1])
-        if len(flat) <= FEW:
-            found: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(flat.contiguous(), self.packed, self.group, self.pairs)
-            return found.view(*x.shape[:-1], -1)
-        out = x.new_empty(len(flat), self.shape[0])
-        for first in range(0, self.shape[0], TILE):
-            last = min(first + TILE, self.shape[0])
-            torch.mm(flat, self.columns(first, last), out=out[:, first:last])
-        return out.view(*x.shape[:-1], -1)
+        if self.pairs is None or len(flat) > FEW:
+            return super().product(x)
+        found: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(flat.contiguous(), self.packed, self.group, self.pairs)
+        return found.view(*x.shape[:-1], -1)
 
 
 def nearest_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tensor, Tensor]:
@@ -133,10 +125,15 @@ def _block_rows() -> int:
     for block in (64, 32):
         values = torch.randint(0, 16, (2 * block, 64), dtype=torch.int32, generator=torch.Generator().manual_seed(0))
         try:
-            packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1).view(-1, 64, block // 2)
+            packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)
         except (RuntimeError, AttributeError):
             return 0
-        rows = torch.cat((packed & 15, packed >> 4), dim=-1).transpose(1, 2).reshape(2 * block, 64)
-        if torch.equal(rows.int(), values):
+        if torch.equal(_out_of_order(packed, 64, block).int(), values):
             return block
     return 0
+
+
+def _out_of_order(packed: Tensor, width: int, block: int) -> Tensor:
+    """Numbers 0 to 15, uint8 [N, width], that lie in the kernel's order in blocks of so many rows."""
+    order = packed.view(-1, width, block // 2)
+    return torch.cat((order & 15, order >> 4), dim=-1).transpose(1, 2).reshape(-1, width)

@@ -37,6 +37,10 @@ class PackedWeight(nn.Module):
         """Rows [first, last) as numbers [n, K]."""
         raise NotImplementedError
 
+    def columns(self, first: int, last: int) -> Tensor:
+        """W^T [K, n] of rows [first, last): what a product takes."""
+        return self.rows(first, last).T
+
     def product(self, x: Tensor) -> Tensor:
         """x W^T of x [..., K]: [..., N], tile by tile, so that never the whole matrix is unpacked."""
         if x.dtype != self.dtype:
@@ -45,7 +49,7 @@ class PackedWeight(nn.Module):
         out = x.new_empty(len(flat), self.shape[0])
         for first in range(0, self.shape[0], TILE):
             last = min(first + TILE, self.shape[0])
-            torch.mm(flat, self.rows(first, last).T, out=out[:, first:last])
+            torch.mm(flat, self.columns(first, last), out=out[:, first:last])
         return out.view(*x.shape[:-1], -1)
 
     def whole(self) -> Tensor:
