@@ -73,7 +73,7 @@ def _weights(config: ModelConfig, planned: Planned, checkpoint: Checkpoint | Non
 def _shape(name: str, config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None) -> dict[str, Any]:
     stored = torch.bfloat16 if checkpoint is None or planned.quantization else stored_dtype(checkpoint)
     itemsize = (DTYPES.get(planned.dtype) or stored).itemsize
-    estimate = estimate_memory(config, itemsize=itemsize, context=planned.context, batch=planned.batch)
+    estimate = estimate_memory(config, itemsize=itemsize, context=planned.context, batch=planned.batch, device="cuda")
     estimate = replace(estimate, weights=_weights(config, planned, checkpoint, itemsize))
     counts = parameter_counts(config)
     return {

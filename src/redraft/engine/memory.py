@@ -67,10 +67,11 @@ class Memory:
 
     def needed(self, held: Collection[Share]) -> int:
         """Bytes: caches of all, and a pass over all, which is more than passes over some of them would take."""
-        config, itemsize = self.prefixes.model.config, self.prefixes.model.dtype.itemsize
+        model = self.prefixes.model
+        config, itemsize = model.config, model.dtype.itemsize
         kv = sum(
             estimate_memory(config, itemsize=itemsize, context=share.tokens, batch=share.caches).kv_cache for share in held
         )
         rows, longest = sum(share.rows for share in held), max((share.tokens for share in held), default=0)
-        all_at_once = estimate_memory(config, itemsize=itemsize, context=longest, batch=rows)
+        all_at_once = estimate_memory(config, itemsize=itemsize, context=longest, batch=rows, device=model.device)
         return kv + all_at_once.activations + all_at_once.vocabulary

@@ -10,7 +10,7 @@ from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import ConfigError
 from redraft.model.context import Context
 from redraft.ops.experts import Activation, experts, experts_dense, route
-from redraft.ops.linear import Linear
+from redraft.ops.linear import Linear, packing_of
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
 
@@ -122,6 +122,11 @@ class Experts(nn.Module):
         count, width, size = config.num_experts, config.moe_intermediate_size, config.hidden_size
         self.gate_up_proj = nn.Parameter(torch.zeros(count, 2 * width, size))
         self.down_proj = nn.Parameter(torch.zeros(count, size, width))
+
+    @property
+    def in_kernels(self) -> bool:
+        """Whether a kernel reads all of them as they lie."""
+        return not self.dense and None not in (packing_of(self.gate_up_proj), packing_of(self.down_proj))
 
     def forward(self, x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
         run = experts_dense if self.dense else experts

@@ -12,7 +12,7 @@ import torch
 from redraft.config import ModelConfig
 from redraft.model.context import PREFILL_CHUNK
 from redraft.ops.attention import ELSEWHERE, LEAST_QUERIES
-from redraft.ops.vocabulary.chunks import BLOCK, CHUNK
+from redraft.ops.vocabulary.chunks import BLOCK, chunk_size
 
 GIB = 1024**3
 # GiB of common devices, and the share of it that a program can count on.
@@ -89,7 +89,13 @@ def active_parameters(config: ModelConfig) -> int:
 
 
 def estimate_memory(
-    config: ModelConfig, *, itemsize: int, context: int, batch: int = 1, prefill_chunk: int = PREFILL_CHUNK
+    config: ModelConfig,
+    *,
+    itemsize: int,
+    context: int,
+    batch: int = 1,
+    prefill_chunk: int = PREFILL_CHUNK,
+    device: torch.device | str = "cpu",
 ) -> MemoryEstimate:
     """What a batch of `batch` sequences of `context` tokens each needs, at `itemsize` bytes a number.
 
@@ -106,7 +112,7 @@ def estimate_memory(
     per_token = config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
     row = config.num_attention_heads * (context + canvas)
     scores = min(tokens * row, max(ELSEWHERE, LEAST_QUERIES * row))
-    logits = min(batch * canvas, BLOCK) * min(config.vocab_size, CHUNK)
+    logits = min(batch * canvas, BLOCK) * min(config.vocab_size, chunk_size(torch.device(device)))
     return MemoryEstimate(
         weights=sum(parameter_counts(config).values()) * itemsize,
         kv_cache=batch * kv,

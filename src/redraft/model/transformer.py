@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from redraft.config import ModelConfig
 from redraft.model.cache import Cache
 from redraft.model.context import PREFILL_CHUNK, CachedContext, Clean, Context, Segment, end_to_end
-from redraft.model.layers import Layer, RMSNorm, SelfConditioning
+from redraft.model.layers import Experts, Layer, RMSNorm, SelfConditioning
+from redraft.model.replay import Replay
 from redraft.ops.rows import VECTOR_ROWS, least_rows, whole_rows
+from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 
@@ -37,6 +39,7 @@ class DiffusionGemma(nn.Module):
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_conditioning = SelfConditioning(config)
+        self.replay = Replay()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -53,7 +56,7 @@ class DiffusionGemma(nn.Module):
     @property
     def embedding_scale(self) -> Tensor:
         """sqrt(hidden_size), rounded to the weights' dtype as the reference rounds it."""
-        return torch.tensor(self.config.hidden_size**0.5, dtype=self.dtype, device=self.device)
+        return torch.full((), self.config.hidden_size**0.5, dtype=self.dtype, device=self.device)
 
     def new_cache(self, capacity: int, *, whole: bool = False) -> Cache:
         """An empty cache for a prefix of up to `capacity` tokens; a `whole` one can be cut back."""
@@ -155,11 +158,23 @@ class DiffusionGemma(nn.Module):
     def _run(self, embeddings: Tensor, segments: Sequence[Segment], *, first: int = 0, alike: bool = True) -> Tensor:
         """Run a flat pass [N, H]; states [N - first, H] of the tokens from `first` on."""
         padded = whole_rows(embeddings) if alike else embeddings
-        context = CachedContext(self.config, segments, len(padded), padded)
         # As many rows are worked out to the end as make every row's sums alike.
         whole = max(0, min(first, len(padded) - least_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
-        hidden = self.hidden_states(padded, context, whole)
+
+        def prepare() -> Callable[[Tensor], Tensor]:
+            context = CachedContext(self.config, segments, len(padded), padded)
+            return lambda given: self.hidden_states(given, context, whole)
+
+        if uses_kernels(padded) and padded.is_cuda and not any(segment.clean for segment in segments):
+            hidden = self.replay.run(segments, padded, prepare, self._waits_for_nothing)
+        else:
+            hidden = prepare()(padded)
+            self.replay.note(segments)
         for segment in segments:
             if segment.kept:
                 segment.cache.advance(segment.length)
         return hidden[first - whole : len(embeddings) - whole]
+
+    def _waits_for_nothing(self) -> bool:
+        """Whether a pass is launched without asking the device for anything: where all experts have a kernel."""
+        return all(module.in_kernels for module in self.modules() if isinstance(module, Experts))

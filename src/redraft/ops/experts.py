@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.linear import linear
+from redraft.ops.linear import linear, packing_of
 from redraft.ops.rows import least_rows, pad_rows
+from redraft.ops.triton import uses_kernels
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -40,6 +41,10 @@ def experts(x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Te
     tokens, top_k = index.shape
     if not tokens:
         return x
+    if uses_kernels(x) and (wide_packing := packing_of(gate_up)) and (narrow_packing := packing_of(down)):
+        from redraft.ops.triton.experts import experts_grouped
+
+        return experts_grouped(x, wide_packing, narrow_packing, weights, index, activation)
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
     counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
     least = least_rows(x) if tokens >= least_rows(x) else 1

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from redraft.ops.packing import Packing
+
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -21,6 +23,17 @@ class Weight(Protocol):
     def product(self, x: Tensor) -> Tensor:
         """x W^T of x [..., K]."""
         ...
+
+    def packing(self) -> Packing | None:
+        """How it lies in memory; None where no kernel reads it."""
+        ...
+
+
+def packing_of(weight: Tensor | Weight) -> Packing | None:
+    """How matrices [experts, N, K] lie in memory; None where no kernel reads them."""
+    if not isinstance(weight, Tensor):
+        return weight.packing()
+    return Packing("plain", (weight.shape[1], weight.shape[2]), weight) if weight.is_contiguous() else None
 
 
 def linear(x: Tensor, weight: Tensor | Weight) -> Tensor:

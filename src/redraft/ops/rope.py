@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from redraft.config import RopeConfig
+from redraft.ops.triton import uses_kernels
 
 
 def inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
@@ -26,6 +27,10 @@ def rotary_table(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> 
 
 def apply_rotary(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Turn `x` [..., heads, D] by the table's cosines and sines [..., D]."""
+    if uses_kernels(x):
+        from redraft.ops.triton.rotary import apply_rotary as turned
+
+        return turned(x, *table)
     cos, sin = (part.unsqueeze(-2) for part in table)
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from redraft.ops.packing import Packing, table_of
 from redraft.quant.weight import PackedWeight
 
 
@@ -21,12 +23,17 @@ class Joined(PackedWeight):
         return self.whole()[first:last]
 
     def whole(self) -> Tensor:
-        return torch.cat([part.whole() for part in self._parts()])
+        return torch.cat([part.whole() for part in self.matrices()])
 
     def product(self, x: Tensor) -> Tensor:
-        return torch.cat([part.product(x) for part in self._parts()], dim=-1)
+        return torch.cat([part.product(x) for part in self.matrices()], dim=-1)
 
-    def _parts(self) -> list[PackedWeight]:
+    def packing(self) -> Packing | None:
+        """Its parts are read as parts of a list of experts."""
+        return None
+
+    def matrices(self) -> list[PackedWeight]:
+        """Its parts, from the top."""
         return [part for part in self.parts if isinstance(part, PackedWeight)]
 
 
@@ -38,6 +45,22 @@ class ExpertList(nn.Module):
         self.each = nn.ModuleList(experts)
         self.shape = torch.Size((len(experts), *experts[0].shape))
         self.dtype = experts[0].dtype
+        self._table: tuple[tuple[int, ...], Packing | None] | None = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._table = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def packing(self) -> Packing | None:
+        """Where all of them lie, for a kernel; None where there is none for them."""
+        first, last = next(self.buffers()).data_ptr(), next(self.each[-1].buffers()).data_ptr()
+        if self._table is None or self._table[0] != (first, last):  # a copy of the list lies elsewhere
+            each = [self[number] for number in range(self.shape[0])]
+            rows = [one.matrices() if isinstance(one, Joined) else [one] for one in each]
+            lying = [part.packing() for row in rows for part in row]
+            known = [one for one in lying if one is not None]
+            self._table = (first, last), table_of(known, len(rows[0])) if len(known) == len(lying) else None
+        return self._table[1]
 
     def __getitem__(self, number: int) -> PackedWeight:
         found = self.each[number]

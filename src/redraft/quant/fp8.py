@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from redraft.ops.packing import Packing
 from redraft.quant.weight import PackedWeight, by_rows
 
 GREATEST = 448.0
@@ -31,6 +32,9 @@ class Fp8Weight(PackedWeight):
 
     def rows(self, first: int, last: int) -> Tensor:
         return from_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
+
+    def _lying(self) -> Packing:
+        return Packing("fp8", (self.shape[0], self.shape[1]), self.values, self.scale, scale_dtype=self.scale.dtype)
 
     def gather(self, index: Tensor) -> Tensor:
         return from_e4m3(self.values[index]).to(self.dtype) * self.scale[index]

@@ -2,28 +2,32 @@
 
 On a CPU that torch has a kernel for, they lie in that kernel's order: blocks of rows, in which a byte holds one column of two
 rows. Few rows of bfloat16 (an expert's share of a canvas) go through the kernel; for many it is faster to unpack a tile and
-have the machine's own product.
+have the machine's own product. On a CUDA device they lie in the order of a kernel of ours: blocks of columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
+from redraft.ops.packing import BLOCK, Packing, packed_halves, unpacked_halves
+from redraft.ops.triton import DEVICES
 from redraft.quant.weight import PackedWeight, by_rows, halves
 
 FEW = 64  # rows up to which the kernel is faster
 GROUPS = (32, 64, 128, 256)  # that the kernel knows
 MIDDLE = 8  # the kernel takes this from every number
+Order = Literal["columns", "rows", "blocks"]  # two columns a byte; torch's kernel for CPUs; ours for CUDA devices
 
 
 class Int4Weight(PackedWeight):
-    """packed: uint8 [N, K / 2], two columns a byte, or in the kernel's order. scale, zero: [N, K / group]; in the kernel's
-    order both in `pairs` [K / group, N, 2]. number = (value - 8) * scale + zero: the product is rounded where it is small."""
+    """packed: uint8 [N, K / 2], in one of the orders. scale, zero: [N, K / group], zero None where ours need not add
+    it; in the order of the CPU's kernel both in `pairs` [K / group, N, 2]. number = (value - 8) * scale + zero: the product is
+    rounded where it is small."""
 
     packed: Tensor
     scale: Tensor | None
@@ -35,23 +39,53 @@ class Int4Weight(PackedWeight):
         zero = offset + MIDDLE * scale
         shape = packed.shape[0], 2 * packed.shape[1]
         self.group = shape[1] // scale.shape[1]
-        if in_kernel_order(shape, self.group, dtype, packed.device):
-            values = halves(packed)
-            order = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values.int(), 1)
-            pairs = torch.stack((scale, zero), -1).transpose(0, 1).to(dtype).contiguous()
-            super().__init__(shape, dtype, packed=order, scale=None, zero=None, pairs=pairs)
-        else:
-            super().__init__(shape, dtype, packed=packed, scale=scale.to(dtype), zero=zero.to(dtype), pairs=None)
+        self.order: Order = "columns"
+        super().__init__(shape, dtype, packed=packed, scale=scale.to(dtype), zero=zero.to(dtype), pairs=None)
+        self._lie_in(best_order(shape, self.group, dtype, packed.device))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """The kernel's order is for bfloat16 on a CPU: elsewhere the numbers lie in columns."""
+        probe = fn(torch.empty(0, dtype=self.dtype, device=self.device))
+        order = best_order((self.shape[0], self.shape[1]), self.group, probe.dtype, probe.device)
+        if order != self.order:
+            self._lie_in("columns")
+        super()._apply(fn, recurse)
+        self._lie_in(order)
+        return self
+
+    def _lie_in(self, order: Order) -> None:
+        """Change the order."""
+        if order == self.order:
+            return
+        values = self._values(0, self.shape[0])
         if self.pairs is not None:
-            probe = fn(self.pairs[:0])
-            if (probe.dtype, probe.device.type) != (torch.bfloat16, "cpu"):
-                self.packed = pack(_out_of_order(self.packed, self.shape[1], _block_rows()))
-                self.scale, self.zero = (part.T.contiguous() for part in self.pairs.unbind(-1))
-                self.pairs = None
-        return super()._apply(fn, recurse)
+            self.scale, self.zero = (part.T.contiguous() for part in self.pairs.unbind(-1))
+            self.pairs = None
+        assert self.scale is not None
+        if order == "rows":
+            zero = torch.zeros_like(self.scale) if self.zero is None else self.zero
+            self.pairs = torch.stack((self.scale, zero), -1).transpose(0, 1).contiguous()
+            self.packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values.int(), 1)
+            self.scale = self.zero = None
+        elif order == "blocks":
+            self.packed = packed_halves(values)
+            self.zero = self.zero if self.zero is not None and bool(self.zero.any()) else None
+        else:
+            self.packed = pack(values)
+        self.order = order
+
+    def _values(self, first: int, last: int) -> Tensor:
+        """Numbers 0 to 15, uint8 [n, K]; of whole blocks where they lie in rows."""
+        if self.order == "rows":
+            block, width = _block_rows(), self.shape[1]
+            packed = self.packed.view(-1, width, block // 2)[first // block : last // block]
+            return _out_of_order(packed, width, block)
+        return (unpacked_halves if self.order == "blocks" else halves)(self.packed[first:last])
+
+    def _lying(self) -> Packing | None:
+        if self.order != "blocks" or self.scale is None:
+            return None
+        shape = self.shape[0], self.shape[1]
+        return Packing("int4", shape, self.packed, self.scale, self.zero, group=self.group, scale_dtype=self.scale.dtype)
 
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int = 64) -> Self:
@@ -62,9 +96,10 @@ class Int4Weight(PackedWeight):
     def rows(self, first: int, last: int) -> Tensor:
         if self.pairs is None:
             assert self.scale is not None
-            assert self.zero is not None
-            values: Tensor = (halves(self.packed[first:last]).view(torch.int8) - MIDDLE).unflatten(-1, (-1, self.group))
-            numbers = values.to(self.dtype) * self.scale[first:last].unsqueeze(-1) + self.zero[first:last].unsqueeze(-1)
+            values: Tensor = (self._values(first, last).view(torch.int8) - MIDDLE).unflatten(-1, (-1, self.group))
+            numbers = values.to(self.dtype) * self.scale[first:last].unsqueeze(-1)
+            if self.zero is not None:
+                numbers = numbers + self.zero[first:last].unsqueeze(-1)
             return numbers.flatten(-2)
         block = _block_rows()
         begin, end = first // block * block, -(-last // block) * block
@@ -111,12 +146,14 @@ def pack(values: Tensor) -> Tensor:
     return pairs[..., 0] | (pairs[..., 1] << 4)
 
 
-def in_kernel_order(shape: tuple[int, int], group: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether a matrix is kept in the order of torch's kernel."""
+def best_order(shape: tuple[int, int], group: int, dtype: torch.dtype, device: torch.device) -> Order:
+    """The order in which a kernel reads a matrix, where there is one for it."""
+    if device.type in DEVICES:
+        return "blocks" if shape[1] % BLOCK == 0 else "columns"
     if device.type != "cpu" or dtype != torch.bfloat16 or group not in GROUPS:
-        return False
+        return "columns"
     block = _block_rows()
-    return block > 0 and shape[0] % block == 0 and shape[1] % group == 0
+    return "rows" if block > 0 and shape[0] % block == 0 and shape[1] % group == 0 else "columns"
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from redraft.ops.packing import Packing
 from redraft.quant.weight import PackedWeight, by_rows
 
 
@@ -44,6 +45,11 @@ class Int8Weight(PackedWeight):
         if self.offset is not None:
             numbers = numbers + self.offset[index].unsqueeze(-1).to(self.dtype)
         return numbers.flatten(-2)
+
+    def _lying(self) -> Packing:
+        height, width, groups = *self.shape, self.scale.shape[-1]
+        group = 0 if groups == 1 and self.offset is None else width // groups
+        return Packing("int8", (height, width), self.values, self.scale, self.offset, group=group, scale_dtype=self.scale.dtype)
 
     def product(self, x: Tensor) -> Tensor:
         plain = self.scale.shape[-1] == 1 and self.offset is None

@@ -8,6 +8,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from redraft.ops.packing import Packing
+from redraft.ops.triton import uses_kernels
+
 ROWS = 8192  # that are rounded at a time
 TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
 
@@ -24,11 +27,13 @@ class PackedWeight(nn.Module):
         super().__init__()
         self.shape = torch.Size(shape)
         self.dtype = dtype
+        self._packing: Packing | None = None
         for name, part in parts.items():
             self.register_buffer(name, part)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """What `to`, `float` and the like do: numbers are then computed with in another dtype."""
+        self._packing = None
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
@@ -46,11 +51,27 @@ class PackedWeight(nn.Module):
         if x.dtype != self.dtype:
             raise TypeError(f"this weight is computed with in {self.dtype}, not in {x.dtype}")
         flat = x.reshape(-1, self.shape[1])
+        if uses_kernels(x) and (packing := self.packing()):
+            from redraft.ops.triton.product import product
+
+            return product(flat, packing).view(*x.shape[:-1], -1)
         out = x.new_empty(len(flat), self.shape[0])
         for first in range(0, self.shape[0], TILE):
             last = min(first + TILE, self.shape[0])
             torch.mm(flat, self.columns(first, last), out=out[:, first:last])
         return out.view(*x.shape[:-1], -1)
+
+    def packing(self) -> Packing | None:
+        """How it lies in memory, for a kernel; None where there is none for it."""
+        if self._packing is None:
+            from redraft.ops.triton.product import suits
+
+            packing = self._lying()
+            self._packing = packing if packing is not None and suits(packing) else None
+        return self._packing
+
+    def _lying(self) -> Packing | None:
+        return None
 
     def whole(self) -> Tensor:
         """All of it as numbers [N, K]: for tests, and for who has the room."""

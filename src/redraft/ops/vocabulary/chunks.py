@@ -17,7 +17,8 @@ from redraft.ops.linear import linear
 from redraft.ops.vocabulary.asked import Found, Positions
 from redraft.ops.vocabulary.whole import UNIT, bounded_logits, tempered_logits
 
-CHUNK = 1024  # entries of the vocabulary at a time
+CHUNK = 1024  # entries of the vocabulary at a time, on a CPU
+WIDE_CHUNK = 1 << 15  # and elsewhere, where every launch costs and no cache is to be stayed in
 BLOCK = 512  # positions at a time
 LEAST = -1e4  # exp of less is 0 in float32, and 0 times this is 0 where 0 times -inf would not be a number
 
@@ -86,11 +87,17 @@ def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Foun
     return positions.in_blocks(BLOCK, lambda part: _read_block(part, embedding, softcap))
 
 
+def chunk_size(device: torch.device) -> int:
+    """Entries of the vocabulary at a time."""
+    return CHUNK if device.type == "cpu" else WIDE_CHUNK
+
+
 def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     edited = positions.which is not None or any(edits is not None for edits in positions.readout.edits)
     sums = Sums.nothing(positions.states, edited)
-    for first in range(0, len(embedding), CHUNK):
-        chunk = embedding[first : first + CHUNK]
+    size = chunk_size(positions.states.device)
+    for first in range(0, len(embedding), size):
+        chunk = embedding[first : first + size]
         sums.add(_logits(positions, chunk, first, softcap), chunk, first)
     sample = _look_again(positions, embedding, softcap, sums)
     entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
@@ -108,11 +115,11 @@ def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> 
 def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: Sums) -> Tensor:
     """Samples [N]: the first token whose cumulative mass passes the draw."""
     where, left = sums.chunk_of(positions.uniform, torch.arange(len(positions.states), device=positions.states.device))
-    sample = torch.zeros_like(where)
+    sample, size = torch.zeros_like(where), chunk_size(where.device)
     for number in where.unique().tolist():
         mine = (where == number).nonzero().squeeze(-1)
-        first = number * CHUNK
-        chunk = embedding[first : first + CHUNK]
+        first = number * size
+        chunk = embedding[first : first + size]
         part = positions[mine]
         logits = _logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
         # Sums of one chunk differ in their last bits from what they were.

@@ -1,0 +1,198 @@
+"""The released 26B's shape on a CUDA device: a denoising step, text written in so many steps a canvas, and memory.
+
+Random weights are made on the device, whole or in few bits; the peer gets the same shape in bfloat16. One side a run: two such
+models do not fit beside each other. `--profile` tells what the kernels of a step take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redraft.checkpoint.quantize import Quantization
+from redraft.config import ModelConfig
+from redraft.config.geometry import GEOMETRIES
+from redraft.model import DiffusionGemma
+from redraft.quant import FORMATS, ExpertList, Fp4Weight, PackedWeight
+
+UNSETTLED = {"confidence_threshold": 1e-9, "stability_threshold": 1000}
+Write = Callable[[list[int], int, int], None]  # a prompt, canvases, steps of each
+
+
+def random_fp4(weight: Tensor) -> PackedWeight:
+    """NVFP4 of weight's shape: nothing here writes it, so its bits are random."""
+    height, width = weight.shape
+    values = torch.randint(0, 256, (height, width // 2), dtype=torch.uint8, device=weight.device)
+    scale = (torch.rand(height, width // 16, device=weight.device) + 0.5).to(torch.float8_e4m3fn)
+    return Fp4Weight(values, scale, torch.tensor(0.35 * width**-0.5), weight.dtype)
+
+
+def random_network(config: ModelConfig, form: str, group: int) -> DiffusionGemma:
+    """A model on the device. Experts of all layers are alike, but each layer has its own copy."""
+    with torch.device("meta"):
+        network = DiffusionGemma(config)
+    quantization = None if form == "bf16" else Quantization("int4" if form == "fp4" else form, group)
+    known: dict[str, Any] = {}
+    for name, tensor in network.state_dict().items():
+        place, _, own = name.rpartition(".")
+        module = network.get_submodule(place)
+        weight = torch.empty(tensor.shape, dtype=torch.bfloat16, device="cuda")
+        found: Any
+        if tensor.ndim == 1:
+            found = weight.fill_(1.5 * tensor.shape[0] ** -0.5 if name.endswith("q_norm.weight") else 1.0)
+        elif ".experts." in name and own in known:
+            found = deepcopy(known[own])
+        else:
+            weight.normal_(0, tensor.shape[-1] ** -0.5)
+            if name == "self_conditioning.down_proj.weight":
+                weight.mul_(0.1)
+            found = weight
+            if quantization and form != "fp4":
+                found = quantization.of(name, weight, weight.dtype)
+            elif quantization and quantization.covers(name, weight.shape):
+                found = random_fp4(weight) if weight.ndim == 2 else ExpertList([random_fp4(one) for one in weight])
+            if ".experts." in name:
+                known[own] = found
+        if own in module._buffers:
+            module._buffers[own] = found
+        else:
+            del module._parameters[own]
+            setattr(module, own, torch.nn.Parameter(found, requires_grad=False) if isinstance(found, Tensor) else found)
+    return network.eval()
+
+
+def redraft(config: ModelConfig, given: argparse.Namespace) -> Write:
+    """Our own."""
+    from redraft.engine import Model
+
+    model = Model(random_network(config, given.form, given.group))
+
+    def write(prompt: list[int], canvases: int, steps: int) -> None:
+        asked = {"max_new_tokens": canvases * config.canvas_length, "max_denoising_steps": steps, "seed": 1, "eos_token_id": ()}
+        written = model.generate(prompt, **asked, **UNSETTLED)
+        assert written.statistics.steps_per_canvas == (steps,) * canvases
+
+    return write
+
+
+def transformers(config: ModelConfig, given: argparse.Namespace) -> Write:
+    """The reference."""
+    from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig, Gemma4VisionConfig
+    from transformers.models.diffusion_gemma import generation_diffusion_gemma as generation
+
+    same = (
+        "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
+        "num_key_value_heads head_dim num_global_key_value_heads global_head_dim num_experts top_k_experts "
+        "sliding_window max_position_embeddings"
+    ).split()
+    text = DiffusionGemmaTextConfig(
+        **{name: getattr(config, name) for name in same}, layer_types=list(config.layer_types), eos_token_id=None,
+        use_bidirectional_attention="vision",
+    )  # fmt: skip
+    vision = Gemma4VisionConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, head_dim=8,
+        patch_size=2, position_embedding_size=4,
+    )  # fmt: skip
+    whole = DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=config.canvas_length)
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("meta"):
+        model = DiffusionGemmaForBlockDiffusion(whole).eval()
+    model.tie_weights()
+    model.to_empty(device="cuda")
+    model.tie_weights()
+    torch.set_default_dtype(torch.float32)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.ndim < 2:
+            tensor.data.fill_(1.0 if tensor.is_floating_point() else 0)
+            if name.endswith("q_norm.weight"):
+                tensor.data.fill_(1.5 * tensor.shape[0] ** -0.5)
+            if name.endswith("inv_freq"):
+                tensor.data.copy_(torch.logspace(0, -4, len(tensor)))
+        else:
+            tensor.data.normal_(0, tensor.shape[-1] ** -0.5)
+
+    @torch.no_grad()
+    def write(prompt: list[int], canvases: int, steps: int) -> None:
+        settings = generation.DiffusionGemmaGenerationConfig(
+            max_new_tokens=canvases * config.canvas_length, max_denoising_steps=steps, eos_token_id=None, pad_token_id=0,
+            sampler_config=generation.EntropyBoundSamplerConfig(0.1), **UNSETTLED,
+        )  # fmt: skip
+        ids = torch.tensor([prompt], device="cuda")
+        model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+
+    return write
+
+
+def taken(work: Callable[[], None]) -> float:
+    """Seconds, the device's among them."""
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--writer", choices=("redraft", "transformers"), default="redraft")
+    parser.add_argument("--form", choices=("bf16", *FORMATS, "fp4"), default="bf16", help="of redraft's weights")
+    parser.add_argument("--group", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=30)
+    parser.add_argument("--prefix", type=int, default=1024)
+    parser.add_argument("--canvases", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--profile", action="store_true")
+    given = parser.parse_args()
+    whole = GEOMETRIES["26b"]
+    config = replace(whole, num_hidden_layers=given.layers, layer_types=whole.layer_types[-given.layers :])
+    began = time.perf_counter()
+    write = {"redraft": redraft, "transformers": transformers}[given.writer](config, given)
+    torch.cuda.synchronize()
+    made, weights = time.perf_counter() - began, torch.cuda.memory_allocated()
+    prompt = torch.randint(200, config.vocab_size, (given.prefix,), generator=torch.Generator().manual_seed(0)).tolist()
+    first = taken(lambda: write(prompt, 1, 4))  # kernels are compiled
+    torch.cuda.reset_peak_memory_stats()
+    few, more, texts = 4, 20, []
+    steps = []
+    for _ in range(given.rounds):
+        short = taken(lambda: write(prompt, 1, few))
+        steps.append((taken(lambda: write(prompt, 1, more)) - short) / (more - few))
+        texts.append(taken(lambda: write(prompt, given.canvases, given.steps)))
+    step, text = statistics.median(steps), statistics.median(texts)
+    asked = vars(given)
+    rate = given.canvases * config.canvas_length / text
+    print(f"{given.writer} {given.form}: {1e3 * step:.1f} ms a step, {rate:.0f} tokens/s at {given.steps} steps a canvas")
+    figures = {
+        "step_seconds": step, "tokens_per_second": rate, "first_seconds": first, "made_seconds": made,
+        "weight_bytes": weights, "peak_bytes": torch.cuda.max_memory_allocated(),
+    }  # fmt: skip
+    if given.profile:
+        profile(lambda: write(prompt, 1, 6))
+    name = torch.cuda.get_device_name()
+    print(json.dumps({"benchmark": "gpu", **asked, **figures, "machine": f"{name}, torch {torch.__version__}"}))
+
+
+def profile(work: Callable[[], None]) -> None:
+    """A table of the kernels that took most."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    with profiler(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
+        work()
+        torch.cuda.synchronize()
+    print(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=28, max_name_column_width=60))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""How matrices of one shape lie in memory, as a kernel reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Form = Literal["plain", "int8", "int4", "fp8", "fp4"]
+# Forms with two numbers a byte lie in blocks of so many columns: byte j of a block has columns j and j + BLOCK / 2, so that a
+# kernel meets each half of a byte beside numbers of the input that lie together.
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Matrices [N, K], one or many; on top of one another where there are several `parts`, N rows each.
+
+    A number is (value * scale + offset) * factor: scale and offset of its row (group 0) or of its group of columns, factor of
+    its matrix. int4 values are those stored less 8.
+
+    Attributes:
+        table: values, scales and offsets are addresses (int64 [matrices * parts]) of what is meant, not it itself.
+        scales: bits of e4m3 in fp4. factors: float32 [matrices * parts].
+    """
+
+    form: Form
+    shape: tuple[int, int]
+    values: Tensor
+    scales: Tensor | None = None
+    offsets: Tensor | None = None
+    factors: Tensor | None = None
+    group: int = 0
+    parts: int = 1
+    table: bool = False
+    scale_dtype: torch.dtype = torch.float32
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What matrices must have in common to stand in one table."""
+        return self.form, self.shape, self.group, self.parts, self.offsets is None, self.factors is None, self.scale_dtype
+
+
+def table_of(each: list[Packing], parts: int) -> Packing | None:
+    """Many as one: where each lies. None where they are not alike, or some have parts of their own."""
+    first = each[0]
+    if first.table or first.parts > 1 or any(one.alike != first.alike for one in each):
+        return None
+
+    def addresses(tensors: list[Tensor | None]) -> Tensor | None:
+        found = [tensor.data_ptr() for tensor in tensors if tensor is not None]
+        return torch.tensor(found, device=first.values.device) if found else None
+
+    factors = [one.factors for one in each if one.factors is not None]
+    values = addresses([one.values for one in each])
+    assert values is not None
+    return Packing(
+        first.form,
+        first.shape,
+        values,
+        addresses([one.scales for one in each]),
+        addresses([one.offsets for one in each]),
+        torch.cat(factors) if factors else None,
+        first.group,
+        parts,
+        True,
+        first.scale_dtype,
+    )
+
+
+def packed_halves(values: Tensor) -> Tensor:
+    """Two numbers 0 to 15 a byte, in blocks: uint8 [..., K] to [..., K / 2]."""
+    low, high = values.to(torch.uint8).unflatten(-1, (-1, 2, BLOCK // 2)).unbind(-2)
+    packed: Tensor = low | (high << 4)
+    return packed.flatten(-2)
+
+
+def unpacked_halves(packed: Tensor) -> Tensor:
+    """The numbers of `packed_halves`, uint8 [..., K]."""
+    blocks = packed.unflatten(-1, (-1, BLOCK // 2))
+    return torch.cat((blocks & 15, blocks >> 4), dim=-1).flatten(-2)

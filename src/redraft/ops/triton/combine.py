@@ -1,0 +1,30 @@
+"""What a token's experts made of it, weighed and added."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+COLUMNS = 1024
+
+
+def combine(outputs: Tensor, weights: Tensor) -> Tensor:
+    """Sum over ranks of outputs [tokens * top_k, H] times weights float32 [tokens, top_k], in float32, in their order."""
+    tokens, top_k = weights.shape
+    width = outputs.shape[1]
+    out = outputs.new_empty(tokens, width)
+    _combine[(tokens, triton.cdiv(width, COLUMNS))](outputs, weights, out, width, TOP_K=top_k, COLUMNS=COLUMNS)
+    return out
+
+
+@triton.jit
+def _combine(outputs, weights, out, width, TOP_K: tl.constexpr, COLUMNS: tl.constexpr):
+    token = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    inside = column < width
+    total = tl.zeros((COLUMNS,), tl.float32)
+    for rank in tl.static_range(TOP_K):
+        row = tl.load(outputs + (token * TOP_K + rank) * width + column, mask=inside, other=0).to(tl.float32)
+        total += row * tl.load(weights + token * TOP_K + rank)
+    tl.store(out + token * width + column, total.to(out.dtype.element_ty), mask=inside)

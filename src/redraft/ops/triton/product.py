@@ -1,0 +1,212 @@
+"""Products with matrices that lie as a Packing says, many of them at once: rows are in groups, each with its own matrix.
+
+The tile of the matrix is the left side of each product: tensor cores want 16 or 64 rows there, and an expert has few tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from redraft.ops.packing import BLOCK, Packing
+from redraft.ops.triton.grouping import Groups
+from redraft.ops.triton.numbers import from_e2m1, from_e4m3, from_integer, spread
+
+INTERPRETED = bool(triton.knobs.runtime.interpret)
+SCALES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.uint8: tl.uint8}
+VALUES = {"int8": tl.int8, "int4": tl.uint8, "fp8": tl.uint8, "fp4": tl.uint8}
+HALVES = ("int4", "fp4")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Rows of a matrix and columns that are met at a time, warps, and tiles in flight."""
+
+    rows: int
+    columns: int
+    warps: int = 4
+    stages: int = 4
+
+
+TILES = {
+    "plain": Tiles(128, 64),
+    "int8": Tiles(128, 128),
+    "fp8": Tiles(128, 128),
+    "int4": Tiles(128, 128),
+    "fp4": Tiles(128, 128),
+}
+TOKENS = (16, 32, 64)  # inputs that are met at a time: the least that hold a group of mean size
+
+
+def suits(packing: Packing) -> bool:
+    """Whether there is a kernel for it."""
+    _, columns = packing.shape
+    if packing.form in HALVES:
+        return columns % BLOCK == 0 and (packing.group in (16, 32) or packing.group % 64 == 0)
+    tile = TILES[packing.form].columns
+    return packing.group in (0, 16, 32, 64) or packing.group % tile == 0
+
+
+def product(
+    x: Tensor,
+    packing: Packing,
+    groups: Groups | None = None,
+    *,
+    gather: bool = False,
+    scatter: bool = False,
+    tiles: Tiles | None = None,
+) -> Tensor:
+    """x W^T of x [M, K]: [M, parts * N].
+
+    Args:
+        groups: which rows go with which matrix; without, there is one matrix.
+        gather: x has one row a token; its rows are taken for each of the token's assignments. scatter: what comes out lies in
+            the order of assignments. Else both lie in the order of `groups`.
+    """
+    height, width = packing.shape
+    count = len(groups.order) if groups else len(x)
+    out = x.new_empty(count, packing.parts * height)
+    if not count:
+        return out
+    tile = tiles or TILES[packing.form]
+    tokens = groups.block if groups else _tokens(count)
+    columns = max(16, min(tile.columns, triton.next_power_of_2(width)))
+    if packing.form in HALVES:
+        columns = max(columns, BLOCK)
+    stacks = triton.cdiv(height, tile.rows)
+    grid = (len(groups.owners) if groups else triton.cdiv(count, tokens), packing.parts * stacks)
+    nothing = out  # stands where a kernel is told not to look
+    plan = (groups.order, groups.owners, groups.firsts, groups.edges) if groups else (nothing,) * 4
+    _product[grid](
+        x, out, *plan, packing.values,
+        nothing if packing.scales is None else packing.scales,
+        nothing if packing.offsets is None else packing.offsets,
+        nothing if packing.factors is None else packing.factors,
+        count, height, stacks, x.stride(0), groups.top_k if groups else 1, groups.experts if groups else 1,
+        K=width, FORM=packing.form, PARTS=packing.parts, GROUP=packing.group,
+        VALUE=VALUES.get(packing.form, tl.bfloat16), SCALE=SCALES[packing.scale_dtype], TABLE=packing.table,
+        OFFSETS=packing.offsets is not None, FACTORS=packing.factors is not None,
+        GROUPED=groups is not None, GATHER=gather, SCATTER=scatter,
+        TOKENS=tokens, ROWS=tile.rows, COLUMNS=columns, NUMBER=tl.float32 if INTERPRETED else SCALES[x.dtype],
+        num_warps=tile.warps, num_stages=tile.stages,
+    )  # fmt: skip
+    return out
+
+
+def tokens_at_a_time(rows: int, matrices: int) -> int:
+    """Inputs of a tile, where so many rows are shared out among so many matrices."""
+    mean = rows / matrices
+    return next((size for size in TOKENS if size >= 1.25 * mean), TOKENS[-1])
+
+
+def _tokens(count: int) -> int:
+    return tokens_at_a_time(count, 1)
+
+
+@triton.jit
+def _place(base, which, TABLE: tl.constexpr, KIND: tl.constexpr):
+    """Where a matrix's own numbers begin."""
+    if TABLE:
+        place = tl.multiple_of(tl.load(base + which).to(tl.pointer_type(KIND)), 16)
+    else:
+        place = base
+    return place
+
+
+@triton.jit
+def _product(
+    x, out, order, owners, firsts, edges, values, scales, offsets, factors,
+    count, height, stacks, x_stride, top_k, experts,
+    K: tl.constexpr, FORM: tl.constexpr, PARTS: tl.constexpr, GROUP: tl.constexpr, VALUE: tl.constexpr, SCALE: tl.constexpr,
+    TABLE: tl.constexpr, OFFSETS: tl.constexpr, FACTORS: tl.constexpr, GROUPED: tl.constexpr, GATHER: tl.constexpr,
+    SCATTER: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, NUMBER: tl.constexpr,
+):  # fmt: skip
+    block, stack = tl.program_id(0), tl.program_id(1)
+    owner, first, last = 0, block * TOKENS, count
+    if GROUPED:
+        owner = tl.load(owners + block)
+        if owner >= experts:
+            return
+        first, last = tl.load(firsts + block), tl.load(edges + owner + 1).to(tl.int32)
+    part, stack = stack // stacks, stack % stacks
+    which = owner * PARTS + part
+    # Rows beyond the last are read as the last, and not written.
+    n = stack * ROWS + tl.arange(0, ROWS)
+    row = tl.minimum(n, height - 1)
+    m = first + tl.arange(0, TOKENS)
+    there = m < last
+    m = tl.minimum(m, last - 1)
+    source, target = m, m
+    if GATHER:
+        source = tl.load(order + m).to(tl.int32) // top_k
+    if SCATTER:
+        target = tl.load(order + m).to(tl.int32)
+    inputs = x + source.to(tl.int64) * x_stride
+    acc = tl.zeros((ROWS, TOKENS), tl.float32)
+    here = _place(values, which, TABLE, VALUE)
+    scale = _place(scales, which, TABLE, SCALE)
+    offset = _place(offsets, which, TABLE and OFFSETS, SCALE)
+    if FORM == "int4" or FORM == "fp4":
+        # Half a block's columns from each half of a byte.
+        WIDE: tl.constexpr = COLUMNS // 2
+        RUN: tl.constexpr = 16 if GROUP == 16 else 32
+        j, run = tl.arange(0, WIDE), tl.arange(0, WIDE // RUN) * RUN
+        column, begin = j // 32 * 64 + j % 32, run // 32 * 64 + run % 32
+        halves = here + row[:, None].to(tl.int64) * (K // 2)
+        for k in range(0, K, COLUMNS):
+            inside = k // 2 + j < K // 2
+            packed = tl.load(halves + (k // 2 + j)[None, :], mask=inside[None, :], other=0)
+            low, high = packed & 15, packed >> 4
+            if FORM == "int4":
+                low, high = from_integer(low, 8), from_integer(high, 8)
+            else:
+                low, high = from_e2m1(low), from_e2m1(high)
+            factor = spread(scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4")
+            low *= factor
+            if GROUP < 64:
+                factor = spread(scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4")
+            high *= factor
+            if OFFSETS:
+                low += spread(offset, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, False)
+                high += spread(offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False)
+            at = inputs[None, :] + (k + column)[:, None]
+            near = tl.load(at, mask=inside[:, None], other=0)
+            far = tl.load(at + 32, mask=inside[:, None], other=0)
+            acc = tl.dot(low.to(near.dtype).to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
+            acc = tl.dot(high.to(near.dtype).to(NUMBER), far.to(NUMBER), acc, input_precision="ieee")
+    else:
+        j = tl.arange(0, COLUMNS)
+        # A tensor of many matrices has them one behind the other.
+        base = here if TABLE else here + which.to(tl.int64) * height * K if GROUPED else here
+        numbers = base + row[:, None].to(tl.int64) * K
+        for k in range(0, K, COLUMNS):
+            inside = k + j < K
+            near = tl.load(inputs[None, :] + (k + j)[:, None], mask=inside[:, None], other=0)
+            tile = tl.load(numbers + (k + j)[None, :], mask=inside[None, :], other=0)
+            if FORM == "fp8":
+                tile = from_e4m3(tile)
+            if GROUP > 0:
+                SPAN: tl.constexpr = GROUP if GROUP < COLUMNS else COLUMNS
+                begin = k + tl.arange(0, COLUMNS // SPAN) * SPAN
+                tile = from_integer(tile, 0) * spread(scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False)
+                if OFFSETS:
+                    tile += spread(offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False)
+            elif FORM == "int8":
+                tile = from_integer(tile, 0)
+            tile = tile.to(near.dtype)
+            acc = tl.dot(tile.to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
+        if GROUP == 0 and FORM != "plain":
+            acc *= tl.load(scale + row).to(tl.float32)[:, None]
+    # What `numbers` left out.
+    if FORM == "fp8":
+        acc *= 256.0
+    if FORM == "fp4":
+        acc *= 16384.0
+    if FACTORS:
+        acc *= tl.load(factors + which)
+    place = out + target[None, :].to(tl.int64) * (PARTS * height) + part * height + n[:, None]
+    tl.store(place, acc.to(out.dtype.element_ty), mask=there[None, :] & (n < height)[:, None])

@@ -1,0 +1,231 @@
+"""Kernels of our own give what plain torch gives. Without a CUDA device they run in Triton's interpreter, on this processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="Triton is not here (it comes with torch for CUDA, and for Linux with the tests)")
+
+import triton
+import triton.language as tl
+
+from redraft.engine import Model
+from redraft.model.layers import ACTIVATIONS
+from redraft.ops import triton as kernels
+from redraft.ops.experts import experts, route
+from redraft.ops.linear import linear
+from redraft.ops.packing import Packing, packed_halves, unpacked_halves
+from redraft.ops.rope import apply_rotary
+from redraft.ops.triton.grouping import Groups
+from redraft.ops.triton.numbers import from_e2m1, from_e4m3
+from redraft.ops.triton.product import TOKENS, product
+from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Weight, Joined, PackedWeight
+from redraft.quant.int4 import pack
+from redraft.testing import tiny_model
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# The interpreter rounds to bfloat16 by cutting off, and multiplies in float32.
+BARS = {torch.float32: 2e-6, torch.bfloat16: 5e-3 if DEVICE == "cuda" else 1.5e-2}
+EVERY = [*FORMATS, "fp4", "int4 lopsided", "int8 in groups"]
+
+
+@pytest.fixture(autouse=True)
+def on_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    kernels.DEVICES.add(DEVICE)
+    with torch.inference_mode():
+        yield
+    if DEVICE != "cuda":
+        kernels.DEVICES.discard(DEVICE)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
+
+
+def packed(name: str, height: int, width: int, dtype: torch.dtype, group: int = 32, seed: int = 0) -> PackedWeight:
+    """A random matrix in few bits."""
+    generator = torch.Generator().manual_seed(seed)
+    if name == "fp4":
+        values = torch.randint(0, 256, (height, width // 2), dtype=torch.uint8, generator=generator)
+        scale = (torch.rand(height, width // 16, generator=generator) * 3).to(torch.float8_e4m3fn)
+        return Fp4Weight(values.to(DEVICE), scale.to(DEVICE), torch.tensor(0.3 + seed), dtype)
+    if name == "int4 lopsided":
+        numbers = torch.randint(0, 16, (height, width), generator=generator)
+        scale, offset = (torch.rand(height, width // group, generator=generator) for _ in range(2))
+        return Int4Weight(pack(numbers).to(DEVICE), scale.to(DEVICE), offset.to(DEVICE), dtype)
+    if name == "int8 in groups":
+        whole = torch.randint(-128, 128, (height, width), dtype=torch.int8, generator=generator)
+        scale, offset = (torch.rand(height, width // group, generator=generator) for _ in range(2))
+        return Int8Weight(whole.to(DEVICE), scale.to(DEVICE), dtype, offset.to(DEVICE))
+    return FORMATS[name].of(random(height, width, seed=seed), dtype, group)  # type: ignore[attr-defined]
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float((found.float() - expected.float()).norm() / expected.float().norm())
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize(("rows", "height", "width", "group"), [(1, 128, 128, 32), (37, 200, 192, 64), (70, 130, 320, 16)])
+def test_a_product_is_that_of_the_numbers(
+    name: str, dtype: torch.dtype, rows: int, height: int, width: int, group: int
+) -> None:
+    weight = packed(name, height, width, dtype, group)
+    assert weight.packing() is not None
+    x = random(2, rows, width, seed=1).to(dtype)
+    expected = x.float() @ weight.whole().float().T
+    assert error(linear(x, weight), expected) < BARS[dtype]
+
+
+def test_numbers_without_a_kernel_go_the_plain_way() -> None:
+    weight = packed("int4", 64, 96, torch.float32)
+    assert weight.packing() is None
+    x = random(5, 96)
+    assert torch.allclose(linear(x, weight), x @ weight.whole().T, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*EVERY, "plain"])
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize("seed", range(3))
+def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: int) -> None:
+    count, width, size, top_k = 5, 64, 128, 2
+    tokens = (3, 40, 150)[seed]
+    if name == "plain":
+        wide, narrow = random(count, 2 * width, size).to(dtype), random(count, size, width, seed=1).to(dtype)
+        wide_numbers, narrow_numbers = wide, narrow
+    else:
+        each = [[packed(name, width, size, dtype, seed=2 * at + half) for half in range(2)] for at in range(count)]
+        wide = ExpertList([Joined(pair) for pair in each])
+        narrow = ExpertList([packed(name, size, width, dtype, seed=at) for at in range(count)])
+        wide_numbers, narrow_numbers = wide.whole(), narrow.whole()
+        assert wide.packing() is not None
+        assert narrow.packing() is not None
+    x = random(tokens, size, seed=seed).to(dtype)
+    scores = random(tokens, count, seed=seed + 9) + torch.tensor([0, 0, 9, 0, -9], device=DEVICE)  # one is all but idle
+    weights, index = route(scores, top_k, torch.ones(count, device=DEVICE))
+    activation = ACTIVATIONS["gelu_pytorch_tanh"]
+    found = experts(x, wide, narrow, weights, index, activation)  # type: ignore[arg-type]
+    kernels.DEVICES.discard(DEVICE)
+    expected = experts(x.float(), wide_numbers.float(), narrow_numbers.float(), weights, index, activation)
+    kernels.DEVICES.add(DEVICE)
+    assert error(found, expected) < 2 * BARS[dtype]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_assignment_is_in_one_block_of_its_expert(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    experts_there, tokens, top_k = (
+        int(torch.randint(low, high, (), generator=generator)) for low, high in ((1, 20), (1, 200), (1, 4))
+    )
+    top_k = min(top_k, experts_there)
+    index = torch.stack([torch.randperm(experts_there, generator=generator)[:top_k] for _ in range(tokens)])
+    index = index % int(torch.randint(1, experts_there + 1, (), generator=generator))  # the last of them have nothing to do
+    groups = Groups.of(index.to(DEVICE), experts_there, TOKENS[seed % len(TOKENS)])
+    met = []
+    for owner, first in zip(groups.owners.tolist(), groups.firsts.tolist(), strict=True):
+        if owner < experts_there:
+            last = min(first + groups.block, int(groups.edges[owner + 1]))
+            assert last > first
+            for at in groups.order[first:last].tolist():
+                assert int(index.flatten()[at]) == owner
+                met.append(at)
+    assert sorted(met) == list(range(tokens * top_k))
+
+
+def test_a_row_of_a_product_does_not_depend_on_the_others() -> None:
+    weight, x = packed("int4", 128, 128, torch.bfloat16), random(40, 128).bfloat16()
+    assert torch.equal(linear(x, weight), torch.cat([linear(x[at : at + 20], weight) for at in (0, 20)]))
+
+
+@triton.jit
+def _numbers(bits, eight, four):
+    at = tl.arange(0, 256)
+    found = tl.load(bits + at)
+    tl.store(eight + at, from_e4m3(found) * 256)
+    tl.store(four + at, from_e2m1(found & 15) * 16384)
+
+
+def test_small_floats_are_what_torch_makes_of_them() -> None:
+    bits = torch.arange(256, dtype=torch.uint8, device=DEVICE)
+    eight, four = (torch.empty(256, device=DEVICE) for _ in range(2))
+    _numbers[(1,)](bits, eight, four)
+    real = (bits & 0x7F) != 0x7F
+    assert torch.equal(eight[real], bits[real].view(torch.float8_e4m3fn).float())
+    magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    assert torch.equal(four[:16].cpu(), torch.cat((magnitudes, -magnitudes)))
+
+
+def test_halves_come_back() -> None:
+    values = torch.randint(0, 16, (3, 192), dtype=torch.uint8)
+    assert torch.equal(unpacked_halves(packed_halves(values)), values)
+
+
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize("width", [8, 64, 96])
+def test_rotary_is_that_of_plain_torch(dtype: torch.dtype, width: int) -> None:
+    x = random(5, 7, 3, width).to(dtype).transpose(0, 1)
+    angles = random(7, 5, width // 2).repeat(1, 1, 2)
+    table = angles.cos().to(dtype), angles.sin().to(dtype)
+    found = apply_rotary(x, table)
+    kernels.DEVICES.discard(DEVICE)
+    expected = apply_rotary(x.float(), (table[0].float(), table[1].float()))
+    kernels.DEVICES.add(DEVICE)
+    assert error(found, expected) < BARS[dtype]
+
+
+@pytest.mark.parametrize("name", ["int4", "fp4"])
+def test_a_weight_moves_between_devices_orders(name: str) -> None:
+    kernels.DEVICES.discard(DEVICE)
+    weight = packed(name, 64, 128, torch.bfloat16).to("cpu")
+    numbers = weight.whole()
+    kernels.DEVICES.add(DEVICE)
+    moved = weight.to(DEVICE)
+    assert moved.packing() is not None
+    assert torch.allclose(moved.whole().cpu().float(), numbers.float(), rtol=1e-2)
+    kernels.DEVICES.discard(DEVICE)
+    back = moved.to("cpu")
+    assert torch.allclose(back.whole().float(), numbers.float(), rtol=1e-2)
+
+
+def test_a_copy_of_experts_reads_its_own_memory() -> None:
+    first = ExpertList([packed("int8", 32, 64, torch.float32, seed=at) for at in range(2)])
+    before = first.packing()
+    second = deepcopy(first)
+    after = second.packing()
+    assert before is not None
+    assert after is not None
+    assert not set(before.values.tolist()) & set(after.values.tolist())
+
+
+def test_experts_of_different_kinds_go_one_by_one() -> None:
+    mixed = ExpertList([packed("int8", 32, 64, torch.float32), packed("fp8", 32, 64, torch.float32)])
+    assert mixed.packing() is None
+
+
+@pytest.mark.parametrize("quantized", [None, "int8", "int4"])
+@pytest.mark.parametrize("method", ["diffusion", "typewriter"])
+def test_a_model_writes_the_same_text(quantized: str | None, method: str) -> None:
+    options = {"max_new_tokens": 20, "max_denoising_steps": 3, "seed": 4, "eos_token_id": (), "method": method}
+    network = tiny_model(2)
+    if quantized:
+        for layer in network.layers:
+            for name in ("gate_up_proj", "down_proj"):
+                whole = getattr(layer.experts, name)
+                each = [FORMATS[quantized].of(one, torch.float32, 16) for one in whole]  # type: ignore[attr-defined]
+                delattr(layer.experts, name)
+                setattr(layer.experts, name, ExpertList(each))
+    kernels.DEVICES.discard(DEVICE)
+    expected = Model(deepcopy(network)).generate([2, 152, 151], **options).tokens
+    kernels.DEVICES.add(DEVICE)
+    assert Model(network.to(DEVICE)).generate([2, 152, 151], **options).tokens == expected
+
+
+def test_a_tensor_that_lies_in_strides_is_not_read_as_if_it_did_not() -> None:
+    x, whole = random(12, 64), random(32, 128)
+    found = product(x, Packing("plain", (32, 64), whole[:, :64].contiguous()))
+    assert error(found, x @ whole[:, :64].T) < 1e-5
