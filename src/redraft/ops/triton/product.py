@@ -67,6 +67,7 @@ def product(
         gather: x has one row a token; its rows are taken for each of the token's assignments. scatter: what comes out lies in
             the order of assignments. Else both lie in the order of `groups`.
     """
+    x = x if x.stride(-1) == 1 else x.contiguous()
     height, width = packing.shape
     count = len(groups.order) if groups else len(x)
     out = x.new_empty(count, packing.parts * height)
