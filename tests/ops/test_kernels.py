@@ -22,7 +22,7 @@ from redraft.ops.linear import linear
 from redraft.ops.packing import Packing, packed_halves, unpacked_halves
 from redraft.ops.rope import apply_rotary
 from redraft.ops.triton.grouping import Groups
-from redraft.ops.triton.numbers import from_e2m1, from_e4m3
+from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
 from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Weight, Joined, PackedWeight
 from redraft.quant.int4 import pack
@@ -143,21 +143,34 @@ def test_a_row_of_a_product_does_not_depend_on_the_others() -> None:
 
 
 @triton.jit
-def _numbers(bits, eight, four):
+def _numbers(bits, eight, whole, four, three, FAST: tl.constexpr):
     at = tl.arange(0, 256)
     found = tl.load(bits + at)
-    tl.store(eight + at, from_e4m3(found) * 256)
-    tl.store(four + at, from_e2m1(found & 15) * 16384)
+    ones = tl.full((256,), 2.0**117 if FAST else 1.0, tl.bfloat16 if FAST else tl.float32)
+    unit = tl.full((256,), 1.0, tl.bfloat16 if FAST else tl.float32)
+    tl.store(eight + at, e4m3(found, FAST).to(tl.float32))
+    tl.store(whole + at, int8(found.to(tl.int8, bitcast=True), FAST).to(tl.float32))
+    low, high = e2m1(found, ones, ones, FAST)
+    tl.store(four + at, low.to(tl.float32))
+    tl.store(four + 256 + at, high.to(tl.float32))
+    low, high = int4(found, unit, unit, FAST)
+    tl.store(three + at, low.to(tl.float32))
+    tl.store(three + 256 + at, high.to(tl.float32))
 
 
-def test_small_floats_are_what_torch_makes_of_them() -> None:
+@pytest.mark.parametrize("fast", [False, pytest.param(True, marks=pytest.mark.gpu)])
+def test_bits_are_the_numbers_that_torch_makes_of_them(fast: bool) -> None:
     bits = torch.arange(256, dtype=torch.uint8, device=DEVICE)
-    eight, four = (torch.empty(256, device=DEVICE) for _ in range(2))
-    _numbers[(1,)](bits, eight, four)
+    eight, whole, four, three = (torch.empty(size, device=DEVICE) for size in (256, 256, 512, 512))
+    _numbers[(1,)](bits, eight, whole, four, three, FAST=fast)
     real = (bits & 0x7F) != 0x7F
-    assert torch.equal(eight[real], bits[real].view(torch.float8_e4m3fn).float())
+    assert torch.equal(eight[real] * SHORT_OF["fp8", fast], bits[real].view(torch.float8_e4m3fn).float())
+    assert torch.equal(whole, bits.view(torch.int8).float())
     magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
-    assert torch.equal(four[:16].cpu(), torch.cat((magnitudes, -magnitudes)))
+    every = torch.cat((magnitudes, -magnitudes)).to(DEVICE)
+    halves = torch.cat((bits & 15, bits >> 4)).long()
+    assert torch.equal(four * SHORT_OF["fp4", fast], every[halves])
+    assert torch.equal(three, halves.float() - 8)
 
 
 def test_halves_come_back() -> None:

@@ -24,6 +24,7 @@ Key = tuple[tuple[int, int, int, "ref[object]"], ...]
 class _Recorded:
     key: Key
     graph: torch.cuda.CUDAGraph
+    run: Run  # what it knows must stay where it is
     given: Tensor
     found: Tensor
 
@@ -70,7 +71,7 @@ class Replay:
             finally:
                 graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(self._stream)
-        return _Recorded(key, graph, kept, found)
+        return _Recorded(key, graph, run, kept, found)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
         """A copy of a model records for itself."""

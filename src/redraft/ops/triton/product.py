@@ -14,7 +14,7 @@ from torch import Tensor
 
 from redraft.ops.packing import BLOCK, Packing
 from redraft.ops.triton.grouping import Groups
-from redraft.ops.triton.numbers import from_e2m1, from_e4m3, from_integer, spread
+from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8, spread
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
 SCALES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.uint8: tl.uint8}
@@ -32,13 +32,9 @@ class Tiles:
     stages: int = 4
 
 
-TILES = {
-    "plain": Tiles(128, 64),
-    "int8": Tiles(128, 128),
-    "fp8": Tiles(128, 128),
-    "int4": Tiles(128, 128),
-    "fp4": Tiles(128, 128),
-}
+# Chosen on an H100; the products of float32 are for tests.
+TILES = {"plain": Tiles(64, 64), "int8": Tiles(64, 128), "fp8": Tiles(64, 128), "int4": Tiles(64, 128), "fp4": Tiles(64, 128)}
+WIDE_NUMBERS = Tiles(64, 64, stages=2)
 TOKENS = (16, 32, 64)  # inputs that are met at a time: the least that hold a group of mean size
 
 
@@ -73,13 +69,14 @@ def product(
     out = x.new_empty(count, packing.parts * height)
     if not count:
         return out
-    tile = tiles or TILES[packing.form]
+    tile = tiles or (WIDE_NUMBERS if x.dtype == torch.float32 else TILES[packing.form])
     tokens = groups.block if groups else _tokens(count)
     columns = max(16, min(tile.columns, triton.next_power_of_2(width)))
     if packing.form in HALVES:
         columns = max(columns, BLOCK)
     stacks = triton.cdiv(height, tile.rows)
     grid = (len(groups.owners) if groups else triton.cdiv(count, tokens), packing.parts * stacks)
+    fast = x.dtype == torch.bfloat16 and not INTERPRETED
     nothing = out  # stands where a kernel is told not to look
     plan = (groups.order, groups.owners, groups.firsts, groups.edges) if groups else (nothing,) * 4
     _product[grid](
@@ -93,6 +90,7 @@ def product(
         OFFSETS=packing.offsets is not None, FACTORS=packing.factors is not None,
         GROUPED=groups is not None, GATHER=gather, SCATTER=scatter,
         TOKENS=tokens, ROWS=tile.rows, COLUMNS=columns, NUMBER=tl.float32 if INTERPRETED else SCALES[x.dtype],
+        FAST=fast, FACTOR=SHORT_OF.get((packing.form, fast), 1.0),
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return out
@@ -125,6 +123,7 @@ def _product(
     K: tl.constexpr, FORM: tl.constexpr, PARTS: tl.constexpr, GROUP: tl.constexpr, VALUE: tl.constexpr, SCALE: tl.constexpr,
     TABLE: tl.constexpr, OFFSETS: tl.constexpr, FACTORS: tl.constexpr, GROUPED: tl.constexpr, GATHER: tl.constexpr,
     SCATTER: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, NUMBER: tl.constexpr,
+    FAST: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
     block, stack = tl.program_id(0), tl.program_id(1)
     owner, first, last = 0, block * TOKENS, count
@@ -161,19 +160,17 @@ def _product(
         for k in range(0, K, COLUMNS):
             inside = k // 2 + j < K // 2
             packed = tl.load(halves + (k // 2 + j)[None, :], mask=inside[None, :], other=0)
-            low, high = packed & 15, packed >> 4
-            if FORM == "int4":
-                low, high = from_integer(low, 8), from_integer(high, 8)
-            else:
-                low, high = from_e2m1(low), from_e2m1(high)
-            factor = spread(scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4")
-            low *= factor
+            lower = spread(scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
+            upper = lower
             if GROUP < 64:
-                factor = spread(scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4")
-            high *= factor
+                upper = spread(scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
+            if FORM == "int4":
+                low, high = int4(packed, lower, upper, FAST)
+            else:
+                low, high = e2m1(packed, lower, upper, FAST)
             if OFFSETS:
-                low += spread(offset, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, False)
-                high += spread(offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False)
+                low += spread(offset, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
+                high += spread(offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
             at = inputs[None, :] + (k + column)[:, None]
             near = tl.load(at, mask=inside[:, None], other=0)
             far = tl.load(at + 32, mask=inside[:, None], other=0)
@@ -189,24 +186,20 @@ def _product(
             near = tl.load(inputs[None, :] + (k + j)[:, None], mask=inside[:, None], other=0)
             tile = tl.load(numbers + (k + j)[None, :], mask=inside[None, :], other=0)
             if FORM == "fp8":
-                tile = from_e4m3(tile)
+                tile = e4m3(tile, FAST)
+            if FORM == "int8":
+                tile = int8(tile, FAST)
             if GROUP > 0:
                 SPAN: tl.constexpr = GROUP if GROUP < COLUMNS else COLUMNS
                 begin = k + tl.arange(0, COLUMNS // SPAN) * SPAN
-                tile = from_integer(tile, 0) * spread(scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False)
+                tile = tile.to(tl.float32) * spread(scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
                 if OFFSETS:
-                    tile += spread(offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False)
-            elif FORM == "int8":
-                tile = from_integer(tile, 0)
+                    tile += spread(offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
             tile = tile.to(near.dtype)
             acc = tl.dot(tile.to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
         if GROUP == 0 and FORM != "plain":
             acc *= tl.load(scale + row).to(tl.float32)[:, None]
-    # What `numbers` left out.
-    if FORM == "fp8":
-        acc *= 256.0
-    if FORM == "fp4":
-        acc *= 16384.0
+    acc *= FACTOR
     if FACTORS:
         acc *= tl.load(factors + which)
     place = out + target[None, :].to(tl.int64) * (PARTS * height) + part * height + n[:, None]
