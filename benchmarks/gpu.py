@@ -36,6 +36,14 @@ def random_fp4(weight: Tensor) -> PackedWeight:
     return Fp4Weight(values, scale, torch.tensor(0.35 * width**-0.5), weight.dtype)
 
 
+def random_weight(name: str, shape: torch.Size) -> Tensor:
+    """Numbers with which a random model behaves."""
+    weight = torch.empty(shape, dtype=torch.bfloat16, device="cuda")
+    if len(shape) < 2:
+        return weight.fill_(0.1 if name.endswith("q_norm.weight") else 1.0)
+    return weight.normal_(0, (0.1 if name.startswith("self_conditioning.down") else 1.0) * shape[-1] ** -0.5)
+
+
 def random_network(config: ModelConfig, form: str, group: int) -> DiffusionGemma:
     """A model on the device. Experts of all layers are alike, but each layer has its own copy."""
     with torch.device("meta"):
@@ -45,17 +53,11 @@ def random_network(config: ModelConfig, form: str, group: int) -> DiffusionGemma
     for name, tensor in network.state_dict().items():
         place, _, own = name.rpartition(".")
         module = network.get_submodule(place)
-        weight = torch.empty(tensor.shape, dtype=torch.bfloat16, device="cuda")
         found: Any
-        if tensor.ndim == 1:
-            found = weight.fill_(1.5 * tensor.shape[0] ** -0.5 if name.endswith("q_norm.weight") else 1.0)
-        elif ".experts." in name and own in known:
+        if ".experts." in name and own in known:
             found = deepcopy(known[own])
         else:
-            weight.normal_(0, tensor.shape[-1] ** -0.5)
-            if name == "self_conditioning.down_proj.weight":
-                weight.mul_(0.1)
-            found = weight
+            found = weight = random_weight(name, tensor.shape)
             if quantization and form != "fp4":
                 found = quantization.of(name, weight, weight.dtype)
             elif quantization and quantization.covers(name, weight.shape):
@@ -103,22 +105,23 @@ def transformers(config: ModelConfig, given: argparse.Namespace) -> Write:
         patch_size=2, position_embedding_size=4,
     )  # fmt: skip
     whole = DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=config.canvas_length)
-    torch.set_default_dtype(torch.bfloat16)
     with torch.device("meta"):
         model = DiffusionGemmaForBlockDiffusion(whole).eval()
     model.tie_weights()
-    model.to_empty(device="cuda")
-    model.tie_weights()
-    torch.set_default_dtype(torch.float32)
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.ndim < 2:
-            tensor.data.fill_(1.0 if tensor.is_floating_point() else 0)
-            if name.endswith("q_norm.weight"):
-                tensor.data.fill_(1.5 * tensor.shape[0] ** -0.5)
-            if name.endswith("inv_freq"):
-                tensor.data.copy_(torch.logspace(0, -4, len(tensor)))
-        else:
-            tensor.data.normal_(0, tensor.shape[-1] ** -0.5)
+    known: dict[int, torch.nn.Parameter] = {}  # what stands in several places is one weight
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                if id(parameter) not in known:
+                    known[id(parameter)] = torch.nn.Parameter(random_weight(name, parameter.shape), requires_grad=False)
+                module._parameters[name] = known[id(parameter)]
+        for name, buffer in module._buffers.items():
+            if name == "embed_scale":
+                module._buffers[name] = torch.tensor(config.hidden_size**0.5, dtype=torch.bfloat16, device="cuda")
+            elif name.endswith("inv_freq"):
+                module._buffers[name] = torch.logspace(0, -4, buffer.numel(), device="cuda")
+            elif buffer is not None:
+                module._buffers[name] = torch.ones(buffer.shape, dtype=torch.bfloat16, device="cuda")
 
     @torch.no_grad()
     def write(prompt: list[int], canvases: int, steps: int) -> None:

@@ -51,7 +51,7 @@ class Replay:
             if key != self._last or not allowed():
                 self._last = key
                 return prepare()(given)
-            self._recorded = None  # its memory is free for the next
+            # The last one is let go only now: without any, the pool that they share would end.
             self._recorded = self._record(key, given, prepare())
         self._recorded.given.copy_(given)
         self._recorded.graph.replay()
