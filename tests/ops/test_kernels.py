@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 pytest.importorskip("triton", reason="Triton is not here (it comes with torch for CUDA, and for Linux with the tests)")
@@ -17,10 +18,12 @@ import triton.language as tl
 from redraft.engine import Model
 from redraft.model.layers import ACTIVATIONS
 from redraft.ops import triton as kernels
+from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import linear
 from redraft.ops.packing import Packing, packed_halves, unpacked_halves
 from redraft.ops.rope import apply_rotary
+from redraft.ops.triton.attention import canvas_attention, places_of
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
@@ -242,3 +245,47 @@ def test_a_tensor_that_lies_in_strides_is_not_read_as_if_it_did_not() -> None:
     x, whole = random(12, 64), random(32, 128)
     found = product(x, Packing("plain", (32, 64), whole[:, :64].contiguous()))
     assert error(found, x @ whole[:, :64].T) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize(
+    ("length", "total", "window"), [(1, 1, None), (5, 40, None), (70, 150, None), (70, 150, 9), (33, 33, 50), (1, 70, 16)]
+)
+@pytest.mark.parametrize("dim", [8, 32])
+def test_causal_attention_is_that_of_plain_torch(
+    dtype: torch.dtype, length: int, total: int, window: int | None, dim: int
+) -> None:
+    query, key, value = random(length, 4, dim), random(2, total, dim, seed=1), random(2, total, dim, seed=2)
+    # As a cache shows them: with room behind.
+    key, value = (F.pad(part, (0, 0, 0, 7)).to(dtype)[:, :total] for part in (key, value))
+    found = causal_attention(query.to(dtype), key, value, window)
+    kernels.DEVICES.discard(DEVICE)
+    expected = causal_attention(query.to(dtype).float(), key.float(), value.float(), window)
+    kernels.DEVICES.add(DEVICE)
+    assert error(found, expected) < BARS[dtype]
+
+
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize("prefixes", [(0,), (1,), (37, 0, 80)])
+def test_a_canvas_sees_its_prefix_and_itself(dtype: torch.dtype, prefixes: tuple[int, ...]) -> None:
+    length, heads, kv_heads, dim = 20, 4, 2, 16
+    rows = len(prefixes) * length
+    query = random(rows, heads, dim).to(dtype)
+    key, value = (random(rows, kv_heads, dim, seed=seed).to(dtype) for seed in (1, 2))
+    held = [tuple(random(kv_heads, 100, dim, seed=seed + at).to(dtype) for seed in (3, 30)) for at in range(len(prefixes))]
+    skipped = 5  # a window's worth of older tokens
+    places = [
+        (*(part[:, skipped:].data_ptr() for part in pair), pair[0].stride(0), count)
+        for pair, count in zip(held, prefixes, strict=True)
+    ]
+    found = canvas_attention(query, key, value, places_of([places], query.device)[0], length)
+    for at, (pair, count) in enumerate(zip(held, prefixes, strict=True)):
+        own = slice(at * length, (at + 1) * length)
+        keys, values = (
+            torch.cat((part[:, skipped : skipped + count], mine[own].transpose(0, 1)), dim=1).float()
+            for part, mine in zip(pair, (key, value), strict=True)
+        )
+        kernels.DEVICES.discard(DEVICE)
+        expected = attention(query[own].float(), keys, values)
+        kernels.DEVICES.add(DEVICE)
+        assert error(found[own], expected) < BARS[dtype]

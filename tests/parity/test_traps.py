@@ -144,7 +144,7 @@ def window_for_each_canvas_position(patch: Patch) -> None:
 
     def attend(self, index, query, key, value):
         window = self.config.layers[index].sliding_window
-        segment = self.segments[0]
+        segment = (self.clean or self.canvases)[0]
         if window is None or segment.clean:
             return original(self, index, query, key, value)
         count = segment.length
@@ -170,8 +170,8 @@ def canvas_read_causally(patch: Patch) -> None:
 def rope_exponents_over_the_turning_part(patch: Patch) -> None:
     original = context.inverse_frequencies
 
-    def wrong(rope: RopeConfig, head_dim: int):
-        frequencies = original(rope, head_dim)
+    def wrong(rope: RopeConfig, head_dim: int, device: torch.device):
+        frequencies = original(rope, head_dim, device)
         turning = int((frequencies > 0).sum())
         frequencies[:turning] = rope.rope_theta ** -(torch.arange(turning) / turning)
         return frequencies

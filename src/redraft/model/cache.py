@@ -16,6 +16,7 @@ from torch import Tensor
 
 from redraft.config import ModelConfig
 
+Place = tuple[int, int, int, int]
 Watcher = Callable[[int, Tensor, Tensor], None]  # layer, keys and values [kv_heads, n, head_dim]
 
 
@@ -143,6 +144,15 @@ class Cache:
         first = max(0, held.kept - held.shown)
         keys, values = held.behind(key, value)
         return keys[:, first:], values[:, first:]
+
+    def place(self, layer: int, more: int) -> Place:
+        """Where the prefix lies that a canvas sees once `more` tokens are written: addresses of its keys and values, numbers
+        from head to head, tokens."""
+        held = self._layers[layer]
+        kept = min(held.kept + more, held.keep)
+        skipped = max(0, kept - held.shown)
+        key, value = held.key[:, skipped:], held.value[:, skipped:]
+        return key.data_ptr(), value.data_ptr(), key.stride(0), kept - skipped
 
     def cut(self, length: int) -> None:
         """Forget all but the first `length` tokens.

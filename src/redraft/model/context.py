@@ -18,6 +18,7 @@ from redraft.config import LayerConfig, ModelConfig
 from redraft.model.cache import Cache
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
+from redraft.ops.triton import uses_kernels
 
 PREFILL_CHUNK = 2048  # clean tokens that a pass encodes at most, unless told otherwise
 # A text is read in blocks that begin at multiples of this, however passes are cut: so what a block becomes depends on nothing
@@ -93,13 +94,13 @@ def _blocks(position: int, length: int) -> list[int]:
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:
     """Cosines and sines [..., head_dim] of integer positions [...], for each kind of layer."""
     return {
-        layer.kind: rotary_table(positions, inverse_frequencies(layer.rope, layer.head_dim).to(positions.device), dtype)
+        layer.kind: rotary_table(positions, inverse_frequencies(layer.rope, layer.head_dim, positions.device), dtype)
         for layer in dict.fromkeys(config.layers)
     }
 
 
 class CachedContext:
-    """The context of inference: segments over caches.
+    """The context of inference: segments over caches. Canvases, all of one length, come last.
 
     Args:
         size: tokens in the pass; those outside every segment are padding and get zeros from attention.
@@ -107,38 +108,79 @@ class CachedContext:
 
     def __init__(self, config: ModelConfig, segments: Sequence[Segment], size: int, like: Tensor) -> None:
         self.config = config
-        self.segments = segments
         self.size = size
-        positions = torch.zeros(size, dtype=torch.int64, device=like.device)
-        self.clean = torch.zeros(size, 1, dtype=torch.bool, device=like.device)
-        for segment in segments:
-            here = slice(segment.start, segment.stop)
-            stop = segment.position + segment.length
-            positions[here] = torch.arange(segment.position, stop, device=like.device)
-            self.clean[here] = segment.clean
-        self._tables = rotary_tables(config, positions, like.dtype)
+        self.dtype = like.dtype
+        self.in_kernels = uses_kernels(like)
+        self.clean = [segment for segment in segments if segment.clean]
+        self.canvases = [segment for segment in segments if not segment.clean]
+        self._positions = _positions(segments, size).to(like.device)
+        self._places = self._lay_out(self.canvases).to(like.device) if self.in_kernels else None
+        self._is_clean = torch.zeros(size, 1, dtype=torch.bool, device=like.device)
+        for segment in self.clean:
+            self._is_clean[segment.start : segment.stop] = True
+        self._tables: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def begin(self) -> None:
+        """Work out what depends on positions."""
+        self._tables = rotary_tables(self.config, self._positions, self.dtype)
+
+    def move_to(self, canvases: Sequence[Segment]) -> None:
+        """Other canvases in the places of these, for kernels that look up where their prefixes are."""
+        assert self._places is not None
+        self._positions.copy_(_positions(canvases, self.size))
+        self._places.copy_(self._lay_out(canvases))
+
+    def _lay_out(self, canvases: Sequence[Segment]) -> Tensor:
+        """int64 [layers, canvases, 4], the place of each prefix."""
+        layers = range(self.config.num_hidden_layers)
+        each = [[canvas.cache.place(layer, canvas.position - canvas.cache.length) for canvas in canvases] for layer in layers]
+        return torch.tensor(each, dtype=torch.int64)
 
     def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
         return self._tables[layer.kind]
 
     def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
-        return torch.where(self.clean, encoder, decoder)
+        return torch.where(self._is_clean, encoder, decoder) if self.clean else decoder.expand(self.size, 1)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         first = self.size - len(query)
+        alone = self.in_kernels and not self.clean and self.canvases[-1].stop == self.size
+        if alone:
+            return self._attend_to_canvases(index, query, key, value, first)
         mixed = query.new_zeros(len(query), query.shape[-2] * query.shape[-1])
-        for segment in self.segments:
+        for segment in self.clean:
             own = slice(segment.start, segment.stop)
             keys, values = self._seen(index, segment, key[own].transpose(0, 1), value[own].transpose(0, 1))
-            if segment.stop <= first:
-                continue  # its states are not read: it only leaves keys and values
-            here = slice(max(0, segment.start - first), segment.stop - first)
-            if segment.clean:
+            if segment.stop > first:  # else its states are not read: it only leaves keys and values
+                here = slice(max(0, segment.start - first), segment.stop - first)
                 mixed[here] = causal_attention(query[here], keys, values, self.config.layers[index].sliding_window)
-            else:
-                mixed[here] = attention(query[here], keys, values)
+        if self.canvases and self.in_kernels:
+            here = slice(self.canvases[0].start - first, self.canvases[-1].stop - first)
+            mixed[here] = self._attend_to_canvases(index, query, key, value, first)
+            return mixed
+        for segment in self.canvases:
+            own, here = slice(segment.start, segment.stop), slice(segment.start - first, segment.stop - first)
+            keys, values = self._seen(index, segment, key[own].transpose(0, 1), value[own].transpose(0, 1))
+            mixed[here] = attention(query[here], keys, values)
         return mixed
+
+    def _attend_to_canvases(self, index: int, query: Tensor, key: Tensor, value: Tensor, first: int) -> Tensor:
+        from redraft.ops.triton.attention import canvas_attention
+
+        assert self._places is not None
+        start, stop, length = self.canvases[0].start, self.canvases[-1].stop, self.canvases[0].length
+        return canvas_attention(
+            query[start - first : stop - first], key[start:stop], value[start:stop], self._places[index], length
+        )
 
     def _seen(self, index: int, segment: Segment, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values that a segment sees: as much of the prefix as the cache kept, and its own."""
         return segment.cache.write(index, key, value) if segment.kept else segment.cache.peek(index, key, value)
+
+
+def _positions(segments: Sequence[Segment], size: int) -> Tensor:
+    """Where each token of a pass stands in its sequence, int64 [size]."""
+    positions = torch.zeros(size, dtype=torch.int64)
+    for segment in segments:
+        positions[segment.start : segment.stop] = torch.arange(segment.position, segment.position + segment.length)
+    return positions

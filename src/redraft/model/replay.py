@@ -1,11 +1,13 @@
-"""Replay: the same canvases behind the same prefixes, pass after pass, as one recorded CUDA graph.
+"""Replay: a pass over canvases, recorded once as a CUDA graph and run again for others.
 
-A canvas is read a dozen times and more while nothing moves but its numbers: the same kernels at the same addresses. Launching
-them one by one takes the processor longer than they take the device; recorded once, they are launched together.
+A canvas is read a dozen times and more by the same kernels, and so is the next. Launching them one by one takes the processor
+longer than they take the device; recorded, they are launched together. What differs from pass to pass lies in tensors that the
+recording reads: embeddings, positions, and where the prefixes are.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,50 +16,61 @@ from weakref import ref
 import torch
 from torch import Tensor
 
-from redraft.model.context import Segment
+from redraft.model.cache import Cache
+from redraft.model.context import CachedContext, Segment
 
-Run = Callable[[Tensor], Tensor]
-Key = tuple[tuple[int, int, int, "ref[object]"], ...]
+MOST = 8  # recordings that are kept, one a number of canvases
+Run = Callable[[CachedContext, Tensor], Tensor]
 
 
 @dataclass
-class _Recorded:
-    key: Key
+class _Recording:
     graph: torch.cuda.CUDAGraph
-    run: Run  # what it knows must stay where it is
+    context: CachedContext
     given: Tensor
     found: Tensor
+    canvases: tuple[tuple[ref[Cache], int], ...]  # those that the context is about
 
 
 class Replay:
-    """Runs passes, and records one that comes again."""
+    """Runs passes, and records those of a size that comes again."""
 
     def __init__(self) -> None:
-        self._last: Key = ()
-        self._recorded: _Recorded | None = None
+        self._met: set[int] = set()
+        self._recorded: OrderedDict[int, _Recording] = OrderedDict()
         self._stream: torch.cuda.Stream | None = None
         self._pool: Any = None
 
-    def note(self, segments: Sequence[Segment]) -> None:
-        """These canvases were read in a pass that cannot be recorded, for what else was in it; they may come again."""
-        self._last = _key(segments)
-
     def run(
-        self, segments: Sequence[Segment], given: Tensor, prepare: Callable[[], Run], allowed: Callable[[], bool]
+        self,
+        segments: Sequence[Segment],
+        given: Tensor,
+        prepare: Callable[[], CachedContext],
+        run: Run,
+        allowed: Callable[[], bool],
     ) -> Tensor:
-        """What `prepare()` makes of `given`, a pass over canvases alone: at first as it is, then recorded if `allowed()`."""
-        key = _key(segments)
-        if self._recorded is None or self._recorded.key != key or self._recorded.given.shape != given.shape:
-            if key != self._last or not allowed():
-                self._last = key
-                return prepare()(given)
-            # The last one is let go only now: without any, the pool that they share would end.
-            self._recorded = self._record(key, given, prepare())
-        self._recorded.given.copy_(given)
-        self._recorded.graph.replay()
-        return self._recorded.found.clone()
+        """What `run` makes of the context and of `given`, in a pass over canvases alone: as it is, or recorded if `allowed`."""
+        size = len(segments)
+        canvases = tuple((ref(segment.cache), segment.position) for segment in segments)
+        recording = self._recorded.get(size)
+        if recording is None:
+            if size not in self._met or not allowed():  # the first time kernels are compiled, which cannot be recorded
+                self._met.add(size)
+                return run(prepare(), given)
+            recording = self._recorded[size] = self._record(prepare(), given, run, canvases)
+            if len(self._recorded) > MOST:
+                self._recorded.popitem(last=False)
+        elif recording.canvases != canvases:
+            recording.context.move_to(segments)
+            recording.canvases = canvases
+        self._recorded.move_to_end(size)
+        recording.given.copy_(given)
+        recording.graph.replay()
+        return recording.found.clone()
 
-    def _record(self, key: Key, given: Tensor, run: Run) -> _Recorded:
+    def _record(
+        self, context: CachedContext, given: Tensor, run: Run, canvases: tuple[tuple[ref[Cache], int], ...]
+    ) -> _Recording:
         device = given.device
         self._stream = self._stream or torch.cuda.Stream(device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
@@ -67,19 +80,13 @@ class Replay:
             # Other threads may go on with this device while this one records.
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
-                found = run(kept)
+                found = run(context, kept)
             finally:
                 graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(self._stream)
-        return _Recorded(key, graph, run, kept, found)
+        context.canvases = []  # their caches may end
+        return _Recording(graph, context, kept, found, canvases)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
         """A copy of a model records for itself."""
         return Replay()
-
-
-def _key(segments: Sequence[Segment]) -> Key:
-    """What must be the same for a recorded pass to hold: the caches themselves, what they hold, and where canvases lie."""
-    return tuple(
-        (segment.start, segment.stop, segment.position, ref(segment.cache)) for segment in segments if not segment.clean
-    )

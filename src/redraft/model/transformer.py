@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ class DiffusionGemma(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_conditioning = SelfConditioning(config)
         self.replay = Replay()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.replay = Replay()  # weights move: what was recorded reads them where they were
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -161,15 +165,17 @@ class DiffusionGemma(nn.Module):
         # As many rows are worked out to the end as make every row's sums alike.
         whole = max(0, min(first, len(padded) - least_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
 
-        def prepare() -> Callable[[Tensor], Tensor]:
-            context = CachedContext(self.config, segments, len(padded), padded)
-            return lambda given: self.hidden_states(given, context, whole)
+        def run(context: CachedContext, given: Tensor) -> Tensor:
+            context.begin()
+            return self.hidden_states(given, context, whole)
+
+        def prepare() -> CachedContext:
+            return CachedContext(self.config, segments, len(padded), padded)
 
         if uses_kernels(padded) and padded.is_cuda and not any(segment.clean for segment in segments):
-            hidden = self.replay.run(segments, padded, prepare, self._waits_for_nothing)
+            hidden = self.replay.run(segments, padded, prepare, run, self._waits_for_nothing)
         else:
-            hidden = prepare()(padded)
-            self.replay.note(segments)
+            hidden = run(prepare(), padded)
         for segment in segments:
             if segment.kept:
                 segment.cache.advance(segment.length)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from redraft.ops.linear import linear, suits_onednn
+from redraft.ops.triton import uses_kernels
 
 # Scores that exist at a time, at most: longer products run in blocks of queries. On a CPU they are to stay in the cache.
 BLOCK_ELEMENTS = {"cpu": 1 << 21}
@@ -62,6 +63,10 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
     Returns:
         [L, heads * D].
     """
+    if uses_kernels(query):
+        from redraft.ops.triton.attention import causal_attention as in_kernel
+
+        return in_kernel(query, key, value, window)
     length, heads, _ = query.shape
     total = key.shape[-2]
     block = _block(heads, total, query.device)

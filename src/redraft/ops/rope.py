@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -9,8 +11,17 @@ from redraft.config import RopeConfig
 from redraft.ops.triton import uses_kernels
 
 
-def inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
+def inverse_frequencies(rope: RopeConfig, head_dim: int, device: torch.device) -> Tensor:
     """Angles a position, float32 [head_dim / 2]. `proportional` leaves all but the first part of them at zero."""
+    return _inverse_frequencies(rope, head_dim) if device.type == "cpu" else _on_device(rope, head_dim, device)
+
+
+@cache
+def _on_device(rope: RopeConfig, head_dim: int, device: torch.device) -> Tensor:
+    return _inverse_frequencies(rope, head_dim).to(device)
+
+
+def _inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
     turning = int(rope.partial_rotary_factor * head_dim // 2)
     exponent = torch.arange(0, 2 * turning, 2, dtype=torch.int64).float() / head_dim
     frequencies = torch.zeros(head_dim // 2)

@@ -12,6 +12,7 @@ from redraft.ops.packing import Packing
 from redraft.ops.triton import uses_kernels
 
 ROWS = 8192  # that are rounded at a time
+KERNEL_ROWS = 512  # up to which a kernel of ours is faster than unpacking all and a plain product
 TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
 
 
@@ -54,7 +55,9 @@ class PackedWeight(nn.Module):
         if uses_kernels(x) and (packing := self.packing()):
             from redraft.ops.triton.product import product
 
-            return product(flat, packing).view(*x.shape[:-1], -1)
+            # Of many rows the product takes longer than the numbers: these are worked out once, not once a tile.
+            many = len(flat) > KERNEL_ROWS
+            return (flat @ self.whole().T if many else product(flat, packing)).view(*x.shape[:-1], -1)
         out = x.new_empty(len(flat), self.shape[0])
         for first in range(0, self.shape[0], TILE):
             last = min(first + TILE, self.shape[0])

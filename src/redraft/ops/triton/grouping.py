@@ -15,7 +15,7 @@ class Groups:
     """Assignments of tokens to experts, sorted by expert.
 
     Attributes:
-        order: int64 [assignments], token * top_k + rank of each. edges: int64 [experts + 1], where each expert's begin.
+        order: int32 [assignments], token * top_k + rank of each. edges: int32 [experts + 1], where each expert's begin.
         block: rows of a block. owners: int32 [blocks], the expert of each block, `experts` where there is no such block;
             firsts: its first row.
     """
@@ -31,28 +31,43 @@ class Groups:
     @classmethod
     def of(cls, index: Tensor, experts: int, block: int) -> Groups:
         """From the experts of each token, int64 [tokens, top_k]."""
-        ordered, order = index.flatten().sort(stable=True)
-        edges = torch.searchsorted(ordered, torch.arange(experts + 1, device=index.device))
-        most = min(experts, len(order)) + len(order) // block
-        owners = torch.empty(most, dtype=torch.int32, device=index.device)
-        firsts = torch.empty_like(owners)
-        _blocks[(1,)](
-            edges, owners, firsts, experts, most, block,
-            EXPERTS=triton.next_power_of_2(experts), MOST=triton.next_power_of_2(most), num_warps=8,
-        )  # fmt: skip
+        count = index.numel()
+        order = torch.empty(count, dtype=torch.int32, device=index.device)
+        edges = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
+        _sort[(experts,)](index.contiguous(), order, edges, count, experts, SIZE=min(2048, triton.next_power_of_2(count)))
+        most = min(experts, count) + count // block
+        owners, firsts = torch.empty(2, most, dtype=torch.int32, device=index.device)
+        _blocks[(most,)](edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1)
         return cls(order, edges, owners, firsts, block, experts, index.shape[1])
 
 
 @triton.jit
-def _blocks(edges, owners, firsts, experts, most, block, EXPERTS: tl.constexpr, MOST: tl.constexpr):
-    expert, number = tl.arange(0, EXPERTS), tl.arange(0, MOST)
+def _sort(index, order, edges, count, experts, SIZE: tl.constexpr):
+    """One expert's assignments, behind those of the experts before it."""
+    expert, at = tl.program_id(0), tl.arange(0, SIZE)
+    begin = 0
+    for first in range(0, count, SIZE):
+        chosen = tl.load(index + first + at, mask=first + at < count, other=experts)
+        begin += tl.sum((chosen < expert).to(tl.int32), 0)
+    tl.store(edges + expert, begin)
+    for first in range(0, count, SIZE):
+        mine = tl.load(index + first + at, mask=first + at < count, other=experts) == expert
+        place = tl.cumsum(mine.to(tl.int32), 0)
+        tl.store(order + begin + place - 1, first + at, mask=mine)
+        begin += tl.sum(mine.to(tl.int32), 0)
+    tl.store(edges + experts, count, mask=expert == experts - 1)
+
+
+@triton.jit
+def _blocks(edges, owners, firsts, experts, block, EXPERTS: tl.constexpr):
+    """One block's expert, and its first row."""
+    number, expert = tl.program_id(0), tl.arange(0, EXPERTS)
     real = expert < experts
     begin, end = tl.load(edges + expert, mask=real, other=0), tl.load(edges + expert + 1, mask=real, other=0)
-    count = ((end - begin + block - 1) // block).to(tl.int32)
-    passed = tl.cumsum(count, 0)[None, :] <= number[:, None]
-    owner = tl.sum(passed.to(tl.int32), 1)
-    before = tl.sum(tl.where(passed, count[None, :], 0), 1)
-    inside = number < most
-    start = tl.load(edges + owner, mask=inside & (owner < experts), other=0).to(tl.int32)
-    tl.store(owners + number, owner, mask=inside)
-    tl.store(firsts + number, start + (number - before) * block, mask=inside)
+    blocks = (end - begin + block - 1) // block
+    passed = tl.cumsum(blocks, 0) <= number
+    owner = tl.sum(passed.to(tl.int32), 0)
+    before = tl.sum(tl.where(passed, blocks, 0), 0)
+    start = tl.load(edges + owner, mask=owner < experts, other=0)
+    tl.store(owners + number, owner)
+    tl.store(firsts + number, start + (number - before) * block)

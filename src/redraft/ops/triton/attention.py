@@ -1,0 +1,143 @@
+"""Attention without scores in memory, as in FlashAttention (arXiv 2205.14135): keys in blocks, sums relative to the greatest
+score so far.
+
+A canvas sees a prefix, which lies in a cache, and itself, which lies where it was made. Where the prefixes are, and how long,
+the kernel reads from memory: the same launch serves other prefixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from redraft.ops.triton.product import INTERPRETED, SCALES
+
+Place = tuple[int, int, int, int]  # of a prefix: addresses of keys and of values, numbers from head to head, tokens
+
+
+def canvas_attention(query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int) -> Tensor:
+    """Attention of canvases over their prefixes and themselves.
+
+    Args:
+        query: [B * L, heads, D]. key, value: [B * L, kv_heads, D], of the canvases.
+        places: int64 [B, 4], a Place each.
+        length: L.
+
+    Returns:
+        [B * L, heads * D].
+    """
+    return _run(query, key, value, places, length, key.stride(0), key.stride(1), length, False, None)
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+    """`ops.attention.causal_attention`: query [L, heads, D] of the last of T tokens, key and value [kv_heads, T, D]."""
+    return _run(query, key, value, query, len(query), key.stride(1), key.stride(0), key.shape[1], True, window)
+
+
+def _run(
+    query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int, step: int, head_step: int, keys: int, causal: bool,
+    window: int | None,
+) -> Tensor:  # fmt: skip
+    assert key.stride() == value.stride(), (key.stride(), value.stride())
+    rows, heads, dim = query.shape
+    kv_heads = key.shape[0] if causal else key.shape[1]
+    query, out = query.contiguous(), query.new_empty(rows, heads * dim)
+    wide, queries, at_once, warps, stages = _tile(query, dim)
+    grid = (triton.cdiv(length, queries), heads, rows // length)
+    _attend[grid](
+        query, key, value, places, out, length, keys, step, head_step, heads // kv_heads, heads, window or 0,
+        DIM=dim, WIDE=wide, QUERIES=queries, KEYS=at_once, CAUSAL=causal, WINDOW=window is not None,
+        NUMBER=tl.float32 if INTERPRETED else SCALES[query.dtype], num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+    return out
+
+
+def _tile(query: Tensor, dim: int) -> tuple[int, int, int, int, int]:
+    """Width of a row, queries and keys at a time, warps, stages: what fits into a multiprocessor's own memory."""
+    wide = max(16, triton.next_power_of_2(dim))
+    room = 1 << 16 if INTERPRETED else _shared_memory(query.device)
+    for queries, keys, warps, stages in ((64, 64, 8, 2), (64, 32, 8, 2), (64, 32, 8, 1), (32, 32, 4, 1), (16, 16, 4, 1)):
+        if (queries + 2 * stages * keys) * wide * query.itemsize <= room - 4096 and (query.itemsize == 2 or queries <= 16):
+            return wide, queries, keys, warps, stages
+    return wide, 16, 16, 4, 1
+
+
+def _shared_memory(device: torch.device) -> int:
+    properties: Any = torch.cuda.get_device_properties(device)
+    return int(properties.shared_memory_per_block_optin)
+
+
+def places_of(places: Sequence[Sequence[Place]], device: torch.device) -> Tensor:
+    """As a kernel reads them: int64 [layers, B, 4]."""
+    return torch.tensor(places, dtype=torch.int64).to(device)
+
+
+@triton.jit
+def _meet(acc, total, top, queries, keys, values, seen, inside, narrow, NUMBER: tl.constexpr):
+    """Sums with one more block of keys: its addresses [WIDE, KEYS], those of its values [KEYS, WIDE], which of them each query
+    sees, and which keys and columns are there at all."""
+    key = tl.load(keys, mask=inside[None, :] & narrow[:, None], other=0).to(NUMBER)
+    scores = tl.where(seen, tl.dot(queries, key, input_precision="ieee"), float("-inf"))
+    new = tl.maximum(top, tl.max(scores, 1))
+    mass = tl.exp(scores - new[:, None])
+    shrink = tl.exp(top - new)
+    value = tl.load(values, mask=inside[:, None] & narrow[None, :], other=0)
+    acc = tl.dot(mass.to(value.dtype).to(NUMBER), value.to(NUMBER), acc * shrink[:, None], input_precision="ieee")
+    return acc, total * shrink + tl.sum(mass, 1), new
+
+
+@triton.jit
+def _attend(
+    query, key, value, places, out, length, count, step, head_step, group, heads, window,
+    DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, CAUSAL: tl.constexpr,
+    WINDOW: tl.constexpr, NUMBER: tl.constexpr,
+):  # fmt: skip
+    row, head, member = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES), tl.program_id(1), tl.program_id(2)
+    column, number = tl.arange(0, WIDE), tl.arange(0, KEYS)
+    there = (row < length)[:, None] & (column < DIM)[None, :]
+    first = (member * length).to(tl.int64)
+    own = (first + row)[:, None] * (heads * DIM) + head * DIM + column[None, :]
+    queries = tl.load(query + own, mask=there, other=0).to(NUMBER)
+    acc, total = tl.zeros((QUERIES, WIDE), tl.float32), tl.zeros((QUERIES,), tl.float32)
+    top = tl.full((QUERIES,), -1e30, tl.float32)
+    narrow = column < DIM
+    kind: tl.constexpr = key.dtype.element_ty
+    if not CAUSAL:
+        prefix = places + member * 4
+        behind = head // group * tl.multiple_of(tl.load(prefix + 2), 16) + column
+        keys = tl.multiple_of(tl.load(prefix).to(tl.pointer_type(kind)), 16) + behind
+        values = tl.multiple_of(tl.load(prefix + 1).to(tl.pointer_type(kind)), 16) + behind
+        known = tl.load(prefix + 3).to(tl.int32)
+        for begin in range(0, known, KEYS):
+            inside = begin + number < known
+            far = (begin + number).to(tl.int64) * DIM
+            acc, total, top = _meet(
+                acc, total, top, queries, keys[:, None] + far[None, :], values[None, :] + far[:, None],
+                inside[None, :], inside, narrow, NUMBER,
+            )  # fmt: skip
+    here = head // group * head_step + column
+    begin, end = 0, count
+    if CAUSAL:
+        end = tl.minimum(count, count - length + tl.program_id(0) * QUERIES + QUERIES)
+        if WINDOW:
+            begin = tl.maximum(0, count - length + tl.program_id(0) * QUERIES - window + 1) // KEYS * KEYS
+    position = count - length + row
+    for start in range(begin, end, KEYS):
+        at = start + number
+        inside = at < count
+        seen = inside[None, :] & (row < length)[:, None]
+        if CAUSAL:
+            seen = seen & (at[None, :] <= position[:, None])
+            if WINDOW:
+                seen = seen & (at[None, :] > position[:, None] - window)
+        far = (first + at) * step
+        acc, total, top = _meet(
+            acc, total, top, queries, key + here[:, None] + far[None, :], value + here[None, :] + far[:, None], seen, inside,
+            narrow, NUMBER,
+        )  # fmt: skip
+    tl.store(out + own, (acc / tl.maximum(total, 1e-30)[:, None]).to(out.dtype.element_ty), mask=there)
