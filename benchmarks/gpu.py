@@ -181,20 +181,32 @@ def main() -> None:
         "weight_bytes": weights, "peak_bytes": torch.cuda.max_memory_allocated(),
     }  # fmt: skip
     if given.profile:
-        profile(lambda: write(prompt, 1, 6))
+        profile(write, prompt)
     name = torch.cuda.get_device_name()
     print(json.dumps({"benchmark": "gpu", **asked, **figures, "machine": f"{name}, torch {torch.__version__}"}))
 
 
-def profile(work: Callable[[], None]) -> None:
-    """A table of the kernels that took most."""
+def profile(write: Write, prompt: list[int]) -> None:
+    """A table of what took the device longest in ten more steps."""
+    from collections import Counter
+
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
-    with profiler(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
-        work()
-        torch.cuda.synchronize()
-    print(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=28, max_name_column_width=60))
+    spent: list[Counter[str]] = []
+    for steps in (10, 20):
+        with profiler(activities=[ProfilerActivity.CUDA]) as found:
+            write(prompt, 1, steps)
+            torch.cuda.synchronize()
+        spent.append(Counter())
+        for event in found.key_averages():
+            spent[-1][event.key] += event.self_device_time_total
+            spent[-1][f"# {event.key}"] += event.count
+    spent[1].subtract(spent[0])
+    kernels = [(name, time) for name, time in spent[1].most_common() if not name.startswith("#")]
+    print(f"device: {sum(time for _, time in kernels) / 1e4:.2f} ms a step")
+    for name, time in kernels[:40]:
+        print(f"{time / 1e4:8.3f} ms: {spent[1][f'# {name}'] / 10:7.1f} x {name[:100]}")
 
 
 if __name__ == "__main__":
