@@ -203,10 +203,10 @@ def profile(write: Write, prompt: list[int]) -> None:
             spent[-1][event.key] += event.self_device_time_total
             spent[-1][f"# {event.key}"] += event.count
     spent[1].subtract(spent[0])
-    kernels = [(name, time) for name, time in spent[1].most_common() if not name.startswith("#")]
-    print(f"device: {sum(time for _, time in kernels) / 1e4:.2f} ms a step")
-    for name, time in kernels[:40]:
-        print(f"{time / 1e4:8.3f} ms: {spent[1][f'# {name}'] / 10:7.1f} x {name[:100]}")
+    kernels = [(name, spell) for name, spell in spent[1].most_common() if not name.startswith("#")]
+    print(f"device: {sum(spell for _, spell in kernels) / 1e4:.2f} ms a step")
+    for name, taken_by in kernels[:40]:
+        print(f"{taken_by / 1e4:8.3f} ms: {spent[1][f'# {name}'] / 10:7.1f} x {name[:100]}")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import linear
 from redraft.ops.packing import Packing, packed_halves, unpacked_halves
+from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
 from redraft.ops.triton.attention import canvas_attention, places_of
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
+from redraft.ops.vocabulary import Readout, read_vocabulary
 from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Weight, Joined, PackedWeight
 from redraft.quant.int4 import pack
 from redraft.testing import tiny_model
@@ -289,3 +291,53 @@ def test_a_canvas_sees_its_prefix_and_itself(dtype: torch.dtype, prefixes: tuple
         expected = attention(query[own].float(), keys, values)
         kernels.DEVICES.add(DEVICE)
         assert error(found[own], expected) < BARS[dtype]
+
+
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize(("size", "rows"), [(50, 1), (5000, 2)])
+def test_the_vocabulary_is_read_as_plain_torch_reads_it(dtype: torch.dtype, size: int, rows: int) -> None:
+    length, width = 6, 32
+    hidden, embedding = 3 * random(rows, length, width).to(dtype), random(size, width, seed=1).to(dtype)
+    uniform = torch.rand(rows, length, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).to(DEVICE)
+    asked = Readout(
+        temperature=torch.tensor([0.7, 1.2], device=DEVICE)[:rows],
+        uniform=uniform,
+        greedy=torch.tensor([False, True], device=DEVICE)[:rows],
+        edits=[None] * rows,
+        wanted=random(rows, length, seed=3) > -1,
+    )
+    scale = torch.tensor(width**0.5, dtype=dtype, device=DEVICE)
+    found = read_vocabulary(hidden, embedding, 30.0, scale, asked)
+    kernels.DEVICES.discard(DEVICE)
+    expected = read_vocabulary(hidden, embedding, 30.0, scale, asked)
+    kernels.DEVICES.add(DEVICE)
+    bar = 1e-4 if dtype == torch.float32 else 1e-2
+    assert torch.equal(found.argmax, expected.argmax)
+    assert torch.equal(found.sample, expected.sample)
+    assert torch.allclose(found.entropy, expected.entropy, atol=bar, rtol=bar)
+    assert torch.allclose(found.confidence, expected.confidence, atol=bar, rtol=bar)
+    assert error(found.soft_embedding, expected.soft_embedding) < bar
+
+
+def test_draws_lie_where_the_cumulative_mass_passes_them() -> None:
+    """At the ends of the vocabulary too."""
+    probabilities = torch.tensor([0.5, 0.0, 0.25, 0.25, 0.0], device=DEVICE)
+    embedding = (probabilities.log().clamp_min(-40))[:, None]
+    uniform = torch.tensor([[1e-12, 0.499, 0.501, 0.749, 0.751, 1 - 1e-12]], dtype=torch.float64, device=DEVICE)
+    one = torch.ones(1, device=DEVICE)
+    asked = Readout(temperature=one, uniform=uniform, greedy=one < 0, edits=[None])
+    found = read_vocabulary(torch.ones(1, 6, 1, device=DEVICE), embedding, 1e4, one[0], asked)
+    assert found.sample.tolist() == [[0, 0, 2, 2, 3, 3]]
+    assert found.argmax.tolist() == [[0] * 6]
+    assert torch.allclose(found.entropy, torch.tensor(1.0397, device=DEVICE).expand(1, 6), atol=1e-3)
+
+
+def test_draws_are_those_of_plain_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    words = [torch.randint(0, 1 << 32, (5, 1), generator=generator).to(DEVICE) for _ in range(5)]
+    counter = torch.arange(300, device=DEVICE)[None], *words[:3]
+    found = philox(counter, (words[3], words[4]))
+    kernels.DEVICES.discard(DEVICE)
+    expected = philox(counter, (words[3], words[4]))
+    kernels.DEVICES.add(DEVICE)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))

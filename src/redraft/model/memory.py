@@ -13,6 +13,7 @@ from redraft.config import ModelConfig
 from redraft.model.context import PREFILL_CHUNK
 from redraft.ops.attention import ELSEWHERE, LEAST_QUERIES
 from redraft.ops.vocabulary.chunks import BLOCK, chunk_size
+from redraft.ops.vocabulary.read import KERNEL_POSITIONS
 
 GIB = 1024**3
 # GiB of common devices, and the share of it that a program can count on.
@@ -112,10 +113,13 @@ def estimate_memory(
     per_token = config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
     row = config.num_attention_heads * (context + canvas)
     scores = min(tokens * row, max(ELSEWHERE, LEAST_QUERIES * row))
-    logits = min(batch * canvas, BLOCK) * min(config.vocab_size, chunk_size(torch.device(device)))
+    chunk = chunk_size(torch.device(device))
+    logits = min(batch * canvas, BLOCK) * min(config.vocab_size, chunk) * (3 * 4 + 8 + itemsize)
+    if torch.device(device).type != "cpu":  # the kernel that reads the vocabulary has the logits of some positions whole
+        logits = max(logits, min(batch * canvas, KERNEL_POSITIONS) * config.vocab_size * itemsize)
     return MemoryEstimate(
         weights=sum(parameter_counts(config).values()) * itemsize,
         kv_cache=batch * kv,
         activations=math.ceil(tokens * per_token + scores * (2 * itemsize + 4)),
-        vocabulary=logits * (3 * 4 + 8 + itemsize) + batch * canvas * config.hidden_size * (2 * itemsize + 4),
+        vocabulary=logits + batch * canvas * config.hidden_size * (2 * itemsize + 4),
     )

@@ -19,73 +19,75 @@ from torch import Tensor
 from redraft.model.cache import Cache
 from redraft.model.context import CachedContext, Segment
 
-MOST = 8  # recordings that are kept, one a number of canvases
-Run = Callable[[CachedContext, Tensor], Tensor]
+MOST = 8  # recordings that are kept, one for each kind of pass and number of canvases
+Tensors = tuple[Tensor, ...]
+Run = Callable[..., Tensors]  # of a context, and of what is given
 
 
 @dataclass
 class _Recording:
     graph: torch.cuda.CUDAGraph
     context: CachedContext
-    given: Tensor
-    found: Tensor
+    given: Tensors
+    found: Tensors
     canvases: tuple[tuple[ref[Cache], int], ...]  # those that the context is about
 
 
 class Replay:
-    """Runs passes, and records those of a size that comes again."""
+    """Runs passes, and records those of a kind and size that come again."""
 
     def __init__(self) -> None:
-        self._met: set[int] = set()
-        self._recorded: OrderedDict[int, _Recording] = OrderedDict()
+        self._met: set[tuple[str, int]] = set()
+        self._recorded: OrderedDict[tuple[str, int], _Recording] = OrderedDict()
         self._stream: torch.cuda.Stream | None = None
         self._pool: Any = None
 
     def run(
         self,
+        kind: str,
         segments: Sequence[Segment],
-        given: Tensor,
+        given: Tensors,
         prepare: Callable[[], CachedContext],
         run: Run,
         allowed: Callable[[], bool],
-    ) -> Tensor:
+    ) -> Tensors:
         """What `run` makes of the context and of `given`, in a pass over canvases alone: as it is, or recorded if `allowed`."""
-        size = len(segments)
+        key = kind, len(segments)
         canvases = tuple((ref(segment.cache), segment.position) for segment in segments)
-        recording = self._recorded.get(size)
+        recording = self._recorded.get(key)
         if recording is None:
-            if size not in self._met or not allowed():  # the first time kernels are compiled, which cannot be recorded
-                self._met.add(size)
-                return run(prepare(), given)
-            recording = self._recorded[size] = self._record(prepare(), given, run, canvases)
+            if key not in self._met or not allowed():  # the first time kernels are compiled, which cannot be recorded
+                self._met.add(key)
+                return run(prepare(), *given)
+            recording = self._recorded[key] = self._record(prepare(), given, run)
+            recording.canvases = canvases
             if len(self._recorded) > MOST:
                 self._recorded.popitem(last=False)
         elif recording.canvases != canvases:
             recording.context.move_to(segments)
             recording.canvases = canvases
-        self._recorded.move_to_end(size)
-        recording.given.copy_(given)
+        self._recorded.move_to_end(key)
+        for kept, new in zip(recording.given, given, strict=True):
+            kept.copy_(new)
         recording.graph.replay()
-        return recording.found.clone()
+        return tuple(part.clone() for part in recording.found)
 
-    def _record(
-        self, context: CachedContext, given: Tensor, run: Run, canvases: tuple[tuple[ref[Cache], int], ...]
-    ) -> _Recording:
-        device = given.device
+    def _record(self, context: CachedContext, given: Tensors, run: Run) -> _Recording:
+        device = given[0].device
         self._stream = self._stream or torch.cuda.Stream(device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        kept, graph = given.clone(), torch.cuda.CUDAGraph()
+        kept, graph = tuple(part.clone() for part in given), torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(self._stream):
             # Other threads may go on with this device while this one records.
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
-                found = run(context, kept)
+                found = run(context, *kept)
             finally:
                 graph.capture_end()
         torch.cuda.current_stream(device).wait_stream(self._stream)
         context.canvases = []  # their caches may end
-        return _Recording(graph, context, kept, found, canvases)
+        return _Recording(graph, context, kept, found, ())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
         """A copy of a model records for itself."""

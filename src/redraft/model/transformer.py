@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any, Self
 
 import torch
@@ -131,7 +132,7 @@ class DiffusionGemma(nn.Module):
             Final hidden states [B, L, H].
         """
         rows, length = canvas.shape
-        embeddings = self.self_conditioning.join(self.embed(canvas), self_conditioning).flatten(0, 1)
+        embeddings = self._canvas_embeddings(canvas, self_conditioning)
         encoded: list[Segment] = []
         if clean is not None:
             encoded = end_to_end([len(part) for part in clean.tokens], clean.caches, clean=True)
@@ -148,10 +149,9 @@ class DiffusionGemma(nn.Module):
         clean: Clean | None = None,
     ) -> VocabularyStatistics:
         """One denoising pass: `canvas_states`, then what the step needs to know of the vocabulary."""
-        hidden = self.canvas_states(canvas, caches, self_conditioning, clean)
-        return read_vocabulary(
-            hidden, self.embed_tokens.weight, self.config.final_logit_softcapping, self.embedding_scale, readout
-        )
+        if clean is None and readout.plain and _records(self_conditioning):
+            return self._denoise_recorded(canvas, caches, self_conditioning, readout)
+        return self._read(self.canvas_states(canvas, caches, self_conditioning, clean), readout)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Softcapped logits, float32 [..., V], of hidden states [..., H]: for the typewriter and for tests."""
@@ -165,22 +165,60 @@ class DiffusionGemma(nn.Module):
         # As many rows are worked out to the end as make every row's sums alike.
         whole = max(0, min(first, len(padded) - least_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
 
-        def run(context: CachedContext, given: Tensor) -> Tensor:
+        def run(context: CachedContext, given: Tensor) -> tuple[Tensor]:
             context.begin()
-            return self.hidden_states(given, context, whole)
+            return (self.hidden_states(given, context, whole),)
 
         def prepare() -> CachedContext:
             return CachedContext(self.config, segments, len(padded), padded)
 
-        if uses_kernels(padded) and padded.is_cuda and not any(segment.clean for segment in segments):
-            hidden = self.replay.run(segments, padded, prepare, run, self._waits_for_nothing)
+        if _records(padded) and not any(segment.clean for segment in segments):
+            (hidden,) = self.replay.run("states", segments, (padded,), prepare, run, self._waits_for_nothing)
         else:
-            hidden = run(prepare(), padded)
+            (hidden,) = run(prepare(), padded)
         for segment in segments:
             if segment.kept:
                 segment.cache.advance(segment.length)
         return hidden[first - whole : len(embeddings) - whole]
 
+    def _canvas_embeddings(self, canvas: Tensor, self_conditioning: Tensor) -> Tensor:
+        """What the layers read of canvases [B, L]: [B * L, H]."""
+        return self.self_conditioning.join(self.embed(canvas), self_conditioning).flatten(0, 1)
+
+    def _read(self, hidden: Tensor, readout: Readout) -> VocabularyStatistics:
+        return read_vocabulary(
+            hidden, self.embed_tokens.weight, self.config.final_logit_softcapping, self.embedding_scale, readout
+        )
+
+    def _denoise_recorded(
+        self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor, readout: Readout
+    ) -> VocabularyStatistics:
+        """`denoise` of a plain readout, from tokens to statistics in one recording."""
+        rows, length = canvas.shape
+        segments = end_to_end([length] * rows, caches, clean=False)
+        names = [field.name for field in fields(VocabularyStatistics)]
+
+        def run(context: CachedContext, canvas: Tensor, signal: Tensor, *asked: Tensor) -> tuple[Tensor, ...]:
+            context.begin()
+            hidden = self.hidden_states(self._canvas_embeddings(canvas, signal), context).view(rows, length, -1)
+            temperature, uniform, greedy, wanted = asked
+            plain = Readout(temperature=temperature, uniform=uniform, greedy=greedy, wanted=wanted, edits=[None] * rows)
+            found = self._read(hidden, plain)
+            return tuple(getattr(found, name) for name in names)
+
+        def prepare() -> CachedContext:
+            return CachedContext(self.config, segments, rows * length, self_conditioning)
+
+        wanted = torch.ones_like(canvas, dtype=torch.bool) if readout.wanted is None else readout.wanted
+        given = canvas, self_conditioning, readout.temperature, readout.uniform, readout.greedy, wanted
+        found = self.replay.run("denoise", segments, given, prepare, run, self._waits_for_nothing)
+        return VocabularyStatistics(**dict(zip(names, found, strict=True)))
+
     def _waits_for_nothing(self) -> bool:
         """Whether a pass is launched without asking the device for anything: where all experts have a kernel."""
         return all(module.in_kernels for module in self.modules() if isinstance(module, Experts))
+
+
+def _records(like: Tensor) -> bool:
+    """Whether passes over such tensors are recorded."""
+    return like.device.type == "cuda" and uses_kernels(like)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from redraft.ops.triton import uses_kernels
+
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -24,6 +26,10 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     Returns:
         Four int64 tensors of the broadcast shape, values in [0, 2**32).
     """
+    if uses_kernels(counter[0]):
+        from redraft.ops.triton.philox import philox as in_kernel
+
+        return in_kernel(counter, key)
     c0, c1, c2, c3 = torch.broadcast_tensors(*counter)
     k0, k1 = key
     for _ in range(ROUNDS):

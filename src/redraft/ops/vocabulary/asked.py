@@ -80,6 +80,11 @@ class Readout:
     allowed: Allowed | None = None
     constraints: Sequence[Sequence[Constraint]] = ()
 
+    @property
+    def plain(self) -> bool:
+        """Whether it asks for nothing but the distribution as it is."""
+        return self.allowed is None and not any(self.constraints) and all(edits is None for edits in self.edits)
+
     def within(self, first: int, last: int) -> Readout:
         """The same of the tokens from `first` to before `last` alone, without filters."""
         return replace(self, edits=[None if edits is None else edits.within(first, last) for edits in self.edits])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary.asked import Found, Positions, Readout, VocabularyStatistics
 from redraft.ops.vocabulary.chunks import read_chunks
 from redraft.ops.vocabulary.constrained import read_constrained
 from redraft.ops.vocabulary.whole import read_whole
+
+KERNEL_POSITIONS = 256  # whose logits exist whole at a time, where a kernel reads them
 
 
 def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout) -> VocabularyStatistics:
@@ -18,6 +21,8 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
     whole distribution, in blocks of positions; those under a constraint row by row, class by class. `scale` is the embedding
     factor sqrt(H), a scalar tensor in the embedding's dtype.
     """
+    if readout.plain and uses_kernels(hidden):
+        return _read_plain(hidden, embedding, softcap, scale, readout)
     rows, length, width = hidden.shape
     owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
     which = None if readout.allowed is None else readout.allowed.which.reshape(-1)
@@ -47,4 +52,24 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
         entropy=all_found.entropy.view(rows, length),
         confidence=all_found.confidence.view(rows, length),
         soft_embedding=all_found.soft.view(rows, length, width) * scale,
+    )
+
+
+def _read_plain(hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout) -> VocabularyStatistics:
+    """All positions, wanted or not: nothing waits for the device to say which."""
+    from redraft.ops.triton.vocabulary import read_plain
+
+    rows, length, width = hidden.shape
+    temperature, greedy = (each.repeat_interleave(length) for each in (readout.temperature, readout.greedy))
+    states, uniform = hidden.reshape(-1, width), readout.uniform.reshape(-1)
+    found = read_plain(states, embedding, softcap, temperature, uniform, greedy, KERNEL_POSITIONS)
+    if readout.wanted is not None:
+        wanted = readout.wanted.reshape(-1)
+        found = Found(*(part.where(wanted if part.ndim == 1 else wanted[:, None], 0) for part in found))
+    return VocabularyStatistics(
+        argmax=found.argmax.view(rows, length),
+        sample=found.sample.view(rows, length),
+        entropy=found.entropy.view(rows, length),
+        confidence=found.confidence.view(rows, length),
+        soft_embedding=found.soft.view(rows, length, width) * scale,
     )

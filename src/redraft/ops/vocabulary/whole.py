@@ -68,7 +68,7 @@ def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
     return found.clamp_max(probs.shape[-1] - 1)  # only NaN gets this far; it is reported where it can be named
 
 
-def _mean(probs: Tensor, embedding: Tensor) -> Tensor:
+def mean_embedding(probs: Tensor, embedding: Tensor) -> Tensor:
     """Mean embedding [N, H] under probabilities [N, V]; a table in few bits is unpacked part by part."""
     table: Any = embedding
     if isinstance(table, Tensor):
@@ -82,5 +82,5 @@ def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tenso
     argmax = logits.argmax(dim=-1)
     sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
     entropy = torch.special.entr(probs).sum(dim=-1)
-    soft = _mean(probs.to(embedding.dtype), embedding)
+    soft = mean_embedding(probs.to(embedding.dtype), embedding)
     return Found(argmax, sample, entropy, probs.amax(dim=-1), soft)
