@@ -20,7 +20,7 @@ from redraft.model.layers import ACTIVATIONS
 from redraft.ops import triton as kernels
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
-from redraft.ops.linear import linear
+from redraft.ops.linear import Linear, linear, together
 from redraft.ops.packing import Packing, packed_halves, unpacked_halves
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
@@ -341,3 +341,36 @@ def test_draws_are_those_of_plain_torch() -> None:
     expected = philox(counter, (words[3], words[4]))
     kernels.DEVICES.add(DEVICE)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_layers_with_the_same_input_run_together(name: str) -> None:
+    layers = []
+    for at, height in enumerate((128, 64, 192)):
+        layer = Linear(128, height)
+        del layer._parameters["weight"]
+        layer.weight = packed(name, height, 128, torch.float32, seed=at)  # type: ignore[assignment]
+        layers.append(layer)
+    assert layers[0].weight._stack([layer.weight for layer in layers]) is not None  # type: ignore[operator]
+    x = random(2, 5, 128)
+    for found, layer in zip(together(x, layers), layers, strict=True):
+        assert error(found, x @ layer.weight.whole().T) < BARS[torch.float32]  # type: ignore[operator]
+
+
+def test_layers_that_are_not_alike_run_apart() -> None:
+    layers = [Linear(64, 32), torch.nn.Sequential(Linear(64, 16)), Linear(64, 8)]
+    layers[2].weight = packed("int8", 8, 64, torch.float32) if layers[2]._parameters.pop("weight") is not None else None  # type: ignore[assignment]
+    x = random(3, 64)
+    found = together(x.to(DEVICE), [layer.to(DEVICE) for layer in layers])
+    assert [part.shape[-1] for part in found] == [32, 16, 8]
+
+
+@pytest.mark.parametrize(("experts_there", "top_k"), [(8, 2), (5, 5), (128, 8), (100, 3)])
+def test_routes_are_those_of_plain_torch(experts_there: int, top_k: int) -> None:
+    scores, scale = 3 * random(40, experts_there), 1 + torch.rand(experts_there, device=DEVICE)
+    weights, index = route(scores, top_k, scale)
+    kernels.DEVICES.discard(DEVICE)
+    expected, order = route(scores, top_k, scale)
+    kernels.DEVICES.add(DEVICE)
+    assert torch.equal(index, order)
+    assert torch.allclose(weights, expected, rtol=1e-5)

@@ -10,7 +10,7 @@ from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import ConfigError
 from redraft.model.context import Context
 from redraft.ops.experts import Activation, experts, experts_dense, route
-from redraft.ops.linear import Linear, packing_of
+from redraft.ops.linear import Linear, packing_of, together
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
 
@@ -52,7 +52,8 @@ class GatedMLP(nn.Module):
         self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = together(x, (self.gate_proj, self.up_proj))
+        out: Tensor = self.down_proj(self.activation(gate) * up)
         return out
 
 
@@ -84,9 +85,13 @@ class Attention(nn.Module):
     def project(self, x: Tensor, table: tuple[Tensor, Tensor], first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Query [..., heads, D] of the states from `first` on, key and value [..., kv_heads, D] of hidden states [..., H]."""
         heads = (-1, self.layer.head_dim)
-        query = self.q_proj(x[first:] if first else x).unflatten(-1, heads)
-        raw_key = self.k_proj(x).unflatten(-1, heads)
-        raw_value = raw_key if self.v_proj is None else self.v_proj(x).unflatten(-1, heads)
+        clean = [self.k_proj] if self.v_proj is None else [self.k_proj, self.v_proj]
+        if first:
+            raw_query, (raw_key, *others) = self.q_proj(x[first:]), together(x, clean)
+        else:
+            raw_query, raw_key, *others = together(x, [self.q_proj, *clean])
+        query, raw_key = raw_query.unflatten(-1, heads), raw_key.unflatten(-1, heads)
+        raw_value = others[0].unflatten(-1, heads) if others else raw_key
         turned = (table[0][first:], table[1][first:]) if first else table
         return (
             apply_rotary(self.q_norm(query), turned),

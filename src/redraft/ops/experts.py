@@ -20,6 +20,10 @@ def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor,
 
     Softmax in float32 over all experts, the best `top_k`, renormalised to sum 1, then times each expert's own scale.
     """
+    if uses_kernels(scores):
+        from redraft.ops.triton.route import route as in_kernel
+
+        return in_kernel(scores, top_k, per_expert_scale)
     weights, index = scores.softmax(dim=-1, dtype=torch.float32).topk(top_k, dim=-1)
     weights = weights / weights.sum(dim=-1, keepdim=True)
     return weights * per_expert_scale[index], index

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import gcd
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ Form = Literal["plain", "int8", "int4", "fp8", "fp4"]
 # Forms with two numbers a byte lie in blocks of so many columns: byte j of a block has columns j and j + BLOCK / 2, so that a
 # kernel meets each half of a byte beside numbers of the input that lie together.
 BLOCK = 64
+LEAST_ROWS = 64  # a part of a stack has a multiple of them: its scales too begin where a kernel can read many at once
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,31 @@ def table_of(each: list[Packing], parts: int) -> Packing | None:
         True,
         first.scale_dtype,
     )
+
+
+def stack_of(each: list[Packing]) -> Packing | None:
+    """Single matrices with the same input, on top of one another, in parts as high as their heights allow; None where they are
+    not alike but for their heights."""
+    height = gcd(*(one.shape[0] for one in each))
+    pieces = []
+    for one in each:
+        if one.table or one.shape[0] % height:
+            return None
+        rows = [slice(first, first + height) for first in range(0, one.shape[0], height)]
+        values, scales, offsets = (
+            [] if part is None else [part[some] for some in rows] for part in (one.values, one.scales, one.offsets)
+        )
+        for number in range(len(rows)):
+            pieces.append(
+                replace(
+                    one,
+                    shape=(height, one.shape[1]),
+                    values=values[number],
+                    scales=scales[number] if scales else None,
+                    offsets=offsets[number] if offsets else None,
+                )
+            )
+    return table_of(pieces, len(pieces)) if height % LEAST_ROWS == 0 else None
 
 
 def packed_halves(values: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from redraft.ops.packing import Packing
+from redraft.ops.packing import Packing, stack_of
 from redraft.ops.triton import uses_kernels
 
 ROWS = 8192  # that are rounded at a time
@@ -29,6 +29,7 @@ class PackedWeight(nn.Module):
         self.shape = torch.Size(shape)
         self.dtype = dtype
         self._packing: Packing | None = None
+        self._known_stack: tuple[tuple[int, ...], Packing | None] | None = None
         for name, part in parts.items():
             self.register_buffer(name, part)
 
@@ -63,6 +64,24 @@ class PackedWeight(nn.Module):
             last = min(first + TILE, self.shape[0])
             torch.mm(flat, self.columns(first, last), out=out[:, first:last])
         return out.view(*x.shape[:-1], -1)
+
+    def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
+        """Products of x [..., K] with this matrix and others, in one launch where a kernel can."""
+        flat = x.reshape(-1, self.shape[1])
+        every = [self, *others]
+        if not uses_kernels(x) or len(flat) > KERNEL_ROWS or (stack := self._stack(every)) is None:
+            return [each.product(x) for each in every]
+        from redraft.ops.triton.product import product
+
+        together = product(flat, stack).view(*x.shape[:-1], -1)
+        return list(together.split([each.shape[0] for each in every], dim=-1))
+
+    def _stack(self, every: list[PackedWeight]) -> Packing | None:
+        lying = [one for each in every if (one := each.packing()) is not None]
+        places = tuple(one.values.data_ptr() for one in lying)
+        if self._known_stack is None or self._known_stack[0] != places:
+            self._known_stack = places, stack_of(lying) if len(lying) == len(every) else None
+        return self._known_stack[1]
 
     def packing(self) -> Packing | None:
         """How it lies in memory, for a kernel; None where there is none for it."""

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from redraft.ops.triton.product import INTERPRETED, SCALES
 
+# Queries and keys at a time, warps, stages: the first that fit. Chosen on an H100.
+TILES = ((64, 32, 4, 2), (16, 32, 4, 2), (32, 32, 4, 1), (16, 16, 4, 1))
 Place = tuple[int, int, int, int]  # of a prefix: addresses of keys and of values, numbers from head to head, tokens
 
 
@@ -61,8 +63,9 @@ def _tile(query: Tensor, dim: int) -> tuple[int, int, int, int, int]:
     """Width of a row, queries and keys at a time, warps, stages: what fits into a multiprocessor's own memory."""
     wide = max(16, triton.next_power_of_2(dim))
     room = 1 << 16 if INTERPRETED else _shared_memory(query.device)
-    for queries, keys, warps, stages in ((64, 64, 8, 2), (64, 32, 8, 2), (64, 32, 8, 1), (32, 32, 4, 1), (16, 16, 4, 1)):
-        if (queries + 2 * stages * keys) * wide * query.itemsize <= room - 4096 and (query.itemsize == 2 or queries <= 16):
+    for queries, keys, warps, stages in TILES:
+        fits = (queries + 2 * stages * keys) * wide * query.itemsize <= room - 4096
+        if fits and (wide <= 256 or queries <= 32) and (query.itemsize == 2 or queries <= 16):
             return wide, queries, keys, warps, stages
     return wide, 16, 16, 4, 1
 

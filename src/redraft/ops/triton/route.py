@@ -1,0 +1,41 @@
+"""Routing in one launch."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """`ops.experts.route`. Of experts that score alike the first comes first."""
+    tokens, experts = scores.shape
+    weights = torch.empty(tokens, top_k, dtype=torch.float32, device=scores.device)
+    index = torch.empty(tokens, top_k, dtype=torch.int64, device=scores.device)
+    _route[(tokens,)](
+        scores.contiguous(), per_expert_scale, weights, index, experts, TOP_K=top_k, EXPERTS=triton.next_power_of_2(experts),
+        RANKS=triton.next_power_of_2(top_k), num_warps=1,
+    )  # fmt: skip
+    return weights, index
+
+
+@triton.jit
+def _route(
+    scores, scales, weights, index, experts, TOP_K: tl.constexpr, EXPERTS: tl.constexpr, RANKS: tl.constexpr
+):  # fmt: skip
+    token, expert, rank = tl.program_id(0), tl.arange(0, EXPERTS), tl.arange(0, RANKS)
+    left = tl.load(scores + token * experts + expert, mask=expert < experts, other=float("-inf")).to(tl.float32)
+    top = tl.max(left, 0)
+    # The sum over all experts cancels out of what is renormalised.
+    mass, chosen = tl.zeros((RANKS,), tl.float32), tl.zeros((RANKS,), tl.int32)
+    for number in tl.static_range(TOP_K):
+        greatest = tl.max(left, 0)
+        best = tl.min(tl.where(left == greatest, expert, EXPERTS), 0)
+        mass = tl.where(rank == number, tl.exp(greatest - top), mass)
+        chosen = tl.where(rank == number, best, chosen)
+        left = tl.where(expert == best, float("-inf"), left)
+    scale = tl.load(scales + chosen).to(tl.float32)
+    inside = rank < TOP_K
+    tl.store(weights + token * TOP_K + rank, mass / tl.sum(mass, 0) * scale, mask=inside)
+    tl.store(index + token * TOP_K + rank, chosen.to(tl.int64), mask=inside)
