@@ -12,6 +12,7 @@ from redraft.checkpoint.quantize import Quantization
 from redraft.editing import Model as Editor
 from redraft.engine import Model
 from redraft.grammar import Regex
+from redraft.model.layers import Layer
 from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model
 
 pytestmark = pytest.mark.gpu
@@ -60,6 +61,25 @@ def test_a_model_that_moved_records_anew() -> None:
     expected = model.generate([2, 7], seed=1, **OPTIONS).tokens
     model.network.to("cpu").to("cuda")
     assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = on_both(6)[1]
+    expected = model.generate([2, 7], seed=1, **OPTIONS).tokens
+    model.network.to("cpu").to("cuda")
+    feed_forward = Layer.feed_forward
+
+    def waiting(self: Layer, x: torch.Tensor) -> torch.Tensor:
+        assert x.sum().item() is not None
+        return feed_forward(self, x)
+
+    monkeypatch.setattr(Layer, "feed_forward", waiting)
+    assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
+    assert not model.network.replay._recorded
+    monkeypatch.undo()
+    model.network.to("cpu").to("cuda")
+    assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
+    assert model.network.replay._recorded
 
 
 def test_constraints_and_holes_come_out_the_same() -> None:

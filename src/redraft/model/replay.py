@@ -38,6 +38,7 @@ class Replay:
 
     def __init__(self) -> None:
         self._met: set[tuple[str, int]] = set()
+        self._refused: set[tuple[str, int]] = set()
         self._recorded: OrderedDict[tuple[str, int], _Recording] = OrderedDict()
         self._stream: torch.cuda.Stream | None = None
         self._pool: Any = None
@@ -56,10 +57,15 @@ class Replay:
         canvases = tuple((ref(segment.cache), segment.position) for segment in segments)
         recording = self._recorded.get(key)
         if recording is None:
-            if key not in self._met or not allowed():  # the first time kernels are compiled, which cannot be recorded
-                self._met.add(key)
+            if key in self._refused or key not in self._met or not allowed():
+                self._met.add(key)  # kernels are compiled the first time, which cannot be recorded
                 return run(prepare(), *given)
-            recording = self._recorded[key] = self._record(prepare(), given, run)
+            try:
+                recording = self._record(prepare(), given, run)
+            except RuntimeError:  # no memory for it, or something in it that waits for the device
+                self._refused.add(key)
+                return run(prepare(), *given)
+            self._recorded[key] = recording
             recording.canvases = canvases
             if len(self._recorded) > MOST:
                 self._recorded.popitem(last=False)

@@ -12,7 +12,7 @@ from redraft.ops.packing import Packing, stack_of
 from redraft.ops.triton import uses_kernels
 
 ROWS = 8192  # that are rounded at a time
-KERNEL_ROWS = 512  # up to which a kernel of ours is faster than unpacking all and a plain product
+KERNEL_ROWS = 1024  # up to which a kernel of ours is faster than unpacking all and a plain product
 TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
 
 
