@@ -116,6 +116,73 @@ def _place(base, which, TABLE: tl.constexpr, KIND: tl.constexpr):
 
 
 @triton.jit
+def _of_halves(
+    inputs, here, scale, offset, row,
+    K: tl.constexpr, FORM: tl.constexpr, GROUP: tl.constexpr, OFFSETS: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, NUMBER: tl.constexpr, FAST: tl.constexpr,
+):  # fmt: skip
+    """A tile of the product with a matrix of two numbers a byte."""
+    acc = tl.zeros((ROWS, TOKENS), tl.float32)
+    # Half a block's columns from each half of a byte.
+    WIDE: tl.constexpr = COLUMNS // 2
+    RUN: tl.constexpr = 16 if GROUP == 16 else 32
+    j, run = tl.arange(0, WIDE), tl.arange(0, WIDE // RUN) * RUN
+    column, begin = j // 32 * 64 + j % 32, run // 32 * 64 + run % 32
+    halves = here + row[:, None].to(tl.int64) * (K // 2)
+    for k in range(0, K, COLUMNS):
+        inside = k // 2 + j < K // 2
+        packed = tl.load(halves + (k // 2 + j)[None, :], mask=inside[None, :], other=0)
+        lower = spread(scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
+        upper = lower
+        if GROUP < 64:
+            upper = spread(scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
+        if FORM == "int4":
+            low, high = int4(packed, lower, upper, FAST)
+        else:
+            low, high = e2m1(packed, lower, upper, FAST)
+        if OFFSETS:
+            low += spread(offset, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
+            high += spread(offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
+        at = inputs[None, :] + (k + column)[:, None]
+        near = tl.load(at, mask=inside[:, None], other=0)
+        far = tl.load(at + 32, mask=inside[:, None], other=0)
+        acc = tl.dot(low.to(near.dtype).to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
+        acc = tl.dot(high.to(near.dtype).to(NUMBER), far.to(NUMBER), acc, input_precision="ieee")
+    return acc
+
+
+@triton.jit
+def _of_numbers(
+    inputs, here, scale, offset, row,
+    K: tl.constexpr, FORM: tl.constexpr, GROUP: tl.constexpr, OFFSETS: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, NUMBER: tl.constexpr, FAST: tl.constexpr,
+):  # fmt: skip
+    """A tile of the product with a matrix of whole numbers."""
+    acc = tl.zeros((ROWS, TOKENS), tl.float32)
+    j = tl.arange(0, COLUMNS)
+    numbers = here + row[:, None].to(tl.int64) * K
+    for k in range(0, K, COLUMNS):
+        inside = k + j < K
+        near = tl.load(inputs[None, :] + (k + j)[:, None], mask=inside[:, None], other=0)
+        tile = tl.load(numbers + (k + j)[None, :], mask=inside[None, :], other=0)
+        if FORM == "fp8":
+            tile = e4m3(tile, FAST)
+        if FORM == "int8":
+            tile = int8(tile, FAST)
+        if GROUP > 0:
+            SPAN: tl.constexpr = GROUP if GROUP < COLUMNS else COLUMNS
+            begin = k + tl.arange(0, COLUMNS // SPAN) * SPAN
+            tile = tile.to(tl.float32) * spread(scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
+            if OFFSETS:
+                tile += spread(offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
+        tile = tile.to(near.dtype)
+        acc = tl.dot(tile.to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
+    if GROUP == 0 and FORM != "plain":
+        acc *= tl.load(scale + row).to(tl.float32)[:, None]
+    return acc
+
+
+@triton.jit
 def _product(
     x, out, order, owners, firsts, edges, values, scales, offsets, factors,
     count, height, stacks, x_stride, top_k, experts,
@@ -145,59 +212,15 @@ def _product(
     if SCATTER:
         target = tl.load(order + m).to(tl.int32)
     inputs = x + source.to(tl.int64) * x_stride
-    acc = tl.zeros((ROWS, TOKENS), tl.float32)
     here = _place(values, which, TABLE, VALUE)
+    if GROUPED and not TABLE:  # a tensor of many matrices has them one behind the other
+        here += which.to(tl.int64) * height * K
     scale = _place(scales, which, TABLE, SCALE)
     offset = _place(offsets, which, TABLE and OFFSETS, SCALE)
     if FORM == "int4" or FORM == "fp4":
-        # Half a block's columns from each half of a byte.
-        WIDE: tl.constexpr = COLUMNS // 2
-        RUN: tl.constexpr = 16 if GROUP == 16 else 32
-        j, run = tl.arange(0, WIDE), tl.arange(0, WIDE // RUN) * RUN
-        column, begin = j // 32 * 64 + j % 32, run // 32 * 64 + run % 32
-        halves = here + row[:, None].to(tl.int64) * (K // 2)
-        for k in range(0, K, COLUMNS):
-            inside = k // 2 + j < K // 2
-            packed = tl.load(halves + (k // 2 + j)[None, :], mask=inside[None, :], other=0)
-            lower = spread(scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
-            upper = lower
-            if GROUP < 64:
-                upper = spread(scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
-            if FORM == "int4":
-                low, high = int4(packed, lower, upper, FAST)
-            else:
-                low, high = e2m1(packed, lower, upper, FAST)
-            if OFFSETS:
-                low += spread(offset, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
-                high += spread(offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
-            at = inputs[None, :] + (k + column)[:, None]
-            near = tl.load(at, mask=inside[:, None], other=0)
-            far = tl.load(at + 32, mask=inside[:, None], other=0)
-            acc = tl.dot(low.to(near.dtype).to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
-            acc = tl.dot(high.to(near.dtype).to(NUMBER), far.to(NUMBER), acc, input_precision="ieee")
+        acc = _of_halves(inputs, here, scale, offset, row, K, FORM, GROUP, OFFSETS, TOKENS, ROWS, COLUMNS, NUMBER, FAST)
     else:
-        j = tl.arange(0, COLUMNS)
-        # A tensor of many matrices has them one behind the other.
-        base = here if TABLE else here + which.to(tl.int64) * height * K if GROUPED else here
-        numbers = base + row[:, None].to(tl.int64) * K
-        for k in range(0, K, COLUMNS):
-            inside = k + j < K
-            near = tl.load(inputs[None, :] + (k + j)[:, None], mask=inside[:, None], other=0)
-            tile = tl.load(numbers + (k + j)[None, :], mask=inside[None, :], other=0)
-            if FORM == "fp8":
-                tile = e4m3(tile, FAST)
-            if FORM == "int8":
-                tile = int8(tile, FAST)
-            if GROUP > 0:
-                SPAN: tl.constexpr = GROUP if GROUP < COLUMNS else COLUMNS
-                begin = k + tl.arange(0, COLUMNS // SPAN) * SPAN
-                tile = tile.to(tl.float32) * spread(scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
-                if OFFSETS:
-                    tile += spread(offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
-            tile = tile.to(near.dtype)
-            acc = tl.dot(tile.to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
-        if GROUP == 0 and FORM != "plain":
-            acc *= tl.load(scale + row).to(tl.float32)[:, None]
+        acc = _of_numbers(inputs, here, scale, offset, row, K, FORM, GROUP, OFFSETS, TOKENS, ROWS, COLUMNS, NUMBER, FAST)
     acc *= FACTOR
     if FACTORS:
         acc *= tl.load(factors + which)
