@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import pytest
@@ -24,8 +25,8 @@ from redraft.ops.linear import Linear, linear, together
 from redraft.ops.packing import Packing, packed_halves, unpacked_halves
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
-from redraft.ops.triton.attention import canvas_attention, places_of
-from redraft.ops.triton.grouping import Groups
+from redraft.ops.triton.attention import canvas_attention
+from redraft.ops.triton.grouping import grouped
 from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
 from redraft.ops.vocabulary import Readout, read_vocabulary
@@ -40,12 +41,24 @@ EVERY = [*FORMATS, "fp4", "int4 lopsided", "int8 in groups"]
 
 
 @pytest.fixture(autouse=True)
-def on_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def on_kernels() -> Iterator[None]:
     kernels.DEVICES.add(DEVICE)
-    with torch.inference_mode():
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        if DEVICE != "cuda":
+            kernels.DEVICES.discard(DEVICE)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Without kernels."""
+    kernels.DEVICES.discard(DEVICE)
+    try:
         yield
-    if DEVICE != "cuda":
-        kernels.DEVICES.discard(DEVICE)
+    finally:
+        kernels.DEVICES.add(DEVICE)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -115,9 +128,8 @@ def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: i
     weights, index = route(scores, top_k, torch.ones(count, device=DEVICE))
     activation = ACTIVATIONS["gelu_pytorch_tanh"]
     found = experts(x, wide, narrow, weights, index, activation)  # type: ignore[arg-type]
-    kernels.DEVICES.discard(DEVICE)
-    expected = experts(x.float(), wide_numbers.float(), narrow_numbers.float(), weights, index, activation)
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected = experts(x.float(), wide_numbers.float(), narrow_numbers.float(), weights, index, activation)
     assert error(found, expected) < 2 * BARS[dtype]
 
 
@@ -130,7 +142,7 @@ def test_every_assignment_is_in_one_block_of_its_expert(seed: int) -> None:
     top_k = min(top_k, experts_there)
     index = torch.stack([torch.randperm(experts_there, generator=generator)[:top_k] for _ in range(tokens)])
     index = index % int(torch.randint(1, experts_there + 1, (), generator=generator))  # the last of them have nothing to do
-    groups = Groups.of(index.to(DEVICE), experts_there, TOKENS[seed % len(TOKENS)])
+    groups = grouped(index.to(DEVICE), experts_there, TOKENS[seed % len(TOKENS)])
     met = []
     for owner, first in zip(groups.owners.tolist(), groups.firsts.tolist(), strict=True):
         if owner < experts_there:
@@ -190,18 +202,16 @@ def test_rotary_is_that_of_plain_torch(dtype: torch.dtype, width: int) -> None:
     angles = random(7, 5, width // 2).repeat(1, 1, 2)
     table = angles.cos().to(dtype), angles.sin().to(dtype)
     found = apply_rotary(x, table)
-    kernels.DEVICES.discard(DEVICE)
-    expected = apply_rotary(x.float(), (table[0].float(), table[1].float()))
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected = apply_rotary(x.float(), (table[0].float(), table[1].float()))
     assert error(found, expected) < BARS[dtype]
 
 
 @pytest.mark.parametrize("name", ["int4", "fp4"])
 def test_a_weight_moves_between_devices_orders(name: str) -> None:
-    kernels.DEVICES.discard(DEVICE)
-    weight = packed(name, 64, 128, torch.bfloat16).to("cpu")
-    numbers = weight.whole()
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        weight = packed(name, 64, 128, torch.bfloat16).to("cpu")
+        numbers = weight.whole()
     moved = weight.to(DEVICE)
     assert moved.packing() is not None
     assert torch.allclose(moved.whole().cpu().float(), numbers.float(), rtol=1e-2)
@@ -237,9 +247,8 @@ def test_a_model_writes_the_same_text(quantized: str | None, method: str) -> Non
                 each = [FORMATS[quantized].of(one, torch.float32, 16) for one in whole]  # type: ignore[attr-defined]
                 delattr(layer.experts, name)
                 setattr(layer.experts, name, ExpertList(each))
-    kernels.DEVICES.discard(DEVICE)
-    expected = Model(deepcopy(network)).generate([2, 152, 151], **options).tokens
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected = Model(deepcopy(network)).generate([2, 152, 151], **options).tokens
     assert Model(network.to(DEVICE)).generate([2, 152, 151], **options).tokens == expected
 
 
@@ -261,9 +270,8 @@ def test_causal_attention_is_that_of_plain_torch(
     # As a cache shows them: with room behind.
     key, value = (F.pad(part, (0, 0, 0, 7)).to(dtype)[:, :total] for part in (key, value))
     found = causal_attention(query.to(dtype), key, value, window)
-    kernels.DEVICES.discard(DEVICE)
-    expected = causal_attention(query.to(dtype).float(), key.float(), value.float(), window)
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected = causal_attention(query.to(dtype).float(), key.float(), value.float(), window)
     assert error(found, expected) < BARS[dtype]
 
 
@@ -280,16 +288,15 @@ def test_a_canvas_sees_its_prefix_and_itself(dtype: torch.dtype, prefixes: tuple
         (*(part[:, skipped:].data_ptr() for part in pair), pair[0].stride(0), count)
         for pair, count in zip(held, prefixes, strict=True)
     ]
-    found = canvas_attention(query, key, value, places_of([places], query.device)[0], length)
+    found = canvas_attention(query, key, value, torch.tensor(places, device=query.device), length)
     for at, (pair, count) in enumerate(zip(held, prefixes, strict=True)):
         own = slice(at * length, (at + 1) * length)
         keys, values = (
             torch.cat((part[:, skipped : skipped + count], mine[own].transpose(0, 1)), dim=1).float()
             for part, mine in zip(pair, (key, value), strict=True)
         )
-        kernels.DEVICES.discard(DEVICE)
-        expected = attention(query[own].float(), keys, values)
-        kernels.DEVICES.add(DEVICE)
+        with plainly():
+            expected = attention(query[own].float(), keys, values)
         assert error(found[own], expected) < BARS[dtype]
 
 
@@ -308,9 +315,8 @@ def test_the_vocabulary_is_read_as_plain_torch_reads_it(dtype: torch.dtype, size
     )
     scale = torch.tensor(width**0.5, dtype=dtype, device=DEVICE)
     found = read_vocabulary(hidden, embedding, 30.0, scale, asked)
-    kernels.DEVICES.discard(DEVICE)
-    expected = read_vocabulary(hidden, embedding, 30.0, scale, asked)
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected = read_vocabulary(hidden, embedding, 30.0, scale, asked)
     bar = 1e-4 if dtype == torch.float32 else 1e-2
     assert torch.equal(found.argmax, expected.argmax)
     assert torch.equal(found.sample, expected.sample)
@@ -337,9 +343,8 @@ def test_draws_are_those_of_plain_torch() -> None:
     words = [torch.randint(0, 1 << 32, (5, 1), generator=generator).to(DEVICE) for _ in range(5)]
     counter = torch.arange(300, device=DEVICE)[None], *words[:3]
     found = philox(counter, (words[3], words[4]))
-    kernels.DEVICES.discard(DEVICE)
-    expected = philox(counter, (words[3], words[4]))
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected = philox(counter, (words[3], words[4]))
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
@@ -369,8 +374,78 @@ def test_layers_that_are_not_alike_run_apart() -> None:
 def test_routes_are_those_of_plain_torch(experts_there: int, top_k: int) -> None:
     scores, scale = 3 * random(40, experts_there), 1 + torch.rand(experts_there, device=DEVICE)
     weights, index = route(scores, top_k, scale)
-    kernels.DEVICES.discard(DEVICE)
-    expected, order = route(scores, top_k, scale)
-    kernels.DEVICES.add(DEVICE)
+    with plainly():
+        expected, order = route(scores, top_k, scale)
     assert torch.equal(index, order)
     assert torch.allclose(weights, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("where", ["states", "embedding"])
+def test_what_is_no_number_is_told(where: str) -> None:
+    hidden, embedding = random(1, 4, 8), random(30, 8, seed=1)
+    (hidden[0, 2] if where == "states" else embedding[7])[3] = torch.nan
+    asked = Readout(
+        temperature=torch.ones(1, device=DEVICE),
+        uniform=torch.full((1, 4), 0.5, dtype=torch.float64, device=DEVICE),
+        greedy=torch.zeros(1, dtype=torch.bool, device=DEVICE),
+        edits=[None],
+    )
+    found = read_vocabulary(hidden, embedding, 30.0, torch.ones((), device=DEVICE), asked)
+    assert found.entropy.isnan().tolist() == [[where == "embedding" or at == 2 for at in range(4)]]
+
+
+def test_routes_of_what_is_no_number_lead_to_experts_that_there_are() -> None:
+    scores = random(4, 8)
+    scores[1] = torch.nan
+    scores[2, 5] = torch.nan
+    scores[3, 1:] = -torch.inf
+    weights, index = route(scores, 3, torch.ones(8, device=DEVICE))
+    assert all(len(set(row)) == 3 and 0 <= min(row) <= max(row) < 8 for row in index.tolist())
+    assert weights.isnan().any(1).tolist() == [False, True, True, False]
+    assert weights[3].tolist() == [1, 0, 0]
+
+
+def test_means_in_float16_do_not_overflow() -> None:
+    states, embedding = torch.zeros(1, 2, 8, device=DEVICE, dtype=torch.float16), torch.full((5000, 8), 40.0, device=DEVICE)
+    asked = Readout(
+        temperature=torch.ones(1, device=DEVICE),
+        uniform=torch.full((1, 2), 0.5, dtype=torch.float64, device=DEVICE),
+        greedy=torch.zeros(1, dtype=torch.bool, device=DEVICE),
+        edits=[None],
+    )
+    found = read_vocabulary(states, embedding.half(), 30.0, torch.ones((), device=DEVICE), asked)
+    assert torch.allclose(found.soft_embedding.float(), torch.tensor(40.0, device=DEVICE), rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["int8", "int4", "fp8"])
+def test_tables_follow_a_weight_that_changes(name: str) -> None:
+    """Values may stay where they are while scales go."""
+    layers = []
+    for at in range(2):
+        layer = Linear(128, 64)
+        del layer._parameters["weight"]
+        layer.weight = packed(name, 64, 128, torch.float32, seed=at)  # type: ignore[assignment]
+        layers.append(layer)
+    experts_there = ExpertList([packed(name, 64, 128, torch.float32, seed=at) for at in range(3)])
+    x = random(5, 128)
+    for dtype in (torch.float32, torch.bfloat16, torch.float32):
+        for layer in layers:
+            layer.to(dtype)
+        experts_there.to(dtype)
+        for found, layer in zip(together(x.to(dtype), layers), layers, strict=True):
+            assert error(found, x.to(dtype).float() @ layer.weight.whole().float().T) < BARS[dtype]  # type: ignore[operator]
+        packing = experts_there.packing()
+        assert packing is not None
+        groups = grouped(torch.tensor([[0], [2], [2], [1], [0]], device=DEVICE), 3, 16)
+        found = product(x.to(dtype), packing, groups, gather=True, scatter=True)
+        numbers = experts_there.whole().float()
+        expected = torch.stack(
+            [numbers[expert] @ row for expert, row in zip((0, 2, 2, 1, 0), x.to(dtype).float(), strict=True)]
+        )
+        assert error(found, expected) < BARS[dtype]
+
+
+def test_bits_are_no_state_to_be_loaded() -> None:
+    weight = packed("int4", 64, 128, torch.float32)
+    with pytest.raises(TypeError, match=r"redraft\.load"):
+        weight.load_state_dict(weight.state_dict())

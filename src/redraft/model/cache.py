@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from redraft.config import ModelConfig
+from redraft.ops.attention import Place
 
-Place = tuple[int, int, int, int]
 Watcher = Callable[[int, Tensor, Tensor], None]  # layer, keys and values [kv_heads, n, head_dim]
 
 

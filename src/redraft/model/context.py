@@ -130,6 +130,10 @@ class CachedContext:
         self._positions.copy_(_positions(canvases, self.size))
         self._places.copy_(self._lay_out(canvases))
 
+    def let_go(self) -> None:
+        """Of the caches: what was launched about them knows all that it needs, or is told by `move_to`."""
+        self.canvases = []
+
     def _lay_out(self, canvases: Sequence[Segment]) -> Tensor:
         """int64 [layers, canvases, 4], the place of each prefix."""
         layers = range(self.config.num_hidden_layers)

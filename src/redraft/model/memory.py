@@ -100,8 +100,9 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """What a batch of `batch` sequences of `context` tokens each needs, at `itemsize` bytes a number.
 
-    The cache is exact (it is what Cache allocates). Activations are the widest moment of a pass: the residual and its norms
-    in float32, the experts' gathered inputs and outputs, and attention scores with their softmax.
+    The cache is exact (it is what Cache allocates). Activations are the widest moment of a pass: the residual and its norms in
+    float32, the experts' gathered inputs and outputs, and attention scores with their softmax. Kernels on a CUDA device have no
+    scores in memory: there it is room for passes that are recorded.
     """
     canvas = config.canvas_length
     kv = 0

@@ -7,9 +7,12 @@ recording reads: embeddings, positions, and where the prefixes are.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from weakref import ref
 
@@ -18,10 +21,13 @@ from torch import Tensor
 
 from redraft.model.cache import Cache
 from redraft.model.context import CachedContext, Segment
+from redraft.ops.triton import launched_on
 
-MOST = 8  # recordings that are kept, one for each kind of pass and number of canvases
+MOST = 32  # recordings that are kept, one for each kind of pass and number of canvases
 Tensors = tuple[Tensor, ...]
 Run = Callable[..., Tensors]  # of a context, and of what is given
+Key = tuple[Any, ...]
+log = logging.getLogger("redraft.model")
 
 
 @dataclass
@@ -30,18 +36,24 @@ class _Recording:
     context: CachedContext
     given: Tensors
     found: Tensors
-    canvases: tuple[tuple[ref[Cache], int], ...]  # those that the context is about
+    canvases: tuple[tuple[ref[Cache], int], ...] = ()  # those that the context is about
 
 
 class Replay:
-    """Runs passes, and records those of a kind and size that come again."""
+    """Runs passes, and records those of a kind and size that come again. It reads weights where they were: whoever puts others
+    in their places, but by moving or loading the whole model, calls `forget`."""
 
     def __init__(self) -> None:
-        self._met: set[tuple[str, int]] = set()
-        self._refused: set[tuple[str, int]] = set()
-        self._recorded: OrderedDict[tuple[str, int], _Recording] = OrderedDict()
+        self._lock = Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Record all anew."""
+        self._met: set[Key] = set()
+        self._recorded: OrderedDict[Key, _Recording] = OrderedDict()
         self._stream: torch.cuda.Stream | None = None
         self._pool: Any = None
+        self._broken: list[Any] = []  # recordings that failed: while there is one, no other is begun
 
     def run(
         self,
@@ -53,48 +65,56 @@ class Replay:
         allowed: Callable[[], bool],
     ) -> Tensors:
         """What `run` makes of the context and of `given`, in a pass over canvases alone: as it is, or recorded if `allowed`."""
-        key = kind, len(segments)
-        canvases = tuple((ref(segment.cache), segment.position) for segment in segments)
-        recording = self._recorded.get(key)
-        if recording is None:
-            if key in self._refused or key not in self._met or not allowed():
+        key = kind, *((part.shape, part.dtype) for part in given)
+        with self._lock, torch.inference_mode(), launched_on(given[0].device):
+            recording = self._recorded.get(key)
+            if recording is None and key in self._met and not self._broken and allowed():
+                recording = self._record(key, given, prepare, run)
+            if recording is None:
                 self._met.add(key)  # kernels are compiled the first time, which cannot be recorded
                 return run(prepare(), *given)
-            try:
-                recording = self._record(prepare(), given, run)
-            except RuntimeError:  # no memory for it, or something in it that waits for the device
-                self._refused.add(key)
-                return run(prepare(), *given)
-            self._recorded[key] = recording
-            recording.canvases = canvases
-            if len(self._recorded) > MOST:
-                self._recorded.popitem(last=False)
-        elif recording.canvases != canvases:
-            recording.context.move_to(segments)
-            recording.canvases = canvases
-        self._recorded.move_to_end(key)
-        for kept, new in zip(recording.given, given, strict=True):
-            kept.copy_(new)
-        recording.graph.replay()
-        return tuple(part.clone() for part in recording.found)
+            canvases = tuple((ref(segment.cache), segment.position) for segment in segments)
+            if recording.canvases != canvases:
+                recording.context.move_to(segments)
+                recording.canvases = canvases
+            self._recorded.move_to_end(key)
+            for kept, new in zip(recording.given, given, strict=True):
+                kept.copy_(new)
+            recording.graph.replay()
+            return tuple(part.clone() for part in recording.found)
 
-    def _record(self, context: CachedContext, given: Tensors, run: Run) -> _Recording:
+    def _record(self, key: Key, given: Tensors, prepare: Callable[[], CachedContext], run: Run) -> _Recording | None:
+        """None where that fails, for want of memory, or because something in it waits for the device."""
         device = given[0].device
         self._stream = self._stream or torch.cuda.Stream(device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        kept, graph = tuple(part.clone() for part in given), torch.cuda.CUDAGraph()
+        context, kept, graph = prepare(), tuple(part.clone() for part in given), torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(self._stream):
-            # Other threads may go on with this device while this one records.
-            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-            try:
-                found = run(context, *kept)
-            finally:
-                graph.capture_end()
+        try:
+            with torch.cuda.stream(self._stream):
+                # Other threads may go on with this device while this one records.
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                try:
+                    found = run(context, *kept)
+                finally:
+                    graph.capture_end()
+        except RuntimeError as error:
+            log.warning("passes are not recorded any more: %s", error)
+            self._broken.append(graph)  # the allocator may still ask it
+            with suppress(Exception):
+                torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self._pool)
+            return None
         torch.cuda.current_stream(device).wait_stream(self._stream)
-        context.canvases = []  # their caches may end
-        return _Recording(graph, context, kept, found, ())
+        context.let_go()
+        recording = self._recorded[key] = _Recording(graph, context, kept, found)
+        if len(self._recorded) > MOST:
+            self._recorded.popitem(last=False)
+        return recording
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
         """A copy of a model records for itself."""
         return Replay()
+
+    def __reduce__(self) -> tuple[type[Replay], tuple[()]]:
+        """So does one that is read from a file."""
+        return Replay, ()

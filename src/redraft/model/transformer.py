@@ -43,8 +43,13 @@ class DiffusionGemma(nn.Module):
         self.replay = Replay()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.replay = Replay()  # weights move: what was recorded reads them where they were
+        self.replay.forget()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Weights from a state; what was recorded with others is forgotten."""
+        self.replay.forget()
+        return super().load_state_dict(*args, **kwargs)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -12,6 +12,7 @@ from redraft.ops.triton import uses_kernels
 BLOCK_ELEMENTS = {"cpu": 1 << 21}
 ELSEWHERE = 1 << 26
 LEAST_QUERIES = 32
+Place = tuple[int, int, int, int]  # of a prefix: addresses of keys and of values, numbers from head to head, tokens
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -25,6 +25,10 @@ class Weight(Protocol):
         """x W^T of x [..., K]."""
         ...
 
+    def products(self, x: Tensor, others: Sequence[Any]) -> list[Tensor]:
+        """Products with this weight and others."""
+        ...
+
     def packing(self) -> Packing | None:
         """How it lies in memory; None where no kernel reads it."""
         ...
@@ -63,7 +67,7 @@ class Linear(nn.Linear):
 
 def together(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     """What several layers make of the same x: in one launch where they are products with weights that know how."""
-    weights: list[Any] = [layer.weight for layer in layers if type(layer) is Linear]
+    weights: list[Any] = [layer.weight for layer in layers if type(layer) is Linear and not layer._forward_hooks]
     if len(weights) < len(layers) or any(isinstance(weight, Tensor) for weight in weights):
         return [layer(x) for layer in layers]
     products: list[Tensor] = weights[0].products(x, weights[1:])

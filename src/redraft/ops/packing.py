@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 Form = Literal["plain", "int8", "int4", "fp8", "fp4"]
+HALVES = ("int4", "fp4")  # forms with two numbers a byte
+COLUMNS = 128  # of a matrix that a kernel meets at a time
 # Forms with two numbers a byte lie in blocks of so many columns: byte j of a block has columns j and j + BLOCK / 2, so that a
 # kernel meets each half of a byte beside numbers of the input that lie together.
 BLOCK = 64
@@ -40,6 +42,19 @@ class Packing:
     scale_dtype: torch.dtype = torch.float32
 
     @property
+    def suits(self) -> bool:
+        """Whether there is a kernel for it."""
+        if self.form in HALVES:
+            return self.shape[1] % BLOCK == 0 and (self.group in (16, 32) or self.group % BLOCK == 0)
+        return self.group in (0, 16, 32, 64) or self.group % COLUMNS == 0
+
+    @property
+    def places(self) -> tuple[object, ...]:
+        """What a table made of it depends on."""
+        tensors = (self.values, self.scales, self.offsets, self.factors)
+        return (*(None if part is None else part.data_ptr() for part in tensors), self.alike)
+
+    @property
     def alike(self) -> tuple[object, ...]:
         """What matrices must have in common to stand in one table."""
         return self.form, self.shape, self.group, self.parts, self.offsets is None, self.factors is None, self.scale_dtype
@@ -53,6 +68,7 @@ def table_of(each: list[Packing], parts: int) -> Packing | None:
 
     def addresses(tensors: list[Tensor | None]) -> Tensor | None:
         found = [tensor.data_ptr() for tensor in tensors if tensor is not None]
+        assert not any(place % 16 for place in found), "kernels read 16 bytes at a time"
         return torch.tensor(found, device=first.values.device) if found else None
 
     factors = [one.factors for one in each if one.factors is not None]

@@ -45,7 +45,7 @@ class ExpertList(nn.Module):
         self.each = nn.ModuleList(experts)
         self.shape = torch.Size((len(experts), *experts[0].shape))
         self.dtype = experts[0].dtype
-        self._table: tuple[tuple[int, ...], Packing | None] | None = None
+        self._table: tuple[tuple[object, ...], Packing | None] | None = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._table = None
@@ -53,14 +53,17 @@ class ExpertList(nn.Module):
 
     def packing(self) -> Packing | None:
         """Where all of them lie, for a kernel; None where there is none for them."""
-        first, last = next(self.buffers()).data_ptr(), next(self.each[-1].buffers()).data_ptr()
-        if self._table is None or self._table[0] != (first, last):  # a copy of the list lies elsewhere
-            each = [self[number] for number in range(self.shape[0])]
-            rows = [one.matrices() if isinstance(one, Joined) else [one] for one in each]
-            lying = [part.packing() for row in rows for part in row]
+        ends = [part.packing() for number in (0, -1) for part in self._parts_of(number)]
+        places = tuple(one and one.places for one in ends)
+        if self._table is None or self._table[0] != places:  # a copy of the list lies elsewhere
+            lying = [part.packing() for number in range(self.shape[0]) for part in self._parts_of(number)]
             known = [one for one in lying if one is not None]
-            self._table = (first, last), table_of(known, len(rows[0])) if len(known) == len(lying) else None
+            self._table = places, table_of(known, len(ends) // 2) if len(known) == len(lying) else None
         return self._table[1]
+
+    def _parts_of(self, number: int) -> list[PackedWeight]:
+        found = self[number]
+        return found.matrices() if isinstance(found, Joined) else [found]
 
     def __getitem__(self, number: int) -> PackedWeight:
         found = self.each[number]

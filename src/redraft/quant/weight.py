@@ -29,13 +29,13 @@ class PackedWeight(nn.Module):
         self.shape = torch.Size(shape)
         self.dtype = dtype
         self._packing: Packing | None = None
-        self._known_stack: tuple[tuple[int, ...], Packing | None] | None = None
+        self._known_stack: tuple[tuple[object, ...], Packing | None] | None = None
         for name, part in parts.items():
             self.register_buffer(name, part)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """What `to`, `float` and the like do: numbers are then computed with in another dtype."""
-        self._packing = None
+        self._packing = self._known_stack = None
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
@@ -50,8 +50,7 @@ class PackedWeight(nn.Module):
 
     def product(self, x: Tensor) -> Tensor:
         """x W^T of x [..., K]: [..., N], tile by tile, so that never the whole matrix is unpacked."""
-        if x.dtype != self.dtype:
-            raise TypeError(f"this weight is computed with in {self.dtype}, not in {x.dtype}")
+        self._check(x)
         flat = x.reshape(-1, self.shape[1])
         if uses_kernels(x) and (packing := self.packing()):
             from redraft.ops.triton.product import product
@@ -65,8 +64,16 @@ class PackedWeight(nn.Module):
             torch.mm(flat, self.columns(first, last), out=out[:, first:last])
         return out.view(*x.shape[:-1], -1)
 
+    def _check(self, x: Tensor) -> None:
+        if x.dtype != self.dtype:
+            raise TypeError(f"this weight is computed with in {self.dtype}, not in {x.dtype}")
+
+    def _load_from_state_dict(self, *_: Any) -> None:
+        raise TypeError("a weight in few bits is loaded by redraft.load: how its bits lie depends on the device")
+
     def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
         """Products of x [..., K] with this matrix and others, in one launch where a kernel can."""
+        self._check(x)
         flat = x.reshape(-1, self.shape[1])
         every = [self, *others]
         if not uses_kernels(x) or len(flat) > KERNEL_ROWS or (stack := self._stack(every)) is None:
@@ -78,19 +85,16 @@ class PackedWeight(nn.Module):
 
     def _stack(self, every: list[PackedWeight]) -> Packing | None:
         lying = [one for each in every if (one := each.packing()) is not None]
-        places = tuple(one.values.data_ptr() for one in lying)
+        places = tuple(one.places for one in lying)
         if self._known_stack is None or self._known_stack[0] != places:
             self._known_stack = places, stack_of(lying) if len(lying) == len(every) else None
         return self._known_stack[1]
 
     def packing(self) -> Packing | None:
         """How it lies in memory, for a kernel; None where there is none for it."""
-        if self._packing is None:
-            from redraft.ops.triton.product import suits
-
-            packing = self._lying()
-            self._packing = packing if packing is not None and suits(packing) else None
-        return self._packing
+        if self._packing is None or self._packing.values is not next(self.buffers()):
+            self._packing = self._lying()
+        return self._packing if self._packing is not None and self._packing.suits else None
 
     def _lying(self) -> Packing | None:
         return None

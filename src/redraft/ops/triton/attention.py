@@ -7,7 +7,6 @@ the kernel reads from memory: the same launch serves other prefixes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,11 +14,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from redraft.ops.triton import on_its_device
 from redraft.ops.triton.product import INTERPRETED, SCALES
 
 # Queries and keys at a time, warps, stages: the first that fit. Chosen on an H100.
 TILES = ((64, 32, 4, 2), (16, 32, 4, 2), (32, 32, 4, 1), (16, 16, 4, 1))
-Place = tuple[int, int, int, int]  # of a prefix: addresses of keys and of values, numbers from head to head, tokens
 
 
 def canvas_attention(query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int) -> Tensor:
@@ -41,6 +40,7 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
     return _run(query, key, value, query, len(query), key.stride(1), key.stride(0), key.shape[1], True, window)
 
 
+@on_its_device
 def _run(
     query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int, step: int, head_step: int, keys: int, causal: bool,
     window: int | None,
@@ -75,11 +75,6 @@ def _shared_memory(device: torch.device) -> int:
     return int(properties.shared_memory_per_block_optin)
 
 
-def places_of(places: Sequence[Sequence[Place]], device: torch.device) -> Tensor:
-    """As a kernel reads them: int64 [layers, B, 4]."""
-    return torch.tensor(places, dtype=torch.int64).to(device)
-
-
 @triton.jit
 def _meet(acc, total, top, queries, keys, values, seen, inside, narrow, NUMBER: tl.constexpr):
     """Sums with one more block of keys: its addresses [WIDE, KEYS], those of its values [KEYS, WIDE], which of them each query
@@ -112,9 +107,14 @@ def _attend(
     kind: tl.constexpr = key.dtype.element_ty
     if not CAUSAL:
         prefix = places + member * 4
-        behind = head // group * tl.multiple_of(tl.load(prefix + 2), 16) + column
-        keys = tl.multiple_of(tl.load(prefix).to(tl.pointer_type(kind)), 16) + behind
-        values = tl.multiple_of(tl.load(prefix + 1).to(tl.pointer_type(kind)), 16) + behind
+        keys, values = tl.load(prefix).to(tl.pointer_type(kind)), tl.load(prefix + 1).to(tl.pointer_type(kind))
+        step_behind = tl.load(prefix + 2)
+        if DIM % 8 == 0:
+            keys, values = tl.multiple_of(keys, 16), tl.multiple_of(values, 16)
+            step_behind = tl.multiple_of(step_behind, 8)
+        behind = head // group * step_behind + column
+        keys += behind
+        values += behind
         known = tl.load(prefix + 3).to(tl.int32)
         for begin in range(0, known, KEYS):
             inside = begin + number < known
@@ -123,7 +123,7 @@ def _attend(
                 acc, total, top, queries, keys[:, None] + far[None, :], values[None, :] + far[:, None],
                 inside[None, :], inside, narrow, NUMBER,
             )  # fmt: skip
-    here = head // group * head_step + column
+    here = (head // group).to(tl.int64) * head_step + column
     begin, end = 0, count
     if CAUSAL:
         end = tl.minimum(count, count - length + tl.program_id(0) * QUERIES + QUERIES)

@@ -6,9 +6,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from redraft.ops.triton import on_its_device
+
 COLUMNS = 1024
 
 
+@on_its_device
 def combine(outputs: Tensor, weights: Tensor) -> Tensor:
     """Sum over ranks of outputs [tokens * top_k, H] times weights float32 [tokens, top_k], in float32, in their order."""
     tokens, top_k = weights.shape

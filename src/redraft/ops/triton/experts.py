@@ -8,7 +8,7 @@ from torch import Tensor
 
 from redraft.ops.packing import Packing
 from redraft.ops.triton.combine import combine
-from redraft.ops.triton.grouping import Groups
+from redraft.ops.triton.grouping import grouped
 from redraft.ops.triton.product import product, tokens_at_a_time
 
 
@@ -17,6 +17,6 @@ def experts_grouped(
 ) -> Tensor:
     """`ops.experts.experts`, of matrices that lie as their packings say."""
     experts = gate_up.values.shape[0] // gate_up.parts
-    groups = Groups.of(index, experts, tokens_at_a_time(index.numel(), experts))
+    groups = grouped(index, experts, tokens_at_a_time(index.numel(), experts))
     gate, up = product(x, gate_up, groups, gather=True).chunk(2, dim=-1)
     return combine(product(activation(gate) * up, down, groups, scatter=True), weights)

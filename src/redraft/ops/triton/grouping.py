@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from redraft.ops.triton import on_its_device
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -28,17 +30,18 @@ class Groups:
     experts: int
     top_k: int
 
-    @classmethod
-    def of(cls, index: Tensor, experts: int, block: int) -> Groups:
-        """From the experts of each token, int64 [tokens, top_k]."""
-        count = index.numel()
-        order = torch.empty(count, dtype=torch.int32, device=index.device)
-        edges = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
-        _sort[(experts,)](index.contiguous(), order, edges, count, experts, SIZE=min(2048, triton.next_power_of_2(count)))
-        most = min(experts, count) + count // block
-        owners, firsts = torch.empty(2, most, dtype=torch.int32, device=index.device)
-        _blocks[(most,)](edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1)
-        return cls(order, edges, owners, firsts, block, experts, index.shape[1])
+
+@on_its_device
+def grouped(index: Tensor, experts: int, block: int) -> Groups:
+    """Groups of so many rows a block, from the experts of each token, int64 [tokens, top_k]."""
+    count = index.numel()
+    order = torch.empty(count, dtype=torch.int32, device=index.device)
+    edges = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
+    _sort[(experts,)](index.contiguous(), order, edges, count, experts, SIZE=min(2048, triton.next_power_of_2(count)))
+    most = min(experts, count) + count // block
+    owners, firsts = torch.empty(2, most, dtype=torch.int32, device=index.device)
+    _blocks[(most,)](edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1)
+    return Groups(order, edges, owners, firsts, block, experts, index.shape[1])
 
 
 @triton.jit

@@ -7,9 +7,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from redraft.ops.triton import on_its_device
+
 SIZE = 256
 
 
+@on_its_device
 def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """`ops.philox.philox`."""
     given = [part.contiguous() for part in torch.broadcast_tensors(*counter, *key)]

@@ -12,14 +12,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.packing import BLOCK, Packing
+from redraft.ops.packing import BLOCK, COLUMNS, HALVES, Packing
+from redraft.ops.triton import on_its_device
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8, spread
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
 SCALES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.uint8: tl.uint8}
 VALUES = {"int8": tl.int8, "int4": tl.uint8, "fp8": tl.uint8, "fp4": tl.uint8}
-HALVES = ("int4", "fp4")
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,12 @@ class Tiles:
 
 
 # Chosen on an H100, for experts with a dozen rows each.
-BEST = Tiles(64, 128)
+BEST = Tiles(64, COLUMNS)
 WIDE_NUMBERS = Tiles(64, 64, stages=2)  # for float32
 TOKENS = (16, 32, 64)  # inputs that are met at a time: the least that hold a group of mean size
 
 
-def suits(packing: Packing) -> bool:
-    """Whether there is a kernel for it."""
-    _, columns = packing.shape
-    if packing.form in HALVES:
-        return columns % BLOCK == 0 and (packing.group in (16, 32) or packing.group % 64 == 0)
-    return packing.group in (0, 16, 32, 64) or packing.group % BEST.columns == 0
-
-
+@on_its_device
 def product(
     x: Tensor,
     packing: Packing,
@@ -69,7 +62,7 @@ def product(
     if not count:
         return out
     tile = tiles or (WIDE_NUMBERS if x.dtype == torch.float32 else BEST)
-    tokens = groups.block if groups else _tokens(count)
+    tokens = groups.block if groups else tokens_at_a_time(count, 1)
     columns = max(16, min(tile.columns, triton.next_power_of_2(width)))
     if packing.form in HALVES:
         columns = max(columns, BLOCK)
@@ -99,10 +92,6 @@ def tokens_at_a_time(rows: int, matrices: int) -> int:
     """Inputs of a tile, where so many rows are shared out among so many matrices."""
     mean = rows / matrices
     return next((size for size in TOKENS if size >= 1.25 * mean), TOKENS[-1])
-
-
-def _tokens(count: int) -> int:
-    return tokens_at_a_time(count, 1)
 
 
 @triton.jit

@@ -7,7 +7,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from redraft.ops.triton import on_its_device
 
+
+@on_its_device
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """`ops.rope.apply_rotary` of x [..., heads, D], in float32; cosines and sines [..., D]."""
     heads, width = x.shape[-2:]

@@ -7,7 +7,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from redraft.ops.triton import on_its_device
 
+
+@on_its_device
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
     """`ops.experts.route`. Of experts that score alike the first comes first."""
     tokens, experts = scores.shape
@@ -25,16 +28,20 @@ def _route(
     scores, scales, weights, index, experts, TOP_K: tl.constexpr, EXPERTS: tl.constexpr, RANKS: tl.constexpr
 ):  # fmt: skip
     token, expert, rank = tl.program_id(0), tl.arange(0, EXPERTS), tl.arange(0, RANKS)
-    left = tl.load(scores + token * experts + expert, mask=expert < experts, other=float("-inf")).to(tl.float32)
+    real = expert < experts
+    score = tl.load(scores + token * experts + expert, mask=real, other=0).to(tl.float32)
+    broken = tl.sum((score != score).to(tl.int32), 0) > 0
+    left = tl.where(real & (score == score), score, float("-inf"))
     top = tl.max(left, 0)
-    # The sum over all experts cancels out of what is renormalised.
-    mass, chosen = tl.zeros((RANKS,), tl.float32), tl.zeros((RANKS,), tl.int32)
+    # The sum over all experts cancels out of what is renormalised. Scores that are no numbers choose some experts, with weights
+    # that are none.
+    mass, chosen, free = tl.zeros((RANKS,), tl.float32), tl.zeros((RANKS,), tl.int32), real
     for number in tl.static_range(TOP_K):
-        greatest = tl.max(left, 0)
-        best = tl.min(tl.where(left == greatest, expert, EXPERTS), 0)
-        mass = tl.where(rank == number, tl.exp(greatest - top), mass)
+        greatest = tl.max(tl.where(free, left, float("-inf")), 0)
+        best = tl.min(tl.where(free & (left == greatest), expert, EXPERTS), 0)
+        mass = tl.where(rank == number, tl.where(broken, float("nan"), tl.exp(greatest - top)), mass)
         chosen = tl.where(rank == number, best, chosen)
-        left = tl.where(expert == best, float("-inf"), left)
+        free = free & (expert != best)
     scale = tl.load(scales + chosen).to(tl.float32)
     inside = rank < TOP_K
     tl.store(weights + token * TOP_K + rank, mass / tl.sum(mass, 0) * scale, mask=inside)

@@ -13,10 +13,12 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.linear import linear
+from redraft.ops.triton import on_its_device
 from redraft.ops.vocabulary.asked import Found
 from redraft.ops.vocabulary.whole import mean_embedding
 
 BLOCK = 4096
+ENOUGH = 64.0  # that the masses of a position add up to at most, where they are put together: float16 ends at 65,504
 
 
 def read_plain(
@@ -31,6 +33,7 @@ def read_plain(
     return parts[0] if len(parts) == 1 else Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
+@on_its_device
 def _read_some(
     states: Tensor, embedding: Tensor, softcap: float, temperature: Tensor, uniform: Tensor, greedy: Tensor
 ) -> Found:
@@ -38,12 +41,13 @@ def _read_some(
     logits = linear(states, embedding)
     temperature, uniform, greedy = (each.contiguous() for each in (temperature, uniform, greedy))
     argmax, sample = torch.empty(2, count, dtype=torch.int64, device=states.device)
+    block = min(BLOCK, triton.next_power_of_2(size))
     total, entropy = torch.empty(2, count, dtype=torch.float32, device=states.device)
     _read[(count,)](
         logits, temperature, uniform, greedy, argmax, sample, total, entropy, size, softcap,
-        BLOCK=min(BLOCK, triton.next_power_of_2(size)), num_warps=8,
+        BLOCK=block, ENOUGH=ENOUGH, num_warps=max(1, min(8, block // 128)),
     )  # fmt: skip
-    soft = mean_embedding(logits, embedding).float() / total[:, None]
+    soft = mean_embedding(logits, embedding).float() / total.clamp_max(ENOUGH)[:, None]
     return Found(argmax, sample, entropy, 1 / total, soft.to(states.dtype))
 
 
@@ -55,7 +59,8 @@ def _tempered(at, inside, logits, softcap, temperature):
 
 @triton.jit
 def _read(
-    logits, temperatures, uniforms, greedy, argmax, sample, totals, entropies, size, softcap, BLOCK: tl.constexpr
+    logits, temperatures, uniforms, greedy, argmax, sample, totals, entropies, size, softcap,
+    BLOCK: tl.constexpr, ENOUGH: tl.constexpr,
 ):  # fmt: skip
     position, offset = tl.program_id(0), tl.arange(0, BLOCK)
     logits += position.to(tl.int64) * size
@@ -77,6 +82,7 @@ def _read(
     # The first token whose cumulative mass passes the draw.
     target, reached = tl.load(uniforms + position) * total, tl.full((), 0.0, tl.float64)
     found = tl.full((), -1, tl.int32)
+    share = tl.minimum(1.0, ENOUGH / total.to(tl.float32))
     for first in range(0, size, BLOCK):
         inside = first + offset < size
         mass = tl.exp(_tempered(first + offset, inside, logits, softcap, temperature) - top)
@@ -86,10 +92,11 @@ def _read(
             last = tl.max(tl.where(mass > 0, offset, 0), 0)  # rounding may let none pass
             found = first + tl.minimum(tl.sum(passed.to(tl.int32), 0), last)
         reached += more
-        tl.store(logits + first + offset, mass.to(logits.dtype.element_ty), mask=inside)
+        tl.store(logits + first + offset, (mass * share).to(logits.dtype.element_ty), mask=inside)
     found = tl.where((found < 0) | tl.load(greedy + position), first_best, found)
     tl.store(argmax + position, first_best.to(tl.int64))
     tl.store(sample + position, found.to(tl.int64))
     total_mass = total.to(tl.float32)
     tl.store(totals + position, total_mass)
-    tl.store(entropies + position, tl.maximum(tl.log(total_mass) - weighted / total_mass, 0.0))
+    entropy = tl.log(total_mass) - weighted / total_mass
+    tl.store(entropies + position, tl.where(entropy < 0, 0.0, entropy))  # what is no number stays so: it is reported by name
