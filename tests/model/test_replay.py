@@ -99,6 +99,10 @@ def test_passes_of_other_sizes_are_others(recording: None) -> None:
         for length in (16, 16, 1, 5, 16):
             states = network.canvas_states(torch.arange(length)[None], [cache], torch.zeros(1, length, 32))
             assert states.shape == (1, length, 32)
+        two = [network.new_cache(10) for _ in range(2)]
+        assert network.canvas_states(torch.arange(16).view(2, 8), two, torch.zeros(2, 8, 32)).shape == (2, 8, 32)
+        assert len(network.replay._recorded) == 1
+        assert len(network.replay._met) == 4
     with torch.no_grad():  # outside inference mode too
         network.canvas_states(torch.arange(16)[None], [cache], torch.zeros(1, 16, 32))
 
