@@ -65,7 +65,8 @@ class Replay:
         allowed: Callable[[], bool],
     ) -> Tensors:
         """What `run` makes of the context and of `given`, in a pass over canvases alone: as it is, or recorded if `allowed`."""
-        key = kind, len(segments), *((part.shape, part.dtype) for part in given)
+        places = tuple((segment.start, segment.stop) for segment in segments)
+        key = kind, places, *((part.shape, part.dtype) for part in given)
         with self._lock, torch.inference_mode(), launched_on(given[0].device):
             recording = self._recorded.get(key)
             if recording is None and key in self._met and not self._broken and allowed():
