@@ -18,8 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from redraft.checkpoint.load import place_weight
 from redraft.checkpoint.quantize import Quantization
+from redraft.checkpoint.save import VISION_STUB
 from redraft.config import ModelConfig
+from redraft.config.file import model_config_to_dict
 from redraft.config.geometry import GEOMETRIES
 from redraft.model import DiffusionGemma
 from redraft.quant import FORMATS, ExpertList, Fp4Weight, PackedWeight
@@ -51,8 +54,7 @@ def random_network(config: ModelConfig, form: str, group: int) -> DiffusionGemma
     quantization = None if form == "bf16" else Quantization("int4" if form == "fp4" else form, group)
     known: dict[str, Any] = {}
     for name, tensor in network.state_dict().items():
-        place, _, own = name.rpartition(".")
-        module = network.get_submodule(place)
+        own = name.rpartition(".")[2]
         found: Any
         if ".experts." in name and own in known:
             found = deepcopy(known[own])
@@ -64,11 +66,7 @@ def random_network(config: ModelConfig, form: str, group: int) -> DiffusionGemma
                 found = random_fp4(weight) if weight.ndim == 2 else ExpertList([random_fp4(one) for one in weight])
             if ".experts." in name:
                 known[own] = found
-        if own in module._buffers:
-            module._buffers[own] = found
-        else:
-            del module._parameters[own]
-            setattr(module, own, torch.nn.Parameter(found, requires_grad=False) if isinstance(found, Tensor) else found)
+        place_weight(network, name, found)
     return network.eval()
 
 
@@ -88,25 +86,13 @@ def redraft(config: ModelConfig, given: argparse.Namespace) -> Write:
 
 def transformers(config: ModelConfig, given: argparse.Namespace) -> Write:
     """The reference."""
-    from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig, Gemma4VisionConfig
+    from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion
     from transformers.models.diffusion_gemma import generation_diffusion_gemma as generation
 
-    same = (
-        "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
-        "num_key_value_heads head_dim num_global_key_value_heads global_head_dim num_experts top_k_experts "
-        "sliding_window max_position_embeddings"
-    ).split()
-    text = DiffusionGemmaTextConfig(
-        **{name: getattr(config, name) for name in same}, layer_types=list(config.layer_types), eos_token_id=None,
-        use_bidirectional_attention="vision",
-    )  # fmt: skip
-    vision = Gemma4VisionConfig(
-        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, head_dim=8,
-        patch_size=2, position_embedding_size=4,
-    )  # fmt: skip
-    whole = DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=config.canvas_length)
+    whole = DiffusionGemmaConfig.from_dict(model_config_to_dict(config) | {"vision_config": VISION_STUB})
     with torch.device("meta"):
         model = DiffusionGemmaForBlockDiffusion(whole).eval()
+    model.generation_config.eos_token_id = None  # else the config's own fill the gap in what a call asks for
     model.tie_weights()
     known: dict[int, torch.nn.Parameter] = {}  # what stands in several places is one weight
     for module in model.modules():

@@ -31,7 +31,7 @@ from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
 from redraft.ops.vocabulary import Readout, read_vocabulary
 from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Weight, Joined, PackedWeight
-from redraft.quant.int4 import pack
+from redraft.quant.weight import pack
 from redraft.testing import tiny_model
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

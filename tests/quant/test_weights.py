@@ -10,7 +10,7 @@ from redraft.ops.linear import linear
 from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Table, Int8Weight, Joined, PackedWeight
 from redraft.quant.fp4 import from_e2m1
 from redraft.quant.fp8 import from_e4m3
-from redraft.quant.int4 import pack
+from redraft.quant.weight import pack
 
 # Of the greatest number of a row or group, at most (there is no 8 beside -8); of fp8, of the number itself.
 ROUNDING = {"int8": 1 / 254, "int4": 1 / 8, "fp8": 1 / 16}

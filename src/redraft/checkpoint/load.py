@@ -61,7 +61,7 @@ def load_weights(
             del weight  # whatever still names it is there while the next one is read
             if quantization is not None:
                 found = quantization.of(target, found, dtype)
-            _place(model, target, found)
+            place_weight(model, target, found)
             del found
             done += 1
             if progress:
@@ -132,7 +132,8 @@ def _matrix(reader: ShardReader, matrix: Matrix, dtype: torch.dtype, device: tor
     return matrix.scheme.build({role: reader.read(name).to(device) for role, name in matrix.names.items()}, dtype)
 
 
-def _place(model: DiffusionGemma, name: str, weight: Any) -> None:
+def place_weight(model: DiffusionGemma, name: str, weight: Any) -> None:
+    """Put a tensor, or a weight in few bits, where a model has the weight of that name."""
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
     if leaf in module._buffers:

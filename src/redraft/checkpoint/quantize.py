@@ -13,8 +13,9 @@ from redraft.checkpoint.names import EXPERTS, to_file
 from redraft.errors import ConfigError
 from redraft.quant import FORMATS, ExpertList, Int8Table, Joined, PackedWeight
 from redraft.quant.fp8 import nearest_fp8
-from redraft.quant.int4 import MIDDLE, nearest_int4, pack
+from redraft.quant.int4 import MIDDLE, nearest_int4
 from redraft.quant.int8 import nearest_int8
+from redraft.quant.weight import pack
 
 GROUPS = (32, 64, 128)
 DENSE = tuple(f"{part}_proj.weight" for part in ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate",

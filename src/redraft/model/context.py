@@ -148,13 +148,11 @@ class CachedContext:
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         first = self.size - len(query)
-        alone = self.in_kernels and not self.clean and self.canvases[-1].stop == self.size
-        if alone:
+        if self.in_kernels and not self.clean and self.canvases[-1].stop == self.size:
             return self._attend_to_canvases(index, query, key, value, first)
         mixed = query.new_zeros(len(query), query.shape[-2] * query.shape[-1])
         for segment in self.clean:
-            own = slice(segment.start, segment.stop)
-            keys, values = self._seen(index, segment, key[own].transpose(0, 1), value[own].transpose(0, 1))
+            keys, values = self._seen(index, segment, key, value)
             if segment.stop > first:  # else its states are not read: it only leaves keys and values
                 here = slice(max(0, segment.start - first), segment.stop - first)
                 mixed[here] = causal_attention(query[here], keys, values, self.config.layers[index].sliding_window)
@@ -163,8 +161,8 @@ class CachedContext:
             mixed[here] = self._attend_to_canvases(index, query, key, value, first)
             return mixed
         for segment in self.canvases:
-            own, here = slice(segment.start, segment.stop), slice(segment.start - first, segment.stop - first)
-            keys, values = self._seen(index, segment, key[own].transpose(0, 1), value[own].transpose(0, 1))
+            keys, values = self._seen(index, segment, key, value)
+            here = slice(segment.start - first, segment.stop - first)
             mixed[here] = attention(query[here], keys, values)
         return mixed
 
@@ -178,8 +176,10 @@ class CachedContext:
         )
 
     def _seen(self, index: int, segment: Segment, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values that a segment sees: as much of the prefix as the cache kept, and its own."""
-        return segment.cache.write(index, key, value) if segment.kept else segment.cache.peek(index, key, value)
+        """Keys and values that a segment sees: as much of the prefix as the cache kept, and its own of the pass's."""
+        own_key, own_value = (part[segment.start : segment.stop].transpose(0, 1) for part in (key, value))
+        see = segment.cache.write if segment.kept else segment.cache.peek
+        return see(index, own_key, own_value)
 
 
 def _positions(segments: Sequence[Segment], size: int) -> Tensor:

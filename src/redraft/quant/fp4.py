@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self
-
 import torch
 from torch import Tensor
 
 from redraft.ops.packing import BLOCK, Packing, packed_halves, unpacked_halves
 from redraft.ops.triton import DEVICES
 from redraft.quant.fp8 import from_e4m3
-from redraft.quant.weight import PackedWeight, halves
+from redraft.quant.weight import PackedWeight, halves, pack
 
 GROUP = 16
 
@@ -28,21 +25,13 @@ class Fp4Weight(PackedWeight):
         self.in_blocks = False
         super().__init__(shape, dtype, packed=packed, scale=scale.view(torch.uint8))
         self.factor = float(factor)
-        self._lie_in_blocks(self._suit_blocks(packed.device))
+        self._settle()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        suits = self._suit_blocks(fn(torch.empty(0, device=self.device)).device)
-        super()._apply(fn, recurse)
-        self._lie_in_blocks(suits)
-        return self
-
-    def _suit_blocks(self, device: torch.device) -> bool:
-        return device.type in DEVICES and self.shape[1] % BLOCK == 0
-
-    def _lie_in_blocks(self, wanted: bool) -> None:
+    def _settle(self) -> None:
+        wanted = self.device.type in DEVICES and self.shape[1] % BLOCK == 0
         if wanted != self.in_blocks:
             values = self._values(0, self.shape[0])
-            self.packed = packed_halves(values) if wanted else values[:, ::2] | (values[:, 1::2] << 4)
+            self.packed = packed_halves(values) if wanted else pack(values)
             self.in_blocks = wanted
 
     def _values(self, first: int, last: int) -> Tensor:

@@ -7,7 +7,6 @@ have the machine's own product. On a CUDA device they lie in the order of a kern
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Literal, Self
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from redraft.ops.packing import BLOCK, Packing, packed_halves, unpacked_halves
 from redraft.ops.triton import DEVICES
-from redraft.quant.weight import PackedWeight, by_rows, halves
+from redraft.quant.weight import PackedWeight, by_rows, halves, pack
 
 FEW = 64  # rows up to which the kernel is faster
 GROUPS = (32, 64, 128, 256)  # that the kernel knows
@@ -41,16 +40,10 @@ class Int4Weight(PackedWeight):
         self.group = shape[1] // scale.shape[1]
         self.order: Order = "columns"
         super().__init__(shape, dtype, packed=packed, scale=scale.to(dtype), zero=zero.to(dtype), pairs=None)
-        self._lie_in(best_order(shape, self.group, dtype, packed.device))
+        self._settle()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        probe = fn(torch.empty(0, dtype=self.dtype, device=self.device))
-        order = best_order((self.shape[0], self.shape[1]), self.group, probe.dtype, probe.device)
-        if order != self.order:
-            self._lie_in("columns")
-        super()._apply(fn, recurse)
-        self._lie_in(order)
-        return self
+    def _settle(self) -> None:
+        self._lie_in(best_order((self.shape[0], self.shape[1]), self.group, self.dtype, self.device))
 
     def _lie_in(self, order: Order) -> None:
         """Change the order."""
@@ -138,12 +131,6 @@ def nearest_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tensor
         return (grouped / scale.float()).round().clamp(-8, 7).to(torch.int8).flatten(-2), scale[..., 0]
 
     return by_rows(weight, nearest)
-
-
-def pack(values: Tensor) -> Tensor:
-    """Two numbers 0 to 15 a byte, the first in the lower half: [..., K] to uint8 [..., K / 2]."""
-    pairs: Tensor = values.to(torch.uint8).unflatten(-1, (-1, 2))
-    return pairs[..., 0] | (pairs[..., 1] << 4)
 
 
 def best_order(shape: tuple[int, int], group: int, dtype: torch.dtype, device: torch.device) -> Order:

@@ -38,7 +38,11 @@ class PackedWeight(nn.Module):
         self._packing = self._known_stack = None
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._settle()
         return self
+
+    def _settle(self) -> None:
+        """Put bits into the order in which they are read here, where that depends on the device or on what is computed with."""
 
     def rows(self, first: int, last: int) -> Tensor:
         """Rows [first, last) as numbers [n, K]."""
@@ -140,3 +144,9 @@ def by_rows(weight: Tensor, make: Callable[[Tensor], tuple[Tensor, Tensor]]) -> 
 def halves(packed: Tensor) -> Tensor:
     """Two numbers of four bits from each byte, the lower half first: uint8 [..., n] to [..., 2 n]."""
     return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)
+
+
+def pack(values: Tensor) -> Tensor:
+    """The other way: two numbers 0 to 15 a byte, the first in the lower half: [..., K] to uint8 [..., K / 2]."""
+    pairs: Tensor = values.to(torch.uint8).unflatten(-1, (-1, 2))
+    return pairs[..., 0] | (pairs[..., 1] << 4)

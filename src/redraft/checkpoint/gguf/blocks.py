@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from redraft.quant import Int4Weight, Int8Table, Int8Weight, PackedWeight
-from redraft.quant.int4 import pack
+from redraft.quant.weight import pack
 
 # Integers [n, columns], scales [n, groups] and offsets [n, groups] (or None) of n blocks: number = integer * scale + offset.
 Parts = tuple[Tensor, Tensor, Tensor | None]

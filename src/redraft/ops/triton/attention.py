@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.triton import on_its_device
-from redraft.ops.triton.product import INTERPRETED, SCALES
+from redraft.ops.triton.numbers import INTERPRETED, KINDS
 
 # Queries and keys at a time, warps, stages: the first that fit. Chosen on an H100.
 TILES = ((64, 32, 4, 2), (16, 32, 4, 2), (32, 32, 4, 1), (16, 16, 4, 1))
@@ -54,7 +54,7 @@ def _run(
     _attend[grid](
         query, key, value, places, out, length, keys, step, head_step, heads // kv_heads, heads, window or 0,
         DIM=dim, WIDE=wide, QUERIES=queries, KEYS=at_once, CAUSAL=causal, WINDOW=window is not None,
-        NUMBER=tl.float32 if INTERPRETED else SCALES[query.dtype], num_warps=warps, num_stages=stages,
+        NUMBER=tl.float32 if INTERPRETED else KINDS[query.dtype], num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
 

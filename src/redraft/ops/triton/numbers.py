@@ -6,9 +6,12 @@ reads like the formats' definitions; it serves float32 and the interpreter.
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 
+INTERPRETED = bool(triton.knobs.runtime.interpret)
+KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.uint8: tl.uint8}
 # What bits of small floats are short of when they stand in another float's places, by format and way.
 SHORT_OF = {("fp8", True): 1.0, ("fp8", False): 256.0, ("fp4", True): 512.0, ("fp4", False): 16384.0}
 

@@ -15,10 +15,8 @@ from torch import Tensor
 from redraft.ops.packing import BLOCK, COLUMNS, HALVES, Packing
 from redraft.ops.triton import on_its_device
 from redraft.ops.triton.grouping import Groups
-from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8, spread
+from redraft.ops.triton.numbers import INTERPRETED, KINDS, SHORT_OF, e2m1, e4m3, int4, int8, spread
 
-INTERPRETED = bool(triton.knobs.runtime.interpret)
-SCALES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.uint8: tl.uint8}
 VALUES = {"int8": tl.int8, "int4": tl.uint8, "fp8": tl.uint8, "fp4": tl.uint8}
 
 
@@ -78,10 +76,10 @@ def product(
         nothing if packing.factors is None else packing.factors,
         count, height, stacks, x.stride(0), groups.top_k if groups else 1, groups.experts if groups else 1,
         K=width, FORM=packing.form, PARTS=packing.parts, GROUP=packing.group,
-        VALUE=VALUES.get(packing.form, tl.bfloat16), SCALE=SCALES[packing.scale_dtype], TABLE=packing.table,
+        VALUE=VALUES.get(packing.form, tl.bfloat16), SCALE=KINDS[packing.scale_dtype], TABLE=packing.table,
         OFFSETS=packing.offsets is not None, FACTORS=packing.factors is not None,
         GROUPED=groups is not None, GATHER=gather, SCATTER=scatter,
-        TOKENS=tokens, ROWS=tile.rows, COLUMNS=columns, NUMBER=tl.float32 if INTERPRETED else SCALES[x.dtype],
+        TOKENS=tokens, ROWS=tile.rows, COLUMNS=columns, NUMBER=tl.float32 if INTERPRETED else KINDS[x.dtype],
         FAST=fast, FACTOR=SHORT_OF.get((packing.form, fast), 1.0),
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
@@ -186,7 +184,7 @@ def _product(
         owner = tl.load(owners + block)
         if owner >= experts:
             return
-        first, last = tl.load(firsts + block), tl.load(edges + owner + 1).to(tl.int32)
+        first, last = tl.load(firsts + block), tl.load(edges + owner + 1)
     part, stack = stack // stacks, stack % stacks
     which = owner * PARTS + part
     # Rows beyond the last are read as the last, and not written.
@@ -197,9 +195,9 @@ def _product(
     m = tl.minimum(m, last - 1)
     source, target = m, m
     if GATHER:
-        source = tl.load(order + m).to(tl.int32) // top_k
+        source = tl.load(order + m) // top_k
     if SCATTER:
-        target = tl.load(order + m).to(tl.int32)
+        target = tl.load(order + m)
     inputs = x + source.to(tl.int64) * x_stride
     here = _place(values, which, TABLE, VALUE)
     if GROUPED and not TABLE:  # a tensor of many matrices has them one behind the other

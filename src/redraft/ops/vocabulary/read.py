@@ -46,13 +46,7 @@ def read_vocabulary(hidden: Tensor, embedding: Tensor, softcap: float, scale: Te
             found = form(positions[index].whole_rows(), embedding, softcap)
             for whole, of_form in zip(all_found, found, strict=True):
                 whole[index] = of_form[: len(index)]
-    return VocabularyStatistics(
-        argmax=all_found.argmax.view(rows, length),
-        sample=all_found.sample.view(rows, length),
-        entropy=all_found.entropy.view(rows, length),
-        confidence=all_found.confidence.view(rows, length),
-        soft_embedding=all_found.soft.view(rows, length, width) * scale,
-    )
+    return _by_rows(all_found, rows, scale)
 
 
 def _read_plain(hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout) -> VocabularyStatistics:
@@ -66,10 +60,15 @@ def _read_plain(hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor
     if readout.wanted is not None:
         wanted = readout.wanted.reshape(-1)
         found = Found(*(part.where(wanted if part.ndim == 1 else wanted[:, None], 0) for part in found))
+    return _by_rows(found, rows, scale)
+
+
+def _by_rows(found: Found, rows: int, scale: Tensor) -> VocabularyStatistics:
+    """What was found of flat positions, as a step has it."""
     return VocabularyStatistics(
-        argmax=found.argmax.view(rows, length),
-        sample=found.sample.view(rows, length),
-        entropy=found.entropy.view(rows, length),
-        confidence=found.confidence.view(rows, length),
-        soft_embedding=found.soft.view(rows, length, width) * scale,
+        argmax=found.argmax.view(rows, -1),
+        sample=found.sample.view(rows, -1),
+        entropy=found.entropy.view(rows, -1),
+        confidence=found.confidence.view(rows, -1),
+        soft_embedding=found.soft.unflatten(0, (rows, -1)) * scale,
     )
