@@ -1,7 +1,9 @@
-"""A batch of rows that need different numbers of steps: rows that are done leave, the reference's batch waits for its last.
+"""A batch of rows that need different numbers of steps: rows that are done leave, the reference's
+batch waits for its last.
 
-Two gains are told apart: `per_step` compares batches whose rows all need as many steps; `leaving` is what redraft saves against
-itself when rows need fewer; `ratio` is both together, against the reference's batch.
+Two gains are told apart: `per_step` compares batches whose rows all need as many steps; `leaving`
+is what redraft saves against itself when rows need fewer; `ratio` is both together, against the
+reference's batch.
 """
 
 from __future__ import annotations
@@ -20,20 +22,29 @@ def main() -> None:
     """Measure and tell."""
     parser = arguments(__doc__, rounds=1)
     parser.add_argument("--prompt", type=int, default=64)
-    parser.add_argument("--alike", type=int, default=6, help="steps of each row in the batch of rows that are alike")
+    parser.add_argument(
+        "--alike", type=int, default=6, help="steps of each row in the batch of rows that are alike"
+    )
     given = parser.parse_args()
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    folder, asked = checkpoint(given.model, dtype), prompts(len(STEPS), given.prompt, shape.vocab_size)
+    folder, asked = (
+        checkpoint(given.model, dtype),
+        prompts(len(STEPS), given.prompt, shape.vocab_size),
+    )
     alike = [given.alike] * len(STEPS)
     with ExitStack() as stack:
         writers = {"redraft": stack.enter_context(Writer("redraft", folder, dtype, given.threads))}
         if given.peer != "none":
-            writers[given.peer] = stack.enter_context(Writer(given.peer, folder, dtype, given.threads))
+            writers[given.peer] = stack.enter_context(
+                Writer(given.peer, folder, dtype, given.threads)
+            )
         sides = {}
         for name, writer in writers.items():
             writer.write(asked, shape.canvas_length, [1] * len(STEPS))  # warm
             sides[name] = lambda writer=writer: writer.write(asked, shape.canvas_length, STEPS)
-            sides[f"{name}, rows alike"] = lambda writer=writer: writer.write(asked, shape.canvas_length, alike)
+            sides[f"{name}, rows alike"] = lambda writer=writer: writer.write(
+                asked, shape.canvas_length, alike
+            )
         sides["redraft, all to the end"] = lambda: writers["redraft"].write(
             asked, shape.canvas_length, [max(STEPS)] * len(STEPS)
         )

@@ -1,7 +1,9 @@
-"""What a constraint costs: a denoising step with one against a step without, and the time to build it.
+"""What a constraint costs: a denoising step with one against a step without, and the time to build
+it.
 
-The weights are random, which is the hardest case: every class of tokens keeps some mass at every position. The vocabulary is
-made of pieces of Python's own library, words of other scripts, spaces, digits alone and raw bytes, as large as the model's.
+The weights are random, which is the hardest case: every class of tokens keeps some mass at every
+position. The vocabulary is made of pieces of Python's own library, words of other scripts, spaces,
+digits alone and raw bytes, as large as the model's.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from writers import prompts
 import redraft
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
 from redraft.grammar import Guide, JsonSchema, TokenAutomaton
-from redraft.grammar.tokens.lift import Spelling
+from redraft.grammar.tokens.token_transitions import Spelling
 
 FIRST = 107  # ids before it are special tokens
 ENDS, PAD = (1, 106), 0
@@ -38,7 +40,12 @@ def schema(longest: int | None) -> dict[str, Any]:
         "role": {"enum": ["admin", "user", "guest"]},
         "score": {"type": "number"},
     }
-    return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
 
 
 SCHEMAS = {"typical": schema(None), "40": schema(40), "100": schema(100), "200": schema(200)}
@@ -50,7 +57,10 @@ def vocabulary(size: int) -> list[bytes | None]:
     found |= {(" " * count).encode(): None for count in range(2, 32)} | {
         ("\n" * count).encode(): None for count in range(2, 16)
     }
-    texts = [path.read_text(encoding="utf-8", errors="ignore") for path in sorted(Path(random.__file__).parent.glob("*.py"))]
+    texts = [
+        path.read_text(encoding="utf-8", errors="ignore")
+        for path in sorted(Path(random.__file__).parent.glob("*.py"))
+    ]
     for text in texts:
         for piece in re.findall(r" ?[A-Za-z_]+| ?[^\sA-Za-z0-9_]+", text):
             for end in range(1, min(len(piece), 12) + 1):
@@ -73,7 +83,9 @@ def main() -> None:
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
     spelling = Spelling(vocabulary(shape.vocab_size))
     started = time.perf_counter()
-    automaton = TokenAutomaton.of(JsonSchema(SCHEMAS[given.schema]).automaton, spelling, ENDS, [PAD], shape.vocab_size)
+    automaton = TokenAutomaton.of(
+        JsonSchema(SCHEMAS[given.schema]).automaton, spelling, ENDS, [PAD], shape.vocab_size
+    )
     building = time.perf_counter() - started
     torch.set_num_threads(given.threads)
     model = redraft.load(checkpoint(given.model, dtype), dtype=dtype)
@@ -86,7 +98,9 @@ def main() -> None:
     constraint = Guide(automaton, room).on_canvas(shape.canvas_length)
 
     def step(bound: bool) -> float:
-        options = DenoisingOptions.of([model.generation_config], constraints=[(constraint,) if bound else ()])
+        options = DenoisingOptions.of(
+            [model.generation_config], constraints=[(constraint,) if bound else ()]
+        )
         return seconds(lambda: denoise_step(model.network, start, [cache], options, noise))
 
     taken = in_turn({"bound": lambda: step(True), "free": lambda: step(False)}, given.rounds + 1)

@@ -1,4 +1,5 @@
-"""Long contexts: what a step costs behind a long prefix over behind a short one, and how fast a prompt is read."""
+"""Long contexts: what a step costs behind a long prefix over behind a short one, and how fast a
+prompt is read."""
 
 from __future__ import annotations
 

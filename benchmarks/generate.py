@@ -1,8 +1,9 @@
-"""Generation from end to end: redraft, the reference, and the same weights as a typewriter; seconds, and weights read a token.
+"""Generation from end to end: redraft, the reference, and the same weights as a typewriter;
+seconds, and weights read a token.
 
-Every canvas takes the same forced number of steps. Bytes of weights are counted, not measured: a pass reads the layers' weights
-and the vocabulary once, and of the experts as many as its tokens can be sent to. Whoever is bound by memory, as one user on a
-GPU is, pays those; a CPU computes.
+Every canvas takes the same forced number of steps. Bytes of weights are counted, not measured: a
+pass reads the layers' weights and the vocabulary once, and of the experts as many as its tokens can
+be sent to. Whoever is bound by memory, as one user on a GPU is, pays those; a CPU computes.
 """
 
 from __future__ import annotations
@@ -24,15 +25,24 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1, help="texts written at once")
     given = parser.parse_args()
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    folder, asked = checkpoint(given.model, dtype), prompts(given.rows, given.prompt, shape.vocab_size)
+    folder, asked = (
+        checkpoint(given.model, dtype),
+        prompts(given.rows, given.prompt, shape.vocab_size),
+    )
     names = ["redraft", "typewriter", *([given.peer] if given.peer != "none" else [])]
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names}
+        writers = {
+            name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names
+        }
         for writer in writers.values():
             writer.write(asked, 4, [1] * given.rows)  # warm
         taken = in_turn(
             {
-                name: (lambda writer=writer: writer.write(asked, given.tokens, [given.steps] * given.rows))
+                name: (
+                    lambda writer=writer: writer.write(
+                        asked, given.tokens, [given.steps] * given.rows
+                    )
+                )
                 for name, writer in writers.items()
             },
             given.rounds,
@@ -41,11 +51,16 @@ def main() -> None:
     canvases = -(-given.tokens // shape.canvas_length)
     passes = {"redraft": canvases * given.steps, "typewriter": given.tokens}
     if given.peer != "none":
-        passes[given.peer] = canvases * given.steps + canvases  # prompt, and every commit but the last, in passes of their own
+        passes[given.peer] = (
+            canvases * given.steps + canvases
+        )  # prompt, and every commit but the last, in passes of their own
     canvas_bytes = weight_bytes(shape, dtype, shape.canvas_length * given.rows)
     typed_bytes = weight_bytes(shape, dtype, given.rows)
     written = given.tokens * given.rows
-    read = {name: count * (typed_bytes if name == "typewriter" else canvas_bytes) / written for name, count in passes.items()}
+    read = {
+        name: count * (typed_bytes if name == "typewriter" else canvas_bytes) / written
+        for name, count in passes.items()
+    }
     rates = {name: written / value for name, value in found.items()}
     tell(
         "generate", given,

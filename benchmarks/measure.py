@@ -1,4 +1,5 @@
-"""Times that can be compared: both sides in turn, medians, and what the machine's own products reach."""
+"""Times that can be compared: both sides in turn, medians, and what the machine's own products
+reach."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def arguments(description: str | None, **defaults: Any) -> argparse.ArgumentPars
     """The options that all benchmarks share."""
     from shapes import SHAPES
 
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", choices=SHAPES, default="mid")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--threads", type=int, default=1)
@@ -36,11 +39,14 @@ def tell(benchmark: str, given: argparse.Namespace, words: str, **figures: Any) 
     asked = {name: value for name, value in vars(given).items() if name != "json"}
     if not given.json:
         print(words)
-    print(json.dumps({"benchmark": benchmark, **asked, **figures, "machine": machine(given.threads)}))
+    print(
+        json.dumps({"benchmark": benchmark, **asked, **figures, "machine": machine(given.threads)})
+    )
 
 
 def in_turn(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds that each side says it took, all sides in each round, so that a noisy neighbour meets them alike."""
+    """Seconds that each side says it took, all sides in each round, so that a noisy neighbour meets
+    them alike."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -54,7 +60,8 @@ def medians(taken: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def median_ratio(taken: Mapping[str, list[float]], slow: str, fast: str) -> float | None:
-    """The median of the rounds' own ratios: noise that lasts longer than a round drops out. None where a side is missing."""
+    """The median of the rounds' own ratios: noise that lasts longer than a round drops out. None
+    where a side is missing."""
     if slow not in taken or fast not in taken:
         return None
     return statistics.median(a / b for a, b in zip(taken[slow], taken[fast], strict=True))
@@ -68,7 +75,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def gemm_rate(dtype: torch.dtype, rounds: int = 9) -> float:
-    """GFLOP/s of a product 512 x 2048 by 2048 x 2048 here, by its fastest way: the best that a step can hope for."""
+    """GFLOP/s of a product 512 x 2048 by 2048 x 2048 here, by its fastest way: the best that a step
+    can hope for."""
     from redraft.ops.linear import linear
 
     a, b = torch.randn(512, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
@@ -78,15 +86,29 @@ def gemm_rate(dtype: torch.dtype, rounds: int = 9) -> float:
 
 
 def layer_flops(shape: ModelConfig, tokens: int, seen: float, *, states: bool = True) -> float:
-    """Multiplications and additions of all layers over `tokens`, each of which sees `seen` keys on average; without `states`
-    the last layer works out keys and values alone."""
+    """Multiplications and additions of all layers over `tokens`, each of which sees `seen` keys on
+    average; without `states` the last layer works out keys and values alone."""
     hidden, heads, total = shape.hidden_size, shape.num_attention_heads, 0.0
     for number, layer in enumerate(shape.layers, 1):
-        total += hidden * layer.head_dim * (1 if layer.keys_are_values else 2) * layer.num_key_value_heads
+        total += (
+            hidden
+            * layer.head_dim
+            * (1 if layer.keys_are_values else 2)
+            * layer.num_key_value_heads
+        )
         if states or number < len(shape.layers):
             total += hidden * layer.head_dim * 2 * heads
-            total += 3 * hidden * (shape.intermediate_size + shape.top_k_experts * shape.moe_intermediate_size)
-            total += 2 * heads * layer.head_dim * (seen if layer.sliding_window is None else min(seen, layer.sliding_window))
+            total += (
+                3
+                * hidden
+                * (shape.intermediate_size + shape.top_k_experts * shape.moe_intermediate_size)
+            )
+            total += (
+                2
+                * heads
+                * layer.head_dim
+                * (seen if layer.sliding_window is None else min(seen, layer.sliding_window))
+            )
     return 2.0 * tokens * total
 
 

@@ -1,4 +1,5 @@
-"""Weights in few bits against whole ones: a denoising step, and the process's peak, each in a process of its own."""
+"""Weights in few bits against whole ones: a denoising step, and the process's peak, each in a
+process of its own."""
 
 from __future__ import annotations
 
@@ -22,11 +23,17 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=64)
     given = parser.parse_args()
     shape = SHAPES[given.model]
-    folder, asked = checkpoint(given.model, torch.bfloat16), prompts(1, given.prefix, shape.vocab_size)
+    folder, asked = (
+        checkpoint(given.model, torch.bfloat16),
+        prompts(1, given.prefix, shape.vocab_size),
+    )
     formats: dict[str, Any] = {"bfloat16": torch.bfloat16}
     formats |= {name: Quantization(name, given.group) for name in ("int8", "int4", "fp8")}
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer("redraft", folder, kind, given.threads)) for name, kind in formats.items()}
+        writers = {
+            name: stack.enter_context(Writer("redraft", folder, kind, given.threads))
+            for name, kind in formats.items()
+        }
         for writer in writers.values():
             writer.write(asked, shape.canvas_length, [FEW])  # warm
         sides = {

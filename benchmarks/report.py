@@ -1,6 +1,7 @@
 """Run the benchmarks and write docs/benchmarks.md and its picture.
 
-What was measured is kept, a JSON line each, so that an interrupted report goes on where it stopped; --anew forgets it.
+What was measured is kept, a JSON line each, so that an interrupted report goes on where it stopped;
+--anew forgets it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ HERE = Path(__file__).parent
 DOCS, SOURCE = HERE.parent / "docs", HERE.parent / "src" / "redraft"
 KEPT = HERE.parent / "build" / "benchmarks.jsonl"
 RUNS = [
-    *(f"step --dtype {dtype} --threads {threads}" for dtype in ("bfloat16", "float32") for threads in (1, 2)),
+    *(
+        f"step --dtype {dtype} --threads {threads}"
+        for dtype in ("bfloat16", "float32")
+        for threads in (1, 2)
+    ),
     "step --model midbig --rounds 2",
     "vocabulary",
     "memory",
@@ -31,7 +36,11 @@ RUNS = [
     "context --rounds 1",
     *(f"generate --dtype {dtype} --rounds 1" for dtype in ("bfloat16", "float32")),
     *(f"generate --dtype {dtype} --threads 2 --rounds 1" for dtype in ("bfloat16", "float32")),
-    *(f"generate --model small --dtype {dtype} --threads {threads}" for dtype in ("float32", "bfloat16") for threads in (1, 2)),
+    *(
+        f"generate --model small --dtype {dtype} --threads {threads}"
+        for dtype in ("float32", "bfloat16")
+        for threads in (1, 2)
+    ),
     "generate --model small --dtype float32 --rows 8",
     *(f"constraint --schema {name}" for name in ("typical", "40", "100", "200")),
     "quantized",
@@ -49,9 +58,14 @@ def measured(command: str) -> list[Line]:
         name, *options = command.split()
         print(f"benchmarks/{command}", flush=True)
         done = subprocess.run(
-            [sys.executable, str(HERE / f"{name}.py"), *options, "--json"], check=True, stdout=subprocess.PIPE
+            [sys.executable, str(HERE / f"{name}.py"), *options, "--json"],
+            check=True,
+            stdout=subprocess.PIPE,
         )
-        lines = [json.loads(line) | {"command": command, "code": code()} for line in done.stdout.decode().splitlines()]
+        lines = [
+            json.loads(line) | {"command": command, "code": code()}
+            for line in done.stdout.decode().splitlines()
+        ]
         KEPT.parent.mkdir(exist_ok=True)
         with KEPT.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
@@ -69,7 +83,9 @@ def code() -> str:
 
 def table(head: str, rows: list[str]) -> str:
     """Markdown, from cells between bars."""
-    return "\n".join([head, "|".join(["", *["---"] * head.strip("| ").count("|"), "---", ""]), *rows, ""])
+    return "\n".join(
+        [head, "|".join(["", *["---"] * head.strip("| ").count("|"), "---", ""]), *rows, ""]
+    )
 
 
 def times(value: float | None) -> str:
@@ -135,7 +151,9 @@ def traffic() -> str:
 
 def page(found: dict[str, list[Line]]) -> str:
     """docs/benchmarks.md."""
-    (memory,), (batch,), (context,), (startup,) = (found[name] for name in ("memory", "batch", "context", "startup"))
+    (memory,), (batch,), (context,), (startup,) = (
+        found[name] for name in ("memory", "batch", "context", "startup")
+    )
     (serve,) = found["serve"]
     over = memory["bytes_over_weights"]
     processor, _, torch_version = found["step"][0]["machine"].split(", ")
@@ -186,14 +204,21 @@ def page(found: dict[str, list[Line]]) -> str:
         "A step of `midbig` that writes a record of seven members by a JSON Schema, its strings bounded by so many characters "
         "or not, against one that writes anything.",
         table(
-            "| strings | states | pairs of states | built in | a step | over a free one |", constraint_rows(found["constraint"])
+            "| strings | states | pairs of states | built in | a step | over a free one |",
+            constraint_rows(found["constraint"]),
         ),
         "## Weights in few bits",
         "A step of `mid` behind 256 tokens, its dense and expert weights in few bits ([quant.md](quant.md)), against bfloat16; "
         "and the process's peak. The embedding stays whole.",
-        table("| weights | a step | times as fast as bfloat16 | peak |", quantized_rows(found["quantized"][0])),
+        table(
+            "| weights | a step | times as fast as bfloat16 | peak |",
+            quantized_rows(found["quantized"][0]),
+        ),
         "## From a cold shell",
-        ", ".join(f"{name.replace('_', ' ')} {value:.2f} s" for name, value in startup["seconds"].items()) + ".",
+        ", ".join(
+            f"{name.replace('_', ' ')} {value:.2f} s" for name, value in startup["seconds"].items()
+        )
+        + ".",
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
@@ -208,12 +233,20 @@ def quantized_rows(line: Line) -> list[str]:
 
 def picture(found: dict[str, list[Line]], path: Path) -> None:
     """Ratios as bars."""
-    bars = {f"step, {line['model']}, {line['dtype']}, {line['threads']} thread(s)": line["ratio"] for line in found["step"]}
+    bars = {
+        f"step, {line['model']}, {line['dtype']}, {line['threads']} thread(s)": line["ratio"]
+        for line in found["step"]
+    }
     bars |= {
-        f"text, {line['model']}, {line['dtype']}, {line['threads']} thread(s), {line['rows']} row(s)": line["ratio"]
+        f"text, {line['model']}, {line['dtype']}, {line['threads']} thread(s), {line['rows']} row(s)": line[
+            "ratio"
+        ]
         for line in found["generate"]
     }
-    bars |= {"batch of 4 to 48 steps": found["batch"][0]["ratio"], "memory over the weights": found["memory"][0]["ratio"]}
+    bars |= {
+        "batch of 4 to 48 steps": found["batch"][0]["ratio"],
+        "memory over the weights": found["memory"][0]["ratio"],
+    }
     bars |= {"server under mixed load": found["serve"][0]["ratio"]}
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(bars) + 1), layout="constrained")
     drawn = axes.barh(list(bars)[::-1], list(bars.values())[::-1], color="#3b6ea5")
@@ -226,7 +259,9 @@ def picture(found: dict[str, list[Line]], path: Path) -> None:
 
 def main() -> None:
     """Measure what is missing, and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--anew", action="store_true", help="measure everything again")
     if parser.parse_args().anew:
         KEPT.unlink(missing_ok=True)

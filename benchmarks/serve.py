@@ -1,7 +1,9 @@
-"""A server under load: requests of mixed length and difficulty, against the reference's static batches of the same size.
+"""A server under load: requests of mixed length and difficulty, against the reference's static
+batches of the same size.
 
-All requests come at once. The server's rows leave when they are done and others enter, over HTTP; the reference takes them by
-`--batch` in their order, padded, each batch as long as its longest row, in as many steps as its hardest.
+All requests come at once. The server's rows leave when they are done and others enter, over HTTP;
+the reference takes them by `--batch` in their order, padded, each batch as long as its longest row,
+in as many steps as its hardest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Random checkpoints of known shapes, made once and kept: written by redraft, read by every peer."""
+"""Random checkpoints of known shapes, made once and kept: written by redraft, read by every
+peer."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from pathlib import Path
 import torch
 
 from redraft.checkpoint import open_checkpoint, save_checkpoint
-from redraft.checkpoint.folder import SHIPPED
+from redraft.checkpoint.source import SHIPPED
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.testing.tiny import randomise, tiny_config
 
 MID = {
@@ -44,23 +45,32 @@ SHAPES = {
 
 
 def cache_folder() -> Path:
-    """Where checkpoints are kept: $REDRAFT_BENCH_CACHE, or a folder beside other caches of the user."""
-    return Path(os.environ.get("REDRAFT_BENCH_CACHE", Path.home() / ".cache" / "redraft-benchmarks"))
+    """Where checkpoints are kept: $REDRAFT_BENCH_CACHE, or a folder beside other caches of the
+    user."""
+    return Path(
+        os.environ.get("REDRAFT_BENCH_CACHE", Path.home() / ".cache" / "redraft-benchmarks")
+    )
 
 
 def checkpoint(name: str, dtype: torch.dtype) -> Path:
-    """The folder of a random checkpoint, which is made where it is missing; of `small`, the one that ships."""
+    """The folder of a random checkpoint, which is made where it is missing; of `small`, the one
+    that ships."""
     if name in SHIPPED:
         return SHIPPED[name]
     folder = cache_folder() / f"{name}-{str(dtype).removeprefix('torch.')}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(folder, randomise(DiffusionGemma(SHAPES[name])).to(dtype), GenerationConfig(max_new_tokens=256))
+        save_checkpoint(
+            folder,
+            randomise(DiffusionGemma(SHAPES[name])).to(dtype),
+            GenerationConfig(max_new_tokens=256),
+        )
     return folder
 
 
 def weight_bytes(shape: ModelConfig, dtype: torch.dtype, tokens: int) -> int:
-    """Bytes of weights that one pass over `tokens` reads: each once, and of the experts no more than tokens can be sent to."""
+    """Bytes of weights that one pass over `tokens` reads: each once, and of the experts no more
+    than tokens can be sent to."""
     with torch.device("meta"):
         model = DiffusionGemma(shape)
     total = 0

@@ -26,9 +26,20 @@ def main() -> None:
     for code in commands.values():
         call(code)  # files into the cache
     found = medians(
-        in_turn({name: (lambda code=code: seconds(lambda: call(code))) for name, code in commands.items()}, given.rounds)
+        in_turn(
+            {
+                name: (lambda code=code: seconds(lambda: call(code)))
+                for name, code in commands.items()
+            },
+            given.rounds,
+        )
     )
-    tell("startup", given, ", ".join(f"{name} {value:.2f} s" for name, value in found.items()), seconds=found)
+    tell(
+        "startup",
+        given,
+        ", ".join(f"{name} {value:.2f} s" for name, value in found.items()),
+        seconds=found,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""One denoising step: redraft against transformers on the same weights, alternately, each in a process of its own.
+"""One denoising step: redraft against transformers on the same weights, alternately, each in a
+process of its own.
 
-A step is what `generate` pays for one more of them: the difference between a run of few and one of more, so that loading and
-the prompt drop out; everything that a step needs is in it: network, vocabulary, sampling, acceptance, the stop test.
+A step is what `generate` pays for one more of them: the difference between a run of few and one of
+more, so that loading and the prompt drop out; everything that a step needs is in it: network,
+vocabulary, sampling, acceptance, the stop test.
 """
 
 from __future__ import annotations
@@ -25,14 +27,19 @@ def main() -> None:
     folder, asked = checkpoint(given.model, dtype), prompts(1, given.prefix, shape.vocab_size)
     names = ["redraft", *([given.peer] if given.peer != "none" else [])]
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names}
+        writers = {
+            name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names
+        }
 
         def step(writer: Writer) -> float:
             return writer.step(asked, shape.canvas_length, FEW, MORE)[0]
 
         for writer in writers.values():
             step(writer)  # warm
-        taken = in_turn({name: (lambda writer=writer: step(writer)) for name, writer in writers.items()}, given.rounds)
+        taken = in_turn(
+            {name: (lambda writer=writer: step(writer)) for name, writer in writers.items()},
+            given.rounds,
+        )
     torch.set_num_threads(given.threads)
     found, rate = medians(taken), gemm_rate(dtype)
     achieved = step_flops(shape, given.prefix) / found["redraft"] / 1e9

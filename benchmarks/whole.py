@@ -1,7 +1,9 @@
-"""The released 26B's whole shape on this machine: random weights made and quantized shard by shard, loaded, and run.
+"""The released 26B's whole shape on this machine: random weights made and quantized shard by shard,
+loaded, and run.
 
-`make FOLDER` writes them (one matrix and one shard are in memory, nothing whole is on disk); `run FOLDER` reads
-a prefix, denoises a canvas and commits it, and tells the process's peak. A JSON line each.
+`make FOLDER` writes them (one matrix and one shard are in memory, nothing whole is on disk); `run
+FOLDER` reads a prefix, denoises a canvas and commits it, and tells the process's peak. A JSON line
+each.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ import torch
 from measure import machine
 from torch import Tensor
 
-from redraft.checkpoint.layout import shapes_of
 from redraft.checkpoint.names import to_file
+from redraft.checkpoint.plan import shapes_of
 from redraft.checkpoint.quantize import Quantization
-from redraft.checkpoint.quantized_copy import Source, quantized_copy
+from redraft.checkpoint.quantize_to_disk import Source, quantized_copy
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.geometry import GEOMETRIES
@@ -52,16 +54,31 @@ def make(given: argparse.Namespace, config: ModelConfig) -> None:
     """Write the quantized weights."""
     shapes = shapes_of(config)
     reader = RandomWeights({to_file(name): shape for name, shape in shapes.items()})
-    source = Source(reader, shapes, torch.bfloat16, model_config_to_dict(config) | {"dtype": "bfloat16"}, name="random")
+    source = Source(
+        reader,
+        shapes,
+        torch.bfloat16,
+        model_config_to_dict(config) | {"dtype": "bfloat16"},
+        name="random",
+    )
     began = time.perf_counter()
 
     def told(done: int, total: int) -> None:
         if sys.stderr.isatty() or done % 60 == 0:
-            print(f"{done} of {total} weights, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+            print(
+                f"{done} of {total} weights, {time.perf_counter() - began:.0f} s", file=sys.stderr
+            )
 
-    summary = quantized_copy(source, given.folder, Quantization(given.format, given.group, given.embedding), progress=told)
+    summary = quantized_copy(
+        source,
+        given.folder,
+        Quantization(given.format, given.group, given.embedding),
+        progress=told,
+    )
     parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
-    tell(given, parameters=parameters, file_bytes=summary.bytes, seconds=time.perf_counter() - began)
+    tell(
+        given, parameters=parameters, file_bytes=summary.bytes, seconds=time.perf_counter() - began
+    )
 
 
 def run(given: argparse.Namespace, config: ModelConfig) -> None:
@@ -77,7 +94,9 @@ def run(given: argparse.Namespace, config: ModelConfig) -> None:
         max_new_tokens=2 * config.canvas_length, max_denoising_steps=given.steps, stability_threshold=given.steps, seed=1,
         confidence_threshold=1e-9, eos_token_id=(),
     )  # fmt: skip
-    prompt = torch.randint(5, config.vocab_size, (given.prefix,), generator=torch.Generator().manual_seed(1)).tolist()
+    prompt = torch.randint(
+        5, config.vocab_size, (given.prefix,), generator=torch.Generator().manual_seed(1)
+    ).tolist()
     engine = Engine(model.network)
     engine.add(Request.checked(prompt, settings, config))
     steps: list[float] = []
@@ -87,7 +106,10 @@ def run(given: argparse.Namespace, config: ModelConfig) -> None:
         events = engine.step()
         if any(isinstance(event, Draft) for event in events):
             steps.append(time.perf_counter() - before)
-            print(f"step {len(steps)}: {steps[-1]:.1f} s, peak {memory('VmHWM') / 1e9:.2f} GB", file=sys.stderr)
+            print(
+                f"step {len(steps)}: {steps[-1]:.1f} s, peak {memory('VmHWM') / 1e9:.2f} GB",
+                file=sys.stderr,
+            )
         else:
             prefill = time.perf_counter() - began
         committed += sum(not isinstance(event, Draft | Finished) for event in events)
@@ -109,12 +131,21 @@ def memory(name: str) -> int:
 
 def tell(given: argparse.Namespace, **figures: Any) -> None:
     """One JSON line."""
-    asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(given).items()}
-    print(json.dumps({"benchmark": "whole", **asked, **figures, "machine": machine(torch.get_num_threads())}))
+    asked = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(given).items()
+    }
+    print(
+        json.dumps(
+            {"benchmark": "whole", **asked, **figures, "machine": machine(torch.get_num_threads())}
+        )
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("make", "run"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--format", choices=("int4", "int8", "fp8"), default="int4")
@@ -123,7 +154,9 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--small", action="store_true", help="two layers of four experts, to try it out")
+    parser.add_argument(
+        "--small", action="store_true", help="two layers of four experts, to try it out"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     config = GEOMETRIES["26b"]

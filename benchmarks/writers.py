@@ -1,7 +1,7 @@
 """Who writes in a benchmark: redraft, its typewriter, the reference.
 
-Each in a process of its own, so that none runs under another's settings and each one's memory is its own; all on the same
-weights, prompts and numbers of steps.
+Each in a process of its own, so that none runs under another's settings and each one's memory is
+its own; all on the same weights, prompts and numbers of steps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ RESET = Path("/proc/self/clear_refs")
 NEVER = 1000  # steps that a canvas must stay the same for
 SERVED = 8  # rows of the server's batch
 UNSETTLED = 1e-9  # an entropy below which no canvas gets: steps are what they are told to be
-Write = Callable[[list[list[int]], Any, list[int]], None]  # prompts, new tokens (of each, where they differ), steps of each
+Write = Callable[
+    [list[list[int]], Any, list[int]], None
+]  # prompts, new tokens (of each, where they differ), steps of each
 
 
 def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -> Write:
@@ -37,12 +39,19 @@ def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -
     from redraft.engine.request import Request
 
     model = redraft.load(folder, dtype=dtype, device="cpu")
-    fixed = {"seed": 1, "confidence_threshold": UNSETTLED, "stability_threshold": NEVER, "eos_token_id": ()}
+    fixed = {
+        "seed": 1,
+        "confidence_threshold": UNSETTLED,
+        "stability_threshold": NEVER,
+        "eos_token_id": (),
+    }
 
     def write(prompts: list[list[int]], count: int, steps: list[int]) -> None:
         def request(prompt: list[int], most: int) -> Request:
             options = fixed | {"max_new_tokens": count, "max_denoising_steps": most}
-            return Request.checked(prompt, model.generation_config.with_options(options), model.config)
+            return Request.checked(
+                prompt, model.generation_config.with_options(options), model.config
+            )
 
         requests = [request(prompt, most) for prompt, most in zip(prompts, steps, strict=True)]
         for event in model.write(requests, method=method, max_batch_size=len(requests)):  # type: ignore[arg-type]
@@ -65,15 +74,21 @@ def transformers_writer(folder: str, dtype: torch.dtype) -> Write:
     from transformers.models.diffusion_gemma import generation_diffusion_gemma as generation
 
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=dtype).eval()
-    model.generation_config.eos_token_id = None  # else the checkpoint's own fills the gap in what a call asks for
-    for parameter in model.parameters():  # read the weights now: they are mapped from the file, and would count as work
+    model.generation_config.eos_token_id = (
+        None  # else the checkpoint's own fills the gap in what a call asks for
+    )
+    for parameter in (
+        model.parameters()
+    ):  # read the weights now: they are mapped from the file, and would count as work
         parameter.data = parameter.data.clone()
 
     @torch.no_grad()
     def write(prompts: list[list[int]], count: int | list[int], steps: list[int]) -> None:
         longest, count = max(map(len, prompts)), count if isinstance(count, int) else max(count)
         ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
-        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        mask = torch.tensor(
+            [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        )
         settings = generation.DiffusionGemmaGenerationConfig(
             max_new_tokens=count, max_denoising_steps=max(steps), eos_token_id=None, pad_token_id=0,
             confidence_threshold=UNSETTLED, stability_threshold=NEVER,
@@ -91,7 +106,8 @@ def server_writer(folder: str, dtype: torch.dtype) -> Write:
     from redraft.server import Settings, create_app
 
     app = create_app(
-        {"model": redraft.load(folder, dtype=dtype, device="cpu")}, Settings(max_batch_size=SERVED, max_waiting=1000)
+        {"model": redraft.load(folder, dtype=dtype, device="cpu")},
+        Settings(max_batch_size=SERVED, max_waiting=1000),
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
@@ -99,7 +115,13 @@ def server_writer(folder: str, dtype: torch.dtype) -> Write:
     while not server.started:
         time.sleep(0.05)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/completions"
-    fixed = {"model": "model", "seed": 1, "confidence_threshold": UNSETTLED, "stability_threshold": NEVER, "eos_token_id": []}
+    fixed = {
+        "model": "model",
+        "seed": 1,
+        "confidence_threshold": UNSETTLED,
+        "stability_threshold": NEVER,
+        "eos_token_id": [],
+    }
 
     async def ask(client: httpx2.AsyncClient, prompt: list[int], count: int, steps: int) -> None:
         body = fixed | {"prompt": prompt, "max_tokens": count, "max_denoising_steps": steps}
@@ -109,7 +131,9 @@ def server_writer(folder: str, dtype: torch.dtype) -> Write:
 
     async def ask_all(prompts: list[list[int]], counts: list[int], steps: list[int]) -> None:
         async with httpx2.AsyncClient(timeout=3600) as client:
-            await asyncio.gather(*(ask(client, *one) for one in zip(prompts, counts, steps, strict=True)))
+            await asyncio.gather(
+                *(ask(client, *one) for one in zip(prompts, counts, steps, strict=True))
+            )
 
     return lambda prompts, counts, steps: asyncio.run(ask_all(prompts, counts, steps))
 
@@ -133,19 +157,27 @@ class Writer:
         os.environ.setdefault("GOMP_SPINCOUNT", WAITING)
         context = mp.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, name, str(folder), dtype, threads), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, name, str(folder), dtype, threads), daemon=True
+        )
         self._process.start()
         theirs.close()
         self.loaded: int = self._pipe.recv()
 
-    def write(self, prompts: Sequence[Sequence[int]], count: int | list[int], steps: Sequence[int]) -> float:
-        """Seconds that writing `count` tokens behind each prompt took (or so many of each), each canvas in so many steps."""
+    def write(
+        self, prompts: Sequence[Sequence[int]], count: int | list[int], steps: Sequence[int]
+    ) -> float:
+        """Seconds that writing `count` tokens behind each prompt took (or so many of each), each
+        canvas in so many steps."""
         self._pipe.send(([list(prompt) for prompt in prompts], count, list(steps)))
         seconds: float = self._pipe.recv()
         return seconds
 
-    def step(self, prompts: Sequence[Sequence[int]], count: int, few: int, more: int) -> tuple[float, float]:
-        """Seconds of one more step, from writing in few steps and in more; and seconds of the run of few."""
+    def step(
+        self, prompts: Sequence[Sequence[int]], count: int, few: int, more: int
+    ) -> tuple[float, float]:
+        """Seconds of one more step, from writing in few steps and in more; and seconds of the run
+        of few."""
         first = self.write(prompts, count, [few])
         return (self.write(prompts, count, [more]) - first) / (more - few), first
 
@@ -184,7 +216,8 @@ def _serve(pipe: Connection, name: str, folder: str, dtype: torch.dtype, threads
 
 
 def _memory(name: str) -> int:
-    """Bytes resident in this process, VmRSS now or VmHWM at most; where there is no /proc, the most that there ever were."""
+    """Bytes resident in this process, VmRSS now or VmHWM at most; where there is no /proc, the most
+    that there ever were."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -194,4 +227,6 @@ def _memory(name: str) -> int:
 
 def prompts(rows: int, length: int, vocab_size: int) -> list[list[int]]:
     """Random prompts of plain tokens."""
-    return torch.randint(200, vocab_size, (rows, length), generator=torch.Generator().manual_seed(0)).tolist()
+    return torch.randint(
+        200, vocab_size, (rows, length), generator=torch.Generator().manual_seed(0)
+    ).tolist()

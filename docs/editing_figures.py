@@ -1,4 +1,5 @@
-"""Measure filling in, repair and edit sessions on the small text model, and put the figures into docs/editing.md.
+"""Measure filling in, repair and edit sessions on the small text model, and put the figures into
+docs/editing.md.
 
 python docs/editing_figures.py [--count N]
 """
@@ -17,7 +18,7 @@ from figures import put
 import redraft
 from redraft.editing import Hole, Model, Template
 from redraft.evals import SETS, wilson
-from redraft.evals.filling import Answer, fill_problems
+from redraft.evals.hole_sets import Answer, fill_problems
 from redraft.evals.problems import of_examples
 from redraft.tasks import Example
 from redraft.tasks.task import held_out
@@ -31,19 +32,27 @@ def search(model: Model, examples: list[Example]) -> str:
     """Exact answers from both sides and left to right, and with a single width, as a table."""
     held = SETS["infill"]
     problems = of_examples(held.task, examples, held.bins)
-    narrow = [replace(one, template=Template(one.template.texts, (Hole(WIDTH, WIDTH),) * len(one.truth))) for one in problems]
+    narrow = [
+        replace(one, template=Template(one.template.texts, (Hole(WIDTH, WIDTH),) * len(one.truth)))
+        for one in problems
+    ]
     fill = partial(fill_problems, model, method="diffusion", seed=0, progress=lambda: None)
     ways = {
         "from both sides, six widths": fill(problems),
         "left to right, every length": fill(problems, method="typewriter"),
         f"from both sides, one width of {WIDTH}, padded": fill(narrow, max_candidates=1),
     }
-    lines = [f"| exact of {len(problems)} | {' | '.join(NAMES.values())} | all | checker says right |", "| --- " * 6 + "|"]
+    lines = [
+        f"| exact of {len(problems)} | {' | '.join(NAMES.values())} | all | checker says right |",
+        "| --- " * 6 + "|",
+    ]
     for way, filled in ways.items():
         answers = list(filled)
         cells = [_share([one for one in answers if one.group == group]) for group in NAMES]
         passed = sum(bool(one.passed) for one in answers)
-        lines.append(f"| {way} | {' | '.join(cells)} | {_share(answers)} | {100 * passed / len(answers):.1f} % |")
+        lines.append(
+            f"| {way} | {' | '.join(cells)} | {_share(answers)} | {100 * passed / len(answers):.1f} % |"
+        )
         print(lines[-1], flush=True)
     return "\n".join(lines)
 
@@ -60,7 +69,9 @@ def repaired(model: Model, examples: list[Example]) -> str:
     for example in examples:
         broken = _break(model, example.answer, rng)
         mended += model.repair(broken, instruction=example.prompt, seed=1).text == example.answer
-        kept += model.repair(example.answer, instruction=example.prompt, seed=1).text == example.answer
+        kept += (
+            model.repair(example.answer, instruction=example.prompt, seed=1).text == example.answer
+        )
         better += broken != example.answer
     count = len(examples)
     assert better == count
@@ -104,7 +115,9 @@ def sessions(model: Model, examples: list[Example]) -> str:
 
 def main() -> None:
     """All of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=120, help="held-out examples")
     count = parser.parse_args().count
     model, held = redraft.load("small-text"), SETS["infill"]

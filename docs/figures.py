@@ -2,7 +2,8 @@
 
     python docs/figures.py [--count N] [--typewriter small=CHECKPOINT small-text=CHECKPOINT]
 
-Writes docs/images/eval-*.png, and between the marks of docs/small.md and of the model card the tables.
+Writes docs/images/eval-*.png, and between the marks of docs/small.md and of the model card the
+tables.
 """
 
 from __future__ import annotations
@@ -26,9 +27,16 @@ ATTEMPTS = 4
 def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: int) -> str:
     """One set, both ways and more; draws its picture and returns its tables in Markdown."""
     examples = held_out(held.task, count)
-    columns = compare(held, examples, model, alone, attempts=ATTEMPTS if held.ruled else 1, batch_size=32)
+    columns = compare(
+        held, examples, model, alone, attempts=ATTEMPTS if held.ruled else 1, batch_size=32
+    )
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
-    plot_rows(rows, f"{name}, {len(examples)} held-out examples", held.unit, DOCS / "images" / f"eval-{name}.png")
+    plot_rows(
+        rows,
+        f"{name}, {len(examples)} held-out examples",
+        held.unit,
+        DOCS / "images" / f"eval-{name}.png",
+    )
     text = f"**{name}**, {len(examples)} held-out examples, by {held.unit}\n\n{markdown(rows)}\n"
     if name == "wiki":
         text += f"\nBy diffusion {facts(columns['diffusion'])}.\n"
@@ -50,7 +58,9 @@ def markdown(rows: dict[str, list[Row]]) -> str:
             percent(row.right_after_first),
             percent(row.corrected),
         ]
-        cells += [f"{share(rows[way][place])}, {rows[way][place].mean_steps:.0f} passes" for way in ways]
+        cells += [
+            f"{share(rows[way][place])}, {rows[way][place].mean_steps:.0f} passes" for way in ways
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -66,7 +76,8 @@ def percent(value: float | None) -> str:
 
 
 def traces(name: str, count: int) -> str:
-    """Drafts, pass by pass, of the first held-out examples that were wrong after the first pass and right in the end."""
+    """Drafts, pass by pass, of the first held-out examples that were wrong after the first pass and
+    right in the end."""
     model, task = redraft.load(SETS[name].model), SETS[name].task
     examples = held_out(task, 100)
     corrected = [
@@ -78,7 +89,9 @@ def traces(name: str, count: int) -> str:
     for seed, example in corrected[:count]:
         drafts = [
             f"pass {event.step:2}  {event.text}"
-            for event in model.stream(messages=[{"role": "user", "content": example.prompt}], seed=seed)
+            for event in model.stream(
+                messages=[{"role": "user", "content": example.prompt}], seed=seed
+            )
             if isinstance(event, redraft.Draft)
         ]
         blocks.append("\n".join((f"{example.prompt}   (seed {seed})", *drafts)))
@@ -95,17 +108,28 @@ def put(path: Path, mark: str, text: str) -> None:
 
 def main() -> None:
     """All sets, one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=300, help="held-out examples of each set")
     parser.add_argument(
-        "--typewriter", nargs="*", default=[], metavar="MODEL=CHECKPOINT", help="checkpoints trained left to right only"
+        "--typewriter",
+        nargs="*",
+        default=[],
+        metavar="MODEL=CHECKPOINT",
+        help="checkpoints trained left to right only",
     )
     given = parser.parse_args()
-    alone = {name: redraft.load(path) for name, _, path in (pair.partition("=") for pair in given.typewriter)}
+    alone = {
+        name: redraft.load(path)
+        for name, _, path in (pair.partition("=") for pair in given.typewriter)
+    }
     tables = []
     for name, held in SETS.items():
         started = time.perf_counter()
-        tables.append(measure(name, held, redraft.load(held.model), alone.get(held.model), given.count))
+        tables.append(
+            measure(name, held, redraft.load(held.model), alone.get(held.model), given.count)
+        )
         print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
     for path in (DOCS / "small.md", CARD):
         put(path, FIGURES, "\n".join(tables))

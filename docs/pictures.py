@@ -16,14 +16,21 @@ IMAGES = Path(__file__).parent / "images"
 
 def recording(width: int) -> Console:
     """A console that draws nothing but keeps all."""
-    return Console(record=True, width=width, file=io.StringIO(), force_terminal=True, force_interactive=False)
+    return Console(
+        record=True, width=width, file=io.StringIO(), force_terminal=True, force_interactive=False
+    )
 
 
 def canvas_settling() -> None:
     """The passes of one canvas of the small text model, one under the other."""
     model = redraft.load("small-text")
-    console, view = recording(100), CanvasView(model.tokenizer, model.generation_config.eos_token_id)
-    for event in model.stream(messages=[{"role": "user", "content": "wiki Cordunia (full)"}], seed=1):
+    console, view = (
+        recording(100),
+        CanvasView(model.tokenizer, model.generation_config.eos_token_id),
+    )
+    for event in model.stream(
+        messages=[{"role": "user", "content": "wiki Cordunia (full)"}], seed=1
+    ):
         if isinstance(event, redraft.Draft):
             drawn = view.draw(event)
             if event.step <= 6:

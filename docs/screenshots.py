@@ -1,6 +1,8 @@
-"""Pictures of the playground for the docs: `python docs/screenshots.py [FOLDER]` writes them into docs/images.
+"""Pictures of the playground for the docs: `python docs/screenshots.py [FOLDER]` writes them into
+docs/images.
 
-It needs playwright, and a chromium as tests/browser looks for one. The server is started for it, with the models that ship.
+It needs playwright, and a chromium as tests/browser looks for one. The server is started for it,
+with the models that ship.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def main(folder: Path) -> None:
         served = Served(models, Path(kept) / "kept.db")
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         for theme in ("light", "dark"):
-            context = browser.new_context(viewport=SIZE, base_url=served.address, color_scheme=theme, device_scale_factor=1.5)
+            context = browser.new_context(
+                viewport=SIZE, base_url=served.address, color_scheme=theme, device_scale_factor=1.5
+            )
             page = context.new_page()
             for name, prepare in VIEWS.items():
                 prepare(page)

@@ -10,7 +10,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 
-# Kernels for a device that is not here run in Triton's interpreter; it must be told so before it loads.
+# Kernels for a device that is not here run in Triton's interpreter; it must be told so before it
+# loads.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 

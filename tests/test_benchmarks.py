@@ -17,8 +17,16 @@ TINY = ("--model", "tiny", "--rounds", "1", "--json")
 @pytest.mark.parametrize(
     ("name", "options", "positive"),
     [
-        ("step", (*TINY, "--dtype", "float32", "--prefix", "20"), ("ratio", "gflops", "gemm_gflops")),
-        ("generate", (*TINY, "--peer", "none", "--prompt", "8", "--tokens", "40", "--steps", "2"), ("over_typewriter",)),
+        (
+            "step",
+            (*TINY, "--dtype", "float32", "--prefix", "20"),
+            ("ratio", "gflops", "gemm_gflops"),
+        ),
+        (
+            "generate",
+            (*TINY, "--peer", "none", "--prompt", "8", "--tokens", "40", "--steps", "2"),
+            ("over_typewriter",),
+        ),
         ("batch", (*TINY, "--peer", "none", "--prompt", "8", "--alike", "1"), ("leaving",)),
         ("quantized", (*TINY, "--prefix", "8", "--group", "32"), ()),
         ("serve", (*TINY, "--peer", "none", "--requests", "4"), ("tokens",)),

@@ -22,5 +22,9 @@ def test_every_page_that_the_readme_names_exists() -> None:
 
 def test_every_room_has_a_page_and_a_line_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    for room in (path for path in (ROOT / "src" / "redraft").iterdir() if path.is_dir() and path.name != "__pycache__"):
+    for room in (
+        path
+        for path in (ROOT / "src" / "redraft").iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    ):
         assert f"docs/{room.name}.md" in readme

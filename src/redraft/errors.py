@@ -5,19 +5,20 @@ RedraftError
 │   └── UnknownOptionError      an option that does not exist
 ├── CheckpointError             a folder of weights cannot be used as it is
 │   ├── UnsafeFormatError       weights in a format that can run code (pickle)
-│   └── TensorMismatchError     tensors missing, unknown, wrongly shaped or cut short: all of them named
-├── RequestError                what was asked for cannot be done
+│   └── TensorMismatchError     tensors missing, unknown, wrongly shaped or cut short: all of them
+named ├── RequestError                what was asked for cannot be done
 │   ├── EmptyPromptError        nothing to go on from
 │   ├── ContextLengthError      more tokens than the model can hold
 │   ├── MemoryLimitError        more memory than the engine may take
 │   ├── TokenRangeError         a token id outside the vocabulary
 │   ├── ChatTemplateError       messages that cannot be turned into a prompt
-│   └── ConstraintError         a schema, pattern or grammar that cannot be used: the message names the place
-│       └── ConstraintUnsatisfiedError  no valid text fits: too few tokens, or frozen ones that contradict it
-└── NonFiniteError              NaN or infinity came out of the model: the weights that hold it are named
+│   └── ConstraintError         a schema, pattern or grammar that cannot be used: the message names
+the place │       └── ConstraintUnsatisfiedError  no valid text fits: too few tokens, or frozen ones
+that contradict it └── NonFiniteError              NaN or infinity came out of the model: the
+weights that hold it are named
 
-Settings and requests are checked before any work is done. Errors that a caller can also read as a plain `ValueError`
-(wrong arguments) inherit from it.
+Settings and requests are checked before any work is done. Errors that a caller can also read as a
+plain `ValueError` (wrong arguments) inherit from it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class TensorMismatchError(CheckpointError):
     """The tensors of a checkpoint are not those the config asks for.
 
     Attributes:
-        problems: one sentence a tensor, all of them, in the file's order; the message lists the first LISTED.
+        problems: one sentence a tensor, all of them, in the file's order; the message lists the
+            first LISTED.
     """
 
     def __init__(self, where: str, problems: list[str]) -> None:
@@ -57,7 +59,9 @@ class TensorMismatchError(CheckpointError):
         listed = "\n".join(f"  - {problem}" for problem in problems[:LISTED])
         if len(problems) > LISTED:
             listed += f"\n  - and {len(problems) - LISTED} more (all in .problems)"
-        super().__init__(f"{where} does not hold the tensors its config asks for ({len(problems)}):\n{listed}")
+        super().__init__(
+            f"{where} does not hold the tensors its config asks for ({len(problems)}):\n{listed}"
+        )
 
 
 class RequestError(RedraftError, ValueError):
@@ -73,7 +77,8 @@ class ContextLengthError(RequestError):
 
 
 class MemoryLimitError(RequestError):
-    """What was asked for would not fit into the memory that may be used, even with nothing beside it."""
+    """What was asked for would not fit into the memory that may be used, even with nothing beside
+    it."""
 
 
 class TokenRangeError(RequestError):

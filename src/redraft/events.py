@@ -1,5 +1,5 @@
-"""What a generation says while it runs: Draft after each denoising step, Committed after each canvas, Finished at the end; an
-engine that serves several says Failed of one that broke."""
+"""What a generation says while it runs: Draft after each denoising step, Committed after each
+canvas, Finished at the end; an engine that serves several says Failed of one that broke."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
 class Draft:
     """One denoising step of one canvas.
 
-    `tokens` is the argmax canvas: what would be committed if the canvas settled now. `accepted` marks positions whose sample
-    was kept for the next step, all others are re-noised; `revised` marks those whose best guess is another than a step ago.
-    `entropy` is in nats, `confidence` the probability of the best guess, both at the step's temperature (0 and 1 at frozen
-    positions). `text` is the draft behind all committed text, cut where the text would end.
+    `tokens` is the argmax canvas: what would be committed if the canvas settled now. `accepted`
+    marks positions whose sample was kept for the next step, all others are re-noised; `revised`
+    marks those whose best guess is another than a step ago. `entropy` is in nats, `confidence` the
+    probability of the best guess, both at the step's temperature (0 and 1 at frozen positions).
+    `text` is the draft behind all committed text, cut where the text would end.
     """
 
     request: int
@@ -32,7 +33,8 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """A canvas is settled. `tokens` are those of it that belong to the text, `text` is what they add to the text."""
+    """A canvas is settled. `tokens` are those of it that belong to the text, `text` is what they
+    add to the text."""
 
     request: int
     canvas: int
@@ -43,11 +45,13 @@ class Committed:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Honest figures of one generation; times in seconds from the moment the request entered the engine.
+    """Honest figures of one generation; times in seconds from the moment the request entered the
+    engine.
 
-    `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter; `encoder_passes` counts those
-    that read a part of its prompt, or of a commit, and wrote nothing. `tokens_per_forward` is new_tokens / forwards.
-    `cached_tokens` of the prompt were known from other prompts and not encoded again.
+    `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter;
+    `encoder_passes` counts those that read a part of its prompt, or of a commit, and wrote nothing.
+    `tokens_per_forward` is new_tokens / forwards. `cached_tokens` of the prompt were known from
+    other prompts and not encoded again.
     """
 
     prompt_tokens: int
@@ -65,11 +69,13 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The text is complete: all its tokens and all its text, why it ended, the seed that writes it again.
+    """The text is complete: all its tokens and all its text, why it ended, the seed that writes it
+    again.
 
-    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`. `parsed` is what a text under
-    a constraint says (of JSON, its value); where it could not be read, `parse_error` says why. `history` has for each of
-    `tokens` the tokens that its position held, one a draft, itself the last.
+    `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
+    `parsed` is what a text under a constraint says (of JSON, its value); where it could not be
+    read, `parse_error` says why. `history` has for each of `tokens` the tokens that its position
+    held, one a draft, itself the last.
     """
 
     request: int

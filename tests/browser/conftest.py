@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
-pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install 'redraft[serve]'")
+pytest.importorskip(
+    "uvicorn", reason="the server's packages are not installed: pip install 'redraft[serve]'"
+)
 
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -29,9 +31,12 @@ MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-str
 
 
 def chromium() -> str | None:
-    """A browser that is installed here, is named by REDRAFT_CHROMIUM, or was fetched by playwright."""
+    """A browser that is installed here, is named by REDRAFT_CHROMIUM, or was fetched by
+    playwright."""
     named = os.environ.get("REDRAFT_CHROMIUM")
-    found = named or next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    found = named or next(
+        (path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None
+    )
     if found is None:
         with sync_playwright() as playwright:
             own = playwright.chromium.executable_path
@@ -43,14 +48,21 @@ class Served:
     """A server in a thread, with what it keeps in a file."""
 
     def __init__(
-        self, models: dict[str, Any], state: Path, port: int = 0, api_key: str | None = None, ears: Any = None
+        self,
+        models: dict[str, Any],
+        state: Path,
+        port: int = 0,
+        api_key: str | None = None,
+        ears: Any = None,
     ) -> None:
         app = create_app(models, Settings(state=state, api_key=api_key), ears)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", port))
         self.port = listening.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([listening])), daemon=True)
+        self.thread = threading.Thread(
+            target=lambda: asyncio.run(self.server.serve([listening])), daemon=True
+        )
         self.thread.start()
         while not self.server.started:
             time.sleep(0.02)
@@ -73,12 +85,15 @@ def served(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     server.close()
 
 
-# Of this package and not of the session: playwright holds an event loop open, and tests elsewhere run their own.
+# Of this package and not of the session: playwright holds an event loop open, and tests elsewhere
+# run their own.
 @pytest.fixture(scope="package")
 def chrome() -> Iterator[Browser]:
     path = chromium()
     if path is None:
-        pytest.skip("no browser: install chromium or google-chrome, or name one in REDRAFT_CHROMIUM")
+        pytest.skip(
+            "no browser: install chromium or google-chrome, or name one in REDRAFT_CHROMIUM"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET + MICROPHONE)
         yield browser
@@ -87,14 +102,22 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture
 def tab(chrome: Browser, served: Served) -> Iterator[Page]:
-    """A fresh profile at 1280 by 900. A test fails where the page throws, or asks for anything from elsewhere."""
-    context = chrome.new_context(viewport={"width": 1280, "height": 900}, base_url=served.address, color_scheme="light")
+    """A fresh profile at 1280 by 900. A test fails where the page throws, or asks for anything from
+    elsewhere."""
+    context = chrome.new_context(
+        viewport={"width": 1280, "height": 900}, base_url=served.address, color_scheme="light"
+    )
     page = context.new_page()
     page.set_default_timeout(20_000)
     thrown: list[str] = []
     elsewhere: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
-    page.on("request", lambda request: None if _own(request.url, served.address) else elsewhere.append(request.url))
+    page.on(
+        "request",
+        lambda request: (
+            None if _own(request.url, served.address) else elsewhere.append(request.url)
+        ),
+    )
     yield page
     context.close()
     assert not thrown

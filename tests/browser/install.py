@@ -1,4 +1,5 @@
-"""A browser for tests/browser where there is none: the system's own package where that can be had, else playwright's.
+"""A browser for tests/browser where there is none: the system's own package where that can be had,
+else playwright's.
 
 Without one these tests are skipped, so nothing here fails.
 """
@@ -13,7 +14,11 @@ import sys
 
 def main() -> None:
     """Try one way after the other."""
-    if os.environ.get("REDRAFT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome"):
+    if (
+        os.environ.get("REDRAFT_CHROMIUM")
+        or shutil.which("chromium")
+        or shutil.which("google-chrome")
+    ):
         return
     ways = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and os.geteuid() == 0:

@@ -52,21 +52,28 @@ def test_a_long_text_has_a_button_for_every_canvas(tab: Page, tmp_path: Path) ->
     trace = synthetic(32, 9, 10)
     for number, draft in enumerate(trace["drafts"]):
         draft |= {"canvas": number // 3, "step": number % 3 + 1}
-    trace["diffusion"]["events"] = [{"at": 30 * (canvas + 1), "text": f"text {canvas + 1}, "} for canvas in range(3)]
+    trace["diffusion"]["events"] = [
+        {"at": 30 * (canvas + 1), "text": f"text {canvas + 1}, "} for canvas in range(3)
+    ]
     (file := tmp_path / "three.json").write_text(json.dumps(trace))
     tab.goto("/#/canvas")
     tab.locator("input[type=file]").set_input_files(file)
     canvases = tab.get_by_role("group", name="Canvas", exact=True).get_by_role("button")
     expect(canvases).to_have_text(["1", "2", "3"])
     canvases.nth(1).click()
-    expect(tab.get_by_label("Denoising step")).to_have_attribute("aria-valuetext", "pass 3 of canvas 2")
+    expect(tab.get_by_label("Denoising step")).to_have_attribute(
+        "aria-valuetext", "pass 3 of canvas 2"
+    )
     expect(canvases.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(tab.get_by_test_id("written")).to_have_text("text 1, draft 5")
 
 
 def test_settings_that_were_not_touched_are_not_sent(tab: Page) -> None:
     asked: list[Any] = []
-    tab.on("request", lambda request: asked.append(request.post_data_json) if "chat" in request.url else None)
+    tab.on(
+        "request",
+        lambda request: asked.append(request.post_data_json) if "chat" in request.url else None,
+    )
     tab.goto("/#/canvas")
     tab.get_by_text("Sampler").click()
     for name in ("Stable for", "Temperature"):
@@ -128,7 +135,9 @@ def test_a_run_is_saved_and_opened_again(tab: Page, tmp_path: Path) -> None:
         ('{"format": "redraft-trace", "version": 2}', "version 2"),
     ],
 )
-def test_a_wrong_file_is_refused_in_words(tab: Page, tmp_path: Path, content: str, word: str) -> None:
+def test_a_wrong_file_is_refused_in_words(
+    tab: Page, tmp_path: Path, content: str, word: str
+) -> None:
     file = tmp_path / "wrong.json"
     file.write_text(content)
     tab.goto("/#/canvas")
@@ -148,7 +157,10 @@ def test_a_refusal_of_the_server_is_shown_as_it_words_it(tab: Page) -> None:
 
 def test_turns_are_remembered_where_that_is_wanted(tab: Page) -> None:
     asked: list[Any] = []
-    tab.on("request", lambda request: asked.append(request.post_data_json) if "chat" in request.url else None)
+    tab.on(
+        "request",
+        lambda request: asked.append(request.post_data_json) if "chat" in request.url else None,
+    )
     tab.goto("/#/canvas")
     tab.get_by_label("Remember turns").check()
     run_again = tab.get_by_role("button", name="Run", exact=True)
@@ -200,7 +212,9 @@ def test_256_cells_at_30_drafts_a_second_keep_up_with_the_screen(tab: Page, tmp_
     )
     rate = figures["frames"] / figures["seconds"]
     late = sum(gap > 34 for gap in figures["gaps"]) / figures["frames"]
-    print(f"{rate:.1f} frames/s, {late:.1%} late, {figures['drafts'] / figures['seconds']:.1f} drafts/s")
+    print(
+        f"{rate:.1f} frames/s, {late:.1%} late, {figures['drafts'] / figures['seconds']:.1f} drafts/s"
+    )
     assert figures["drafts"] / figures["seconds"] > 28
     # A machine that draws without a graphics card and runs the model besides is given some room.
     assert rate > 50

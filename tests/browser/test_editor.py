@@ -109,13 +109,17 @@ def test_a_server_that_forgot_the_text_is_given_it_again(tab: Page, served: Serv
     tab.keyboard.press("Home")
     with tab.expect_response(lambda response: response.url.endswith("/edits")):
         tab.keyboard.type("# kept ")
-    tab.evaluate("fetch('/v1/sessions/' + localStorage.getItem('redraft.editor'), { method: 'DELETE' })")
+    tab.evaluate(
+        "fetch('/v1/sessions/' + localStorage.getItem('redraft.editor'), { method: 'DELETE' })"
+    )
     tab.wait_for_timeout(200)
     tab.reload()
     expect(tab.locator(".cm-line").first).to_contain_text("# kept def total_cost")
 
 
-def test_the_text_and_its_undo_outlive_a_restart_of_the_server(chrome: Browser, models: dict[str, Any], tmp_path: Path) -> None:
+def test_the_text_and_its_undo_outlive_a_restart_of_the_server(
+    chrome: Browser, models: dict[str, Any], tmp_path: Path
+) -> None:
     server = Served(models, tmp_path / "kept.db")
     context = chrome.new_context(base_url=server.address)
     tab = context.new_page()

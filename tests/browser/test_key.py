@@ -30,7 +30,12 @@ def give(page: Page, key: str) -> None:
 
 def test_the_page_asks_for_the_key_once_and_keeps_it_for_the_tab(locked: Page) -> None:
     sent: list[str | None] = []
-    locked.on("request", lambda request: sent.append(request.headers.get("authorization")) if "/v1/" in request.url else None)
+    locked.on(
+        "request",
+        lambda request: (
+            sent.append(request.headers.get("authorization")) if "/v1/" in request.url else None
+        ),
+    )
     locked.goto("/#/canvas")
     expect(locked.get_by_role("dialog")).to_contain_text("asks for a key")
     give(locked, "wrong")

@@ -5,7 +5,8 @@ from playwright.sync_api import Page, Route, expect
 
 VIEWS = ("canvas", "editor", "sudoku", "wiki", "voice")
 
-# Relative luminance and contrast as WCAG 2 defines them, of every element with text of its own against what lies behind it.
+# Relative luminance and contrast as WCAG 2 defines them, of every element with text of its own
+# against what lies behind it.
 CONTRAST = """() => {
   const parse = (colour) => {
     const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -104,15 +105,24 @@ def test_the_page_keeps_to_a_strict_policy(tab: Page) -> None:
     """Nothing inline, nothing from elsewhere: the policy of a careful host breaks no view."""
     policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-src 'self'; img-src 'self' data:"
     broken: list[str] = []
-    tab.on("console", lambda message: broken.append(message.text) if "Content Security Policy" in message.text else None)
+    tab.on(
+        "console",
+        lambda message: (
+            broken.append(message.text) if "Content Security Policy" in message.text else None
+        ),
+    )
 
     def strictly(route: Route) -> None:
         answer = route.fetch()
-        route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": policy})
+        route.fulfill(
+            response=answer, headers={**answer.headers, "content-security-policy": policy}
+        )
 
     tab.route("**/", strictly)
     for view in VIEWS:
         used(tab, view)
     assert broken == []
-    tab.evaluate("document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.hurt = 1' }))")
+    tab.evaluate(
+        "document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.hurt = 1' }))"
+    )
     assert tab.evaluate("window.hurt === undefined"), "the policy was not in force"

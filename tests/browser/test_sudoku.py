@@ -20,7 +20,9 @@ def test_a_pasted_puzzle_is_solved_in_a_few_passes(tab: Page) -> None:
     tab.get_by_role("button", name="Solve").click()
     expect(tab.get_by_label("Diffusion", exact=True).get_by_role("status")).to_have_text("Solved")
     assert solves(EASY, grid(tab))
-    expect(tab.get_by_label("Typewriter", exact=True).get_by_role("status")).to_have_text(re.compile("olved"), timeout=40_000)
+    expect(tab.get_by_label("Typewriter", exact=True).get_by_role("status")).to_have_text(
+        re.compile("olved"), timeout=40_000
+    )
 
 
 def test_a_new_puzzle_has_as_many_blanks_as_wanted(tab: Page) -> None:
@@ -28,7 +30,9 @@ def test_a_new_puzzle_has_as_many_blanks_as_wanted(tab: Page) -> None:
     tab.get_by_label("Difficulty").select_option("51")
     with tab.expect_response("**/play/sudoku"):
         tab.get_by_role("button", name="New puzzle").click()
-    expect(tab.get_by_role("grid", name="Diffusion: Sudoku grid")).not_to_have_attribute("data-grid", EASY.replace("0", "."))
+    expect(tab.get_by_role("grid", name="Diffusion: Sudoku grid")).not_to_have_attribute(
+        "data-grid", EASY.replace("0", ".")
+    )
     assert 49 <= grid(tab).count(".") <= 53
 
 

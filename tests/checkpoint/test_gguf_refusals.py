@@ -1,4 +1,5 @@
-"""What cannot be loaded is named, all of it, before weights are read; damaged files end in the same few errors."""
+"""What cannot be loaded is named, all of it, before weights are read; damaged files end in the same
+few errors."""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ def test_all_that_is_wrong_with_tensors_is_named_at_once(tmp_path: Path) -> None
         tensors["output.weight"] = tensors["output_norm.weight"]
         tensors["blk.0.attn_q.weight"] = tensors["blk.0.attn_v.weight"]
         tensors["blk.0.ffn_up.weight"] = np.zeros((256, 84), np.uint8), Kind.Q2_K
-        tensors["output_norm.weight"] = few_bits(tensors["output_norm.weight"][0], Kind.Q8_0), Kind.Q8_0
+        tensors["output_norm.weight"] = (
+            few_bits(tensors["output_norm.weight"][0], Kind.Q8_0),
+            Kind.Q8_0,
+        )
         tensors["blk.1.ffn_gate_inp.scale"] = np.zeros(4, np.float32), Kind.F32
 
     write(tmp_path / "model.gguf", edit=edit)
@@ -61,14 +65,22 @@ def test_gate_and_up_of_two_natures_are_refused(tmp_path: Path) -> None:
     def edit(tensors: dict) -> None:
         data, _ = tensors.pop("blk.0.ffn_gate_up_exps.weight")
         tensors["blk.0.ffn_gate_exps.weight"] = np.ascontiguousarray(data[:, :256]), Kind.F32
-        tensors["blk.0.ffn_up_exps.weight"] = few_bits(np.ascontiguousarray(data[:, 256:]), Kind.Q8_0), Kind.Q8_0
+        tensors["blk.0.ffn_up_exps.weight"] = (
+            few_bits(np.ascontiguousarray(data[:, 256:]), Kind.Q8_0),
+            Kind.Q8_0,
+        )
 
     write(tmp_path / "model.gguf", edit=edit)
-    with pytest.raises(TensorMismatchError, match=r"ffn_gate_exps.weight and blk.0.ffn_up_exps.weight are one in few bits"):
+    with pytest.raises(
+        TensorMismatchError,
+        match=r"ffn_gate_exps.weight and blk.0.ffn_up_exps.weight are one in few bits",
+    ):
         redraft.load(tmp_path / "model.gguf")
 
 
-@pytest.mark.parametrize("key", [f"{ARCH}{key}" for key in (*SIZES.values(), *OTHERS)] + ["diffusion.canvas_length"])
+@pytest.mark.parametrize(
+    "key", [f"{ARCH}{key}" for key in (*SIZES.values(), *OTHERS)] + ["diffusion.canvas_length"]
+)
 def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", keys={key: None}, model=tiny_model())
     with pytest.raises(CheckpointError, match=rf"lacks {key}"):
@@ -97,7 +109,9 @@ def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
         ("tokenizer.ggml.merges", ["q qq"], "cannot be built"),
     ],
 )
-def test_a_value_that_cannot_be_is_named(key: str, value: Any, message: str, tmp_path: Path) -> None:
+def test_a_value_that_cannot_be_is_named(
+    key: str, value: Any, message: str, tmp_path: Path
+) -> None:
     write(tmp_path / "model.gguf", keys={key: value}, model=tiny_model())
     with pytest.raises((CheckpointError, ConfigError), match=message):
         redraft.load(tmp_path / "model.gguf")
@@ -105,7 +119,11 @@ def test_a_value_that_cannot_be_is_named(key: str, value: Any, message: str, tmp
 
 def test_rotary_factors_of_another_kind_are_refused(tmp_path: Path) -> None:
     factors = np.array([1, 1, 2, 4, 8, 16, 32, 64], np.float32), Kind.F32
-    write(tmp_path / "model.gguf", edit=lambda tensors: tensors.update({"rope_freqs.weight": factors}), model=tiny_model())
+    write(
+        tmp_path / "model.gguf",
+        edit=lambda tensors: tensors.update({"rope_freqs.weight": factors}),
+        model=tiny_model(),
+    )
     with pytest.raises(CheckpointError, match="rope_freqs"):
         open_checkpoint(tmp_path / "model.gguf")
 
@@ -114,7 +132,11 @@ def test_other_files_are_told_from_gguf(tmp_path: Path) -> None:
     write(tmp_path / "gemma.gguf", arch="gemma4", model=tiny_model())
     with pytest.raises(CheckpointError, match="architecture 'gemma4': only 'diffusion-gemma'"):
         open_checkpoint(tmp_path / "gemma.gguf")
-    for content, message in ((b"", "cut short"), (b"PK\3\4", "no GGUF file"), (b"GGUF" + struct.pack(">I", 3), "version")):
+    for content, message in (
+        (b"", "cut short"),
+        (b"PK\3\4", "no GGUF file"),
+        (b"GGUF" + struct.pack(">I", 3), "version"),
+    ):
         (tmp_path / "other.gguf").write_bytes(content)
         with pytest.raises(CheckpointError, match=message):
             open_checkpoint(tmp_path / "other.gguf")
@@ -126,7 +148,9 @@ def test_a_file_cut_short_names_what_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write(path, model=tiny_model())
     path.write_bytes(path.read_bytes()[:-10_000])
-    with pytest.raises(CheckpointError, match=r"damaged or cut short: .*self_cond.* ends beyond the file"):
+    with pytest.raises(
+        CheckpointError, match=r"damaged or cut short: .*self_cond.* ends beyond the file"
+    ):
         open_checkpoint(path)
 
 
@@ -147,13 +171,21 @@ def mutated(content: bytes, header: int, rng: random.Random) -> bytes:
         case 4:
             changed[at:at] = rng.randbytes(rng.randint(1, 100))
         case _:  # counts in front
-            changed[8:24] = struct.pack("<QQ", rng.choice((0, 3, 2**16, 2**40)), rng.choice((0, 3, 2**16, 2**40)))
+            changed[8:24] = struct.pack(
+                "<QQ", rng.choice((0, 3, 2**16, 2**40)), rng.choice((0, 3, 2**16, 2**40))
+            )
     return bytes(changed)
 
 
 def test_mutated_files_give_typed_errors_and_take_little_memory(tmp_path: Path) -> None:
     path, rng = tmp_path / "model.gguf", random.Random(0)
-    write(path, Kind.Q8_0, model=tiny_model(**WIDE | {"hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 32}))
+    write(
+        path,
+        Kind.Q8_0,
+        model=tiny_model(
+            **WIDE | {"hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 32}
+        ),
+    )
     content = path.read_bytes()
     header = min(info.offset for info in open_checkpoint(path).gguf.tensors.values())
     redraft.load(path, device="cpu")
@@ -174,7 +206,12 @@ def test_any_value_of_any_key_loads_or_is_refused(tmp_path: Path) -> None:
     numbers = (0, 1, 2, 3, -1, 2**20, 2**31, 2**32 - 1, 0.0, 1e-9, float("nan"), 3e38)
     values = (*numbers, "", "text", True, [1], [True] * 4, ["a"], [2.5])
     for _ in range(CASES // 4):
-        write(path, Kind.F32, model=model, keys={rng.choice(list(metadata(model))): rng.choice(values)})
+        write(
+            path,
+            Kind.F32,
+            model=model,
+            keys={rng.choice(list(metadata(model))): rng.choice(values)},
+        )
         with suppress(RedraftError):
             redraft.load(path, device="cpu")
 
@@ -207,7 +244,13 @@ def test_loading_takes_the_model_and_one_weight_at_most(tmp_path: Path) -> None:
     )
     write(tmp_path / "big.gguf", kind_of, model=model, keys={"tokenizer.ggml.tokens": None})
     write(tmp_path / "tiny.gguf", kind_of, model=tiny_model(**WIDE))
-    command = [sys.executable, "-c", MEASURE, str(tmp_path / "big.gguf"), str(tmp_path / "tiny.gguf")]
+    command = [
+        sys.executable,
+        "-c",
+        MEASURE,
+        str(tmp_path / "big.gguf"),
+        str(tmp_path / "tiny.gguf"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     grown, size, largest = map(int, done.stdout.split())
     assert size > 90_000_000

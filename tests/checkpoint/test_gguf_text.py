@@ -13,7 +13,15 @@ from redraft.text.token_bytes import token_bytes
 from tests.checkpoint.gguf_files import MERGES, vocabulary, write
 from tests.cli.test_cli import call
 
-TEXTS = ("hello there", "the  hello\n\nother", "héllo é 日本 🙂", " <turn|>x<|turn>", "", "a<|tool_call>b<unused7>", "ＡÀ\tz")
+TEXTS = (
+    "hello there",
+    "the  hello\n\nother",
+    "héllo é 日本 🙂",
+    " <turn|>x<|turn>",
+    "",
+    "a<|tool_call>b<unused7>",
+    "ＡÀ\tz",
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,9 @@ def test_texts_become_the_tokens_that_the_reference_makes(model: redraft.Model) 
     tokens, types = vocabulary()
     pairs = [tuple(merge.split(" ")) for merge in MERGES]
     special = [token for token, kind in zip(tokens, types, strict=True) if kind in (3, 4)]
-    reference = GemmaTokenizer({token: number for number, token in enumerate(tokens)}, pairs, extra_special_tokens=special)
+    reference = GemmaTokenizer(
+        {token: number for number, token in enumerate(tokens)}, pairs, extra_special_tokens=special
+    )
     for text in TEXTS:
         ids = model.tokenizer.encode(text, bos=False)
         assert ids == reference.encode(text, add_special_tokens=False)
@@ -69,7 +79,10 @@ def test_a_tokenizer_beside_the_file_goes_first(path: Path, tmp_path: Path) -> N
 
 
 def test_a_file_without_a_tokenizer_takes_token_ids(tmp_path: Path) -> None:
-    write(tmp_path / "model.gguf", keys={"tokenizer.ggml.model": None, "tokenizer.chat_template": None})
+    write(
+        tmp_path / "model.gguf",
+        keys={"tokenizer.ggml.model": None, "tokenizer.chat_template": None},
+    )
     model = redraft.load(tmp_path / "model.gguf", device="cpu")
     assert (model.tokenizer, model.chat_template) == (None, None)
     assert model.generate([2, 300, 301], max_new_tokens=4, seed=1).tokens
@@ -79,7 +92,13 @@ def test_commands_take_a_file(path: Path) -> None:
     described = call("inspect", str(path), "--json", "--tensors")
     told = json.loads(described.stdout)
     assert told["model"] == str(path)
-    assert told["tensors"]["blk.1.ffn_down_exps.weight"] == {"shape": [4, 256, 256], "dtype": "F32", "file": "model.gguf"}
-    done = call("generate", "-m", str(path), "-p", "hello", "--seed", "3", "--max-new-tokens", "8", "--json")
+    assert told["tensors"]["blk.1.ffn_down_exps.weight"] == {
+        "shape": [4, 256, 256],
+        "dtype": "F32",
+        "file": "model.gguf",
+    }
+    done = call(
+        "generate", "-m", str(path), "-p", "hello", "--seed", "3", "--max-new-tokens", "8", "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["tokens"]) > 0

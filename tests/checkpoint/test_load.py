@@ -50,21 +50,29 @@ def test_loading_reports_progress(folder: Path) -> None:
     assert len(seen) > 50
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
 def test_dtype_is_what_was_asked_for(folder: Path, name: str, dtype: torch.dtype) -> None:
     network = redraft.load(folder, dtype=name).network
     assert {tensor.dtype for tensor in network.state_dict().values()} == {dtype}
 
 
 def test_encoder_scalars_are_their_own(folder: Path) -> None:
-    change(folder, lambda tensors: tensors["model.encoder.language_model.layers.1.layer_scalar"].fill_(0.25))
+    change(
+        folder,
+        lambda tensors: tensors["model.encoder.language_model.layers.1.layer_scalar"].fill_(0.25),
+    )
     layer = redraft.load(folder).network.layers[1]
     assert float(layer.encoder_layer_scalar) == 0.25 != float(layer.layer_scalar)
 
 
 def test_all_that_is_wrong_with_the_tensors_is_named_at_once(folder: Path) -> None:
     def edit(tensors) -> None:
-        del tensors["model.decoder.norm.weight"], tensors["model.encoder.language_model.layers.0.layer_scalar"]
+        del (
+            tensors["model.decoder.norm.weight"],
+            tensors["model.encoder.language_model.layers.0.layer_scalar"],
+        )
         tensors["model.decoder.layers.2.mlp.up_proj.weight"] = torch.zeros(3, 4)
         tensors["model.decoder.layers.0.dream.weight"] = torch.zeros(2)
         tensors["model.decoder.layers.1.router.scale"] = torch.zeros(32, dtype=torch.int8)
@@ -89,7 +97,9 @@ def test_copies_of_shared_tensors_must_equal_their_originals(folder: Path) -> No
     change(folder, edit)
     assert same_weights(folder)
     change(folder, lambda tensors: tensors[name].mul_(2))
-    with pytest.raises(TensorMismatchError, match=r"differs from model\.decoder\.layers\.0\.mlp\.up_proj\.weight"):
+    with pytest.raises(
+        TensorMismatchError, match=r"differs from model\.decoder\.layers\.0\.mlp\.up_proj\.weight"
+    ):
         redraft.load(folder)
 
 
@@ -125,7 +135,9 @@ def test_broken_shards_and_wrong_tensors_are_named_together(sharded: Path) -> No
 
 def test_a_quantized_checkpoint_is_refused_by_its_method(folder: Path) -> None:
     raw = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(raw | {"quantization_config": {"quant_method": "bitsandbytes"}}))
+    (folder / "config.json").write_text(
+        json.dumps(raw | {"quantization_config": {"quant_method": "bitsandbytes"}})
+    )
     with pytest.raises(CheckpointError, match="quantized by bitsandbytes"):
         redraft.load(folder)
 
@@ -178,7 +190,9 @@ def test_a_place_that_does_not_exist_is_told(tmp_path: Path) -> None:
         redraft.load(tmp_path / "empty")
 
 
-def test_a_hub_id_that_is_not_here_is_told_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_that_is_not_here_is_told_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match="nobody/nothing"):
@@ -207,14 +221,24 @@ def test_saving_overwrites_nothing(folder: Path) -> None:
 
 def test_saving_keeps_settings_tokenizer_and_template(folder: Path, tmp_path: Path) -> None:
     model = redraft.load(folder)
-    options = {"temperature": 0.5, "top_p": 0.9, "stop": ("x",), "logit_bias": {7: 1.5}, "entropy_bound": 0.3, "seed": 4}
+    options = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "stop": ("x",),
+        "logit_bias": {7: 1.5},
+        "entropy_bound": 0.3,
+        "seed": 4,
+    }
     model.generation_config = model.generation_config.with_options(options)
     for name in ("tokenizer.json", "chat_template.jinja"):
         (folder / name).unlink()  # all that is needed of them is in memory
     model.save(tmp_path / "saved")
     again = redraft.load(tmp_path / "saved")
     assert again.generation_config == model.generation_config
-    assert again.generate("hello", max_new_tokens=16).text == model.generate("hello", max_new_tokens=16).text
+    assert (
+        again.generate("hello", max_new_tokens=16).text
+        == model.generate("hello", max_new_tokens=16).text
+    )
     hello = [{"role": "user", "content": "hello"}]
     assert again.chat_prompt(hello) == model.chat_prompt(hello)
 
@@ -235,7 +259,10 @@ def test_a_file_in_the_way_is_not_overwritten(folder: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [({"sampler_config": [1]}, "sampler_config"), ({"sampler_config": {"_cls_name": "Other"}}, "Other")],
+    [
+        ({"sampler_config": [1]}, "sampler_config"),
+        ({"sampler_config": {"_cls_name": "Other"}}, "Other"),
+    ],
 )
 def test_another_sampler_is_refused(folder: Path, content: dict, said: str) -> None:
     (folder / "generation_config.json").write_text(json.dumps(content))
@@ -276,9 +303,14 @@ def test_a_device_that_is_not_here_is_told(folder: Path) -> None:
             redraft.load(folder, device=device)
 
 
-def test_a_save_that_fails_leaves_nothing_behind(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_fails_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = redraft.load(folder)
-    monkeypatch.setattr("redraft.checkpoint.save.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "redraft.checkpoint.save.save_file",
+        lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")),
+    )
     with pytest.raises(OSError, match="disk full"):
         model.save(tmp_path / "out" / "model")
     assert list((tmp_path / "out").iterdir()) == []
@@ -313,7 +345,9 @@ def test_loading_takes_the_model_and_one_tensor_at_most(tmp_path: Path) -> None:
         tmp_path / "big", max_shard_bytes=100_000_000, hidden_size=512, moe_intermediate_size=512, num_experts=16,
         intermediate_size=1024, vocab_size=30_000,
     )  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", MEASURE, str(folder)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(folder)], capture_output=True, text=True, check=True
+    )
     grown, model, largest = map(int, done.stdout.split())
     assert model > 250_000_000
     # 16 MB for what Python itself takes meanwhile.

@@ -6,10 +6,11 @@ import torch
 
 from redraft.checkpoint.names import is_vision, shared_original, to_file
 from redraft.config.file import model_config_from_dict
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from tests.config.test_model_config import released
 
-# 1,047 tensors in the released file, 356 of them of the image encoder: 27 layers of 13, and five beside.
+# 1,047 tensors in the released file, 356 of them of the image encoder: 27 layers of 13, and five
+# beside.
 TEXT_TENSORS = 1047 - (27 * 13 + 5)
 
 
@@ -38,13 +39,17 @@ def test_the_26b_has_the_released_names_and_shapes() -> None:
         "model.encoder.language_model.layers.3.layer_scalar": (1,),
     }
     assert {name: shapes.get(name) for name in expected} == expected
-    without_values = [n for n in range(30) if f"{decoder}layers.{n}.self_attn.v_proj.weight" not in shapes]
+    without_values = [
+        n for n in range(30) if f"{decoder}layers.{n}.self_attn.v_proj.weight" not in shapes
+    ]
     assert without_values == [5, 11, 17, 23, 29]
 
 
 def test_copies_and_the_image_encoder_are_known_as_such() -> None:
     assert shared_original("lm_head.weight") == "model.decoder.embed_tokens.weight"
-    assert shared_original("model.encoder.language_model.norm.weight") == "model.decoder.norm.weight"
+    assert (
+        shared_original("model.encoder.language_model.norm.weight") == "model.decoder.norm.weight"
+    )
     assert shared_original("model.encoder.language_model.layers.0.layer_scalar") is None
     assert shared_original("model.decoder.norm.weight") is None
     assert is_vision("model.encoder.vision_tower.std_bias")

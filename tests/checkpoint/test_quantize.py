@@ -21,14 +21,14 @@ from compressed_tensors.quantization import QuantizationConfig
 from safetensors.torch import load_file
 
 import redraft
-import redraft.checkpoint.quantized_copy as quantized
+import redraft.checkpoint.quantize_to_disk as quantized
 from redraft.checkpoint import Quantization, open_checkpoint
-from redraft.checkpoint.quantized_copy import quantized_copy, source_of
-from redraft.checkpoint.room import stored_bytes, weight_bytes
+from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
+from redraft.checkpoint.quantize_to_disk import quantized_copy, source_of
 from redraft.checkpoint.shards import ShardReader
 from redraft.config.geometry import GEOMETRIES
 from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
-from redraft.model.memory import _left_in_group
+from redraft.network.memory_estimate import _left_in_group
 from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, PackedWeight
 from redraft.testing import tiny_checkpoint
 from tests.checkpoint.test_formats import SHAPE, logits
@@ -38,7 +38,9 @@ PROMPT = [2, *range(30, 60)]
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("original") / "model", **SHAPE, dtype=torch.bfloat16)
+    return tiny_checkpoint(
+        tmp_path_factory.mktemp("original") / "model", **SHAPE, dtype=torch.bfloat16
+    )
 
 
 def copy(original: Path, out: Path, quantization: Quantization, **options: Any) -> Any:
@@ -49,7 +51,9 @@ def copy(original: Path, out: Path, quantization: Quantization, **options: Any) 
 
 @pytest.mark.parametrize("name", ["int8", "int4", "fp8"])
 @pytest.mark.parametrize("embedding", [None, "int8"])
-def test_a_copy_is_what_is_quantized_while_it_loads(name: str, embedding: str | None, original: Path, tmp_path: Path) -> None:
+def test_a_copy_is_what_is_quantized_while_it_loads(
+    name: str, embedding: str | None, original: Path, tmp_path: Path
+) -> None:
     quantization = Quantization(name, 32, embedding)
     summary = copy(original, tmp_path / "copy", quantization)
     assert summary.kept == ()
@@ -65,7 +69,9 @@ def test_a_copy_is_what_is_quantized_while_it_loads(name: str, embedding: str | 
     assert isinstance(experts.gate_up_proj, ExpertList)
     assert isinstance(stored.embed_tokens.weight, Int8Table) == (embedding is not None)
     whole: Any = [
-        module.weight for key, module in stored.named_modules() if key.endswith(("router.proj", "self_conditioning.up_proj"))
+        module.weight
+        for key, module in stored.named_modules()
+        if key.endswith(("router.proj", "self_conditioning.up_proj"))
     ]
     assert not any(isinstance(weight, PackedWeight) for weight in whole)
 
@@ -103,39 +109,60 @@ def test_a_copy_that_was_killed_goes_on_where_it_stopped(original: Path, tmp_pat
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "copy").exists()
-    known = json.loads((partial / "quantizing.json").read_text())["shards"]  # one more may be there, of which it is not said
+    known = json.loads((partial / "quantizing.json").read_text())[
+        "shards"
+    ]  # one more may be there, of which it is not said
     made = {path: path.stat().st_mtime_ns for path in (partial / one["file"] for one in known)}
     broken = sorted(made)[0]
     broken.write_bytes(broken.read_bytes()[:-1])  # a shard that is not what it was is made anew
     with pytest.raises(CheckpointError, match="other settings"):
         copy(original, tmp_path / "copy", Quantization("fp8"), max_shard_bytes=30_000)
     with pytest.raises(CheckpointError, match="another source or with other settings"):
-        copy(original, tmp_path / "copy", Quantization("int8", embedding="int8"), max_shard_bytes=30_000)
+        copy(
+            original,
+            tmp_path / "copy",
+            Quantization("int8", embedding="int8"),
+            max_shard_bytes=30_000,
+        )
     copy(original, tmp_path / "copy", Quantization("int8"), max_shard_bytes=30_000)
-    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "copy").glob("*.safetensors")}
+    kept = {
+        path.name: path.stat().st_mtime_ns for path in (tmp_path / "copy").glob("*.safetensors")
+    }
     assert all(kept[path.name] == time for path, time in made.items() if path != broken)
     assert not partial.exists()
     direct = redraft.load(original, dtype="int8").network
-    assert torch.equal(logits(redraft.load(tmp_path / "copy").network, PROMPT), logits(direct, PROMPT))
+    assert torch.equal(
+        logits(redraft.load(tmp_path / "copy").network, PROMPT), logits(direct, PROMPT)
+    )
     for line in (tmp_path / "copy" / "checksums.sha256").read_text().splitlines():
         found, name = line.split("  ")
         assert hashlib.sha256((tmp_path / "copy" / name).read_bytes()).hexdigest() == found
 
 
-def test_rows_that_do_not_divide_into_groups_stay_whole_and_are_told(original: Path, tmp_path: Path) -> None:
+def test_rows_that_do_not_divide_into_groups_stay_whole_and_are_told(
+    original: Path, tmp_path: Path
+) -> None:
     summary = copy(original, tmp_path / "copy", Quantization("int4", 64))
     assert summary.kept == tuple(f"layers.{number}.experts.down_proj" for number in range(4))
-    assert isinstance(redraft.load(tmp_path / "copy").network.layers[0].experts.down_proj, torch.Tensor)
+    assert isinstance(
+        redraft.load(tmp_path / "copy").network.layers[0].experts.down_proj, torch.Tensor
+    )
 
 
-def test_what_cannot_be_done_is_refused_before_anything_is_written(original: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_refused_before_anything_is_written(
+    original: Path, tmp_path: Path
+) -> None:
     copy(original, tmp_path / "copy", Quantization("int8"))
     with pytest.raises(CheckpointError, match="quantize the original"):
         copy(tmp_path / "copy", tmp_path / "again", Quantization("int4", 32))
     with pytest.raises(CheckpointError, match="not an empty folder"):
         copy(original, tmp_path / "copy", Quantization("int8"))
     assert not (tmp_path / "again.partial").exists()
-    for wrong in ({"format": "int3"}, {"format": "int4", "group": 48}, {"format": "int8", "embedding": "int4"}):
+    for wrong in (
+        {"format": "int3"},
+        {"format": "int4", "group": 48},
+        {"format": "int8", "embedding": "int4"},
+    ):
         with pytest.raises(ConfigError):
             Quantization(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="int8, int4, fp8"):
@@ -148,7 +175,9 @@ def test_a_quantized_model_is_not_saved_as_if_it_were_whole(original: Path, tmp_
         model.save(tmp_path / "saved")
 
 
-def test_memory_is_told_before_it_is_taken(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_told_before_it_is_taken(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("int8", "int4", "fp8"):
         quantization = Quantization(name, 32, "int8")
         network = redraft.load(original, dtype=quantization).network
@@ -161,10 +190,14 @@ def test_memory_is_told_before_it_is_taken(original: Path, tmp_path: Path, monke
     assert 50e9 < whole < 52e9
     assert 14e9 < weight_bytes(GEOMETRIES["26b"], 2, Quantization("int4", 64, "int8")) < 15e9
     free = weight_bytes(network.config, 2, Quantization("int8")) + 1000
-    monkeypatch.setattr("redraft.checkpoint.room.free_memory", lambda _: free)
-    with pytest.raises(MemoryLimitError, match=r"GiB and cpu has .* free: load it as int8 .* or int4"):
+    monkeypatch.setattr("redraft.checkpoint.memory_check.free_memory", lambda _: free)
+    with pytest.raises(
+        MemoryLimitError, match=r"GiB and cpu has .* free: load it as int8 .* or int4"
+    ):
         redraft.load(original)
-    assert isinstance(redraft.load(original, dtype="int8").network.layers[0].mlp.up_proj.weight, Int8Weight)
+    assert isinstance(
+        redraft.load(original, dtype="int8").network.layers[0].mlp.up_proj.weight, Int8Weight
+    )
 
 
 @pytest.mark.parametrize("fails", ["first shard", "last move"])
@@ -179,17 +212,28 @@ def test_a_copy_goes_on_from_wherever_it_was_killed(
             patch.setattr(quantized, "save_file", killed)
         else:
             real = os.replace
-            patch.setattr(quantized.os, "replace", lambda a, b: killed() if Path(b).name == "copy" else real(a, b))
+            patch.setattr(
+                quantized.os,
+                "replace",
+                lambda a, b: killed() if Path(b).name == "copy" else real(a, b),
+            )
         with pytest.raises(KeyboardInterrupt):
             copy(original, tmp_path / "copy", Quantization("int8"))
     (tmp_path / "copy.partial" / "model-00009.safetensors.draft").write_bytes(b"half a shard")
     copy(original, tmp_path / "copy", Quantization("int8"))
-    assert {path.suffix for path in (tmp_path / "copy").iterdir()} == {".json", ".jinja", ".safetensors", ".sha256"}
+    assert {path.suffix for path in (tmp_path / "copy").iterdir()} == {
+        ".json",
+        ".jinja",
+        ".safetensors",
+        ".sha256",
+    }
     assert not (tmp_path / "copy" / "quantizing.json").exists()
     redraft.load(tmp_path / "copy")
 
 
-def test_a_full_disk_is_told_and_the_copy_goes_on(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_the_copy_goes_on(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
@@ -200,7 +244,9 @@ def test_a_full_disk_is_told_and_the_copy_goes_on(original: Path, tmp_path: Path
     assert copy(original, tmp_path / "copy", Quantization("int8")).bytes > 0
 
 
-def test_another_original_of_the_same_name_is_not_mixed_into_a_copy(original: Path, tmp_path: Path) -> None:
+def test_another_original_of_the_same_name_is_not_mixed_into_a_copy(
+    original: Path, tmp_path: Path
+) -> None:
     mine = shutil.copytree(original, tmp_path / "model")
     partial = tmp_path / "copy.partial"
     copy(mine, tmp_path / "copy", Quantization("int8"), max_shard_bytes=30_000)
@@ -216,14 +262,18 @@ def test_what_is_in_few_bits_already_is_counted_as_it_is(
 ) -> None:
     stored = open_checkpoint(copy(original, tmp_path / "fp8", Quantization("fp8")).folder)
     assert stored_bytes(stored, 2, Quantization("int4", 32)) == stored_bytes(stored, 2)
-    monkeypatch.setattr("redraft.checkpoint.room.free_memory", lambda _: stored_bytes(stored, 2) - 1)
+    monkeypatch.setattr(
+        "redraft.checkpoint.memory_check.free_memory", lambda _: stored_bytes(stored, 2) - 1
+    )
     for dtype in ("auto", "int4"):
         with pytest.raises(MemoryLimitError, match="no format here makes it fit"):
             redraft.load(tmp_path / "fp8", dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ["int8", "int4", "fp8"])
-def test_nothing_of_a_model_is_a_part_of_its_file(name: str, original: Path, tmp_path: Path) -> None:
+def test_nothing_of_a_model_is_a_part_of_its_file(
+    name: str, original: Path, tmp_path: Path
+) -> None:
     folder = copy(original, tmp_path / "copy", Quantization(name, 32)).folder
     model = redraft.load(folder, dtype="bfloat16")
     before = logits(model.network, PROMPT)
@@ -235,7 +285,11 @@ def test_nothing_of_a_model_is_a_part_of_its_file(name: str, original: Path, tmp
 
 
 def test_a_containers_limit_is_what_is_left_of_it(tmp_path: Path) -> None:
-    for name, text in (("memory.max", "1000"), ("memory.current", "700"), ("memory.stat", "anon 5\ninactive_file 100\n")):
+    for name, text in (
+        ("memory.max", "1000"),
+        ("memory.current", "700"),
+        ("memory.stat", "anon 5\ninactive_file 100\n"),
+    ):
         (tmp_path / name).write_text(text)
     assert _left_in_group(tmp_path) == 400
     (tmp_path / "memory.max").write_text("max\n")

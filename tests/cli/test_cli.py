@@ -22,8 +22,12 @@ PRINTABLE = {token: -40.0 for token in range(384) if token not in range(161, 255
 COMMAND = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
 
 
-def call(*arguments: str, stdin: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, text=True, timeout=120, cwd=folder)
+def call(
+    *arguments: str, stdin: str = "", folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], input=stdin, capture_output=True, text=True, timeout=120, cwd=folder
+    )
 
 
 def test_generate_json_is_the_api(checkpoint: Path) -> None:
@@ -32,7 +36,11 @@ def test_generate_json_is_the_api(checkpoint: Path) -> None:
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     finished = redraft.load(checkpoint).generate(
-        messages=[{"role": "user", "content": "hello"}], seed=3, max_new_tokens=20, max_denoising_steps=4, top_p=0.9
+        messages=[{"role": "user", "content": "hello"}],
+        seed=3,
+        max_new_tokens=20,
+        max_denoising_steps=4,
+        top_p=0.9,
     )
     assert printed["tokens"] == list(finished.tokens)
     assert printed["text"] == finished.text
@@ -43,14 +51,19 @@ def test_generate_raw_and_typewriter_from_a_pipe(checkpoint: Path) -> None:
     done = call("generate", "-m", str(checkpoint), "--raw", "--typewriter", "--seed", "1", "--max-new-tokens", "9",
                 stdin="piped text")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    finished = redraft.load(checkpoint).generate("piped text", method="typewriter", seed=1, max_new_tokens=9)
+    finished = redraft.load(checkpoint).generate(
+        "piped text", method="typewriter", seed=1, max_new_tokens=9
+    )
     assert done.stdout == finished.text + "\n"
     assert "seed 1" in done.stderr
 
 
 def test_what_comes_in_must_be_text(checkpoint: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "generate", "-m", str(checkpoint), "-p", "-"], input=b"\xff\xfe", capture_output=True, timeout=120
+        [*COMMAND, "generate", "-m", str(checkpoint), "-p", "-"],
+        input=b"\xff\xfe",
+        capture_output=True,
+        timeout=120,
     )
     assert done.returncode == 2
     assert b"not UTF-8" in done.stderr
@@ -76,7 +89,9 @@ def test_what_comes_in_must_be_text(checkpoint: Path) -> None:
         (["-p", "x", "-s", "max_denoising_steps=99999999999999999999"], "max_denoising_steps"),
     ],
 )
-def test_mistakes_are_one_line_on_stderr_and_status_2(checkpoint: Path, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line_on_stderr_and_status_2(
+    checkpoint: Path, arguments: list[str], said: str
+) -> None:
     done = call("generate", "-m", str(checkpoint), *arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -89,7 +104,9 @@ def test_inspect_describes_without_loading(checkpoint: Path) -> None:
     done = call("inspect", str(checkpoint), "--json", "--context", "100", "--tensors")
     described = json.loads(done.stdout)
     network = redraft.load(checkpoint).network
-    assert described["total_parameters"] == sum(p.numel() for p in network.parameters()) + 2 * 4  # and the scalars
+    assert (
+        described["total_parameters"] == sum(p.numel() for p in network.parameters()) + 2 * 4
+    )  # and the scalars
     assert described["kv_cache_bytes"] == network.new_cache(100).nbytes()
     parts = ("weights", "kv_cache", "activations", "vocabulary")
     assert described["total_bytes"] == sum(described[f"{part}_bytes"] for part in parts)
@@ -110,7 +127,8 @@ class Terminal:
     def __init__(self, *arguments: str, typed: bytes = b"") -> None:
         self.controller, terminal = pty.openpty()
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
-        # Whoever runs the tests in the background of a shell has them ignore interrupts, and all that they start.
+        # Whoever runs the tests in the background of a shell has them ignore interrupts, and all
+        # that they start.
         self.process = subprocess.Popen(
             [*COMMAND, *arguments],
             stdin=terminal,
@@ -152,15 +170,29 @@ def joined(screen: str) -> str:
 
 
 def test_a_person_sees_tokens_settle_and_in_the_end_the_whole_text(checkpoint: Path) -> None:
-    settings = {"seed": 3, "max_new_tokens": 150, "eos_token_id": [], "logit_bias": PRINTABLE, "max_denoising_steps": 3}
-    options = [word for name, value in settings.items() for word in ("-s", f"{name}={json.dumps(value)}")]
+    settings = {
+        "seed": 3,
+        "max_new_tokens": 150,
+        "eos_token_id": [],
+        "logit_bias": PRINTABLE,
+        "max_denoising_steps": 3,
+    }
+    options = [
+        word for name, value in settings.items() for word in ("-s", f"{name}={json.dumps(value)}")
+    ]
     terminal = Terminal("generate", "-m", str(checkpoint), "-p", "hello", *options)
     seen: set[str] = set()
     while terminal.read():
-        seen |= {word for word in ("settled", "revised", "in doubt", "canvas") if word in terminal.text}
+        seen |= {
+            word for word in ("settled", "revised", "in doubt", "canvas") if word in terminal.text
+        }
     assert terminal.finish() == 0
     assert len(seen) == 4
-    text = redraft.load(checkpoint).generate(messages=[{"role": "user", "content": "hello"}], **settings).text
+    text = (
+        redraft.load(checkpoint)
+        .generate(messages=[{"role": "user", "content": "hello"}], **settings)
+        .text
+    )
     assert len(text) == 150
     assert joined(text) in joined(terminal.text)
     assert "seed 3" in terminal.text
@@ -168,10 +200,24 @@ def test_a_person_sees_tokens_settle_and_in_the_end_the_whole_text(checkpoint: P
 
 
 def test_an_interrupt_leaves_what_was_committed(checkpoint: Path) -> None:
-    # No canvas settles before its last step: the text is long from done when the interrupt comes, on any machine.
+    # No canvas settles before its last step: the text is long from done when the interrupt comes,
+    # on any machine.
     settings = {"eos_token_id": [], "logit_bias": PRINTABLE, "stability_threshold": 48}
-    options = [word for name, value in settings.items() for word in ("-s", f"{name}={json.dumps(value)}")]
-    terminal = Terminal("generate", "-m", str(checkpoint), "-p", "hello", "--seed", "3", "--max-new-tokens", "400", *options)
+    options = [
+        word for name, value in settings.items() for word in ("-s", f"{name}={json.dumps(value)}")
+    ]
+    terminal = Terminal(
+        "generate",
+        "-m",
+        str(checkpoint),
+        "-p",
+        "hello",
+        "--seed",
+        "3",
+        "--max-new-tokens",
+        "400",
+        *options,
+    )
     while terminal.read() and not re.search(r"canvas ([4-9]|\d\d)", terminal.text):
         pass
     terminal.process.send_signal(signal.SIGINT)
@@ -189,7 +235,13 @@ def test_lines_that_grow_lose_no_space() -> None:
         committed.add(piece)
     committed.close()
     drawn = console.file.getvalue()  # type: ignore[attr-defined]
-    assert [word for line in drawn.split("\n") for word in line.split()] == ["ab", "cdefghi", "klm", "n", "end"]
+    assert [word for line in drawn.split("\n") for word in line.split()] == [
+        "ab",
+        "cdefghi",
+        "klm",
+        "n",
+        "end",
+    ]
 
 
 def test_a_models_text_cannot_command_the_terminal() -> None:
@@ -198,7 +250,16 @@ def test_a_models_text_cannot_command_the_terminal() -> None:
 
 def test_a_dash_reads_standard_input_from_a_terminal_too(checkpoint: Path) -> None:
     terminal = Terminal(
-        "generate", "-m", str(checkpoint), "--raw", "-p", "-", "--json", "--max-new-tokens", "2", typed=b"abc\n\x04\x04"
+        "generate",
+        "-m",
+        str(checkpoint),
+        "--raw",
+        "-p",
+        "-",
+        "--json",
+        "--max-new-tokens",
+        "2",
+        typed=b"abc\n\x04\x04",
     )
     assert terminal.finish() == 0
     assert b'"prompt_tokens": 5' in terminal.drawn
@@ -206,7 +267,14 @@ def test_a_dash_reads_standard_input_from_a_terminal_too(checkpoint: Path) -> No
 
 def test_a_chat_remembers_and_forgets(checkpoint: Path) -> None:
     terminal = Terminal(
-        "chat", "-m", str(checkpoint), "--seed", "3", "--max-new-tokens", "8", typed=b"hello\n/reset\nagain\n/quit\n"
+        "chat",
+        "-m",
+        str(checkpoint),
+        "--seed",
+        "3",
+        "--max-new-tokens",
+        "8",
+        typed=b"hello\n/reset\nagain\n/quit\n",
     )
     assert terminal.finish() == 0
     assert terminal.text.count("tokens a pass") == 2

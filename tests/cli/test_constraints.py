@@ -14,12 +14,26 @@ from tests.cli.test_cli import call
 
 SCHEMA = {
     "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "minimum": 0, "maximum": 120}},
+    "properties": {
+        "name": {"type": "string", "maxLength": 8},
+        "age": {"type": "integer", "minimum": 0, "maximum": 120},
+    },
     "required": ["name", "age"],
     "additionalProperties": False,
 }
 GRAMMAR = 'start: item ("+" item)*\nitem: /[0-9]/ | "(" start ")"\n'
-SMALL = ("generate", "-m", "small-text", "-p", "a record", "--seed", "3", "-s", "max_denoising_steps=8", "--json")
+SMALL = (
+    "generate",
+    "-m",
+    "small-text",
+    "-p",
+    "a record",
+    "--seed",
+    "3",
+    "-s",
+    "max_denoising_steps=8",
+    "--json",
+)
 
 
 def test_a_schema_from_a_file(tmp_path: Path) -> None:
@@ -32,14 +46,22 @@ def test_a_schema_from_a_file(tmp_path: Path) -> None:
 
 def test_patterns_choices_and_grammars(tmp_path: Path) -> None:
     (tmp_path / "sum.lark").write_text(GRAMMAR)
-    assert re.fullmatch("[a-z]{2}-[0-9]{3}", json.loads(call(*SMALL, "--regex", "[a-z]{2}-[0-9]{3}").stdout)["text"])
-    assert json.loads(call(*SMALL, "--choice", "yes,no", "--choice", "maybe").stdout)["text"] in ("yes", "no", "maybe")
+    assert re.fullmatch(
+        "[a-z]{2}-[0-9]{3}", json.loads(call(*SMALL, "--regex", "[a-z]{2}-[0-9]{3}").stdout)["text"]
+    )
+    assert json.loads(call(*SMALL, "--choice", "yes,no", "--choice", "maybe").stdout)["text"] in (
+        "yes",
+        "no",
+        "maybe",
+    )
     done = call(*SMALL, "--grammar", str(tmp_path / "sum.lark"))
     lark.Lark(GRAMMAR, lexer="dynamic_complete").parse(json.loads(done.stdout)["text"])
 
 
 def test_holes_can_be_told_what_they_are() -> None:
-    done = call("infill", "--prefix", "x = ", "--suffix", " + 1", "--regex", "[0-9]{2}", "--seed", "1")
+    done = call(
+        "infill", "--prefix", "x = ", "--suffix", " + 1", "--regex", "[0-9]{2}", "--seed", "1"
+    )
     assert re.fullmatch("x = [0-9]{2} \\+ 1", done.stdout), done.stderr
 
 

@@ -26,12 +26,17 @@ def shown() -> str:
 def test_diffusion_is_right_in_every_scene_where_the_typewriter_is_not(shown: str) -> None:
     rows = [line.split("│")[1:-1] for line in shown.splitlines() if line.count("│") == 6]
     results = {(title.strip(), way.strip()): result.strip() for title, way, _, _, result in rows}
-    assert all(results[title, "diffusion"] == "right" for title in ("Sudoku", "page edited by a wish", "hole in a function"))
+    assert all(
+        results[title, "diffusion"] == "right"
+        for title in ("Sudoku", "page edited by a wish", "hole in a function")
+    )
     assert results["Sudoku", "typewriter"] == results["hole in a function", "typewriter"] == "wrong"
 
 
 def test_a_first_pass_is_wrong_and_a_later_one_puts_it_right(shown: str) -> None:
-    drafts = re.findall(r"pass +\d+  (<body.*?</body>|<.*?)(?=  pass|  typed)", shown.replace("\n", ""))
+    drafts = re.findall(
+        r"pass +\d+  (<body.*?</body>|<.*?)(?=  pass|  typed)", shown.replace("\n", "")
+    )
     assert len(drafts) > 2
     assert drafts[0] != drafts[-1] == edit().answer
 
@@ -58,6 +63,8 @@ def test_a_replay_keeps_both_lanes_on_one_clock(monkeypatch: pytest.MonkeyPatch)
     console = Console(file=io.StringIO(), width=60, force_terminal=True, force_interactive=True)
     replay(console, [fast, slow], draw)
     assert seen == sorted(seen)
-    assert any(first == 1 and second < 5 for first, second in seen)  # one is done while the other types
+    assert any(
+        first == 1 and second < 5 for first, second in seen
+    )  # one is done while the other types
     assert seen[-1] == (1, 7)
     assert "slower than it was written" in console.file.getvalue()

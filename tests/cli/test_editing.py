@@ -12,7 +12,9 @@ from redraft.cli.texts import line_span, replace_text
 from redraft.errors import RequestError
 from tests.cli.test_cli import call
 
-TEXT = "def step(shops):\n    acc = 0\n    for one in shops:\n        acc += one.age\n    return acc\n"
+TEXT = (
+    "def step(shops):\n    acc = 0\n    for one in shops:\n        acc += one.age\n    return acc\n"
+)
 PYTHON = ("--instruction", "fill python", "--seed", "1")
 
 

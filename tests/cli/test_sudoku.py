@@ -1,4 +1,5 @@
-"""The Sudoku command on a network that is told what to write: what is tested is the asking, the checking and the telling."""
+"""The Sudoku command on a network that is told what to write: what is tested is the asking, the
+checking and the telling."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from redraft.cli import sudoku
 from redraft.config import GenerationConfig
 from redraft.engine import Model
 from redraft.errors import RequestError
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import VocabularyStatistics
 from redraft.testing import byte_tokenizer, randomise, tiny_config
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from tests.tasks.test_tasks import PUZZLE, SOLVED
 
 
@@ -25,12 +26,21 @@ class Oracle(DiffusionGemma):
 
     answers: tuple[str, ...]
 
-    def denoise(self, canvas, caches, self_conditioning, readout, clean=None) -> VocabularyStatistics:
-        rows = [[*byte_tokenizer().encode(self.answers[row % len(self.answers)], bos=False), 106] for row in range(len(canvas))]
+    def denoise(
+        self, canvas, caches, self_conditioning, readout, clean=None
+    ) -> VocabularyStatistics:
+        rows = [
+            [*byte_tokenizer().encode(self.answers[row % len(self.answers)], bos=False), 106]
+            for row in range(len(canvas))
+        ]
         tokens = torch.tensor([row + [1] * (canvas.shape[1] - len(row)) for row in rows])
         sure = torch.ones(tokens.shape)
         return VocabularyStatistics(
-            argmax=tokens, sample=tokens, entropy=0 * sure, confidence=sure, soft_embedding=self_conditioning
+            argmax=tokens,
+            sample=tokens,
+            entropy=0 * sure,
+            confidence=sure,
+            soft_embedding=self_conditioning,
         )
 
 
@@ -38,7 +48,9 @@ def oracle(*answers: str) -> Model:
     network = randomise(Oracle(tiny_config(canvas_length=96)))
     network.answers = answers
     config = GenerationConfig(max_new_tokens=96, eos_token_id=(1, 106))
-    return Model(network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config)
+    return Model(
+        network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config
+    )
 
 
 WRONG = SOLVED[:-1] + "1"
@@ -46,7 +58,13 @@ WRONG = SOLVED[:-1] + "1"
 
 def test_a_right_answer_is_valid() -> None:
     solution = sudoku.solve(oracle(SOLVED), PUZZLE, 1, 0)
-    assert vars(solution) == {"puzzle": PUZZLE, "solution": SOLVED, "valid": True, "steps": 2, "attempts": 1}
+    assert vars(solution) == {
+        "puzzle": PUZZLE,
+        "solution": SOLVED,
+        "valid": True,
+        "steps": 2,
+        "attempts": 1,
+    }
 
 
 def test_a_wrong_answer_is_told_and_shown_with_its_conflicts() -> None:
@@ -65,12 +83,18 @@ def test_of_several_attempts_the_one_by_the_rules_is_taken() -> None:
     assert solution.steps == 4 * 2
 
 
-def test_puzzles_come_as_text_file_or_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_puzzles_come_as_text_file_or_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sudoku.read_puzzles(PUZZLE.replace("0", ".")) == [PUZZLE]
     file = tmp_path / "puzzles.txt"
     file.write_text(f"{PUZZLE}\n\n{SOLVED}\n")
     assert sudoku.read_puzzles(str(file)) == [PUZZLE, SOLVED]
-    for wrong, said in (("123", "81 cells"), ("55" + PUZZLE[2:], "row 1 column 1"), ("", "no puzzle")):
+    for wrong, said in (
+        ("123", "81 cells"),
+        ("55" + PUZZLE[2:], "row 1 column 1"),
+        ("", "no puzzle"),
+    ):
         with pytest.raises(RequestError, match=said):
             sudoku.read_puzzles(wrong)
 

@@ -38,7 +38,11 @@ def test_a_recipe_becomes_a_checkpoint_that_is_measured(tmp_path: Path) -> None:
     measured = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "3", "--json")
     assert measured.returncode == 0, measured.stderr
     figures = json.loads(measured.stdout)
-    assert sum(row["count"] for row in figures["diffusion"]) == sum(row["count"] for row in figures["typewriter"]) == 3
+    assert (
+        sum(row["count"] for row in figures["diffusion"])
+        == sum(row["count"] for row in figures["typewriter"])
+        == 3
+    )
     shown = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "2")
     assert "2 held-out examples, typewriter" in shown.stdout
     again = call("train", str(recipe), "-o", str(out), "--threads", "1")
@@ -60,10 +64,15 @@ def test_what_a_recipe_starts_from_is_trained_first_or_given(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "start" / "checkpoint" / "tokenizer.json").exists()
     given = str(tmp_path / "run" / "start" / "checkpoint")
-    again = call("train", str(second), "-o", str(tmp_path / "again"), "--threads", "1", "--from", given)
+    again = call(
+        "train", str(second), "-o", str(tmp_path / "again"), "--threads", "1", "--from", given
+    )
     assert again.returncode == 0, again.stderr
     assert not (tmp_path / "again" / "start").exists()
-    written = [(tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("run", "again")]
+    written = [
+        (tmp_path / name / "checkpoint" / "model.safetensors").read_bytes()
+        for name in ("run", "again")
+    ]
     assert written[0] == written[1]
     refused = call("train", str(second), "-o", str(tmp_path / "other"), "--from", "small")
     assert refused.returncode == 2

@@ -42,7 +42,12 @@ def test_defaults_are_the_released_checkpoints() -> None:
 
 
 def test_null_in_the_file_means_the_default() -> None:
-    assert GenerationConfig.from_dict({"t_max": None, "sampler_config": {}, "transformers_version": "5"}) == GenerationConfig()
+    assert (
+        GenerationConfig.from_dict(
+            {"t_max": None, "sampler_config": {}, "transformers_version": "5"}
+        )
+        == GenerationConfig()
+    )
 
 
 def test_a_key_of_the_file_that_is_not_applied_is_told() -> None:

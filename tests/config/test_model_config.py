@@ -42,14 +42,16 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_the_released_shape_has_the_released_size() -> None:
-    from redraft.model.memory import active_parameters, parameter_counts
+    from redraft.network.memory_estimate import active_parameters, parameter_counts
 
     config = model_config_from_dict(released())
     assert sum(parameter_counts(config).values()) == pytest.approx(25.2e9, rel=0.01)
     assert active_parameters(config) == pytest.approx(3.8e9, rel=0.05)
     assert config.layers[4].sliding_window == 1024
     assert config.layers[5].keys_are_values
-    assert config.layers[5].rope == RopeConfig(rope_type="proportional", rope_theta=1e6, partial_rotary_factor=0.25)
+    assert config.layers[5].rope == RopeConfig(
+        rope_type="proportional", rope_theta=1e6, partial_rotary_factor=0.25
+    )
 
 
 def test_per_layer_config_says_the_same_as_the_two_global_keys() -> None:
@@ -100,7 +102,10 @@ def test_a_config_without_canvas_length_is_refused() -> None:
         ({"rope_parameters": "x"}, "rope_parameters"),
         ({"per_layer_config": [1]}, "per_layer_config"),
         ({"layer_types": None, "num_hidden_layers": "4"}, "num_hidden_layers"),
-        ({"rope_parameters": {SLIDING: {"rope_type": "yarn", "rope_theta": 1e4}, FULL: {}}}, "rope_type"),
+        (
+            {"rope_parameters": {SLIDING: {"rope_type": "yarn", "rope_theta": 1e4}, FULL: {}}},
+            "rope_type",
+        ),
         ({"rope_parameters": {SLIDING: {"rope_type": "default", "rope_theta": 1e4}}}, FULL),
     ],
 )

@@ -3,7 +3,13 @@ from __future__ import annotations
 import torch
 
 from redraft.config import GenerationConfig
-from redraft.diffusion import Canvas, DenoisingOptions, DenoisingStep, EntropyBoundSampler, StableAndConfident
+from redraft.diffusion import (
+    Canvas,
+    DenoisingOptions,
+    DenoisingStep,
+    EntropyBoundSampler,
+    StableAndConfident,
+)
 from redraft.diffusion.schedule import scheduled_temperature
 from redraft.ops.vocabulary import VocabularyStatistics
 
@@ -11,11 +17,17 @@ from redraft.ops.vocabulary import VocabularyStatistics
 def statistics(entropy: torch.Tensor) -> VocabularyStatistics:
     tokens = torch.arange(entropy.numel()).view(entropy.shape)
     return VocabularyStatistics(
-        argmax=tokens, sample=tokens + 1000, entropy=entropy, confidence=entropy, soft_embedding=torch.zeros(0)
+        argmax=tokens,
+        sample=tokens + 1000,
+        entropy=entropy,
+        confidence=entropy,
+        soft_embedding=torch.zeros(0),
     )
 
 
-def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_within_the_bound() -> None:
+def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_within_the_bound() -> (
+    None
+):
     generator = torch.Generator().manual_seed(0)
     for bound in (0.01, 0.1, 1.0, 50.0):
         entropy = torch.rand(4, 30, generator=generator) ** 3
@@ -48,7 +60,9 @@ def test_frozen_positions_cost_nothing_and_do_not_change() -> None:
     entropy = torch.tensor([[9.0, 0.05, 0.08, 9.0, 0.2]])
     frozen = torch.tensor([[True, False, False, True, False]])
     canvas = Canvas(torch.tensor([[70, 0, 0, 73, 0]]), frozen)
-    step = EntropyBoundSampler(torch.tensor([0.1])).step(statistics(entropy), canvas, torch.full((1, 5), 7))
+    step = EntropyBoundSampler(torch.tensor([0.1])).step(
+        statistics(entropy), canvas, torch.full((1, 5), 7)
+    )
     assert step.accepted.tolist() == [[True, True, True, True, False]]
     assert step.canvas.tolist() == [[70, 1001, 1002, 73, 7]]
     assert step.argmax_canvas.tolist() == [[70, 1, 2, 73, 4]]
@@ -76,4 +90,6 @@ def test_the_schedule_is_linear_and_a_row_each() -> None:
     first = scheduled_temperature(options, torch.tensor([1, 1, 1, 1]))
     last = scheduled_temperature(options, torch.tensor([48, 4, 48, 48]))
     assert torch.allclose(first, torch.tensor([0.8, 1.0, 1.6, 0.8]))
-    assert torch.allclose(last, torch.tensor([0.4 + 0.4 / 48, 0.25, 2 * (0.4 + 0.4 / 48), 0.4 + 0.4 / 48]))
+    assert torch.allclose(
+        last, torch.tensor([0.4 + 0.4 / 48, 0.25, 2 * (0.4 + 0.4 / 48), 0.4 + 0.4 / 48])
+    )

@@ -1,4 +1,5 @@
-"""Diffs: they lead from one text to the other, and are those of difflib where no line comes twice."""
+"""Diffs: they lead from one text to the other, and are those of difflib where no line comes
+twice."""
 
 from __future__ import annotations
 
@@ -20,17 +21,23 @@ def lines_of(text: str) -> list[str]:
 
 def plain(before: str, after: str) -> str:
     lines = difflib.unified_diff(lines_of(before), lines_of(after), "before", "after")
-    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines
+    )
 
 
 def applied(before: str, diff: str) -> str:
     """A patch by the book: every number of every header is checked."""
     old, new, at = lines_of(before), list[str](), 0
-    _, _, *rest = re.findall(r"[^\n\0]*[\n\0]", diff.replace("\n\\ No newline at end of file\n", "\0")) or [None, None]
+    _, _, *rest = re.findall(
+        r"[^\n\0]*[\n\0]", diff.replace("\n\\ No newline at end of file\n", "\0")
+    ) or [None, None]
     while rest:
         found = HEADER.fullmatch(rest.pop(0))
         assert found
-        first, count, start, length = (1 if number is None else int(number) for number in found.groups())
+        first, count, start, length = (
+            1 if number is None else int(number) for number in found.groups()
+        )
         begin = first - (count > 0)
         new += old[at:begin]
         assert len(new) == start - (length > 0)
@@ -55,7 +62,9 @@ def changed(rng: random.Random, lines: list[str], fresh: str) -> list[str]:
     found = list(lines)
     for number in range(rng.choice((0, 1, 1, 2, 3))):
         at = rng.randint(0, len(found))
-        found[at : at + rng.randint(0, 4)] = [f"{rng.choice(fresh)}{number}{row}\n" for row in range(rng.randint(0, 3))]
+        found[at : at + rng.randint(0, 4)] = [
+            f"{rng.choice(fresh)}{number}{row}\n" for row in range(rng.randint(0, 3))
+        ]
     return found
 
 

@@ -1,4 +1,5 @@
-"""Filling in: what stands outside the holes is never touched, widths are searched, misuse is told."""
+"""Filling in: what stands outside the holes is never touched, widths are searched, misuse is
+told."""
 
 from __future__ import annotations
 
@@ -16,18 +17,19 @@ from redraft.editing import Candidate, Hole, Infilled, Model, Template, filling
 from redraft.editing.fill import Row, fill
 from redraft.editing.layout import Pieces, place, widths_to_try
 from redraft.editing.score import scores
-from redraft.editing.seams import before_hole, behind_hole
+from redraft.editing.token_healing import before_hole, behind_hole
 from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError, TokenRangeError
 from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from redraft.text.tokenizer import BROKEN
 
 STEPS = {"max_denoising_steps": 2}
 
 
-# Random texts, holes and characters that the property test fills; REDRAFT_CASES=10000 makes it a long one.
+# Random texts, holes and characters that the property test fills; REDRAFT_CASES=10000 makes it a
+# long one.
 CASES = int(os.environ.get("REDRAFT_CASES", "400"))
 
 
@@ -40,7 +42,12 @@ def model() -> Model:
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 
 
-WORDS = st.lists(st.sampled_from(["def", " acc", "items", " ", "\n", "    ", "in", "é", "total", "0", ".", "🙂"]), max_size=20)
+WORDS = st.lists(
+    st.sampled_from(
+        ["def", " acc", "items", " ", "\n", "    ", "in", "é", "total", "0", ".", "🙂"]
+    ),
+    max_size=20,
+)
 
 
 ROWS: list[Row] = []
@@ -58,8 +65,14 @@ class Witness(Row):
 def wordy() -> Iterator[Model]:
     """Random weights with a tokenizer of words, so that holes fall inside them."""
     small = redraft.load("small-text")
-    shape = {"num_hidden_layers": 2, "layer_types": ("sliding_attention", "full_attention"), "canvas_length": 16}
-    network = tiny_model(3, vocab_size=small.config.vocab_size, max_position_embeddings=2048, **shape)
+    shape = {
+        "num_hidden_layers": 2,
+        "layer_types": ("sliding_attention", "full_attention"),
+        "canvas_length": 16,
+    }
+    network = tiny_model(
+        3, vocab_size=small.config.vocab_size, max_position_embeddings=2048, **shape
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filling, "Row", Witness)
         yield Model(network, small.tokenizer, small.chat_template)
@@ -82,10 +95,16 @@ def test_text_outside_the_holes_is_as_it_was(
         parts = parts[:-1]
     if data.draw(st.booleans()):
         parts = parts[1:]
-    template = Template.of(parts) if any(isinstance(part, Hole) for part in parts) else Template.of("a<hole>")
+    template = (
+        Template.of(parts)
+        if any(isinstance(part, Hole) for part in parts)
+        else Template.of("a<hole>")
+    )
     instruction = data.draw(st.sampled_from([None, "fill"]))
     ROWS.clear()
-    filled = wordy.infill(template, instruction=instruction, seed=seed, max_candidates=2, max_denoising_steps=1)
+    filled = wordy.infill(
+        template, instruction=instruction, seed=seed, max_candidates=2, max_denoising_steps=1
+    )
     assert filled.text == template.filled(filled.fills)
     assert len(ROWS) in (1, 2, 4)  # each width apart, and healed where there are seams
     tokenizer = wordy.tokenizer
@@ -93,35 +112,65 @@ def test_text_outside_the_holes_is_as_it_was(
     for row in ROWS:
         pieces = row.placed.pieces
         fills = [tokenizer.decode(row.hole(number)) for number in range(len(template.holes))]
-        seams = [((before.text if before else ""), (behind.text if behind else "")) for before, behind in pieces.seams]
-        if all(fill.startswith(first) and fill.endswith(last) for fill, (first, last) in zip(fills, seams, strict=True)):
-            # What the model read, hole by hole, is the text: what the seams took is in their holes, and nowhere else.
+        seams = [
+            ((before.text if before else ""), (behind.text if behind else ""))
+            for before, behind in pieces.seams
+        ]
+        if all(
+            fill.startswith(first) and fill.endswith(last)
+            for fill, (first, last) in zip(fills, seams, strict=True)
+        ):
+            # What the model read, hole by hole, is the text: what the seams took is in their holes,
+            # and nowhere else.
             read = tokenizer.decode(pieces.left)
             for fill, between in zip(fills, [*pieces.between, pieces.right], strict=True):
                 read += fill + tokenizer.decode(between)
-            bare = [fill[len(first) : len(fill) - len(last)] for fill, (first, last) in zip(fills, seams, strict=True)]
-            if all(len(fill) >= len(first + last) for fill, (first, last) in zip(fills, seams, strict=True)):
-                plain = [tokenizer.decode(tokenizer.encode(text, bos=False)) for text in template.texts]
+            bare = [
+                fill[len(first) : len(fill) - len(last)]
+                for fill, (first, last) in zip(fills, seams, strict=True)
+            ]
+            if all(
+                len(fill) >= len(first + last)
+                for fill, (first, last) in zip(fills, seams, strict=True)
+            ):
+                plain = [
+                    tokenizer.decode(tokenizer.encode(text, bos=False)) for text in template.texts
+                ]
                 plain[-1] = plain[-1].rstrip("\r\n") if instruction else plain[-1]
-                whole = "".join(part for pair in zip(plain, bare, strict=False) for part in pair) + plain[-1]
-                assert BROKEN in read or whole.endswith(read)  # a text may be cut inside a character
-        # And so it lies on the canvases: the pieces in their order around the holes, and nothing of them changed.
+                whole = (
+                    "".join(part for pair in zip(plain, bare, strict=False) for part in pair)
+                    + plain[-1]
+                )
+                assert BROKEN in read or whole.endswith(
+                    read
+                )  # a text may be cut inside a character
+        # And so it lies on the canvases: the pieces in their order around the holes, and nothing of
+        # them changed.
         at, holes = 0, row.placed.holes
         for text_tokens, hole in zip([pieces.left, *pieces.between], holes, strict=True):
             assert row.tokens[at : hole.start] == text_tokens
             at = hole.stop
-        seen_behind = pieces.right[: row.placed.right_seen - (pieces.right_length - len(pieces.right))]
+        seen_behind = pieces.right[
+            : row.placed.right_seen - (pieces.right_length - len(pieces.right))
+        ]
         assert row.tokens[at : at + len(seen_behind)] == seen_behind
-        assert [place for canvas in row.placed.canvases for place in canvas] == list(range(len(row.tokens)))
+        assert [place for canvas in row.placed.canvases for place in canvas] == list(
+            range(len(row.tokens))
+        )
     seen, there = filled.right_context
     assert seen <= there <= len(tokenizer.encode(template.texts[-1], bos=False))
 
 
 def test_the_same_seed_fills_the_same(model: Model) -> None:
-    once, again, other = (model.infill("def f(<hole>):\n    return <hole>\n", seed=seed, **STEPS) for seed in (1, 1, 2))
+    once, again, other = (
+        model.infill("def f(<hole>):\n    return <hole>\n", seed=seed, **STEPS)
+        for seed in (1, 1, 2)
+    )
     assert once == again
     assert once.candidates != other.candidates
-    assert [one.score for one in once.candidates] == sorted((one.score for one in once.candidates), reverse=True)
+    assert [one.score for one in once.candidates] == sorted(
+        (one.score for one in once.candidates), reverse=True
+    )
     assert once.fills == once.candidates[0].fills
     drawn = model.infill("a <hole> b", **STEPS)
     assert model.infill("a <hole> b", seed=drawn.seed, **STEPS) == drawn
@@ -235,29 +284,43 @@ def test_something_is_put_in_or_written_anew(model: Model) -> None:
 
 def test_a_hole_wider_than_a_canvas_is_written_over_several(model: Model) -> None:
     before, after = "x" * 100 + "\nab", "y" * 20
-    drafts = list(model.stream_infill([before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3))
+    drafts = list(
+        model.stream_infill(
+            [before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3
+        )
+    )
     filled = drafts.pop()
     assert isinstance(filled, Infilled)
-    # 2 tokens of the line and 70 of the hole: the last canvas holds 16 of what stands behind, the first are full.
+    # 2 tokens of the line and 70 of the hole: the last canvas holds 16 of what stands behind, the
+    # first are full.
     canvases = sorted({draft.canvas for draft in drafts if isinstance(draft, Draft)})
     assert canvases == [0, 1, 2]
     assert filled.text == before + filled.fills[0] + after
     assert filled.right_context == (16, 20)
     assert len(filled.history) == 70
-    assert filled == model.infill([before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3)
+    assert filled == model.infill(
+        [before, Hole(70, 70), after], seed=1, max_candidates=1, max_denoising_steps=3
+    )
 
 
 def test_a_session_writes_over_several_canvases_as_a_model_does(model: Model) -> None:
     text = "x" * 300 + "\n"
     options = {"hole": Hole(70, 70), "seed": 1, "max_candidates": 1, **STEPS}
     session = model.edit(text)
-    assert session.insert(len(text), **options).after == model.insert(text, len(text), **options).text
-    assert session.insert(100, **options).filled == model.insert(session.edits[0].after, 100, **options)
+    assert (
+        session.insert(len(text), **options).after == model.insert(text, len(text), **options).text
+    )
+    assert session.insert(100, **options).filled == model.insert(
+        session.edits[0].after, 100, **options
+    )
 
 
 def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model) -> None:
-    """The second canvas sees the first as a prefix: the same tokens as if the first had been part of the text before."""
-    one = model.infill(["ab\n", Hole(52, 52), "cd"], seed=5, max_candidates=1, max_denoising_steps=4)
+    """The second canvas sees the first as a prefix: the same tokens as if the first had been part
+    of the text before."""
+    one = model.infill(
+        ["ab\n", Hole(52, 52), "cd"], seed=5, max_candidates=1, max_denoising_steps=4
+    )
     tokenizer, network = byte_tokenizer(), model.network
     pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], [], 32)
     placed = place(pieces, (52,), 32, 1)
@@ -275,11 +338,19 @@ def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model)
         frozen = torch.zeros(1, 32, dtype=torch.bool)
         frozen[0, 30:] = True
         noise = Noise.of([(5, 0, 1)])
-        tokens = torch.where(frozen, torch.tensor([[0] * 30 + tokenizer.encode("cd", bos=False)]), noise.initial(32, 384))
-        state = DenoisingState.start(Canvas(tokens, frozen), network.config.hidden_size, network.dtype)
+        tokens = torch.where(
+            frozen,
+            torch.tensor([[0] * 30 + tokenizer.encode("cd", bos=False)]),
+            noise.initial(32, 384),
+        )
+        state = DenoisingState.start(
+            Canvas(tokens, frozen), network.config.hidden_size, network.dtype
+        )
         steps = list(denoise(network, state, [again], DenoisingOptions.of([config]), noise))
     second = [draft for draft in drafts if draft.canvas == 1]
-    assert [draft.tokens for draft in second] == [tuple(step.argmax_canvas[0].tolist()) for step, _ in steps]
+    assert [draft.tokens for draft in second] == [
+        tuple(step.argmax_canvas[0].tolist()) for step, _ in steps
+    ]
     assert one.fills == (tokenizer.decode(row.hole(0)),)
 
 
@@ -291,15 +362,25 @@ def test_drafts_tell_what_was_revised_and_the_history_what_was_held(model: Model
     before = None
     for draft in drafts:
         last = before or draft.tokens
-        assert draft.revised[:9] == tuple(old != new for old, new in zip(last[:9], draft.tokens[:9], strict=True))
+        assert draft.revised[:9] == tuple(
+            old != new for old, new in zip(last[:9], draft.tokens[:9], strict=True)
+        )
         assert not any(draft.revised[9:])  # nobody reads what lies behind the text
         assert draft.text.startswith("ab")
         assert draft.text.endswith("d")
         assert all(0 <= one <= 1 + 1e-6 for one in draft.confidence)
         before = draft.tokens
     assert drafts[-1].text == filled.text
-    open_positions = [0, 1, 2, 4, 5]  # all of the first line but BOS is on the canvas: there is nothing before it
-    assert [held[-1] for held in filled.history] == [drafts[-1].tokens[2 + at] for at in open_positions]
+    open_positions = [
+        0,
+        1,
+        2,
+        4,
+        5,
+    ]  # all of the first line but BOS is on the canvas: there is nothing before it
+    assert [held[-1] for held in filled.history] == [
+        drafts[-1].tokens[2 + at] for at in open_positions
+    ]
     assert all(len(held) == len(drafts) for held in filled.history)
 
 
@@ -337,7 +418,9 @@ def test_options_that_name_no_token_are_refused(model: Model) -> None:
 
 
 def test_a_text_that_ends_with_a_hole_is_scored_with_its_end(model: Model) -> None:
-    letter = {token: -1e9 for token in range(384) if token not in range(225, 250)}  # printable characters alone
+    letter = {
+        token: -1e9 for token in range(384) if token not in range(225, 250)
+    }  # printable characters alone
     short = model.infill(["ab\n", Hole(1, 8)], seed=1, logit_bias=letter, **STEPS)
     assert len(short.candidates) > 1
     for one in short.candidates:
@@ -359,7 +442,9 @@ def test_where_a_word_goes_on_there_is_a_seam() -> None:
     behind = behind_hole([6, 4], texts)
     assert behind is not None
     assert (behind.text, behind.count, behind.allowed) == ("nt", 1, (3, 5, 6))
-    assert before_hole([8, 1], [*texts, " y"]) is not None  # the space belongs to the word that follows
+    assert (
+        before_hole([8, 1], [*texts, " y"]) is not None
+    )  # the space belongs to the word that follows
     assert before_hole([1], [*texts, " y"]) is None  # it indents
     assert before_hole([7], texts) is before_hole([4], texts) is before_hole([], texts) is None
     assert before_hole([3], texts) is behind_hole([4], texts) is None
@@ -394,7 +479,9 @@ def test_typed_holes_are_searched_too(model: Model) -> None:
 def test_the_small_model_finds_what_both_sides_say() -> None:
     small = redraft.load("small-text")
     assert isinstance(small, Model)
-    text = "def total(items):\n<hole>\n    for item in items:\n        acc += item\n    return acc\n"
+    text = (
+        "def total(items):\n<hole>\n    for item in items:\n        acc += item\n    return acc\n"
+    )
     filled = small.infill(text, instruction="fill python", seed=1)
     assert isinstance(filled, Infilled)
     assert filled.fills[0].startswith("    acc = ")

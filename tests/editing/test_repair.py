@@ -13,7 +13,9 @@ from redraft.editing.diff import unified_diff
 from redraft.errors import ConfigError, NonFiniteError, RequestError
 from redraft.testing import byte_tokenizer, tiny_model
 
-TEXT = "def step(shops):\n    acc = 1\n    for one in shops:\n        acc *= one.age\n    return acc"
+TEXT = (
+    "def step(shops):\n    acc = 1\n    for one in shops:\n        acc *= one.age\n    return acc"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +45,19 @@ def test_a_text_longer_than_a_canvas_is_repaired_all_along(random_weights: Model
     text = "".join(f"line {number}\n" for number in range(16))
     repaired = random_weights.repair(text, seed=1, most=4, rounds=2, max_denoising_steps=2)
     assert len(text) > 6 * random_weights.config.canvas_length
-    halves = {change.at // (random_weights.config.canvas_length // 2) for change in repaired.changes}
+    halves = {
+        change.at // (random_weights.config.canvas_length // 2) for change in repaired.changes
+    }
     assert len(halves) > 3
     assert max(halves) > 6  # random weights find everything unlikely, everywhere
 
 
 @pytest.fixture(scope="module")
 def random_weights() -> Model:
-    return Model(tiny_model(3, vocab_size=384, canvas_length=16, max_position_embeddings=256), byte_tokenizer())
+    return Model(
+        tiny_model(3, vocab_size=384, canvas_length=16, max_position_embeddings=256),
+        byte_tokenizer(),
+    )
 
 
 @settings(max_examples=60, deadline=None)

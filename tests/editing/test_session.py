@@ -17,7 +17,9 @@ STEPS = {"max_denoising_steps": 2, "max_candidates": 2, "hole": Hole(2, 4)}
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    network = tiny_model(3, vocab_size=384, canvas_length=32, sliding_window=16, max_position_embeddings=8192)
+    network = tiny_model(
+        3, vocab_size=384, canvas_length=32, sliding_window=16, max_position_embeddings=8192
+    )
     return Model(network, byte_tokenizer())
 
 
@@ -29,10 +31,19 @@ def test_a_prefix_that_is_cut_back_is_as_if_read_at_once(seed: int) -> None:
     torch.manual_seed(seed)
     first, second = torch.randint(2, 384, (90,)).tolist(), torch.randint(2, 384, (40,)).tolist()
     length = network.config.canvas_length
-    canvas, signal = torch.randint(0, 384, (1, length)), torch.zeros(1, length, network.config.hidden_size)
+    canvas, signal = (
+        torch.randint(0, 384, (1, length)),
+        torch.zeros(1, length, network.config.hidden_size),
+    )
     kept = Prefix(network, kept=True)
     with torch.inference_mode():
-        for tokens in (first, first[:60] + second, first[:33], first[:33] + second, first[:33] + second):
+        for tokens in (
+            first,
+            first[:60] + second,
+            first[:33],
+            first[:33] + second,
+            first[:33] + second,
+        ):
             cache, state = kept.read(tokens, length)
             alone, expected = Prefix(network).read(tokens, length)
             assert cache.length == alone.length == len(tokens)
@@ -58,7 +69,10 @@ def test_edits_are_undone_and_done_again(model: Model) -> None:
     session = model.edit("one\ntwo\nthree")
     by_hand = session.replace(4, 7, "2")
     assert session.text == "one\n2\nthree"
-    assert by_hand.diff == "--- before\n+++ after\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\\ No newline at end of file\n"
+    assert (
+        by_hand.diff
+        == "--- before\n+++ after\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n\\ No newline at end of file\n"
+    )
     written = session.insert(0, seed=1, **STEPS)
     assert session.text == written.after == written.filled.fills[0] + by_hand.after
     assert session.undo() == written
@@ -82,7 +96,9 @@ def test_edits_are_undone_and_done_again(model: Model) -> None:
     assert session.text == before
 
 
-def test_an_interrupted_reading_leaves_nothing_wrong_behind(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_reading_leaves_nothing_wrong_behind(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = "".join(f"line {number}\n" for number in range(60))
     session, fresh = model.edit(text), model.edit(text)
     session.insert(len(text), seed=1, **STEPS)
@@ -114,5 +130,8 @@ def test_an_edit_may_have_an_instruction_of_its_own() -> None:
     session = small.edit(text)
     at = text.index("    acc = 0")
     edit = session.rewrite([(at, at + len("    acc = 0"))], "start at 5", seed=1)
-    assert edit.after == small.rewrite(text, [(at, at + len("    acc = 0"))], "start at 5", seed=1).text
+    assert (
+        edit.after
+        == small.rewrite(text, [(at, at + len("    acc = 0"))], "start at 5", seed=1).text
+    )
     assert edit.after == text.replace("acc = 0", "acc = 5")

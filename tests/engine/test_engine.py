@@ -15,9 +15,16 @@ from redraft.engine import runner as runner_module
 from redraft.engine.model import load
 from redraft.engine.runner import Part, Runner
 from redraft.engine.sequence import Sequence
-from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, NonFiniteError, RequestError, TokenRangeError
+from redraft.errors import (
+    ConfigError,
+    ContextLengthError,
+    EmptyPromptError,
+    NonFiniteError,
+    RequestError,
+    TokenRangeError,
+)
 from redraft.events import Committed, Draft, Failed, Finished
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import Picked, TokenClasses
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape
@@ -41,14 +48,23 @@ def random_config(rng: random.Random, canvas_length: int) -> GenerationConfig:
 
 
 def run(model, requests: list[Request], batch: int, arrivals: list[int]) -> dict[int, list]:
-    """Events by request, without figures that measure time; request i is added before step arrivals[i]."""
-    engine, events, step = Engine(model, max_batch_size=batch, prefill_chunk=24), defaultdict(list), 0
+    """Events by request, without figures that measure time; request i is added before step
+    arrivals[i]."""
+    engine, events, step = (
+        Engine(model, max_batch_size=batch, prefill_chunk=24),
+        defaultdict(list),
+        0,
+    )
     waiting = list(zip(arrivals, requests, strict=True))
     while waiting or engine.busy:
         while waiting and (waiting[0][0] <= step or not engine.busy):
             engine.add(waiting.pop(0)[1])
         for event in engine.step():
-            kept = (event.tokens, event.statistics.steps_per_canvas) if isinstance(event, Finished) else event
+            kept = (
+                (event.tokens, event.statistics.steps_per_canvas)
+                if isinstance(event, Finished)
+                else event
+            )
             events[event.request].append(kept)
         step += 1
     return events
@@ -56,21 +72,34 @@ def run(model, requests: list[Request], batch: int, arrivals: list[int]) -> dict
 
 @pytest.mark.parametrize("case", range(200))
 def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
-    """Every draft, its accepted positions, its entropies to the last bit, and the text: alone and in any company."""
+    """Every draft, its accepted positions, its entropies to the last bit, and the text: alone and
+    in any company."""
     rng = random.Random(case)
-    shape = {**random_shape(rng), "num_hidden_layers": 2, "layer_types": ("sliding_attention", "full_attention")}
+    shape = {
+        **random_shape(rng),
+        "num_hidden_layers": 2,
+        "layer_types": ("sliding_attention", "full_attention"),
+    }
     model = tiny_model(case, vocab_size=150, **shape)
     requests = []
     for _ in range(rng.randint(2, 5)):
         prompt = [rng.randrange(2, 150) for _ in range(rng.randint(1, 40))]
         config = random_config(rng, model.config.canvas_length)
-        frozen = {rng.randrange(model.config.canvas_length): rng.randrange(150) for _ in range(rng.choice((0, 0, 4)))}
-        requests.append(Request.checked(prompt, config, model.config, stream=rng.randint(0, 2), frozen=frozen))
+        frozen = {
+            rng.randrange(model.config.canvas_length): rng.randrange(150)
+            for _ in range(rng.choice((0, 0, 4)))
+        }
+        requests.append(
+            Request.checked(prompt, config, model.config, stream=rng.randint(0, 2), frozen=frozen)
+        )
     arrivals = sorted(rng.randint(0, 6) for _ in requests)
     together = run(model, requests, rng.randint(1, 5), arrivals)
     for number, request in enumerate(requests):
         alone = run(model, [request], 1, [0])[0]
-        crowd = [e if isinstance(e, tuple) else type(e)(**{**vars(e), "request": 0}) for e in together[number]]
+        crowd = [
+            e if isinstance(e, tuple) else type(e)(**{**vars(e), "request": 0})
+            for e in together[number]
+        ]
         assert crowd == alone
 
 
@@ -78,7 +107,13 @@ def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
 def test_the_engine_is_the_naive_generate(seed: int) -> None:
     rng = random.Random(seed)
     model = tiny_model(seed, vocab_size=150, **random_shape(rng))
-    plain = {"temperature": 1.0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0, "logit_bias": {}}
+    plain = {
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "logit_bias": {},
+    }
     config = random_config(rng, model.config.canvas_length).with_options({**plain, "seed": seed})
     prompt = [rng.randrange(2, 150) for _ in range(rng.randint(1, 40))]
     written, history = naive_generate(model, prompt, config, seed=seed)
@@ -87,18 +122,27 @@ def test_the_engine_is_the_naive_generate(seed: int) -> None:
     events = list(engine.run())
     drafts = [event for event in events if isinstance(event, Draft)]
     assert list(events[-1].tokens) == written
-    assert [list(draft.tokens) for draft in drafts] == [step.tolist() for canvas in history for step in canvas]
+    assert [list(draft.tokens) for draft in drafts] == [
+        step.tolist() for canvas in history for step in canvas
+    ]
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model(tiny_model(1), byte_tokenizer(), None, GenerationConfig(max_denoising_steps=3, eos_token_id=(1,)))
+    return Model(
+        tiny_model(1),
+        byte_tokenizer(),
+        None,
+        GenerationConfig(max_denoising_steps=3, eos_token_id=(1,)),
+    )
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 33])
 def test_max_new_tokens_is_exact(model: Model, count: int) -> None:
     for method in ("diffusion", "typewriter"):
-        finished = model.generate([2, 200, 201], max_new_tokens=count, seed=0, method=method, eos_token_id=())
+        finished = model.generate(
+            [2, 200, 201], max_new_tokens=count, seed=0, method=method, eos_token_id=()
+        )
         assert len(finished.tokens) == finished.statistics.new_tokens == count
         assert finished.reason == "length"
 
@@ -133,7 +177,9 @@ def test_frozen_tokens_are_what_the_others_see(model: Model) -> None:
 
 def test_a_canvas_that_is_all_frozen_takes_one_step(model: Model) -> None:
     frozen = {position: 140 + position for position in range(16)}
-    finished = model.generate([2, 200], frozen=frozen, max_new_tokens=16, seed=1, max_denoising_steps=9, eos_token_id=())
+    finished = model.generate(
+        [2, 200], frozen=frozen, max_new_tokens=16, seed=1, max_denoising_steps=9, eos_token_id=()
+    )
     assert finished.statistics.steps_per_canvas == (1,)
     assert finished.tokens == tuple(frozen.values())
 
@@ -225,11 +271,19 @@ def test_the_typewriter_is_greedy_decoding_by_hand_at_temperature_zero(seed: int
     assert list(events[-1].tokens) == tokens[3:]
     assert sum(isinstance(event, Committed) for event in events) == 12
     assert events[-1].statistics.forwards == 12
-    assert events[-1].statistics.encoder_passes == 0  # the prompt's pass gives the first token: it is one of the twelve
+    assert (
+        events[-1].statistics.encoder_passes == 0
+    )  # the prompt's pass gives the first token: it is one of the twelve
 
 
 def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model) -> None:
-    options = {"method": "typewriter", "seed": 9, "temperature": 0.9, "top_p": 0.9, "repetition_penalty": 1.2}
+    options = {
+        "method": "typewriter",
+        "seed": 9,
+        "temperature": 0.9,
+        "top_p": 0.9,
+        "repetition_penalty": 1.2,
+    }
     prompts = [[2, 150], [2, 160, 161, 162], [2, 170]]
     together = model.generate(prompts, max_new_tokens=25, max_batch_size=2, **options)
     assert [one.tokens for one in together] == [
@@ -263,7 +317,9 @@ def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model)
         (None, {}, RequestError, "either"),
     ],
 )
-def test_bad_requests_are_refused_before_any_work(model: Model, prompt, options, error, said, monkeypatch) -> None:
+def test_bad_requests_are_refused_before_any_work(
+    model: Model, prompt, options, error, said, monkeypatch
+) -> None:
     monkeypatch.setattr(model.network, "encode", lambda *_, **__: pytest.fail("work was done"))
     with pytest.raises(error, match=said):
         model.stream(prompt, **options)
@@ -273,7 +329,10 @@ def test_ids_may_come_as_array_or_tensor(model: Model) -> None:
     plain = model.generate([2, 150, 151], max_new_tokens=5, seed=1).tokens
     for ids in (torch.tensor([2, 150, 151]), torch.tensor([2, 150, 151]).numpy(), (2, 150, 151)):
         assert model.generate(ids, max_new_tokens=5, seed=1).tokens == plain
-    assert model.generate(list(torch.tensor([2, 150, 151]).numpy()), max_new_tokens=5, seed=1).tokens == plain
+    assert (
+        model.generate(list(torch.tensor([2, 150, 151]).numpy()), max_new_tokens=5, seed=1).tokens
+        == plain
+    )
 
 
 def test_stop_strings_need_a_tokenizer() -> None:
@@ -290,7 +349,11 @@ def test_an_engine_that_could_never_run_is_refused() -> None:
 def test_requests_that_wait_hold_no_memory(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     original = model.network.new_cache
-    monkeypatch.setattr(model.network, "new_cache", lambda capacity, **how: made.append(capacity) or original(capacity, **how))
+    monkeypatch.setattr(
+        model.network,
+        "new_cache",
+        lambda capacity, **how: made.append(capacity) or original(capacity, **how),
+    )
     engine = Engine(model.network, max_batch_size=1)
     config = GenerationConfig(max_new_tokens=16, max_denoising_steps=2, eos_token_id=(), seed=1)
     for _ in range(5):
@@ -326,15 +389,22 @@ def test_broken_weights_are_named_at_the_first_step(method: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 8, 16])
-def test_a_row_whose_prompt_rides_along_does_not_depend_on_its_batch(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prompts that a pass encodes in front of its canvases, and as many threads as make products want more rows."""
+def test_a_row_whose_prompt_rides_along_does_not_depend_on_its_batch(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts that a pass encodes in front of its canvases, and as many threads as make products
+    want more rows."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     for case in range(4):
         model = tiny_model(case, vocab_size=150, canvas_length=16)
         requests = [
             Request.checked(
-                torch.randint(2, 150, (40,), generator=torch.Generator().manual_seed(10 * case + row)).tolist(),
-                GenerationConfig(max_new_tokens=16, max_denoising_steps=3, seed=row, eos_token_id=()),
+                torch.randint(
+                    2, 150, (40,), generator=torch.Generator().manual_seed(10 * case + row)
+                ).tolist(),
+                GenerationConfig(
+                    max_new_tokens=16, max_denoising_steps=3, seed=row, eos_token_id=()
+                ),
                 model.config,
             )
             for row in range(6)
@@ -355,10 +425,13 @@ def test_a_row_whose_prompt_rides_along_does_not_depend_on_its_batch(threads: in
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3, 4])
 def test_a_pass_that_fails_loses_nothing(fails_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever interrupts a pass in its last layer, stepping again writes what would have been written."""
+    """Whatever interrupts a pass in its last layer, stepping again writes what would have been
+    written."""
     model = tiny_model(2, vocab_size=150, canvas_length=16)
     request = Request.checked(
-        list(range(2, 40)), GenerationConfig(max_new_tokens=32, max_denoising_steps=2, seed=3, eos_token_id=()), model.config
+        list(range(2, 40)),
+        GenerationConfig(max_new_tokens=32, max_denoising_steps=2, seed=3, eos_token_id=()),
+        model.config,
     )
     whole = Engine(model, prefill_chunk=24)
     whole.add(request)
@@ -391,7 +464,9 @@ def test_history_has_what_each_position_held(method) -> None:
     for event in model.stream([2, 200, 201], method=method, **options):
         if isinstance(event, Draft):
             before = drafts[event.canvas][-1].tokens if drafts[event.canvas] else event.tokens
-            assert event.revised == tuple(old != new for old, new in zip(before, event.tokens, strict=True))
+            assert event.revised == tuple(
+                old != new for old, new in zip(before, event.tokens, strict=True)
+            )
             assert all(0 < one <= 1 + 1e-6 for one in event.confidence)
             drafts[event.canvas].append(event)
     assert isinstance(event, Finished)
@@ -422,9 +497,13 @@ class Broken:
         return Picked(torch.ones(len(mass), 1), zeros, zeros, uniform)
 
 
-def test_a_request_that_breaks_a_step_fails_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_breaks_a_step_fails_alone(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load(checkpoint)
-    config = model.generation_config.with_options({"max_new_tokens": 40, "seed": 3, "max_denoising_steps": 6})
+    config = model.generation_config.with_options(
+        {"max_new_tokens": 40, "seed": 3, "max_denoising_steps": 6}
+    )
     requests = [Request.checked([2, 5, number], config, model.config) for number in (7, 8, 9)]
     alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
     engine = Engine(model.network, model.tokenizer, prefill_chunk=2)
@@ -453,9 +532,13 @@ def finished(engine: Engine, request: Request) -> Finished:
     return next(event for event in engine.run() if isinstance(event, Finished))
 
 
-def test_a_prompt_that_cannot_be_encoded_fails_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_that_cannot_be_encoded_fails_alone(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load(checkpoint)
-    config = model.generation_config.with_options({"max_new_tokens": 10, "seed": 3, "max_denoising_steps": 3})
+    config = model.generation_config.with_options(
+        {"max_new_tokens": 10, "seed": 3, "max_denoising_steps": 3}
+    )
     engine = Engine(model.network, model.tokenizer, prefill_chunk=4)
     bad = engine.add(Request.checked([2] * 9, config, model.config))
     good = engine.add(Request.checked([2, 5], config, model.config))
@@ -471,10 +554,14 @@ def test_a_prompt_that_cannot_be_encoded_fails_alone(checkpoint: Path, monkeypat
     assert [(event.request, type(event)) for event in told] == [(bad, Failed), (good, Finished)]
 
 
-def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pass was through: the rows beside it have their step, and take it once."""
     model = load(checkpoint)
-    config = model.generation_config.with_options({"max_new_tokens": 20, "seed": 3, "max_denoising_steps": 3})
+    config = model.generation_config.with_options(
+        {"max_new_tokens": 20, "seed": 3, "max_denoising_steps": 3}
+    )
     requests = [Request.checked([2, 5, number], config, model.config) for number in (7, 8, 9)]
     alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
     engine = Engine(model.network, model.tokenizer)
@@ -492,12 +579,18 @@ def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(checkpoint: 
     told = {event.request: event for event in events if isinstance(event, Finished)}
     for place in (0, 2):
         assert told[numbers[place]].tokens == alone[place].tokens
-        assert told[numbers[place]].statistics.steps_per_canvas == alone[place].statistics.steps_per_canvas
+        assert (
+            told[numbers[place]].statistics.steps_per_canvas
+            == alone[place].statistics.steps_per_canvas
+        )
 
 
 @pytest.mark.parametrize("prefix_cache", [0, 1 << 30])
-def test_what_is_read_again_becomes_the_same_bits(prefix_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also commits longer than what the prompt leaves of a block: each is read as a part of its own."""
+def test_what_is_read_again_becomes_the_same_bits(
+    prefix_cache: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also commits longer than what the prompt leaves of a block: each is read as a part of its
+    own."""
     model = tiny_model(1, max_position_embeddings=4096, canvas_length=256)
     config = GenerationConfig(max_new_tokens=1024, max_denoising_steps=1, eos_token_id=(), seed=5)
     request = Request.checked([2 + number % 140 for number in range(700)], config, model.config)
@@ -523,7 +616,9 @@ def test_what_is_read_again_becomes_the_same_bits(prefix_cache: int, monkeypatch
     assert [entropies(number) for number in (1, 3, 4)] == [whole] * 3
 
 
-def test_a_cache_that_cannot_be_had_fails_its_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_had_fails_its_request_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = tiny_model(0, max_position_embeddings=2048)
     config = GenerationConfig(max_new_tokens=20, max_denoising_steps=3, eos_token_id=(), seed=5)
     requests = [Request.checked([3] * length, config, model.config) for length in (20, 900, 30)]

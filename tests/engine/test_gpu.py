@@ -12,7 +12,7 @@ from redraft.checkpoint.quantize import Quantization
 from redraft.editing import Model as Editor
 from redraft.engine import Model
 from redraft.grammar import Regex
-from redraft.model.layers import Layer
+from redraft.network.layers import Layer
 from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model
 
 pytestmark = pytest.mark.gpu
@@ -22,15 +22,22 @@ WIDE = {"hidden_size": 64, "moe_intermediate_size": 64, "intermediate_size": 64}
 
 
 def on_both(seed: int, kind: type[Model] = Model, **changes: int) -> list[Model]:
-    return [kind(tiny_model(seed, **changes).to(device), byte_tokenizer()) for device in ("cpu", "cuda")]
+    return [
+        kind(tiny_model(seed, **changes).to(device), byte_tokenizer()) for device in ("cpu", "cuda")
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("method", ["diffusion", "typewriter"])
-@pytest.mark.parametrize("edits", [{}, {"top_p": 0.9, "repetition_penalty": 1.1, "logit_bias": {7: 2.0}}])
-def test_the_same_seed_writes_the_same_text_on_both_devices(seed: int, method: str, edits: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "edits", [{}, {"top_p": 0.9, "repetition_penalty": 1.1, "logit_bias": {7: 2.0}}]
+)
+def test_the_same_seed_writes_the_same_text_on_both_devices(
+    seed: int, method: str, edits: dict[str, object]
+) -> None:
     written = [
-        model.generate([2, 150 + seed, 151], seed=seed, method=method, **OPTIONS, **edits).tokens for model in on_both(seed)
+        model.generate([2, 150 + seed, 151], seed=seed, method=method, **OPTIONS, **edits).tokens
+        for model in on_both(seed)
     ]
     assert written[0] == written[1]
 
@@ -39,9 +46,14 @@ def test_one_recording_serves_other_prompts_and_canvases() -> None:
     cpu, cuda = on_both(1)
     prompts = [[2, 7, 8], list(range(5, 40)), [9], list(range(100, 113))]
     for seed, prompt in enumerate(prompts):
-        assert cuda.generate(prompt, seed=seed, **OPTIONS).tokens == cpu.generate(prompt, seed=seed, **OPTIONS).tokens
+        assert (
+            cuda.generate(prompt, seed=seed, **OPTIONS).tokens
+            == cpu.generate(prompt, seed=seed, **OPTIONS).tokens
+        )
     assert [(key[0], len(key[1])) for key in cuda.network.replay._recorded] == [("denoise", 1)]
-    batch = [[one.tokens for one in model.generate(prompts, seed=3, **OPTIONS)] for model in (cpu, cuda)]
+    batch = [
+        [one.tokens for one in model.generate(prompts, seed=3, **OPTIONS)] for model in (cpu, cuda)
+    ]
     assert batch[0] == batch[1]
     assert ("denoise", 4) in [(key[0], len(key[1])) for key in cuda.network.replay._recorded]
 
@@ -84,17 +96,30 @@ def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
 
 def test_constraints_and_holes_come_out_the_same() -> None:
     cpu, cuda = on_both(4, Editor, vocab_size=384, canvas_length=32, max_position_embeddings=2048)
-    written = [model.generate("x", constraint=Regex("[a-c]{3,9}"), seed=1, max_new_tokens=20).text for model in (cpu, cuda)]
+    written = [
+        model.generate("x", constraint=Regex("[a-c]{3,9}"), seed=1, max_new_tokens=20).text
+        for model in (cpu, cuda)
+    ]
     assert written[0] == written[1]
-    filled = [model.infill(["one ", redraft.Hole(1, 6), " two"], seed=2, max_steps=4).text for model in (cpu, cuda)]
+    filled = [
+        model.infill(["one ", redraft.Hole(1, 6), " two"], seed=2, max_steps=4).text
+        for model in (cpu, cuda)
+    ]
     assert filled[0] == filled[1]
 
 
 @pytest.mark.parametrize("form", ["int8", "int4", "fp8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_weights_in_few_bits_load_onto_the_device(tmp_path: Path, form: str, dtype: torch.dtype) -> None:
-    source = tiny_checkpoint(tmp_path, 7, **WIDE)  # of which bfloat16 sends few tokens to other experts
-    cpu, cuda = (redraft.load(source, dtype=Quantization(form, 32), device=device) for device in ("cpu", "cuda"))
+def test_weights_in_few_bits_load_onto_the_device(
+    tmp_path: Path, form: str, dtype: torch.dtype
+) -> None:
+    source = tiny_checkpoint(
+        tmp_path, 7, **WIDE
+    )  # of which bfloat16 sends few tokens to other experts
+    cpu, cuda = (
+        redraft.load(source, dtype=Quantization(form, 32), device=device)
+        for device in ("cpu", "cuda")
+    )
     cpu.network.float()
     cuda.network.to(dtype)
     experts = cuda.network.layers[0].experts

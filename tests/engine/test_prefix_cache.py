@@ -14,7 +14,7 @@ from redraft.engine import Engine, Request, Share
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import ConfigError, MemoryLimitError
 from redraft.events import Finished
-from redraft.model import READ_BLOCK, DiffusionGemma
+from redraft.network import READ_BLOCK, DiffusionGemma
 from redraft.testing import tiny_model
 
 PARENTS = [2 * READ_BLOCK, 3 * READ_BLOCK + 7, READ_BLOCK]
@@ -27,7 +27,9 @@ def prompts(rng: random.Random, count: int) -> list[list[int]]:
     for _ in range(count):
         stem = rng.choice(stems)
         cut = rng.choice((len(stem), len(stem), rng.randrange(1, len(stem))))
-        found.append(stem[:cut] + [rng.randrange(2, 150) for _ in range(rng.choice((0, 3, READ_BLOCK + 1)))])
+        found.append(
+            stem[:cut] + [rng.randrange(2, 150) for _ in range(rng.choice((0, 3, READ_BLOCK + 1)))]
+        )
     return found
 
 
@@ -42,7 +44,9 @@ def told(engine: Engine, asked: list[Request]) -> dict[int, list[Any]]:
     found = defaultdict(list)
     for event in engine.run():
         found[numbers[event.request]].append(
-            event.tokens if isinstance(event, Finished) else (event.tokens, getattr(event, "entropy", None))
+            event.tokens
+            if isinstance(event, Finished)
+            else (event.tokens, getattr(event, "entropy", None))
         )
     return found
 
@@ -65,13 +69,21 @@ def counting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_text_is_the_same_whatever_is_known_of_its_prompt(case: int) -> None:
     """Every draft's entropies to the last bit, with windows shorter and longer than a block."""
     rng = random.Random(case)
-    model = tiny_model(case, max_position_embeddings=4096, sliding_window=rng.choice((8, READ_BLOCK + 44, 1000)))
+    model = tiny_model(
+        case, max_position_embeddings=4096, sliding_window=rng.choice((8, READ_BLOCK + 44, 1000))
+    )
     asked = requests(model, prompts(rng, 8))
     alone = [told(Engine(model), [one])[0] for one in asked]
-    # Rows come one after another, or together; what is kept is all, or so little that it is forgotten again.
-    block = READ_BLOCK * sum(2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers)
+    # Rows come one after another, or together; what is kept is all, or so little that it is
+    # forgotten again.
+    block = READ_BLOCK * sum(
+        2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers
+    )
     engine = Engine(
-        model, max_batch_size=rng.choice((1, 3)), prefill_chunk=2 * READ_BLOCK, prefix_cache=rng.choice((3, 100)) * block
+        model,
+        max_batch_size=rng.choice((1, 3)),
+        prefill_chunk=2 * READ_BLOCK,
+        prefix_cache=rng.choice((3, 100)) * block,
     )
     for _ in range(2):
         found = told(engine, asked)
@@ -79,7 +91,9 @@ def test_a_text_is_the_same_whatever_is_known_of_its_prompt(case: int) -> None:
         assert engine.prefixes.held <= engine.prefixes.capacity
     assert engine.prefixes.hits > 0
     if engine.prefixes.capacity == 100 * block:
-        assert engine.prefixes.hits >= sum(len(one.prompt) // READ_BLOCK * READ_BLOCK for one in asked)
+        assert engine.prefixes.hits >= sum(
+            len(one.prompt) // READ_BLOCK * READ_BLOCK for one in asked
+        )
 
 
 def test_what_is_known_is_counted_and_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +113,9 @@ def test_what_is_known_is_counted_and_not_encoded_again(monkeypatch: pytest.Monk
 
 def test_what_was_used_longest_ago_is_forgotten_first() -> None:
     model = tiny_model(0, max_position_embeddings=2048)
-    size = READ_BLOCK * sum(2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers)
+    size = READ_BLOCK * sum(
+        2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers
+    )
     prefixes = PrefixCache(model, 2 * size)
 
     def known(token: int) -> int:
@@ -118,7 +134,9 @@ def test_what_was_used_longest_ago_is_forgotten_first() -> None:
 
 
 def block_bytes(model: DiffusionGemma) -> int:
-    return READ_BLOCK * sum(2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers)
+    return READ_BLOCK * sum(
+        2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers
+    )
 
 
 def test_a_prompt_longer_than_the_cache_is_known_as_far_as_it_goes() -> None:
@@ -150,7 +168,9 @@ def test_what_stands_behind_a_block_that_is_gone_is_not_kept() -> None:
     assert (prefixes.held, prefixes.known([3] * (3 * READ_BLOCK))) == (0, 0)
 
 
-def test_a_long_prompt_is_encoded_once_for_all_that_ask_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_prompt_is_encoded_once_for_all_that_ask_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = tiny_model(0, max_position_embeddings=4096)
     engine = Engine(model, prefill_chunk=2 * READ_BLOCK, prefix_cache=1 << 30)
     rng = random.Random(1)

@@ -18,20 +18,38 @@ from redraft.errors import ConfigError, NonFiniteError, RequestError
 from redraft.evals import SETS, divergence
 from redraft.evals.divergence import Walk, by_step, distances, of_all_steps, walk
 from redraft.evals.plot import plot_divergence
-from redraft.evals.questions import PROMPTS, Question, known_sets, of_sets, of_texts, read_prompts, said
-from redraft.evals.side_by_side import Written, agreement, check_pair, compare_pair, quantized, solved, steps
-from redraft.model import DiffusionGemma
+from redraft.evals.questions import (
+    PROMPTS,
+    Question,
+    known_sets,
+    of_sets,
+    of_texts,
+    read_prompts,
+    said,
+)
+from redraft.evals.side_by_side import (
+    Written,
+    agreement,
+    check_pair,
+    compare_pair,
+    quantized,
+    solved,
+    steps,
+)
+from redraft.network import DiffusionGemma
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, naive_generate, tiny_checkpoint, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from tests.cli.test_cli import call
 
 CONFIG = GenerationConfig(max_new_tokens=40, max_denoising_steps=6, eos_token_id=())
 
 
 def model_of(network: DiffusionGemma) -> Model:
-    return Model(network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), CONFIG)
+    return Model(
+        network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), CONFIG
+    )
 
 
 def noisy(network: DiffusionGemma, strength: float) -> DiffusionGemma:
@@ -62,7 +80,12 @@ def test_a_model_beside_itself_is_at_no_distance(model: Model, questions: list[Q
         return lambda: counted.append(1)
 
     found = compare_pair(model, model_of(tiny_model(2)), questions, batch_size=3, begin=begin)
-    assert (found.distance.kl, found.distance.kl_99, found.distance.kl_written, found.distance.variation) == (0, 0, 0, 0)
+    assert (
+        found.distance.kl,
+        found.distance.kl_99,
+        found.distance.kl_written,
+        found.distance.variation,
+    ) == (0, 0, 0, 0)
     assert [one.step for one in found.distances] == list(range(1, len(found.distances) + 1))
     assert found.distances[0].canvases == found.count == 5
     assert (found.agreement.positions, found.agreement.written, found.agreement.texts) == (1, 1, 1)
@@ -80,7 +103,11 @@ def test_distances_are_those_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(divergence, "BLOCK_ELEMENTS", 4 * first.vocab_size)  # three blocks
     rows: list[int] = []
     whole = DiffusionGemma.logits
-    monkeypatch.setattr(DiffusionGemma, "logits", lambda self, hidden: rows.append(len(hidden)) or whole(self, hidden))
+    monkeypatch.setattr(
+        DiffusionGemma,
+        "logits",
+        lambda self, hidden: rows.append(len(hidden)) or whole(self, hidden),
+    )
     kl, variation = distances(first, second, states, temperature)
     assert rows == [4, 4, 4, 4, 3, 3]
     for position in range(11):
@@ -93,17 +120,31 @@ def test_distances_are_those_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def naive_signals(
-    network: DiffusionGemma, canvases: list[torch.Tensor], prompt: tuple[int, ...], heard: list[torch.Tensor] | None = None
+    network: DiffusionGemma,
+    canvases: list[torch.Tensor],
+    prompt: tuple[int, ...],
+    heard: list[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
-    """Tempered log probabilities [L, V] of each canvas, the signal of each step being the model's own of the step before, or
-    that of the log probabilities that are `heard`."""
+    """Tempered log probabilities [L, V] of each canvas, the signal of each step being the model's
+    own of the step before, or that of the log probabilities that are `heard`."""
     cache = network.new_cache(len(prompt))
     network.encode([torch.tensor(prompt)], [cache])
     signal, found = torch.zeros(1, 16, 32), []
     for number, canvas in enumerate(canvases):
-        heat = CONFIG.t_min + (CONFIG.t_max - CONFIG.t_min) * (CONFIG.max_denoising_steps - number) / CONFIG.max_denoising_steps
-        logs = (network.logits(network.canvas_states(canvas, [cache], signal)) / heat).log_softmax(-1)
-        signal = (logs if heard is None else heard[number][None]).exp() @ network.embed_tokens.weight * network.embedding_scale
+        heat = (
+            CONFIG.t_min
+            + (CONFIG.t_max - CONFIG.t_min)
+            * (CONFIG.max_denoising_steps - number)
+            / CONFIG.max_denoising_steps
+        )
+        logs = (network.logits(network.canvas_states(canvas, [cache], signal)) / heat).log_softmax(
+            -1
+        )
+        signal = (
+            (logs if heard is None else heard[number][None]).exp()
+            @ network.embed_tokens.weight
+            * network.embedding_scale
+        )
         found.append(logs[0])
     return found
 
@@ -128,14 +169,23 @@ def test_a_walk_has_the_first_models_canvases_and_each_models_own_signal(
     _, history = naive_generate(first, request.prompt, request.config, seed=request.seed)
     ours = naive_signals(first, seen, request.prompt)
     assert len(seen) == len(history[0]) == len(found.kl)
-    for number, (p, q) in enumerate(zip(ours, naive_signals(second, seen, request.prompt), strict=True)):
+    for number, (p, q) in enumerate(
+        zip(ours, naive_signals(second, seen, request.prompt), strict=True)
+    ):
         assert torch.equal(p.argmax(-1), history[0][number])
-        torch.testing.assert_close(found.kl[number], (p.exp() * (p - q)).sum(-1), rtol=1e-3, atol=1e-6)
-    # What the second hears is made with the first's embedding: so is what the naive form makes for it.
+        torch.testing.assert_close(
+            found.kl[number], (p.exp() * (p - q)).sum(-1), rtol=1e-3, atol=1e-6
+        )
+    # What the second hears is made with the first's embedding: so is what the naive form makes for
+    # it.
     second.embed_tokens.weight.copy_(first.embed_tokens.weight)
     (alike,) = walk(first, second, [request], same_signal=True)
-    for number, (p, q) in enumerate(zip(ours, naive_signals(second, seen, request.prompt, ours), strict=True)):
-        torch.testing.assert_close(alike.kl[number], (p.exp() * (p - q)).sum(-1), rtol=1e-3, atol=1e-6)
+    for number, (p, q) in enumerate(
+        zip(ours, naive_signals(second, seen, request.prompt, ours), strict=True)
+    ):
+        torch.testing.assert_close(
+            alike.kl[number], (p.exp() * (p - q)).sum(-1), rtol=1e-3, atol=1e-6
+        )
     assert not torch.equal(alike.kl[-1], found.kl[-1])
 
 
@@ -143,12 +193,17 @@ def test_a_walk_does_not_depend_on_its_batch(model: Model, questions: list[Quest
     second = noisy(model.network, 0.05)
     requests = [question.request for question in questions]
     together = walk(model.network, second, requests, batch_size=5)
-    for one, alone in zip(together, walk(model.network, second, requests, batch_size=1), strict=True):
+    for one, alone in zip(
+        together, walk(model.network, second, requests, batch_size=1), strict=True
+    ):
         torch.testing.assert_close(one.kl, alone.kl)
 
 
 def test_more_noise_in_the_weights_is_further_away(model: Model, questions: list[Question]) -> None:
-    found = [compare_pair(model, model_of(noisy(model.network, strength)), questions) for strength in (0.003, 0.01, 0.03, 0.1)]
+    found = [
+        compare_pair(model, model_of(noisy(model.network, strength)), questions)
+        for strength in (0.003, 0.01, 0.03, 0.1)
+    ]
     assert all(0 < a.distance.kl < b.distance.kl for a, b in pairwise(found))
     assert all(a.distance.variation < b.distance.variation for a, b in pairwise(found))
     assert all(a.distances[0].kl < b.distances[0].kl for a, b in pairwise(found))
@@ -156,7 +211,9 @@ def test_more_noise_in_the_weights_is_further_away(model: Model, questions: list
 
 
 def test_given_positions_are_not_counted(model: Model) -> None:
-    request = Request.checked([2, 200], CONFIG.with_options({"seed": 1}), model.config, frozen={0: 300, 5: 301})
+    request = Request.checked(
+        [2, 200], CONFIG.with_options({"seed": 1}), model.config, frozen={0: 300, 5: 301}
+    )
     (found,) = walk(model.network, noisy(model.network, 0.05), [request])
     assert found.free.tolist() == [at not in (0, 5) for at in range(16)]
     ours = Written(tuple(range(16)), (1,), "", (1,))
@@ -168,9 +225,17 @@ def test_given_positions_are_not_counted(model: Model) -> None:
 def test_rows_of_steps_count_who_still_took_them() -> None:
     free, written = torch.tensor([True, True, False]), torch.tensor([True, False, False])
     short = Walk(torch.tensor([[1.0, 3.0, 99.0]]), torch.tensor([[0.5, 0.1, 9.0]]), free, written)
-    long = Walk(torch.tensor([[5.0, 7.0, 99.0], [2.0, 4.0, 99.0]]), torch.zeros(2, 3), free, written)
+    long = Walk(
+        torch.tensor([[5.0, 7.0, 99.0], [2.0, 4.0, 99.0]]), torch.zeros(2, 3), free, written
+    )
     first, second = by_step([short, long])
-    assert (first.step, first.canvases, first.kl, first.kl_99, first.kl_written) == (1, 2, 4.0, 7.0, 3.0)
+    assert (first.step, first.canvases, first.kl, first.kl_99, first.kl_written) == (
+        1,
+        2,
+        4.0,
+        7.0,
+        3.0,
+    )
     assert first.variation == pytest.approx(0.15)
     assert (second.step, second.canvases, second.kl, second.kl_written) == (2, 1, 3.0, 2.0)
     assert of_all_steps([short, long]).kl == pytest.approx(22 / 6)
@@ -181,19 +246,31 @@ def test_steps_are_compared_in_pairs() -> None:
     theirs = [Written((), (), "", (count, 4)) for count in (4, 8, 12, 16)]
     told = steps(ours, theirs)
     assert (told.first, told.second) == (3.5, 7.0)
-    assert told.ratio == told.low == told.high == 2.0  # every pair has twice as many: nothing to be unsure of
+    assert (
+        told.ratio == told.low == told.high == 2.0
+    )  # every pair has twice as many: nothing to be unsure of
     other = steps(ours, list(reversed(theirs)))
     assert other.low < other.ratio == 2.0 < other.high
 
 
 def test_what_each_solves_is_told_by_set() -> None:
     request = Request((2,), CONFIG)
-    asked = [Question(request, Example("calc 01+02", "01+02=3", 2), "arithmetic"), Question(request)]
+    asked = [
+        Question(request, Example("calc 01+02", "01+02=3", 2), "arithmetic"),
+        Question(request),
+    ]
     asked.append(asked[0])
     right, wrong = Written((), (), asked[0].example.answer, (1,)), Written((), (), "no", (1,))
     assert SETS["arithmetic"].task.check(asked[0].example, right.text)
     (row,) = solved(asked, [right, wrong, right], [right, wrong, wrong])
-    assert (row.set, row.count, row.first, row.second, row.lost, row.gained) == ("arithmetic", 2, 1.0, 0.5, 1, 0)
+    assert (row.set, row.count, row.first, row.second, row.lost, row.gained) == (
+        "arithmetic",
+        2,
+        1.0,
+        0.5,
+        1,
+        0,
+    )
 
 
 def test_models_that_share_no_canvas_are_refused(model: Model, tmp_path: Path) -> None:
@@ -211,7 +288,9 @@ def test_models_that_share_no_canvas_are_refused(model: Model, tmp_path: Path) -
         check_pair(model, other)
     with pytest.raises(ConfigError, match="save it first"):
         quantized(model, Quantization("int8"))
-    narrow = redraft.load(tiny_checkpoint(tmp_path / "narrow", hidden_size=48, head_dim=4, global_head_dim=4))
+    narrow = redraft.load(
+        tiny_checkpoint(tmp_path / "narrow", hidden_size=48, head_dim=4, global_head_dim=4)
+    )
     with pytest.raises(ConfigError, match="groups of 64"):
         quantized(narrow, Quantization("int4"))
     few = quantized(narrow, Quantization("int8"))
@@ -219,7 +298,9 @@ def test_models_that_share_no_canvas_are_refused(model: Model, tmp_path: Path) -
         quantized(few, Quantization("int8"))
 
 
-def test_a_short_context_or_broken_weights_are_told(model: Model, questions: list[Question]) -> None:
+def test_a_short_context_or_broken_weights_are_told(
+    model: Model, questions: list[Question]
+) -> None:
     with pytest.raises(RequestError, match="context holds 48"):
         compare_pair(model, model_of(tiny_model(2, max_position_embeddings=48)), questions)
     broken = tiny_model(2)
@@ -231,10 +312,21 @@ def test_a_short_context_or_broken_weights_are_told(model: Model, questions: lis
 def test_prompts_come_from_a_file(tmp_path: Path, model: Model) -> None:
     (tmp_path / "a.txt").write_text("one\n\n two \n")
     assert read_prompts(tmp_path / "a.txt") == [said("one"), said("two")]
-    conversation = [{"role": "user", "content": "hi"}, {"role": "model", "content": "ho"}, {"role": "user", "content": "so?"}]
-    (tmp_path / "b.jsonl").write_text(json.dumps({"messages": conversation}) + '\n{"prompt": "three"}\n')
+    conversation = [
+        {"role": "user", "content": "hi"},
+        {"role": "model", "content": "ho"},
+        {"role": "user", "content": "so?"},
+    ]
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({"messages": conversation}) + '\n{"prompt": "three"}\n'
+    )
     assert read_prompts(tmp_path / "b.jsonl") == [conversation, said("three")]
-    bad = {"": "no prompt", "{": "line 1 is not JSON", "[]": "line 1 is no prompt", '{"messages": []}': "line 1 is no prompt"}
+    bad = {
+        "": "no prompt",
+        "{": "line 1 is not JSON",
+        "[]": "line 1 is no prompt",
+        '{"messages": []}': "line 1 is no prompt",
+    }
     for text, wrong in bad.items():
         (tmp_path / "c.jsonl").write_text(text)
         with pytest.raises(RequestError, match=wrong):
@@ -267,7 +359,9 @@ def test_a_shipped_model_is_asked_what_it_knows(model: Model) -> None:
     assert 0 < found.distance.kl < 0.1
 
 
-def test_a_comparison_becomes_a_picture(model: Model, questions: list[Question], tmp_path: Path) -> None:
+def test_a_comparison_becomes_a_picture(
+    model: Model, questions: list[Question], tmp_path: Path
+) -> None:
     for strength in (0.0, 0.1):
         found = compare_pair(model, model_of(noisy(model.network, strength)), questions[:2])
         plot_divergence(found.distances, found.steps, "title", tmp_path / "out.png")

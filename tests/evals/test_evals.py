@@ -9,11 +9,12 @@ from redraft.events import Draft
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 
 
 class StartsLow:
-    """A task whose right answers begin with a token of a certain text: judged on whatever a random model writes."""
+    """A task whose right answers begin with a token of a certain text: judged on whatever a random
+    model writes."""
 
     name = "starts low"
 
@@ -27,13 +28,17 @@ class StartsLow:
 @pytest.fixture(scope="module")
 def model() -> Model:
     config = GenerationConfig(max_new_tokens=16, max_denoising_steps=4, eos_token_id=())
-    return Model(tiny_model(2), byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config)
+    return Model(
+        tiny_model(2), byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config
+    )
 
 
 def test_outcomes_are_those_of_writing_each_example_alone(model: Model) -> None:
     examples = [Example(f"question {number}", "t", number) for number in range(9)]
     counted: list[int] = []
-    outcomes = evaluate(model, StartsLow(), examples, seed=40, batch_size=4, progress=lambda: counted.append(1))
+    outcomes = evaluate(
+        model, StartsLow(), examples, seed=40, batch_size=4, progress=lambda: counted.append(1)
+    )
     assert len(counted) == 9
     for number, (example, outcome) in enumerate(zip(examples, outcomes, strict=True)):
         messages = [{"role": "user", "content": example.prompt}]
@@ -56,7 +61,12 @@ def test_the_table_counts() -> None:
     def outcome(difficulty: int, right: bool, first: bool, steps: int) -> Outcome:
         return Outcome(Example("", "", difficulty), "", right, steps, first, True)
 
-    outcomes = [outcome(1, True, True, 2), outcome(2, True, False, 4), outcome(2, False, False, 6), outcome(9, False, True, 1)]
+    outcomes = [
+        outcome(1, True, True, 2),
+        outcome(2, True, False, 4),
+        outcome(2, False, False, 6),
+        outcome(9, False, True, 1),
+    ]
     low, high = summarise(outcomes, [(1, 2), (3, 8), (9, 9)])
     assert (low.count, low.right, low.mean_steps, low.right_after_first) == (3, 2 / 3, 4.0, 1 / 3)
     assert (low.corrected, low.spoiled) == (0.5, 0.0)

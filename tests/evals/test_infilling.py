@@ -15,7 +15,7 @@ from redraft.tasks import Example, Infill, Wiki
 from redraft.tasks.task import held_out, is_held_out
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 
 TWO = Example("fill python", "a = [1]\nb = (2)\n", 3, ((5, 6), (8, 15)))
 
@@ -24,7 +24,9 @@ TWO = Example("fill python", "a = [1]\nb = (2)\n", 3, ((5, 6), (8, 15)))
 def model() -> Model:
     config = GenerationConfig(max_new_tokens=400, max_denoising_steps=3)
     network = tiny_model(2, canvas_length=400, max_position_embeddings=4000)
-    return Model(network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config)
+    return Model(
+        network, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), config
+    )
 
 
 def test_a_request_freezes_all_but_the_holes(model: Model) -> None:
@@ -36,7 +38,9 @@ def test_a_request_freezes_all_but_the_holes(model: Model) -> None:
         assert 8 <= len(free) <= 8 + 12
         tokens = [asked.frozen.get(at, 0) for at in range(400)]
         assert model.tokenizer.decode(tokens) == "a = []\n\n"
-        assert model.generate(list(asked.prompt), frozen=asked.frozen, seed=seed).text.startswith("a = [")
+        assert model.generate(list(asked.prompt), frozen=asked.frozen, seed=seed).text.startswith(
+            "a = ["
+        )
     assert len(rooms) > 5
 
 
@@ -93,10 +97,17 @@ def test_facts_are_counted() -> None:
     assert told.pages == told.parsed == 50
     assert told.stated == told.right == sum(example.difficulty for example in examples)
     assert 0 < told.links == told.resolved
-    spoilt = facts([Outcome(e, e.answer.replace("<a>", "<a>X"), False, 1, None, True) for e in examples])
+    spoilt = facts(
+        [Outcome(e, e.answer.replace("<a>", "<a>X"), False, 1, None, True) for e in examples]
+    )
     assert spoilt.right < told.right
     assert spoilt.resolved == 0
-    more = facts([Outcome(e, e.answer.replace("</p>", " It is made of cheese.</p>"), False, 1, None, True) for e in examples])
+    more = facts(
+        [
+            Outcome(e, e.answer.replace("</p>", " It is made of cheese.</p>"), False, 1, None, True)
+            for e in examples
+        ]
+    )
     assert (more.stated, more.right) == (told.stated + 50, told.right)
 
 
@@ -106,7 +117,10 @@ def test_every_set_has_held_out_examples_in_its_bins(name: str) -> None:
     examples = held_out(held.task, 20)
     assert len(examples) >= 15
     assert all(is_held_out(example.key) for example in examples)
-    assert all(any(least <= example.difficulty <= most for least, most in held.bins) for example in examples)
+    assert all(
+        any(least <= example.difficulty <= most for least, most in held.bins)
+        for example in examples
+    )
     assert all(held.task.check(example, example.answer) for example in examples)
 
 

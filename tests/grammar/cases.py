@@ -1,4 +1,5 @@
-"""Random patterns and schemas, texts of an automaton drawn at random, and what other readers say of them."""
+"""Random patterns and schemas, texts of an automaton drawn at random, and what other readers say of
+them."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 import llguidance
 import numpy as np
 
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.dfa import Automaton
 
 Schema = dict[str, Any]
 LARGE = 10**6
@@ -28,7 +29,11 @@ def pattern(rng: random.Random, depth: int = 0) -> str:
 def string_schema(rng: random.Random) -> Schema:
     found: Schema = {"type": "string"}
     if rng.random() < 0.15:
-        return found | {"format": rng.choice("date email ipv4 ipv6 uuid date-time time hostname duration".split())}
+        return found | {
+            "format": rng.choice(
+                "date email ipv4 ipv6 uuid date-time time hostname duration".split()
+            )
+        }
     if rng.random() < 0.4:
         found["minLength"] = rng.randint(0, 3)
     if rng.random() < 0.4:
@@ -113,7 +118,9 @@ def drawn(rng: random.Random, automaton: Automaton, most: int) -> str:
             kinds = [kind for kind in kinds if left[automaton.table[state, kind]] < left[state]]
         kind = rng.choice(kinds)
         first, last = rng.choice(automaton.alphabet.charsets[kind].intervals)
-        code = rng.choice([first, last, rng.randint(first, last), rng.randint(first, min(last, first + 90))])
+        code = rng.choice(
+            [first, last, rng.randint(first, last), rng.randint(first, min(last, first + 90))]
+        )
         text += chr(code)
         state = int(automaton.table[state, kind])
 
@@ -122,7 +129,10 @@ def _left(automaton: Automaton) -> np.ndarray:
     """How far each state is from an end."""
     left = np.where(automaton.final, 0, LARGE)
     while True:
-        reached = np.where(automaton.table >= 0, left[automaton.table], LARGE).min(axis=1, initial=LARGE) + 1
+        reached = (
+            np.where(automaton.table >= 0, left[automaton.table], LARGE).min(axis=1, initial=LARGE)
+            + 1
+        )
         nearer = np.minimum(left, reached)
         if (nearer == left).all():
             return left

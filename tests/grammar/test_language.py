@@ -12,10 +12,10 @@ import pytest
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.builders import listed
 from redraft.grammar.language.charset import ANY, Charset
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.language.expression import One, Repeat, chain, either, literal, optional
-from redraft.grammar.language.making import listed
 from tests.grammar.cases import drawn, guidance_matches, pattern
 
 LETTERS = "abcé1.x"
@@ -36,7 +36,9 @@ def test_a_pattern_has_the_texts_that_other_matchers_find(seed: int) -> None:
         assert whole.accepts(text) == guidance_matches(source, text), (source, text)
 
 
-@pytest.mark.parametrize("source", ["a*b+", "(ab|c)*", "[a-c]{2,3}x?", "a(b|[^a])+", "(a|ab)(c|bcd)?", "é|.b"])
+@pytest.mark.parametrize(
+    "source", ["a*b+", "(ab|c)*", "[a-c]{2,3}x?", "a(b|[^a])+", "(a|ab)(c|bcd)?", "é|.b"]
+)
 def test_an_automaton_is_interegulars(source: str) -> None:
     automaton, fsm = Automaton.of(regex.whole(source)), interegular.parse_pattern(source).to_fsm()
     rng = random.Random(source)
@@ -67,7 +69,9 @@ ANCHORED = [
 def test_anchors_and_flags_mean_what_they_mean_elsewhere(source: str) -> None:
     whole, some = Automaton.of(regex.whole(source)), Automaton.of(regex.search(source))
     letters = "abB\nÉ"
-    for text in ("".join(found) for length in range(5) for found in itertools.product(letters, repeat=length)):
+    for text in (
+        "".join(found) for length in range(5) for found in itertools.product(letters, repeat=length)
+    ):
         assert whole.accepts(text) == bool(re.fullmatch(source, text)), text
         if not text.endswith("\n"):  # Python's $ also matches before a last line end
             assert some.accepts(text) == bool(re.search(source, text)), text
@@ -111,7 +115,10 @@ def test_what_no_finite_automaton_can_do_is_refused_by_name(source: str, word: s
 def test_differences_and_intersections_are_of_sets() -> None:
     rng = random.Random(3)
     for _ in range(25):
-        one, other = Automaton.of(regex.whole(pattern(rng))), Automaton.of(regex.whole(pattern(rng)))
+        one, other = (
+            Automaton.of(regex.whole(pattern(rng))),
+            Automaton.of(regex.whole(pattern(rng))),
+        )
         both, rest = one & other, one - other
         for text in [*texts(rng, 40), *(drawn(rng, one, 5) for _ in range(10) if not one.empty)]:
             assert both.accepts(text) == (one.accepts(text) and other.accepts(text))
@@ -129,8 +136,13 @@ def test_an_automaton_is_the_least_of_its_language() -> None:
         wide = np.zeros((size + 1, size + 1), dtype=bool)
         for _ in range(size):
             wide[:size, :size] = apart
-            wide[size, :size] = wide[:size, size] = True  # the dead state differs from all that are live
-            following = [wide[padded[:size, kind][:, None], padded[:size, kind][None]] for kind in range(kinds)]
+            wide[size, :size] = wide[:size, size] = (
+                True  # the dead state differs from all that are live
+            )
+            following = [
+                wide[padded[:size, kind][:, None], padded[:size, kind][None]]
+                for kind in range(kinds)
+            ]
             apart = apart | np.logical_or.reduce([apart, *following])
         assert (apart | np.eye(size, dtype=bool)).all()
 
@@ -145,13 +157,19 @@ def test_sets_of_characters_are_sets() -> None:
     for _ in range(200):
         one, other = some(), some()
         mine, theirs = ({code for code in range(60) if code in charset} for charset in (one, other))
-        for found, expected in ((one | other, mine | theirs), (one & other, mine & theirs), (one - other, mine - theirs)):
+        for found, expected in (
+            (one | other, mine | theirs),
+            (one & other, mine & theirs),
+            (one - other, mine - theirs),
+        ):
             assert {code for code in range(60) if code in found} == expected
             assert found == Charset.of(found.intervals)
 
 
 def test_expressions_are_what_they_say() -> None:
-    expression = chain("x", either(["ab", "c"]), Repeat(One(Charset.chars("de")), 1, 2), optional("!"))
+    expression = chain(
+        "x", either(["ab", "c"]), Repeat(One(Charset.chars("de")), 1, 2), optional("!")
+    )
     automaton = Automaton.of(expression)
     assert automaton.accepts("xabd!")
     assert automaton.accepts("xcee")

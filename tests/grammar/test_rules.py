@@ -121,7 +121,9 @@ def test_white_space_may_be_anywhere_between_terminals() -> None:
 
 def test_rules_that_derive_one_another_stay_small() -> None:
     """The expressions of a query language: eight levels of precedence in one circle."""
-    rules = "\n".join(f'r{number}: r{number + 1} ("op{number}" r{number + 1})*' for number in range(8))
+    rules = "\n".join(
+        f'r{number}: r{number + 1} ("op{number}" r{number + 1})*' for number in range(8)
+    )
     source = f'start: r0\n{rules}\nr8: /[a-z]/ | "(" r0 ")" | "not" r8'
     automaton = Grammar(source, depth=3).automaton
     assert len(automaton.table) < 3000

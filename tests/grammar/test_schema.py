@@ -16,13 +16,14 @@ from pydantic import BaseModel, Field
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar import JsonSchema
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.schema.numbers import Bound, numbers
 from tests.grammar.cases import drawn, guidance_accepts, schema
 
 
 def plain(given: Any) -> bool:
-    """Whether llguidance reads a schema as the standard does: with bounds it takes some spellings of numbers for wrong ones."""
+    """Whether llguidance reads a schema as the standard does: with bounds it takes some spellings
+    of numbers for wrong ones."""
     found = json.dumps(given)
     return not any(word in found for word in ("multipleOf", "inimum", "aximum", "2.5"))
 
@@ -50,33 +51,67 @@ def test_values_that_are_invalid_are_not_admitted(seed: int) -> None:
     for _ in range(30):
         text = drawn(rng, rng.choice([automaton, foreign]), 20)
         at = rng.randrange(len(text))
-        text = rng.choice([text, text[:at] + rng.choice('0",:{}[]ax-.\\ ') + text[at + 1 :], text[:at] + text[at + 1 :]])
+        text = rng.choice(
+            [
+                text,
+                text[:at] + rng.choice('0",:{}[]ax-.\\ ') + text[at + 1 :],
+                text[:at] + text[at + 1 :],
+            ]
+        )
         if automaton.accepts(text):
             assert validator.is_valid(json.loads(text)), (given, text)
 
 
 ADMITTED = [
     ({"type": "string"}, ['""', '"é\\n\\"\\\\"', '"a b"'], ["a", '"\n"', '"\\u0041"', "'a'"]),
-    ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"\\n\\n\\n"', '"😀😀"'], ['"a"', '"abcd"']),
-    ({"type": "integer", "minimum": -5, "exclusiveMaximum": 12}, ["-5", "0", "11"], ["-6", "12", "1.0", "01", "-0", "1e1"]),
-    ({"type": "number", "minimum": 0.5, "maximum": 2}, ["0.5", "1", "1.75", "2.00"], ["0.4", "2.01", ".5", "1e0"]),
+    (
+        {"type": "string", "minLength": 2, "maxLength": 3},
+        ['"ab"', '"\\n\\n\\n"', '"😀😀"'],
+        ['"a"', '"abcd"'],
+    ),
+    (
+        {"type": "integer", "minimum": -5, "exclusiveMaximum": 12},
+        ["-5", "0", "11"],
+        ["-6", "12", "1.0", "01", "-0", "1e1"],
+    ),
+    (
+        {"type": "number", "minimum": 0.5, "maximum": 2},
+        ["0.5", "1", "1.75", "2.00"],
+        ["0.4", "2.01", ".5", "1e0"],
+    ),
     ({"type": "number"}, ["-1.5e+10", "0", "2E3"], ["1.", "+1", "NaN", "Infinity"]),
     ({"type": "integer", "multipleOf": 7}, ["0", "-14", "700"], ["8", "1"]),
-    ({"enum": ["a", 1, None, [1, {"b": 2}]]}, ['"a"', "1", "null", '[1, {"b":2}]', '[ 1,{ "b": 2 } ]'], ['"b"', "[1]"]),
+    (
+        {"enum": ["a", 1, None, [1, {"b": 2}]]},
+        ['"a"', "1", "null", '[1, {"b":2}]', '[ 1,{ "b": 2 } ]'],
+        ['"b"', "[1]"],
+    ),
     ({"enum": ["ab", "c", 3], "type": "string", "minLength": 2}, ['"ab"'], ['"c"', "3"]),
     ({"type": ["null", "boolean"]}, ["null", "true"], ["0"]),
-    ({"type": "array", "items": {"const": 1}, "minItems": 1, "maxItems": 2}, ["[1]", "[1, 1 ]"], ["[]", "[1,]", "[1,1,1]"]),
+    (
+        {"type": "array", "items": {"const": 1}, "minItems": 1, "maxItems": 2},
+        ["[1]", "[1, 1 ]"],
+        ["[]", "[1,]", "[1,1,1]"],
+    ),
     (
         {"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "items": False},
         ["[]", "[1]", "[1,2]"],
         ["[2]", "[1,2,3]"],
     ),
     (
-        {"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}, "c": {"const": 3}}, "required": ["b"]},
+        {
+            "type": "object",
+            "properties": {"a": {"const": 1}, "b": {"const": 2}, "c": {"const": 3}},
+            "required": ["b"],
+        },
         ['{"b":2}', '{"a":1, "b": 2,"c":3}', '{"b":2,"c":3}'],
         ["{}", '{"a":1}', '{"b":2,"a":1}', '{"b":2,}', '{"b":2,"d":4}'],
     ),
-    ({"type": "object", "additionalProperties": {"type": "null"}, "minProperties": 1}, ['{"x":null}'], ["{}", '{"x":1}']),
+    (
+        {"type": "object", "additionalProperties": {"type": "null"}, "minProperties": 1},
+        ['{"x":null}'],
+        ["{}", '{"x":1}'],
+    ),
     (
         {"properties": {"a": {"const": 1}}, "additionalProperties": {"const": 0}, "type": "object"},
         ["{}", '{"a":1}', '{"a":1,"b":0}', '{"b":0}'],
@@ -85,15 +120,32 @@ ADMITTED = [
     ({"anyOf": [{"const": 1}, {"type": "string", "pattern": "^x"}]}, ["1", '"xy"'], ['"yx"']),
     ({"const": "a", "enum": ["a", "b"]}, ['"a"'], ['"b"']),
     (
-        {"oneOf": [{"properties": {"k": {"const": kind}}, "required": ["k"], "type": "object"} for kind in "ab"]},
+        {
+            "oneOf": [
+                {"properties": {"k": {"const": kind}}, "required": ["k"], "type": "object"}
+                for kind in "ab"
+            ]
+        },
         ['{"k":"a"}', '{"k":"b"}'],
         ['{"k":"c"}'],
     ),
     ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "null"}}}, ["null"], ["1"]),
     ({"allOf": [{"type": "null"}], "title": "t"}, ["null"], ["1"]),
-    ({"type": "object", "required": ["a"], "additionalProperties": {"type": "null"}}, ['{"a":null}'], ['{"a":1}', "{}"]),
+    (
+        {"type": "object", "required": ["a"], "additionalProperties": {"type": "null"}},
+        ['{"a":null}'],
+        ['{"a":1}', "{}"],
+    ),
     ({"type": "object", "properties": {}}, ["{}"], ['{"a":1}']),
-    ({"type": "object", "propertyNames": {"enum": ["x", "y"]}, "additionalProperties": {"const": 1}}, ['{"x":1}'], ['{"z":1}']),
+    (
+        {
+            "type": "object",
+            "propertyNames": {"enum": ["x", "y"]},
+            "additionalProperties": {"const": 1},
+        },
+        ['{"x":1}'],
+        ['{"z":1}'],
+    ),
     ({"const": True, "enum": [True, 1]}, ["true"], ["1"]),
     ({"enum": [1e-7, 2.0], "type": "number", "maximum": 3}, ["0.0000001", "2"], ["1e-07", "2.0"]),
     ({"type": "integer", "enum": [1.0]}, ["1"], ["1.0"]),
@@ -102,7 +154,11 @@ ADMITTED = [
     ({"type": "string", "format": "uri"}, ['"https://a.example/x"'], ['"x"']),
     ({"type": "string", "format": "password", "x-note": 1}, ['"secret"'], []),
     ({"$ref": "#/$defs/a%20b", "$defs": {"a b": {"type": "null"}}}, ["null"], []),
-    ({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "null"}}}, ["null"], ["1"]),
+    (
+        {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "null"}}},
+        ["null"],
+        ["1"],
+    ),
     ({"name": "n", "strict": True, "schema": {"type": "null"}}, ["null"], ["1"]),
     ('{"type": "null"}', ["null"], ["1"]),
     ({}, ["1", '{"a":[1,{"b":null}]}', '"x"'], ["", "{"]),
@@ -110,7 +166,9 @@ ADMITTED = [
 ]
 
 
-@pytest.mark.parametrize(("given", "inside", "outside"), ADMITTED, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(
+    ("given", "inside", "outside"), ADMITTED, ids=lambda value: str(value)[:50]
+)
 def test_a_schema_admits_what_it_says(given: Any, inside: list[str], outside: list[str]) -> None:
     automaton = JsonSchema(given).automaton
     assert [text for text in inside if not automaton.accepts(text)] == []
@@ -118,7 +176,10 @@ def test_a_schema_admits_what_it_says(given: Any, inside: list[str], outside: li
 
 
 REFUSED = [
-    ({"type": "object", "properties": {"a": {"not": {}}}}, "#/properties/a: the keyword 'not' is not supported"),
+    (
+        {"type": "object", "properties": {"a": {"not": {}}}},
+        "#/properties/a: the keyword 'not' is not supported",
+    ),
     ({"properties": {"a": {"type": "strin"}}}, "#/properties/a/type: 'strin'"),
     ({"maxLenght": 3}, "did you mean 'maxLength'"),
     ({"type": "string", "pattern": "(?<=a)b"}, "lookbehind"),
@@ -130,7 +191,10 @@ REFUSED = [
     ({"$ref": "#/nowhere"}, "'#/nowhere' points to nothing"),
     ({"$ref": "other.json"}, "points outside"),
     ({"$ref": "#", "minLength": 1}, "'minLength' beside"),
-    ({"oneOf": [{"type": "string"}, {"minLength": 2, "type": "string"}]}, "may admit the same value"),
+    (
+        {"oneOf": [{"type": "string"}, {"minLength": 2, "type": "string"}]},
+        "may admit the same value",
+    ),
     ({"allOf": [{}, {}]}, "allOf of several"),
     ({"anyOf": []}, "one schema at least"),
     ({"anyOf": [3]}, "#/anyOf/0: a schema is an object"),
@@ -147,9 +211,18 @@ REFUSED = [
     ({"items": {"nullable": True}}, 'write type: [..., "null"]'),
     ({"oneOf": [{"enum": 3}, {"type": "null"}]}, "#/oneOf/0/enum: 3"),
     ({"oneOf": [{"type": "object", "required": 3}, {"type": "object"}]}, "#/oneOf/0/required"),
-    ({"type": "object", "properties": {"a": {"type": "string", "maxLength": 100000}}}, "#/properties/a: "),
-    ({"type": "array", "prefixItems": [{}], "minItems": 2}, "#/minItems: more items than prefixItems"),
-    ({"type": "object", "properties": {"ab": {}}, "propertyNames": {"maxLength": 1}}, "#/propertyNames: 'ab'"),
+    (
+        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 100000}}},
+        "#/properties/a: ",
+    ),
+    (
+        {"type": "array", "prefixItems": [{}], "minItems": 2},
+        "#/minItems: more items than prefixItems",
+    ),
+    (
+        {"type": "object", "properties": {"ab": {}}, "propertyNames": {"maxLength": 1}},
+        "#/propertyNames: 'ab'",
+    ),
 ]
 
 
@@ -168,12 +241,18 @@ NOTHING = [
     ({"type": "string", "pattern": "^a$", "minLength": 2}, "#: admits no value"),
     ({"type": "integer", "minimum": 5, "maximum": 4}, "#: admits no value"),
     ({"type": "integer", "minimum": 0.1, "maximum": 0.9}, "#: admits no value"),
-    ({"properties": {"a": {"enum": []}}, "required": ["a"], "type": "object"}, "#/properties/a/enum"),
+    (
+        {"properties": {"a": {"enum": []}}, "required": ["a"], "type": "object"},
+        "#/properties/a/enum",
+    ),
     ({"$ref": "#"}, "no value"),
     ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "no value"),
     ({"type": "array", "minItems": 2, "maxItems": 1}, "minItems"),
     ({"type": "object", "required": ["a", "b"], "maxProperties": 1}, "maxProperties"),
-    ({"type": "object", "required": ["a"], "additionalProperties": False}, "#/additionalProperties"),
+    (
+        {"type": "object", "required": ["a"], "additionalProperties": False},
+        "#/additionalProperties",
+    ),
 ]
 
 
@@ -207,17 +286,29 @@ def test_numbers_are_compared_as_numbers() -> None:
             return rng.choice([None, Bound(value, rng.random() < 0.5)])
 
         low, high = bound(), bound()
-        multiple = rng.choice([None, None, Decimal(3), Decimal("0.25"), Decimal("0.1"), Decimal(10)])
+        multiple = rng.choice(
+            [None, None, Decimal(3), Decimal("0.25"), Decimal("0.1"), Decimal(10)]
+        )
         if low is None and high is None and multiple is None:
             continue
         automaton = Automaton.of(numbers(integer, low, high, multiple))
-        places = 0 if integer else 9 if multiple is None else max(0, -int(multiple.normalize().as_tuple().exponent))
+        places = (
+            0
+            if integer
+            else 9
+            if multiple is None
+            else max(0, -int(multiple.normalize().as_tuple().exponent))
+        )
         for _ in range(120):
             value = Decimal(rng.randint(-4000, 4000)) / Decimal(rng.choice([1, 10, 100, 1000]))
             if (low or high) and rng.random() < 0.4:
-                value = (low or high).value + rng.choice([Decimal(0), Decimal("0.1"), Decimal("-0.001"), Decimal(1)])  # type: ignore[union-attr]
+                value = (low or high).value + rng.choice(
+                    [Decimal(0), Decimal("0.1"), Decimal("-0.001"), Decimal(1)]
+                )  # type: ignore[union-attr]
             text = format(abs(value), "f")
-            text = ("-" if value < 0 else "") + (text + "0" if "." in text and rng.random() < 0.3 else text)
+            text = ("-" if value < 0 else "") + (
+                text + "0" if "." in text and rng.random() < 0.3 else text
+            )
             valid = (
                 len(text.partition(".")[2]) <= places
                 and (low is None or value > low.value or (low.included and value == low.value))
@@ -280,17 +371,24 @@ def test_pydantic_unions_dates_enums_and_circles_come_back() -> None:
         constraint = JsonSchema(model)
         rng = random.Random(1)
         for _ in range(20):
-            assert isinstance(constraint.parse(drawn(rng, constraint.automaton, 40), [], None), model)  # type: ignore[arg-type]
+            assert isinstance(
+                constraint.parse(drawn(rng, constraint.automaton, 40), [], None), model
+            )  # type: ignore[arg-type]
 
 
 def test_rules_that_refer_to_one_another_stay_small() -> None:
     """n definitions that all refer to all others: as many automata as definitions times levels."""
     names = "abcd"
     members = {name: {"$ref": f"#/$defs/{name}"} for name in names}
-    definitions = {name: {"type": "object", "properties": members, "maxProperties": 4} for name in names}
+    definitions = {
+        name: {"type": "object", "properties": members, "maxProperties": 4} for name in names
+    }
     with pytest.raises(ConstraintError, match="too large"):
         JsonSchema({"$ref": "#/$defs/a", "$defs": definitions}, depth=3)
-    circle = {name: {"type": "array", "items": {"$ref": f"#/$defs/{after}"}} for name, after in zip(names, "bcda", strict=True)}
+    circle = {
+        name: {"type": "array", "items": {"$ref": f"#/$defs/{after}"}}
+        for name, after in zip(names, "bcda", strict=True)
+    }
     automaton = JsonSchema({"$ref": "#/$defs/a", "$defs": circle}, depth=2).automaton
     assert len(automaton.table) < 200
     assert automaton.accepts("[" * 12 + "]" * 12)

@@ -9,10 +9,10 @@ import pytest
 
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.tokens.lift import Lift, Spelling
-from redraft.grammar.tokens.transitions import TokenAutomaton
+from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.tokens.token_transitions import Lift, Spelling
 from redraft.grammar.tokens.utf8 import ByteAutomaton, encodings
 from tests.grammar.cases import pattern
 
@@ -21,23 +21,41 @@ def test_ranges_of_characters_become_exactly_their_bytes() -> None:
     rng = random.Random(1)
     edges = [0, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF]
     for _ in range(150):
-        first, last = sorted(rng.choice([rng.choice(edges), rng.randrange(0x1000), rng.randrange(0x110000)]) for _ in range(2))
+        first, last = sorted(
+            rng.choice([rng.choice(edges), rng.randrange(0x1000), rng.randrange(0x110000)])
+            for _ in range(2)
+        )
         if first <= 0xDFFF and last >= 0xD800:
             continue
         ways = list(encodings(Charset(((first, last),))))
         assert all(len(way) == len({len(way)}) * len(way) for way in ways)
-        for code in {first, last, first - 1, last + 1, *(rng.randint(first, last) for _ in range(20)), *edges}:
+        for code in {
+            first,
+            last,
+            first - 1,
+            last + 1,
+            *(rng.randint(first, last) for _ in range(20)),
+            *edges,
+        }:
             if not 0 <= code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
                 continue
             spelled = chr(code).encode()
             fits = [way for way in ways if len(way) == len(spelled)]
-            found = any(all(low <= byte <= high for byte, (low, high) in zip(spelled, way, strict=True)) for way in fits)
+            found = any(
+                all(low <= byte <= high for byte, (low, high) in zip(spelled, way, strict=True))
+                for way in fits
+            )
             assert found == (first <= code <= last)
 
 
 def words(rng: random.Random) -> list[bytes | None]:
     letters = [b"a", b"b", b"c", "é".encode(), b"\xc3", b"\xa9", b"1", b".", b"\n", "😀".encode()]
-    return [None, *(b"".join(rng.choices(letters, k=rng.randint(1, 4))) for _ in range(300)), None, b""]
+    return [
+        None,
+        *(b"".join(rng.choices(letters, k=rng.randint(1, 4))) for _ in range(300)),
+        None,
+        b"",
+    ]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -48,7 +66,11 @@ def test_a_token_leads_where_its_bytes_lead(seed: int) -> None:
     lift = Lift(letters, Spelling(vocabulary))
     for token, spelled in enumerate(vocabulary):
         number = lift.classes[token]
-        functions = dict(zip(*(part.tolist() for part in lift.functions[number]), strict=True)) if number >= 0 else {}
+        functions = (
+            dict(zip(*(part.tolist() for part in lift.functions[number]), strict=True))
+            if number >= 0
+            else {}
+        )
         for start in range(len(letters.table)):
             state = start
             for byte in spelled or b"":
@@ -68,7 +90,9 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
         source = pattern(rng)
         language = Automaton.of(regex.whole(source))
         try:
-            automaton = TokenAutomaton.of(language, Spelling(vocabulary), [0], [301], len(vocabulary))
+            automaton = TokenAutomaton.of(
+                language, Spelling(vocabulary), [0], [301], len(vocabulary)
+            )
         except ConstraintUnsatisfiedError:
             continue
         for _ in range(200):
@@ -80,7 +104,9 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
                     if not len(pairs):
                         break
                     number = automaton.class_number[rng.choice(pairs.tolist())]
-                    tokens.append(int(rng.choice(np.flatnonzero(automaton.classes == number).tolist())))
+                    tokens.append(
+                        int(rng.choice(np.flatnonzero(automaton.classes == number).tolist()))
+                    )
                     state = automaton.after(state, tokens[-1:])
             state = automaton.after(automaton.start, tokens)
             text = [token for token in tokens if token not in (0, 301)]
@@ -97,7 +123,9 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
 
 def test_the_way_to_an_end_is_the_shortest() -> None:
     vocabulary: list[bytes | None] = [None, b"a", b"aa", b"aaa", b"b"]
-    automaton = TokenAutomaton.of(Automaton.of(regex.whole("a{7}b")), Spelling(vocabulary), [0], [], 5)
+    automaton = TokenAutomaton.of(
+        Automaton.of(regex.whole("a{7}b")), Spelling(vocabulary), [0], [], 5
+    )
     assert automaton.steps_left[automaton.start] == 4  # aaa aaa a b
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
         TokenAutomaton.of(Automaton.of(regex.whole("abc")), Spelling(vocabulary), [0], [], 5)
@@ -106,7 +134,9 @@ def test_the_way_to_an_end_is_the_shortest() -> None:
 def test_tokens_that_the_model_lacks_or_that_end_a_text_spell_nothing() -> None:
     """What only they could spell is out of the language, not a way without tokens."""
     vocabulary: list[bytes | None] = [None, b"a", b"b", b"x", b"c"]
-    automaton = TokenAutomaton.of(Automaton.of(regex.whole("ac|b{6}")), Spelling(vocabulary), [0], [], 4)
+    automaton = TokenAutomaton.of(
+        Automaton.of(regex.whole("ac|b{6}")), Spelling(vocabulary), [0], [], 4
+    )
     assert automaton.steps_left[automaton.start] == 6
     assert set(automaton.classes[automaton.classes >= 0].tolist()) == set(range(automaton.count))
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):

@@ -23,10 +23,10 @@ from redraft.engine import Engine, Request
 from redraft.errors import ConfigError, ConstraintError, ConstraintUnsatisfiedError, RequestError
 from redraft.events import Committed, Draft, Finished
 from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, TokenAutomaton, ToolCalls
-from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import ANY, SPECIAL, Charset
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.language.expression import One, Repeat
-from redraft.grammar.tokens.lift import Spelling
+from redraft.grammar.tokens.token_transitions import Spelling
 from redraft.testing import tiny_model
 from tests.grammar.cases import pattern, schema
 
@@ -91,7 +91,11 @@ def test_no_text_is_ever_invalid(name: str, request: pytest.FixtureRequest) -> N
 
 def test_every_draft_is_a_valid_text_too(tiny: Model) -> None:
     """Of the last canvas: earlier ones are beginnings of valid texts."""
-    given = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "yy"]}}, "required": ["a", "b"]}
+    given = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "yy"]}},
+        "required": ["a", "b"],
+    }
     drafts = list(tiny.stream("hi", constraint=JsonSchema(given), max_new_tokens=36, seed=5))
     committed = ""
     last = max(event.canvas for event in drafts if isinstance(event, Draft))
@@ -111,13 +115,21 @@ def test_a_text_that_ends_inside_a_structure_goes_on_in_it(tiny: Model) -> None:
 
 
 def test_the_same_seed_writes_the_same_alone_and_in_a_crowd(tiny: Model) -> None:
-    constraints = [Regex("[a-z]{5,40}"), None, Choice(["yes", "no"]), JsonSchema({"type": "array", "items": {"type": "null"}})]
+    constraints = [
+        Regex("[a-z]{5,40}"),
+        None,
+        Choice(["yes", "no"]),
+        JsonSchema({"type": "array", "items": {"type": "null"}}),
+    ]
     prompts = ["one", "two", "three", "four"]
     options: dict[str, Any] = {"seed": 9, "max_new_tokens": 40, "max_denoising_steps": 10}
     together = tiny.generate(prompts, constraint=constraints, max_batch_size=3, **options)
     for prompt, constraint, finished in zip(prompts, constraints, together, strict=True):
         alone = tiny.generate(prompt, constraint=constraint, **options)
-        assert (alone.tokens, alone.statistics.steps_per_canvas) == (finished.tokens, finished.statistics.steps_per_canvas)
+        assert (alone.tokens, alone.statistics.steps_per_canvas) == (
+            finished.tokens,
+            finished.statistics.steps_per_canvas,
+        )
     assert [finished.parsed is None for finished in together] == [False, True, False, False]
 
 
@@ -125,23 +137,32 @@ def test_a_constraint_that_admits_everything_changes_nothing(tiny: Model, small:
     for model in (tiny, small):
         for seed in range(2):
             free = model.generate("hello", seed=seed, max_new_tokens=40, **QUICK)
-            bound = model.generate("hello", seed=seed, max_new_tokens=40, constraint=Regex("(?s).*"), **QUICK)
+            bound = model.generate(
+                "hello", seed=seed, max_new_tokens=40, constraint=Regex("(?s).*"), **QUICK
+            )
             assert (bound.tokens, bound.parsed) == (free.tokens, free.text)
 
 
 def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> None:
-    """One state that every token leads back to: the steps are those of a canvas without a constraint."""
+    """One state that every token leads back to: the steps are those of a canvas without a
+    constraint."""
     network = tiny_model(4)
     size, length = network.vocab_size, network.config.canvas_length
     everything = One(ANY | Charset(((SPECIAL, SPECIAL + size - 1),)))
-    automaton = TokenAutomaton.of(Automaton.of(Repeat(everything)), Spelling([None] * size), [], [], size)
+    automaton = TokenAutomaton.of(
+        Automaton.of(Repeat(everything)), Spelling([None] * size), [], [], size
+    )
     cache = network.new_cache(8)
     network.read([2, 7, 9], cache)
 
     def steps(constraints: Any) -> list[Any]:
         noise = Noise.of([(3, 0, 0)])
-        start = DenoisingState.start(Canvas.free(noise.initial(length, size)), network.config.hidden_size, network.dtype)
-        options = DenoisingOptions.of([redraft.GenerationConfig(max_denoising_steps=12)], constraints=constraints)
+        start = DenoisingState.start(
+            Canvas.free(noise.initial(length, size)), network.config.hidden_size, network.dtype
+        )
+        options = DenoisingOptions.of(
+            [redraft.GenerationConfig(max_denoising_steps=12)], constraints=constraints
+        )
         return [step for step, _ in denoise(network, start, [cache], options, noise)]
 
     with torch.inference_mode():
@@ -157,12 +178,16 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
 
 def test_frozen_tokens_are_part_of_the_text(tiny: Model) -> None:
     first = tiny.tokenizer.encode("x", bos=False)[0]  # type: ignore[union-attr]
-    finished = tiny.generate("hi", constraint=Regex("[a-z]{10}"), frozen={3: first, 7: first}, max_new_tokens=12, seed=2)
+    finished = tiny.generate(
+        "hi", constraint=Regex("[a-z]{10}"), frozen={3: first, 7: first}, max_new_tokens=12, seed=2
+    )
     assert re.fullmatch("[a-z]{3}x[a-z]{3}x[a-z]{2}", finished.text)
     with pytest.raises(ConstraintUnsatisfiedError, match="no text"):
         tiny.generate("hi", constraint=Regex("[a-w]{10}"), frozen={3: first}, max_new_tokens=12)
     with pytest.raises(ConstraintUnsatisfiedError, match="frozen tokens leave no text"):
-        tiny.generate("hi", constraint=Regex("[a-w]{3}x{0,1}"), frozen={0: first}, max_new_tokens=12)
+        tiny.generate(
+            "hi", constraint=Regex("[a-w]{3}x{0,1}"), frozen={0: first}, max_new_tokens=12
+        )
 
 
 def test_a_banned_token_stays_banned(tiny: Model) -> None:
@@ -171,8 +196,16 @@ def test_a_banned_token_stays_banned(tiny: Model) -> None:
 
     bias = dict.fromkeys(ids("abef"), -1e9) | {1: 1000.0}
     for temperature in (0.0, 1.0, 0.01):
-        options: dict[str, Any] = {"max_new_tokens": 8, "seed": 1, "temperature": temperature, **QUICK}
-        assert tiny.generate("hi", constraint=Regex("ab|cd|ef"), logit_bias=bias, **options).text == "cd"
+        options: dict[str, Any] = {
+            "max_new_tokens": 8,
+            "seed": 1,
+            "temperature": temperature,
+            **QUICK,
+        }
+        assert (
+            tiny.generate("hi", constraint=Regex("ab|cd|ef"), logit_bias=bias, **options).text
+            == "cd"
+        )
 
 
 def test_a_class_that_refuses_what_its_schema_admits_costs_no_text(tiny: Model) -> None:
@@ -184,7 +217,9 @@ def test_a_class_that_refuses_what_its_schema_admits_costs_no_text(tiny: Model) 
         def refuse(cls, value: int) -> int:
             raise ValueError("not today")
 
-    refused, free = tiny.generate(["a", "b"], constraint=[Never, None], max_new_tokens=30, seed=1, **QUICK)
+    refused, free = tiny.generate(
+        ["a", "b"], constraint=[Never, None], max_new_tokens=30, seed=1, **QUICK
+    )
     assert json.loads(refused.text).keys() == {"x"}
     assert refused.parsed is None
     assert "not today" in str(refused.parse_error)
@@ -203,16 +238,25 @@ def test_what_a_text_says_comes_back_parsed(tiny: Model) -> None:
     assert point.parsed == Point.model_validate_json(point.text)
     assert tiny.generate("hi", constraint={"type": "null"}, **options).text == "null"
     assert Choice(text for text in ("a", "b")).texts == ("a", "b")
-    listed = tiny.generate("hi", constraint=JsonSchema('{"enum": [[1, 2], {"a": null}]}'), **options)
+    listed = tiny.generate(
+        "hi", constraint=JsonSchema('{"enum": [[1, 2], {"a": null}]}'), **options
+    )
     assert listed.parsed in ([1, 2], {"a": None})
-    assert tiny.generate("hi", constraint=Choice(["one, two", "three"]), **options).parsed in ("one, two", "three")
+    assert tiny.generate("hi", constraint=Choice(["one, two", "three"]), **options).parsed in (
+        "one, two",
+        "three",
+    )
 
 
 def test_grammars_write_what_they_derive(tiny: Model) -> None:
     source = 'start: sum\nsum: item ("+" item)*\nitem: /[0-9]{1,2}/ | "(" sum ")"'
     parser = lark.Lark(source, parser="earley", lexer="dynamic_complete")
     for seed in range(6):
-        parser.parse(tiny.generate("hi", constraint=Grammar(source), max_new_tokens=20, seed=seed, **QUICK).text)
+        parser.parse(
+            tiny.generate(
+                "hi", constraint=Grammar(source), max_new_tokens=20, seed=seed, **QUICK
+            ).text
+        )
 
 
 TOOLS = [
@@ -225,7 +269,11 @@ TOOLS = [
                 "properties": {
                     "days": {"type": "integer", "minimum": 1, "maximum": 7},
                     "city": {"type": "string", "minLength": 1},
-                    "units": {"type": "object", "properties": {"kind": {"enum": ["C", "F"]}}, "required": ["kind"]},
+                    "units": {
+                        "type": "object",
+                        "properties": {"kind": {"enum": ["C", "F"]}},
+                        "required": ["kind"],
+                    },
                     "hours": {"type": "array", "items": {"type": "number"}, "maxItems": 2},
                 },
                 "required": ["city", "days", "units"],
@@ -242,7 +290,9 @@ def test_tool_calls_have_arguments_by_their_schemas(tiny: Model) -> None:
     constraint = ToolCalls(TOOLS, most=2)
     for seed in range(8):
         bias = {tiny.tokenizer.token_id('<|"|>'): 3.0}  # type: ignore[union-attr]
-        finished = tiny.generate("x", constraint=constraint, max_new_tokens=90, seed=seed, logit_bias=bias, **QUICK)
+        finished = tiny.generate(
+            "x", constraint=constraint, max_new_tokens=90, seed=seed, logit_bias=bias, **QUICK
+        )
         assert 1 <= len(finished.parsed) <= 2
         for call in finished.parsed:
             seen.add(call.name)
@@ -268,12 +318,16 @@ def test_a_hole_is_a_text_of_its_constraint(tiny: Model, small: Model) -> None:
 
 def test_a_hole_with_a_constraint_may_be_wider_than_a_canvas(tiny: Model) -> None:
     given = {"type": "array", "items": {"enum": ["alpha", "beta"]}, "minItems": 6, "maxItems": 6}
-    filled = tiny.infill(["x = ", Hole(40, 80, JsonSchema(given)), "\ny"], seed=1, max_candidates=2, **QUICK)
+    filled = tiny.infill(
+        ["x = ", Hole(40, 80, JsonSchema(given)), "\ny"], seed=1, max_candidates=2, **QUICK
+    )
     for candidate in filled.candidates:
         assert valid(given, candidate.fills[0])
 
 
-def test_what_does_not_go_with_a_constraint_is_told_before_any_work(tiny: Model, checkpoint: Path) -> None:
+def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
+    tiny: Model, checkpoint: Path
+) -> None:
     constraint = Regex("[a-z]+")
     for options, words in [
         ({"stop": "x"}, "stop strings"),

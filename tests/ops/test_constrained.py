@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from redraft.ops.vocabulary import LogitEdits, Picked, Readout, TokenClasses, read_vocabulary, softcapped_logits
-from redraft.ops.vocabulary.classes import PIECE, WIDE
+from redraft.ops.vocabulary import (
+    LogitEdits,
+    Picked,
+    Readout,
+    TokenClasses,
+    read_vocabulary,
+    softcapped_logits,
+)
+from redraft.ops.vocabulary.token_classes import PIECE, WIDE
 
 SOFTCAP = 30.0
 
@@ -33,7 +40,8 @@ class Given:
 def naive(
     logits: Tensor, classes: Tensor, picked: Picked, uniform: Tensor, embedding: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Argmax, sample, entropy, confidence and mean embedding of the marginals over tokens, [N] and [N, H]."""
+    """Argmax, sample, entropy, confidence and mean embedding of the marginals over tokens, [N] and
+    [N, H]."""
     marginals = torch.zeros_like(logits)
     argmax, sample = torch.zeros_like(picked.best), torch.zeros_like(picked.best)
     for at, row in enumerate(logits):
@@ -44,7 +52,8 @@ def naive(
             if picked.best[at] == number:
                 argmax[at] = members[within.argmax()]
             if picked.sample[at] == number:
-                # Runs of the vocabulary that a wide class takes as they lie come first: any order of the members is as good.
+                # Runs of the vocabulary that a wide class takes as they lie come first: any order
+                # of the members is as good.
                 sample[at] = members[0]
     entropy = torch.special.entr(marginals).sum(-1)
     confidence = marginals.gather(1, argmax[:, None]).squeeze(1)
@@ -52,7 +61,8 @@ def naive(
 
 
 def some_classes(generator: torch.Generator, size: int, count: int) -> Tensor:
-    """One class that is most of the vocabulary, a scattered wide one, and small ones; some tokens of none."""
+    """One class that is most of the vocabulary, a scattered wide one, and small ones; some tokens
+    of none."""
     classes = torch.zeros(size, dtype=torch.int64)
     places = torch.randperm(size, generator=generator)
     classes[places[: WIDE + 40]] = 1
@@ -120,7 +130,9 @@ def test_samples_within_a_class_are_distributed_as_its_tokens() -> None:
         share = torch.zeros(draws, count)
         share[:, number] = 1.0
         whole = torch.full((draws,), number)
-        constraint = Given(TokenClasses.of(classes, count), Picked(share, whole, whole, uniform), slice(0, draws))
+        constraint = Given(
+            TokenClasses.of(classes, count), Picked(share, whole, whole, uniform), slice(0, draws)
+        )
         readout = Readout(
             temperature=torch.tensor([0.9]),
             uniform=uniform,
@@ -147,7 +159,9 @@ def test_rows_and_positions_without_a_constraint_are_read_as_ever() -> None:
     part = torch.full((4,), 3)
     share = torch.zeros(4, 20)
     share[:, 3] = 1.0
-    constraint = Given(TokenClasses.of(classes, 20), Picked(share, part, part, torch.empty(0)), slice(2, 7))
+    constraint = Given(
+        TokenClasses.of(classes, 20), Picked(share, part, part, torch.empty(0)), slice(2, 7)
+    )
     wanted = torch.ones(2, length, dtype=torch.bool)
     wanted[0, 4] = False
     uniform = torch.rand(2, length, generator=generator, dtype=torch.float64)

@@ -1,4 +1,5 @@
-"""Kernels of our own give what plain torch gives. Without a CUDA device they run in Triton's interpreter, on this processor."""
+"""Kernels of our own give what plain torch gives. Without a CUDA device they run in Triton's
+interpreter, on this processor."""
 
 from __future__ import annotations
 
@@ -11,18 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-pytest.importorskip("triton", reason="Triton is not here (it comes with torch for CUDA, and for Linux with the tests)")
+pytest.importorskip(
+    "triton",
+    reason="Triton is not here (it comes with torch for CUDA, and for Linux with the tests)",
+)
 
 import triton
 import triton.language as tl
 
 from redraft.engine import Model
-from redraft.model.layers import ACTIVATIONS
+from redraft.network.layers import ACTIVATIONS
 from redraft.ops import triton as kernels
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import Linear, linear, together
-from redraft.ops.packing import Packing, packed_halves, unpacked_halves
+from redraft.ops.packed_layout import Packing, packed_halves, unpacked_halves
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
 from redraft.ops.triton.attention import canvas_attention
@@ -30,7 +34,15 @@ from redraft.ops.triton.grouping import grouped
 from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
 from redraft.ops.vocabulary import Readout, read_vocabulary
-from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Weight, Joined, PackedWeight
+from redraft.quant import (
+    FORMATS,
+    ExpertList,
+    Fp4Weight,
+    Int4Weight,
+    Int8Weight,
+    Joined,
+    PackedWeight,
+)
 from redraft.quant.weight import pack
 from redraft.testing import tiny_model
 
@@ -65,7 +77,9 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
 
 
-def packed(name: str, height: int, width: int, dtype: torch.dtype, group: int = 32, seed: int = 0) -> PackedWeight:
+def packed(
+    name: str, height: int, width: int, dtype: torch.dtype, group: int = 32, seed: int = 0
+) -> PackedWeight:
     """A random matrix in few bits."""
     generator = torch.Generator().manual_seed(seed)
     if name == "fp4":
@@ -89,7 +103,10 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("dtype", BARS)
-@pytest.mark.parametrize(("rows", "height", "width", "group"), [(1, 128, 128, 32), (37, 200, 192, 64), (70, 130, 320, 16)])
+@pytest.mark.parametrize(
+    ("rows", "height", "width", "group"),
+    [(1, 128, 128, 32), (37, 200, 192, 64), (70, 130, 320, 16)],
+)
 def test_a_product_is_that_of_the_numbers(
     name: str, dtype: torch.dtype, rows: int, height: int, width: int, group: int
 ) -> None:
@@ -114,22 +131,32 @@ def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: i
     count, width, size, top_k = 5, 64, 128, 2
     tokens = (3, 40, 150)[seed]
     if name == "plain":
-        wide, narrow = random(count, 2 * width, size).to(dtype), random(count, size, width, seed=1).to(dtype)
+        wide, narrow = (
+            random(count, 2 * width, size).to(dtype),
+            random(count, size, width, seed=1).to(dtype),
+        )
         wide_numbers, narrow_numbers = wide, narrow
     else:
-        each = [[packed(name, width, size, dtype, seed=2 * at + half) for half in range(2)] for at in range(count)]
+        each = [
+            [packed(name, width, size, dtype, seed=2 * at + half) for half in range(2)]
+            for at in range(count)
+        ]
         wide = ExpertList([Joined(pair) for pair in each])
         narrow = ExpertList([packed(name, size, width, dtype, seed=at) for at in range(count)])
         wide_numbers, narrow_numbers = wide.whole(), narrow.whole()
         assert wide.packing() is not None
         assert narrow.packing() is not None
     x = random(tokens, size, seed=seed).to(dtype)
-    scores = random(tokens, count, seed=seed + 9) + torch.tensor([0, 0, 9, 0, -9], device=DEVICE)  # one is all but idle
+    scores = random(tokens, count, seed=seed + 9) + torch.tensor(
+        [0, 0, 9, 0, -9], device=DEVICE
+    )  # one is all but idle
     weights, index = route(scores, top_k, torch.ones(count, device=DEVICE))
     activation = ACTIVATIONS["gelu_pytorch_tanh"]
     found = experts(x, wide, narrow, weights, index, activation)  # type: ignore[arg-type]
     with plainly():
-        expected = experts(x.float(), wide_numbers.float(), narrow_numbers.float(), weights, index, activation)
+        expected = experts(
+            x.float(), wide_numbers.float(), narrow_numbers.float(), weights, index, activation
+        )
     assert error(found, expected) < 2 * BARS[dtype]
 
 
@@ -137,11 +164,16 @@ def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: i
 def test_every_assignment_is_in_one_block_of_its_expert(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     experts_there, tokens, top_k = (
-        int(torch.randint(low, high, (), generator=generator)) for low, high in ((1, 20), (1, 200), (1, 4))
+        int(torch.randint(low, high, (), generator=generator))
+        for low, high in ((1, 20), (1, 200), (1, 4))
     )
     top_k = min(top_k, experts_there)
-    index = torch.stack([torch.randperm(experts_there, generator=generator)[:top_k] for _ in range(tokens)])
-    index = index % int(torch.randint(1, experts_there + 1, (), generator=generator))  # the last of them have nothing to do
+    index = torch.stack(
+        [torch.randperm(experts_there, generator=generator)[:top_k] for _ in range(tokens)]
+    )
+    index = index % int(
+        torch.randint(1, experts_there + 1, (), generator=generator)
+    )  # the last of them have nothing to do
     groups = grouped(index.to(DEVICE), experts_there, TOKENS[seed % len(TOKENS)])
     met = []
     for owner, first in zip(groups.owners.tolist(), groups.firsts.tolist(), strict=True):
@@ -156,7 +188,9 @@ def test_every_assignment_is_in_one_block_of_its_expert(seed: int) -> None:
 
 def test_a_row_of_a_product_does_not_depend_on_the_others() -> None:
     weight, x = packed("int4", 128, 128, torch.bfloat16), random(40, 128).bfloat16()
-    assert torch.equal(linear(x, weight), torch.cat([linear(x[at : at + 20], weight) for at in (0, 20)]))
+    assert torch.equal(
+        linear(x, weight), torch.cat([linear(x[at : at + 20], weight) for at in (0, 20)])
+    )
 
 
 @triton.jit
@@ -181,7 +215,9 @@ def test_bits_are_the_numbers_that_torch_makes_of_them(fast: bool) -> None:
     eight, whole, four, three = (torch.empty(size, device=DEVICE) for size in (256, 256, 512, 512))
     _numbers[(1,)](bits, eight, whole, four, three, FAST=fast)
     real = (bits & 0x7F) != 0x7F
-    assert torch.equal(eight[real] * SHORT_OF["fp8", fast], bits[real].view(torch.float8_e4m3fn).float())
+    assert torch.equal(
+        eight[real] * SHORT_OF["fp8", fast], bits[real].view(torch.float8_e4m3fn).float()
+    )
     assert torch.equal(whole, bits.view(torch.int8).float())
     magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
     every = torch.cat((magnitudes, -magnitudes)).to(DEVICE)
@@ -231,14 +267,22 @@ def test_a_copy_of_experts_reads_its_own_memory() -> None:
 
 
 def test_experts_of_different_kinds_go_one_by_one() -> None:
-    mixed = ExpertList([packed("int8", 32, 64, torch.float32), packed("fp8", 32, 64, torch.float32)])
+    mixed = ExpertList(
+        [packed("int8", 32, 64, torch.float32), packed("fp8", 32, 64, torch.float32)]
+    )
     assert mixed.packing() is None
 
 
 @pytest.mark.parametrize("quantized", [None, "int8", "int4"])
 @pytest.mark.parametrize("method", ["diffusion", "typewriter"])
 def test_a_model_writes_the_same_text(quantized: str | None, method: str) -> None:
-    options = {"max_new_tokens": 20, "max_denoising_steps": 3, "seed": 4, "eos_token_id": (), "method": method}
+    options = {
+        "max_new_tokens": 20,
+        "max_denoising_steps": 3,
+        "seed": 4,
+        "eos_token_id": (),
+        "method": method,
+    }
     network = tiny_model(2)
     if quantized:
         for layer in network.layers:
@@ -260,13 +304,18 @@ def test_a_tensor_that_lies_in_strides_is_not_read_as_if_it_did_not() -> None:
 
 @pytest.mark.parametrize("dtype", BARS)
 @pytest.mark.parametrize(
-    ("length", "total", "window"), [(1, 1, None), (5, 40, None), (70, 150, None), (70, 150, 9), (33, 33, 50), (1, 70, 16)]
+    ("length", "total", "window"),
+    [(1, 1, None), (5, 40, None), (70, 150, None), (70, 150, 9), (33, 33, 50), (1, 70, 16)],
 )
 @pytest.mark.parametrize("dim", [8, 32])
 def test_causal_attention_is_that_of_plain_torch(
     dtype: torch.dtype, length: int, total: int, window: int | None, dim: int
 ) -> None:
-    query, key, value = random(length, 4, dim), random(2, total, dim, seed=1), random(2, total, dim, seed=2)
+    query, key, value = (
+        random(length, 4, dim),
+        random(2, total, dim, seed=1),
+        random(2, total, dim, seed=2),
+    )
     # As a cache shows them: with room behind.
     key, value = (F.pad(part, (0, 0, 0, 7)).to(dtype)[:, :total] for part in (key, value))
     found = causal_attention(query.to(dtype), key, value, window)
@@ -282,7 +331,10 @@ def test_a_canvas_sees_its_prefix_and_itself(dtype: torch.dtype, prefixes: tuple
     rows = len(prefixes) * length
     query = random(rows, heads, dim).to(dtype)
     key, value = (random(rows, kv_heads, dim, seed=seed).to(dtype) for seed in (1, 2))
-    held = [tuple(random(kv_heads, 100, dim, seed=seed + at).to(dtype) for seed in (3, 30)) for at in range(len(prefixes))]
+    held = [
+        tuple(random(kv_heads, 100, dim, seed=seed + at).to(dtype) for seed in (3, 30))
+        for at in range(len(prefixes))
+    ]
     skipped = 5  # a window's worth of older tokens
     places = [
         (*(part[:, skipped:].data_ptr() for part in pair), pair[0].stride(0), count)
@@ -292,7 +344,9 @@ def test_a_canvas_sees_its_prefix_and_itself(dtype: torch.dtype, prefixes: tuple
     for at, (pair, count) in enumerate(zip(held, prefixes, strict=True)):
         own = slice(at * length, (at + 1) * length)
         keys, values = (
-            torch.cat((part[:, skipped : skipped + count], mine[own].transpose(0, 1)), dim=1).float()
+            torch.cat(
+                (part[:, skipped : skipped + count], mine[own].transpose(0, 1)), dim=1
+            ).float()
             for part, mine in zip(pair, (key, value), strict=True)
         )
         with plainly():
@@ -302,10 +356,17 @@ def test_a_canvas_sees_its_prefix_and_itself(dtype: torch.dtype, prefixes: tuple
 
 @pytest.mark.parametrize("dtype", BARS)
 @pytest.mark.parametrize(("size", "rows"), [(50, 1), (5000, 2)])
-def test_the_vocabulary_is_read_as_plain_torch_reads_it(dtype: torch.dtype, size: int, rows: int) -> None:
+def test_the_vocabulary_is_read_as_plain_torch_reads_it(
+    dtype: torch.dtype, size: int, rows: int
+) -> None:
     length, width = 6, 32
-    hidden, embedding = 3 * random(rows, length, width).to(dtype), random(size, width, seed=1).to(dtype)
-    uniform = torch.rand(rows, length, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).to(DEVICE)
+    hidden, embedding = (
+        3 * random(rows, length, width).to(dtype),
+        random(size, width, seed=1).to(dtype),
+    )
+    uniform = torch.rand(
+        rows, length, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    ).to(DEVICE)
     asked = Readout(
         temperature=torch.tensor([0.7, 1.2], device=DEVICE)[:rows],
         uniform=uniform,
@@ -329,13 +390,17 @@ def test_draws_lie_where_the_cumulative_mass_passes_them() -> None:
     """At the ends of the vocabulary too."""
     probabilities = torch.tensor([0.5, 0.0, 0.25, 0.25, 0.0], device=DEVICE)
     embedding = (probabilities.log().clamp_min(-40))[:, None]
-    uniform = torch.tensor([[1e-12, 0.499, 0.501, 0.749, 0.751, 1 - 1e-12]], dtype=torch.float64, device=DEVICE)
+    uniform = torch.tensor(
+        [[1e-12, 0.499, 0.501, 0.749, 0.751, 1 - 1e-12]], dtype=torch.float64, device=DEVICE
+    )
     one = torch.ones(1, device=DEVICE)
     asked = Readout(temperature=one, uniform=uniform, greedy=one < 0, edits=[None])
     found = read_vocabulary(torch.ones(1, 6, 1, device=DEVICE), embedding, 1e4, one[0], asked)
     assert found.sample.tolist() == [[0, 0, 2, 2, 3, 3]]
     assert found.argmax.tolist() == [[0] * 6]
-    assert torch.allclose(found.entropy, torch.tensor(1.0397, device=DEVICE).expand(1, 6), atol=1e-3)
+    assert torch.allclose(
+        found.entropy, torch.tensor(1.0397, device=DEVICE).expand(1, 6), atol=1e-3
+    )
 
 
 def test_draws_are_those_of_plain_torch() -> None:
@@ -364,7 +429,11 @@ def test_layers_with_the_same_input_run_together(name: str) -> None:
 
 def test_layers_that_are_not_alike_run_apart() -> None:
     layers = [Linear(64, 32), torch.nn.Sequential(Linear(64, 16)), Linear(64, 8)]
-    layers[2].weight = packed("int8", 8, 64, torch.float32) if layers[2]._parameters.pop("weight") is not None else None  # type: ignore[assignment]
+    layers[2].weight = (
+        packed("int8", 8, 64, torch.float32)
+        if layers[2]._parameters.pop("weight") is not None
+        else None
+    )  # type: ignore[assignment]
     x = random(3, 64)
     found = together(x.to(DEVICE), [layer.to(DEVICE) for layer in layers])
     assert [part.shape[-1] for part in found] == [32, 16, 8]
@@ -406,7 +475,10 @@ def test_routes_of_what_is_no_number_lead_to_experts_that_there_are() -> None:
 
 
 def test_means_in_float16_do_not_overflow() -> None:
-    states, embedding = torch.zeros(1, 2, 8, device=DEVICE, dtype=torch.float16), torch.full((5000, 8), 40.0, device=DEVICE)
+    states, embedding = (
+        torch.zeros(1, 2, 8, device=DEVICE, dtype=torch.float16),
+        torch.full((5000, 8), 40.0, device=DEVICE),
+    )
     asked = Readout(
         temperature=torch.ones(1, device=DEVICE),
         uniform=torch.full((1, 2), 0.5, dtype=torch.float64, device=DEVICE),
@@ -414,7 +486,9 @@ def test_means_in_float16_do_not_overflow() -> None:
         edits=[None],
     )
     found = read_vocabulary(states, embedding.half(), 30.0, torch.ones((), device=DEVICE), asked)
-    assert torch.allclose(found.soft_embedding.float(), torch.tensor(40.0, device=DEVICE), rtol=1e-2)
+    assert torch.allclose(
+        found.soft_embedding.float(), torch.tensor(40.0, device=DEVICE), rtol=1e-2
+    )
 
 
 @pytest.mark.parametrize("name", ["int8", "int4", "fp8"])
@@ -440,7 +514,10 @@ def test_tables_follow_a_weight_that_changes(name: str) -> None:
         found = product(x.to(dtype), packing, groups, gather=True, scatter=True)
         numbers = experts_there.whole().float()
         expected = torch.stack(
-            [numbers[expert] @ row for expert, row in zip((0, 2, 2, 1, 0), x.to(dtype).float(), strict=True)]
+            [
+                numbers[expert] @ row
+                for expert, row in zip((0, 2, 2, 1, 0), x.to(dtype).float(), strict=True)
+            ]
         )
         assert error(found, expected) < BARS[dtype]
 

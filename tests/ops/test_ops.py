@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redraft.model.layers import ACTIVATIONS
+from redraft.network.layers import ACTIVATIONS
 from redraft.ops import attention as attention_module
 from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
@@ -32,11 +32,21 @@ def test_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(seed)
     kv, group, dim = (int(torch.randint(1, 5, ())) for _ in range(3))
     length, total = int(torch.randint(1, 12, ())), int(torch.randint(12, 40, ()))
-    query, key, value = torch.randn(length, kv * group, dim), torch.randn(kv, total, dim), torch.randn(kv, total, dim)
-    for mask in (None, causal_mask(length, total, None, query.device), causal_mask(length, total, 5, query.device)):
+    query, key, value = (
+        torch.randn(length, kv * group, dim),
+        torch.randn(kv, total, dim),
+        torch.randn(kv, total, dim),
+    )
+    for mask in (
+        None,
+        causal_mask(length, total, None, query.device),
+        causal_mask(length, total, 5, query.device),
+    ):
         expected = naive_attention(query, key, value, mask)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
-        monkeypatch.setitem(attention_module.BLOCK_ELEMENTS, "cpu", 64)  # the same in blocks of queries
+        monkeypatch.setitem(
+            attention_module.BLOCK_ELEMENTS, "cpu", 64
+        )  # the same in blocks of queries
         monkeypatch.setattr(attention_module, "LEAST_QUERIES", 1)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
         monkeypatch.undo()
@@ -48,7 +58,11 @@ def test_causal_attention_in_blocks_is_attention_under_its_mask(
     length: int, total: int, window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(total)
-    query, key, value = torch.randn(length, 6, 8), torch.randn(2, total, 8), torch.randn(2, total, 8)
+    query, key, value = (
+        torch.randn(length, 6, 8),
+        torch.randn(2, total, 8),
+        torch.randn(2, total, 8),
+    )
     expected = naive_attention(query, key, value, causal_mask(length, total, window, query.device))
     for least, elements in ((32, 1 << 21), (3, 1000), (1, 1)):
         monkeypatch.setattr(attention_module, "LEAST_QUERIES", least)
@@ -71,14 +85,20 @@ def test_the_causal_mask_is_the_definition() -> None:
 def test_experts(tokens: int) -> None:
     torch.manual_seed(tokens)
     count, hidden, width, top_k = 6, 24, 10, 3
-    x, gate_up, down = torch.randn(tokens, hidden), torch.randn(count, 2 * width, hidden), torch.randn(count, hidden, width)
+    x, gate_up, down = (
+        torch.randn(tokens, hidden),
+        torch.randn(count, 2 * width, hidden),
+        torch.randn(count, hidden, width),
+    )
     weights, index = route(torch.randn(tokens, count), top_k, torch.rand(count))
     expected = torch.zeros(tokens, hidden)
     for token in range(tokens):
         for weight, number in zip(weights[token], index[token], strict=True):
             gate, up = (gate_up[number] @ x[token]).chunk(2)
             expected[token] += weight * (down[number] @ (GELU(gate) * up))
-    assert torch.allclose(experts(x, gate_up, down, weights, index, GELU), expected, atol=1e-4, rtol=1e-4)
+    assert torch.allclose(
+        experts(x, gate_up, down, weights, index, GELU), expected, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_an_experts_sum_does_not_depend_on_the_other_tokens() -> None:
@@ -88,7 +108,9 @@ def test_an_experts_sum_does_not_depend_on_the_other_tokens() -> None:
     together = experts(x, gate_up, down, weights, index, GELU)
     for start in range(0, 224, 7):  # passes have whole rows: 32 tokens, or a multiple of it
         part = slice(start, start + 32)
-        assert torch.equal(experts(x[part], gate_up, down, weights[part], index[part], GELU), together[part])
+        assert torch.equal(
+            experts(x[part], gate_up, down, weights[part], index[part], GELU), together[part]
+        )
 
 
 def test_routing_is_softmax_then_top_k_then_renormalised_then_scaled() -> None:
@@ -108,7 +130,9 @@ def test_rms_norm_is_computed_in_float32_and_rounded_once() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 40, 24), (2, 24, 40), (33, 192, 768), (5, 7, 96, 32)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_linear_is_the_plain_product_also_of_a_turned_weight(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_linear_is_the_plain_product_also_of_a_turned_weight(
+    shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
     torch.manual_seed(0)
     *rows, inner, outer = shape
     x, weight = torch.randn(*rows, inner).to(dtype), torch.randn(outer, inner).to(dtype)
@@ -116,7 +140,9 @@ def test_linear_is_the_plain_product_also_of_a_turned_weight(shape: tuple[int, .
     expected = (x.double() @ weight.double().T).to(dtype)
     with torch.no_grad():
         for one in (weight, turned):
-            assert torch.allclose(linear(x, one), expected, atol=1e-4, rtol=1e-4 if dtype == torch.float32 else 1e-2)
+            assert torch.allclose(
+                linear(x, one), expected, atol=1e-4, rtol=1e-4 if dtype == torch.float32 else 1e-2
+            )
         with torch.autocast("cpu", torch.bfloat16):
             assert linear(x, weight).dtype == torch.bfloat16
     weight.requires_grad_()

@@ -16,7 +16,9 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
-def test_the_published_answers(counter: tuple[int, ...], key: tuple[int, ...], words: tuple[int, ...]) -> None:
+def test_the_published_answers(
+    counter: tuple[int, ...], key: tuple[int, ...], words: tuple[int, ...]
+) -> None:
     result = philox(tuple(map(torch.tensor, counter)), tuple(map(torch.tensor, key)))  # type: ignore[arg-type]
     assert tuple(int(word) for word in result) == words
 
@@ -33,7 +35,9 @@ def test_noise_depends_on_seed_stream_canvas_step_and_position_alone() -> None:
 
 
 def test_draws_are_uniform() -> None:
-    uniform, tokens = Noise.of([(seed, 0, 0) for seed in range(400)]).at(torch.ones(400, dtype=torch.long), 256, 50)
+    uniform, tokens = Noise.of([(seed, 0, 0) for seed in range(400)]).at(
+        torch.ones(400, dtype=torch.long), 256, 50
+    )
     assert float(uniform.min()) > 0
     assert float(uniform.max()) < 1
     for values, bins in ((uniform * 50, 50), (tokens, 50)):

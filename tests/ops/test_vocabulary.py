@@ -3,11 +3,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redraft.ops.vocabulary import Allowed, LogitEdits, Readout, chunks, inverse_cdf, read_vocabulary, whole
-from redraft.ops.vocabulary.asked import Positions
+from redraft.ops.vocabulary import (
+    Allowed,
+    LogitEdits,
+    Readout,
+    chunked,
+    dense,
+    inverse_cdf,
+    read_vocabulary,
+)
+from redraft.ops.vocabulary.types import Positions
 
 
-def readout(rows: int, length: int, edits: list[LogitEdits | None] | None = None, greedy: bool = False) -> Readout:
+def readout(
+    rows: int, length: int, edits: list[LogitEdits | None] | None = None, greedy: bool = False
+) -> Readout:
     return Readout(
         temperature=torch.rand(rows) + 0.3,
         uniform=torch.rand(rows, length, dtype=torch.float64),
@@ -17,9 +27,11 @@ def readout(rows: int, length: int, edits: list[LogitEdits | None] | None = None
 
 
 @pytest.mark.parametrize("chunk", [2048, 64, 7])
-def test_statistics_are_those_of_the_whole_distribution(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", chunk)
-    monkeypatch.setattr(chunks, "BLOCK", 32)
+def test_statistics_are_those_of_the_whole_distribution(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked, "CHUNK", chunk)
+    monkeypatch.setattr(chunked, "BLOCK", 32)
     torch.manual_seed(0)
     hidden, embedding, scale = torch.randn(3, 27, 16), torch.randn(90, 16), torch.tensor(4.0)
     asked = readout(3, 27)
@@ -36,10 +48,10 @@ def test_statistics_are_those_of_the_whole_distribution(chunk: int, monkeypatch:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On random states, sharp and flat, with biases that rule tokens out, penalties, positions that may take some tokens only,
-    and temperatures down to 0.02."""
-    monkeypatch.setattr(chunks, "CHUNK", 50 + seed)
-    monkeypatch.setattr(whole, "BLOCK_ELEMENTS", 5000)
+    """On random states, sharp and flat, with biases that rule tokens out, penalties, positions that
+    may take some tokens only, and temperatures down to 0.02."""
+    monkeypatch.setattr(chunked, "CHUNK", 50 + seed)
+    monkeypatch.setattr(dense, "BLOCK_ELEMENTS", 5000)
     torch.manual_seed(seed)
     hidden, embedding = torch.randn(3, 40, 16) * 10 ** (torch.rand(1) * 3 - 1), torch.randn(400, 16)
     out = torch.rand(400) < 0.3
@@ -58,9 +70,14 @@ def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPa
     )  # fmt: skip
     owners, which = torch.arange(3).repeat_interleave(40), allowed.which.flatten()
     positions = Positions(hidden.flatten(0, 1), owners, asked.uniform.flatten(), asked, which)
-    fast, plain = chunks.read_chunks(positions, embedding, 30.0), whole.read_whole(positions, embedding, 30.0)
+    fast, plain = (
+        chunked.read_chunks(positions, embedding, 30.0),
+        dense.read_whole(positions, embedding, 30.0),
+    )
     assert torch.equal(fast[0], plain[0])
-    assert (fast[1] == plain[1]).float().mean() > 0.98  # a draw on the border of two tokens may fall on either side
+    assert (
+        fast[1] == plain[1]
+    ).float().mean() > 0.98  # a draw on the border of two tokens may fall on either side
     assert not out[fast[1][owners == 1]].any()
     bound = which >= 0
     assert 0 < int(bound.sum()) < len(bound)
@@ -72,22 +89,34 @@ def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("bias", "temperature"), [(1e3, 0.6), (1e6, 0.6), (1e9, 0.6), (0.0, 1e-5)])
-def test_entropy_is_exact_however_great_the_logits(bias: float, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 5)
+def test_entropy_is_exact_however_great_the_logits(
+    bias: float, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked, "CHUNK", 5)
     torch.manual_seed(3)
-    edits = LogitEdits(bias_tokens=torch.tensor([2, 11]), bias=torch.tensor([bias, bias])) if bias else None
+    edits = (
+        LogitEdits(bias_tokens=torch.tensor([2, 11]), bias=torch.tensor([bias, bias]))
+        if bias
+        else None
+    )
     asked = Readout(
         temperature=torch.tensor([temperature]), uniform=torch.rand(1, 32, dtype=torch.float64),
         greedy=torch.tensor([False]), edits=[edits],
     )  # fmt: skip
     table = torch.randn(20, 8)
     table[7] = table[13] = 3 * table[7]  # ties at any temperature
-    positions = Positions(torch.randn(32, 8), torch.zeros(32, dtype=torch.int64), asked.uniform[0], asked)
-    assert torch.allclose(chunks.read_chunks(positions, table, 30.0)[2], whole.read_whole(positions, table, 30.0)[2], atol=1e-5)
+    positions = Positions(
+        torch.randn(32, 8), torch.zeros(32, dtype=torch.int64), asked.uniform[0], asked
+    )
+    assert torch.allclose(
+        chunked.read_chunks(positions, table, 30.0)[2],
+        dense.read_whole(positions, table, 30.0)[2],
+        atol=1e-5,
+    )
 
 
 def test_samples_of_the_fast_form_follow_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 3)
+    monkeypatch.setattr(chunked, "CHUNK", 3)
     embedding = torch.eye(8)
     probs = torch.tensor([0.3, 0.01, 0.09, 0.2, 0.0, 0.25, 0.05, 0.1])
     logits = (probs + 1e-12).log()
@@ -96,28 +125,46 @@ def test_samples_of_the_fast_form_follow_the_distribution(monkeypatch: pytest.Mo
         temperature=torch.ones(1), uniform=torch.rand(1, 40_000, dtype=torch.float64),
         greedy=torch.zeros(1, dtype=torch.bool), edits=[None],
     )  # fmt: skip
-    counts = read_vocabulary(hidden, embedding, 30.0, torch.tensor(1.0), asked).sample.flatten().bincount(minlength=8)
+    counts = (
+        read_vocabulary(hidden, embedding, 30.0, torch.tensor(1.0), asked)
+        .sample.flatten()
+        .bincount(minlength=8)
+    )
     kept = probs > 0
     expected = probs[kept] * 40_000
     assert counts[4] == 0
     assert float(((counts[kept] - expected) ** 2 / expected).sum()) < 30
 
 
-def test_positions_that_are_not_wanted_cost_nothing_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_positions_that_are_not_wanted_cost_nothing_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hidden, embedding, scale = torch.randn(2, 64, 16), torch.randn(90, 16), torch.tensor(4.0)
     asked = readout(2, 64)
     everything = read_vocabulary(hidden, embedding, 30.0, scale, asked)
     wanted = torch.rand(2, 64) < 0.3
     seen: list[int] = []
-    form = chunks._read_block
-    monkeypatch.setattr(chunks, "_read_block", lambda part, *rest: seen.append(len(part.states)) or form(part, *rest))
-    got = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "wanted": wanted}))
+    form = chunked._read_block
+    monkeypatch.setattr(
+        chunked,
+        "_read_block",
+        lambda part, *rest: seen.append(len(part.states)) or form(part, *rest),
+    )
+    got = read_vocabulary(
+        hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "wanted": wanted})
+    )
     assert sum(seen) < int(wanted.sum()) + 32
     for name in ("argmax", "sample", "entropy", "confidence", "soft_embedding"):
         part = getattr(got, name)
         assert torch.equal(part[wanted], getattr(everything, name)[wanted])
         assert part[~wanted].count_nonzero() == 0
-    nothing = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "wanted": torch.zeros_like(wanted)}))
+    nothing = read_vocabulary(
+        hidden,
+        embedding,
+        30.0,
+        scale,
+        Readout(**{**vars(asked), "wanted": torch.zeros_like(wanted)}),
+    )
     assert nothing.entropy.count_nonzero() == 0
 
 
@@ -138,17 +185,28 @@ def test_the_ends_of_the_unit_interval_never_take_a_token_of_no_probability() ->
 
 
 def test_greedy_rows_take_the_argmax() -> None:
-    got = read_vocabulary(torch.randn(2, 9, 16), torch.randn(90, 16), 30.0, torch.tensor(4.0), readout(2, 9, greedy=True))
+    got = read_vocabulary(
+        torch.randn(2, 9, 16),
+        torch.randn(90, 16),
+        30.0,
+        torch.tensor(4.0),
+        readout(2, 9, greedy=True),
+    )
     assert torch.equal(got.sample, got.argmax)
 
 
-def distribution(edits: LogitEdits | None, hidden: torch.Tensor, embedding: torch.Tensor, temperature: float):
-    """What the edited distribution is, read back from soft embeddings under an orthonormal table."""
+def distribution(
+    edits: LogitEdits | None, hidden: torch.Tensor, embedding: torch.Tensor, temperature: float
+):
+    """What the edited distribution is, read back from soft embeddings under an orthonormal
+    table."""
     asked = Readout(
         temperature=torch.tensor([temperature]), uniform=torch.rand(1, 1, dtype=torch.float64),
         greedy=torch.tensor([False]), edits=[edits],
     )  # fmt: skip
-    soft = read_vocabulary(hidden[None, None], embedding, 30.0, torch.tensor(1.0), asked).soft_embedding
+    soft = read_vocabulary(
+        hidden[None, None], embedding, 30.0, torch.tensor(1.0), asked
+    ).soft_embedding
     return soft[0, 0] @ embedding.T
 
 
@@ -163,12 +221,16 @@ def test_bias_penalty_and_filters_do_what_they_say() -> None:
     biased = logits.clone()
     biased[3] += 4.0
     edits = LogitEdits(bias_tokens=torch.tensor([3]), bias=torch.tensor([4.0]))
-    assert torch.allclose(distribution(edits, hidden, embedding, 0.7), (biased / 0.7).softmax(-1), atol=1e-5)
+    assert torch.allclose(
+        distribution(edits, hidden, embedding, 0.7), (biased / 0.7).softmax(-1), atol=1e-5
+    )
 
     penalised = logits.clone()
     penalised[[2, 5]] = torch.where(logits[[2, 5]] > 0, logits[[2, 5]] / 1.5, logits[[2, 5]] * 1.5)
     edits = LogitEdits(penalised_tokens=torch.tensor([2, 5]), repetition_penalty=1.5)
-    assert torch.allclose(distribution(edits, hidden, embedding, 0.7), (penalised / 0.7).softmax(-1), atol=1e-5)
+    assert torch.allclose(
+        distribution(edits, hidden, embedding, 0.7), (penalised / 0.7).softmax(-1), atol=1e-5
+    )
 
     order = plain.argsort(descending=True)
     mass, kept = 0.0, []
@@ -179,10 +241,16 @@ def test_bias_penalty_and_filters_do_what_they_say() -> None:
         mass += float(plain[token])
     expected = torch.zeros(12)
     expected[kept] = plain[kept] / plain[kept].sum()
-    assert torch.allclose(distribution(LogitEdits(top_p=0.8), hidden, embedding, 0.7), expected, atol=1e-5)
+    assert torch.allclose(
+        distribution(LogitEdits(top_p=0.8), hidden, embedding, 0.7), expected, atol=1e-5
+    )
 
     expected = torch.where(plain >= 0.2 * plain.max(), plain, 0.0)
-    assert torch.allclose(distribution(LogitEdits(min_p=0.2), hidden, embedding, 0.7), expected / expected.sum(), atol=1e-5)
+    assert torch.allclose(
+        distribution(LogitEdits(min_p=0.2), hidden, embedding, 0.7),
+        expected / expected.sum(),
+        atol=1e-5,
+    )
 
 
 def test_edits_stay_in_their_row() -> None:
@@ -195,7 +263,9 @@ def test_edits_stay_in_their_row() -> None:
     ]
     asked = readout(3, 30)
     plain = read_vocabulary(hidden, embedding, 30.0, scale, asked)
-    edited = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "edits": edits}))
+    edited = read_vocabulary(
+        hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "edits": edits})
+    )
     for row, same in ((0, True), (1, False), (2, True)):
         assert torch.equal(plain.entropy[row], edited.entropy[row]) == same
         assert torch.equal(plain.sample[row], edited.sample[row]) or not same
@@ -210,7 +280,9 @@ def test_a_position_takes_what_it_may_and_its_neighbours_take_what_they_took() -
     masks = torch.zeros(2, 90, dtype=torch.bool)
     masks[0, [7]] = masks[1, [11, 80]] = True
     plain = read_vocabulary(hidden, embedding, 30.0, scale, asked)
-    bound = read_vocabulary(hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "allowed": Allowed(masks, which)}))
+    bound = read_vocabulary(
+        hidden, embedding, 30.0, scale, Readout(**{**vars(asked), "allowed": Allowed(masks, which)})
+    )
     free = which < 0
     for name in ("argmax", "sample", "entropy", "confidence", "soft_embedding"):
         assert torch.equal(getattr(plain, name)[free], getattr(bound, name)[free])
@@ -228,10 +300,16 @@ def test_masks_of_several_canvases_are_joined() -> None:
     joined = Allowed.join([first, None, second], [shape] * 3)
     assert joined is not None
     assert joined.which.tolist() == [[0, -1, 1], [-1, -1, -1], [-1, 2, -1]]
-    assert joined.masks.tolist() == [[True, False, False, False], [False, False, False, True], [True] * 4]
+    assert joined.masks.tolist() == [
+        [True, False, False, False],
+        [False, False, False, True],
+        [True] * 4,
+    ]
     assert joined.rows(torch.tensor([2])).which.tolist() == [[-1, 2, -1]]
     parts = [joined.rows(slice(at, at + 1)) for at in range(3)]
-    again = Allowed.join(parts, [shape] * 3)  # as a batch is taken apart and put together at every step
+    again = Allowed.join(
+        parts, [shape] * 3
+    )  # as a batch is taken apart and put together at every step
     assert again is not None
     assert torch.equal(again.masks, joined.masks)
     assert torch.equal(again.which, joined.which)

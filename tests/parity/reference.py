@@ -1,4 +1,5 @@
-"""The oracle: transformers' DiffusionGemma with random weights, saved by transformers itself, and fed our draws."""
+"""The oracle: transformers' DiffusionGemma with random weights, saved by transformers itself, and
+fed our draws."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ EOS = [1, 106]
 
 
 def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusion:
-    """A reference model of a random shape, every tensor random: norms, scales, and both layer scalars."""
+    """A reference model of a random shape, every tensor random: norms, scales, and both layer
+    scalars."""
     shape = tiny_config(**{"vocab_size": 160, **random_shape(random.Random(seed)), **changes})
     inherited = (
         "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
@@ -51,7 +53,9 @@ def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusio
     )  # fmt: skip
     model = DiffusionGemmaForBlockDiffusion(config).eval()
     randomise_tensors(
-        dict(model.named_parameters()) | {n: b for n, b in model.named_buffers() if n.endswith("layer_scalar")}, seed
+        dict(model.named_parameters())
+        | {n: b for n, b in model.named_buffers() if n.endswith("layer_scalar")},
+        seed,
     )
     return model
 
@@ -65,7 +69,8 @@ def saved_reference(folder: Path, seed: int, **changes: Any) -> DiffusionGemmaFo
 
 @contextmanager
 def our_draws(seeds: list[int]) -> Iterator[None]:
-    """Make the reference draw from our noise: same initial canvas, same samples, same re-noising, a seed a row."""
+    """Make the reference draw from our noise: same initial canvas, same samples, same re-noising, a
+    seed a row."""
     state = {"canvas": -1, "step": 0, "renoising": False}
 
     def noise() -> Noise:
@@ -120,9 +125,13 @@ class Recorder:
 
 @torch.no_grad()
 def reference_generate(
-    model: DiffusionGemmaForBlockDiffusion, prompts: list[list[int]], config: GenerationConfig, seeds: list[int]
+    model: DiffusionGemmaForBlockDiffusion,
+    prompts: list[list[int]],
+    config: GenerationConfig,
+    seeds: list[int],
 ) -> tuple[list[list[int]], list[list[Tensor]]]:
-    """Tokens that the reference writes (cut after EOS and at max_new_tokens), and its argmax canvases [B, L], every step."""
+    """Tokens that the reference writes (cut after EOS and at max_new_tokens), and its argmax
+    canvases [B, L], every step."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -134,7 +143,9 @@ def reference_generate(
         sampler_config=generation.EntropyBoundSamplerConfig(config.entropy_bound),
     )  # fmt: skip
     with our_draws(seeds):
-        output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings, streamer=recorder)
+        output = model.generate(
+            input_ids=ids, attention_mask=mask, generation_config=settings, streamer=recorder
+        )
     written = []
     for row in output.sequences[:, longest:].tolist():
         ends = [i for i, token in enumerate(row) if token in config.eos_token_id]

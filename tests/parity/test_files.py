@@ -14,7 +14,9 @@ from tests.parity.reference import saved_reference
 
 
 def logits_of_both(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    reference, info = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    reference, info = DiffusionGemmaForBlockDiffusion.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True
+    )
     assert not any(info.values()), info
     model = redraft.load(folder, dtype="float32").network
     prefix, shape = torch.arange(3, 33), model.config
@@ -29,7 +31,9 @@ def logits_of_both(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("max_shard_bytes", [5_000_000_000, 60_000])
-def test_a_text_only_checkpoint_of_ours_loads_there_whole(tmp_path: Path, max_shard_bytes: int) -> None:
+def test_a_text_only_checkpoint_of_ours_loads_there_whole(
+    tmp_path: Path, max_shard_bytes: int
+) -> None:
     folder = tiny_checkpoint(tmp_path / "ours", 4, max_shard_bytes=max_shard_bytes)
     ours, theirs = logits_of_both(folder)
     assert (ours - theirs).abs().max() < 1e-4
@@ -51,7 +55,14 @@ def test_the_generation_config_says_the_same_there(tmp_path: Path) -> None:
     theirs = DiffusionGemmaForBlockDiffusion.from_pretrained(folder).generation_config
     ours = redraft.load(folder).generation_config
     assert theirs.sampler_config.entropy_bound == ours.entropy_bound
-    for name in ["max_new_tokens", "max_denoising_steps", "t_min", "t_max", "stability_threshold", "confidence_threshold"]:
+    for name in [
+        "max_new_tokens",
+        "max_denoising_steps",
+        "t_min",
+        "t_max",
+        "stability_threshold",
+        "confidence_threshold",
+    ]:
         assert getattr(theirs, name) == getattr(ours, name)
     assert tuple(theirs.eos_token_id) == ours.eos_token_id
 

@@ -1,4 +1,5 @@
-"""The whole loop against transformers, token for token: the same draws fed to both give the same canvases at every step."""
+"""The whole loop against transformers, token for token: the same draws fed to both give the same
+canvases at every step."""
 
 from __future__ import annotations
 
@@ -36,12 +37,16 @@ REACHED: Counter[str] = Counter()
 
 @pytest.mark.parametrize("case", range(50))
 def test_canvases_steps_and_output_are_the_references(tmp_path: Path, case: int) -> None:
-    """Our rows run as one batch of unequal prompts; the reference runs row by row, and as its own padded batch."""
+    """Our rows run as one batch of unequal prompts; the reference runs row by row, and as its own
+    padded batch."""
     rng = random.Random(1000 + case)
     reference = saved_reference(tmp_path / "model", 100 + case)
     model = redraft.load(tmp_path / "model")
     config = random_options(rng, model.config.canvas_length)
-    prompts = [[rng.randrange(3, 150) for _ in range(rng.randint(1, 50))] for _ in range(rng.choice((1, 1, 3)))]
+    prompts = [
+        [rng.randrange(3, 150) for _ in range(rng.randint(1, 50))]
+        for _ in range(rng.choice((1, 1, 3)))
+    ]
     seeds = [rng.getrandbits(63) for _ in prompts]
     engine = Engine(model.network)
     for prompt, seed in zip(prompts, seeds, strict=True):
@@ -58,7 +63,11 @@ def test_canvases_steps_and_output_are_the_references(tmp_path: Path, case: int)
         assert finished.statistics.steps_per_canvas == tuple(len(steps) for steps in canvases)
         for draft in (event for event in ours if isinstance(event, Draft)):
             tokens = list(draft.tokens)
-            assert tokens == canvases[draft.canvas][draft.step - 1][0].tolist(), (row, draft.canvas, draft.step)
+            assert tokens == canvases[draft.canvas][draft.step - 1][0].tolist(), (
+                row,
+                draft.canvas,
+                draft.step,
+            )
             assert tokens == padded_canvases[draft.canvas][draft.step - 1][row].tolist()
         REACHED.update(
             cases=row == 0,

@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 
 import redraft
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from tests.parity.reference import saved_reference
 
 TOLERANCE = 1e-4
 
 
-def compare(reference, model: DiffusionGemma, prefix: Tensor, rng: torch.Generator) -> dict[str, float]:
-    """Largest differences: encoder states, cache, logits at step one, with self-conditioning, and after a commit."""
+def compare(
+    reference, model: DiffusionGemma, prefix: Tensor, rng: torch.Generator
+) -> dict[str, float]:
+    """Largest differences: encoder states, cache, logits at step one, with self-conditioning, and
+    after a commit."""
     shape = model.config
     canvas = torch.randint(0, shape.vocab_size, (1, shape.canvas_length), generator=rng)
     earlier = torch.randn(1, shape.canvas_length, shape.vocab_size, generator=rng) * 4
@@ -29,15 +32,21 @@ def compare(reference, model: DiffusionGemma, prefix: Tensor, rng: torch.Generat
         errors["encoder"] = distance(states, theirs.encoder_last_hidden_state[0])
         errors["cache"] = cache_distance(cache, theirs.cache)
         zeros = torch.zeros(1, shape.canvas_length, shape.hidden_size)
-        errors["step one"] = distance(model.logits(model.canvas_states(canvas, [cache], zeros)), theirs.logits)
+        errors["step one"] = distance(
+            model.logits(model.canvas_states(canvas, [cache], zeros)), theirs.logits
+        )
 
-        again = reference(cache=theirs.cache, decoder_input_ids=canvas, self_conditioning_logits=earlier)
+        again = reference(
+            cache=theirs.cache, decoder_input_ids=canvas, self_conditioning_logits=earlier
+        )
         signal = earlier.softmax(-1) @ model.embed_tokens.weight * model.embedding_scale
         logits = model.logits(model.canvas_states(canvas, [cache], signal))
         errors["self-conditioning"] = distance(logits, again.logits)
 
         # The canvas is committed, and a second one stands behind it.
-        committed = reference(input_ids=canvas, cache=theirs.cache, decoder_input_ids=canvas.flip(-1))
+        committed = reference(
+            input_ids=canvas, cache=theirs.cache, decoder_input_ids=canvas.flip(-1)
+        )
         model.encode([canvas[0]], [cache])
         errors["cache after commit"] = cache_distance(cache, committed.cache)
         logits = model.logits(model.canvas_states(canvas.flip(-1), [cache], zeros))
@@ -71,7 +80,9 @@ def test_hidden_states_cache_and_logits_are_the_references(tmp_path: Path, seed:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_batch_of_unequal_prompts_is_the_references_padded_batch(tmp_path: Path, seed: int) -> None:
+def test_a_batch_of_unequal_prompts_is_the_references_padded_batch(
+    tmp_path: Path, seed: int
+) -> None:
     reference = saved_reference(tmp_path / "model", seed)
     model = redraft.load(tmp_path / "model").network
     rng, shape = random.Random(seed), model.config
@@ -108,11 +119,15 @@ def test_encoding_in_pieces_is_encoding_at_once(tmp_path: Path, seed: int) -> No
 
 
 def test_bfloat16_is_as_close_to_float32_as_the_reference_is(tmp_path: Path) -> None:
-    """Over several models: in bfloat16 a router's choice may flip on either side, so that one model says little."""
+    """Over several models: in bfloat16 a router's choice may flip on either side, so that one model
+    says little."""
     mine = others = 0.0
     for seed in range(16):
         reference = saved_reference(tmp_path / f"{seed}", seed)
-        exact, rounded = (redraft.load(tmp_path / f"{seed}", dtype=name).network for name in ("float32", "bfloat16"))
+        exact, rounded = (
+            redraft.load(tmp_path / f"{seed}", dtype=name).network
+            for name in ("float32", "bfloat16")
+        )
         prefix = torch.randint(3, 150, (50,), generator=torch.Generator().manual_seed(0))
         canvas = prefix[None, : exact.config.canvas_length]
         with torch.inference_mode():
@@ -122,7 +137,9 @@ def test_bfloat16_is_as_close_to_float32_as_the_reference_is(tmp_path: Path) -> 
                 network.encode([prefix], [cache])
                 zeros = torch.zeros(*canvas.shape, network.config.hidden_size, dtype=network.dtype)
                 logits.append(network.logits(network.canvas_states(canvas, [cache], zeros)))
-            theirs = reference.to(torch.bfloat16)(input_ids=prefix[None], decoder_input_ids=canvas).logits
+            theirs = reference.to(torch.bfloat16)(
+                input_ids=prefix[None], decoder_input_ids=canvas
+            ).logits
         mine += (logits[1] - logits[0]).abs().mean().item()
         others += (theirs - logits[0]).abs().mean().item()
     assert mine < 1.25 * others

@@ -1,4 +1,5 @@
-"""Every known trap of the architecture, fallen into on purpose: the parity test must notice each of them."""
+"""Every known trap of the architecture, fallen into on purpose: the parity test must notice each of
+them."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import torch
 
 import redraft
 from redraft.config import RopeConfig
-from redraft.model import cache, context, layers, transformer
+from redraft.network import cache, context, layers, transformer
 from redraft.ops import norm
 from redraft.ops.experts import route
 from tests.parity.reference import saved_reference
@@ -21,7 +22,11 @@ attention, apply_rotary, rms_norm = context.attention, layers.apply_rotary, norm
 
 
 def attention_scaled_by_head_size(patch: Patch) -> None:
-    patch.setattr(context, "attention", lambda q, k, v, mask=None: attention(q * q.shape[-1] ** -0.5, k, v, mask))
+    patch.setattr(
+        context,
+        "attention",
+        lambda q, k, v, mask=None: attention(q * q.shape[-1] ** -0.5, k, v, mask),
+    )
 
 
 def norms_of_one_plus_weight(patch: Patch) -> None:
@@ -73,7 +78,11 @@ def experts_on_the_dense_norm(patch: Patch) -> None:
 
 def router_without_inverse_root(patch: Patch) -> None:
     def forward(self, residual):
-        return route(self.proj(rms_norm(residual, None, self.eps) * self.scale), self.top_k, self.per_expert_scale)
+        return route(
+            self.proj(rms_norm(residual, None, self.eps) * self.scale),
+            self.top_k,
+            self.per_expert_scale,
+        )
 
     patch.setattr(layers.Router, "forward", forward)
 
@@ -87,7 +96,9 @@ def expert_weights_all_equal(patch: Patch) -> None:
 
 
 def per_expert_scale_forgotten(patch: Patch) -> None:
-    patch.setattr(layers, "route", lambda scores, top_k, scale: route(scores, top_k, torch.ones_like(scale)))
+    patch.setattr(
+        layers, "route", lambda scores, top_k, scale: route(scores, top_k, torch.ones_like(scale))
+    )
 
 
 def layer_scalar_on_the_branch_only(patch: Patch) -> None:
@@ -105,7 +116,9 @@ def encoder_with_the_decoders_scalar(patch: Patch) -> None:
 
 
 def embeddings_unscaled(patch: Patch) -> None:
-    patch.setattr(transformer.DiffusionGemma, "embed", lambda self, tokens: self.embed_tokens(tokens))
+    patch.setattr(
+        transformer.DiffusionGemma, "embed", lambda self, tokens: self.embed_tokens(tokens)
+    )
 
 
 def no_norm_at_step_one(patch: Patch) -> None:
@@ -116,7 +129,9 @@ def no_norm_at_step_one(patch: Patch) -> None:
 
 def self_conditioning_ignored(patch: Patch) -> None:
     original = layers.SelfConditioning.join
-    patch.setattr(layers.SelfConditioning, "join", lambda self, e, s: original(self, e, torch.zeros_like(s)))
+    patch.setattr(
+        layers.SelfConditioning, "join", lambda self, e, s: original(self, e, torch.zeros_like(s))
+    )
 
 
 def encoder_input_normed(patch: Patch) -> None:
@@ -124,7 +139,9 @@ def encoder_input_normed(patch: Patch) -> None:
 
     def run(self, embeddings, segments, **how):
         clean = segments[0].clean
-        return original(self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments, **how)
+        return original(
+            self, rms_norm(embeddings, None, 1e-6) if clean else embeddings, segments, **how
+        )
 
     patch.setattr(transformer.DiffusionGemma, "_run", run)
 
@@ -134,7 +151,9 @@ def window_one_token_wider(patch: Patch) -> None:
 
     def init(self, shape, keep, dtype, device, shown):
         more = shape[2] == 8
-        original(self, (shape[0], shape[1] + more, shape[2]), keep + more, dtype, device, shown + more)
+        original(
+            self, (shape[0], shape[1] + more, shape[2]), keep + more, dtype, device, shown + more
+        )
 
     patch.setattr(cache._Layer, "__init__", init)
 
@@ -148,7 +167,9 @@ def window_for_each_canvas_position(patch: Patch) -> None:
         if window is None or segment.clean:
             return original(self, index, query, key, value)
         count = segment.length
-        keys, values = segment.cache.peek(index, key[:count].transpose(0, 1), value[:count].transpose(0, 1))
+        keys, values = segment.cache.peek(
+            index, key[:count].transpose(0, 1), value[:count].transpose(0, 1)
+        )
         total = keys.shape[1]
         seen = torch.arange(total) > torch.arange(total - count, total)[:, None] - window
         mixed = query.new_zeros(len(query), query.shape[1] * query.shape[2])
@@ -189,7 +210,9 @@ def rope_pairs_neighbours(patch: Patch) -> None:
 
 
 def logits_without_softcap(patch: Patch) -> None:
-    patch.setattr(transformer, "softcapped_logits", lambda h, e, cap: torch.nn.functional.linear(h, e))
+    patch.setattr(
+        transformer, "softcapped_logits", lambda h, e, cap: torch.nn.functional.linear(h, e)
+    )
 
 
 def gelu_exact(patch: Patch) -> None:
@@ -220,9 +243,15 @@ def _attention(value=None, turn_value=False, norm_first=True) -> Callable:
         if turn_value:
             values = apply_rotary(values, table)
         if norm_first:
-            query, key = apply_rotary(self.q_norm(query), table), apply_rotary(self.k_norm(key), table)
+            query, key = (
+                apply_rotary(self.q_norm(query), table),
+                apply_rotary(self.k_norm(key), table),
+            )
         else:
-            query, key = self.q_norm(apply_rotary(query, table)), self.k_norm(apply_rotary(key, table))
+            query, key = (
+                self.q_norm(apply_rotary(query, table)),
+                self.k_norm(apply_rotary(key, table)),
+            )
         return self.o_proj(ctx.attend(self.index, query[first:], key, values))
 
     return forward

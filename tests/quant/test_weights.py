@@ -1,4 +1,5 @@
-"""Weights in few bits: their products are those of their numbers, and their numbers are near those that they were made of."""
+"""Weights in few bits: their products are those of their numbers, and their numbers are near those
+that they were made of."""
 
 from __future__ import annotations
 
@@ -7,12 +8,22 @@ import torch
 from torch import Tensor
 
 from redraft.ops.linear import linear
-from redraft.quant import FORMATS, ExpertList, Fp4Weight, Int4Weight, Int8Table, Int8Weight, Joined, PackedWeight
+from redraft.quant import (
+    FORMATS,
+    ExpertList,
+    Fp4Weight,
+    Int4Weight,
+    Int8Table,
+    Int8Weight,
+    Joined,
+    PackedWeight,
+)
 from redraft.quant.fp4 import from_e2m1
 from redraft.quant.fp8 import from_e4m3
 from redraft.quant.weight import pack
 
-# Of the greatest number of a row or group, at most (there is no 8 beside -8); of fp8, of the number itself.
+# Of the greatest number of a row or group, at most (there is no 8 beside -8); of fp8, of the number
+# itself.
 ROUNDING = {"int8": 1 / 254, "int4": 1 / 8, "fp8": 1 / 16}
 
 
@@ -27,7 +38,12 @@ def test_numbers_are_the_nearest_that_the_format_has(name: str, dtype: torch.dty
     packed = FORMATS[name].of(weight, dtype, 64)  # type: ignore[attr-defined]
     error = (packed.whole().float() - weight).abs()
     if name == "fp8":
-        assert bool((error <= ROUNDING[name] * weight.abs() + weight.abs().amax(1, keepdim=True) / 448 / 100).all())
+        assert bool(
+            (
+                error
+                <= ROUNDING[name] * weight.abs() + weight.abs().amax(1, keepdim=True) / 448 / 100
+            ).all()
+        )
     else:
         groups = (-1, 64 if name == "int4" else 192)
         greatest = weight.unflatten(1, groups).abs().amax(-1, keepdim=True)
@@ -55,7 +71,10 @@ def test_a_row_of_a_product_does_not_depend_on_the_others(name: str) -> None:
     packed = FORMATS[name].of(random(128, 128), torch.bfloat16, 64)  # type: ignore[attr-defined]
     x = random(40, 128, seed=2).bfloat16()
     with torch.inference_mode():
-        whole, alone = linear(x, packed), torch.cat([linear(x[at : at + 20], packed) for at in (0, 20)])
+        whole, alone = (
+            linear(x, packed),
+            torch.cat([linear(x[at : at + 20], packed) for at in (0, 20)]),
+        )
     assert torch.equal(whole, alone)
 
 
@@ -63,7 +82,10 @@ def test_a_row_of_a_product_does_not_depend_on_the_others(name: str) -> None:
 def test_rows_are_the_same_in_the_kernels_order_and_in_ours(shape: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(3)
     values = torch.randint(0, 16, shape, generator=generator)
-    scale, offset = (torch.rand(shape[0], shape[1] // 32, generator=generator).bfloat16().float() for _ in range(2))
+    scale, offset = (
+        torch.rand(shape[0], shape[1] // 32, generator=generator).bfloat16().float()
+        for _ in range(2)
+    )
     packed = Int4Weight(pack(values), scale, -8 * scale, torch.bfloat16)
     plain = ((values - 8).unflatten(1, (-1, 32)) * scale[..., None]).flatten(1)
     assert torch.equal(packed.whole().float(), plain.bfloat16().float())
@@ -78,7 +100,9 @@ def test_small_floats_are_what_torch_makes_of_them() -> None:
     numbers = every[(every & 0x7F) != 0x7F].view(torch.float8_e4m3fn)
     assert torch.equal(from_e4m3(numbers).float(), numbers.float())
     magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
-    assert torch.equal(from_e2m1(torch.arange(16, dtype=torch.uint8)).float(), torch.cat((magnitudes, -magnitudes)))
+    assert torch.equal(
+        from_e2m1(torch.arange(16, dtype=torch.uint8)).float(), torch.cat((magnitudes, -magnitudes))
+    )
 
 
 def test_an_int8_group_may_have_an_offset() -> None:
@@ -86,7 +110,9 @@ def test_an_int8_group_may_have_an_offset() -> None:
     values = torch.randint(-128, 128, (10, 64), dtype=torch.int8, generator=generator)
     scale, offset = (torch.rand(10, 4, generator=generator) for _ in range(2))
     weight = Int8Weight(values, scale, torch.float32, offset)
-    expected = (values.float().unflatten(1, (4, 16)) * scale[..., None] + offset[..., None]).flatten(1)
+    expected = (
+        values.float().unflatten(1, (4, 16)) * scale[..., None] + offset[..., None]
+    ).flatten(1)
     assert torch.equal(weight.whole(), expected)
     index = torch.tensor([[3, 0], [9, 3]])
     assert torch.equal(weight[index], expected[index])
@@ -99,11 +125,19 @@ def test_a_table_gives_rows_and_the_product_of_its_numbers() -> None:
     x, index = random(6, 64, seed=1).bfloat16(), torch.tensor([[5, 5, 99]])
     assert torch.equal(table[index], table.whole()[index])
     assert torch.equal(linear(x, table), x @ table.whole().T)
-    assert (len(table), table.dtype, table.device.type, table.ndim) == (100, torch.bfloat16, "cpu", 2)
+    assert (len(table), table.dtype, table.device.type, table.ndim) == (
+        100,
+        torch.bfloat16,
+        "cpu",
+        2,
+    )
 
 
 def test_experts_are_lists_of_matrices() -> None:
-    parts = [[Int8Weight.of(random(32, 64, seed=2 * at + half), torch.float32) for half in range(2)] for at in range(3)]
+    parts = [
+        [Int8Weight.of(random(32, 64, seed=2 * at + half), torch.float32) for half in range(2)]
+        for at in range(3)
+    ]
     joined = [Joined(pair) for pair in parts]
     experts = ExpertList(joined)
     assert experts.shape == (3, 64, 64)
@@ -116,7 +150,10 @@ def test_experts_are_lists_of_matrices() -> None:
 
 def test_other_numbers_than_it_computes_with_are_a_mistake() -> None:
     weight: PackedWeight = Fp4Weight(
-        torch.zeros(16, 16, dtype=torch.uint8), torch.ones(16, 2).to(torch.float8_e4m3fn), torch.ones(()), torch.bfloat16
+        torch.zeros(16, 16, dtype=torch.uint8),
+        torch.ones(16, 2).to(torch.float8_e4m3fn),
+        torch.ones(()),
+        torch.bfloat16,
     )
     with pytest.raises(TypeError, match="bfloat16"):
         weight.product(torch.zeros(2, 32))

@@ -1,4 +1,5 @@
-"""Requests drawn from the server's own description: whatever comes in, nothing breaks and nothing hangs."""
+"""Requests drawn from the server's own description: whatever comes in, nothing breaks and nothing
+hangs."""
 
 from __future__ import annotations
 
@@ -28,7 +29,13 @@ ROUTES = (
     ("GET", "/v1/pages"), ("GET", "/v1/pages/{title}"), ("PUT", "/v1/pages/{title}"), ("DELETE", "/v1/pages/{title}"),
     ("GET", "/play/config"), ("POST", "/play/sudoku"), ("POST", "/v1/audio/transcriptions"),
 )  # fmt: skip
-PLAIN = ("/tokenize", "/v1/sessions", "/v1/pages/{title}", "/play/sudoku", "/v1/audio/transcriptions")  # nothing is written
+PLAIN = (
+    "/tokenize",
+    "/v1/sessions",
+    "/v1/pages/{title}",
+    "/play/sudoku",
+    "/v1/audio/transcriptions",
+)  # nothing is written
 # Not that what the description allows is accepted: it cannot say that a span lies in its text.
 CHECKS = (status_code_conformance, content_type_conformance, response_schema_conformance)
 # Small answers: what is tested is what comes in.
@@ -46,7 +53,11 @@ def reaching(body: Any) -> Any:
     """The same body where it asks for the model that is there, and for little."""
     if not isinstance(body, dict):
         return body
-    whole = {name: body[name] for name in SMALL if isinstance(body.get(name), int) and body[name] is not True}
+    whole = {
+        name: body[name]
+        for name in SMALL
+        if isinstance(body.get(name), int) and body[name] is not True
+    }
     bounded = {name: min(value, SMALL[name]) for name, value in whole.items()}
     asked = {"model": "small-text"} if isinstance(body.get("model"), str) else {}
     lengths = {"max_tokens": 8} if "max_tokens" not in body and "text" not in body else {}
@@ -57,13 +68,19 @@ def reaching(body: Any) -> Any:
 def test_nothing_that_comes_in_breaks_it(served: Served, method: str, path: str) -> None:
     url = f"http://127.0.0.1:{served.port}"
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
-    operations = {(one.ok().method.upper(), one.ok().path): one.ok() for one in schema.get_all_operations()}
+    operations = {
+        (one.ok().method.upper(), one.ok().path): one.ok() for one in schema.get_all_operations()
+    }
     assert set(operations) == set(ROUTES)
-    begun = httpx2.post(f"{url}/v1/sessions", json={"model": "small-text", "text": "some text"}).json()["id"]
+    begun = httpx2.post(
+        f"{url}/v1/sessions", json={"model": "small-text", "text": "some text"}
+    ).json()["id"]
     seen: set[int] = set()
 
     @given(case=operations[method, path].as_strategy(), known=strategies.booleans())
-    @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     def run(case: Any, known: bool) -> None:
         if path not in PLAIN:
             case.body = reaching(case.body)

@@ -1,4 +1,5 @@
-"""A crowd: streams, readers that are slow and some that leave; each gets what it would get alone."""
+"""A crowd: streams, readers that are slow and some that leave; each gets what it would get
+alone."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def served() -> Iterator[Served]:
     server.close()
 
 
-async def read(client: httpx2.AsyncClient, rng: random.Random, url: str, body: dict[str, Any]) -> str | None:
+async def read(
+    client: httpx2.AsyncClient, rng: random.Random, url: str, body: dict[str, Any]
+) -> str | None:
     """The text of one stream; None from a reader that left."""
     patience = rng.choice([None, None, None, rng.randint(1, 6)])
     text = ""
@@ -57,7 +60,9 @@ def memory() -> int:
 
 def test_everyone_gets_what_they_would_get_alone(served: Served) -> None:
     expected = {
-        (seed, length): alone(served, seed=seed, max_new_tokens=length).text for seed in range(SEEDS) for length in LENGTHS
+        (seed, length): alone(served, seed=seed, max_new_tokens=length).text
+        for seed in range(SEEDS)
+        for length in LENGTHS
     }
     url = f"http://127.0.0.1:{served.port}/v1/chat/completions"
     asked = iter(range(CASES))
@@ -69,8 +74,17 @@ def test_everyone_gets_what_they_would_get_alone(served: Served) -> None:
         async with httpx2.AsyncClient(timeout=300) as session:
             for _ in asked:
                 key = rng.randrange(SEEDS), rng.choice(LENGTHS)
-                body: dict[str, Any] = {"model": "small-text", "messages": MESSAGES, "seed": key[0], "max_tokens": key[1]}
-                body |= {"stream": True, "stream_options": {"include_drafts": rng.random() < 0.5}, **QUICK}
+                body: dict[str, Any] = {
+                    "model": "small-text",
+                    "messages": MESSAGES,
+                    "seed": key[0],
+                    "max_tokens": key[1],
+                }
+                body |= {
+                    "stream": True,
+                    "stream_options": {"include_drafts": rng.random() < 0.5},
+                    **QUICK,
+                }
                 text = await read(session, rng, url, body)
                 ended["left" if text is None else "whole"] += 1
                 assert text is None or text == expected[key]
@@ -84,5 +98,7 @@ def test_everyone_gets_what_they_would_get_alone(served: Served) -> None:
     assert min(ended.values()) > 0
     if CASES >= 1000:
         third = len(held) // 3
-        middle, last = (sorted(part)[third // 2] for part in (held[third : 2 * third], held[2 * third :]))
+        middle, last = (
+            sorted(part)[third // 2] for part in (held[third : 2 * third], held[2 * third :])
+        )
         assert last < 1.05 * middle

@@ -24,9 +24,12 @@ MESSAGES: Any = [{"role": "user", "content": "fill python"}]
 
 
 class Served:
-    """A server in a thread. send_buffer: bytes that its kernel holds of what a client does not read."""
+    """A server in a thread. send_buffer: bytes that its kernel holds of what a client does not
+    read."""
 
-    def __init__(self, *, send_buffer: int | None = None, ears: Any = None, **settings: Any) -> None:
+    def __init__(
+        self, *, send_buffer: int | None = None, ears: Any = None, **settings: Any
+    ) -> None:
         self.model = redraft.load("small-text", dtype="float32")
         app = create_app({"small-text": self.model}, Settings(**settings), ears)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
@@ -34,13 +37,17 @@ class Served:
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port = listening.getsockname()[1]
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([listening])), daemon=True)
+        self.thread = threading.Thread(
+            target=lambda: asyncio.run(self.server.serve([listening])), daemon=True
+        )
         self.thread.start()
         while not self.server.started:
             time.sleep(0.02)
 
     def client(self, key: str = "none") -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0)
+        return openai.OpenAI(
+            base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0
+        )
 
     def close(self) -> None:
         self.server.should_exit = True
@@ -81,7 +88,11 @@ def test_a_stream_is_the_same_in_pieces(served: Served) -> None:
     )  # fmt: skip
     text, drafts, reasons, usage = "", [], [], None
     for chunk in stream:
-        drafts += [chunk.model_extra["draft"]] if chunk.model_extra and "draft" in chunk.model_extra else []
+        drafts += (
+            [chunk.model_extra["draft"]]
+            if chunk.model_extra and "draft" in chunk.model_extra
+            else []
+        )
         for choice in chunk.choices:
             text += choice.delta.content or ""
             reasons += [choice.finish_reason] if choice.finish_reason else []
@@ -107,7 +118,12 @@ class Record(BaseModel):
 
 def test_structured_output_is_parsed_by_the_client(served: Served) -> None:
     answer = served.client().chat.completions.parse(
-        model="small-text", messages=MESSAGES, response_format=Record, seed=1, max_tokens=60, extra_body=QUICK
+        model="small-text",
+        messages=MESSAGES,
+        response_format=Record,
+        seed=1,
+        max_tokens=60,
+        extra_body=QUICK,
     )
     assert isinstance(answer.choices[0].message.parsed, Record)
     plain = served.client().chat.completions.create(
@@ -118,11 +134,22 @@ def test_structured_output_is_parsed_by_the_client(served: Served) -> None:
 
 
 def test_a_demanded_tool_is_called(served: Served) -> None:
-    parameters = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"enum": ["Oslo", "Rome"]}},
+        "required": ["city"],
+    }
     tools: Any = [{"type": "function", "function": {"name": "weather", "parameters": parameters}}]
     for stream in (False, True):
-        given: Any = {"model": "small-text", "messages": MESSAGES, "tools": tools, "tool_choice": "required"}
-        answer = served.client().chat.completions.create(**given, seed=1, max_tokens=60, stream=stream, extra_body=QUICK)
+        given: Any = {
+            "model": "small-text",
+            "messages": MESSAGES,
+            "tools": tools,
+            "tool_choice": "required",
+        }
+        answer = served.client().chat.completions.create(
+            **given, seed=1, max_tokens=60, stream=stream, extra_body=QUICK
+        )
         if stream:
             deltas = [choice.delta for chunk in answer for choice in chunk.choices]
             (call,) = [call for delta in deltas for call in delta.tool_calls or []]
@@ -135,10 +162,20 @@ def test_a_demanded_tool_is_called(served: Served) -> None:
 
 def test_completions_continue_or_fill_in(served: Served) -> None:
     client = served.client()
-    plain = client.completions.create(model="small-text", prompt="def f():\n", seed=2, max_tokens=20, extra_body=QUICK)
-    assert plain.choices[0].text == served.model.generate("def f():\n", seed=2, max_new_tokens=20, **QUICK).text
+    plain = client.completions.create(
+        model="small-text", prompt="def f():\n", seed=2, max_tokens=20, extra_body=QUICK
+    )
+    assert (
+        plain.choices[0].text
+        == served.model.generate("def f():\n", seed=2, max_new_tokens=20, **QUICK).text
+    )
     filled = client.completions.create(
-        model="small-text", prompt="x = 1\n", suffix="\ny = x\n", seed=2, max_tokens=8, extra_body=QUICK
+        model="small-text",
+        prompt="x = 1\n",
+        suffix="\ny = x\n",
+        seed=2,
+        max_tokens=8,
+        extra_body=QUICK,
     )
     expected = served.model.infill(["x = 1\n", redraft.Hole(1, 8), "\ny = x\n"], seed=2, **QUICK)
     assert filled.choices[0].text == expected.fills[0]
@@ -170,7 +207,11 @@ def test_a_client_that_leaves_makes_room(served: Served) -> None:
     next(iter(stream))
     stream.close()
     for _ in range(200):
-        if not served.client()._client.get(f"http://127.0.0.1:{served.port}/ready").json()["requests"]:
+        if (
+            not served.client()
+            ._client.get(f"http://127.0.0.1:{served.port}/ready")
+            .json()["requests"]
+        ):
             break
         time.sleep(0.05)
     else:
@@ -183,11 +224,23 @@ WRONG: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
     ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
     ({"max_tokens": 100_000}, openai.BadRequestError, "context"),
     ({"extra_body": {"entropy_bond": 1}}, openai.BadRequestError, "entropy_bound"),
-    ({"response_format": {"type": "regex", "regex": "(?<=a)b"}}, openai.BadRequestError, "lookbehind"),
-    ({"response_format": {"type": "regex", "regex": "a{90}"}, "max_tokens": 3}, openai.BadRequestError, "raise max_new_tokens"),
+    (
+        {"response_format": {"type": "regex", "regex": "(?<=a)b"}},
+        openai.BadRequestError,
+        "lookbehind",
+    ),
+    (
+        {"response_format": {"type": "regex", "regex": "a{90}"}, "max_tokens": 3},
+        openai.BadRequestError,
+        "raise max_new_tokens",
+    ),
     ({"response_format": {"type": "regex"}}, openai.BadRequestError, "needs the field"),
     ({"tool_choice": "required"}, openai.BadRequestError, "there are no tools"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, openai.BadRequestError, "image_url"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        openai.BadRequestError,
+        "image_url",
+    ),
     ({"n": 16}, openai.BadRequestError, "more than this server writes"),
 ]
 

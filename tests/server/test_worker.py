@@ -12,9 +12,9 @@ import pytest
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Request, Share
 from redraft.events import Finished
-from redraft.model import DiffusionGemma
-from redraft.server.mail import DeadlineError, Mail
-from redraft.server.worker import BusyError, Task, Worker
+from redraft.network import DiffusionGemma
+from redraft.server.runtime.event_queue import DeadlineError, Mail
+from redraft.server.runtime.worker import BusyError, Task, Worker
 from redraft.testing import tiny_model
 
 LARGE = 3000
@@ -37,14 +37,20 @@ def short() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("large", ["row", "task"])
-def test_small_ones_of_the_other_queue_do_not_keep_a_large_one_waiting(model: DiffusionGemma, large: str) -> None:
+def test_small_ones_of_the_other_queue_do_not_keep_a_large_one_waiting(
+    model: DiffusionGemma, large: str
+) -> None:
     whole = Engine(model).memory.needed([Share(1, 1, LARGE)])
     worker = Worker(Engine(model, memory=whole), max_batch_size=4)
 
     async def small(over: asyncio.Event, after: float) -> None:
         await asyncio.sleep(after)
         while not over.is_set():
-            rows = worker.events([asked(model, 100, 60)]) if large == "task" else worker.run(Task(short, Share(1, 1, 100)))
+            rows = (
+                worker.events([asked(model, 100, 60)])
+                if large == "task"
+                else worker.run(Task(short, Share(1, 1, 100)))
+            )
             async for _ in rows:
                 pass
 
@@ -60,12 +66,18 @@ def test_small_ones_of_the_other_queue_do_not_keep_a_large_one_waiting(model: Di
 
     try:
         asyncio.run(all_of_them())
-        assert (worker.load, worker.engine.memory._held, worker.engine.memory._refused) == (0, {}, {})
+        assert (worker.load, worker.engine.memory._held, worker.engine.memory._refused) == (
+            0,
+            {},
+            {},
+        )
     finally:
         worker.close()
 
 
-def test_what_belongs_to_an_admitted_request_is_let_in_where_there_is_no_room(model: DiffusionGemma) -> None:
+def test_what_belongs_to_an_admitted_request_is_let_in_where_there_is_no_room(
+    model: DiffusionGemma,
+) -> None:
     worker = Worker(Engine(model), max_batch_size=1, max_waiting=0)
     task = Task(lambda: iter(["told"]), Share(1, 1, 10))
 

@@ -12,7 +12,14 @@ import pytest
 
 from redraft.tasks import Example, Infill, Rewrite, Task
 from redraft.tasks.snippets import filled
-from redraft.tasks.snippets.snippet import MOST_CHARACTERS, MOST_HOLE_TOKENS, MOST_LINES, MOST_TOKENS, pieces, tokens
+from redraft.tasks.snippets.snippet import (
+    MOST_CHARACTERS,
+    MOST_HOLE_TOKENS,
+    MOST_LINES,
+    MOST_TOKENS,
+    pieces,
+    tokens,
+)
 from redraft.tasks.snippets.words import CITIES, PEOPLE
 from redraft.tasks.task import HELD_OUT_ONE_IN, held_out, is_held_out, training_stream
 
@@ -91,12 +98,24 @@ def test_holes_are_spans_lines_or_two() -> None:
 def test_corrupted_fillings_are_wrong(task: Task) -> None:
     for example in drawn(task, 2_000, seed=1):
         answer, (start, end), parts = example.answer, example.holes[0], inside(example)
-        wrong = [["" for _ in parts], ["(" + part for part in parts], [part + "\n" for part in parts], ["pass" for _ in parts]]
+        wrong = [
+            ["" for _ in parts],
+            ["(" + part for part in parts],
+            [part + "\n" for part in parts],
+            ["pass" for _ in parts],
+        ]
         for word in set(re.findall(r"[A-Za-z]+|\d+", parts[0])) - set(PEOPLE) - set(CITIES):
-            seen = len(re.findall(rf"\b{word}\b", answer)) > len(re.findall(rf"\b{word}\b", " ".join(parts)))
+            seen = len(re.findall(rf"\b{word}\b", answer)) > len(
+                re.findall(rf"\b{word}\b", " ".join(parts))
+            )
             attribute = f".{word}" in parts[0]
             if word.isdigit() or seen or attribute:
-                wrong.append([parts[0].replace(word, "7" + word if word.isdigit() else "q" + word), *parts[1:]])
+                wrong.append(
+                    [
+                        parts[0].replace(word, "7" + word if word.isdigit() else "q" + word),
+                        *parts[1:],
+                    ]
+                )
         for fillings in wrong:
             assert not task.check(example, filled(example, fillings)), filled(example, fillings)
         outside = pieces(answer, example.holes)
@@ -105,7 +124,9 @@ def test_corrupted_fillings_are_wrong(task: Task) -> None:
         assert not task.check(example, " " + answer)
         assert not task.check(example, answer[:start])
         assert not task.check(example, answer + "\n" + outside[-1])
-        assert not task.check(example, answer[:end] + answer[end:].replace(outside[1].strip() or "}", "", 1) + "x")
+        assert not task.check(
+            example, answer[:end] + answer[end:].replace(outside[1].strip() or "}", "", 1) + "x"
+        )
 
 
 def test_other_right_fillings_pass() -> None:
@@ -118,7 +139,8 @@ def test_other_right_fillings_pass() -> None:
     assert not task.check(example, filled(example, ["kept = [items]"]))
     assert not task.check(example, filled(example, ["out = []"]))
     two = example_of(
-        "fill python", "def f(rows):\n    <<best>> = sum(row.size for row in rows)\n    return <<best>> / len(rows)"
+        "fill python",
+        "def f(rows):\n    <<best>> = sum(row.size for row in rows)\n    return <<best>> / len(rows)",
     )
     assert task.check(two, filled(two, ["total", "total"]))
     assert not task.check(two, filled(two, ["total", "best"]))
@@ -138,21 +160,34 @@ def test_free_names_in_json_pass_and_determined_ones_do_not() -> None:
                   '{"name": "Ben", "id": 5},', '{"id": 5, "id": 5, "name": "Ben"},', '{"id": 5, "name": "Ben"}',
                   '{"id": 5, "name": "Ben"}, {"id": 5, "name": "Ben"},', '{"id": true, "name": "Ben"},'):  # fmt: skip
         assert not task.check(example, filled(example, [wrong])), wrong
-    route = example_of("fill json", '[\n  {"from": "Rome", "to": "<<Oslo>>"},\n  {"from": "Oslo", "to": "Bern"}\n]')
+    route = example_of(
+        "fill json", '[\n  {"from": "Rome", "to": "<<Oslo>>"},\n  {"from": "Oslo", "to": "Bern"}\n]'
+    )
     assert not task.check(route, filled(route, ["Lima"]))
 
 
 def test_a_rewritten_line_must_be_as_asked_for() -> None:
-    prompt, code = "rewrite total = 0: start at 5", "def f(x):\n<<    total = 5>>\n    total += x.cost\n    return total"
+    prompt, code = (
+        "rewrite total = 0: start at 5",
+        "def f(x):\n<<    total = 5>>\n    total += x.cost\n    return total",
+    )
     example = example_of(prompt, code)
     assert Rewrite().check(example, filled(example, ["    total  =  5"]))
-    for wrong in ("    total = 0", "    total = 6", "total = 5", "    amount = 5", "    total = 5; x = 1"):
+    for wrong in (
+        "    total = 0",
+        "    total = 6",
+        "total = 5",
+        "    amount = 5",
+        "    total = 5; x = 1",
+    ):
         assert not Rewrite().check(example, filled(example, [wrong])), wrong
     for drawn_example in drawn(Rewrite(), 500, seed=3):
         old = drawn_example.prompt.removeprefix("rewrite ").rpartition(": ")[0]
         (line,) = inside(drawn_example)
         assert line.strip().removesuffix(":") != old
-        assert not Rewrite().check(drawn_example, filled(drawn_example, [line.replace(line.strip(), old)]))
+        assert not Rewrite().check(
+            drawn_example, filled(drawn_example, [line.replace(line.strip(), old)])
+        )
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -183,7 +218,9 @@ def test_a_task_with_few_held_out_examples_gives_what_it_has() -> None:
             return text == example.answer
 
     found = held_out(Few(), 300)
-    assert {example.key for example in found} == {str(number) for number in range(300) if is_held_out(str(number))}
+    assert {example.key for example in found} == {
+        str(number) for number in range(300) if is_held_out(str(number))
+    }
 
 
 def test_a_key_is_all_that_is_given() -> None:

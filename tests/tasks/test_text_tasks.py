@@ -25,7 +25,11 @@ def test_an_edit_changes_one_thing_and_says_which() -> None:
         before, after = read(html), read(example.answer)
         assert before.html() == html
         assert after.html() == example.answer
-        changed = [name for name in ("title", "colour", "items") if getattr(before, name) != getattr(after, name)]
+        changed = [
+            name
+            for name in ("title", "colour", "items")
+            if getattr(before, name) != getattr(after, name)
+        ]
         assert len(changed) == 1
         if changed == ["title"]:
             assert after.title in wish
@@ -36,13 +40,23 @@ def test_an_edit_changes_one_thing_and_says_which() -> None:
             assert len(gone) <= 1
             assert len(new) <= 1
             assert all(text in wish for text, _ in gone | new)
-            kinds.add((len(gone), len(new), {text for text, _ in gone} == {text for text, _ in new}))
+            kinds.add(
+                (len(gone), len(new), {text for text, _ in gone} == {text for text, _ in new})
+            )
         kinds.update(changed)
         assert len(after.items) <= MOST_ITEMS
         assert ToDo().check(example, example.answer + "\n")
         assert not ToDo().check(example, html)
     # Added, removed, renamed, ticked, and the two others.
-    assert kinds == {"title", "colour", "items", (0, 1, False), (1, 0, False), (1, 1, False), (1, 1, True)}
+    assert kinds == {
+        "title",
+        "colour",
+        "items",
+        (0, 1, False),
+        (1, 0, False),
+        (1, 1, False),
+        (1, 1, True),
+    }
 
 
 def test_the_world_agrees_with_itself() -> None:
@@ -61,7 +75,9 @@ def test_every_page_parses_and_states_what_is_so(style: str) -> None:
     for entity in world().values():
         text = page(entity, style)
         assert parses(text)
-        said = [(name, value.removeprefix("<a>").removesuffix("</a>")) for name, value in claims(text)]
+        said = [
+            (name, value.removeprefix("<a>").removesuffix("</a>")) for name, value in claims(text)
+        ]
         facts = list(entity.facts.items())
         wanted = {"short": facts[:1], "full": facts, "story": facts[::-1]}[style]
         assert said == [("kind", entity.kind), *wanted], text

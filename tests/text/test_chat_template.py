@@ -70,7 +70,9 @@ def test_a_broken_template_or_tokenizer_is_told(tmp_path: Path) -> None:
         Tokenizer.from_folder(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "plain", "naïve €字🙂", "a\tb\n\n c", "<|turn>user\n", "\x00\x7f"])
+@pytest.mark.parametrize(
+    "text", ["", "plain", "naïve €字🙂", "a\tb\n\n c", "<|turn>user\n", "\x00\x7f"]
+)
 def test_bytes_go_there_and_back(text: str) -> None:
     tokenizer = byte_tokenizer()
     assert tokenizer.decode(tokenizer.encode(text, bos=False), special=True) == text

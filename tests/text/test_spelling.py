@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import redraft
-from redraft.editing.seams import before_hole
+from redraft.editing.token_healing import before_hole
 from redraft.testing import byte_tokenizer
 from redraft.text import Tokenizer
 from redraft.text.tokenizer import BROKEN
@@ -34,24 +34,41 @@ def like_gemma() -> Tokenizer:
         "\u2581x",
         "\u2581\u2581",
     ]
-    merges = [("p", "r"), ("i", "n"), ("in", "t"), ("pr", "int"), ("\u2581", "print"), ("\u2581", "x"), ("\u2581", "\u2581")]
+    merges = [
+        ("p", "r"),
+        ("i", "n"),
+        ("in", "t"),
+        ("pr", "int"),
+        ("\u2581", "print"),
+        ("\u2581", "x"),
+        ("\u2581", "\u2581"),
+    ]
     names = ["<pad>", "<eos>", "<bos>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
     vocabulary = {name: number for number, name in enumerate(names)}
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True))
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True)
+    )
     backend.normalizer = tokenizers.normalizers.Replace(" ", "\u2581")
     decoders = tokenizers.decoders
-    backend.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
     return Tokenizer(backend)
 
 
-TOKENIZERS = {"bytes": byte_tokenizer(), "words": redraft.load("small-text").tokenizer, "gemma": like_gemma()}
+TOKENIZERS = {
+    "bytes": byte_tokenizer(),
+    "words": redraft.load("small-text").tokenizer,
+    "gemma": like_gemma(),
+}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @settings(max_examples=200, deadline=None)
 @given(
-    text=st.text(st.characters(exclude_categories=("Cs",)), max_size=30) | st.text("print x=\n\u00e9\U0001f642", max_size=30)
+    text=st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+    | st.text("print x=\n\u00e9\U0001f642", max_size=30)
 )
 def test_the_parts_of_a_text_are_the_text(name: str, text: str) -> None:
     tokenizer = TOKENIZERS[name]

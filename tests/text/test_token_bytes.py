@@ -32,11 +32,15 @@ def test_tokens_end_to_end_spell_what_the_tokenizer_decodes(name: str) -> None:
 
 
 def test_tokens_that_change_one_another_have_no_bytes() -> None:
-    backend = tokenizers.Tokenizer(models.WordPiece({"a": 0, "##b": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    backend = tokenizers.Tokenizer(
+        models.WordPiece({"a": 0, "##b": 1, "[UNK]": 2}, unk_token="[UNK]")
+    )
     backend.decoder = decoders.WordPiece()
     with pytest.raises(ConstraintError, match="decodes by WordPiece"):
         token_bytes(Tokenizer(backend))
-    backend.decoder = decoders.Sequence([decoders.Replace("a", "x"), decoders.Fuse(), decoders.Replace("xx", "y")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("a", "x"), decoders.Fuse(), decoders.Replace("xx", "y")]
+    )
     backend.model = models.WordPiece({"a": 0, "c": 1, "[UNK]": 2}, unk_token="[UNK]")
     with pytest.raises(ConstraintError, match="to another text"):
         token_bytes(Tokenizer(backend))

@@ -21,7 +21,9 @@ def test_calls_are_read_as_gemma_writes_them() -> None:
         "<|tool_call>call:g{}<tool_call|>after"
     )
     assert read(text) == [
-        ToolCall("f", {"a": 'x, {y}: "é"', "b": -1.5, "c": [1, "", True], "d": {"e": None, "f": {}}}),
+        ToolCall(
+            "f", {"a": 'x, {y}: "é"', "b": -1.5, "c": [1, "", True], "d": {"e": None, "f": {}}}
+        ),
         ToolCall("g", {}),
     ]
     assert read("no call") == []

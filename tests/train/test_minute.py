@@ -1,4 +1,5 @@
-"""A minute of training must teach something: floors of loss and of right answers, well below what the recipe reached."""
+"""A minute of training must teach something: floors of loss and of right answers, well below what
+the recipe reached."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import redraft
 from redraft.evals import evaluate
 from redraft.tasks.task import held_out
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer
 from redraft.train.vocabulary import train_tokenizer
 
@@ -35,11 +36,15 @@ def test_a_minute_teaches_sums(tmp_path: Path) -> None:
     recipe = Recipe.from_file(RECIPE)
     (task,) = [source.task for source in recipe.sources]
     tokenizer = train_tokenizer([task], recipe.model.vocab_size, recipe.seed)
-    run = Trainer(recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path / "run")
+    run = Trainer(
+        recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path / "run"
+    )
     rows = list(run.run())
     assert rows[0]["loss"] > 1.0
     assert rows[-1]["loss"] < MOST_LOSS
     assert rows[-1]["loss_by_level"] == sorted(rows[-1]["loss_by_level"])
     run.export(tmp_path / "checkpoint")
-    outcomes = evaluate(redraft.load(tmp_path / "checkpoint"), task, held_out(task, 75), batch_size=75)
+    outcomes = evaluate(
+        redraft.load(tmp_path / "checkpoint"), task, held_out(task, 75), batch_size=75
+    )
     assert sum(outcome.right for outcome in outcomes) >= LEAST_RIGHT * len(outcomes)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, ToDo, Wiki
 from redraft.text import ChatTemplate, Tokenizer
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from redraft.train.batch import Layout, make_batch
 from redraft.train.vocabulary import train_tokenizer
 
@@ -28,7 +28,14 @@ def layout(tokenizer: Tokenizer) -> Layout:
 
 def test_special_tokens_stand_where_gemma_has_them(tokenizer: Tokenizer) -> None:
     assert tokenizer.vocab_size == 1280
-    for number, token in ((0, "<pad>"), (1, "<eos>"), (2, "<bos>"), (105, "<|turn>"), (106, "<turn|>"), (98, "<|think|>")):
+    for number, token in (
+        (0, "<pad>"),
+        (1, "<eos>"),
+        (2, "<bos>"),
+        (105, "<|turn>"),
+        (106, "<turn|>"),
+        (98, "<|think|>"),
+    ):
         assert tokenizer.token_id(token) == number
         assert tokenizer.encode(token, bos=False) == [number]
     assert tokenizer.byte_tokens() == frozenset(range(128, 384))
@@ -45,7 +52,9 @@ def test_the_same_tasks_and_seed_give_the_same_tokenizer(tokenizer: Tokenizer) -
 
 
 @settings(deadline=None)
-@given(st.text(alphabet=st.characters(exclude_characters="▁", exclude_categories=("Cs",)), max_size=60))
+@given(
+    st.text(alphabet=st.characters(exclude_characters="▁", exclude_categories=("Cs",)), max_size=60)
+)
 def test_every_text_comes_back(text: str) -> None:
     tokenizer = _shared()
     ids = tokenizer.encode(text, bos=False)
@@ -76,10 +85,22 @@ def test_every_example_fits_and_reads_back(layout: Layout, task) -> None:
         assert left + layout.tokenizer.decode(batch.answer[number].tolist()) == example.answer
         free = batch.target[number][~batch.given[number]].tolist()
         if example.holes:
-            assert layout.tokenizer.decode(free) == "".join(example.answer[first:last] for first, last in example.holes)
+            assert layout.tokenizer.decode(free) == "".join(
+                example.answer[first:last] for first, last in example.holes
+            )
             assert 0 not in batch.answer[number].tolist()[: int(batch.answer_lengths[number])]
         else:
             assert len(free) == 96
     if examples[0].holes:
-        assert any(0 in row[~known].tolist() for row, known in zip(batch.target, batch.given, strict=True))
-        assert len({bool(layout.tokenizer.decode(row.tolist()).endswith("model\n")) for row in batch.prefix}) == 2
+        assert any(
+            0 in row[~known].tolist() for row, known in zip(batch.target, batch.given, strict=True)
+        )
+        assert (
+            len(
+                {
+                    bool(layout.tokenizer.decode(row.tolist()).endswith("model\n"))
+                    for row in batch.prefix
+                }
+            )
+            == 2
+        )

@@ -16,7 +16,7 @@ from redraft.tasks import Arithmetic, is_held_out
 from redraft.testing import tiny_config
 from redraft.testing.byte_tokenizer import byte_tokenizer
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.muon import orthogonalise
 from redraft.train.plot import plot_metrics
@@ -41,7 +41,12 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def trainer(folder: Path, **changes: Any) -> Trainer:
-    return Trainer(recipe(**changes), byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), folder)
+    return Trainer(
+        recipe(**changes),
+        byte_tokenizer(),
+        ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}),
+        folder,
+    )
 
 
 def test_a_run_that_is_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -> None:
@@ -70,7 +75,9 @@ def test_it_learns_and_what_it_writes_loads_and_answers(tmp_path: Path) -> None:
     assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
     assert rows[-1]["loss_by_level"][0] < rows[-1]["loss_by_level"][-1]
     assert rows[-1]["encoder_loss"] < rows[0]["encoder_loss"]
-    assert [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()] == rows
+    assert [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ] == rows
     run.export(tmp_path / "checkpoint", torch.float32)
     model = redraft.load(tmp_path / "checkpoint")
     weights = model.network.state_dict()
@@ -94,18 +101,29 @@ def test_a_run_that_is_told_to_stop_does_so_between_updates(tmp_path: Path) -> N
 def test_the_last_steps_are_told_too_and_none_twice(tmp_path: Path) -> None:
     assert [row["step"] for row in trainer(tmp_path, steps=5).run()] == [2, 4, 5]
     with (tmp_path / METRICS).open("a") as file:
-        file.write('{"step": 6}\n{"step": 7, "lo')  # as after a crash that lost step 6 and cut a line
+        file.write(
+            '{"step": 6}\n{"step": 7, "lo'
+        )  # as after a crash that lost step 6 and cut a line
     trainer(tmp_path, steps=5)
-    assert [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()] == [2, 4, 5]
+    assert [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()] == [
+        2,
+        4,
+        5,
+    ]
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
     list(trainer(tmp_path, steps=5).run())
-    for changes in ({"steps": 6}, {"steps": 5, "seed": 1}):  # its rates have fallen, so it cannot be lengthened
+    for changes in (
+        {"steps": 6},
+        {"steps": 5, "seed": 1},
+    ):  # its rates have fallen, so it cannot be lengthened
         with pytest.raises(ConfigError, match="another recipe"):
             trainer(tmp_path, **changes)
     assert not recipe().continues("Recipe(written by an earlier version)", 0)
-    assert trainer(tmp_path, steps=5, log_every=1, save_every=9).step == 5  # nothing of the weights depends on these
+    assert (
+        trainer(tmp_path, steps=5, log_every=1, save_every=9).step == 5
+    )  # nothing of the weights depends on these
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be the folder"):
         trainer(tmp_path / "file")
@@ -134,7 +152,11 @@ def test_a_damaged_state_is_told(tmp_path: Path) -> None:
 
 def test_examples_depend_on_the_generator_alone_and_are_never_held_out() -> None:
     one = recipe(batch_size=300)
-    assert step_examples(one, random.Random(5)) == step_examples(one, random.Random(5)) != step_examples(one, random.Random(6))
+    assert (
+        step_examples(one, random.Random(5))
+        == step_examples(one, random.Random(5))
+        != step_examples(one, random.Random(6))
+    )
     assert not any(is_held_out(example.key) for example in step_examples(one, random.Random(5)))
 
 
@@ -209,16 +231,24 @@ def test_a_recipe_starts_from_another_and_not_from_itself(tmp_path: Path) -> Non
     assert one.start.start == Recipe.from_file(RECIPE)
     assert one.model == one.start.model
     for name, start in (("a", "b"), ("b", "a")):
-        (tmp_path / f"{name}.toml").write_text(f'[training]\nsteps = 2\nstart = "{start}.toml"\n[[task]]\nname = "sudoku"\n')
+        (tmp_path / f"{name}.toml").write_text(
+            f'[training]\nsteps = 2\nstart = "{start}.toml"\n[[task]]\nname = "sudoku"\n'
+        )
     with pytest.raises(ConfigError, match="does not start from this one"):
         Recipe.from_file(tmp_path / "a.toml")
-    (tmp_path / "c.toml").write_text(f'[training]\nsteps = 2\nstart = "{RECIPE}"\n[model]\n[[task]]\nname = "sudoku"\n')
+    (tmp_path / "c.toml").write_text(
+        f'[training]\nsteps = 2\nstart = "{RECIPE}"\n[model]\n[[task]]\nname = "sudoku"\n'
+    )
     with pytest.raises(ConfigError, match="leave out one"):
         Recipe.from_file(tmp_path / "c.toml")
     typewriter = one.typewriter()
     assert typewriter.start is not None
     assert (typewriter.draws, typewriter.start.draws) == (0, 0)
-    for shares, said in (([0.2, 0.5], "must fall"), ([0.5, 0.0], "self_conditioning"), (0.5, "a list")):
+    for shares, said in (
+        ([0.2, 0.5], "must fall"),
+        ([0.5, 0.0], "self_conditioning"),
+        (0.5, "a list"),
+    ):
         with pytest.raises(ConfigError, match=said):
             recipe(self_conditioning=shares)
 
@@ -226,7 +256,11 @@ def test_a_recipe_starts_from_another_and_not_from_itself(tmp_path: Path) -> Non
 def test_weights_to_start_from_are_taken_or_refused(tmp_path: Path) -> None:
     first = trainer(tmp_path / "first", steps=3)
     list(first.run())
-    args = byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path / "second"
+    args = (
+        byte_tokenizer(),
+        ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}),
+        tmp_path / "second",
+    )
     second = Trainer(recipe(), *args, first.average)
     for weights in (second.model.state_dict(), second.average):
         assert all(torch.equal(weights[name], tensor) for name, tensor in first.average.items())
@@ -270,8 +304,12 @@ def test_a_typewriter_learns_left_to_right_alone(tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     rows = list(run.run())
     assert rows[-1]["encoder_loss"] < 0.8 * rows[0]["encoder_loss"]
-    still = {name for name, tensor in run.model.state_dict().items() if torch.equal(tensor, before[name])}
-    assert {name for name in still if "scalar" not in name} == {name for name in before if name.startswith("self_cond")}
+    still = {
+        name for name, tensor in run.model.state_dict().items() if torch.equal(tensor, before[name])
+    }
+    assert {name for name in still if "scalar" not in name} == {
+        name for name in before if name.startswith("self_cond")
+    }
 
 
 def test_metrics_become_a_picture(tmp_path: Path) -> None:
@@ -281,10 +319,18 @@ def test_metrics_become_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_checkpoint_has_the_recipes_settings_and_weights_know_nothing_of_them(tmp_path: Path) -> None:
+def test_a_checkpoint_has_the_recipes_settings_and_weights_know_nothing_of_them(
+    tmp_path: Path,
+) -> None:
     warm = recipe(generation={"t_max": 1.4, "t_min": 0.8})
     assert warm.continues(recipe().to_json(), 1)
-    run = Trainer(warm, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path)
+    run = Trainer(
+        warm, byte_tokenizer(), ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path
+    )
     run.export(tmp_path / "checkpoint")
     written = redraft.load(tmp_path / "checkpoint").generation_config
-    assert (written.t_max, written.t_min, written.max_new_tokens) == (1.4, 0.8, warm.model.canvas_length)
+    assert (written.t_max, written.t_min, written.max_new_tokens) == (
+        1.4,
+        0.8,
+        warm.model.canvas_length,
+    )

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from redraft.checkpoint.folder import Checkpoint
 from redraft.checkpoint.gguf.load import places_of, read_places
 from redraft.checkpoint.gguf.names import EMBEDDING
-from redraft.checkpoint.layout import Layout, Matrix, Weight, shapes_of
 from redraft.checkpoint.names import shared_original, to_file
+from redraft.checkpoint.plan import Layout, Matrix, Weight, shapes_of
 from redraft.checkpoint.quantize import EMBEDDING as TABLE
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.schemes import PLAIN
 from redraft.checkpoint.shards import ShardReader, read_tensors
+from redraft.checkpoint.source import Checkpoint
 from redraft.errors import CheckpointError, TensorMismatchError
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.quant import ExpertList, Int8Table, Int8Weight, Joined, PackedWeight
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -42,13 +42,15 @@ def load_weights(
     """Build the model and fill it, one weight at a time. What the file has in few bits stays so.
 
     Args:
-        dtype: of the weights in memory, and of what is computed with those in few bits; the file's own where None.
+        dtype: of the weights in memory, and of what is computed with those in few bits; the file's
+            own where None.
         progress: called with (weights read, weights in all).
         quantization: what becomes of weights that the file has whole.
 
     Raises:
-        TensorMismatchError: tensors missing, unknown, of the wrong shape or in a format that is not read; found from the
-            headers, all named, before any weight is read. Copies of shared tensors must equal their originals.
+        TensorMismatchError: tensors missing, unknown, of the wrong shape or in a format that is not
+            read; found from the headers, all named, before any weight is read. Copies of shared
+            tensors must equal their originals.
     """
     with torch.device("meta"):
         model = DiffusionGemma(checkpoint.config)
@@ -70,7 +72,9 @@ def load_weights(
     return model.eval().requires_grad_(False)
 
 
-def _weights(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str) -> tuple[int, Iterator[tuple[str, Any]]]:
+def _weights(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str
+) -> tuple[int, Iterator[tuple[str, Any]]]:
     """How many weights there are, and each one's name and what it is, read when it is its turn."""
     if checkpoint.gguf is not None:
         places = places_of(checkpoint.gguf, shapes_of(checkpoint.config), list(checkpoint.problems))
@@ -79,7 +83,9 @@ def _weights(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | 
     return len(layout.weights), _read_shards(checkpoint, layout, dtype, torch.device(device))
 
 
-def _read_shards(checkpoint: Checkpoint, layout: Layout, dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, Any]]:
+def _read_shards(
+    checkpoint: Checkpoint, layout: Layout, dtype: torch.dtype, device: torch.device
+) -> Iterator[tuple[str, Any]]:
     with ShardReader(checkpoint.tensors) as reader:
         for weight in layout.weights:
             yield weight.target, _read(reader, weight, dtype, device)
@@ -92,7 +98,9 @@ def layout_of(checkpoint: Checkpoint) -> Layout:
         TensorMismatchError: they cannot. CheckpointError: it is no folder.
     """
     if checkpoint.gguf is not None:
-        raise CheckpointError(f"{checkpoint.path} is a GGUF file: this needs a folder of safetensors, use the original")
+        raise CheckpointError(
+            f"{checkpoint.path} is a GGUF file: this needs a folder of safetensors, use the original"
+        )
     layout = Layout(checkpoint, shapes_of(checkpoint.config))
     if layout.problems:
         raise TensorMismatchError(str(checkpoint.folder), layout.problems)
@@ -100,9 +108,11 @@ def layout_of(checkpoint: Checkpoint) -> Layout:
 
 
 def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch.device) -> Any:
-    """A tensor, a weight in few bits, or a list of such; put together where it is to be, for its order may depend on that."""
+    """A tensor, a weight in few bits, or a list of such; put together where it is to be, for its
+    order may depend on that."""
     if weight.tensor is not None:
-        # `copy` makes the tensor our own where dtype and device agree: the file may change or vanish later.
+        # `copy` makes the tensor our own where dtype and device agree: the file may change or
+        # vanish later.
         return reader.read(weight.tensor).to(device=device, dtype=dtype, copy=True)
     if weight.matrix is not None:
         found = _matrix(reader, weight.matrix, dtype, device)
@@ -111,7 +121,10 @@ def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch
         return found
     if all(matrix.scheme is PLAIN for matrix in weight.matrices()):
         return _fused(reader, weight, dtype, device)
-    each = [[_matrix(reader, matrix, dtype, device) for matrix in matrices] for matrices in weight.experts]
+    each = [
+        [_matrix(reader, matrix, dtype, device) for matrix in matrices]
+        for matrices in weight.experts
+    ]
     packed = [[part for part in parts if isinstance(part, PackedWeight)] for parts in each]
     return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in packed])
 
@@ -128,8 +141,12 @@ def _fused(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torc
     return found
 
 
-def _matrix(reader: ShardReader, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> Tensor | PackedWeight:
-    return matrix.scheme.build({role: reader.read(name).to(device) for role, name in matrix.names.items()}, dtype)
+def _matrix(
+    reader: ShardReader, matrix: Matrix, dtype: torch.dtype, device: torch.device
+) -> Tensor | PackedWeight:
+    return matrix.scheme.build(
+        {role: reader.read(name).to(device) for role, name in matrix.names.items()}, dtype
+    )
 
 
 def place_weight(model: DiffusionGemma, name: str, weight: Any) -> None:
@@ -152,7 +169,11 @@ def _check_copies(checkpoint: Checkpoint, model: DiffusionGemma) -> None:
     for name, tensor in read_tensors(copies):
         original = shared_original(name) or name
         kept = weights.get(original)
-        if kept is not None and not torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
-            problems.append(f"{name} differs from {original}: encoder, decoder and head share one set of weights here")
+        if kept is not None and not torch.equal(
+            tensor.to(device=kept.device, dtype=kept.dtype), kept
+        ):
+            problems.append(
+                f"{name} differs from {original}: encoder, decoder and head share one set of weights here"
+            )
     if problems:
         raise TensorMismatchError(str(checkpoint.folder), problems)

@@ -1,7 +1,8 @@
 """Tensor names: the checkpoint's on one side, the model's on the other.
 
-The file keeps one copy of what encoder and decoder share, under `model.decoder.`; of the encoder it stores only the layer
-scalars. Copies of shared tensors that other writers add are known as such, and the vision tower is known but not run.
+The file keeps one copy of what encoder and decoder share, under `model.decoder.`; of the encoder it
+stores only the layer scalars. Copies of shared tensors that other writers add are known as such,
+and the vision tower is known but not run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def is_vision(file_name: str) -> bool:
 
 
 def shared_original(file_name: str) -> str | None:
-    """The name under which the file keeps the original of a shared tensor, where `file_name` is a copy of one."""
+    """The name under which the file keeps the original of a shared tensor, where `file_name` is a
+    copy of one."""
     if file_name == HEAD:
         return f"{DECODER}embed_tokens.weight"
     if file_name.startswith(ENCODER) and not _SCALAR.fullmatch(file_name.removeprefix(ENCODER)):

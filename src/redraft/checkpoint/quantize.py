@@ -1,4 +1,5 @@
-"""Quantization: which weights of the model are put into few bits, and how: in memory, or as the parts of a file."""
+"""Quantization: which weights of the model are put into few bits, and how: in memory, or as the
+parts of a file."""
 
 from __future__ import annotations
 
@@ -31,8 +32,14 @@ def _int8_parts(weight: Tensor, dtype: torch.dtype, _: int) -> Parts:
 
 def _int4_parts(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
     values, scale = nearest_int4(weight, dtype, group)
-    packed = pack(values + MIDDLE).view(torch.int32)  # eight numbers a word, the first in the lowest bits
-    return {"weight_packed": packed, "weight_scale": scale, "weight_shape": torch.tensor(weight.shape)}
+    packed = pack(values + MIDDLE).view(
+        torch.int32
+    )  # eight numbers a word, the first in the lowest bits
+    return {
+        "weight_packed": packed,
+        "weight_scale": scale,
+        "weight_shape": torch.tensor(weight.shape),
+    }
 
 
 def _fp8_parts(weight: Tensor, dtype: torch.dtype, _: int) -> Parts:
@@ -53,10 +60,12 @@ COMPRESSED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Quantization:
-    """The format of dense and expert matrices. Router, norms, scalars and self-conditioning stay whole.
+    """The format of dense and expert matrices. Router, norms, scalars and self-conditioning stay
+    whole.
 
     Args:
-        format: int8, int4 or fp8. group: columns that share a scale, for int4. embedding: int8 rows for it too, or None.
+        format: int8, int4 or fp8. group: columns that share a scale, for int4. embedding: int8 rows
+            for it too, or None.
 
     Raises:
         ConfigError: an unknown format, or a group that is none.
@@ -68,17 +77,24 @@ class Quantization:
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
-            raise ConfigError(f"{self.format!r} is no format to quantize to: there are {', '.join(FORMATS)}")
+            raise ConfigError(
+                f"{self.format!r} is no format to quantize to: there are {', '.join(FORMATS)}"
+            )
         if self.group not in GROUPS:
-            raise ConfigError(f"a group has {', '.join(map(str, GROUPS))} columns, not {self.group}")
+            raise ConfigError(
+                f"a group has {', '.join(map(str, GROUPS))} columns, not {self.group}"
+            )
         if self.embedding not in (None, "int8"):
             raise ConfigError(f"the embedding can be int8, or stay whole; not {self.embedding!r}")
 
     def covers(self, target: str, shape: Sequence[int]) -> bool:
-        """Whether a weight of the model is put into few bits. One whose rows do not divide into groups stays whole."""
+        """Whether a weight of the model is put into few bits. One whose rows do not divide into
+        groups stays whole."""
         if target == EMBEDDING:
             return self.embedding is not None
-        return target.endswith((*DENSE, *EXPERTS)) and (self.format != "int4" or shape[-1] % self.group == 0)
+        return target.endswith((*DENSE, *EXPERTS)) and (
+            self.format != "int4" or shape[-1] % self.group == 0
+        )
 
     def of(self, target: str, weight: Any, dtype: torch.dtype) -> Any:
         """The weight in few bits, where it is whole and one of those that are covered."""
@@ -102,7 +118,10 @@ class Quantization:
         """A matrix as the tensors that a file has of it, by their names there."""
         base = to_file(target).removesuffix(".weight")
         make = PARTS["int8"] if target == EMBEDDING else PARTS[self.format]
-        return {f"{base}.{role}": part.contiguous() for role, part in make(weight, dtype, self.group).items()}
+        return {
+            f"{base}.{role}": part.contiguous()
+            for role, part in make(weight, dtype, self.group).items()
+        }
 
     def expert_parts(self, target: str, number: int, weight: Tensor, dtype: torch.dtype) -> Parts:
         """The same of one expert, whose fused matrices are told apart."""
@@ -114,19 +133,36 @@ class Quantization:
         return found
 
     def described(self, whole: Sequence[str]) -> dict[str, Any]:
-        """What a config says of it, in compressed-tensors' words. whole: modules that stay whole."""
+        """What a config says of it, in compressed-tensors' words. whole: modules that stay
+        whole."""
         form, weights = COMPRESSED[self.format]
-        said = weights | {"symmetric": True, "dynamic": False, "group_size": self.group if self.format == "int4" else None}
+        said = weights | {
+            "symmetric": True,
+            "dynamic": False,
+            "group_size": self.group if self.format == "int4" else None,
+        }
         groups = {"group_0": {"targets": ["Linear"], "weights": said, "format": form}}
         if self.embedding:
-            table = COMPRESSED["int8"][1] | {"symmetric": True, "dynamic": False, "group_size": None}
-            groups["group_1"] = {"targets": ["Embedding"], "weights": table, "format": "int-quantized"}
+            table = COMPRESSED["int8"][1] | {
+                "symmetric": True,
+                "dynamic": False,
+                "group_size": None,
+            }
+            groups["group_1"] = {
+                "targets": ["Embedding"],
+                "weights": table,
+                "format": "int-quantized",
+            }
         return {
             "quant_method": "compressed-tensors",
             "format": "mixed-precision" if self.embedding and form != "int-quantized" else form,
             "quantization_status": "compressed",
             "config_groups": groups,
-            "ignore": [*whole, "lm_head", *(f"re:.*{part}.*" for part in ("router", "vision_tower", "embed_vision"))],
+            "ignore": [
+                *whole,
+                "lm_head",
+                *(f"re:.*{part}.*" for part in ("router", "vision_tower", "embed_vision")),
+            ],
         }
 
     def to_dict(self) -> dict[str, Any]:

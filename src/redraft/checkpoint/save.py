@@ -1,4 +1,5 @@
-"""Write a checkpoint in the Hugging Face layout, so that redraft and transformers both load it whole."""
+"""Write a checkpoint in the Hugging Face layout, so that redraft and transformers both load it
+whole."""
 
 from __future__ import annotations
 
@@ -15,17 +16,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from redraft.checkpoint.folder import SAMPLING_FILE, Checkpoint
 from redraft.checkpoint.names import is_vision, to_file
 from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
+from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.errors import CheckpointError
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.quant import PackedWeight
 
-# transformers always builds an image encoder, by default one of 167 M parameters. A text-only checkpoint carries this one,
-# of a few hundred numbers, so that nothing is missing when it loads there.
+# transformers always builds an image encoder, by default one of 167 M parameters. A text-only
+# checkpoint carries this one, # of a few hundred numbers, so that nothing is missing when it loads
+# there.
 VISION_STUB: dict[str, Any] = {
     "model_type": "gemma4_vision",
     "hidden_size": 4,
@@ -56,28 +58,40 @@ def save_checkpoint(
     companion: Callable[[Path], None] | None = None,
     max_shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write config, generation config, weights, and from `source` its tokenizer files and image encoder.
+    """Write config, generation config, weights, and from `source` its tokenizer files and image
+    encoder.
 
-    The folder appears whole or not at all: everything is written beside it and moved into place at the end; `companion` may
-    add files of its own before that.
+    The folder appears whole or not at all: everything is written beside it and moved into place at
+    the end; `companion` may add files of its own before that.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, what is to be copied from the source is gone, or weights are in few
-            bits.
+        CheckpointError: the folder exists and is not empty, what is to be copied from the source is
+            gone, or weights are in few bits.
     """
-    if not isinstance(model.embed_tokens.weight, Tensor) or any(isinstance(part, PackedWeight) for part in model.modules()):
-        raise CheckpointError("weights in few bits are not saved from memory: `redraft quantize` writes them from the original")
+    if not isinstance(model.embed_tokens.weight, Tensor) or any(
+        isinstance(part, PackedWeight) for part in model.modules()
+    ):
+        raise CheckpointError(
+            "weights in few bits are not saved from memory: `redraft quantize` writes them from the original"
+        )
     target = Path(folder).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target} is not an empty folder: nothing there is overwritten, name another")
+        raise CheckpointError(
+            f"{target} is not an empty folder: nothing there is overwritten, name another"
+        )
     if source and any(map(is_vision, source.tensors)) and not source.folder.is_dir():
-        raise CheckpointError(f"{source.folder} is gone, and with it the image encoder that belongs into the copy")
+        raise CheckpointError(
+            f"{source.folder} is gone, and with it the image encoder that belongs into the copy"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
         draft = Path(name) / "checkpoint"
         draft.mkdir()
         config, vision = _vision(model.config, source)
-        write_json(draft / "config.json", model_config_to_dict(config) | {"dtype": str(model.dtype).split(".")[1]})
+        write_json(
+            draft / "config.json",
+            model_config_to_dict(config) | {"dtype": str(model.dtype).split(".")[1]},
+        )
         write_json(draft / "generation_config.json", generation_config.to_dict())
         if sampling := generation_config.sampling_to_dict():
             write_json(draft / SAMPLING_FILE, sampling)
@@ -97,8 +111,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _vision(config: ModelConfig, source: Checkpoint | None) -> tuple[ModelConfig, Iterator[tuple[str, Tensor]]]:
-    """The config with an image encoder in it, and that encoder's tensors: the source's, or the stub's."""
+def _vision(
+    config: ModelConfig, source: Checkpoint | None
+) -> tuple[ModelConfig, Iterator[tuple[str, Tensor]]]:
+    """The config with an image encoder in it, and that encoder's tensors: the source's, or the
+    stub's."""
     if source is not None and any(map(is_vision, source.tensors)):
         kept = {name: info for name, info in source.tensors.items() if is_vision(name)}
         return config, read_tensors(kept)
@@ -121,14 +138,20 @@ def _stub_tensors(hidden_size: int) -> dict[str, Tensor]:
     linears = "mlp.gate_proj mlp.up_proj mlp.down_proj self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj"
     return {
         "model.encoder.embed_vision.embedding_projection.weight": torch.zeros(hidden_size, size),
-        f"{tower}patch_embedder.input_proj.weight": torch.zeros(size, 3 * VISION_STUB["patch_size"] ** 2),
-        f"{tower}patch_embedder.position_embedding_table": torch.ones(2, VISION_STUB["position_embedding_size"], size),
+        f"{tower}patch_embedder.input_proj.weight": torch.zeros(
+            size, 3 * VISION_STUB["patch_size"] ** 2
+        ),
+        f"{tower}patch_embedder.position_embedding_table": torch.ones(
+            2, VISION_STUB["position_embedding_size"], size
+        ),
         **{f"{layer}{name}.weight": torch.ones(size) for name in (norms + " " + heads).split()},
         **{f"{layer}{name}.linear.weight": torch.zeros(size, size) for name in linears.split()},
     }
 
 
-def _tensors(model: DiffusionGemma, vision: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+def _tensors(
+    model: DiffusionGemma, vision: Iterator[tuple[str, Tensor]]
+) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in model.state_dict().items():
         yield to_file(name), tensor.detach().to("cpu").contiguous()
     for name, tensor in vision:
@@ -136,7 +159,8 @@ def _tensors(model: DiffusionGemma, vision: Iterator[tuple[str, Tensor]]) -> Ite
 
 
 def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes: int) -> None:
-    """Shards of at most `max_bytes` (a larger tensor has one to itself), and an index where there are several."""
+    """Shards of at most `max_bytes` (a larger tensor has one to itself), and an index where there
+    are several."""
     shards: list[list[str]] = []
     pending: dict[str, Tensor] = {}
     total = 0

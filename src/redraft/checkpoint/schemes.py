@@ -1,8 +1,9 @@
 """Schemes: how files hold a matrix, whole or in few bits, and what becomes of it here.
 
-A matrix `base` of N rows and K columns has its numbers in tensors `base.weight`, `base.weight_scale` and so on; which there
-are, and of which dtypes, tells the scheme. Layouts: compressed-tensors (float-quantized, int-quantized, pack-quantized,
-nvfp4-pack-quantized) and ModelOpt (NVFP4).
+A matrix `base` of N rows and K columns has its numbers in tensors `base.weight`,
+`base.weight_scale` and so on; which there are, and of which dtypes, tells the scheme. Layouts:
+compressed-tensors (float-quantized, int-quantized, pack-quantized, nvfp4-pack-quantized) and
+ModelOpt (NVFP4).
 """
 
 from __future__ import annotations
@@ -25,19 +26,24 @@ UNUSED = ("input_scale", "input_global_scale", "output_scale", "k_scale", "v_sca
 
 @dataclass(frozen=True)
 class Scheme:
-    """needed: dtypes by role; the first role is the matrix itself. optional: the same for what may be missing. shapes: of each
-    role, for N, K and the shapes found; None where any will do. build: from parts in memory to a weight."""
+    """needed: dtypes by role; the first role is the matrix itself. optional: the same for what may
+    be missing. shapes: of each role, for N, K and the shapes found; None where any will do. build:
+    from parts in memory to a weight."""
 
     name: str
     needed: Mapping[str, tuple[str, ...]]
-    shapes: Callable[[int, int, Mapping[str, tuple[int, ...]]], Mapping[str, tuple[tuple[int, ...], ...]]]
+    shapes: Callable[
+        [int, int, Mapping[str, tuple[int, ...]]], Mapping[str, tuple[tuple[int, ...], ...]]
+    ]
     build: Callable[[Parts, torch.dtype], PackedWeight | Tensor]
     optional: Mapping[str, tuple[str, ...]]
 
     def fits(self, found: Mapping[str, TensorInfo]) -> bool:
         """Whether parts are those of this scheme, whatever their shapes."""
         known = {**self.needed, **self.optional}
-        return set(self.needed) <= set(found) <= set(known) and all(info.dtype in known[role] for role, info in found.items())
+        return set(self.needed) <= set(found) <= set(known) and all(
+            info.dtype in known[role] for role, info in found.items()
+        )
 
     def problems(self, rows: int, columns: int, found: Mapping[str, TensorInfo]) -> list[str]:
         """What is wrong with the shapes of parts."""
@@ -47,7 +53,9 @@ class Scheme:
         for role, good in wanted.items():
             if role in shapes and shapes[role] not in good:
                 right = " or ".join(str(list(shape)) for shape in good)
-                told.append(f"{role} has shape {list(shapes[role])}, {self.name} of {rows} x {columns} wants {right}")
+                told.append(
+                    f"{role} has shape {list(shapes[role])}, {self.name} of {rows} x {columns} wants {right}"
+                )
         return told
 
 
@@ -57,19 +65,28 @@ def _groups(columns: int, found: tuple[int, ...], least: int) -> int:
     return count if count >= 1 and columns % count == 0 and columns // count >= least else 1
 
 
-def _by_row(rows: int, columns: int, found: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
+def _by_row(
+    rows: int, columns: int, found: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], ...]]:
     scales = ((rows, 1), (rows,), (1,), ())
     return {"weight": ((rows, columns),), "weight_scale": scales}
 
 
-def _int8_shapes(rows: int, columns: int, found: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
+def _int8_shapes(
+    rows: int, columns: int, found: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], ...]]:
     groups = _groups(columns, found["weight_scale"], 16)
     scales = ((rows, groups), (rows,), (1,), ())
     return {"weight": ((rows, columns),), "weight_scale": scales, "weight_zero_point": scales}
 
 
-def _packed_shapes(rows: int, columns: int, found: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
-    groups, packed = _groups(columns, found["weight_scale"], 16), [(rows, columns * bits // 32) for bits in (4, 8)]
+def _packed_shapes(
+    rows: int, columns: int, found: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], ...]]:
+    groups, packed = (
+        _groups(columns, found["weight_scale"], 16),
+        [(rows, columns * bits // 32) for bits in (4, 8)],
+    )
     bits = 4 if found["weight_packed"] == packed[0] else 8
     zeros = ((-(-rows * bits // 32), groups),)
     return {
@@ -80,7 +97,9 @@ def _packed_shapes(rows: int, columns: int, found: Mapping[str, tuple[int, ...]]
     }
 
 
-def _fp4_shapes(rows: int, columns: int, found: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[tuple[int, ...], ...]]:
+def _fp4_shapes(
+    rows: int, columns: int, found: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], ...]]:
     values, one = ((rows, columns // 2),), ((1,), ())
     return {
         "weight": values, "weight_packed": values, "weight_scale": ((rows, columns // 16),),
@@ -111,14 +130,21 @@ def _int8(parts: Parts, dtype: torch.dtype) -> PackedWeight:
 
 
 def _packed(parts: Parts, dtype: torch.dtype) -> PackedWeight:
-    words, scale = parts["weight_packed"].contiguous(), parts["weight_scale"].to(torch.float32, copy=True)
+    words, scale = (
+        parts["weight_packed"].contiguous(),
+        parts["weight_scale"].to(torch.float32, copy=True),
+    )
     rows, columns = parts["weight_shape"].tolist()
     bits = next((bits for bits in (4, 8) if words.shape[1] * 32 // bits == columns), 0)
     if rows != len(words) or not bits:
-        raise CheckpointError(f"a matrix of {len(words)} x {words.shape[1]} words says that it is {rows} x {columns}")
+        raise CheckpointError(
+            f"a matrix of {len(words)} x {words.shape[1]} words says that it is {rows} x {columns}"
+        )
     middle = 1 << (bits - 1)
     zero = parts.get("weight_zero_point")
-    zeros = torch.full_like(scale, middle) if zero is None else _unpacked_down(zero, bits, rows).float()
+    zeros = (
+        torch.full_like(scale, middle) if zero is None else _unpacked_down(zero, bits, rows).float()
+    )
     if bits == 4:  # a byte of a word has two columns, the first in its lower half: our own order
         return Int4Weight(words.view(torch.uint8).clone(), scale, -zeros * scale, dtype)
     values = (words.view(torch.uint8) ^ 0x80).view(torch.int8)  # minus 128
@@ -127,24 +153,32 @@ def _packed(parts: Parts, dtype: torch.dtype) -> PackedWeight:
 
 
 def _unpacked_down(words: Tensor, bits: int, rows: int) -> Tensor:
-    """Numbers [rows, n] from words that hold several rows of a column, the first in the lowest bits."""
+    """Numbers [rows, n] from words that hold several rows of a column, the first in the lowest
+    bits."""
     shifts = torch.arange(0, 32, bits, dtype=torch.int32, device=words.device)
     numbers = (words.unsqueeze(1) >> shifts[None, :, None]) & ((1 << bits) - 1)
     return numbers.flatten(0, 1)[:rows]
 
 
 def _modelopt(parts: Parts, dtype: torch.dtype) -> PackedWeight:
-    return Fp4Weight(parts["weight"].clone(), parts["weight_scale"].clone(), parts["weight_scale_2"], dtype)
+    return Fp4Weight(
+        parts["weight"].clone(), parts["weight_scale"].clone(), parts["weight_scale_2"], dtype
+    )
 
 
 def _nvfp4(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     return Fp4Weight(
-        parts["weight_packed"].clone(), parts["weight_scale"].clone(), 1 / parts["weight_global_scale"].float(), dtype
+        parts["weight_packed"].clone(),
+        parts["weight_scale"].clone(),
+        1 / parts["weight_global_scale"].float(),
+        dtype,
     )
 
 
 ZERO = {"weight_zero_point": ("I8", "I32")}
-PLAIN = Scheme("plain", {"weight": FLOATS}, lambda rows, columns, _: {"weight": ((rows, columns),)}, _plain, {})
+PLAIN = Scheme(
+    "plain", {"weight": FLOATS}, lambda rows, columns, _: {"weight": ((rows, columns),)}, _plain, {}
+)
 SCHEMES = (
     PLAIN,
     Scheme("fp8", {"weight": ("F8_E4M3",), "weight_scale": FLOATS}, _by_row, _fp8, {}),

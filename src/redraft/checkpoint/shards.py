@@ -1,4 +1,5 @@
-"""Safetensors shards: which file holds which tensor, checked from the headers before anything is read."""
+"""Safetensors shards: which file holds which tensor, checked from the headers before anything is
+read."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor as its shard's header describes it; `dtype` in safetensors' words (F32, BF16, ...)."""
+    """A tensor as its shard's header describes it; `dtype` in safetensors' words (F32, BF16,
+    ...)."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -28,7 +30,8 @@ class TensorInfo:
 
 
 def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
-    """All tensors of a folder, by name, in file order; and a sentence for each shard or placing that is wrong.
+    """All tensors of a folder, by name, in file order; and a sentence for each shard or placing
+    that is wrong.
 
     Raises:
         UnsafeFormatError: the folder holds pickled weights only.
@@ -46,7 +49,9 @@ def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
             f"{folder} holds {', '.join(pickled)}: pickled weights can run code and are never loaded; "
             "convert them to safetensors where you trust them"
         )
-    raise CheckpointError(f"{folder} holds neither {INDEX} nor {SINGLE}: is it a DiffusionGemma checkpoint?")
+    raise CheckpointError(
+        f"{folder} holds neither {INDEX} nor {SINGLE}: is it a DiffusionGemma checkpoint?"
+    )
 
 
 def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
@@ -61,7 +66,8 @@ def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
 
 
 class ShardReader:
-    """Reads tensors in any order, with few shards open at a time: what an open one has read counts as memory."""
+    """Reads tensors in any order, with few shards open at a time: what an open one has read counts
+    as memory."""
 
     def __init__(self, infos: Mapping[str, TensorInfo], most: int = 2) -> None:
         self._infos, self._most = infos, most
@@ -102,8 +108,16 @@ def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[
     try:
         placed: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{index} is not a safetensors index: it needs a weight_map") from error
-    if outside := sorted({str(name) for name in placed.values() if not isinstance(name, str) or Path(name).name != name}):
+        raise CheckpointError(
+            f"{index} is not a safetensors index: it needs a weight_map"
+        ) from error
+    if outside := sorted(
+        {
+            str(name)
+            for name in placed.values()
+            if not isinstance(name, str) or Path(name).name != name
+        }
+    ):
         raise CheckpointError(f"{index} points outside its folder: {outside}")
     infos: dict[str, TensorInfo] = {}
     problems: list[str] = []
@@ -117,18 +131,28 @@ def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[
         if problem:
             problems.append(f"{problem}; with it {', '.join(names)}")
             continue
-        problems += [f"{name} is not in {shard}, where the index places it" for name in names if name not in found]
         problems += [
-            f"{name} is in {shard}, but the index places it elsewhere or nowhere" for name in found if name not in names
+            f"{name} is not in {shard}, where the index places it"
+            for name in names
+            if name not in found
+        ]
+        problems += [
+            f"{name} is in {shard}, but the index places it elsewhere or nowhere"
+            for name in found
+            if name not in names
         ]
     return infos, problems
 
 
 def _read_header(path: Path) -> tuple[dict[str, TensorInfo], str | None]:
-    """Tensors of one shard, or what is wrong with it; safetensors checks that the file is as long as its header says."""
+    """Tensors of one shard, or what is wrong with it; safetensors checks that the file is as long
+    as its header says."""
     try:
         with safe_open(path, framework="pt") as shard:
             slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118
-            return {name: TensorInfo(tuple(part.get_shape()), part.get_dtype(), path) for name, part in slices.items()}, None
+            return {
+                name: TensorInfo(tuple(part.get_shape()), part.get_dtype(), path)
+                for name, part in slices.items()
+            }, None
     except (SafetensorError, OSError) as error:
         return {}, f"{path.name} is damaged or cut short ({path.stat().st_size} bytes): {error}"

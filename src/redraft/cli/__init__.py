@@ -1,1 +1,2 @@
-"""The `redraft` command: a thin face on the engine. Heavy imports wait until a command needs them."""
+"""The `redraft` command: a thin face on the engine. Heavy imports wait until a command needs
+them."""

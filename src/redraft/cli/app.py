@@ -37,8 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Turns that a waiting thread spins before it sleeps: long enough for the next small product, so that two threads are nearly
-# twice as fast as one; short enough that a busy neighbour costs little, where endless spinning costs it a hundredfold.
+# Turns that a waiting thread spins before it sleeps: long enough for the next small product, so
+# that two threads are nearly # twice as fast as one; short enough that a busy neighbour costs
+# little, where endless spinning costs it a hundredfold.
 WAITING = "10000"
 
 
@@ -61,7 +62,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -69,20 +72,33 @@ def _root(
 @app.command()
 def generate(
     model: ModelOption,
-    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="What to write; - reads standard input.")] = None,
-    raw: Annotated[bool, typer.Option(help="Continue the prompt as plain text instead of answering it.")] = False,
-    typewriter: Annotated[bool, typer.Option(help="Write left to right with the same weights.")] = False,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="What to write; - reads standard input.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option(help="Continue the prompt as plain text instead of answering it.")
+    ] = False,
+    typewriter: Annotated[
+        bool, typer.Option(help="Write left to right with the same weights.")
+    ] = False,
     max_new_tokens: LengthOption = None,
     seed: SeedOption = None,
     option: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any other setting, e.g. -s top_p=0.9.")
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", metavar="NAME=VALUE", help="Any other setting, e.g. -s top_p=0.9."
+        ),
     ] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End the text before this string; may be repeated.")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End the text before this string; may be repeated.")
+    ] = None,
     json_schema: SchemaOption = None,
     regex: RegexOption = None,
     choice: ChoiceOption = None,
     grammar: GrammarOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of showing the text.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of showing the text.")
+    ] = False,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -100,13 +116,23 @@ def generate(
         device=device,
         constraint=Wanted(json_schema, regex, choice, grammar).constraint(),
     )
-    write(job, job.settings(option or [], max_new_tokens=max_new_tokens, seed=seed, stop=tuple(stop) if stop else None))
+    write(
+        job,
+        job.settings(
+            option or [],
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            stop=tuple(stop) if stop else None,
+        ),
+    )
 
 
 @app.command()
 def chat(
     model: ModelOption,
-    system: Annotated[str | None, typer.Option(help="A system message in front of the conversation.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="A system message in front of the conversation.")
+    ] = None,
     max_new_tokens: LengthOption = None,
     seed: SeedOption = None,
     dtype: DtypeOption = "auto",
@@ -126,7 +152,9 @@ def inspect(
     context: Annotated[int, typer.Option(help="Tokens of context to plan for.", min=1)] = 4096,
     batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 1,
     dtype: DtypeOption = "auto",
-    format: Annotated[str | None, typer.Option(help="Plan for weights in int8, int4 or fp8.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Plan for weights in int8, int4 or fp8.")
+    ] = None,
     group: Annotated[int, typer.Option(help="Columns that share a scale, for int4.")] = 64,
     embedding: Annotated[str | None, typer.Option(help="int8, or nothing: it stays whole.")] = None,
     tensors: Annotated[bool, typer.Option(help="List every tensor.")] = False,
@@ -137,7 +165,13 @@ def inspect(
     from redraft.cli.inspect import Planned, describe
 
     quantization = None if format is None else Quantization(format, group, embedding)
-    describe(model, geometry, Planned(context, batch, dtype, quantization), list_tensors=tensors, as_json=json)
+    describe(
+        model,
+        geometry,
+        Planned(context, batch, dtype, quantization),
+        list_tensors=tensors,
+        as_json=json,
+    )
 
 
 app.command()(serve)
@@ -146,7 +180,8 @@ app.command()(play)
 
 @app.command()
 def demo() -> None:
-    """Watch a small model write, by diffusion and as a typewriter; needs nothing but this package."""
+    """Watch a small model write, by diffusion and as a typewriter; needs nothing but this
+    package."""
     from redraft.cli.demo import run
 
     run()
@@ -157,10 +192,13 @@ def quantize(
     model: Annotated[str, typer.Argument(help="Checkpoint: a folder, or a hub id.")],
     out: Annotated[Path, typer.Argument(help="The folder that is written.")],
     to: Annotated[str, typer.Option("--to", help="int8, int4 or fp8.")],
-    group: Annotated[int, typer.Option(help="Columns that share a scale, for int4: 32, 64 or 128.")] = 64,
+    group: Annotated[
+        int, typer.Option(help="Columns that share a scale, for int4: 32, 64 or 128.")
+    ] = 64,
     embedding: Annotated[str | None, typer.Option(help="int8, or nothing: it stays whole.")] = None,
 ) -> None:
-    """Write a copy of a checkpoint in few bits, tensor by tensor; interrupted, the same command goes on."""
+    """Write a copy of a checkpoint in few bits, tensor by tensor; interrupted, the same command
+    goes on."""
     from redraft.checkpoint import Quantization
     from redraft.cli.quantize import run
 
@@ -170,17 +208,29 @@ def quantize(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.")],
-    folder: Annotated[Path, typer.Option("--out", "-o", help="The run's folder: state, metrics, checkpoint.")],
-    minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on from there.")] = None,
+    folder: Annotated[
+        Path, typer.Option("--out", "-o", help="The run's folder: state, metrics, checkpoint.")
+    ],
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long; the same command goes on from there.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    processes: Annotated[int, typer.Option(help="Processes of one thread that share every batch.", min=1)] = 1,
-    steps: Annotated[int | None, typer.Option(help="Updates, in place of the recipe's own number.", min=1)] = None,
-    typewriter: Annotated[bool, typer.Option(help="Train left to right only, for comparison.")] = False,
+    processes: Annotated[
+        int, typer.Option(help="Processes of one thread that share every batch.", min=1)
+    ] = 1,
+    steps: Annotated[
+        int | None, typer.Option(help="Updates, in place of the recipe's own number.", min=1)
+    ] = None,
+    typewriter: Annotated[
+        bool, typer.Option(help="Train left to right only, for comparison.")
+    ] = False,
     start: Annotated[
-        str | None, typer.Option("--from", help="A checkpoint to begin with, in place of the recipe's own.")
+        str | None,
+        typer.Option("--from", help="A checkpoint to begin with, in place of the recipe's own."),
     ] = None,
 ) -> None:
-    """Train a model by a recipe, from nothing or from another's weights; interrupted, it goes on where it stopped."""
+    """Train a model by a recipe, from nothing or from another's weights; interrupted, it goes on
+    where it stopped."""
     from redraft.cli.train import run
 
     run(recipe, folder, minutes, threads, processes, steps, typewriter, start)
@@ -188,13 +238,22 @@ def train(
 
 @app.command()
 def sudoku(
-    puzzle: Annotated[str, typer.Argument(help="81 cells (0 or . for a blank), a file with a puzzle a line, or -.")],
+    puzzle: Annotated[
+        str,
+        typer.Argument(help="81 cells (0 or . for a blank), a file with a puzzle a line, or -."),
+    ],
     model: SmallOption = "small",
-    attempts: Annotated[int, typer.Option(help="Seeds tried at once; the first solution by the rules is taken.", min=1)] = 1,
+    attempts: Annotated[
+        int,
+        typer.Option(help="Seeds tried at once; the first solution by the rules is taken.", min=1),
+    ] = 1,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line and puzzle.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line and puzzle.")
+    ] = False,
 ) -> None:
-    """Solve Sudokus by diffusion and check them by the rules; exit status 1 where one stays unsolved."""
+    """Solve Sudokus by diffusion and check them by the rules; exit status 1 where one stays
+    unsolved."""
     from redraft.cli.sudoku import run
 
     run(puzzle, model, attempts, seed, json)
@@ -202,11 +261,20 @@ def sudoku(
 
 @app.command()
 def infill(
-    text: Annotated[str | None, typer.Argument(metavar="FILE", help="A text with <hole> marks, or -.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="A text with <hole> marks, or -.")
+    ] = None,
     template: Annotated[str | None, typer.Option(metavar="FILE", help="The same as FILE.")] = None,
-    line: Annotated[str | None, typer.Option(metavar="A-B", help="Lines of FILE to fill in anew, in place of marks.")] = None,
-    prefix: Annotated[str | None, typer.Option(help="The text before the one hole; - reads standard input.")] = None,
-    suffix: Annotated[str | None, typer.Option(help="The text behind it; - reads standard input.")] = None,
+    line: Annotated[
+        str | None,
+        typer.Option(metavar="A-B", help="Lines of FILE to fill in anew, in place of marks."),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The text before the one hole; - reads standard input.")
+    ] = None,
+    suffix: Annotated[
+        str | None, typer.Option(help="The text behind it; - reads standard input.")
+    ] = None,
     model: TextOption = "small-text",
     instruction: InstructionOption = None,
     candidates: Annotated[int, typer.Option(help="Widths of the holes tried at once.", min=1)] = 6,
@@ -216,7 +284,9 @@ def infill(
     choice: ChoiceOption = None,
     grammar: GrammarOption = None,
     seed: SeedOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all candidates.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with all candidates.")
+    ] = False,
 ) -> None:
     """Fill the holes of a text from both sides; all else comes back as it was."""
     from redraft.cli.constraints import Wanted
@@ -237,7 +307,8 @@ def rewrite(
     seed: SeedOption = None,
     write: WriteOption = False,
 ) -> None:
-    """Write lines of a file anew, and print the change as a diff; exit status 1 where there is one."""
+    """Write lines of a file anew, and print the change as a diff; exit status 1 where there is
+    one."""
     from redraft.cli import change
 
     change.rewrite(file, lines, instruction, model, seed, write)
@@ -251,7 +322,8 @@ def repair(
     seed: SeedOption = None,
     write: WriteOption = False,
 ) -> None:
-    """Exchange what the model finds unlikely in a file, and print the change as a diff; exit status 1 where there is one."""
+    """Exchange what the model finds unlikely in a file, and print the change as a diff; exit status
+    1 where there is one."""
     from redraft.cli import change
 
     change.repair(file, instruction, model, seed, write)

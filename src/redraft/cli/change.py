@@ -20,25 +20,49 @@ from redraft.errors import RequestError
 STYLES = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 
 
-def rewrite(file: str, lines: str, instruction: str | None, path: str, seed: int | None, write: bool) -> None:
+def rewrite(
+    file: str, lines: str, instruction: str | None, path: str, seed: int | None, write: bool
+) -> None:
     """Write some lines of a file anew."""
     text = read_text(file)
     span = line_span(text, lines)
-    _change(file, text, path, seed, write, lambda model, options: model.rewrite(text, [span], instruction, **options))
+    _change(
+        file,
+        text,
+        path,
+        seed,
+        write,
+        lambda model, options: model.rewrite(text, [span], instruction, **options),
+    )
 
 
 def repair(file: str, instruction: str | None, path: str, seed: int | None, write: bool) -> None:
     """Exchange what the model finds unlikely in a file."""
     text = read_text(file)
-    _change(file, text, path, seed, write, lambda model, options: model.repair(text, instruction=instruction, **options))
+    _change(
+        file,
+        text,
+        path,
+        seed,
+        write,
+        lambda model, options: model.repair(text, instruction=instruction, **options),
+    )
 
 
 def _change(
-    file: str, text: str, path: str, seed: int | None, write: bool, make: Callable[[Model, dict[str, Any]], Infilled | Repaired]
+    file: str,
+    text: str,
+    path: str,
+    seed: int | None,
+    write: bool,
+    make: Callable[[Model, dict[str, Any]], Infilled | Repaired],
 ) -> None:
-    """Make the change in the file, or show it: then the exit status is that of diff, 1 where there is one."""
+    """Make the change in the file, or show it: then the exit status is that of diff, 1 where there
+    is one."""
     if write and file == "-":
-        raise RequestError("--write needs a file to write to: leave it out, and the change is printed")
+        raise RequestError(
+            "--write needs a file to write to: leave it out, and the change is printed"
+        )
     if write:
         check_replaceable(Path(file))
     made = make(Model.of(open_model(path, "auto", "auto")), given(seed=seed))
@@ -63,5 +87,8 @@ def _coloured(diff: str) -> Text:
     """A diff as git colours it."""
     text = Text()
     for line in diff.splitlines(keepends=True):
-        text.append(printable(line), next((style for sign, style in STYLES.items() if line.startswith(sign)), ""))
+        text.append(
+            printable(line),
+            next((style for sign, style in STYLES.items() if line.startswith(sign)), ""),
+        )
     return text

@@ -12,7 +12,8 @@ from redraft.errors import RequestError
 
 
 def talk(model: Model, system: str | None, settings: dict[str, Any]) -> None:
-    """Read questions until the input ends; every answer is shown as it settles and joins the conversation."""
+    """Read questions until the input ends; every answer is shown as it settles and joins the
+    conversation."""
     console = Console()
     opening = [{"role": "system", "content": system}] if system else []
     messages = list(opening)

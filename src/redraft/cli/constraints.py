@@ -22,9 +22,16 @@ class Wanted:
         """What they ask for; None where nothing is asked.
 
         Raises:
-            RequestError: more than one is given, or a file cannot be read. ConstraintError: what it holds cannot be used.
+            RequestError: more than one is given, or a file cannot be read. ConstraintError: what it
+                holds cannot be used.
         """
-        if sum(given is not None for given in (self.json_schema, self.regex, self.choice, self.grammar)) > 1:
+        if (
+            sum(
+                given is not None
+                for given in (self.json_schema, self.regex, self.choice, self.grammar)
+            )
+            > 1
+        ):
             raise RequestError("give one of --json-schema, --regex, --choice and --grammar")
         if self.json_schema is not None:
             return JsonSchema(_read(self.json_schema))

@@ -1,4 +1,5 @@
-"""`redraft eval`: a held-out set through a model, both ways of writing, as a table, JSON and a picture."""
+"""`redraft eval`: a held-out set through a model, both ways of writing, as a table, JSON and a
+picture."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from rich.table import Table
 from redraft.cli.write import errors, open_model
 from redraft.errors import ConfigError
 from redraft.evals import SETS, Row, compare, facts, summarise
-from redraft.evals.filling import Group
+from redraft.evals.hole_sets import Group
 from redraft.evals.infilling import layout
 from redraft.tasks.task import held_out
 
@@ -34,12 +35,15 @@ def run(
     png: Path | None,
     as_json: bool,
 ) -> None:
-    """Evaluate by diffusion and as a typewriter on the same examples, and a model trained as a typewriter beside them."""
+    """Evaluate by diffusion and as a typewriter on the same examples, and a model trained as a
+    typewriter beside them."""
     if name not in SETS:
         raise ConfigError(f"there is no set {name!r}: choose one of {', '.join(SETS)}")
     held = SETS[name]
     if attempts > 1 and not held.ruled:
-        raise ConfigError(f"--attempts is for sets that are checked by rules alone, {name} is not one: leave it out")
+        raise ConfigError(
+            f"--attempts is for sets that are checked by rules alone, {name} is not one: leave it out"
+        )
     plot = plotter(png) if png is not None else None
     model = open_model(path or held.model, "auto", "auto")
     alone = open_model(typewriter, "auto", "auto") if typewriter else None
@@ -58,7 +62,9 @@ def run(
     counted = {way: facts(outcomes) for way, outcomes in columns.items()} if name == "wiki" else {}
     if as_json:
         tables = {way: [asdict(row) for row in table] for way, table in rows.items()}
-        told = {"facts": {way: asdict(number) for way, number in counted.items()}} if counted else {}
+        told = (
+            {"facts": {way: asdict(number) for way, number in counted.items()}} if counted else {}
+        )
         print(json.dumps({"set": name, "count": total, "seed": seed} | tables | told))
     else:
         for way, figures in rows.items():

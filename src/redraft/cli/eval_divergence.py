@@ -1,4 +1,5 @@
-"""`redraft eval divergence A B`: what a change of weights does to a model's distributions, steps, texts and answers."""
+"""`redraft eval divergence A B`: what a change of weights does to a model's distributions, steps,
+texts and answers."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ from redraft.cli.write import errors, given, open_model
 from redraft.engine import Model
 from redraft.errors import ConfigError
 from redraft.evals.divergence import Distance
-from redraft.evals.questions import PROMPTS, Conversation, Question, known_sets, of_sets, of_texts, read_prompts, said
+from redraft.evals.questions import (
+    PROMPTS,
+    Conversation,
+    Question,
+    known_sets,
+    of_sets,
+    of_texts,
+    read_prompts,
+    said,
+)
 from redraft.evals.side_by_side import Comparison, check_pair, compare_pair, quantized
 
 EXAMPLES = 50  # of each held-out set, unless told otherwise
@@ -48,7 +58,9 @@ class Asked:
             ConfigError: there is no B, or two of them.
         """
         if len(self.paths) != (1 if self.quantize else 2):
-            raise ConfigError("divergence needs two checkpoints, A and B, or A alone and --quantize FORMAT")
+            raise ConfigError(
+                "divergence needs two checkpoints, A and B, or A alone and --quantize FORMAT"
+            )
         if self.group is not None and self.quantize != "int4":
             raise ConfigError("--group is for --quantize int4")
         return Quantization(self.quantize, **given(group=self.group)) if self.quantize else None
@@ -60,8 +72,11 @@ class Asked:
             return first, quantized(first, quantization)
         return first, open_model(self.paths[1], self.dtype, self.device)
 
-    def questions(self, first: Model, second: Model, prompts: list[Conversation] | None) -> list[Question]:
-        """Prompts that were given; else examples, of each set that a shipped model knows; else our own prompts."""
+    def questions(
+        self, first: Model, second: Model, prompts: list[Conversation] | None
+    ) -> list[Question]:
+        """Prompts that were given; else examples, of each set that a shipped model knows; else our
+        own prompts."""
         options = given(max_new_tokens=self.max_new_tokens)
         sets = [] if prompts is not None else known_sets(first, second)
         if sets:
@@ -83,10 +98,22 @@ def run(asked: Asked, png: Path | None, as_json: bool) -> None:
         def begin(part: str) -> Callable[[], None]:
             return partial(bar.advance, bar.add_task(part, total=len(questions)))
 
-        found = compare_pair(first, second, questions, batch_size=asked.batch, same_signal=asked.same_signal, begin=begin)
+        found = compare_pair(
+            first,
+            second,
+            questions,
+            batch_size=asked.batch,
+            same_signal=asked.same_signal,
+            begin=begin,
+        )
     names = asked.paths[0], name_of_second(asked, quantization)
     if as_json:
-        print(json.dumps({"a": names[0], "b": names[1], "seed": asked.seed, "same_signal": asked.same_signal} | asdict(found)))
+        print(
+            json.dumps(
+                {"a": names[0], "b": names[1], "seed": asked.seed, "same_signal": asked.same_signal}
+                | asdict(found)
+            )
+        )
     else:
         tell(found, names, asked.same_signal)
     if plot is not None and png is not None:
@@ -113,20 +140,42 @@ def tell(found: Comparison, names: tuple[str, str], same_signal: bool) -> None:
     for row in found.solved:
         shares = [
             f"{percent(share)} ({100 * low:.0f} to {100 * high:.0f})"
-            for share, (low, high) in ((row.first, row.first_interval), (row.second, row.second_interval))
+            for share, (low, high) in (
+                (row.first, row.first_interval),
+                (row.second, row.second_interval),
+            )
         ]
         both.add_row(f"{row.set} ({row.count})", *shares, f"only A {row.lost}, only B {row.gained}")
     console.print(both)
     same = f"{percent(agreement.positions)} of positions, {percent(agreement.written)} of those with text"
-    console.print(f"agree on {same}, {percent(agreement.texts)} of whole texts", highlight=False, soft_wrap=True)
+    console.print(
+        f"agree on {same}, {percent(agreement.texts)} of whole texts",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def distance_table(whole: Distance, distances: list[Distance], same_signal: bool) -> Table:
     """KL and total variation, a row a step."""
-    title = "KL(A || B) in nats on A's own canvases" + (", under A's signal" if same_signal else "") + ", by step"
-    shown = Table("step", "canvases", "mean", "99 %", "mean in the text", "total variation", title=title, title_justify="left")
+    title = (
+        "KL(A || B) in nats on A's own canvases"
+        + (", under A's signal" if same_signal else "")
+        + ", by step"
+    )
+    shown = Table(
+        "step",
+        "canvases",
+        "mean",
+        "99 %",
+        "mean in the text",
+        "total variation",
+        title=title,
+        title_justify="left",
+    )
     last = len(distances)
-    for row in [one for one in distances if one.step <= FEW or one.step % 4 == 0 or one.step == last] + [whole]:
+    for row in [
+        one for one in distances if one.step <= FEW or one.step % 4 == 0 or one.step == last
+    ] + [whole]:
         figures = (f"{number:.2g}" for number in (row.kl, row.kl_99, row.kl_written, row.variation))
         shown.add_row(str(row.step or "all"), str(row.canvases), *figures)
     return shown

@@ -15,7 +15,7 @@ from redraft.cli.eval import EXAMPLES, interval, percent
 from redraft.cli.write import errors, open_model
 from redraft.editing import Model
 from redraft.evals import SETS
-from redraft.evals.filling import Group, Method, fill_problems, group
+from redraft.evals.hole_sets import Group, Method, fill_problems, group
 from redraft.evals.problems import of_examples, read_problems
 from redraft.tasks.task import held_out
 
@@ -50,11 +50,23 @@ def run(
         print(json.dumps({"set": "infill", "count": len(problems), "seed": seed} | told))
         return
     for name, rows in tables.items():
-        Console().print(_table(f"{len(problems)} examples with holes of unknown width, {name}", rows))
+        Console().print(
+            _table(f"{len(problems)} examples with holes of unknown width, {name}", rows)
+        )
 
 
 def _table(title: str, rows: list[Group]) -> Table:
-    shown = Table("", "count", "exact", "95 %", "distance", "right", "steps", title=title, title_justify="left")
+    shown = Table(
+        "",
+        "count",
+        "exact",
+        "95 %",
+        "distance",
+        "right",
+        "steps",
+        title=title,
+        title_justify="left",
+    )
     shown.columns[0].overflow = "fold"
     for row in rows:
         shown.add_row(

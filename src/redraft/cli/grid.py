@@ -16,7 +16,8 @@ def cells_of(text: str) -> str:
 
 
 def grid_text(puzzle: str, cells: str, changed: Collection[int] = ()) -> Text:
-    """Nine rows: clues bold, what was filled in green, conflicts and blanks red, cells of `changed` on yellow."""
+    """Nine rows: clues bold, what was filled in green, conflicts and blanks red, cells of `changed`
+    on yellow."""
     wrong = set(conflicts(cells))
     text = Text()
     for cell, digit in enumerate(cells):

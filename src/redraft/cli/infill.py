@@ -19,7 +19,8 @@ from redraft.errors import RequestError
 
 @dataclass(frozen=True)
 class Source:
-    """Where the text and its holes come from: a file with marks, a file and lines of it, or what stands on both sides."""
+    """Where the text and its holes come from: a file with marks, a file and lines of it, or what
+    stands on both sides."""
 
     file: str | None
     template: str | None
@@ -31,7 +32,8 @@ class Source:
         """The template, every hole of it alike.
 
         Raises:
-            RequestError: none, or more than one, of the ways is used, or the text does not go with it.
+            RequestError: none, or more than one, of the ways is used, or the text does not go with
+                it.
         """
         sides = self.prefix is not None or self.suffix is not None
         if sum((self.file is not None, self.template is not None, sides)) != 1:
@@ -51,7 +53,9 @@ class Source:
             text = read_text("-")
             parts = text.split("\0" if "\0" in text else MARK)
             if len(parts) != 2:
-                raise RequestError(f"standard input must hold prefix and suffix with a NUL or one {MARK} between them")
+                raise RequestError(
+                    f"standard input must hold prefix and suffix with a NUL or one {MARK} between them"
+                )
             prefix, suffix = parts
         elif "-" in (prefix, suffix):
             text = read_text("-")
@@ -69,10 +73,13 @@ def run(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Fill what the source holds, and print it: plainly into a pipe, with the fillings marked on a terminal."""
+    """Fill what the source holds, and print it: plainly into a pipe, with the fillings marked on a
+    terminal."""
     template = source.read(hole)
     model = Model.of(open_model(path, "auto", "auto"))
-    filled = model.infill(template, instruction=instruction, max_candidates=candidates, **given(seed=seed))
+    filled = model.infill(
+        template, instruction=instruction, max_candidates=candidates, **given(seed=seed)
+    )
     if as_json:
         print(json.dumps(told(filled)))
     elif sys.stdout.isatty():
@@ -83,7 +90,10 @@ def run(
         print(f"redraft: seed {filled.seed}", file=sys.stderr)
     seen, there = filled.right_context
     if seen < there:
-        print(f"redraft: the model saw {seen} of the {there} tokens behind the last hole", file=sys.stderr)
+        print(
+            f"redraft: the model saw {seen} of the {there} tokens behind the last hole",
+            file=sys.stderr,
+        )
 
 
 def told(filled: Infilled) -> dict[str, Any]:

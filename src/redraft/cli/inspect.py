@@ -13,14 +13,19 @@ from rich.table import Table
 
 from redraft.checkpoint import Checkpoint, Quantization, open_checkpoint
 from redraft.checkpoint.load import stored_dtype
+from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
 from redraft.checkpoint.names import is_vision
-from redraft.checkpoint.room import stored_bytes, weight_bytes
 from redraft.config import ModelConfig
 from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
 from redraft.engine.model import DTYPES
 from redraft.errors import ConfigError
-from redraft.model.memory import GIB, active_parameters, estimate_memory, parameter_counts
+from redraft.network.memory_estimate import (
+    GIB,
+    active_parameters,
+    estimate_memory,
+    parameter_counts,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Planned:
     quantization: Quantization | None
 
 
-def describe(model: str | None, geometry: str | None, planned: Planned, *, list_tensors: bool, as_json: bool) -> None:
+def describe(
+    model: str | None, geometry: str | None, planned: Planned, *, list_tensors: bool, as_json: bool
+) -> None:
     """Print the description of a checkpoint, or of a released shape.
 
     Raises:
@@ -45,7 +52,9 @@ def describe(model: str | None, geometry: str | None, planned: Planned, *, list_
         raise ConfigError("give either a checkpoint or --geometry")
     if model is None:
         if geometry not in GEOMETRIES:
-            raise ConfigError(f"--geometry {geometry} is not known: there is {', '.join(GEOMETRIES)}")
+            raise ConfigError(
+                f"--geometry {geometry} is not known: there is {', '.join(GEOMETRIES)}"
+            )
         description = _shape(f"{geometry} (no weights)", GEOMETRIES[geometry], planned, None)
     else:
         checkpoint = open_checkpoint(model)
@@ -63,17 +72,25 @@ def describe(model: str | None, geometry: str | None, planned: Planned, *, list_
     _print(description, Console())
 
 
-def _weights(config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None, itemsize: int) -> int:
+def _weights(
+    config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None, itemsize: int
+) -> int:
     """Bytes of the weights as they would be loaded."""
     if checkpoint is not None:
         return stored_bytes(checkpoint, itemsize, planned.quantization)
     return weight_bytes(config, itemsize, planned.quantization)
 
 
-def _shape(name: str, config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None) -> dict[str, Any]:
-    stored = torch.bfloat16 if checkpoint is None or planned.quantization else stored_dtype(checkpoint)
+def _shape(
+    name: str, config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None
+) -> dict[str, Any]:
+    stored = (
+        torch.bfloat16 if checkpoint is None or planned.quantization else stored_dtype(checkpoint)
+    )
     itemsize = (DTYPES.get(planned.dtype) or stored).itemsize
-    estimate = estimate_memory(config, itemsize=itemsize, context=planned.context, batch=planned.batch, device="cuda")
+    estimate = estimate_memory(
+        config, itemsize=itemsize, context=planned.context, batch=planned.batch, device="cuda"
+    )
     estimate = replace(estimate, weights=_weights(config, planned, checkpoint, itemsize))
     counts = parameter_counts(config)
     return {
@@ -127,4 +144,6 @@ def _print(description: dict[str, Any], console: Console) -> None:
     cards = [f"{name} {'yes' if fits else 'no'}" for name, fits in description["fits"].items()]
     console.print("fits: " + ", ".join(cards))
     for name, tensor in description.get("tensors", {}).items():
-        console.print(f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}", markup=False)
+        console.print(
+            f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}", markup=False
+        )

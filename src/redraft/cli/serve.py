@@ -14,11 +14,11 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
-from redraft.checkpoint.folder import SHIPPED
+from redraft.checkpoint.source import SHIPPED
 from redraft.cli.write import open_model
 from redraft.editing import Model
 from redraft.errors import ConfigError
-from redraft.model.memory import GIB, USABLE, free_memory
+from redraft.network.memory_estimate import GIB, USABLE, free_memory
 from redraft.server import Settings, create_app
 from redraft.server.speech import recogniser
 
@@ -28,7 +28,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What `redraft serve` was asked for. models: paths or ids; none means the small ones. memory, prefix_cache: GiB.
+    """What `redraft serve` was asked for. models: paths or ids; none means the small ones. memory,
+    prefix_cache: GiB.
     keyless: no key is asked for, whatever the environment holds."""
 
     models: Sequence[str]
@@ -55,7 +56,9 @@ def run(asked: Asked) -> None:
     models = _models(asked)
     device = next(iter(models.values())).network.device
     memory = int(free_memory(device) * USABLE) if asked.memory is None else int(asked.memory * GIB)
-    kept = min(memory // 4, 4 * GIB) if asked.prefix_cache is None else int(asked.prefix_cache * GIB)
+    kept = (
+        min(memory // 4, 4 * GIB) if asked.prefix_cache is None else int(asked.prefix_cache * GIB)
+    )
     local = asked.host in LOOPBACK
     settings = Settings(
         api_key=key, hosts=LOOPBACK if local else None, max_batch_size=asked.batch, max_waiting=asked.waiting,
@@ -64,19 +67,27 @@ def run(asked: Asked) -> None:
     app = create_app(models, settings, ears)
     console = Console(stderr=True)
     if not local and key is None:
-        console.print(f"redraft: anyone who reaches {asked.host} may use this server: set {KEY} to ask for a key")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once the server is through with what it does on this signal
+        console.print(
+            f"redraft: anyone who reaches {asked.host} may use this server: set {KEY} to ask for a key"
+        )
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # once the server is through with what it does on this signal
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
     with _listening(asked.host, asked.port, settings.patience) as listening:
         address = f"http://{asked.host}:{listening.getsockname()[1]}"
-        console.print(f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops", highlight=False)
+        console.print(
+            f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops",
+            highlight=False,
+        )
         if asked.browser:
             webbrowser.open(address)  # it waits: the socket listens already
         server.run([listening])
 
 
 def _listening(host: str, port: int, patience: float) -> socket.socket:
-    """A socket whose connections the system drops where nothing of what is sent is read for `patience` seconds.
+    """A socket whose connections the system drops where nothing of what is sent is read for
+    `patience` seconds.
 
     Raises:
         ConfigError: it cannot be had.
@@ -99,15 +110,22 @@ def _key(file: Path | None) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the key file cannot be read: {error}") from None
     if key == "":
-        raise ConfigError(f"the API key is empty: give one in {KEY} or --api-key-file, or none at all")
+        raise ConfigError(
+            f"the API key is empty: give one in {KEY} or --api-key-file, or none at all"
+        )
     return key
 
 
 def _models(asked: Asked) -> dict[str, Model]:
     paths = asked.models or list(SHIPPED)
     if asked.name is not None and len(paths) > 1:
-        raise ConfigError("--name goes with one model: several are called by the last part of their path")
+        raise ConfigError(
+            "--name goes with one model: several are called by the last part of their path"
+        )
     names = [asked.name or Path(path).name for path in paths]
     if double := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"two models are called {sorted(double)[0]}: rename a folder")
-    return {name: Model.of(open_model(path, asked.dtype, asked.device)) for name, path in zip(names, paths, strict=True)}
+    return {
+        name: Model.of(open_model(path, asked.dtype, asked.device))
+        for name, path in zip(names, paths, strict=True)
+    }

@@ -22,7 +22,8 @@ from redraft.tasks.sudoku import conflicts, parse_grid, solves
 
 @dataclass(frozen=True)
 class Solution:
-    """A puzzle's best attempt: `valid` where it is complete, keeps the clues and breaks no rule; `steps` of all attempts."""
+    """A puzzle's best attempt: `valid` where it is complete, keeps the clues and breaks no rule;
+    `steps` of all attempts."""
 
     puzzle: str
     solution: str
@@ -32,7 +33,8 @@ class Solution:
 
 
 def run(given: str, path: str, attempts: int, seed: int, as_json: bool) -> None:
-    """Solve what GRID, FILE or standard input holds; exit status 1 where a puzzle stays unsolved."""
+    """Solve what GRID, FILE or standard input holds; exit status 1 where a puzzle stays
+    unsolved."""
     puzzles = read_puzzles(given)
     model = open_model(path, "auto", "auto")
     unsolved = 0
@@ -64,7 +66,9 @@ def read_puzzles(given: str) -> list[str]:
         raise RequestError(f"the puzzles are not UTF-8 text: {error}") from error
     puzzles = [parse_grid(line) for line in lines if line.strip()]
     if not puzzles:
-        raise RequestError("there is no puzzle to solve: give 81 cells, a file with one puzzle a line, or - for standard input")
+        raise RequestError(
+            "there is no puzzle to solve: give 81 cells, a file with one puzzle a line, or - for standard input"
+        )
     for puzzle in puzzles:
         if wrong := conflicts(puzzle):
             cells = ", ".join(f"row {cell // 9 + 1} column {cell % 9 + 1}" for cell in wrong)
@@ -73,8 +77,8 @@ def read_puzzles(given: str) -> list[str]:
 
 
 def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
-    """`attempts` seeds from `seed` on, each at a temperature of its own, as rows of one batch; the first that is right ends
-    all, else the first is told."""
+    """`attempts` seeds from `seed` on, each at a temperature of its own, as rows of one batch; the
+    first that is right ends all, else the first is told."""
     whole("attempts", attempts, least=1)
     prompt = model.chat_prompt([{"role": "user", "content": f"sudoku {puzzle}"}])
     engine = Engine(model.network, model.tokenizer, max_batch_size=attempts)
@@ -97,5 +101,8 @@ def drawn(solution: Solution) -> Text:
     """The grid: clues bold, what was filled in green, conflicts red."""
     text = grid_text(solution.puzzle, solution.solution)
     state = "solved" if solution.valid else "not solved"
-    text.append(f"{state}, {solution.steps} passes, {solution.attempts} attempt{'s' * (solution.attempts > 1)}\n", "cyan")
+    text.append(
+        f"{state}, {solution.steps} passes, {solution.attempts} attempt{'s' * (solution.attempts > 1)}\n",
+        "cyan",
+    )
     return text

@@ -42,7 +42,9 @@ def replace_text(path: Path, before: str, after: str) -> None:
     target = path.resolve()
     try:
         if target.read_bytes() != before.encode("utf-8"):
-            raise RequestError(f"{path} has changed since it was read: nothing was written, run the command again")
+            raise RequestError(
+                f"{path} has changed since it was read: nothing was written, run the command again"
+            )
         number, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(number, "wb") as file:
@@ -70,7 +72,8 @@ def check_replaceable(path: Path) -> None:
 
 
 def line_span(text: str, lines: str) -> tuple[int, int]:
-    """First and last character of lines A-B, or of line A, counted from 1, without the end of the last of them.
+    """First and last character of lines A-B, or of line A, counted from 1, without the end of the
+    last of them.
 
     Raises:
         RequestError: this is no such range, or the text has fewer lines.

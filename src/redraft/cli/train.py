@@ -13,7 +13,7 @@ from rich.console import Console
 from redraft.engine.model import load
 from redraft.errors import ConfigError
 from redraft.text import ChatTemplate
-from redraft.text.special import TURN_TEMPLATE
+from redraft.text.special_tokens import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.plot import PICTURE, plot_metrics
 from redraft.train.state import step_of
@@ -53,8 +53,11 @@ def run(
             break
 
 
-def _stages(recipe: Recipe, folder: Path, start: str | None) -> list[tuple[Recipe, Path, str | None]]:
-    """Recipes in the order of their training, each with its folder and the checkpoint that it begins with."""
+def _stages(
+    recipe: Recipe, folder: Path, start: str | None
+) -> list[tuple[Recipe, Path, str | None]]:
+    """Recipes in the order of their training, each with its folder and the checkpoint that it
+    begins with."""
     if start is not None or recipe.start is None:
         return [(recipe, folder, start)]
     inside = folder / "start"
@@ -67,22 +70,30 @@ def _done(recipe: Recipe, folder: Path) -> bool:
     return (folder / CHECKPOINT).exists() and step in (None, recipe.steps)
 
 
-def _work(recipe: Recipe, folder: Path, start: str | None, minutes: float | None, threads: int | None) -> None:
+def _work(
+    recipe: Recipe, folder: Path, start: str | None, minutes: float | None, threads: int | None
+) -> None:
     if threads:
         torch.set_num_threads(threads)
     console = Console(highlight=False, quiet=parallel.number() > 0)
     template = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
     if start is None:
-        tokenizer = train_tokenizer([source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed)
+        tokenizer = train_tokenizer(
+            [source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed
+        )
         trainer = Trainer(recipe, tokenizer, template, folder)
     else:
         first = load(start, dtype="float32", device="cpu")
         if first.tokenizer is None:
-            raise ConfigError(f"{start} has no tokenizer: training starts from a checkpoint that has one")
+            raise ConfigError(
+                f"{start} has no tokenizer: training starts from a checkpoint that has one"
+            )
         trainer = Trainer(recipe, first.tokenizer, template, folder, first.network.state_dict())
     began = trainer.step
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
-    console.print(f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops")
+    console.print(
+        f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops"
+    )
     # An interrupt waits for the end of the update: half of one must not be saved.
     try:
         with parallel.on_interrupt(lambda *_: setattr(trainer, "stopping", True)):
@@ -107,8 +118,12 @@ def _work(recipe: Recipe, folder: Path, start: str | None, minutes: float | None
 
 def line(metrics: dict[str, Any]) -> str:
     """One row of metrics for a person."""
-    levels = " ".join("  -  " if value is None else f"{value:.3f}" for value in metrics["loss_by_level"])
-    encoder = "" if metrics["encoder_loss"] is None else f"  left to right {metrics['encoder_loss']:.3f}"
+    levels = " ".join(
+        "  -  " if value is None else f"{value:.3f}" for value in metrics["loss_by_level"]
+    )
+    encoder = (
+        "" if metrics["encoder_loss"] is None else f"  left to right {metrics['encoder_loss']:.3f}"
+    )
     return (
         f"step {metrics['step']:6d}  loss {metrics['loss']:.4f}  by noise {levels}{encoder}  "
         f"{metrics['canvases_per_second']:.1f} canvases/s"

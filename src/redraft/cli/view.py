@@ -1,7 +1,8 @@
 """The live view: a canvas whose tokens are seen to settle, to be revised, and to lock.
 
-Each token is drawn by what happened to it at the last step: settled (accepted, as it was before), revised (the best guess
-changed), in doubt (neither). Committed text is locked: it stands above the canvas in plain type.
+Each token is drawn by what happened to it at the last step: settled (accepted, as it was before),
+revised (the best guess changed), in doubt (neither). Committed text is locked: it stands above the
+canvas in plain type.
 """
 
 from __future__ import annotations
@@ -27,13 +28,20 @@ class CanvasView:
         self._ends = ends
 
     def draw(self, draft: Draft) -> Group:
-        """The canvas of a draft with its figures below; tokens behind the end of the text are left out."""
+        """The canvas of a draft with its figures below; tokens behind the end of the text are left
+        out."""
         line, revised = Text(), 0
         ends = [i for i, token in enumerate(draft.tokens) if token in self._ends]
         shown = ends[0] if ends else len(draft.tokens)
         for position, token in enumerate(draft.tokens[:shown]):
             revised += draft.revised[position]
-            style = REVISED if draft.revised[position] else SETTLED if draft.accepted[position] else DOUBT
+            style = (
+                REVISED
+                if draft.revised[position]
+                else SETTLED
+                if draft.accepted[position]
+                else DOUBT
+            )
             line.append(self._piece(token), style)
         mean = sum(draft.entropy) / len(draft.entropy)
         figures = Text(
@@ -41,7 +49,9 @@ class CanvasView:
             f"revised {revised:3d}  entropy {mean:.4f}   ",
             "cyan",
         )
-        legend = Text.assemble(("settled", SETTLED), " ", ("revised", REVISED), " ", ("in doubt", DOUBT))
+        legend = Text.assemble(
+            ("settled", SETTLED), " ", ("revised", REVISED), " ", ("in doubt", DOUBT)
+        )
         return Group(line, figures + legend)
 
     def _piece(self, token: int) -> str:
@@ -51,13 +61,15 @@ class CanvasView:
 
 
 def printable(text: str) -> str:
-    """`text` without anything that would move the cursor or command the terminal: it comes from a model, not from us."""
+    """`text` without anything that would move the cursor or command the terminal: it comes from a
+    model, not from us."""
     text = text.replace("\t", "  ").replace("\ufffd", "·")
     return "".join(char if char.isprintable() or char == "\n" else "·" for char in text)
 
 
 class CommittedText:
-    """Locked text. Whole lines are printed for good; the line still growing stays with the canvas below it."""
+    """Locked text. Whole lines are printed for good; the line still growing stays with the canvas
+    below it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -78,19 +90,28 @@ class CommittedText:
         self._console.print(self.growing)
 
 
-def show(events: Iterator[Event], model: Model, console: Console, ends: tuple[int, ...] | None = None) -> Finished:
-    """Play events in a terminal and return the last; an interrupt leaves all committed text on the screen.
+def show(
+    events: Iterator[Event], model: Model, console: Console, ends: tuple[int, ...] | None = None
+) -> Finished:
+    """Play events in a terminal and return the last; an interrupt leaves all committed text on the
+    screen.
 
     Drafts are shown up to the first token of `ends`, the model's own EOS tokens unless given.
     """
-    view = CanvasView(model.tokenizer, model.generation_config.eos_token_id if ends is None else ends)
+    view = CanvasView(
+        model.tokenizer, model.generation_config.eos_token_id if ends is None else ends
+    )
     locked = CommittedText(console)
     finished: Finished | None = None
     try:
         with Live(console=console, refresh_per_second=30, transient=True) as live:
             for event in events:
                 if isinstance(event, Draft):
-                    live.update(Group(locked.growing, view.draw(event)) if locked.growing else view.draw(event))
+                    live.update(
+                        Group(locked.growing, view.draw(event))
+                        if locked.growing
+                        else view.draw(event)
+                    )
                 elif isinstance(event, Committed):
                     locked.add(event.text)
                     live.update(locked.growing)
@@ -105,7 +126,9 @@ def show(events: Iterator[Event], model: Model, console: Console, ends: tuple[in
 
 def summary(statistics: Statistics, seed: int) -> str:
     """One line of honest figures."""
-    steps = "+".join(map(str, statistics.steps_per_canvas[:8])) + ("+..." if len(statistics.steps_per_canvas) > 8 else "")
+    steps = "+".join(map(str, statistics.steps_per_canvas[:8])) + (
+        "+..." if len(statistics.steps_per_canvas) > 8 else ""
+    )
     return (
         f"{statistics.new_tokens} tokens in {statistics.forwards} passes ({steps}), "
         f"{statistics.tokens_per_forward:.1f} tokens a pass, {statistics.tokens_per_second:.0f} tokens a second, "

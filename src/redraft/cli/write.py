@@ -45,12 +45,18 @@ class Job:
             try:
                 settings[name] = json.loads(value)
             except ValueError:
-                raise ConfigError(f"--set {assignment}: {value!r} is not a number, a list or an object in JSON") from None
+                raise ConfigError(
+                    f"--set {assignment}: {value!r} is not a number, a list or an object in JSON"
+                ) from None
         if isinstance(settings.get("logit_bias"), dict):  # JSON has strings for keys
             pairs = settings["logit_bias"].items()
-            settings["logit_bias"] = {int(token) if token.isdecimal() else token: bias for token, bias in pairs}
+            settings["logit_bias"] = {
+                int(token) if token.isdecimal() else token: bias for token, bias in pairs
+            }
         if unknown := set(settings) - known:
-            raise UnknownOptionError(f"--set {sorted(unknown)[0]}: options are {', '.join(sorted(known))}")
+            raise UnknownOptionError(
+                f"--set {sorted(unknown)[0]}: options are {', '.join(sorted(known))}"
+            )
         return settings
 
 
@@ -64,14 +70,22 @@ def open_model(path_or_id: str, dtype: str, device: str) -> Model:
     columns = (TextColumn("loading"), BarColumn(), MofNCompleteColumn(), TextColumn("tensors"))
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("loading", total=None)
-        return load(path_or_id, dtype=dtype, device=device, progress=lambda n, of: bar.update(task, completed=n, total=of))
+        return load(
+            path_or_id,
+            dtype=dtype,
+            device=device,
+            progress=lambda n, of: bar.update(task, completed=n, total=of),
+        )
 
 
 def write(job: Job, settings: dict[str, Any]) -> None:
-    """Write one text to standard output; an interrupt leaves what was committed and exits with 130."""
+    """Write one text to standard output; an interrupt leaves what was committed and exits with
+    130."""
     prompt = _prompt(job.prompt)
     if not prompt:
-        raise EmptyPromptError("there is nothing to write about: give --prompt TEXT, or pipe a text in")
+        raise EmptyPromptError(
+            "there is nothing to write about: give --prompt TEXT, or pipe a text in"
+        )
     GenerationConfig().with_options(settings)  # a bad option is told before the model is loaded
     model = open_model(job.model, job.dtype, job.device)
     method: Method = "typewriter" if job.typewriter else "diffusion"
@@ -79,12 +93,19 @@ def write(job: Job, settings: dict[str, Any]) -> None:
         events = model.stream(prompt, method=method, constraint=job.constraint, **settings)
     else:
         messages = [{"role": "user", "content": prompt}]
-        events = model.stream(messages=messages, method=method, constraint=job.constraint, **settings)
+        events = model.stream(
+            messages=messages, method=method, constraint=job.constraint, **settings
+        )
     try:
         if job.json:
             print(json.dumps(as_json(_last(events)), ensure_ascii=False))
         elif sys.stdout.isatty():
-            show(events, model, Console(), model.generation_config.with_options(settings).eos_token_id)
+            show(
+                events,
+                model,
+                Console(),
+                model.generation_config.with_options(settings).eos_token_id,
+            )
         else:
             _plain(events)
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
 """`config.json` to ModelConfig and back.
 
-The released file holds `global_head_dim` and `num_global_key_value_heads`; newer transformers write `per_layer_config`
-(layer index -> what differs) instead. Both are read; the two global keys are written, which every reader understands.
+The released file holds `global_head_dim` and `num_global_key_value_heads`; newer transformers write
+`per_layer_config` (layer index -> what differs) instead. Both are read; the two global keys are
+written, which every reader understands.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from redraft.config.check import whole
-from redraft.config.model import DEFAULT_ROPE, DEFAULT_SOFTCAP, FULL, MODEL_TYPE, SLIDING, ModelConfig, RopeConfig
+from redraft.config.model import (
+    DEFAULT_ROPE,
+    DEFAULT_SOFTCAP,
+    FULL,
+    MODEL_TYPE,
+    SLIDING,
+    ModelConfig,
+    RopeConfig,
+)
 from redraft.errors import ConfigError
 
 ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
@@ -29,7 +38,9 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
         ConfigError: another model type, a missing key, or a trait that this engine does not have.
     """
     if raw.get("model_type") != MODEL_TYPE:
-        raise ConfigError(f"model_type is {raw.get('model_type')!r}: only {MODEL_TYPE!r} checkpoints can be loaded")
+        raise ConfigError(
+            f"model_type is {raw.get('model_type')!r}: only {MODEL_TYPE!r} checkpoints can be loaded"
+        )
     text = raw.get("text_config")
     if not isinstance(text, Mapping):
         raise ConfigError("config.json has no text_config")
@@ -40,7 +51,11 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
     _refuse_other_traits(raw, text)
     layer_types = _layer_types(text)
     global_head_dim, global_heads = _global_shape(text, layer_types)
-    optional = {key: text[key] for key in ("rms_norm_eps", "hidden_activation", "bos_token_id") if key in text}
+    optional = {
+        key: text[key]
+        for key in ("rms_norm_eps", "hidden_activation", "bos_token_id")
+        if key in text
+    }
     if text.get("pad_token_id") is not None:
         optional["pad_token_id"] = text["pad_token_id"]
     if text.get("eos_token_id") is not None:
@@ -61,14 +76,21 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
 
 
 def model_config_to_dict(config: ModelConfig) -> dict[str, Any]:
-    """The `config.json` that redraft, the released checkpoint's readers and transformers all understand."""
+    """The `config.json` that redraft, the released checkpoint's readers and transformers all
+    understand."""
     outer = {key: getattr(config, key) for key in OUTER if getattr(config, key) is not None}
-    text = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in OUTER and f.name != "rope_parameters"}
+    text = {
+        f.name: getattr(config, f.name)
+        for f in fields(config)
+        if f.name not in OUTER and f.name != "rope_parameters"
+    }
     text |= {
         "model_type": f"{MODEL_TYPE}_text",
         "layer_types": list(config.layer_types),
         "eos_token_id": list(config.eos_token_id),
-        "rope_parameters": {kind: _rope_to_dict(rope) for kind, rope in config.rope_parameters.items()},
+        "rope_parameters": {
+            kind: _rope_to_dict(rope) for kind, rope in config.rope_parameters.items()
+        },
         "attention_bias": False,
         "tie_word_embeddings": True,
         "use_bidirectional_attention": "vision",
@@ -84,11 +106,17 @@ def model_config_to_dict(config: ModelConfig) -> dict[str, Any]:
 
 def _refuse_other_traits(raw: Mapping[str, Any], text: Mapping[str, Any]) -> None:
     if text.get("attention_bias"):
-        raise ConfigError("attention_bias is on: DiffusionGemma has no biases, and none would be loaded")
+        raise ConfigError(
+            "attention_bias is on: DiffusionGemma has no biases, and none would be loaded"
+        )
     if not raw.get("tie_word_embeddings", True) or not text.get("tie_word_embeddings", True):
-        raise ConfigError("tie_word_embeddings is off: encoder, decoder and head share one set of weights here")
+        raise ConfigError(
+            "tie_word_embeddings is off: encoder, decoder and head share one set of weights here"
+        )
     if text.get("use_bidirectional_attention") == "all":
-        raise ConfigError("use_bidirectional_attention='all' makes the encoder see the future: only causal encoders run")
+        raise ConfigError(
+            "use_bidirectional_attention='all' makes the encoder see the future: only causal encoders run"
+        )
 
 
 def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
@@ -96,7 +124,8 @@ def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
         if not isinstance(named, list) or not all(isinstance(kind, str) for kind in named):
             raise ConfigError(f"layer_types={named!r} must be a list of names")
         return tuple(named)
-    # The reference's pattern when the file names none: five sliding, one full, and the last always full.
+    # The reference's pattern when the file names none: five sliding, one full, and the last always
+    # full.
     count = text["num_hidden_layers"]
     whole("num_hidden_layers", count, least=1)
     return tuple(FULL if (i + 1) % 6 == 0 or i == count - 1 else SLIDING for i in range(count))
@@ -109,8 +138,12 @@ def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tupl
         raise ConfigError(f"per_layer_config={overrides!r} must map layer indices to what differs")
     if overrides is None:
         if text.get("global_head_dim") is None:
-            raise ConfigError("config.json has neither global_head_dim nor per_layer_config: full layers have no shape")
-        return text["global_head_dim"], text.get("num_global_key_value_heads") or text["num_key_value_heads"]
+            raise ConfigError(
+                "config.json has neither global_head_dim nor per_layer_config: full layers have no shape"
+            )
+        return text["global_head_dim"], text.get("num_global_key_value_heads") or text[
+            "num_key_value_heads"
+        ]
     shapes: dict[str, set[tuple[int, int]]] = {SLIDING: set(), FULL: set()}
     for index, kind in enumerate(layer_types):
         layer = overrides.get(str(index), overrides.get(index, {}))
@@ -118,7 +151,9 @@ def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tupl
         shapes.setdefault(kind, set()).add(shape)
     plain = (text["head_dim"], text["num_key_value_heads"])
     if len(shapes[FULL]) != 1 or shapes[SLIDING] - {plain}:
-        raise ConfigError("per_layer_config gives layers of one kind different shapes: one shape a kind is supported")
+        raise ConfigError(
+            "per_layer_config gives layers of one kind different shapes: one shape a kind is supported"
+        )
     return shapes[FULL].pop()
 
 
@@ -134,7 +169,9 @@ def _rope(raw: Mapping[str, Any] | None) -> dict[str, RopeConfig]:
         if not isinstance(given, Mapping):
             raise ConfigError(f"rope_parameters has no entry for {kind!r}")
         if unknown := set(given) - known:
-            raise ConfigError(f"rope_parameters[{kind!r}] holds {sorted(unknown)}, which this engine does not apply")
+            raise ConfigError(
+                f"rope_parameters[{kind!r}] holds {sorted(unknown)}, which this engine does not apply"
+            )
         if missing := {"rope_type", "rope_theta"} - set(given):
             raise ConfigError(f"rope_parameters[{kind!r}] lacks {sorted(missing)}")
         ropes[kind] = RopeConfig(**given)
@@ -142,4 +179,8 @@ def _rope(raw: Mapping[str, Any] | None) -> dict[str, RopeConfig]:
 
 
 def _rope_to_dict(rope: RopeConfig) -> dict[str, Any]:
-    return {key: value for key, value in asdict(rope).items() if key in ("rope_type", "rope_theta") or value != 1.0}
+    return {
+        key: value
+        for key, value in asdict(rope).items()
+        if key in ("rope_type", "rope_theta") or value != 1.0
+    }

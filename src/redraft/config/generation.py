@@ -29,23 +29,29 @@ class GenerationConfig:
 
     Length
         max_new_tokens: tokens written at most, exactly (the last canvas is cut, not rounded up).
-        eos_token_id: ids that end the text; the first one committed ends it, and is kept as the last token.
+        eos_token_id: ids that end the text; the first one committed ends it, and is kept as the
+            last token.
         stop: strings that end the text; the text ends before the first one.
     Denoising, one canvas at a time
         max_denoising_steps: N, passes over a canvas at most.
-        t_max, t_min: temperature t_min + (t_max - t_min) * n / N at the step with n steps left, N the first.
+        t_max, t_min: temperature t_min + (t_max - t_min) * n / N at the step with n steps left, N
+            the first.
         entropy_bound: nats of entropy that one step may accept (EB-Sampler, arXiv 2505.24857).
-        stability_threshold, confidence_threshold: a canvas is settled when its argmax has not changed for that many steps
-            and its mean entropy, at the step's temperature, is below that many nats.
+        stability_threshold, confidence_threshold: a canvas is settled when its argmax has not
+            changed for that many steps and its mean entropy, at the step's temperature, is below
+            that many nats.
     Sampling
-        seed (modulo 2**64): the noise of a request is a function of (seed, canvas, step, position) alone; None draws a seed
+        seed (modulo 2**64): the noise of a request is a function of (seed, canvas, step, position)
+        alone; None draws a seed
             and reports it.
-        temperature: multiplies the schedule; 0 takes the most likely token instead of a sample, while entropies, and so
-            acceptance and stopping, stay at the schedule's temperature.
-        top_p, min_p: keep, at each position, the smallest set of tokens with mass top_p, or those at least min_p times as
-            likely as the likeliest, at the step's temperature; sample, entropy and self-conditioning see only those.
-        repetition_penalty: logits of tokens in the prompt and in committed canvases are divided (if positive) or multiplied
-            by it. The canvas being written does not count: its tokens are drawn at once.
+        temperature: multiplies the schedule; 0 takes the most likely token instead of a sample,
+            while entropies, and so acceptance and stopping, stay at the schedule's temperature.
+        top_p, min_p: keep, at each position, the smallest set of tokens with mass top_p, or those
+            at least min_p times as likely as the likeliest, at the step's temperature; sample,
+            entropy and self-conditioning see only those.
+        repetition_penalty: logits of tokens in the prompt and in committed canvases are divided (if
+            positive) or multiplied by it. The canvas being written does not count: its tokens are
+            drawn at once.
         logit_bias: token id -> nats added to its logit at every position, before the temperature.
 
     Raises:
@@ -86,7 +92,9 @@ class GenerationConfig:
         number("top_p", self.top_p, least=0, most=1, open_below=True)
         number("min_p", self.min_p, least=0, most=1)
         number("repetition_penalty", self.repetition_penalty, least=LEAST_FACTOR)
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+        if self.seed is not None and (
+            isinstance(self.seed, bool) or not isinstance(self.seed, int)
+        ):
             raise ConfigError(f"seed={self.seed!r} must be a whole number or None")
         if not isinstance(self.logit_bias, Mapping):
             raise ConfigError(f"logit_bias={self.logit_bias!r} must map token ids to nats")
@@ -106,17 +114,25 @@ class GenerationConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> GenerationConfig:
-        """Read a parsed `generation_config.json`; null means the default. Unknown keys are told in a warning."""
-        given = {key: value for key, value in raw.items() if value is not None and key not in IGNORED}
+        """Read a parsed `generation_config.json`; null means the default. Unknown keys are told in
+        a warning."""
+        given = {
+            key: value for key, value in raw.items() if value is not None and key not in IGNORED
+        }
         sampler = given.pop("sampler_config", {})
         if not isinstance(sampler, Mapping) or sampler.get("_cls_name", SAMPLER) != SAMPLER:
-            raise ConfigError(f"sampler_config={sampler!r} is not one of an {SAMPLER}, the only sampler here")
+            raise ConfigError(
+                f"sampler_config={sampler!r} is not one of an {SAMPLER}, the only sampler here"
+            )
         if isinstance(given.get("logit_bias"), Mapping):  # JSON keys are strings
             given["logit_bias"] = {_id(token): bias for token, bias in given["logit_bias"].items()}
         given.update({key: value for key, value in sampler.items() if key != "_cls_name"})
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(given) - names):
-            warnings.warn(f"generation_config.json: {', '.join(unknown)} not known here, not applied", stacklevel=2)
+            warnings.warn(
+                f"generation_config.json: {', '.join(unknown)} not known here, not applied",
+                stacklevel=2,
+            )
         return cls(**{key: value for key, value in given.items() if key in names})
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,9 +145,12 @@ class GenerationConfig:
         }
 
     def sampling_to_dict(self) -> dict[str, Any]:
-        """Sampling options that are not the default: the reference's file has no place for them and refuses others' keys."""
+        """Sampling options that are not the default: the reference's file has no place for them and
+        refuses others' keys."""
         plain = GenerationConfig()
-        return {key: getattr(self, key) for key in SAMPLING if getattr(self, key) != getattr(plain, key)}
+        return {
+            key: getattr(self, key) for key in SAMPLING if getattr(self, key) != getattr(plain, key)
+        }
 
 
 def check_names(options: Iterable[str]) -> None:
@@ -150,7 +169,9 @@ def check_names(options: Iterable[str]) -> None:
 
 def _strings(value: Any) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or any(not isinstance(text, str) or not text for text in texts):
+    if not isinstance(texts, list | tuple) or any(
+        not isinstance(text, str) or not text for text in texts
+    ):
         raise ConfigError(f"stop={value!r} must be a non-empty string, or a list of such")
     return tuple(texts)
 

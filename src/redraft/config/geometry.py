@@ -1,4 +1,5 @@
-"""Geometries: shapes of released models, for who wants to know what one needs before it is there."""
+"""Geometries: shapes of released models, for who wants to know what one needs before it is
+there."""
 
 from __future__ import annotations
 

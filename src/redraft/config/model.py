@@ -20,8 +20,8 @@ DEFAULT_SOFTCAP = 30.0
 class RopeConfig:
     """Rotary embedding of one kind of layer.
 
-    `default` turns all of a head; `proportional` turns the first `partial_rotary_factor` of the frequencies and leaves the
-    rest at zero, with exponents over the whole head.
+    `default` turns all of a head; `proportional` turns the first `partial_rotary_factor` of the
+    frequencies and leaves the rest at zero, with exponents over the whole head.
     """
 
     rope_type: str
@@ -31,12 +31,18 @@ class RopeConfig:
 
     def __post_init__(self) -> None:
         if self.rope_type not in ("default", "proportional"):
-            raise ConfigError(f"rope_type={self.rope_type!r} is not supported: use 'default' or 'proportional'")
+            raise ConfigError(
+                f"rope_type={self.rope_type!r} is not supported: use 'default' or 'proportional'"
+            )
         number("rope_theta", self.rope_theta, least=0, open_below=True)
-        number("partial_rotary_factor", self.partial_rotary_factor, least=0, most=1, open_below=True)
+        number(
+            "partial_rotary_factor", self.partial_rotary_factor, least=0, most=1, open_below=True
+        )
         number("rope factor", self.factor, least=0, open_below=True)
         if self.rope_type == "default" and (self.partial_rotary_factor, self.factor) != (1.0, 1.0):
-            raise ConfigError("rope_type='default' turns the whole head: partial_rotary_factor and factor must be 1")
+            raise ConfigError(
+                "rope_type='default' turns the whole head: partial_rotary_factor and factor must be 1"
+            )
 
 
 DEFAULT_ROPE: Mapping[str, RopeConfig] = {
@@ -47,7 +53,8 @@ DEFAULT_ROPE: Mapping[str, RopeConfig] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LayerConfig:
-    """What differs between layers. `sliding_window` is None on a full layer, which also takes its keys as values."""
+    """What differs between layers. `sliding_window` is None on a full layer, which also takes its
+    keys as values."""
 
     kind: str
     head_dim: int
@@ -62,10 +69,12 @@ class LayerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The shape of a DiffusionGemma. Every field is the key of the same name in `config.json` or its `text_config`.
+    """The shape of a DiffusionGemma. Every field is the key of the same name in `config.json` or
+    its `text_config`.
 
     Raises:
-        ConfigError: a value is out of range, two values contradict each other, or a trait is not supported.
+        ConfigError: a value is out of range, two values contradict each other, or a trait is not
+            supported.
     """
 
     vocab_size: int
@@ -126,11 +135,17 @@ class ModelConfig:
                 f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is {self.num_hidden_layers}"
             )
         if unknown := set(self.layer_types) - {SLIDING, FULL}:
-            raise ConfigError(f"layer_types holds {sorted(unknown)}: only {SLIDING!r} and {FULL!r} exist")
+            raise ConfigError(
+                f"layer_types holds {sorted(unknown)}: only {SLIDING!r} and {FULL!r} exist"
+            )
         if self.layer_types[-1] != FULL:
-            raise ConfigError(f"the last layer must be {FULL!r}, layer_types ends with {self.layer_types[-1]!r}")
+            raise ConfigError(
+                f"the last layer must be {FULL!r}, layer_types ends with {self.layer_types[-1]!r}"
+            )
         if self.top_k_experts > self.num_experts:
-            raise ConfigError(f"top_k_experts={self.top_k_experts} is more than num_experts={self.num_experts}")
+            raise ConfigError(
+                f"top_k_experts={self.top_k_experts} is more than num_experts={self.num_experts}"
+            )
         for layer in self.layers:
             if self.num_attention_heads % layer.num_key_value_heads:
                 raise ConfigError(
@@ -138,7 +153,9 @@ class ModelConfig:
                     f"{layer.num_key_value_heads} key-value heads of a {layer.kind} layer"
                 )
             if layer.head_dim % 2:
-                raise ConfigError(f"a {layer.kind} layer has head_dim={layer.head_dim}: rotary pairs need an even number")
+                raise ConfigError(
+                    f"a {layer.kind} layer has head_dim={layer.head_dim}: rotary pairs need an even number"
+                )
 
     @cached_property
     def layers(self) -> tuple[LayerConfig, ...]:

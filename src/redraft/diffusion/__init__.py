@@ -2,7 +2,8 @@
 
 The loop of one canvas:
 
-    noise -> canvas -> denoiser -> statistics -> sampler (accept, re-noise) -> stop? -> argmax canvas
+    noise -> canvas -> denoiser -> statistics -> sampler (accept, re-noise) -> stop? -> argmax
+    canvas
                 ^                                          |
                 +------------------------------------------+
 """

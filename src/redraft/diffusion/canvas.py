@@ -13,8 +13,8 @@ from redraft.ops.vocabulary import Allowed
 
 @dataclass(frozen=True)
 class Canvas:
-    """tokens: int64 [B, L]. frozen: bool [B, L], positions that keep their token from the first step to the output. allowed:
-    the tokens that other positions may take; None for all."""
+    """tokens: int64 [B, L]. frozen: bool [B, L], positions that keep their token from the first
+    step to the output. allowed: the tokens that other positions may take; None for all."""
 
     tokens: Tensor
     frozen: Tensor
@@ -31,7 +31,9 @@ class Canvas:
 
     def rows(self, index: Tensor | slice) -> Canvas:
         """Some of the canvases."""
-        return Canvas(self.tokens[index], self.frozen[index], self.allowed and self.allowed.rows(index))
+        return Canvas(
+            self.tokens[index], self.frozen[index], self.allowed and self.allowed.rows(index)
+        )
 
     @classmethod
     def join(cls, canvases: Sequence[Canvas]) -> Canvas:

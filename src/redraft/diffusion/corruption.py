@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def corrupt(tokens: Tensor, level: Tensor, vocab_size: int, generator: torch.Generator) -> Tensor:
-    """Replace each token, with its row's probability, by a uniform random token of the vocabulary (perhaps itself).
+    """Replace each token, with its row's probability, by a uniform random token of the vocabulary
+    (perhaps itself).
 
     Args:
         tokens: int64 [B, L]. level: float32 [B], t in (0, 1).

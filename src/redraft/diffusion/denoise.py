@@ -19,7 +19,8 @@ from redraft.ops.vocabulary import Readout, VocabularyStatistics
 
 
 class Denoiser(Protocol):
-    """What the loop asks of a model; the caches are the model's own business and pass through unread."""
+    """What the loop asks of a model; the caches are the model's own business and pass through
+    unread."""
 
     @property
     def vocab_size(self) -> int:
@@ -41,8 +42,10 @@ class Denoiser(Protocol):
 class DenoisingState:
     """Where each row stands between two steps.
 
-    canvas: what the next step reads. self_conditioning: [B, L, H]. argmax_canvas: int64 [B, L], -1 before the first step.
-    unchanged: int64 [B], steps through which argmax_canvas stayed the same. step: int64 [B], steps done.
+    canvas: what the next step reads. self_conditioning: [B, L, H]. argmax_canvas: int64 [B, L], -1
+    before the first step.
+    unchanged: int64 [B], steps through which argmax_canvas stayed the same. step: int64 [B], steps
+    done.
     """
 
     canvas: Canvas
@@ -55,7 +58,9 @@ class DenoisingState:
     def start(cls, canvas: Canvas, hidden_size: int, dtype: torch.dtype) -> DenoisingState:
         """Before the first step: self-conditioning is true zeros."""
         zeros = torch.zeros_like(canvas.tokens[:, 0])
-        signal = torch.zeros(*canvas.tokens.shape, hidden_size, dtype=dtype, device=canvas.tokens.device)
+        signal = torch.zeros(
+            *canvas.tokens.shape, hidden_size, dtype=dtype, device=canvas.tokens.device
+        )
         return cls(canvas, signal, torch.full_like(canvas.tokens, -1), zeros, zeros.clone())
 
     def rows(self, index: Tensor | slice) -> DenoisingState:
@@ -72,7 +77,11 @@ class DenoisingState:
 
 
 def denoise_step(
-    denoiser: Denoiser, state: DenoisingState, caches: Sequence[Any], options: DenoisingOptions, noise: Noise
+    denoiser: Denoiser,
+    state: DenoisingState,
+    caches: Sequence[Any],
+    options: DenoisingOptions,
+    noise: Noise,
 ) -> tuple[DenoisingStep, DenoisingState, Tensor]:
     """One step of every row.
 
@@ -95,21 +104,34 @@ def denoise_step(
 
     same = (result.argmax_canvas == state.argmax_canvas).all(dim=-1)
     unchanged = torch.where(same, state.unchanged + 1, 0)
-    settled = StableAndConfident(options.stability_threshold, options.confidence_threshold)(result, canvas, unchanged)
-    # A frozen position's distribution is its own token: the next step hears that, not the model's opinion of it.
-    signal = torch.where(canvas.frozen.unsqueeze(-1), denoiser.embed(canvas.tokens), statistics.soft_embedding)
-    after = DenoisingState(canvas.moved_to(result.canvas), signal, result.argmax_canvas, unchanged, step)
+    settled = StableAndConfident(options.stability_threshold, options.confidence_threshold)(
+        result, canvas, unchanged
+    )
+    # A frozen position's distribution is its own token: the next step hears that, not the model's
+    # opinion of it.
+    signal = torch.where(
+        canvas.frozen.unsqueeze(-1), denoiser.embed(canvas.tokens), statistics.soft_embedding
+    )
+    after = DenoisingState(
+        canvas.moved_to(result.canvas), signal, result.argmax_canvas, unchanged, step
+    )
     return result, after, settled | (step >= options.max_denoising_steps)
 
 
 def denoise(
-    denoiser: Denoiser, state: DenoisingState, caches: Sequence[Any], options: DenoisingOptions, noise: Noise
+    denoiser: Denoiser,
+    state: DenoisingState,
+    caches: Sequence[Any],
+    options: DenoisingOptions,
+    noise: Noise,
 ) -> Iterator[tuple[DenoisingStep, Tensor]]:
-    """All steps of a batch, until its last row is done: the loop as the paper has it, one state for all rows.
+    """All steps of a batch, until its last row is done: the loop as the paper has it, one state for
+    all rows.
 
     Yields:
-        Each step, and which rows are done (bool [B]). Rows that were done before go on with the others; whoever wants them
-        to leave (the engine does) calls `denoise_step` and takes their rows out of the state.
+        Each step, and which rows are done (bool [B]). Rows that were done before go on with the
+        others; whoever wants them to leave (the engine does) calls `denoise_step` and takes their
+        rows out of the state.
     """
     done = torch.zeros_like(state.step, dtype=torch.bool)
     while not bool(done.all()):

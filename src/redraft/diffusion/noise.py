@@ -1,4 +1,5 @@
-"""Noise: every random number of a generation, as a function of (seed, stream, canvas, step, position) and nothing else."""
+"""Noise: every random number of a generation, as a function of (seed, stream, canvas, step,
+position) and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from redraft.ops.philox import WORD, philox
 class Noise:
     """Noise of a batch of rows, each on its own canvas, all int64 [B].
 
-    seed: any 64-bit number. stream: which of several texts from one seed. canvas: index of the canvas within the text.
+    seed: any 64-bit number. stream: which of several texts from one seed. canvas: index of the
+    canvas within the text.
     """
 
     seed: Tensor
@@ -37,8 +39,9 @@ class Noise:
         """Draws of one step (int64 [B], 1 for the first).
 
         Returns:
-            A uniform number in (0, 1), float64 [B, L], for the sample, and a uniform token, int64 [B, L], for re-noising.
-            Tokens are scaled 32-bit words: each is off 1 / vocab_size by less than 2**-32.
+            A uniform number in (0, 1), float64 [B, L], for the sample, and a uniform token, int64
+            [B, L], for re-noising. Tokens are scaled 32-bit words: each is off 1 / vocab_size by
+            less than 2**-32.
         """
         position = torch.arange(length, device=self.seed.device)[None]
         counter = (position, step[:, None], self.canvas[:, None], self.stream[:, None])

@@ -14,7 +14,8 @@ from redraft.ops.vocabulary import Constraint, LogitEdits
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingOptions:
-    """Fields of the same names in GenerationConfig, a row each; `temperature` multiplies the schedule. edits,
+    """Fields of the same names in GenerationConfig, a row each; `temperature` multiplies the
+    schedule. edits,
     constraints: of each row."""
 
     max_denoising_steps: Tensor
@@ -38,7 +39,9 @@ class DenoisingOptions:
         """Stack the settings of one row each."""
 
         def column(name: str, dtype: torch.dtype) -> Tensor:
-            return torch.tensor([getattr(config, name) for config in configs], dtype=dtype, device=device)
+            return torch.tensor(
+                [getattr(config, name) for config in configs], dtype=dtype, device=device
+            )
 
         whole, real = torch.int64, torch.float32
         return cls(

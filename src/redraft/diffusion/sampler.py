@@ -16,9 +16,9 @@ from redraft.ops.vocabulary import VocabularyStatistics
 class DenoisingStep:
     """What one step decided, all [B, L].
 
-    canvas: tokens the next step reads. argmax_canvas: tokens that would be committed now. accepted: positions whose sample
-    was kept (frozen positions count as accepted). entropy: nats, 0 at frozen positions. confidence: probability of the argmax
-    token, 1 at frozen positions.
+    canvas: tokens the next step reads. argmax_canvas: tokens that would be committed now. accepted:
+    positions whose sample was kept (frozen positions count as accepted). entropy: nats, 0 at frozen
+    positions. confidence: probability of the argmax token, 1 at frozen positions.
     """
 
     canvas: Tensor
@@ -28,7 +28,8 @@ class DenoisingStep:
     confidence: Tensor
 
     def rows(self) -> list[dict[str, tuple[Any, ...]]]:
-        """What a Draft tells of each row, under its names: tokens, accepted, entropy, confidence."""
+        """What a Draft tells of each row, under its names: tokens, accepted, entropy,
+        confidence."""
         told = {
             "tokens": self.argmax_canvas,
             "accepted": self.accepted,
@@ -42,22 +43,28 @@ class DenoisingStep:
 class Sampler(Protocol):
     """Turns statistics into a step."""
 
-    def step(self, statistics: VocabularyStatistics, canvas: Canvas, fresh: Tensor) -> DenoisingStep:
+    def step(
+        self, statistics: VocabularyStatistics, canvas: Canvas, fresh: Tensor
+    ) -> DenoisingStep:
         """`fresh` int64 [B, L] are uniform random tokens for the positions to re-noise."""
         ...
 
 
 @dataclass(frozen=True)
 class EntropyBoundSampler:
-    """EB-Sampler (arXiv 2505.24857): accept positions from the surest on, while the entropy before them is within a bound.
+    """EB-Sampler (arXiv 2505.24857): accept positions from the surest on, while the entropy before
+    them is within a bound.
 
-    The bound float32 [B] limits the mutual information of the accepted positions, so that their samples are nearly
-    independent. Positions accepted at an earlier step have no privilege: what is not accepted now is re-noised.
+    The bound float32 [B] limits the mutual information of the accepted positions, so that their
+    samples are nearly independent. Positions accepted at an earlier step have no privilege: what is
+    not accepted now is re-noised.
     """
 
     entropy_bound: Tensor
 
-    def step(self, statistics: VocabularyStatistics, canvas: Canvas, fresh: Tensor) -> DenoisingStep:
+    def step(
+        self, statistics: VocabularyStatistics, canvas: Canvas, fresh: Tensor
+    ) -> DenoisingStep:
         # Frozen positions cost nothing: outside the budget, they sort last and are set apart.
         entropy = statistics.entropy.masked_fill(canvas.frozen, torch.inf)
         ordered, order = entropy.sort(dim=-1)

@@ -15,14 +15,16 @@ class StoppingCriteria(Protocol):
     """Says which rows need no further step."""
 
     def __call__(self, step: DenoisingStep, canvas: Canvas, unchanged: Tensor) -> Tensor:
-        """bool [B]; `unchanged` int64 [B] counts the last steps through which a row's argmax canvas stayed the same."""
+        """bool [B]; `unchanged` int64 [B] counts the last steps through which a row's argmax canvas
+        stayed the same."""
         ...
 
 
 @dataclass(frozen=True)
 class StableAndConfident:
-    """Settled: the argmax canvas equals those of the last `stability_threshold` steps, and mean entropy over the positions
-    that are not frozen is below `confidence_threshold` nats. Both [B]."""
+    """Settled: the argmax canvas equals those of the last `stability_threshold` steps, and mean
+    entropy over the positions that are not frozen is below `confidence_threshold` nats. Both
+    [B]."""
 
     stability_threshold: Tensor
     confidence_threshold: Tensor

@@ -6,4 +6,16 @@ from redraft.editing.result import Candidate, Infilled
 from redraft.editing.session import Edit, Session
 from redraft.editing.template import MARK, Hole, Template
 
-__all__ = ["MARK", "Candidate", "Change", "Edit", "Hole", "Infilled", "Model", "Repaired", "Session", "Template", "load"]
+__all__ = [
+    "MARK",
+    "Candidate",
+    "Change",
+    "Edit",
+    "Hole",
+    "Infilled",
+    "Model",
+    "Repaired",
+    "Session",
+    "Template",
+    "load",
+]

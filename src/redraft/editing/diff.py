@@ -17,18 +17,26 @@ def unified_diff(before: str, after: str, old: str = "before", new: str = "after
     matcher = _Matcher(_LINE.findall(before), _LINE.findall(after))
     lines = [line for group in matcher.get_grouped_opcodes() for line in matcher.hunk(group)]
     head = [f"--- {old}\n", f"+++ {new}\n"] if lines else []
-    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in head + lines)
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+        for line in head + lines
+    )
 
 
 class _Matcher(difflib.SequenceMatcher[str]):
-    """Finds what two texts share. What they begin and end with alike is not searched: in a large text that is nearly all."""
+    """Finds what two texts share. What they begin and end with alike is not searched: in a large
+    text that is nearly all."""
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         self.before, self.after = before, after
         self.first = _alike(zip(before, after, strict=False))
         shorter = min(len(before), len(after)) - self.first
         self.last = min(shorter, _alike(zip(reversed(before), reversed(after), strict=False)))
-        super().__init__(None, before[self.first : len(before) - self.last], after[self.first : len(after) - self.last])
+        super().__init__(
+            None,
+            before[self.first : len(before) - self.last],
+            after[self.first : len(after) - self.last],
+        )
 
     def get_opcodes(self) -> list[Opcode]:  # type: ignore[override]
         """Of the whole texts."""
@@ -56,7 +64,8 @@ def _alike(pairs: Iterable[tuple[str, str]]) -> int:
 
 
 def _range(first: int, end: int) -> str:
-    """Lines as a hunk names them: the first counts as 1, an empty range is named by the line before it."""
+    """Lines as a hunk names them: the first counts as 1, an empty range is named by the line before
+    it."""
     if end - first == 1:
         return str(first + 1)
     return f"{first + (end > first)},{end - first}"

@@ -1,4 +1,5 @@
-"""Fill: laid-out candidates denoised as rows of one batch behind one prefix, each over as many canvases as it has."""
+"""Fill: laid-out candidates denoised as rows of one batch behind one prefix, each over as many
+canvases as it has."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from redraft.engine.runner import describe_non_finite
 from redraft.errors import NonFiniteError
 from redraft.events import Draft
 from redraft.grammar import CanvasConstraint, Guide, TokenAutomaton
-from redraft.model import Cache, DiffusionGemma
+from redraft.network import Cache, DiffusionGemma
 from redraft.ops.vocabulary import Allowed, LogitEdits
 
 
@@ -23,8 +24,10 @@ class Row:
     """One candidate on its way.
 
     Attributes:
-        tokens: all positions, 0 where nothing is written yet. written: how many of them are final or hold a draft.
-        unread: tokens that are no text where a hole holds them, such as padding. guides: of holes with a constraint, by number.
+        tokens: all positions, 0 where nothing is written yet. written: how many of them are final
+            or hold a draft.
+        unread: tokens that are no text where a hole holds them, such as padding. guides: of holes
+            with a constraint, by number.
         steps: denoising steps so far. history: what each open position held, step by step.
     """
 
@@ -38,15 +41,27 @@ class Row:
         unread: frozenset[int],
         constraints: Sequence[TokenAutomaton | None] = (),
     ) -> None:
-        self.number, self.placed, self.network, self.seed, self.unread = number, placed, network, seed, unread
+        self.number, self.placed, self.network, self.seed, self.unread = (
+            number,
+            placed,
+            network,
+            seed,
+            unread,
+        )
         self.tokens = list(placed.tokens)
         self.written = 0
         self.steps = 0
         self.canvas = 0
         self.history: dict[int, list[int]] = {at: [] for hole in placed.holes for at in hole}
         self._prefix = self.cache = prefix
-        pairs = enumerate(zip(placed.holes, constraints, strict=False))  # none at all where there are none
-        self.guides = {at: Guide(automaton, len(hole)) for at, (hole, automaton) in pairs if automaton is not None}
+        pairs = enumerate(
+            zip(placed.holes, constraints, strict=False)
+        )  # none at all where there are none
+        self.guides = {
+            at: Guide(automaton, len(hole))
+            for at, (hole, automaton) in pairs
+            if automaton is not None
+        }
         self.constraints: list[CanvasConstraint] = []
         self.state: DenoisingState | None = self._start()
 
@@ -66,16 +81,28 @@ class Row:
 
     def clean(self, positions: range) -> list[int]:
         """What is written at some positions, without what is no text in holes."""
-        return [self.tokens[at] for at in positions if at not in self.history or self.tokens[at] not in self.unread]
+        return [
+            self.tokens[at]
+            for at in positions
+            if at not in self.history or self.tokens[at] not in self.unread
+        ]
 
     def hole(self, number: int) -> list[int]:
         """What is written in one hole so far."""
-        return self.clean(range(self.placed.holes[number].start, min(self.placed.holes[number].stop, self.written)))
+        return self.clean(
+            range(
+                self.placed.holes[number].start, min(self.placed.holes[number].stop, self.written)
+            )
+        )
 
     def take(self, row: Mapping[str, tuple[Any, ...]]) -> Draft:
         """Note this row of a step."""
         tokens = row["tokens"]
-        before = self.tokens[self.here.start : self.here.stop] if self.written > self.here.start else tokens
+        before = (
+            self.tokens[self.here.start : self.here.stop]
+            if self.written > self.here.start
+            else tokens
+        )
         self.tokens[self.here.start : self.here.stop] = tokens[: len(self.here)]
         self.written = self.here.stop
         self.steps += 1
@@ -85,7 +112,14 @@ class Row:
         revised = [old != new for old, new in zip(before, tokens, strict=False)]
         revised += [False] * (len(tokens) - len(revised))
         assert self.state is not None
-        return Draft(request=self.number, canvas=self.canvas, step=int(self.state.step), revised=tuple(revised), text="", **row)
+        return Draft(
+            request=self.number,
+            canvas=self.canvas,
+            step=int(self.state.step),
+            revised=tuple(revised),
+            text="",
+            **row,
+        )
 
     def settle(self) -> None:
         """The canvas is done: where there is another, this one is encoded, and the next begins."""
@@ -108,12 +142,16 @@ class Row:
         frozen = torch.zeros_like(tokens, dtype=torch.bool)
         given = [at for at in self.here if at not in self.history]
         index = torch.tensor(given, dtype=torch.int64, device=device) - self.here.start
-        tokens[0, index] = torch.tensor([self.tokens[at] for at in given], dtype=torch.int64, device=device)
+        tokens[0, index] = torch.tensor(
+            [self.tokens[at] for at in given], dtype=torch.int64, device=device
+        )
         frozen[0, index] = True
         canvas = Canvas(tokens, frozen, self._allowed(tokens))
         parts = [(guide, self._part(number)) for number, guide in self.guides.items()]
         self.constraints = [
-            guide.on_canvas(len(part), first=part.start - self.here.start) for guide, part in parts if len(part)
+            guide.on_canvas(len(part), first=part.start - self.here.start)
+            for guide, part in parts
+            if len(part)
         ]
         return DenoisingState.start(canvas, config.hidden_size, self.network.dtype)
 
@@ -123,10 +161,16 @@ class Row:
         return range(max(hole.start, self.here.start), min(hole.stop, self.here.stop))
 
     def _allowed(self, tokens: Tensor) -> Allowed | None:
-        seams = [(at - self.here.start, seam) for at, seam in self.placed.seams.items() if at in self.here]
+        seams = [
+            (at - self.here.start, seam)
+            for at, seam in self.placed.seams.items()
+            if at in self.here
+        ]
         if not seams:
             return None
-        masks = torch.zeros(len(seams), self.network.vocab_size, dtype=torch.bool, device=tokens.device)
+        masks = torch.zeros(
+            len(seams), self.network.vocab_size, dtype=torch.bool, device=tokens.device
+        )
         which = torch.full_like(tokens, -1)
         for number, (at, seam) in enumerate(seams):
             masks[number, list(seam.allowed)] = True
@@ -144,27 +188,39 @@ def fill(
     """Denoise all rows, each until its last canvas has settled; rows that are done leave.
 
     Args:
-        budget: steps of all rows together, after which they stay as they stand, once one of them is whole.
+        budget: steps of all rows together, after which they stay as they stand, once one of them is
+            whole.
 
     Yields:
         A Draft a row and step, its number the candidate's; its text is empty.
 
     Raises:
-        NonFiniteError: entropies are not finite; the message names the weights that hold NaN or infinity.
+        NonFiniteError: entropies are not finite; the message names the weights that hold NaN or
+            infinity.
     """
     while left := [row for row in rows if row.state is not None]:
-        if budget is not None and sum(row.steps for row in rows) >= budget and any(row.whole for row in rows):
+        if (
+            budget is not None
+            and sum(row.steps for row in rows) >= budget
+            and any(row.whole for row in rows)
+        ):
             return
         with torch.inference_mode():
             state = DenoisingState.join([row.state for row in left if row.state is not None])
             constraints = [row.constraints for row in left]
-            options = DenoisingOptions.of([config] * len(left), [edits] * len(left), network.device, constraints)
+            options = DenoisingOptions.of(
+                [config] * len(left), [edits] * len(left), network.device, constraints
+            )
             noise = Noise.of([row.noise_row for row in left], network.device)
-            step, state, done = denoise_step(network, state, [row.cache for row in left], options, noise)
+            step, state, done = denoise_step(
+                network, state, [row.cache for row in left], options, noise
+            )
             if not bool(step.entropy.isfinite().all()):
                 raise NonFiniteError(describe_non_finite(network))
             drafts = []
-            for at, (row, told, finished) in enumerate(zip(left, step.rows(), done.tolist(), strict=True)):
+            for at, (row, told, finished) in enumerate(
+                zip(left, step.rows(), done.tolist(), strict=True)
+            ):
                 row.state = state.rows(slice(at, at + 1))
                 drafts.append(row.take(told))
                 if finished:

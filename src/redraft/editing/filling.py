@@ -15,18 +15,18 @@ from redraft.editing.result import Candidate, Infilled
 from redraft.editing.score import scores
 from redraft.editing.template import Template
 from redraft.engine import Share
-from redraft.engine.edits import logit_edits
+from redraft.engine.logit_edits import logit_edits
 from redraft.events import Draft
 from redraft.grammar import TokenAutomaton
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.text import Tokenizer
 from redraft.text.tokenizer import BROKEN
 
 
 @dataclass(frozen=True)
 class Filling:
-    """All that a fill needs; checked before. Among `placed` is one without seams at least; constraints are of each hole, or
-    None."""
+    """All that a fill needs; checked before. Among `placed` is one without seams at least;
+    constraints are of each hole, or None."""
 
     network: DiffusionGemma
     tokenizer: Tokenizer
@@ -39,17 +39,21 @@ class Filling:
 
     @property
     def share(self) -> Share:
-        """What it holds while it runs: the prefix, and a copy of it for each candidate of several canvases."""
+        """What it holds while it runs: the prefix, and a copy of it for each candidate of several
+        canvases."""
         copies = sum(len(placed.canvases) > 1 for placed in self.placed)
         return Share(len(self.placed), 1 + copies, len(self.placed[0].pieces.prefix) + self.room)
 
     @property
     def room(self) -> int:
         """Tokens behind the prefix that a candidate's cache holds at most."""
-        return max(len(placed.canvases) for placed in self.placed) * self.network.config.canvas_length
+        return (
+            max(len(placed.canvases) for placed in self.placed) * self.network.config.canvas_length
+        )
 
     def run(self) -> Iterator[Draft | Infilled]:
-        """A Draft a candidate and step, its text the whole text as it would be, then what came of all.
+        """A Draft a candidate and step, its text the whole text as it would be, then what came of
+        all.
 
         Raises:
             NonFiniteError: broken weights.
@@ -57,7 +61,8 @@ class Filling:
         return (told for told in self.passes() if told is not None)
 
     def passes(self) -> Iterator[Draft | Infilled | None]:
-        """The same for those who have other work between two passes: None where one had nothing to tell."""
+        """The same for those who have other work between two passes: None where one had nothing to
+        tell."""
         seed = self.config.seed
         assert seed is not None
         pieces = self.placed[0].pieces
@@ -77,7 +82,11 @@ class Filling:
             yield replace(draft, text=text)
         rows = [row for row in rows if row.whole]
         for row in rows:
-            held = (row.tokens[at] == given for at, given in enumerate(row.placed.tokens) if at not in row.history)
+            held = (
+                row.tokens[at] == given
+                for at, given in enumerate(row.placed.tokens)
+                if at not in row.history
+            )
             assert all(held), "a frozen position changed"
         with torch.inference_mode():
             found = scores(self.network, cache, last, self._texts(rows))
@@ -88,7 +97,8 @@ class Filling:
         tried: list[tuple[Candidate, Row]] = []
         for row, score in zip(rows, found, strict=True):
             fills = self._fills(row)
-            # A filling that does not keep what stands outside its hole is none: the tokenizer joined what should stay apart.
+            # A filling that does not keep what stands outside its hole is none: the tokenizer
+            # joined what should stay apart.
             kept = tuple(text for text in fills if text is not None)
             if len(kept) == len(fills):
                 tried.append((Candidate(row.placed.widths, kept, row.steps, score), row))
@@ -105,7 +115,8 @@ class Filling:
         )
 
     def _fills(self, row: Row) -> list[str | None]:
-        """The text of each hole so far, without what its seams have from outside; None where these are not as they were."""
+        """The text of each hole so far, without what its seams have from outside; None where these
+        are not as they were."""
         fills: list[str | None] = []
         for number, (left, right) in enumerate(row.placed.pieces.seams):
             text = self.tokenizer.decode(row.hole(number))
@@ -113,13 +124,21 @@ class Filling:
             done = row.written >= row.placed.holes[number].stop
             if not done:
                 fills.append(text.removeprefix(first))
-            elif text.startswith(first) and text.endswith(last) and len(text) >= len(first) + len(last):
+            elif (
+                text.startswith(first)
+                and text.endswith(last)
+                and len(text) >= len(first) + len(last)
+            ):
                 fills.append(text[len(first) : len(text) - len(last)])
             else:
                 fills.append(None)
         return fills
 
     def _texts(self, rows: list[Row]) -> list[list[int]]:
-        """What is scored of each row: up to the end of its last hole, and what stands behind as far as any row sees it."""
+        """What is scored of each row: up to the end of its last hole, and what stands behind as far
+        as any row sees it."""
         most = max(row.placed.right_seen for row in rows)
-        return [row.clean(range(row.placed.holes[-1].stop)) + behind(row.placed.pieces, most) for row in rows]
+        return [
+            row.clean(range(row.placed.holes[-1].stop)) + behind(row.placed.pieces, most)
+            for row in rows
+        ]

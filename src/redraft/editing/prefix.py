@@ -8,21 +8,24 @@ import torch
 from torch import Tensor
 
 from redraft.engine.prefix_cache import PrefixCache
-from redraft.model import PREFILL_CHUNK, Cache, DiffusionGemma
+from redraft.network import PREFILL_CHUNK, Cache, DiffusionGemma
 
 
 class Prefix:
     """The encoded beginning of a text.
 
     Args:
-        kept: keep it whole, so that another beginning is encoded from the first token on that differs.
+        kept: keep it whole, so that another beginning is encoded from the first token on that
+            differs.
         shared: what an engine knows of prompts; texts behind the same beginning then share it.
 
     Attributes:
         encoded: tokens encoded so far, all texts together.
     """
 
-    def __init__(self, network: DiffusionGemma, *, kept: bool = False, shared: PrefixCache | None = None) -> None:
+    def __init__(
+        self, network: DiffusionGemma, *, kept: bool = False, shared: PrefixCache | None = None
+    ) -> None:
         self.network = network
         self.kept = kept
         self.shared = shared
@@ -40,11 +43,16 @@ class Prefix:
                 found: tuple[Cache, Tensor] = end.value
                 return found
 
-    def reading(self, tokens: Sequence[int], room: int) -> Generator[None, None, tuple[Cache, Tensor]]:
-        """Encode `tokens` (at least one) pass by pass; returns a cache that holds them, with `room` for more, and the last
-        hidden state [H]. The cache is valid until the next reading."""
+    def reading(
+        self, tokens: Sequence[int], room: int
+    ) -> Generator[None, None, tuple[Cache, Tensor]]:
+        """Encode `tokens` (at least one) pass by pass; returns a cache that holds them, with `room`
+        for more, and the last hidden state [H]. The cache is valid until the next reading."""
         cache, same = self._begin(tokens, room)
-        self._tokens, self._cache = list(tokens[:same]), cache  # so it is, should reading be interrupted
+        self._tokens, self._cache = (
+            list(tokens[:same]),
+            cache,
+        )  # so it is, should reading be interrupted
         *front, last = torch.tensor(tokens[same:], device=self.network.device).split(PREFILL_CHUNK)
         for part in front:
             with torch.inference_mode():
@@ -57,15 +65,20 @@ class Prefix:
         return cache, state
 
     def _begin(self, tokens: Sequence[int], room: int) -> tuple[Cache, int]:
-        """A cache that holds the first of `tokens`, and how many; the last is always encoded, for its state."""
+        """A cache that holds the first of `tokens`, and how many; the last is always encoded, for
+        its state."""
         if self._cache is None or not self.kept or self._cache.capacity < len(tokens) + room:
-            capacity = len(tokens) + room + (len(tokens) // 4 if self.kept else 0)  # a text that is edited may grow
+            capacity = (
+                len(tokens) + room + (len(tokens) // 4 if self.kept else 0)
+            )  # a text that is edited may grow
             if self.shared is None:
                 return self.network.new_cache(capacity, whole=self.kept), 0
             cache = self.shared.begin(tokens[:-1], capacity, whole=self.kept)
             return cache, cache.length
         pairs = enumerate(zip(self._tokens, tokens, strict=False))
-        same = next((at for at, (old, new) in pairs if old != new), min(len(self._tokens), len(tokens)))
+        same = next(
+            (at for at, (old, new) in pairs if old != new), min(len(self._tokens), len(tokens))
+        )
         same = min(same, len(tokens) - 1)
         self._cache.cut(same)
         return self._cache, same

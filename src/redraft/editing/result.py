@@ -10,8 +10,10 @@ class Candidate:
     """One set of widths and what became of it.
 
     Attributes:
-        widths: tokens that each hole had room for. fills: the text in each hole. steps: denoising steps it took.
-        score: log-probability of the text on the canvases, and of what stands behind it, read left to right: nats.
+        widths: tokens that each hole had room for. fills: the text in each hole. steps: denoising
+            steps it took.
+        score: log-probability of the text on the canvases, and of what stands behind it, read left
+            to right: nats.
     """
 
     widths: tuple[int, ...]
@@ -26,9 +28,10 @@ class Infilled:
 
     Attributes:
         text: all of it; what stood outside the holes is as it was. fills: what stands in the holes.
-        candidates: all that were tried, the best first. right_context: how many of the tokens behind the last hole the model
-            saw, and how many there are. seed: writes the same again.
-        history: for each position that was open, those of padding and seams too, the tokens that it held, one a step.
+        candidates: all that were tried, the best first. right_context: how many of the tokens
+            behind the last hole the model saw, and how many there are. seed: writes the same again.
+        history: for each position that was open, those of padding and seams too, the tokens that it
+            held, one a step.
     """
 
     text: str

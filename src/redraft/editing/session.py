@@ -31,7 +31,8 @@ class Edit:
 
 
 class Session:
-    """A text being edited. What is encoded of it is kept: an edit encodes anew from the first token on that differs.
+    """A text being edited. What is encoded of it is kept: an edit encodes anew from the first token
+    on that differs.
 
     Attributes:
         text: as it is now. edits: what led to it, the oldest first.
@@ -50,9 +51,12 @@ class Session:
         """Tokens encoded so far, all edits together."""
         return self._prefix.encoded
 
-    def insert(self, at: int, instruction: str | None = None, *, hole: Hole | None = None, **options: Any) -> Edit:
-        """Let the model put something in at character `at`, by the session's instruction or another for this edit, which has
-        the text before it encoded anew; options as for `Model.fill_in`, and its errors."""
+    def insert(
+        self, at: int, instruction: str | None = None, *, hole: Hole | None = None, **options: Any
+    ) -> Edit:
+        """Let the model put something in at character `at`, by the session's instruction or another
+        for this edit, which has the text before it encoded anew; options as for `Model.fill_in`,
+        and its errors."""
         template = Template.around(self.text, [(at, at)], hole)
         return self._fill(template, instruction, options)
 
@@ -64,13 +68,15 @@ class Session:
         hole: Hole | None = None,
         **options: Any,
     ) -> Edit:
-        """Let the model write spans (first and last character) anew; holes and instruction as for `Model.rewrite`, otherwise
-        as `insert`."""
+        """Let the model write spans (first and last character) anew; holes and instruction as for
+        `Model.rewrite`, otherwise as `insert`."""
         template, instruction = self.model.rewriting(self.text, spans, instruction, hole)
         return self._fill(template, instruction, options)
 
     def _fill(self, template: Template, instruction: str | None, options: dict[str, Any]) -> Edit:
-        filled = self.model.fill_in(template, self._prefix, instruction or self.instruction, **options)
+        filled = self.model.fill_in(
+            template, self._prefix, instruction or self.instruction, **options
+        )
         return self._apply(Edit(self.text, filled.text, filled))
 
     def replace(self, first: int, last: int, text: str) -> Edit:

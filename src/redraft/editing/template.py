@@ -16,8 +16,8 @@ MOST_TOKENS = 24
 
 @dataclass(frozen=True)
 class Hole:
-    """A place to be filled, with room for `min_tokens` to `max_tokens` tokens; padding may leave a part of it empty. What fills
-    it is a text of the constraint, where there is one.
+    """A place to be filled, with room for `min_tokens` to `max_tokens` tokens; padding may leave a
+    part of it empty. What fills it is a text of the constraint, where there is one.
 
     Raises:
         ConfigError: either is not a whole number of at least 1, or they are in the wrong order.
@@ -38,17 +38,22 @@ class Hole:
 
 @dataclass(frozen=True)
 class Template:
-    """texts: what stands around the holes, one more than there are holes; the first and the last may be empty."""
+    """texts: what stands around the holes, one more than there are holes; the first and the last
+    may be empty."""
 
     texts: tuple[str, ...]
     holes: tuple[Hole, ...]
 
     @classmethod
-    def of(cls, template: str | Sequence[str | Hole] | Template, hole: Hole | None = None) -> Template:
-        """From a text with `<hole>` marks, each of them `hole`, or from texts and Holes in their order.
+    def of(
+        cls, template: str | Sequence[str | Hole] | Template, hole: Hole | None = None
+    ) -> Template:
+        """From a text with `<hole>` marks, each of them `hole`, or from texts and Holes in their
+        order.
 
         Raises:
-            RequestError: there is no hole, or two of them touch, so that nobody could say where one ends.
+            RequestError: there is no hole, or two of them touch, so that nobody could say where one
+                ends.
         """
         if isinstance(template, Template):
             return template
@@ -58,13 +63,19 @@ class Template:
         else:
             texts, holes = _texts_and_holes(template)
         if not holes:
-            raise RequestError(f"the template has no hole: mark one with {MARK}, or give a Hole among its texts")
+            raise RequestError(
+                f"the template has no hole: mark one with {MARK}, or give a Hole among its texts"
+            )
         if any(not text for text in texts[1:-1]):
-            raise RequestError("two holes touch: there must be text between them, or they are one hole")
+            raise RequestError(
+                "two holes touch: there must be text between them, or they are one hole"
+            )
         return cls(tuple(texts), tuple(holes))
 
     @classmethod
-    def around(cls, text: str, spans: Sequence[tuple[int, int]], hole: Hole | None = None) -> Template:
+    def around(
+        cls, text: str, spans: Sequence[tuple[int, int]], hole: Hole | None = None
+    ) -> Template:
         """`text` with a hole for each span of characters (first, last).
 
         Raises:
@@ -75,7 +86,9 @@ class Template:
         for first, last in sorted(spans):
             check_span(text, first, last)
             if texts and first <= at:
-                raise RequestError(f"the span ({first}, {last}) overlaps or touches the one before it, which ends at {at}")
+                raise RequestError(
+                    f"the span ({first}, {last}) overlaps or touches the one before it, which ends at {at}"
+                )
             texts.append(text[at:first])
             at = last
         return cls.of([part for one in texts for part in (one, hole or Hole())] + [text[at:]])
@@ -93,7 +106,9 @@ def check_span(text: str, first: int, last: int) -> None:
         RequestError: they do not.
     """
     if not 0 <= first <= last <= len(text):
-        raise RequestError(f"the span ({first}, {last}) does not lie in the text of {len(text)} characters")
+        raise RequestError(
+            f"the span ({first}, {last}) does not lie in the text of {len(text)} characters"
+        )
 
 
 def _texts_and_holes(parts: Sequence[str | Hole]) -> tuple[list[str], list[Hole]]:
@@ -105,5 +120,7 @@ def _texts_and_holes(parts: Sequence[str | Hole]) -> tuple[list[str], list[Hole]
         elif isinstance(part, str):
             texts[-1] += part
         else:
-            raise RequestError(f"a template is made of texts and Holes, not of {type(part).__name__}")
+            raise RequestError(
+                f"a template is made of texts and Holes, not of {type(part).__name__}"
+            )
     return texts, holes

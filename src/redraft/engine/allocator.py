@@ -1,8 +1,11 @@
 """Freed memory kept for the next step.
 
-A step frees and takes the same few megabytes again and again. The C library of Linux gives them back to the system each time,
-which then hands out zeroed pages anew: a fifth of a step on a CPU. Told to keep them, the process holds up to KEPT bytes more,
-and what lies below a block in use stays with it too: a model that is dropped may give back nothing before the process ends.
+A step frees and takes the same few megabytes again and again. The C library of Linux gives them
+back to the system each time,
+which then hands out zeroed pages anew: a fifth of a step on a CPU. Told to keep them, the process
+holds up to KEPT bytes more,
+and what lies below a block in use stays with it too: a model that is dropped may give back nothing
+before the process ends.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import platform
 from functools import cache
 
 KEPT = 256 << 20  # bytes at the top of the heap that are not given back
-LARGE = 32 << 20  # allocations from here on are mapped for themselves; the most that the library allows
+LARGE = (
+    32 << 20
+)  # allocations from here on are mapped for themselves; the most that the library allows
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the library's numbers for them
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from redraft.config.check import whole
-from redraft.engine.memory import Memory
+from redraft.engine.memory_budget import Memory
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
 from redraft.engine.runner import Part, Runner
@@ -22,19 +22,21 @@ from redraft.engine.scheduler import Scheduler
 from redraft.engine.sequence import Sequence
 from redraft.errors import ConfigError
 from redraft.events import Committed, Draft, Event, Failed
-from redraft.model import PREFILL_CHUNK, READ_BLOCK, DiffusionGemma
+from redraft.network import PREFILL_CHUNK, READ_BLOCK, DiffusionGemma
 from redraft.text import Tokenizer
 
 
 class Engine:
-    """Writes any number of requests by diffusion; rows join and leave the batch between steps. One that breaks a step fails
-    alone.
+    """Writes any number of requests by diffusion; rows join and leave the batch between steps. One
+    that breaks a step fails alone.
 
     Args:
         max_batch_size: canvases denoised together at most.
         prefill_chunk: clean tokens encoded between two denoising steps at most.
-        prefix_cache: bytes of encoded beginnings of prompts that are kept for prompts that begin alike.
-        memory: bytes for caches and passes, beside the weights; requests wait for their share. None for no limit.
+        prefix_cache: bytes of encoded beginnings of prompts that are kept for prompts that begin
+            alike.
+        memory: bytes for caches and passes, beside the weights; requests wait for their share. None
+            for no limit.
 
     Attributes:
         prefixes: what is kept of prompts. memory: who holds how much.
@@ -57,7 +59,9 @@ class Engine:
         whole("prefill_chunk", prefill_chunk, least=1)
         whole("prefix_cache", prefix_cache, least=0)
         if prefix_cache and prefill_chunk % READ_BLOCK:
-            raise ConfigError(f"{prefill_chunk=} must be a multiple of {READ_BLOCK}, or parts of prompts cannot be kept")
+            raise ConfigError(
+                f"{prefill_chunk=} must be a multiple of {READ_BLOCK}, or parts of prompts cannot be kept"
+            )
         if memory is not None:
             whole("memory", memory, least=1)
         self.model = model
@@ -82,7 +86,8 @@ class Engine:
         return sequence.writing.number
 
     def cancel(self, number: int) -> list[Event]:
-        """Stop a request at once; its Finished event holds what was committed. Unknown or finished: no events."""
+        """Stop a request at once; its Finished event holds what was committed. Unknown or finished:
+        no events."""
         sequence = self._scheduler.cancel(number)
         return [sequence.writing.cancel()] if sequence else []
 
@@ -92,15 +97,22 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Event | Failed]:
-        """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those right behind them."""
+        """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those
+        right behind them."""
         running = self._scheduler.admit()
         if not running:
             return []  # all that wait lack memory
         self._clock += 1
-        parts = self._runner.next_parts([sequence for sequence in running if sequence.pending], self._clock)
+        parts = self._runner.next_parts(
+            [sequence for sequence in running if sequence.pending], self._clock
+        )
         for sequence, _ in parts:
-            sequence.writing.encoder_passes += bool(sequence.pending)  # more to come: it has no canvas in this pass
-        events: list[Event | Failed] = [self._failed(one, one.error) for one in running if one.error is not None]
+            sequence.writing.encoder_passes += bool(
+                sequence.pending
+            )  # more to come: it has no canvas in this pass
+        events: list[Event | Failed] = [
+            self._failed(one, one.error) for one in running if one.error is not None
+        ]
         ready = [sequence for sequence in running if not sequence.pending]
         broken = False
         try:
@@ -121,10 +133,12 @@ class Engine:
             yield from self.step()
 
     def _apart(self, ready: list[Sequence], parts: list[Part]) -> list[Event | Failed]:
-        """A step that failed, again, one sequence at a time: whoever broke it fails alone. What was to be encoded is pending
-        again, and so is all that stands before it."""
+        """A step that failed, again, one sequence at a time: whoever broke it fails alone. What was
+        to be encoded is pending again, and so is all that stands before it."""
         events: list[Event | Failed] = []
-        for sequence in {id(sequence): sequence for sequence in (*ready, *(sequence for sequence, _ in parts))}.values():
+        for sequence in {
+            id(sequence): sequence for sequence in (*ready, *(sequence for sequence, _ in parts))
+        }.values():
             try:
                 if sequence.pending:
                     part = self._runner.next_parts([sequence], self._clock)
@@ -158,15 +172,30 @@ class Engine:
                 events.append(self._failed(sequence, error))
         return events
 
-    def _told(self, sequence: Sequence, settled: bool, row: dict[str, tuple[Any, ...]]) -> list[Event]:
+    def _told(
+        self, sequence: Sequence, settled: bool, row: dict[str, tuple[Any, ...]]
+    ) -> list[Event]:
         """What a step made of one row, which is committed where it is settled."""
         assert sequence.state is not None
-        number, canvas, steps = sequence.writing.number, sequence.canvas_index, int(sequence.state.step)
-        revised, text = sequence.writing.revised(row["tokens"]), sequence.writing.draft(row["tokens"])
-        events: list[Event] = [Draft(request=number, canvas=canvas, step=steps, revised=revised, text=text, **row)]
+        number, canvas, steps = (
+            sequence.writing.number,
+            sequence.canvas_index,
+            int(sequence.state.step),
+        )
+        revised, text = (
+            sequence.writing.revised(row["tokens"]),
+            sequence.writing.draft(row["tokens"]),
+        )
+        events: list[Event] = [
+            Draft(request=number, canvas=canvas, step=steps, revised=revised, text=text, **row)
+        ]
         if settled:
             added, text = sequence.settle(list(row["tokens"]), steps)
-            events.append(Committed(request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text))
+            events.append(
+                Committed(
+                    request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text
+                )
+            )
             if sequence.writing.reason is not None:
                 events.append(sequence.writing.finished())
         return events

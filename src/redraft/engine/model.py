@@ -10,20 +10,26 @@ from typing import Any, Literal, overload
 
 import torch
 
-from redraft.checkpoint import Checkpoint, Quantization, load_weights, open_checkpoint, save_checkpoint
+from redraft.checkpoint import (
+    Checkpoint,
+    Quantization,
+    load_weights,
+    open_checkpoint,
+    save_checkpoint,
+)
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
-from redraft.checkpoint.room import check_room
+from redraft.checkpoint.memory_check import check_room
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.check import whole
 from redraft.engine.allocator import keep_freed_memory
+from redraft.engine.autoregressive import typewrite
 from redraft.engine.engine import Engine
 from redraft.engine.request import Request
-from redraft.engine.typewriter import typewrite
 from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
 from redraft.events import Event, Failed, Finished
 from redraft.grammar import Constraint, TokenAutomaton, as_constraint
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.quant import FORMATS
 from redraft.text import ChatTemplate, Message, Tokenizer
 
@@ -73,23 +79,32 @@ class Model:
     ) -> Finished: ...
     @overload
     def generate(
-        self, prompt: list[str] | list[list[int]], *, method: Method = "diffusion", constraint: Any = None, **options: Any
+        self,
+        prompt: list[str] | list[list[int]],
+        *,
+        method: Method = "diffusion",
+        constraint: Any = None,
+        **options: Any,
     ) -> list[Finished]: ...
     def generate(self, prompt: Any = None, **options: Any) -> Finished | list[Finished]:
         """Write, and return the finished text with its figures.
 
         Args:
-            prompt: raw text (BOS is put in front) or token ids, to be continued; a list of either writes all in one batch.
-            messages: instead of a prompt, a conversation of `role` and `content`, put through the chat template.
+            prompt: raw text (BOS is put in front) or token ids, to be continued; a list of either
+                writes all in one batch.
+            messages: instead of a prompt, a conversation of `role` and `content`, put through the
+                chat template.
             method: "diffusion", or "typewriter" for the same weights read left to right.
             frozen: position on the first canvas -> token id that must stand there.
-            constraint: what the text must be, from its first token to its last: a Constraint, or what `as_constraint` takes.
-                The text is then complete, and what it says is in `Finished.parsed`. With a list of prompts, one for all or a
-                list of one each (None for a free one).
+            constraint: what the text must be, from its first token to its last: a Constraint, or
+                what `as_constraint` takes. The text is then complete, and what it says is in
+                `Finished.parsed`. With a list of prompts, one for all or a list of one each (None
+                for a free one).
             options: any field of GenerationConfig.
 
         Raises:
-            RequestError, ConfigError: before any work, what is wrong and what to do. NonFiniteError: broken weights.
+            RequestError, ConfigError: before any work, what is wrong and what to do.
+                NonFiniteError: broken weights.
         """
         many = is_batch(prompt)
         ended = [event for event in self.stream(prompt, **options) if isinstance(event, Finished)]
@@ -107,7 +122,8 @@ class Model:
         max_batch_size: int = 8,
         **options: Any,
     ) -> Iterator[Event]:
-        """The same as `generate`, as events: Draft after each step, Committed after each canvas, Finished at the end.
+        """The same as `generate`, as events: Draft after each step, Committed after each canvas,
+        Finished at the end.
 
         Bad input raises here, at the call, not at the first event.
         """
@@ -117,12 +133,18 @@ class Model:
         prompts = self._prompts(prompt, messages)
         constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
         requests = [
-            Request.checked(tokens, config, self.config, frozen=frozen, constraint=self.compiled(one, config))
+            Request.checked(
+                tokens, config, self.config, frozen=frozen, constraint=self.compiled(one, config)
+            )
             for tokens, one in zip(prompts, constraints, strict=True)
         ]
-        return self._parsing(self.write(requests, method=method, max_batch_size=max_batch_size), constraints)
+        return self._parsing(
+            self.write(requests, method=method, max_batch_size=max_batch_size), constraints
+        )
 
-    def compiled(self, constraint: Constraint | None, config: GenerationConfig) -> TokenAutomaton | None:
+    def compiled(
+        self, constraint: Constraint | None, config: GenerationConfig
+    ) -> TokenAutomaton | None:
         """A constraint in this model's tokens; None where it admits every text.
 
         Raises:
@@ -132,18 +154,26 @@ class Model:
             return None
         if self.tokenizer is None:
             raise RequestError("a constraint needs a tokenizer, and this checkpoint has none")
-        return constraint.compiled(self.tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size)
+        return constraint.compiled(
+            self.tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size
+        )
 
-    def write(self, requests: Sequence[Request], *, method: Method = "diffusion", max_batch_size: int = 8) -> Iterator[Event]:
-        """The events of requests that are checked already, each with settings and a seed of its own.
+    def write(
+        self, requests: Sequence[Request], *, method: Method = "diffusion", max_batch_size: int = 8
+    ) -> Iterator[Event]:
+        """The events of requests that are checked already, each with settings and a seed of its
+        own.
 
         Raises:
-            RequestError: the typewriter is asked to hold frozen positions. ConfigError: an unknown method.
+            RequestError: the typewriter is asked to hold frozen positions. ConfigError: an unknown
+                method.
         """
         whole("max_batch_size", max_batch_size, least=1)
         if method == "typewriter":
             if any(request.frozen for request in requests):
-                raise RequestError("the typewriter cannot hold frozen positions: it writes from left to right")
+                raise RequestError(
+                    "the typewriter cannot hold frozen positions: it writes from left to right"
+                )
             return typewrite(self.network, requests, self.tokenizer, max_batch_size=max_batch_size)
         if method != "diffusion":
             raise ConfigError(f"{method=} must be 'diffusion' or 'typewriter'")
@@ -155,7 +185,12 @@ class Model:
     def save(self, folder: str | Path, **options: Any) -> None:
         """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""
         save_checkpoint(
-            folder, self.network, self.generation_config, source=self.checkpoint, companion=self._write_text, **options
+            folder,
+            self.network,
+            self.generation_config,
+            source=self.checkpoint,
+            companion=self._write_text,
+            **options,
         )
 
     def _write_text(self, folder: Path) -> None:
@@ -168,17 +203,29 @@ class Model:
     def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
         """Token ids of a conversation, through the checkpoint's chat template."""
         if self.chat_template is None:
-            raise ChatTemplateError("this checkpoint has no chat template: give a prompt, or add chat_template.jinja")
+            raise ChatTemplateError(
+                "this checkpoint has no chat template: give a prompt, or add chat_template.jinja"
+            )
         return self._encode(self.chat_template.render(messages, **options), bos=False)
 
-    def _parsing(self, events: Iterator[Event], constraints: Sequence[Constraint | None]) -> Iterator[Event]:
+    def _parsing(
+        self, events: Iterator[Event], constraints: Sequence[Constraint | None]
+    ) -> Iterator[Event]:
         """The same events, with what a finished text says."""
         for event in events:
-            if isinstance(event, Finished) and (constraint := constraints[event.request]) is not None:
+            if (
+                isinstance(event, Finished)
+                and (constraint := constraints[event.request]) is not None
+            ):
                 assert self.tokenizer is not None
                 try:
-                    event = replace(event, parsed=constraint.parse(event.text, event.tokens, self.tokenizer))
-                except (ValueError, RecursionError) as error:  # a class may ask for more than its schema says
+                    event = replace(
+                        event, parsed=constraint.parse(event.text, event.tokens, self.tokenizer)
+                    )
+                except (
+                    ValueError,
+                    RecursionError,
+                ) as error:  # a class may ask for more than its schema says
                     event = replace(event, parse_error=str(error))
             yield event
 
@@ -210,7 +257,9 @@ def _one_each(constraint: Any, count: int) -> list[Any]:
     if not isinstance(constraint, list):
         return [constraint] * count
     if len(constraint) != count:
-        raise RequestError(f"{len(constraint)} constraints for {count} prompts: give one for all, or one each")
+        raise RequestError(
+            f"{len(constraint)} constraints for {count} prompts: give one for all, or one each"
+        )
     return constraint
 
 
@@ -225,17 +274,18 @@ def load(
     """Load a DiffusionGemma checkpoint in the Hugging Face layout, or a GGUF file.
 
     Args:
-        path_or_id: a local folder or GGUF file, a hub id, or "small" or "small-text", the models that ship with this
-            package.
-        dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16 files on a CPU, where
-            float16 is some twenty times slower. Or "int8", "int4", "fp8": the weights are put into few bits as they are read,
-            and computed with in bfloat16; a Quantization says more. What a file has in few bits stays so.
+        path_or_id: a local folder or GGUF file, a hub id, or "small" or "small-text", the models
+            that ship with this package.
+        dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16
+            files on a CPU, where float16 is some twenty times slower. Or "int8", "int4", "fp8": the
+            weights are put into few bits as they are read, and computed with in bfloat16; a
+            Quantization says more. What a file has in few bits stays so.
         device: "auto" takes CUDA where there is one.
         progress: called with (tensors read, tensors in all).
 
     Raises:
-        CheckpointError, ConfigError: what is wrong with it, all of it, before the weights are read. MemoryLimitError: there is
-            not enough memory for the weights.
+        CheckpointError, ConfigError: what is wrong with it, all of it, before the weights are read.
+            MemoryLimitError: there is not enough memory for the weights.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -255,7 +305,9 @@ def load(
     assert isinstance(dtype, torch.dtype)
     check_room(checkpoint, dtype, quantization, torch.device(device))
     keep_freed_memory()
-    network = load_weights(checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization)
+    network = load_weights(
+        checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization
+    )
     tokenizer, template = _text(checkpoint)
     return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
 
@@ -280,10 +332,13 @@ def token_ids(prompt: Any) -> list[int]:
     """Plain integers from a sequence, array or tensor of token ids.
 
     Raises:
-        RequestError: it is neither text nor such a sequence. TokenRangeError: one of its items is no integer.
+        RequestError: it is neither text nor such a sequence. TokenRangeError: one of its items is
+            no integer.
     """
     if isinstance(prompt, bytes | bytearray | Mapping) or not hasattr(prompt, "__iter__"):
-        raise RequestError(f"a prompt is text or a sequence of token ids, not {type(prompt).__name__}")
+        raise RequestError(
+            f"a prompt is text or a sequence of token ids, not {type(prompt).__name__}"
+        )
     ids = []
     for token in prompt:
         try:

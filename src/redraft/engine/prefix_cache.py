@@ -1,9 +1,10 @@
 """Prefix cache: encoded beginnings of prompts, kept by what they say, for others that begin alike.
 
-prompt -> blocks of READ_BLOCK tokens -> those that are kept are copied, the rest is encoded -> and kept in turn
+prompt -> blocks of READ_BLOCK tokens -> those that are kept are copied, the rest is encoded -> and
+kept in turn
 
-A block is encoded alike whatever stands behind it and however passes are cut, so a text is the same with this
-cache and without.
+A block is encoded alike whatever stands behind it and however passes are cut, so a text is the same
+with this cache and without.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from redraft.model import READ_BLOCK, Cache, DiffusionGemma
+from redraft.network import READ_BLOCK, Cache, DiffusionGemma
 
 KeysValues = tuple[Tensor, Tensor]  # each [kv_heads, n, head_dim]
-Name = tuple[int, tuple[int, ...]]  # the number of the block before, 0 for none, and a block's own tokens
+Name = tuple[
+    int, tuple[int, ...]
+]  # the number of the block before, 0 for none, and a block's own tokens
 
 
 @dataclass(frozen=True)
@@ -38,21 +41,24 @@ class PrefixCache:
     """At most `capacity` bytes of blocks; whatever was used longest ago makes room.
 
     Attributes:
-        held: bytes. hits: tokens that were copied. misses: tokens that were to be encoded, all prompts together.
+        held: bytes. hits: tokens that were copied. misses: tokens that were to be encoded, all
+            prompts together.
     """
 
     def __init__(self, model: DiffusionGemma, capacity: int = 0) -> None:
         self.model = model
         self.capacity = self.allowed = capacity
         self.held = self.hits = self.misses = 0
-        # By number; the first was used longest ago. A block stands before all that it stands behind, and is forgotten first.
+        # By number; the first was used longest ago. A block stands before all that it stands
+        # behind, and is forgotten first.
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
         self._numbers: dict[Name, int] = {}
         self._next = 1
 
     def begin(self, tokens: Sequence[int], room: int, *, whole: bool = False) -> Cache:
-        """A cache with room for `room` tokens that holds as many of these as are known, at multiples of READ_BLOCK: its
-        `length`. What is then encoded of the rest is kept for others."""
+        """A cache with room for `room` tokens that holds as many of these as are known, at
+        multiples of READ_BLOCK: its `length`. What is then encoded of the rest is kept for
+        others."""
         cache = self.model.new_cache(room, whole=whole)
         found = self._find(tokens)
         if found:
@@ -70,8 +76,8 @@ class PrefixCache:
         return len(self._find(tokens)) * READ_BLOCK
 
     def keep(self, name: Name, layers: list[KeysValues]) -> int | None:
-        """Keep a block; its number, None where a block that it stands behind is gone, so that it could not be found, or where
-        there is no room beside them."""
+        """Keep a block; its number, None where a block that it stands behind is gone, so that it
+        could not be found, or where there is no room beside them."""
         line = self._line(name[0])
         if line is None:
             return None
@@ -137,12 +143,17 @@ class PrefixCache:
 
 
 class _Keeper:
-    """Listens to one cache while a prompt is written to it, from `position` on, behind the block `before`."""
+    """Listens to one cache while a prompt is written to it, from `position` on, behind the block
+    `before`."""
 
-    def __init__(self, prefixes: PrefixCache, tokens: Sequence[int], position: int, before: int) -> None:
+    def __init__(
+        self, prefixes: PrefixCache, tokens: Sequence[int], position: int, before: int
+    ) -> None:
         self.prefixes, self.tokens, self.before = prefixes, tuple(tokens), before
         self._lengths = [position] * len(prefixes.model.layers)
-        self._heard: dict[int, list[KeysValues]] = defaultdict(list)  # by the block's first position
+        self._heard: dict[int, list[KeysValues]] = defaultdict(
+            list
+        )  # by the block's first position
 
     def hear(self, layer: int, key: Tensor, value: Tensor) -> None:
         """What one layer gets of the next tokens."""
@@ -153,5 +164,9 @@ class _Keeper:
         layers = self._heard[first]
         layers.append((key.contiguous().clone(), value.contiguous().clone()))
         if len(layers) == len(self._lengths):
-            number = self.prefixes.keep((self.before, self.tokens[first:last]), self._heard.pop(first))
-            self.before = -1 if number is None else number  # behind one that is not kept nothing can be found
+            number = self.prefixes.keep(
+                (self.before, self.tokens[first:last]), self._heard.pop(first)
+            )
+            self.before = (
+                -1 if number is None else number
+            )  # behind one that is not kept nothing can be found

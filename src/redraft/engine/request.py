@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from redraft.config import GenerationConfig, ModelConfig
-from redraft.errors import ConfigError, ContextLengthError, EmptyPromptError, RequestError, TokenRangeError
+from redraft.errors import (
+    ConfigError,
+    ContextLengthError,
+    EmptyPromptError,
+    RequestError,
+    TokenRangeError,
+)
 from redraft.grammar import Guide, TokenAutomaton
 
 
@@ -17,9 +23,11 @@ class Request:
 
     Attributes:
         prompt: token ids, at least one.
-        config: settings; its seed is drawn here where it is None, so that every text can be written again.
+        config: settings; its seed is drawn here where it is None, so that every text can be written
+            again.
         stream: which of several texts from one seed.
-        frozen: position on the first canvas -> token id that stands there from the first step on and is part of the text.
+        frozen: position on the first canvas -> token id that stands there from the first step on
+            and is part of the text.
         constraint: what the text must be; None for anything.
     """
 
@@ -48,7 +56,8 @@ class Request:
         """A request that the model can serve.
 
         Raises:
-            EmptyPromptError, ContextLengthError, TokenRangeError, ConstraintUnsatisfiedError, RequestError: it cannot, and why.
+            EmptyPromptError, ContextLengthError, TokenRangeError, ConstraintUnsatisfiedError,
+                RequestError: it cannot, and why.
         """
         if not prompt:
             raise EmptyPromptError("the prompt has no tokens: give at least one (BOS will do)")
@@ -62,10 +71,16 @@ class Request:
             raise RequestError(f"frozen={frozen!r} must map positions on the canvas to token ids")
         frozen = dict(frozen or {})
         check_tokens([*prompt, *frozen.values()], shape)
-        if outside := [at for at in frozen if type(at) is not int or not 0 <= at < shape.canvas_length]:
-            raise RequestError(f"frozen positions {outside} are not positions on the canvas of {shape.canvas_length}")
+        if outside := [
+            at for at in frozen if type(at) is not int or not 0 <= at < shape.canvas_length
+        ]:
+            raise RequestError(
+                f"frozen positions {outside} are not positions on the canvas of {shape.canvas_length}"
+            )
         if outside := [token for token in config.logit_bias if token >= shape.vocab_size]:
-            raise ConfigError(f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}")
+            raise ConfigError(
+                f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}"
+            )
         if constraint is not None:
             check_constraint(config)
             Guide.checked(constraint, config.max_new_tokens, shape.canvas_length, frozen)
@@ -81,9 +96,13 @@ def check_constraint(config: GenerationConfig) -> None:
         RequestError: they could cut a text, or leave none.
     """
     if config.stop:
-        raise RequestError("stop strings would cut what a constraint holds together: leave them out, or the constraint")
+        raise RequestError(
+            "stop strings would cut what a constraint holds together: leave them out, or the constraint"
+        )
     if config.top_p < 1.0 or config.min_p > 0.0:
-        raise RequestError("top_p and min_p could leave no text that the constraint admits: leave them out, or the constraint")
+        raise RequestError(
+            "top_p and min_p could leave no text that the constraint admits: leave them out, or the constraint"
+        )
 
 
 def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
@@ -93,7 +112,15 @@ def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
         TokenRangeError: one lies outside its vocabulary, or stands for an image.
     """
     for token in tokens:
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < shape.vocab_size:
-            raise TokenRangeError(f"token id {token!r} is outside the vocabulary of {shape.vocab_size}")
+        if (
+            isinstance(token, bool)
+            or not isinstance(token, int)
+            or not 0 <= token < shape.vocab_size
+        ):
+            raise TokenRangeError(
+                f"token id {token!r} is outside the vocabulary of {shape.vocab_size}"
+            )
         if token == shape.image_token_id:
-            raise TokenRangeError(f"token id {token} stands for an image: only text can be read so far")
+            raise TokenRangeError(
+                f"token id {token} stands for an image: only text can be read so far"
+            )

@@ -13,8 +13,8 @@ from torch import Tensor
 from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
 from redraft.engine.sequence import Sequence
 from redraft.errors import NonFiniteError
-from redraft.model import PREFILL_CHUNK, DiffusionGemma
-from redraft.model.context import Clean
+from redraft.network import PREFILL_CHUNK, DiffusionGemma
+from redraft.network.context import Clean
 from redraft.ops.vocabulary import Readout, VocabularyStatistics
 
 Part = tuple[Sequence, Tensor]  # a sequence, and the tokens of it that a pass encodes, int64 [n]
@@ -24,7 +24,8 @@ class Runner:
     """Runs passes.
 
     Args:
-        prefill_chunk: clean tokens a pass encodes at most; longer prompts are encoded in several passes.
+        prefill_chunk: clean tokens a pass encodes at most; longer prompts are encoded in several
+            passes.
     """
 
     def __init__(self, model: DiffusionGemma, prefill_chunk: int = PREFILL_CHUNK) -> None:
@@ -32,12 +33,14 @@ class Runner:
         self.prefill_chunk = prefill_chunk
 
     def next_parts(self, sequences: list[Sequence], now: int) -> list[Part]:
-        """Take what the next pass encodes of their pending tokens, at most `prefill_chunk` tokens in all.
+        """Take what the next pass encodes of their pending tokens, at most `prefill_chunk` tokens
+        in all.
 
-        Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt waiting; `now` counts steps.
-        A prompt is cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else waits, so that it
-        is always read alike. Of prompts that begin alike one is encoded first: the others wait for what they can know of it.
-        One whose cache cannot be had is left out, with its `error`.
+        Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt
+        waiting; `now` counts steps. A prompt is cut at multiples of `prefill_chunk` of its own, or
+        of what was known of it, whatever else waits, so that it is always read alike. Of prompts
+        that begin alike one is encoded first: the others wait for what they can know of it. One
+        whose cache cannot be had is left out, with its `error`.
         """
         budget = self.prefill_chunk
         parts: list[Part] = []
@@ -67,18 +70,24 @@ class Runner:
         with _encoding(parts) as clean:
             self.model.prefill(clean.tokens, clean.caches)
 
-    def denoise(self, sequences: list[Sequence], parts: list[Part]) -> tuple[DenoisingStep, list[bool]]:
-        """One denoising step of every sequence, all with a canvas; their states move on. The same pass encodes `parts` of these
+    def denoise(
+        self, sequences: list[Sequence], parts: list[Part]
+    ) -> tuple[DenoisingStep, list[bool]]:
+        """One denoising step of every sequence, all with a canvas; their states move on. The same
+        pass encodes `parts` of these
         or others: a commit costs no pass of its own.
 
         Returns:
             The step, a row each, and which canvases are done.
 
         Raises:
-            NonFiniteError: a row's entropies are not finite; the message names the weights that hold NaN or infinity.
+            NonFiniteError: a row's entropies are not finite; the message names the weights that
+                hold NaN or infinity.
         """
         device = self.model.device
-        state = DenoisingState.join([sequence.state for sequence in sequences if sequence.state is not None])
+        state = DenoisingState.join(
+            [sequence.state for sequence in sequences if sequence.state is not None]
+        )
         options = DenoisingOptions.of(
             [sequence.request.config for sequence in sequences],
             [sequence.edits for sequence in sequences],
@@ -99,7 +108,8 @@ class Runner:
 
 @contextmanager
 def _encoding(parts: list[Part]) -> Iterator[Clean]:
-    """Parts of sequences for one pass. Where that fails their caches are in doubt, and all is to be read again."""
+    """Parts of sequences for one pass. Where that fails their caches are in doubt, and all is to be
+    read again."""
     try:
         yield Clean([tokens for _, tokens in parts], [sequence.begin() for sequence, _ in parts])
     except BaseException:

@@ -1,15 +1,17 @@
-"""Scheduler: which sequences run now. They enter at any step, and leave at the step at which they are done."""
+"""Scheduler: which sequences run now. They enter at any step, and leave at the step at which they
+are done."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from redraft.engine.memory import Memory
+from redraft.engine.memory_budget import Memory
 from redraft.engine.sequence import Sequence
 
 
 class Scheduler:
-    """First come first served, at most `max_batch_size` at a time, as long as there is memory for them."""
+    """First come first served, at most `max_batch_size` at a time, as long as there is memory for
+    them."""
 
     def __init__(self, max_batch_size: int, memory: Memory) -> None:
         self.max_batch_size = max_batch_size

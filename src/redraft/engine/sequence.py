@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from redraft.diffusion import Canvas, DenoisingState, Noise
-from redraft.engine.edits import logit_edits
-from redraft.engine.memory import Share
+from redraft.engine.logit_edits import logit_edits
+from redraft.engine.memory_budget import Share
+from redraft.engine.output import Writing
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
-from redraft.engine.writing import Writing
 from redraft.grammar import Guide
-from redraft.model import READ_BLOCK, Cache
+from redraft.network import READ_BLOCK, Cache
 from redraft.ops.vocabulary import Constraint, LogitEdits
 from redraft.text import Tokenizer
 
@@ -20,12 +20,16 @@ class Sequence:
     """What is written, what is still to be encoded, and the canvas being denoised.
 
     Attributes:
-        pending: what the cache lacks, in parts that are read apart: the prompt, later each committed canvas.
-        state: the canvas's state, one row; None while tokens are pending. constraints: what the canvas must be.
+        pending: what the cache lacks, in parts that are read apart: the prompt, later each
+            committed canvas.
+        state: the canvas's state, one row; None while tokens are pending. constraints: what the
+            canvas must be.
         guide: where the text stands under its request's constraint. error: why it cannot go on.
     """
 
-    def __init__(self, number: int, request: Request, prefixes: PrefixCache, tokenizer: Tokenizer | None) -> None:
+    def __init__(
+        self, number: int, request: Request, prefixes: PrefixCache, tokenizer: Tokenizer | None
+    ) -> None:
         self.request = request
         self.writing = Writing(number, request, tokenizer)
         self.prefixes = prefixes
@@ -44,7 +48,9 @@ class Sequence:
     def room(self) -> int:
         """Tokens that the cache holds at most."""
         length = self.model.config.canvas_length
-        commits = (self.request.config.max_new_tokens - 1) // length  # the last canvas is never encoded
+        commits = (
+            self.request.config.max_new_tokens - 1
+        ) // length  # the last canvas is never encoded
         return len(self.request.prompt) + commits * length
 
     @property
@@ -62,15 +68,18 @@ class Sequence:
 
     @property
     def next_block(self) -> tuple[int, ...]:
-        """The prompt up to the next block that is to be encoded and could be known to others from then on; or nothing."""
+        """The prompt up to the next block that is to be encoded and could be known to others from
+        then on; or nothing."""
         if not self.prefixes.capacity:
             return ()
-        end = READ_BLOCK + (self.prefixes.known(self.request.prompt) if self.cache is None else self.cache.length)
+        end = READ_BLOCK + (
+            self.prefixes.known(self.request.prompt) if self.cache is None else self.cache.length
+        )
         return self.request.prompt[:end] if end <= len(self.request.prompt) else ()
 
     def begin(self) -> Cache:
-        """The cache, allocated when the sequence is first encoded: those that wait hold no memory. It holds what is known of
-        the prompt; the rest is pending."""
+        """The cache, allocated when the sequence is first encoded: those that wait hold no memory.
+        It holds what is known of the prompt; the rest is pending."""
         if self.cache is None:
             self.cache = self.prefixes.begin(self.request.prompt, self.room)
             if not self.writing.tokens:
@@ -89,8 +98,8 @@ class Sequence:
         return taken
 
     def forget(self) -> None:
-        """Let go of the cache: what it holds is in doubt. All is pending again, in the parts in which it was read before, so
-        that it becomes the same bits."""
+        """Let go of the cache: what it holds is in doubt. All is pending again, in the parts in
+        which it was read before, so that it becomes the same bits."""
         written, length = self.writing.tokens, self.model.config.canvas_length
         canvases = [written[first : first + length] for first in range(0, len(written), length)]
         self.cache, self.pending = None, [list(self.request.prompt), *canvases]

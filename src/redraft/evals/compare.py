@@ -1,4 +1,5 @@
-"""The same held-out examples in several ways: by diffusion, with restarts, as a typewriter, by a model that is nothing else."""
+"""The same held-out examples in several ways: by diffusion, with restarts, as a typewriter, by a
+model that is nothing else."""
 
 from __future__ import annotations
 
@@ -27,19 +28,35 @@ def compare(
     Args:
         alone: a model trained left to right only, asked as a typewriter too.
         attempts: seeds tried in all where the rules say no; more than one makes a way of its own.
-        begin: called with each way's name before it is measured; what it returns is called after each example.
+        begin: called with each way's name before it is measured; what it returns is called after
+            each example.
     """
     columns: dict[str, list[Outcome]] = {}
-    ways: list[tuple[str, Model, Method]] = [("diffusion", model, "diffusion"), ("typewriter", model, "typewriter")]
+    ways: list[tuple[str, Model, Method]] = [
+        ("diffusion", model, "diffusion"),
+        ("typewriter", model, "typewriter"),
+    ]
     if alone is not None:
         ways.append(("typewriter trained alone", alone, "typewriter"))
     for way, asked, method in ways:
         columns[way] = evaluate(
-            asked, held.task, examples, method=method, seed=seed, batch_size=batch_size, progress=begin(way)
+            asked,
+            held.task,
+            examples,
+            method=method,
+            seed=seed,
+            batch_size=batch_size,
+            progress=begin(way),
         )
         if way == "diffusion" and attempts > 1:
             again = f"up to {attempts} attempts"
             columns[again] = try_again(
-                model, held.task, columns[way], attempts, seed=seed, batch_size=batch_size, progress=begin(again)
+                model,
+                held.task,
+                columns[way],
+                attempts,
+                seed=seed,
+                batch_size=batch_size,
+                progress=begin(again),
             )
     return columns

@@ -13,19 +13,22 @@ from redraft.events import Draft, Event, Finished
 from redraft.tasks import Example, Task
 
 Progress = Callable[[], object]
-# What the temperature of each attempt is multiplied by, over and over: a puzzle that resists one is often solved at another.
+# What the temperature of each attempt is multiplied by, over and over: a puzzle that resists one is
+# often solved at another.
 SPREAD = (1.0, 1.3, 0.8, 1.5)
 
 
 def at_attempt(number: int, temperature: float) -> dict[str, Any]:
-    """The settings of attempt `number`, counted from 0, where the first is made at `temperature`."""
+    """The settings of attempt `number`, counted from 0, where the first is made at
+    `temperature`."""
     return {"temperature": temperature * SPREAD[number % len(SPREAD)]}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One attempt. `steps` are passes that wrote; `first_right` is whether the first draft was right already (None for the
-    typewriter, which has no drafts); `settled` whether every canvas stopped before it ran out of steps."""
+    """One attempt. `steps` are passes that wrote; `first_right` is whether the first draft was
+    right already (None for the typewriter, which has no drafts); `settled` whether every canvas
+    stopped before it ran out of steps."""
 
     example: Example
     text: str
@@ -46,7 +49,8 @@ def evaluate(
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Outcome]:
-    """One attempt at each example, in order; example i is written with seed + i. `progress` is called after each."""
+    """One attempt at each example, in order; example i is written with seed + i. `progress` is
+    called after each."""
     if method == "typewriter" and any(example.holes for example in examples):
         return _typed(model, task, examples, seed, batch_size, progress, options)
     seeds = range(seed, seed + len(examples))
@@ -63,10 +67,11 @@ def try_again(
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Outcomes with up to `attempts` seeds and temperatures: what was not right is tried again, and the first right answer is
-    taken. Steps are those of all attempts that were made.
+    """Outcomes with up to `attempts` seeds and temperatures: what was not right is tried again, and
+    the first right answer is taken. Steps are those of all attempts that were made.
 
-    Only for tasks whose check needs no answer (a Sudoku's rules). Attempt k of example i is written with seed + 1000 k + i.
+    Only for tasks whose check needs no answer (a Sudoku's rules). Attempt k of example i is written
+    with seed + 1000 k + i.
     """
     best = list(outcomes)
     if progress:
@@ -80,7 +85,9 @@ def try_again(
         found = _attempt(model, task, examples, seeds, "diffusion", batch_size, None, settings)
         for number, again in zip(left, found, strict=True):
             kept = again if again.right else best[number]
-            best[number] = replace(kept, steps=best[number].steps + again.steps, first_right=best[number].first_right)
+            best[number] = replace(
+                kept, steps=best[number].steps + again.steps, first_right=best[number].first_right
+            )
             if progress and (again.right or attempt == attempts - 1):
                 progress()
     return best
@@ -97,7 +104,10 @@ def _attempt(
     options: dict[str, Any],
 ) -> list[Outcome]:
     """One attempt at each example, in order, each with its own seed."""
-    requests = [infilling.request(model, example, seed, options) for example, seed in zip(examples, seeds, strict=True)]
+    requests = [
+        infilling.request(model, example, seed, options)
+        for example, seed in zip(examples, seeds, strict=True)
+    ]
     most_steps = model.generation_config.with_options(options).max_denoising_steps
     firsts: dict[int, str] = {}
     outcomes: dict[int, Outcome] = {}
@@ -105,7 +115,9 @@ def _attempt(
         _note(event, firsts)
         if isinstance(event, Finished):
             example = examples[event.request]
-            outcomes[event.request] = _judge(task, example, event, firsts.get(event.request), most_steps)
+            outcomes[event.request] = _judge(
+                task, example, event, firsts.get(event.request), most_steps
+            )
             if progress:
                 progress()
     return [outcomes[number] for number in range(len(examples))]
@@ -124,7 +136,10 @@ def _typed(
     if progress:
         for _ in typed:
             progress()
-    return [Outcome(one.example, one.text, task.check(one.example, one.text), one.steps, None, True) for one in typed]
+    return [
+        Outcome(one.example, one.text, task.check(one.example, one.text), one.steps, None, True)
+        for one in typed
+    ]
 
 
 def _note(event: Event, firsts: dict[int, str]) -> None:
@@ -132,7 +147,9 @@ def _note(event: Event, firsts: dict[int, str]) -> None:
         firsts[event.request] = event.text
 
 
-def _judge(task: Task, example: Example, finished: Finished, first: str | None, most_steps: int) -> Outcome:
+def _judge(
+    task: Task, example: Example, finished: Finished, first: str | None, most_steps: int
+) -> Outcome:
     return Outcome(
         example=example,
         text=finished.text,

@@ -1,6 +1,7 @@
 """Run a program that a model wrote, in a process of its own, with limits of time and memory.
 
-The limits keep a mistake from taking the machine; they are no sandbox: what is run may read files and use the network.
+The limits keep a mistake from taking the machine; they are no sandbox: what is run may read files
+and use the network.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ FILE_SIZE = 1 << 20  # bytes that may be written to a file
 
 
 def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> bool:
-    """Whether a Python program ends by itself, without an error, within the limits; its output is thrown away.
+    """Whether a Python program ends by itself, without an error, within the limits; its output is
+    thrown away.
 
     Raises:
         RequestError: this system has no such limits.
@@ -30,7 +32,13 @@ def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> b
     mark, unlimited = 2 + secrets.randbelow(100), 110 + secrets.randbelow(100)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _LIMITED, *map(str, (int(seconds) + 1, memory, FILE_SIZE, mark, unlimited))],
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                _LIMITED,
+                *map(str, (int(seconds) + 1, memory, FILE_SIZE, mark, unlimited)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,7 +64,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-# Sets its limits, then runs the program it reads. To leave in the middle is no success: only the end has the mark.
+# Sets its limits, then runs the program it reads. To leave in the middle is no success: only the
+# end has the mark.
 _LIMITED = """
 import os, sys
 try:

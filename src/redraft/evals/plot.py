@@ -1,4 +1,5 @@
-"""Tables as pictures: shares right and passes by difficulty; KL by step and steps of two models (matplotlib, extra `train`)."""
+"""Tables as pictures: shares right and passes by difficulty; KL by step and steps of two models
+(matplotlib, extra `train`)."""
 
 from __future__ import annotations
 
@@ -32,9 +33,15 @@ def plot_rows(columns: Mapping[str, Sequence[Row]], title: str, unit: str, path:
     order = sorted(bins)
     width = 0.8 / len(columns)
     for number, (name, rows) in enumerate(columns.items()):
-        places = [order.index((row.least, row.most)) + (number - (len(columns) - 1) / 2) * width for row in rows]
+        places = [
+            order.index((row.least, row.most)) + (number - (len(columns) - 1) / 2) * width
+            for row in rows
+        ]
         heights = [100 * row.right for row in rows]
-        errors = [[100 * (row.right - row.low) for row in rows], [100 * (row.high - row.right) for row in rows]]
+        errors = [
+            [100 * (row.right - row.low) for row in rows],
+            [100 * (row.high - row.right) for row in rows],
+        ]
         colour = COLOURS[number % len(COLOURS)]
         above.bar(places, heights, width, yerr=errors, capsize=3, color=colour, label=name)
         below.bar(places, [row.mean_steps for row in rows], width, color=colour)
@@ -63,7 +70,13 @@ def plot_divergence(distances: Sequence[Distance], steps: Steps, title: str, pat
     numbers = [one.step for one in distances]
     lines = {"mean": "kl", "mean in the text": "kl_written", "99th percentile": "kl_99"}
     for colour, (label, field) in zip(COLOURS, lines.items(), strict=False):
-        above.plot(numbers, [getattr(one, field) for one in distances], marker=".", color=colour, label=label)
+        above.plot(
+            numbers,
+            [getattr(one, field) for one in distances],
+            marker=".",
+            color=colour,
+            label=label,
+        )
     above.set_yscale("symlog", linthresh=1e-6)  # a model beside itself is at 0
     above.set_ylim(bottom=0)
     above.set_ylabel("KL(A || B), nats")

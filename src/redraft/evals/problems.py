@@ -1,4 +1,5 @@
-"""Problems: texts with holes of unknown width, from the public infilling sets and from our own held-out examples."""
+"""Problems: texts with holes of unknown width, from the public infilling sets and from our own
+held-out examples."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ FIELDS = ("task_id", "prompt", "suffix", "canonical_solution", "test")
 
 @dataclass(frozen=True)
 class Problem:
-    """A text with holes, and what belongs in them. check: whether the whole text is right, None where nobody can say."""
+    """A text with holes, and what belongs in them. check: whether the whole text is right, None
+    where nobody can say."""
 
     name: str
     group: str
@@ -32,8 +34,9 @@ class Problem:
 
 
 def read_problems(path: Path, most: int, instruction: str | None, run_tests: bool) -> list[Problem]:
-    """The problems of a `.jsonl` or `.jsonl.gz` file, or of all such files in a folder, with the fields of the HumanEval
-    infilling sets (arXiv 2207.14255): task_id, prompt, suffix, canonical_solution, test, entry_point.
+    """The problems of a `.jsonl` or `.jsonl.gz` file, or of all such files in a folder, with the
+    fields of the HumanEval infilling sets (arXiv 2207.14255): task_id, prompt, suffix,
+    canonical_solution, test, entry_point.
 
     Args:
         most: tokens in a hole at most. run_tests: check answers by running `test`.
@@ -44,13 +47,19 @@ def read_problems(path: Path, most: int, instruction: str | None, run_tests: boo
     files = sorted(file for file in path.iterdir() if _is_set(file)) if path.is_dir() else [path]
     if not files:
         raise RequestError(f"{path} holds no .jsonl or .jsonl.gz file")
-    found = [_problem(raw, where, most, instruction, run_tests) for file in files for where, raw in _lines(file)]
+    found = [
+        _problem(raw, where, most, instruction, run_tests)
+        for file in files
+        for where, raw in _lines(file)
+    ]
     if not found:
         raise RequestError(f"{path} holds no problem")
     return found
 
 
-def of_examples(task: Task, examples: Sequence[Example], bins: Sequence[tuple[int, int]]) -> list[Problem]:
+def of_examples(
+    task: Task, examples: Sequence[Example], bins: Sequence[tuple[int, int]]
+) -> list[Problem]:
     """Held-out examples with holes as problems, a group a bin."""
 
     def one(number: int, example: Example) -> Problem:
@@ -74,7 +83,9 @@ def _is_set(file: Path) -> bool:
 def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a file, each with where it stands."""
     try:
-        data = gzip.decompress(file.read_bytes()) if file.name.endswith(".gz") else file.read_bytes()
+        data = (
+            gzip.decompress(file.read_bytes()) if file.name.endswith(".gz") else file.read_bytes()
+        )
         lines = data.decode("utf-8").split("\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise RequestError(f"{file} cannot be read: {error}") from error
@@ -85,14 +96,20 @@ def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raw = json.loads(line)
             except ValueError as error:
                 raise RequestError(f"{where} is not JSON: {error}") from error
-            if not isinstance(raw, dict) or not all(isinstance(raw.get(name), str) for name in FIELDS):
+            if not isinstance(raw, dict) or not all(
+                isinstance(raw.get(name), str) for name in FIELDS
+            ):
                 raise RequestError(f"{where} is no problem: it needs the texts {', '.join(FIELDS)}")
             yield where, raw
 
 
-def _problem(raw: dict[str, Any], where: str, most: int, instruction: str | None, run_tests: bool) -> Problem:
+def _problem(
+    raw: dict[str, Any], where: str, most: int, instruction: str | None, run_tests: bool
+) -> Problem:
     if run_tests and "def check(" in raw["test"] and not isinstance(raw.get("entry_point"), str):
-        raise RequestError(f"{where} has a check but no entry_point to call it with: leave --run-tests out")
+        raise RequestError(
+            f"{where} has a check but no entry_point to call it with: leave --run-tests out"
+        )
     call = f"\ncheck({raw['entry_point']})\n" if "entry_point" in raw else "\n"
     test = f"\n{raw['test']}{call}"
     return Problem(

@@ -1,4 +1,5 @@
-"""What two models are both asked: held-out examples of a shipped model's sets, a file's prompts, or a dozen of our own."""
+"""What two models are both asked: held-out examples of a shipped model's sets, a file's prompts, or
+a dozen of our own."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.checkpoint.folder import SHIPPED
+from redraft.checkpoint.source import SHIPPED
 from redraft.engine import Model, Request
 from redraft.errors import RequestError
 from redraft.evals import infilling
@@ -19,7 +20,8 @@ from redraft.text import Message
 
 Conversation = list[Message]
 
-# One of each kind of thing that is asked for: what is known, explained, told, counted, coded, put into a form.
+# One of each kind of thing that is asked for: what is known, explained, told, counted, coded, put
+# into a form.
 PROMPTS = (
     "Why does the moon keep the same face towards the earth?",
     "Tell the fable of the fox and the grapes in your own words, and say what it teaches.",
@@ -38,7 +40,8 @@ PROMPTS = (
 
 @dataclass(frozen=True)
 class Question:
-    """A request that both models serve; of a held-out example also the example, and the set that it comes from."""
+    """A request that both models serve; of a held-out example also the example, and the set that it
+    comes from."""
 
     request: Request
     example: Example | None = None
@@ -46,15 +49,21 @@ class Question:
 
 
 def known_sets(*models: Model) -> list[str]:
-    """The sets that the first shipped model among these knows; none where there is no such model."""
+    """The sets that the first shipped model among these knows; none where there is no such
+    model."""
     for model in models:
         for name, folder in SHIPPED.items():
-            if model.checkpoint is not None and model.checkpoint.folder.resolve() == folder.resolve():
+            if (
+                model.checkpoint is not None
+                and model.checkpoint.folder.resolve() == folder.resolve()
+            ):
                 return [each for each, held in SETS.items() if held.model == name]
     return []
 
 
-def of_sets(model: Model, names: Sequence[str], count: int, seed: int, options: dict[str, Any]) -> list[Question]:
+def of_sets(
+    model: Model, names: Sequence[str], count: int, seed: int, options: dict[str, Any]
+) -> list[Question]:
     """`count` held-out examples of each set; example i of a set is asked with seed + i."""
     return [
         Question(infilling.request(model, example, seed + number, options), example, name)
@@ -63,8 +72,11 @@ def of_sets(model: Model, names: Sequence[str], count: int, seed: int, options: 
     ]
 
 
-def of_texts(model: Model, asked: Sequence[Conversation], seed: int, options: dict[str, Any]) -> list[Question]:
-    """Conversations, through the model's template; without one, what they say is a beginning that is gone on with.
+def of_texts(
+    model: Model, asked: Sequence[Conversation], seed: int, options: dict[str, Any]
+) -> list[Question]:
+    """Conversations, through the model's template; without one, what they say is a beginning that
+    is gone on with.
 
     Raises:
         RequestError: there is no tokenizer, or a prompt cannot be served.
@@ -77,14 +89,19 @@ def of_texts(model: Model, asked: Sequence[Conversation], seed: int, options: di
     def tokens(conversation: Conversation) -> list[int]:
         return tokenizer.encode(_plain(conversation)) if plain else model.chat_prompt(conversation)
 
-    configs = [model.generation_config.with_options(options | {"seed": seed + number}) for number in range(len(asked))]
+    configs = [
+        model.generation_config.with_options(options | {"seed": seed + number})
+        for number in range(len(asked))
+    ]
     pairs = zip(asked, configs, strict=True)
     return [Question(Request.checked(tokens(one), config, model.config)) for one, config in pairs]
 
 
 def _plain(conversation: Conversation) -> str:
     if len(conversation) != 1 or not isinstance(conversation[0].get("content"), str):
-        raise RequestError("this checkpoint has no chat template: give prompts of one plain text each")
+        raise RequestError(
+            "this checkpoint has no chat template: give prompts of one plain text each"
+        )
     return str(conversation[0]["content"])
 
 
@@ -94,7 +111,8 @@ def said(text: str) -> Conversation:
 
 
 def read_prompts(path: Path) -> list[Conversation]:
-    """The prompts of a file: one a line, or in a `.jsonl` one object a line with `messages` or `prompt`.
+    """The prompts of a file: one a line, or in a `.jsonl` one object a line with `messages` or
+    `prompt`.
 
     Raises:
         RequestError: no such file, nothing in it, or a line that is no prompt.
@@ -119,6 +137,12 @@ def _object(line: str, where: str) -> Conversation:
     if isinstance(raw, dict) and isinstance(raw.get("prompt"), str):
         return said(raw["prompt"])
     messages = raw.get("messages") if isinstance(raw, dict) else None
-    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
-        raise RequestError(f"{where} is no prompt: it needs `messages`, a list of objects with role and content, or `prompt`")
+    if (
+        not isinstance(messages, list)
+        or not messages
+        or not all(isinstance(one, dict) for one in messages)
+    ):
+        raise RequestError(
+            f"{where} is no prompt: it needs `messages`, a list of objects with role and content, or `prompt`"
+        )
     return messages

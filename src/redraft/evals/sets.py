@@ -12,8 +12,9 @@ from redraft.tasks.world import asked, claims, links, page, parses, world
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A task, its bins (both ends belong to each), and what difficulty counts. `ruled`: an answer can be checked by its
-    prompt alone, so trying again is fair. `model`: the shipped model that knows the task."""
+    """A task, its bins (both ends belong to each), and what difficulty counts. `ruled`: an answer
+    can be checked by its prompt alone, so trying again is fair. `model`: the shipped model that
+    knows the task."""
 
     task: Task
     bins: tuple[tuple[int, int], ...]
@@ -23,8 +24,12 @@ class HeldOut:
 
 
 SETS = {
-    "sudoku": HeldOut(Sudoku(), ((28, 38), (39, 48), (49, 54), (55, 58)), "blanks", ruled=True, model="small"),
-    "arithmetic": HeldOut(Arithmetic(), ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6)), "operations", model="small"),
+    "sudoku": HeldOut(
+        Sudoku(), ((28, 38), (39, 48), (49, 54), (55, 58)), "blanks", ruled=True, model="small"
+    ),
+    "arithmetic": HeldOut(
+        Arithmetic(), ((2, 2), (3, 3), (4, 4), (5, 5), (6, 6)), "operations", model="small"
+    ),
     "infill": HeldOut(Infill(), ((1, 1), (2, 2), (3, 3)), "holes (1 a span, 2 a line, 3 two)"),
     "rewrite": HeldOut(Rewrite(), ((1, 20),), "kind of change"),
     "edits": HeldOut(ToDo(), ((1, 2), (3, 4)), "items"),
@@ -34,7 +39,8 @@ SETS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """Of the pages of a wiki: how many parse, what they claim and what of it is so, links made and resolved."""
+    """Of the pages of a wiki: how many parse, what they claim and what of it is so, links made and
+    resolved."""
 
     pages: int
     parsed: int
@@ -51,14 +57,23 @@ class Facts:
 
 
 def facts(outcomes: Sequence[Outcome]) -> Facts:
-    """Count what the pages of `outcomes` say; a sentence that says nothing known counts as wrong."""
-    claimed = [(outcome, claim) for outcome in outcomes for claim in claims(outcome.text) if claim[0] != "kind"]
+    """Count what the pages of `outcomes` say; a sentence that says nothing known counts as
+    wrong."""
+    claimed = [
+        (outcome, claim)
+        for outcome in outcomes
+        for claim in claims(outcome.text)
+        if claim[0] != "kind"
+    ]
     targets = [link for outcome in outcomes for link in links(outcome.text)]
     return Facts(
         pages=len(outcomes),
         parsed=sum(parses(outcome.text) for outcome in outcomes),
         stated=len(claimed),
-        right=sum(claim in claims(page(world()[asked(outcome.example.prompt)[0]], "full")) for outcome, claim in claimed),
+        right=sum(
+            claim in claims(page(world()[asked(outcome.example.prompt)[0]], "full"))
+            for outcome, claim in claimed
+        ),
         links=len(targets),
         resolved=sum(link in world() for link in targets),
     )

@@ -1,4 +1,5 @@
-"""Two models write the same requests: steps that each needs, tokens and texts on which they agree, tasks that each solves."""
+"""Two models write the same requests: steps that each needs, tokens and texts on which they agree,
+tasks that each solves."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ class Written:
 
 @dataclass(frozen=True)
 class Steps:
-    """Mean steps a canvas of two models, and the second's over the first's with its 95 % interval: requests drawn anew, in
-    pairs. first_counts, second_counts: of each canvas."""
+    """Mean steps a canvas of two models, and the second's over the first's with its 95 % interval:
+    requests drawn anew, in pairs. first_counts, second_counts: of each canvas."""
 
     first: float
     second: float
@@ -48,8 +49,8 @@ class Steps:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Shares: of free positions of first canvases with the same committed token, of those that belong to either text, and of
-    whole texts that are the same."""
+    """Shares: of free positions of first canvases with the same committed token, of those that
+    belong to either text, and of whole texts that are the same."""
 
     positions: float
     written: float
@@ -58,7 +59,8 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Solved:
-    """Shares of a set's examples solved by each, with 95 % intervals; lost, gained: by the first alone, by the second alone."""
+    """Shares of a set's examples solved by each, with 95 % intervals; lost, gained: by the first
+    alone, by the second alone."""
 
     set: str
     count: int
@@ -91,11 +93,15 @@ def check_pair(first: Model, second: Model, *, same_signal: bool = False) -> Non
     for name in ("vocab_size", "canvas_length", *(["hidden_size"] if same_signal else [])):
         ours, theirs = getattr(first.config, name), getattr(second.config, name)
         if ours != theirs:
-            raise ConfigError(f"A has {name} {ours}, B {theirs}: only models that share what they read can be compared")
+            raise ConfigError(
+                f"A has {name} {ours}, B {theirs}: only models that share what they read can be compared"
+            )
     if first.tokenizer is None or second.tokenizer is None:
         return
     if first.tokenizer.backend.get_vocab() != second.tokenizer.backend.get_vocab():
-        raise ConfigError("the tokenizers of A and B have other tokens at the same places: nothing can be compared")
+        raise ConfigError(
+            "the tokenizers of A and B have other tokens at the same places: nothing can be compared"
+        )
 
 
 def quantized(model: Model, quantization: Quantization) -> Model:
@@ -106,12 +112,18 @@ def quantized(model: Model, quantization: Quantization) -> Model:
     """
     network, checkpoint = model.network, model.checkpoint
     if checkpoint is None:
-        raise ConfigError("only a model from a checkpoint can be read again in few bits: save it first")
+        raise ConfigError(
+            "only a model from a checkpoint can be read again in few bits: save it first"
+        )
     if any(isinstance(module, PackedWeight) for module in network.modules()):
         raise ConfigError("A is in few bits already: name the whole model as A")
-    again = load_weights(checkpoint, dtype=network.dtype, device=network.device, quantization=quantization)
+    again = load_weights(
+        checkpoint, dtype=network.dtype, device=network.device, quantization=quantization
+    )
     if not any(isinstance(module, PackedWeight) for module in again.modules()):
-        raise ConfigError(f"no weight of A has rows that divide into groups of {quantization.group}: all would stay whole")
+        raise ConfigError(
+            f"no weight of A has rows that divide into groups of {quantization.group}: all would stay whole"
+        )
     return Model(again, model.tokenizer, model.chat_template, model.generation_config, checkpoint)
 
 
@@ -128,17 +140,26 @@ def compare_pair(
 
     Args:
         same_signal: on A's canvases B hears A's self-conditioning, not its own.
-        begin: called with each part's name before it is measured; what it returns is called after each question.
+        begin: called with each part's name before it is measured; what it returns is called after
+            each question.
 
     Raises:
-        ConfigError, RequestError: the two cannot be compared, or the second cannot serve a question.
+        ConfigError, RequestError: the two cannot be compared, or the second cannot serve a
+            question.
     """
     check_pair(first, second, same_signal=same_signal)
     requests = [question.request for question in questions]
     for one in requests:
         Request.checked(one.prompt, one.config, second.config, frozen=one.frozen)
     progress = begin("the same canvases")
-    walks = walk(first.network, second.network, requests, batch_size=batch_size, same_signal=same_signal, progress=progress)
+    walks = walk(
+        first.network,
+        second.network,
+        requests,
+        batch_size=batch_size,
+        same_signal=same_signal,
+        progress=progress,
+    )
     ours = write(first, requests, batch_size, begin("A writes"))
     theirs = write(second, requests, batch_size, begin("B writes"))
     return Comparison(
@@ -151,7 +172,9 @@ def compare_pair(
     )
 
 
-def write(model: Model, requests: Sequence[Request], batch_size: int, progress: Progress | None = None) -> list[Written]:
+def write(
+    model: Model, requests: Sequence[Request], batch_size: int, progress: Progress | None = None
+) -> list[Written]:
     """What the model makes of requests, in order."""
     firsts: dict[int, tuple[int, ...]] = {}
     found: dict[int, Written] = {}
@@ -167,11 +190,17 @@ def write(model: Model, requests: Sequence[Request], batch_size: int, progress: 
 
 
 def steps(ours: Sequence[Written], theirs: Sequence[Written], resamples: int = RESAMPLES) -> Steps:
-    """Steps a canvas of two models, and the ratio's interval by the bootstrap over requests (B. Efron, 1979)."""
-    rows = [(sum(a.steps), len(a.steps), sum(b.steps), len(b.steps)) for a, b in zip(ours, theirs, strict=True)]
+    """Steps a canvas of two models, and the ratio's interval by the bootstrap over requests (B.
+    Efron, 1979)."""
+    rows = [
+        (sum(a.steps), len(a.steps), sum(b.steps), len(b.steps))
+        for a, b in zip(ours, theirs, strict=True)
+    ]
 
     def means(chosen: Sequence[tuple[int, int, int, int]]) -> tuple[float, float]:
-        taken, canvases, taken_too, canvases_too = (sum(column) for column in zip(*chosen, strict=True))
+        taken, canvases, taken_too, canvases_too = (
+            sum(column) for column in zip(*chosen, strict=True)
+        )
         return taken / canvases, taken_too / canvases_too
 
     rng = random.Random(0)
@@ -189,13 +218,19 @@ def steps(ours: Sequence[Written], theirs: Sequence[Written], resamples: int = R
     )
 
 
-def agreement(requests: Sequence[Request], ours: Sequence[Written], theirs: Sequence[Written]) -> Agreement:
+def agreement(
+    requests: Sequence[Request], ours: Sequence[Written], theirs: Sequence[Written]
+) -> Agreement:
     """On what two models agree, given positions left out."""
     everywhere: list[bool] = []
     written: list[bool] = []
     for request, a, b in zip(requests, ours, theirs, strict=True):
         end = max(text_end(one.first, request.config) for one in (a, b))
-        same = {at: x == y for at, (x, y) in enumerate(zip(a.first, b.first, strict=True)) if at not in request.frozen}
+        same = {
+            at: x == y
+            for at, (x, y) in enumerate(zip(a.first, b.first, strict=True))
+            if at not in request.frozen
+        }
         everywhere += same.values()
         written += [agree for at, agree in same.items() if at < end]
     texts = [a.tokens == b.tokens for a, b in zip(ours, theirs, strict=True)]
@@ -206,7 +241,9 @@ def _share(said: Sequence[bool]) -> float:
     return sum(said) / len(said) if said else 1.0
 
 
-def solved(questions: Sequence[Question], ours: Sequence[Written], theirs: Sequence[Written]) -> list[Solved]:
+def solved(
+    questions: Sequence[Question], ours: Sequence[Written], theirs: Sequence[Written]
+) -> list[Solved]:
     """One row a set, in the order of the questions."""
     judged: dict[str, list[tuple[bool, bool]]] = {}
     for question, a, b in zip(questions, ours, theirs, strict=True):
@@ -219,5 +256,9 @@ def solved(questions: Sequence[Question], ours: Sequence[Written], theirs: Seque
         first, second, count = sum(a for a, _ in pairs), sum(b for _, b in pairs), len(pairs)
         lost, gained = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
         intervals = wilson(first, count), wilson(second, count)
-        rows.append(Solved(name, count, first / count, intervals[0], second / count, intervals[1], lost, gained))
+        rows.append(
+            Solved(
+                name, count, first / count, intervals[0], second / count, intervals[1], lost, gained
+            )
+        )
     return rows

@@ -12,7 +12,8 @@ Z95 = 1.959964
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of the outcomes whose difficulty lies in [least, most]; shares in 0 to 1, `low` and `high` the 95 % interval."""
+    """Figures of the outcomes whose difficulty lies in [least, most]; shares in 0 to 1, `low` and
+    `high` the 95 % interval."""
 
     least: int
     most: int
@@ -42,7 +43,9 @@ def wilson(right: int, count: int) -> tuple[float, float]:
         return 0.0, 1.0
     share, z = right / count, Z95
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
+    half = (
+        z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
+    )
     # The interval holds the share itself, also where rounding would leave it out.
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
@@ -72,6 +75,10 @@ def _row(least: int, most: int, outcomes: Sequence[Outcome]) -> Row:
         high=high,
         mean_steps=sum(outcome.steps for outcome in outcomes) / count,
         right_after_first=len(right_first) / len(drafted) if drafted else None,
-        corrected=sum(outcome.right for outcome in wrong_first) / len(wrong_first) if wrong_first else None,
-        spoiled=sum(not outcome.right for outcome in right_first) / len(right_first) if right_first else None,
+        corrected=sum(outcome.right for outcome in wrong_first) / len(wrong_first)
+        if wrong_first
+        else None,
+        spoiled=sum(not outcome.right for outcome in right_first) / len(right_first)
+        if right_first
+        else None,
     )

@@ -1,15 +1,16 @@
 """What a text must be: patterns, choices, schemas and grammars, exact on a canvas.
 
-notation -> expression -> automaton over characters -> over bytes -> classes of tokens -> inference on each canvas
+notation -> expression -> automaton over characters -> over bytes -> classes of tokens -> inference
+on each canvas
 """
 
 from redraft.grammar.constraint import Constraint
+from redraft.grammar.constraints import Choice, Regex
 from redraft.grammar.given import as_constraint
 from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.grammar.rules import Grammar
 from redraft.grammar.schema import JsonSchema, ToolCalls
-from redraft.grammar.simple import Choice, Regex
-from redraft.grammar.tokens.transitions import TokenAutomaton
+from redraft.grammar.tokens.token_automaton import TokenAutomaton
 
 __all__ = [
     "CanvasConstraint",

@@ -1,4 +1,5 @@
-"""Constraint: what a text must be. Built from a pattern, a schema or a grammar, compiled once for a vocabulary."""
+"""Constraint: what a text must be. Built from a pattern, a schema or a grammar, compiled once for a
+vocabulary."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.automaton import Automaton
-from redraft.grammar.tokens.lift import Spelling
-from redraft.grammar.tokens.transitions import TokenAutomaton
+from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.tokens.token_transitions import Spelling
 from redraft.text import Tokenizer
 from redraft.text.token_bytes import token_bytes
 
@@ -42,11 +43,15 @@ class Constraint(ABC):
         """Its texts, with special tokens where they have any."""
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> Any:
-        """What a finished text of some tokens says; the text itself, unless a subclass knows more."""
+        """What a finished text of some tokens says; the text itself, unless a subclass knows
+        more."""
         return text
 
-    def compiled(self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int) -> TokenAutomaton | None:
-        """As tokens of a vocabulary of `size`; None where every token sequence is such a text. Kept for the next time.
+    def compiled(
+        self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int
+    ) -> TokenAutomaton | None:
+        """As tokens of a vocabulary of `size`; None where every token sequence is such a text. Kept
+        for the next time.
 
         Raises:
             ConstraintError, ConstraintUnsatisfiedError: no text can be written with it.
@@ -60,23 +65,33 @@ class Constraint(ABC):
         found = self._compiled(tokenizer, ends, pad, size)
         with _lock:
             kept[key] = found
-            while len(kept) > 1 and (len(kept) > KEPT or sum(one.size for one in kept.values() if one) > MOST_KEPT):
+            while len(kept) > 1 and (
+                len(kept) > KEPT or sum(one.size for one in kept.values() if one) > MOST_KEPT
+            ):
                 kept.popitem(last=False)
         return found
 
-    def _compiled(self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int) -> TokenAutomaton | None:
+    def _compiled(
+        self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int
+    ) -> TokenAutomaton | None:
         language = self.language(tokenizer)
         if language.universal:
             return None
         spelling = _spellings.get(tokenizer) or Spelling(token_bytes(tokenizer))
         _spellings[tokenizer] = spelling
         if words := sorted(set(ends) & spelling.spelled):
-            raise ConstraintError(f"token {words[0]} is text: it cannot end one under a constraint (see eos_token_id)")
+            raise ConstraintError(
+                f"token {words[0]} is text: it cannot end one under a constraint (see eos_token_id)"
+            )
         if not any(token < size for token in ends):
-            raise ConstraintError(f"a text needs a token that ends it: of {tuple(ends)} none is in the vocabulary of {size}")
+            raise ConstraintError(
+                f"a text needs a token that ends it: of {tuple(ends)} none is in the vocabulary of {size}"
+            )
         return TokenAutomaton.of(language, spelling, ends, {pad} - spelling.spelled, size)
 
 
 _lock = Lock()
-_compiled: WeakKeyDictionary[Tokenizer, OrderedDict[Hashable, TokenAutomaton | None]] = WeakKeyDictionary()
+_compiled: WeakKeyDictionary[Tokenizer, OrderedDict[Hashable, TokenAutomaton | None]] = (
+    WeakKeyDictionary()
+)
 _spellings: WeakKeyDictionary[Tokenizer, Spelling] = WeakKeyDictionary()

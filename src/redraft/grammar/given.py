@@ -20,4 +20,6 @@ def as_constraint(given: Any) -> Constraint | None:
         return given
     if isinstance(given, Mapping) or hasattr(given, "model_json_schema"):
         return JsonSchema(given)
-    raise ConstraintError(f"{given!r} is no constraint: give a Regex, Choice, JsonSchema or Grammar")
+    raise ConstraintError(
+        f"{given!r} is no constraint: give a Regex, Choice, JsonSchema or Grammar"
+    )

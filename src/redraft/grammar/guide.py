@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar.chain import Inferred, Weights, infer
-from redraft.grammar.tokens.transitions import TokenAutomaton
+from redraft.grammar.inference import Inferred, Weights, infer
+from redraft.grammar.tokens.token_automaton import TokenAutomaton
 from redraft.ops.vocabulary import Picked, TokenClasses
 
 Ints = NDArray[np.int64]
@@ -22,7 +22,8 @@ class Guide:
     """The state of one text.
 
     Attributes:
-        state: of the automaton, behind all committed tokens. left: tokens that may still be written.
+        state: of the automaton, behind all committed tokens. left: tokens that may still be
+            written.
     """
 
     def __init__(self, automaton: TokenAutomaton, left: int) -> None:
@@ -31,8 +32,11 @@ class Guide:
         self.left = left
 
     @classmethod
-    def checked(cls, automaton: TokenAutomaton, left: int, length: int, frozen: Mapping[int, int]) -> Guide:
-        """At the beginning of a text whose first canvas of `length` holds frozen tokens (position -> token).
+    def checked(
+        cls, automaton: TokenAutomaton, left: int, length: int, frozen: Mapping[int, int]
+    ) -> Guide:
+        """At the beginning of a text whose first canvas of `length` holds frozen tokens (position
+        -> token).
 
         Raises:
             ConstraintUnsatisfiedError: no text fits.
@@ -50,15 +54,20 @@ class Guide:
         for given in canvas.given[: canvas.open].tolist():
             states = automaton.step(states, given)
         if not (states & canvas.ends).any():
-            raise ConstraintUnsatisfiedError("the frozen tokens leave no text that the constraint admits")
+            raise ConstraintUnsatisfiedError(
+                "the frozen tokens leave no text that the constraint admits"
+            )
         return guide
 
-    def on_canvas(self, length: int, frozen: Mapping[int, int] | None = None, first: int = 0) -> CanvasConstraint:
-        """What the constraint says of the next `length` positions, which hold frozen tokens and begin at position `first` of a
-        canvas.
+    def on_canvas(
+        self, length: int, frozen: Mapping[int, int] | None = None, first: int = 0
+    ) -> CanvasConstraint:
+        """What the constraint says of the next `length` positions, which hold frozen tokens and
+        begin at position `first` of a canvas.
 
         Raises:
-            ConstraintUnsatisfiedError: one of these has no place in any text that the constraint admits.
+            ConstraintUnsatisfiedError: one of these has no place in any text that the constraint
+                admits.
         """
         given = np.full(length, -1, dtype=np.int64)
         for at, token in (frozen or {}).items():
@@ -66,14 +75,30 @@ class Guide:
                 continue  # nobody reads it
             given[at] = self.automaton.classes[token]
             if given[at] < 0:
-                raise ConstraintUnsatisfiedError(f"the frozen token {token} is in no text that the constraint admits")
-        ends = self.automaton.final if self.left <= length else self.automaton.steps_left <= self.left - length
-        return CanvasConstraint(slice(first, first + length), self.automaton, self.state, min(length, self.left), given, ends)
+                raise ConstraintUnsatisfiedError(
+                    f"the frozen token {token} is in no text that the constraint admits"
+                )
+        ends = (
+            self.automaton.final
+            if self.left <= length
+            else self.automaton.steps_left <= self.left - length
+        )
+        return CanvasConstraint(
+            slice(first, first + length),
+            self.automaton,
+            self.state,
+            min(length, self.left),
+            given,
+            ends,
+        )
 
     def allowed(self) -> NDArray[np.bool_]:
-        """bool [V], the tokens that may come next, one at a time: those behind which the text can still be finished."""
+        """bool [V], the tokens that may come next, one at a time: those behind which the text can
+        still be finished."""
         automaton = self.automaton
-        here = (automaton.class_source == self.state) & (automaton.steps_left[automaton.class_target] < self.left)
+        here = (automaton.class_source == self.state) & (
+            automaton.steps_left[automaton.class_target] < self.left
+        )
         usable = np.zeros(automaton.count + 1, dtype=bool)
         usable[automaton.class_number[here]] = True
         found: NDArray[np.bool_] = usable[automaton.classes]  # -1, of no class, is the last
@@ -91,8 +116,10 @@ class Guide:
 class CanvasConstraint:
     """A constraint on one canvas (see `ops.vocabulary.Constraint`).
 
-    span: its positions, n. start: the state before them. open: how many of them the text may take; behind them nothing is read.
-    given: int64 [n], the class of frozen positions, -1 elsewhere. ends: bool [Q], where the open positions may lead.
+    span: its positions, n. start: the state before them. open: how many of them the text may take;
+    behind them nothing is read.
+    given: int64 [n], the class of frozen positions, -1 elsewhere. ends: bool [Q], where the open
+    positions may lead.
     """
 
     span: slice
@@ -110,7 +137,9 @@ class CanvasConstraint:
         weights = Weights(self._all(mass, at), self._all(best, at), self.given)
         draws = np.full(len(self.given), 0.5)
         draws[at] = uniform.cpu().numpy()
-        inner = infer(self.automaton, weights[: self.open], self.start, self.ends, draws[: self.open])
+        inner = infer(
+            self.automaton, weights[: self.open], self.start, self.ends, draws[: self.open]
+        )
         parts = [inner, *self._behind(weights, draws)]
 
         def column(name: str, dtype: torch.dtype) -> Tensor:
@@ -130,7 +159,15 @@ class CanvasConstraint:
             return []
         ended = np.zeros(len(self.automaton.final), dtype=bool)
         ended[self.automaton.ended] = True
-        return [infer(self.automaton, weights[self.open :], self.automaton.ended, ended, draws[self.open :])]
+        return [
+            infer(
+                self.automaton,
+                weights[self.open :],
+                self.automaton.ended,
+                ended,
+                draws[self.open :],
+            )
+        ]
 
     def _all(self, found: Tensor, at: Ints) -> NDArray[np.float64]:
         """Of all positions, those that nobody asked for among them."""

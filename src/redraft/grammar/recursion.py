@@ -1,8 +1,8 @@
 """How deep what refers to itself may nest.
 
-Names that refer to one another in a circle are one component. On the way down a step back in their order (of a walk from the
-start) is one level of nesting; every circle has such a step, so that levels end all recursion, and what a name stands for
-depends on the name and the level alone.
+Names that refer to one another in a circle are one component. On the way down a step back in their
+order (of a walk from the start) is one level of nesting; every circle has such a step, so that
+levels end all recursion, and what a name stands for depends on the name and the level alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Regular expressions as expressions: Python's syntax, read by the standard library's own parser.
 
-Only what a finite automaton can do is taken, and only what other dialects mean alike: \\d, \\w and \\s are the ASCII ones, and
-\\D, \\W and \\S exclude the Unicode ones.
+Only what a finite automaton can do is taken, and only what other dialects mean alike: \\d, \\w and
+\\s are the ASCII ones, and \\D, \\W and \\S exclude the Unicode ones.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from functools import cache
 from typing import Any
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import ANY, SPECIAL, Charset
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.language.expression import EMPTY, Chain, Either, Expression, One, Repeat, Texts
 
-# What stands for the begin and the end of a text while anchors are worked out: symbols that no token has.
+# What stands for the begin and the end of a text while anchors are worked out: symbols that no
+# token has.
 BEGIN, END = (Charset(((symbol, symbol),)) for symbol in (1 << 30, (1 << 30) + 2))
 PARSER: Any = re._parser  # the only reader of Python's patterns that there is
 USABLE = re.IGNORECASE | re.DOTALL | re.VERBOSE
@@ -46,17 +47,21 @@ def whole(pattern: str, *, anchors: bool = True) -> Expression:
         anchors: without, a pattern that has some is refused: what it describes is a part of a text.
 
     Raises:
-        ConstraintError: the pattern is not valid, or not one of a regular language; the message names the place.
+        ConstraintError: the pattern is not valid, or not one of a regular language; the message
+            names the place.
     """
     reader = _Reader(pattern)
     inner = reader.read()
     if reader.anchored and not anchors:
         raise reader.refused("an anchor", "where a part of a text is described")
-    return _within(Chain((Repeat(One(BEGIN)), inner, Repeat(One(END))))) if reader.anchored else inner
+    return (
+        _within(Chain((Repeat(One(BEGIN)), inner, Repeat(One(END))))) if reader.anchored else inner
+    )
 
 
 def search(pattern: str) -> Expression:
-    """The texts in which a pattern matches somewhere, as JSON Schema has it (ECMA 262: a dot is no line end of any kind).
+    """The texts in which a pattern matches somewhere, as JSON Schema has it (ECMA 262: a dot is no
+    line end of any kind).
 
     Raises:
         ConstraintError: as for `whole`.
@@ -67,8 +72,8 @@ def search(pattern: str) -> Expression:
 
 
 def _within(expression: Expression) -> Expression:
-    """Texts that, between marks of their begin and their end, are of this expression; the marks are taken off. An anchor stands
-    for one mark, and there may be any number of them."""
+    """Texts that, between marks of their begin and their end, are of this expression; the marks are
+    taken off. An anchor stands for one mark, and there may be any number of them."""
     ends = Chain((Repeat(One(BEGIN), 1), Repeat(One(ANY)), Repeat(One(END), 1)))
     return Texts(Automaton.of(expression) & Automaton.of(ends), _unmarked)
 
@@ -86,7 +91,9 @@ def _parsed(pattern: str) -> Any:
     except (re.error, OverflowError) as error:
         raise ConstraintError(f"the pattern {pattern!r} is not valid: {error}") from None
     if parsed.state.flags & ~(USABLE | re.UNICODE):
-        raise ConstraintError(f"the pattern {pattern!r} sets a flag; of the flags only i, s and x can be used here")
+        raise ConstraintError(
+            f"the pattern {pattern!r} sets a flag; of the flags only i, s and x can be used here"
+        )
     return parsed
 
 
@@ -127,7 +134,9 @@ class _Reader:
                 return self.group(argument)
             case "MAX_REPEAT" | "MIN_REPEAT":
                 least, most, part = argument
-                return Repeat(self.sequence(part), int(least), None if most == PARSER.MAXREPEAT else int(most))
+                return Repeat(
+                    self.sequence(part), int(least), None if most == PARSER.MAXREPEAT else int(most)
+                )
             case "AT":
                 return self.anchor(str(argument))
         raise self.refused(REFUSED.get(op, op.lower()))
@@ -155,7 +164,9 @@ class _Reader:
         found, inverted = Charset(()), False
         categories = {str(argument) for op, argument in items if str(op) == "CATEGORY"}
         if any(name.replace("CATEGORY_", "CATEGORY_NOT_") in categories for name in categories):
-            found = ANY  # a class and its negation are everything, whatever dialects make of the class
+            found = (
+                ANY  # a class and its negation are everything, whatever dialects make of the class
+            )
         for op, argument in items:
             match str(op):
                 case "NEGATE":
@@ -174,7 +185,12 @@ class _Reader:
         if not self.flags & re.IGNORECASE:
             return charset
         for _ in range(2):  # K, k and the Kelvin sign
-            others = [(ord(v), ord(v)) for char, cased in cases().items() if ord(char) in charset for v in cased]
+            others = [
+                (ord(v), ord(v))
+                for char, cased in cases().items()
+                if ord(char) in charset
+                for v in cased
+            ]
             charset |= Charset.of(others)
         return charset
 
@@ -183,13 +199,16 @@ class _Reader:
             raise self.refused("half a surrogate pair")
         return charset & ANY
 
-    def refused(self, what: str, why: str = "which a finite automaton cannot do") -> ConstraintError:
+    def refused(
+        self, what: str, why: str = "which a finite automaton cannot do"
+    ) -> ConstraintError:
         return ConstraintError(f"the pattern {self.pattern!r} has {what}, {why}: leave it out")
 
 
 @cache
 def category(name: str, wide: bool = False) -> Charset:
-    """The characters of a class such as CATEGORY_DIGIT. Dialects differ: those on which all agree, unless `wide`."""
+    """The characters of a class such as CATEGORY_DIGIT. Dialects differ: those on which all agree,
+    unless `wide`."""
     plain = name.replace("_NOT_", "_")
     if plain == name:
         return POSITIVE[plain] | _unicode(plain) if wide else POSITIVE[plain]
@@ -216,7 +235,12 @@ def _unicode(name: str) -> Charset:
         "CATEGORY_SPACE": lambda char: char.isspace() or char == "\ufeff",
         "CATEGORY_WORD": lambda char: char.isalnum() or char == "_",
     }[name]
-    return Charset.of(_runs(number for number in range(min(SPECIAL, sys.maxunicode + 1)) if test(chr(number)))) & ANY
+    return (
+        Charset.of(
+            _runs(number for number in range(min(SPECIAL, sys.maxunicode + 1)) if test(chr(number)))
+        )
+        & ANY
+    )
 
 
 def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -10,7 +10,8 @@ from redraft.ops.triton import uses_kernels
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-    """Normalise the last dimension of `x` [..., D] by its root mean square; `weight` [D], or None for a weightless norm."""
+    """Normalise the last dimension of `x` [..., D] by its root mean square; `weight` [D], or None
+    for a weightless norm."""
     if uses_kernels(x) and (weight is None or weight.dtype == x.dtype):
         return F.rms_norm(x, x.shape[-1:], weight, eps)  # on CUDA one kernel, in float32 too
     wide = x.float()

@@ -1,4 +1,5 @@
-"""Philox4x32-10, a counter-based generator: the same words from the same counter, in any order, on any device.
+"""Philox4x32-10, a counter-based generator: the same words from the same counter, in any order, on
+any device.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -16,7 +17,9 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 WORD = 0xFFFFFFFF
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+def philox(
+    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]
+) -> tuple[Tensor, ...]:
     """Four random 32-bit words for each counter.
 
     Args:

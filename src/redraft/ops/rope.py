@@ -1,4 +1,5 @@
-"""Rotary position embedding (arXiv 2104.09864), split-half pairing: dimension i turns with i + D/2."""
+"""Rotary position embedding (arXiv 2104.09864), split-half pairing: dimension i turns with i +
+D/2."""
 
 from __future__ import annotations
 
@@ -12,8 +13,13 @@ from redraft.ops.triton import uses_kernels
 
 
 def inverse_frequencies(rope: RopeConfig, head_dim: int, device: torch.device) -> Tensor:
-    """Angles a position, float32 [head_dim / 2]. `proportional` leaves all but the first part of them at zero."""
-    return _inverse_frequencies(rope, head_dim) if device.type == "cpu" else _on_device(rope, head_dim, device)
+    """Angles a position, float32 [head_dim / 2]. `proportional` leaves all but the first part of
+    them at zero."""
+    return (
+        _inverse_frequencies(rope, head_dim)
+        if device.type == "cpu"
+        else _on_device(rope, head_dim, device)
+    )
 
 
 @cache
@@ -29,8 +35,11 @@ def _inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
     return frequencies
 
 
-def rotary_table(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [..., D] of integer `positions` [...], computed in float32, given in `dtype`."""
+def rotary_table(
+    positions: Tensor, frequencies: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [..., D] of integer `positions` [...], computed in float32, given in
+    `dtype`."""
     angles = positions[..., None].float() * frequencies
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)

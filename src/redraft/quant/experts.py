@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from redraft.ops.packing import Packing, table_of
+from redraft.ops.packed_layout import Packing, table_of
 from redraft.quant.weight import PackedWeight
 
 
@@ -56,9 +56,14 @@ class ExpertList(nn.Module):
         ends = [part.packing() for number in (0, -1) for part in self._parts_of(number)]
         places = tuple(one and one.places for one in ends)
         if self._table is None or self._table[0] != places:  # a copy of the list lies elsewhere
-            lying = [part.packing() for number in range(self.shape[0]) for part in self._parts_of(number)]
+            lying = [
+                part.packing() for number in range(self.shape[0]) for part in self._parts_of(number)
+            ]
             known = [one for one in lying if one is not None]
-            self._table = places, table_of(known, len(ends) // 2) if len(known) == len(lying) else None
+            self._table = (
+                places,
+                table_of(known, len(ends) // 2) if len(known) == len(lying) else None,
+            )
         return self._table[1]
 
     def _parts_of(self, number: int) -> list[PackedWeight]:

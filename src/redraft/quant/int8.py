@@ -1,8 +1,9 @@
 """Eight bits: signed numbers with a scale for each row, or for each group of a row.
 
-On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest number, and the product runs in
-integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and twice at 16. Integers add up the same in any
-order, so a row never depends on its neighbours.
+On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest number, and
+the product runs in
+integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and twice at 16. Integers
+add up the same in any order, so a row never depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from redraft.ops.packing import Packing
+from redraft.ops.packed_layout import Packing
 from redraft.quant.weight import PackedWeight, by_rows
 
 
 class Int8Weight(PackedWeight):
-    """values int8 [N, K]; scale [N, K / group]; offset like scale, or None: number = value * scale + offset."""
+    """values int8 [N, K]; scale [N, K / group]; offset like scale, or None: number = value * scale
+    + offset."""
 
     values: Tensor
     scale: Tensor
     offset: Tensor | None
 
-    def __init__(self, values: Tensor, scale: Tensor, dtype: torch.dtype, offset: Tensor | None = None) -> None:
-        super().__init__((values.shape[0], values.shape[1]), dtype, values=values, scale=scale, offset=offset)
+    def __init__(
+        self, values: Tensor, scale: Tensor, dtype: torch.dtype, offset: Tensor | None = None
+    ) -> None:
+        super().__init__(
+            (values.shape[0], values.shape[1]), dtype, values=values, scale=scale, offset=offset
+        )
 
     @classmethod
     def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
@@ -49,11 +55,24 @@ class Int8Weight(PackedWeight):
     def _lying(self) -> Packing:
         height, width, groups = *self.shape, self.scale.shape[-1]
         group = 0 if groups == 1 and self.offset is None else width // groups
-        return Packing("int8", (height, width), self.values, self.scale, self.offset, group=group, scale_dtype=self.scale.dtype)
+        return Packing(
+            "int8",
+            (height, width),
+            self.values,
+            self.scale,
+            self.offset,
+            group=group,
+            scale_dtype=self.scale.dtype,
+        )
 
     def product(self, x: Tensor) -> Tensor:
         plain = self.scale.shape[-1] == 1 and self.offset is None
-        if not plain or x.device.type != "cpu" or x.dtype != torch.bfloat16 or not _exact_products():
+        if (
+            not plain
+            or x.device.type != "cpu"
+            or x.dtype != torch.bfloat16
+            or not _exact_products()
+        ):
             return super().product(x)
         flat = x.reshape(-1, self.shape[1])
         own = flat.abs().amax(-1, keepdim=True).float().clamp_min(1e-30) / 127
@@ -62,8 +81,11 @@ class Int8Weight(PackedWeight):
         return found.to(x.dtype).view(*x.shape[:-1], -1)
 
 
-def nearest_int8(weight: Tensor, dtype: torch.dtype, group: int | None = None) -> tuple[Tensor, Tensor]:
-    """Numbers -127 to 127, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the nearest."""
+def nearest_int8(
+    weight: Tensor, dtype: torch.dtype, group: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Numbers -127 to 127, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the
+    nearest."""
 
     def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
         grouped = rows.float().unflatten(-1, (-1, group or rows.shape[-1]))
@@ -76,8 +98,12 @@ def nearest_int8(weight: Tensor, dtype: torch.dtype, group: int | None = None) -
 
 @cache
 def _exact_products() -> bool:
-    """Whether integer products are exact here: processors without VNNI may cut sums of two products off at 16 bits."""
-    left, right = torch.full((32, 512), 127, dtype=torch.int8), torch.full((64, 512), 127, dtype=torch.int8)
+    """Whether integer products are exact here: processors without VNNI may cut sums of two products
+    off at 16 bits."""
+    left, right = (
+        torch.full((32, 512), 127, dtype=torch.int8),
+        torch.full((64, 512), 127, dtype=torch.int8),
+    )
     left[1::2], right[1::2] = -127, -127
     try:
         found = torch._int_mm(left, right.T)
@@ -87,7 +113,8 @@ def _exact_products() -> bool:
 
 
 class Int8Table(Int8Weight):
-    """Rows that are looked up, such as an embedding: its product is that of its numbers, as it is chunk by chunk."""
+    """Rows that are looked up, such as an embedding: its product is that of its numbers, as it is
+    chunk by chunk."""
 
     def product(self, x: Tensor) -> Tensor:
         return PackedWeight.product(self, x)

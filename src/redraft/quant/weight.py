@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from redraft.ops.packing import Packing, stack_of
+from redraft.ops.packed_layout import Packing, stack_of
 from redraft.ops.triton import uses_kernels
 
 ROWS = 8192  # that are rounded at a time
@@ -17,8 +17,8 @@ TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
 
 
 class PackedWeight(nn.Module):
-    """A matrix [N, K] in few bits. It stands where a weight tensor would: `linear(x, weight)` asks for `product`; a slice or an
-    index of rows gives these in numbers of `dtype`.
+    """A matrix [N, K] in few bits. It stands where a weight tensor would: `linear(x, weight)` asks
+    for `product`; a slice or an index of rows gives these in numbers of `dtype`.
 
     Attributes:
         shape: (N, K). dtype: of what is computed with it.
@@ -42,7 +42,8 @@ class PackedWeight(nn.Module):
         return self
 
     def _settle(self) -> None:
-        """Put bits into the order in which they are read here, where that depends on the device or on what is computed with."""
+        """Put bits into the order in which they are read here, where that depends on the device or
+        on what is computed with."""
 
     def rows(self, first: int, last: int) -> Tensor:
         """Rows [first, last) as numbers [n, K]."""
@@ -53,15 +54,19 @@ class PackedWeight(nn.Module):
         return self.rows(first, last).T
 
     def product(self, x: Tensor) -> Tensor:
-        """x W^T of x [..., K]: [..., N], tile by tile, so that never the whole matrix is unpacked."""
+        """x W^T of x [..., K]: [..., N], tile by tile, so that never the whole matrix is
+        unpacked."""
         self._check(x)
         flat = x.reshape(-1, self.shape[1])
         if uses_kernels(x) and (packing := self.packing()):
             from redraft.ops.triton.product import product
 
-            # Of many rows the product takes longer than the numbers: these are worked out once, not once a tile.
+            # Of many rows the product takes longer than the numbers: these are worked out once, not
+            # once a tile.
             many = len(flat) > KERNEL_ROWS
-            return (flat @ self.whole().T if many else product(flat, packing)).view(*x.shape[:-1], -1)
+            return (flat @ self.whole().T if many else product(flat, packing)).view(
+                *x.shape[:-1], -1
+            )
         out = x.new_empty(len(flat), self.shape[0])
         for first in range(0, self.shape[0], TILE):
             last = min(first + TILE, self.shape[0])
@@ -73,7 +78,9 @@ class PackedWeight(nn.Module):
             raise TypeError(f"this weight is computed with in {self.dtype}, not in {x.dtype}")
 
     def _load_from_state_dict(self, *_: Any) -> None:
-        raise TypeError("a weight in few bits is loaded by redraft.load: how its bits lie depends on the device")
+        raise TypeError(
+            "a weight in few bits is loaded by redraft.load: how its bits lie depends on the device"
+        )
 
     def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
         """Products of x [..., K] with this matrix and others, in one launch where a kernel can."""
@@ -135,18 +142,23 @@ class PackedWeight(nn.Module):
         return torch.cat(flat).view(*index.shape, self.shape[1])
 
 
-def by_rows(weight: Tensor, make: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """What `make` makes of a matrix, some rows at a time: its float32 is several times the matrix."""
+def by_rows(
+    weight: Tensor, make: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """What `make` makes of a matrix, some rows at a time: its float32 is several times the
+    matrix."""
     first, second = zip(*(make(rows) for rows in weight.split(ROWS)), strict=True)
     return torch.cat(first), torch.cat(second)
 
 
 def halves(packed: Tensor) -> Tensor:
-    """Two numbers of four bits from each byte, the lower half first: uint8 [..., n] to [..., 2 n]."""
+    """Two numbers of four bits from each byte, the lower half first: uint8 [..., n] to [..., 2
+    n]."""
     return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)
 
 
 def pack(values: Tensor) -> Tensor:
-    """The other way: two numbers 0 to 15 a byte, the first in the lower half: [..., K] to uint8 [..., K / 2]."""
+    """The other way: two numbers 0 to 15 a byte, the first in the lower half: [..., K] to uint8
+    [..., K / 2]."""
     pairs: Tensor = values.to(torch.uint8).unflatten(-1, (-1, 2))
     return pairs[..., 0] | (pairs[..., 1] << 4)

@@ -10,20 +10,22 @@ from fastapi import FastAPI
 
 from redraft import __version__
 from redraft.editing import Model
-from redraft.server.chat import chat_routes
-from redraft.server.filling import filling_routes
-from redraft.server.guard import Guard
-from redraft.server.keeping import keeping_routes
-from redraft.server.meter import Meter
-from redraft.server.play import add_page, play_routes
-from redraft.server.refusals import descriptions, explain
-from redraft.server.served import Models
+from redraft.server.errors import descriptions, explain
+from redraft.server.middleware import Guard
+from redraft.server.routes.infill import filling_routes
+from redraft.server.routes.openai import chat_routes
+from redraft.server.routes.playground import add_page, play_routes
+from redraft.server.routes.sessions import keeping_routes
+from redraft.server.runtime.metrics import Meter
+from redraft.server.runtime.registry import Models
+from redraft.server.runtime.store import State
 from redraft.server.settings import Settings
 from redraft.server.speech import Recogniser
-from redraft.server.state import State
 
 
-def create_app(models: Mapping[str, Model], settings: Settings | None = None, ears: Recogniser | None = None) -> FastAPI:
+def create_app(
+    models: Mapping[str, Model], settings: Settings | None = None, ears: Recogniser | None = None
+) -> FastAPI:
     """The application that serves models by their names; `ears` recognise speech.
 
     Raises:
@@ -43,7 +45,12 @@ def create_app(models: Mapping[str, Model], settings: Settings | None = None, ea
             state.close()
 
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
-    for routes in (chat_routes(served), filling_routes(served), keeping_routes(served, state), play_routes(ears)):
+    for routes in (
+        chat_routes(served),
+        filling_routes(served),
+        keeping_routes(served, state),
+        play_routes(ears),
+    ):
         app.include_router(routes)
     _watch(app, served, meter)
     add_page(app)
@@ -64,5 +71,9 @@ def _watch(app: FastAPI, served: Models, meter: Meter) -> None:
         return {"status": "ready", "requests": served.load}
 
     meter.watch("redraft_requests", "Requests that run or wait.", lambda: served.load)
-    meter.watch("redraft_prefix_cache_bytes", "Kept of prompts.", lambda: sum(one.engine.prefixes.held for one in served))
+    meter.watch(
+        "redraft_prefix_cache_bytes",
+        "Kept of prompts.",
+        lambda: sum(one.engine.prefixes.held for one in served),
+    )
     app.get("/metrics", include_in_schema=False)(meter.page)

@@ -1,4 +1,5 @@
-"""Speech: a spoken wish as text, by a recogniser on this machine or by another server of OpenAI's API."""
+"""Speech: a spoken wish as text, by a recogniser on this machine or by another server of OpenAI's
+API."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Recogniser(Protocol):
 
 
 class WhisperRecogniser:
-    """Whisper by faster-whisper, on the CPU in int8: a folder with a converted model, or the name of one on the hub.
+    """Whisper by faster-whisper, on the CPU in int8: a folder with a converted model, or the name
+    of one on the hub.
 
     Raises:
         ConfigError: the package is missing, or there is no such model.
@@ -35,7 +37,9 @@ class WhisperRecogniser:
         try:
             from faster_whisper import WhisperModel
         except ImportError as error:
-            raise ConfigError(f"recognising speech needs more packages: pip install 'redraft[speech]' ({error})") from None
+            raise ConfigError(
+                f"recognising speech needs more packages: pip install 'redraft[speech]' ({error})"
+            ) from None
         try:
             self._model = WhisperModel(model, device="cpu", compute_type="int8")
         except Exception as error:  # whatever the hub or the library makes of a wrong name
@@ -72,11 +76,17 @@ class RemoteRecogniser:
         headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get(KEY)) else {}
         try:
             answer = httpx2.post(
-                self._url, files={"file": (name, sound)}, data={"model": self._model}, headers=headers, timeout=60
+                self._url,
+                files={"file": (name, sound)},
+                data={"model": self._model},
+                headers=headers,
+                timeout=60,
             )
             return str(answer.raise_for_status().json()["text"])
         except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise RequestError(f"the server that recognises speech did not: {type(error).__name__}") from None
+            raise RequestError(
+                f"the server that recognises speech did not: {type(error).__name__}"
+            ) from None
 
 
 def recogniser(given: str) -> Recogniser:
@@ -85,4 +95,8 @@ def recogniser(given: str) -> Recogniser:
     Raises:
         ConfigError: there is none.
     """
-    return RemoteRecogniser(given) if given.startswith(("http://", "https://")) else WhisperRecogniser(given)
+    return (
+        RemoteRecogniser(given)
+        if given.startswith(("http://", "https://"))
+        else WhisperRecogniser(given)
+    )

@@ -1,4 +1,5 @@
-"""Work that can be generated without end and checked exactly: for training, evaluation and demos. No torch."""
+"""Work that can be generated without end and checked exactly: for training, evaluation and demos.
+No torch."""
 
 from redraft.tasks.arithmetic import Arithmetic
 from redraft.tasks.snippets import Infill, Rewrite
@@ -7,4 +8,14 @@ from redraft.tasks.task import Example, Task, is_held_out
 from redraft.tasks.todo import ToDo
 from redraft.tasks.world import Wiki
 
-__all__ = ["Arithmetic", "Example", "Infill", "Rewrite", "Sudoku", "Task", "ToDo", "Wiki", "is_held_out"]
+__all__ = [
+    "Arithmetic",
+    "Example",
+    "Infill",
+    "Rewrite",
+    "Sudoku",
+    "Task",
+    "ToDo",
+    "Wiki",
+    "is_held_out",
+]

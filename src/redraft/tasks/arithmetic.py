@@ -14,10 +14,11 @@ OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b
 
 @dataclass
 class Arithmetic:
-    """Chains of `least` to `most` operations, worked from left to right, every value in 0 to 99; difficulty is their number.
-    `signs` are the operations that may occur.
+    """Chains of `least` to `most` operations, worked from left to right, every value in 0 to 99;
+    difficulty is their number. `signs` are the operations that may occur.
 
-    The prompt is `calc 17-08*02`, the answer `18;17-08=09;09*02=18`: the result, then the steps. All numbers have two digits.
+    The prompt is `calc 17-08*02`, the answer `18;17-08=09;09*02=18`: the result, then the steps.
+    All numbers have two digits.
     """
 
     least: int = 2
@@ -29,7 +30,9 @@ class Arithmetic:
         whole("least", self.least, least=1)
         whole("most", self.most, least=1)
         if self.least > self.most:
-            raise ConfigError(f"operations from {self.least} to {self.most}: both must be at least 1, in this order")
+            raise ConfigError(
+                f"operations from {self.least} to {self.most}: both must be at least 1, in this order"
+            )
         if not isinstance(self.signs, str) or not self.signs or set(self.signs) - set(OPERATIONS):
             raise ConfigError(f"signs={self.signs!r} must be some of {''.join(OPERATIONS)}")
 
@@ -39,9 +42,16 @@ class Arithmetic:
         chain, steps = f"{value:02}", []
         for _ in range(count):
             sign = rng.choice(self.signs)
-            fitting = [b for b in range(100) if 0 <= OPERATIONS[sign](value, b) <= 99 and (sign != "*" or b > 1 or not value)]
+            fitting = [
+                b
+                for b in range(100)
+                if 0 <= OPERATIONS[sign](value, b) <= 99 and (sign != "*" or b > 1 or not value)
+            ]
             if not fitting:
-                sign, fitting = "-", list(range(value + 1))  # nothing to multiply by: only 0 and 1 are left
+                sign, fitting = (
+                    "-",
+                    list(range(value + 1)),
+                )  # nothing to multiply by: only 0 and 1 are left
             operand = rng.choice(fitting)
             result = OPERATIONS[sign](value, operand)
             chain += f"{sign}{operand:02}"

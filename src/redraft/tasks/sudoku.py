@@ -11,7 +11,11 @@ from redraft.tasks.task import Example
 UNITS: tuple[tuple[int, ...], ...] = (
     *(tuple(range(9 * row, 9 * row + 9)) for row in range(9)),
     *(tuple(range(column, 81, 9)) for column in range(9)),
-    *(tuple(27 * band + 3 * stack + 9 * r + c for r in range(3) for c in range(3)) for band in range(3) for stack in range(3)),
+    *(
+        tuple(27 * band + 3 * stack + 9 * r + c for r in range(3) for c in range(3))
+        for band in range(3)
+        for stack in range(3)
+    ),
 )
 
 
@@ -19,7 +23,8 @@ UNITS: tuple[tuple[int, ...], ...] = (
 class Sudoku:
     """Puzzles of `least` to `most` blanks, drawn evenly; difficulty is the number of blanks.
 
-    The prompt is `sudoku ` and 81 digits row by row, 0 for a blank; the answer is the 81 digits of the solution.
+    The prompt is `sudoku ` and 81 digits row by row, 0 for a blank; the answer is the 81 digits of
+    the solution.
     """
 
     least: int = 28
@@ -28,7 +33,9 @@ class Sudoku:
 
     def __post_init__(self) -> None:
         if not 1 <= self.least <= self.most <= 60:
-            raise ConfigError(f"blanks from {self.least} to {self.most}: both must lie in 1 to 60, in this order")
+            raise ConfigError(
+                f"blanks from {self.least} to {self.most}: both must lie in 1 to 60, in this order"
+            )
 
     def draw(self, rng: random.Random) -> Example:
         from redraft.tasks.sudoku_generator import generate
@@ -44,14 +51,17 @@ class Sudoku:
 
 
 def parse_grid(text: str) -> str:
-    """81 digits, 0 for a blank, from a grid written with 0 or . for blanks; white space is passed over.
+    """81 digits, 0 for a blank, from a grid written with 0 or . for blanks; white space is passed
+    over.
 
     Raises:
         RequestError: anything but 81 cells, or another sign.
     """
     cells = "".join(text.split()).replace(".", "0")
     if len(cells) != 81 or not (cells.isascii() and cells.isdigit()):
-        raise RequestError(f"a Sudoku has 81 cells of 0 to 9 or '.', this text has {len(cells)}: {text[:90]!r}")
+        raise RequestError(
+            f"a Sudoku has 81 cells of 0 to 9 or '.', this text has {len(cells)}: {text[:90]!r}"
+        )
     return cells
 
 

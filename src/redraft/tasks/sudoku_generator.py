@@ -1,4 +1,5 @@
-"""Unique Sudokus by a bit-mask search: thousands a second where numba compiles it (extra `train`), some without."""
+"""Unique Sudokus by a bit-mask search: thousands a second where numba compiles it (extra `train`),
+some without."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ Grid = Any  # int64 [81], 0 for a blank
 
 
 def generate(rng: random.Random, blanks: int) -> tuple[str, str]:
-    """A puzzle with exactly `blanks` blanks and one solution, and that solution, as 81 digits each."""
+    """A puzzle with exactly `blanks` blanks and one solution, and that solution, as 81 digits
+    each."""
     while True:
         solution = np.zeros(81, np.int64)
         _search(np.zeros(81, np.int64), rng.getrandbits(62), 1, solution)
@@ -65,11 +67,14 @@ def _count_bits(bits: int) -> int:
 
 @njit(cache=True)
 def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
-    """The blank with the fewest candidates: cell (-1 where none is blank), their number, their bits."""
+    """The blank with the fewest candidates: cell (-1 where none is blank), their number, their
+    bits."""
     best, least, bits = -1, 10, 0
     for cell in range(81):
         if work[cell] == 0:
-            free = 0x3FE & ~(rows[cell // 9] | columns[cell % 9] | boxes[cell // 27 * 3 + cell % 9 // 3])
+            free = 0x3FE & ~(
+                rows[cell // 9] | columns[cell % 9] | boxes[cell // 27 * 3 + cell % 9 // 3]
+            )
             count = _count_bits(free)
             if count < least:
                 best, least, bits = cell, count, free
@@ -80,7 +85,8 @@ def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, in
 
 @njit(cache=True)
 def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
-    """Count solutions up to `limit`, trying candidates in an order drawn from `seed`; the first goes into `solution`."""
+    """Count solutions up to `limit`, trying candidates in an order drawn from `seed`; the first
+    goes into `solution`."""
     rows, columns, boxes = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)
     work = grid.copy()
     for cell in range(81):

@@ -18,8 +18,8 @@ FRUITLESS_DRAWS = 50_000
 class Example:
     """What is asked, what is right, and how hard it is (the task says in what unit).
 
-    `holes` are ranges of characters of the answer, in order, that do not touch: where there are any, the rest of the answer is
-    given, and only the holes are to be filled.
+    `holes` are ranges of characters of the answer, in order, that do not touch: where there are
+    any, the rest of the answer is given, and only the holes are to be filled.
     """
 
     prompt: str
@@ -29,11 +29,14 @@ class Example:
 
     @property
     def key(self) -> str:
-        """All that is given: the prompt and, where there are holes, the answer without what is in them."""
+        """All that is given: the prompt and, where there are holes, the answer without what is in
+        them."""
         if not self.holes:
             return self.prompt
         edges = [0, *(edge for hole in self.holes for edge in hole), len(self.answer)]
-        return f"{self.prompt}\n" + "\0".join(self.answer[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+        return f"{self.prompt}\n" + "\0".join(
+            self.answer[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)
+        )
 
 
 class Task(Protocol):
@@ -51,7 +54,8 @@ class Task(Protocol):
 
 
 def is_held_out(prompt: str) -> bool:
-    """Whether a prompt belongs to the held-out examples: a matter of its hash alone, so training never needs a list."""
+    """Whether a prompt belongs to the held-out examples: a matter of its hash alone, so training
+    never needs a list."""
     digest = hashlib.sha256(prompt.encode()).digest()
     return int.from_bytes(digest[:8], "big") % HELD_OUT_ONE_IN == 0
 
@@ -66,7 +70,8 @@ def training_stream(task: Task, seed: int) -> Iterator[Example]:
 
 
 def held_out(task: Task, count: int, seed: int = 0) -> list[Example]:
-    """The first `count` held-out examples of a seed, none twice; fewer where no new one is found for long."""
+    """The first `count` held-out examples of a seed, none twice; fewer where no new one is found
+    for long."""
     rng = random.Random(f"held out {task.name} {seed}")
     found: dict[str, Example] = {}
     fruitless = 0

@@ -1,4 +1,5 @@
-"""Small edits by instruction: a to-do page, a spoken-style wish, and the page after it with everything else unchanged."""
+"""Small edits by instruction: a to-do page, a spoken-style wish, and the page after it with
+everything else unchanged."""
 
 from __future__ import annotations
 
@@ -7,7 +8,20 @@ from dataclasses import dataclass, field, replace
 
 from redraft.tasks.task import Example
 
-VERBS = ("buy", "call", "clean", "fix", "find", "feed", "paint", "pack", "read", "sell", "send", "water")
+VERBS = (
+    "buy",
+    "call",
+    "clean",
+    "fix",
+    "find",
+    "feed",
+    "paint",
+    "pack",
+    "read",
+    "sell",
+    "send",
+    "water",
+)
 THINGS = ("milk", "bread", "the bike", "mum", "the cat", "the car", "a gift", "the garden", "the desk", "tickets", "the roof",
           "a letter", "the boat", "the books")  # fmt: skip
 TITLES = ("Today", "Home", "Garden", "Trip", "Work", "Party", "Weekend", "School")
@@ -31,18 +45,26 @@ class Page:
 
 @dataclass
 class ToDo:
-    """Pages of one to four items and one wish each: add, remove, rename, tick, or change the title or the colour.
+    """Pages of one to four items and one wish each: add, remove, rename, tick, or change the title
+    or the colour.
 
-    The prompt is `edit ` and the page, and the wish on a line of its own; the answer is the page after it. Difficulty is the
-    number of items.
+    The prompt is `edit ` and the page, and the wish on a line of its own; the answer is the page
+    after it. Difficulty is the number of items.
     """
 
     name: str = field(default="edits", init=False)
 
     def draw(self, rng: random.Random) -> Example:
-        texts = rng.sample([f"{verb} {thing}" for verb in VERBS for thing in THINGS], rng.randint(1, MOST_ITEMS) + 1)
+        texts = rng.sample(
+            [f"{verb} {thing}" for verb in VERBS for thing in THINGS],
+            rng.randint(1, MOST_ITEMS) + 1,
+        )
         fresh, texts = texts[0], texts[1:]
-        page = Page(rng.choice(TITLES), rng.choice(COLOURS), tuple((text, rng.random() < 0.3) for text in texts))
+        page = Page(
+            rng.choice(TITLES),
+            rng.choice(COLOURS),
+            tuple((text, rng.random() < 0.3) for text in texts),
+        )
         wish, after = _edit(page, fresh, rng)
         return Example(f"edit {page.html()}\n{wish}", after.html(), len(texts))
 
@@ -58,19 +80,27 @@ def _edit(page: Page, fresh: str, rng: random.Random) -> tuple[str, Page]:
     before, behind = page.items[:at], page.items[at + 1 :]
     kind = rng.choice(("add", "remove", "rename", "tick", "title", "colour"))
     if kind == "add" and len(page.items) < MOST_ITEMS:
-        wish = rng.choice((f"please add {fresh}", f"I also have to {fresh}", f"put {fresh} on the list"))
+        wish = rng.choice(
+            (f"please add {fresh}", f"I also have to {fresh}", f"put {fresh} on the list")
+        )
         return wish, replace(page, items=(*page.items, (fresh, False)))
     if kind == "remove":
-        wish = rng.choice((f"remove {text}", f"I don't need to {text} any more", f"take {text} off the list"))
+        wish = rng.choice(
+            (f"remove {text}", f"I don't need to {text} any more", f"take {text} off the list")
+        )
         return wish, replace(page, items=(*before, *behind))
     if kind == "tick" and not done:
         wish = rng.choice((f"tick {text}", f"I did {text}", f"mark {text} as done"))
         return wish, replace(page, items=(*before, (text, True), *behind))
     if kind == "title":
         title = rng.choice([other for other in TITLES if other != page.title])
-        return rng.choice((f"call the page {title}", f"change the title to {title}")), replace(page, title=title)
+        return rng.choice((f"call the page {title}", f"change the title to {title}")), replace(
+            page, title=title
+        )
     if kind == "colour":
         colour = rng.choice([other for other in COLOURS if other != page.colour])
-        return rng.choice((f"make it {colour}", f"change the colour to {colour}")), replace(page, colour=colour)
+        return rng.choice((f"make it {colour}", f"change the colour to {colour}")), replace(
+            page, colour=colour
+        )
     wish = rng.choice((f"rename {text} to {fresh}", f"instead of {text} write {fresh}"))
     return wish, replace(page, items=(*before, (fresh, done), *behind))

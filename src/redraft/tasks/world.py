@@ -1,6 +1,8 @@
-"""A tiny world: some hundred towns, rivers, mountains and people that agree with each other, and wiki pages about them.
+"""A tiny world: some hundred towns, rivers, mountains and people that agree with each other, and
+wiki pages about them.
 
-The world is made once, from a fixed seed, and never changes. A page states facts of the graph and links to other pages.
+The world is made once, from a fixed seed, and never changes. A page states facts of the graph and
+links to other pages.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ STYLES = ("short", "full", "story")
 
 @dataclass(frozen=True)
 class Entity:
-    """One page's subject: its kind, and facts as name -> value, a value being a number, a word or another entity's name."""
+    """One page's subject: its kind, and facts as name -> value, a value being a number, a word or
+    another entity's name."""
 
     name: str
     kind: str
@@ -70,25 +73,43 @@ def world() -> dict[str, Entity]:
     return entities
 
 
-def _facts(kind: str, number: int, names: dict[str, list[str]], rng: random.Random) -> dict[str, str]:
+def _facts(
+    kind: str, number: int, names: dict[str, list[str]], rng: random.Random
+) -> dict[str, str]:
     if kind == "region":
-        return {"capital": names["town"][number], "founded": str(rng.randrange(900, 1700))}  # the first towns are capitals
+        return {
+            "capital": names["town"][number],
+            "founded": str(rng.randrange(900, 1700)),
+        }  # the first towns are capitals
     if kind == "mountain":
         return {"region": rng.choice(names["region"]), "height": str(rng.randrange(900, 4900, 10))}
     if kind == "river":
         return {"source": rng.choice(names["mountain"]), "length": str(rng.randrange(40, 900, 5))}
     if kind == "town":
-        region = names["region"][number] if number < len(names["region"]) else rng.choice(names["region"])
-        return {"region": region, "river": rng.choice(names["river"]), "founded": str(rng.randrange(900, 1700))}
-    return {"town": rng.choice(names["town"]), "born": str(rng.randrange(1700, 1960)), "trade": rng.choice(TRADES)}
+        region = (
+            names["region"][number]
+            if number < len(names["region"])
+            else rng.choice(names["region"])
+        )
+        return {
+            "region": region,
+            "river": rng.choice(names["river"]),
+            "founded": str(rng.randrange(900, 1700)),
+        }
+    return {
+        "town": rng.choice(names["town"]),
+        "born": str(rng.randrange(1700, 1960)),
+        "trade": rng.choice(TRADES),
+    }
 
 
 @dataclass
 class Wiki:
     """Pages of the world; difficulty is the number of facts on the page.
 
-    The prompt is `wiki NAME (STYLE)` or `wiki NAME (TOPICS)`, topics being facts in the order in which they are wanted. A page
-    is held out while the same facts are taught in other styles and orders.
+    The prompt is `wiki NAME (STYLE)` or `wiki NAME (TOPICS)`, topics being facts in the order in
+    which they are wanted. A page is held out while the same facts are taught in other styles and
+    orders.
     """
 
     name: str = field(default="wiki", init=False)
@@ -96,13 +117,24 @@ class Wiki:
     def draw(self, rng: random.Random) -> Example:
         entity = rng.choice(list(world().values()))
         facts = list(entity.facts)
-        wanted = rng.choice(STYLES) if rng.random() < 0.5 else ", ".join(rng.sample(facts, rng.randint(1, len(facts))))
-        return Example(f"wiki {entity.name} ({wanted})", page(entity, wanted), len(chosen(entity, wanted)))
+        wanted = (
+            rng.choice(STYLES)
+            if rng.random() < 0.5
+            else ", ".join(rng.sample(facts, rng.randint(1, len(facts))))
+        )
+        return Example(
+            f"wiki {entity.name} ({wanted})", page(entity, wanted), len(chosen(entity, wanted))
+        )
 
     def check(self, example: Example, text: str) -> bool:
-        """The page parses, is about its subject, and claims what is wanted in that order, linked as it should be."""
+        """The page parses, is about its subject, and claims what is wanted in that order, linked as
+        it should be."""
         name, wanted = asked(example.prompt)
-        return parses(text) and text.startswith(f"<h1>{name}</h1>") and claims(text) == claims(page(world()[name], wanted))
+        return (
+            parses(text)
+            and text.startswith(f"<h1>{name}</h1>")
+            and claims(text) == claims(page(world()[name], wanted))
+        )
 
 
 def asked(prompt: str) -> tuple[str, str]:
@@ -112,13 +144,17 @@ def asked(prompt: str) -> tuple[str, str]:
 
 
 def chosen(entity: Entity, wanted: str) -> list[str]:
-    """The facts that a page states: `short` the first, `full` all in order, `story` all backwards, or topics as listed."""
+    """The facts that a page states: `short` the first, `full` all in order, `story` all backwards,
+    or topics as listed."""
     facts = list(entity.facts)
-    return {"short": facts[:1], "full": facts, "story": facts[::-1]}.get(wanted) or wanted.split(", ")
+    return {"short": facts[:1], "full": facts, "story": facts[::-1]}.get(wanted) or wanted.split(
+        ", "
+    )
 
 
 def page(entity: Entity, wanted: str) -> str:
-    """The page about an entity in a style, or with topics; `story` has other words than the rest."""
+    """The page about an entity in a style, or with topics; `story` has other words than the
+    rest."""
     sentences = [f"{entity.name} is a {entity.kind}."]
     for fact in chosen(entity, wanted):
         value = entity.facts[fact]
@@ -139,8 +175,8 @@ def links(text: str) -> list[str]:
 
 
 def claims(text: str) -> list[tuple[str, str]]:
-    """What a page claims, sentence by sentence: ("kind", the kind), (fact, value as it stands there, with its link), or
-    ("?", the sentence) for one that says nothing known."""
+    """What a page claims, sentence by sentence: ("kind", the kind), (fact, value as it stands
+    there, with its link), or ("?", the sentence) for one that says nothing known."""
     match = re.fullmatch(r"<h1>([^<>]+)</h1><p>(.*)</p>", text)
     entity = world().get(match[1]) if match else None
     if match is None or entity is None:

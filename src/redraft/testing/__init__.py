@@ -1,4 +1,5 @@
-"""For tests of redraft and of what is built on it: tiny models, a byte tokenizer, the naive reference generate."""
+"""For tests of redraft and of what is built on it: tiny models, a byte tokenizer, the naive
+reference generate."""
 
 from redraft.testing.byte_tokenizer import byte_tokenizer, write_byte_tokenizer
 from redraft.testing.naive import naive_generate

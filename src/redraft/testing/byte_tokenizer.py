@@ -1,4 +1,5 @@
-"""A tokenizer of bytes with Gemma's special tokens at their places: every text encodes, ids 128 to 383 are the bytes."""
+"""A tokenizer of bytes with Gemma's special tokens at their places: every text encodes, ids 128 to
+383 are the bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from redraft.text.special import SPECIAL_TOKENS, TURN_TEMPLATE
+from redraft.text.special_tokens import SPECIAL_TOKENS, TURN_TEMPLATE
 from redraft.text.token_bytes import BYTES
 from redraft.text.tokenizer import Tokenizer
 
@@ -17,12 +18,23 @@ VOCAB_SIZE = FIRST_BYTE + 256
 
 def byte_tokenizer() -> Tokenizer:
     """The tokenizer, in memory."""
-    vocabulary = {SPECIAL_TOKENS.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)}
-    vocabulary |= {letter: FIRST_BYTE + byte for letter, byte in sorted(BYTES.items(), key=lambda pair: pair[1])}
+    vocabulary = {
+        SPECIAL_TOKENS.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)
+    }
+    vocabulary |= {
+        letter: FIRST_BYTE + byte
+        for letter, byte in sorted(BYTES.items(), key=lambda pair: pair[1])
+    }
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in vocabulary if token[0] == "<" != token])
+    backend.add_special_tokens(
+        [
+            tokenizers.AddedToken(token, special=True)
+            for token in vocabulary
+            if token[0] == "<" != token
+        ]
+    )
     return Tokenizer(backend)
 
 

@@ -1,4 +1,5 @@
-"""The naive generate: one row, one canvas after another, whole logits in float32; the engine's oracle."""
+"""The naive generate: one row, one canvas after another, whole logits in float32; the engine's
+oracle."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from redraft.config import GenerationConfig
 from redraft.diffusion.noise import Noise
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 
 
 @torch.inference_mode()
@@ -31,7 +32,9 @@ def naive_generate(
         signal = torch.zeros(1, length, model.config.hidden_size, dtype=model.dtype)
         history.append([])
         for left in range(config.max_denoising_steps, 0, -1):
-            temperature = config.t_min + (config.t_max - config.t_min) * left / config.max_denoising_steps
+            temperature = (
+                config.t_min + (config.t_max - config.t_min) * left / config.max_denoising_steps
+            )
             logits = model.logits(model.canvas_states(canvas, [cache], signal)) / temperature
             probs = logits.softmax(-1)
             entropy = -(probs * probs.log().nan_to_num(neginf=0.0)).sum(-1)[0]
@@ -49,7 +52,9 @@ def naive_generate(
             canvas = torch.where(accepted, sample, fresh[0])[None]
             signal = (probs.to(model.dtype) @ model.embed_tokens.weight) * model.embedding_scale
             recent = history[-1][-config.stability_threshold - 1 :]
-            stable = len(recent) > config.stability_threshold and all(torch.equal(recent[-1], past) for past in recent)
+            stable = len(recent) > config.stability_threshold and all(
+                torch.equal(recent[-1], past) for past in recent
+            )
             if stable and float(entropy.mean()) < config.confidence_threshold:
                 break
         for token in history[-1][-1].tolist():

@@ -14,16 +14,21 @@ from redraft.checkpoint import save_checkpoint
 from redraft.checkpoint.names import to_file
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.model import FULL, SLIDING
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 from redraft.testing.byte_tokenizer import VOCAB_SIZE, write_byte_tokenizer
 
-# What random tensors are multiplied by. The final norm spreads the logits, so that a model is sure of some positions and
-# unsure of others; None stands for 1.5 / sqrt(head_dim).
-GAINS = {"self_conditioning.down_proj.weight": 0.1, "q_norm.weight": None, "decoder.norm.weight": 5.0}
+# What random tensors are multiplied by. The final norm spreads the logits, so that a model is sure
+# of some positions and # unsure of others; None stands for 1.5 / sqrt(head_dim).
+GAINS = {
+    "self_conditioning.down_proj.weight": 0.1,
+    "q_norm.weight": None,
+    "decoder.norm.weight": 5.0,
+}
 
 
 def tiny_config(**changes: Any) -> ModelConfig:
-    """A config of four layers (sliding, full, sliding, full), eight experts, a window of 8, a canvas of 16."""
+    """A config of four layers (sliding, full, sliding, full), eight experts, a window of 8, a
+    canvas of 16."""
     layers: int = changes.get("num_hidden_layers", 4)
     settings: dict[str, Any] = {
         "vocab_size": VOCAB_SIZE,
@@ -50,8 +55,9 @@ def tiny_config(**changes: Any) -> ModelConfig:
 def randomise_tensors(tensors: Mapping[str, Tensor], seed: int) -> None:
     """Fill tensors, in place and by name, with random weights: norms and scales too.
 
-    Attention is kept from being too sharp, and the self-conditioning loop from amplifying: a random model whose own output
-    comes back at full strength turns a rounding error into another text within ten steps.
+    Attention is kept from being too sharp, and the self-conditioning loop from amplifying: a random
+    model whose own output comes back at full strength turns a rounding error into another text
+    within ten steps.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in tensors.items():
@@ -70,15 +76,21 @@ def randomise(model: DiffusionGemma, seed: int = 0) -> DiffusionGemma:
     return model.eval().requires_grad_(False)
 
 
-def tiny_model(seed: int = 0, *, dtype: torch.dtype = torch.float32, **changes: Any) -> DiffusionGemma:
+def tiny_model(
+    seed: int = 0, *, dtype: torch.dtype = torch.float32, **changes: Any
+) -> DiffusionGemma:
     """A model of `tiny_config(**changes)` with random weights."""
     return randomise(DiffusionGemma(tiny_config(**changes)), seed).to(dtype)
 
 
-def tiny_checkpoint(folder: Path, seed: int = 0, *, max_shard_bytes: int = 5_000_000_000, **changes: Any) -> Path:
+def tiny_checkpoint(
+    folder: Path, seed: int = 0, *, max_shard_bytes: int = 5_000_000_000, **changes: Any
+) -> Path:
     """The same as a checkpoint folder with a byte tokenizer."""
     model = tiny_model(seed, **changes)
-    save_checkpoint(folder, model, GenerationConfig(max_new_tokens=32), max_shard_bytes=max_shard_bytes)
+    save_checkpoint(
+        folder, model, GenerationConfig(max_new_tokens=32), max_shard_bytes=max_shard_bytes
+    )
     write_byte_tokenizer(folder)
     return folder
 

@@ -1,4 +1,5 @@
-"""Between strings and token ids: tokenizer, chat template, detokenizer, reasoning channel. No torch."""
+"""Between strings and token ids: tokenizer, chat template, detokenizer, reasoning channel. No
+torch."""
 
 from redraft.text.chat_template import ChatTemplate, Message
 from redraft.text.detokenizer import Detokenizer

@@ -11,8 +11,8 @@ from redraft.text.tokenizer import BROKEN, Tokenizer
 class Detokenizer:
     """Turns growing token ids into growing text, the reasoning channel apart.
 
-    A token may hold part of a character, or change how its neighbours decode; so the whole is decoded anew, and an end that
-    is not yet a character is held back until more tokens come.
+    A token may hold part of a character, or change how its neighbours decode; so the whole is
+    decoded anew, and an end that is not yet a character is held back until more tokens come.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -27,12 +27,14 @@ class Detokenizer:
         self._tokens.extend(tokens)
 
     def text(self, more: Iterable[int] = (), *, last: bool = False) -> str:
-        """All text so far, and of `more` tokens behind it; `last` gives out an unfinished character too."""
+        """All text so far, and of `more` tokens behind it; `last` gives out an unfinished character
+        too."""
         tokens = [*self._tokens, *more]
         if self._channel:
             tokens = self._channel.split(tokens)[1]
         tokens = [token for token in tokens if token not in self._special]
-        # A run of byte tokens is decoded as one: until it is over, the next byte may make all of it another text.
+        # A run of byte tokens is decoded as one: until it is over, the next byte may make all of it
+        # another text.
         while not last and tokens and tokens[-1] in self._bytes:
             tokens.pop()
         whole = self._tokenizer.decode(tokens)

@@ -1,4 +1,5 @@
-"""The reasoning channel: what stands between `<|channel>` and `<channel|>` is thought, the rest is answer."""
+"""The reasoning channel: what stands between `<|channel>` and `<channel|>` is thought, the rest is
+answer."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ LABEL = "thought"
 
 @dataclass(frozen=True)
 class ReasoningChannel:
-    """The two marker ids. Thought is told from answer by ids, so a marker can never be cut in two."""
+    """The two marker ids. Thought is told from answer by ids, so a marker can never be cut in
+    two."""
 
     opens: int
     closes: int
@@ -24,7 +26,8 @@ class ReasoningChannel:
         return None if opens is None or closes is None else cls(opens, closes)
 
     def split(self, tokens: Iterable[int]) -> tuple[list[list[int]], list[int]]:
-        """Thoughts, one a channel, and the answer, markers left out; a channel that is never closed has no answer behind it."""
+        """Thoughts, one a channel, and the answer, markers left out; a channel that is never closed
+        has no answer behind it."""
         thoughts: list[list[int]] = []
         answer: list[int] = []
         current = answer

@@ -25,11 +25,23 @@ def token_bytes(tokenizer: Tokenizer) -> list[bytes | None]:
     """
     decoders = _decoders(tokenizer)
     if unknown := [step["type"] for step in decoders if step["type"] not in KNOWN]:
-        raise ConstraintError(f"this tokenizer decodes by {', '.join(unknown)}: its tokens have no bytes of their own")
-    special, pieces = tokenizer.special_tokens(), tokenizer.backend.get_vocab(with_added_tokens=True)
+        raise ConstraintError(
+            f"this tokenizer decodes by {', '.join(unknown)}: its tokens have no bytes of their own"
+        )
+    special, pieces = (
+        tokenizer.special_tokens(),
+        tokenizer.backend.get_vocab(with_added_tokens=True),
+    )
     found: list[bytes | None] = [None] * (max(pieces.values(), default=-1) + 1)
-    added = {number: token.content for number, token in tokenizer.backend.get_added_tokens_decoder().items()}
-    raw = tokenizer.byte_tokens() if any(step["type"] == "ByteFallback" for step in decoders) else frozenset()
+    added = {
+        number: token.content
+        for number, token in tokenizer.backend.get_added_tokens_decoder().items()
+    }
+    raw = (
+        tokenizer.byte_tokens()
+        if any(step["type"] == "ByteFallback" for step in decoders)
+        else frozenset()
+    )
     for piece, number in pieces.items():
         if number in raw:
             found[number] = bytes([int(piece[1:-1], 16)])
@@ -50,7 +62,11 @@ def _spelled(piece: str, decoders: list[dict[str, Any]]) -> bytes | None:
         if step["type"] == "Replace" and "String" in step["pattern"]:
             piece = piece.replace(step["pattern"]["String"], step["content"])
         elif step["type"] == "ByteLevel":
-            return bytes(BYTES[letter] for letter in piece) if all(letter in BYTES for letter in piece) else None
+            return (
+                bytes(BYTES[letter] for letter in piece)
+                if all(letter in BYTES for letter in piece)
+                else None
+            )
     return piece.encode("utf-8", "surrogatepass")
 
 
@@ -58,19 +74,24 @@ def _alphabet() -> dict[str, int]:
     """The letters that byte-level tokenizers write bytes with."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + number): byte for number, byte in enumerate(rest)}
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + number): byte for number, byte in enumerate(rest)
+    }
 
 
 BYTES = _alphabet()
 
 
 def _check(tokenizer: Tokenizer, found: list[bytes | None]) -> None:
-    """Decode some tokens together, in one order and the other and each beside itself, and compare."""
+    """Decode some tokens together, in one order and the other and each beside itself, and
+    compare."""
     whole = [number for number, spelled in enumerate(found) if spelled and _is_text(spelled)]
     tried = whole[:: max(1, len(whole) // TRIED)]
     tokens = [*tried, *reversed(tried), *(token for token in tried for _ in range(2))]
     alone = all(tokenizer.decode([token]).encode() == found[token] for token in tried)
-    if not alone or tokenizer.decode(tokens).encode() != b"".join(found[token] or b"" for token in tokens):
+    if not alone or tokenizer.decode(tokens).encode() != b"".join(
+        found[token] or b"" for token in tokens
+    ):
         raise ConstraintError(
             "this tokenizer decodes tokens together to another text than each of them: they have no bytes of their own"
         )

@@ -36,7 +36,9 @@ class Tokenizer:
         """
         path = folder / "tokenizer.json"
         if not path.exists():
-            raise CheckpointError(f"{path} does not exist: give prompts as token ids, or add the tokenizer's file")
+            raise CheckpointError(
+                f"{path} does not exist: give prompts as token ids, or add the tokenizer's file"
+            )
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
@@ -48,7 +50,8 @@ class Tokenizer:
         return int(self.backend.get_vocab_size())
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
-        """Token ids of raw text, with BOS in front where `bos`. Special tokens written in the text become their ids."""
+        """Token ids of raw text, with BOS in front where `bos`. Special tokens written in the text
+        become their ids."""
         ids = list(self._encoded(text).ids)
         return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
 
@@ -56,15 +59,17 @@ class Tokenizer:
         try:
             return self.backend.encode(text, add_special_tokens=False)
         except (TypeError, UnicodeError) as error:
-            raise RequestError(f"the text holds half a surrogate pair or other invalid characters: {error}") from error
+            raise RequestError(
+                f"the text holds half a surrogate pair or other invalid characters: {error}"
+            ) from error
 
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
         """Text of token ids; special tokens are left out unless `special`."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
 
     def spell(self, text: str) -> tuple[list[int], list[str]]:
-        """Token ids of a text, and the part of it that each stands for: end to end they are the text. Of a character of several
-        tokens the first has all."""
+        """Token ids of a text, and the part of it that each stands for: end to end they are the
+        text. Of a character of several tokens the first has all."""
         encoded = self._encoded(text)
         parts, at = [], 0
         for _, end in encoded.offsets:
@@ -76,27 +81,44 @@ class Tokenizer:
 
     @cached_property
     def texts(self) -> list[str]:
-        """The text of every token by itself; empty for special tokens, bytes, and what is a part of a character."""
-        alone: list[str] = self.backend.decode_batch([[token] for token in range(self.vocab_size)], skip_special_tokens=True)
+        """The text of every token by itself; empty for special tokens, bytes, and what is a part of
+        a character."""
+        alone: list[str] = self.backend.decode_batch(
+            [[token] for token in range(self.vocab_size)], skip_special_tokens=True
+        )
         bytes_ = self.byte_tokens()
-        return ["" if BROKEN in text or token in bytes_ else text for token, text in enumerate(alone)]
+        return [
+            "" if BROKEN in text or token in bytes_ else text for token, text in enumerate(alone)
+        ]
 
     def byte_tokens(self) -> frozenset[int]:
-        """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary has such."""
+        """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary
+        has such."""
         found = (self.token_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(token for token in found if token is not None)
 
     def special_tokens(self) -> frozenset[int]:
         """Ids of tokens that are no text and are left out when decoding."""
-        return frozenset(number for number, token in self.backend.get_added_tokens_decoder().items() if token.special)
+        return frozenset(
+            number
+            for number, token in self.backend.get_added_tokens_decoder().items()
+            if token.special
+        )
 
     def save(self, folder: Path, chat_template: str | None = None) -> None:
-        """Write tokenizer.json and, where given, chat_template.jinja into a checkpoint folder; a tokenizer_config.json that is
-        there already is left as it is."""
+        """Write tokenizer.json and, where given, chat_template.jinja into a checkpoint folder; a
+        tokenizer_config.json that is there already is left as it is."""
         self.backend.save(str(folder / "tokenizer.json"))
-        config = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "tokenizer_class": "TokenizersBackend"}
+        config = {
+            "bos_token": "<bos>",
+            "eos_token": "<eos>",
+            "pad_token": "<pad>",
+            "tokenizer_class": "TokenizersBackend",
+        }
         if not (folder / "tokenizer_config.json").exists():
-            (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            (folder / "tokenizer_config.json").write_text(
+                json.dumps(config, indent=2) + "\n", encoding="utf-8"
+            )
         if chat_template is not None:
             (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
 

@@ -1,4 +1,5 @@
-"""Gemma's tool calls: `<|tool_call>call:NAME{key:value,...}<tool_call|>`, strings between quote tokens, all else bare."""
+"""Gemma's tool calls: `<|tool_call>call:NAME{key:value,...}<tool_call|>`, strings between quote
+tokens, all else bare."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ class CallTokens:
         """
         found = [tokenizer.token_id(token) for token in (OPEN, CLOSE, QUOTE)]
         if any(token is None for token in found):
-            raise RequestError(f"this tokenizer has no tokens for tool calls ({OPEN}, {CLOSE}, {QUOTE})")
+            raise RequestError(
+                f"this tokenizer has no tokens for tool calls ({OPEN}, {CLOSE}, {QUOTE})"
+            )
         return cls(*(token for token in found if token is not None))
 
 
@@ -65,9 +68,11 @@ def tool_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
     return calls
 
 
-def answer_and_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> tuple[list[int], list[ToolCall]]:
-    """What a model wrote that was free to call: the tokens before its first call, and its calls up to the first that cannot be
-    read; all of the tokens where there is none."""
+def answer_and_calls(
+    tokens: Sequence[int], tokenizer: Tokenizer
+) -> tuple[list[int], list[ToolCall]]:
+    """What a model wrote that was free to call: the tokens before its first call, and its calls up
+    to the first that cannot be read; all of the tokens where there is none."""
     marks = CallTokens.of(tokenizer)
     starts = [at for at, token in enumerate(tokens) if token == marks.open]
     calls: list[ToolCall] = []
@@ -114,7 +119,9 @@ class _Reader:
         return QUOTE if self.part + 1 < len(self.parts) else None
 
     def error(self, wanted: str) -> RequestError:
-        return RequestError(f"a tool call cannot be read: {wanted} expected, {self.peek() or 'its end'!r} found")
+        return RequestError(
+            f"a tool call cannot be read: {wanted} expected, {self.peek() or 'its end'!r} found"
+        )
 
     def expect(self, text: str) -> None:
         if not self.parts[self.part].startswith(text, self.at):

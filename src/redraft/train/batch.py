@@ -1,4 +1,5 @@
-"""Examples as tensors: prompts through the turn template on one side, answers on canvases on the other."""
+"""Examples as tensors: prompts through the turn template on one side, answers on canvases on the
+other."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ PREFIXED = 0.3  # share of the examples with holes whose text before the first h
 class Row:
     """One example as token ids.
 
-    canvas: what is right on the canvas, up to and with the end of the turn. given: which of it is known and stays.
+    canvas: what is right on the canvas, up to and with the end of the turn. given: which of it is
+    known and stays.
     answer: the same left to right, without the padding of holes.
     """
 
@@ -34,9 +36,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the canvas that is right, EOS
-    behind the end of the turn. given: bool [B, L], positions that are known. weight: float32 [B, L], what each position
-    counts: 0 where it is given, 1 in the answer, little behind it. answer: int64 [B, L], what is learnt left to right.
+    """prefix: int64 [B, P], padded behind. prefix_lengths: int64 [B]. target: int64 [B, L], the
+    canvas that is right, EOS behind the end of the turn. given: bool [B, L], positions that are
+    known. weight: float32 [B, L], what each position
+    counts: 0 where it is given, 1 in the answer, little behind it. answer: int64 [B, L], what is
+    learnt left to right.
     answer_lengths: int64 [B], its tokens up to and with the end of the turn.
     """
 
@@ -55,10 +59,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Layout:
-    """How an example becomes tokens: the answer, the end of the turn, and EOS up to the end of the canvas.
+    """How an example becomes tokens: the answer, the end of the turn, and EOS up to the end of the
+    canvas.
 
-    Where an example has holes, all but them is given, the end too. A hole is its tokens and a few of padding, for a hole's
-    width is seldom known; and now and then the lines before the first hole belong to the prefix instead.
+    Where an example has holes, all but them is given, the end too. A hole is its tokens and a few
+    of padding, for a hole's width is seldom known; and now and then the lines before the first hole
+    belong to the prefix instead.
     """
 
     tokenizer: Tokenizer
@@ -79,7 +85,9 @@ class Layout:
         if not example.holes:
             answer = [*self.tokenizer.encode(example.answer, bos=False), self.end_of_turn]
             return Row(prefix, answer, [False] * len(answer), answer)
-        start = example.answer.rfind("\n", 0, example.holes[0][0]) + 1 if rng.random() < PREFIXED else 0
+        start = (
+            example.answer.rfind("\n", 0, example.holes[0][0]) + 1 if rng.random() < PREFIXED else 0
+        )
         before = self.tokenizer.encode(example.answer[:start], bos=False)
         if len(prefix) + len(before) > self.prefix_length:
             start, before = 0, []
@@ -87,8 +95,11 @@ class Layout:
         widths = [rng.randint(0, MOST_PADDING) for _ in example.holes]
         return self.with_holes(example, prefix, start, widths)
 
-    def with_holes(self, example: Example, prefix: list[int], start: int, widths: Sequence[int]) -> Row:
-        """The answer from character `start` on, each hole padded by its number of `widths`, or less where there is no room."""
+    def with_holes(
+        self, example: Example, prefix: list[int], start: int, widths: Sequence[int]
+    ) -> Row:
+        """The answer from character `start` on, each hole padded by its number of `widths`, or less
+        where there is no room."""
         canvas: list[int] = []
         given: list[bool] = []
         answer: list[int] = []
@@ -113,7 +124,10 @@ def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) 
         ConfigError: a prompt or an answer is longer than the layout has room for.
     """
     rows = [layout.row(example, rng) for example in examples]
-    longest_prefix, longest_canvas = max(len(row.prefix) for row in rows), max(len(row.canvas) for row in rows)
+    longest_prefix, longest_canvas = (
+        max(len(row.prefix) for row in rows),
+        max(len(row.canvas) for row in rows),
+    )
     length = layout.canvas_length
     if longest_prefix > layout.prefix_length or longest_canvas > length:
         raise ConfigError(
@@ -128,7 +142,9 @@ def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) 
         prefix=table([row.prefix for row in rows], layout.prefix_length, layout.pad),
         prefix_lengths=torch.tensor([len(row.prefix) for row in rows]),
         target=table([row.canvas for row in rows], length, layout.eos),
-        given=torch.tensor([row.given + [any(row.given)] * (length - len(row.given)) for row in rows]),
+        given=torch.tensor(
+            [row.given + [any(row.given)] * (length - len(row.given)) for row in rows]
+        ),
         weight=torch.tensor([_weights(row, length) for row in rows]),
         answer=table([row.answer for row in rows], length, layout.eos),
         answer_lengths=torch.tensor([len(row.answer) for row in rows]),

@@ -1,10 +1,11 @@
-"""Initial weights that train well at small size; the attention scale of 1 makes unit q and k norms start too sharp."""
+"""Initial weights that train well at small size; the attention scale of 1 makes unit q and k norms
+start too sharp."""
 
 from __future__ import annotations
 
 import torch
 
-from redraft.model import DiffusionGemma
+from redraft.network import DiffusionGemma
 
 POST_NORM = 0.3
 LINEAR = 0.5
@@ -15,8 +16,9 @@ QUERY_KEY = 1.3
 def initialise(model: DiffusionGemma, generator: torch.Generator) -> DiffusionGemma:
     """Fill a model's weights in place and return it.
 
-    Embeddings have deviation H^-1/2, linear maps half of fan_in^-1/2, norms behind a block start at 0.3, q and k norms at
-    1.3 head_dim^-1/4, and the last matrix of self-conditioning at zero, so that a first pass hears nothing.
+    Embeddings have deviation H^-1/2, linear maps half of fan_in^-1/2, norms behind a block start at
+    0.3, q and k norms at 1.3 head_dim^-1/4, and the last matrix of self-conditioning at zero, so
+    that a first pass hears nothing.
     """
     for name, tensor in model.state_dict().items():
         if name.startswith("self_conditioning.down_proj"):

@@ -1,7 +1,9 @@
-"""What training minimises: the canvas from its corruption, and now and then the answer left to right.
+"""What training minimises: the canvas from its corruption, and now and then the answer left to
+right.
 
-Source: uniform-state diffusion as DiffusionGemma is tuned: cross-entropy over corrupted and clean positions, the same at every
-level of noise, and for some of the canvases passes without gradient whose belief the next pass hears (self-conditioning).
+Source: uniform-state diffusion as DiffusionGemma is tuned: cross-entropy over corrupted and clean
+positions, the same at every level of noise, and for some of the canvases passes without gradient
+whose belief the next pass hears (self-conditioning).
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.diffusion.corruption import corrupt
-from redraft.model import DiffusionGemma
-from redraft.train import passes
+from redraft.network import DiffusionGemma
+from redraft.train import context
 from redraft.train.batch import Batch
 
 LEAST_LEVEL = 1e-4
@@ -25,8 +27,8 @@ LEAST_WEIGHT = 20  # a hole, or an answer, of fewer tokens weighs as its share o
 
 @dataclass(frozen=True)
 class Losses:
-    """diffusion, encoder: scalars, what is minimised; None where that was not read. level, by_row: float32 [B], noise of a
-    canvas, and its mean loss over the positions that count, in nats."""
+    """diffusion, encoder: scalars, what is minimised; None where that was not read. level, by_row:
+    float32 [B], noise of a canvas, and its mean loss over the positions that count, in nats."""
 
     diffusion: Tensor | None
     encoder: Tensor | None
@@ -42,15 +44,18 @@ class Losses:
 
 @dataclass(frozen=True)
 class Corruption:
-    """level: float32 [draws, B], t of each canvas. noisy: int64 [draws, B, L], canvases with that share replaced.
-    Given positions are never touched."""
+    """level: float32 [draws, B], t of each canvas. noisy: int64 [draws, B, L], canvases with that
+    share replaced. Given positions are never touched."""
 
     level: Tensor
     noisy: Tensor
 
     @classmethod
-    def of(cls, batch: Batch, draws: int, vocab_size: int, generator: torch.Generator) -> Corruption:
-        """`draws` canvases of every row, at levels spread evenly from a random one, so that each batch sees all noise."""
+    def of(
+        cls, batch: Batch, draws: int, vocab_size: int, generator: torch.Generator
+    ) -> Corruption:
+        """`draws` canvases of every row, at levels spread evenly from a random one, so that each
+        batch sees all noise."""
         first = torch.rand(len(batch.target), generator=generator)
         level = torch.cat([(first + draw / draws) % 1 for draw in range(draws)])
         level = level * (1 - 2 * LEAST_LEVEL) + LEAST_LEVEL
@@ -74,20 +79,27 @@ def losses(
     """Losses of one batch.
 
     Args:
-        answer: also read the clean answer left to right and add its cross-entropy (the encoder's own loss).
-        self_conditioning: share of the canvases that hear a first pass, of those that hear a second upon it, and so on.
+        answer: also read the clean answer left to right and add its cross-entropy (the encoder's
+            own loss).
+        self_conditioning: share of the canvases that hear a first pass, of those that hear a second
+            upon it, and so on.
     """
     draws, noisy = len(corruption.noisy), corruption.noisy.flatten(0, 1)
-    states, past = passes.read_clean(model, batch.prefix)
-    encoder = answer_loss(model, batch, answer_states(model, batch, states, past)) if answer else None
-    past, lengths = passes.repeated(past, draws), batch.prefix_lengths.repeat(draws)
+    states, past = context.read_clean(model, batch.prefix)
+    encoder = (
+        answer_loss(model, batch, answer_states(model, batch, states, past)) if answer else None
+    )
+    past, lengths = context.repeated(past, draws), batch.prefix_lengths.repeat(draws)
     target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
     signal = torch.zeros(*noisy.shape, model.config.hidden_size)
     for share in self_conditioning:
         hearing = math.ceil(len(noisy) * share)
         with torch.no_grad():
-            before = passes.first_rows(past, hearing)
-            belief = soft_belief(model, canvas_states(model, noisy[:hearing], signal[:hearing], before, lengths[:hearing]))
+            before = context.first_rows(past, hearing)
+            belief = soft_belief(
+                model,
+                canvas_states(model, noisy[:hearing], signal[:hearing], before, lengths[:hearing]),
+            )
             heard = torch.where(given[:hearing, :, None], model.embed(target[:hearing]), belief)
             signal[:hearing] = heard.to(signal.dtype)
     by_token = token_loss(model, canvas_states(model, noisy, signal, past, lengths), target)
@@ -98,27 +110,38 @@ def losses(
 
 
 def typewriter_losses(model: DiffusionGemma, batch: Batch) -> Losses:
-    """The left-to-right loss alone: what a model minimises that is to be nothing but a typewriter."""
-    states, past = passes.read_clean(model, batch.prefix)
+    """The left-to-right loss alone: what a model minimises that is to be nothing but a
+    typewriter."""
+    states, past = context.read_clean(model, batch.prefix)
     by_token = _answer_tokens(model, batch, answer_states(model, batch, states, past))
     by_row = by_token.sum(dim=1) / batch.answer_lengths
-    return Losses(None, by_token.sum() / batch.answer_lengths.sum(), torch.zeros(len(by_row)), by_row.detach())
+    return Losses(
+        None, by_token.sum() / batch.answer_lengths.sum(), torch.zeros(len(by_row)), by_row.detach()
+    )
 
 
-def canvas_states(model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: passes.Past, lengths: Tensor) -> Tensor:
+def canvas_states(
+    model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: context.Past, lengths: Tensor
+) -> Tensor:
     """States [B, L, H] of canvases [B, L] that hear `signal` [B, L, H]."""
-    return passes.read_canvas(model, model.self_conditioning.join(model.embed(noisy), signal), past, lengths)
+    return context.read_canvas(
+        model, model.self_conditioning.join(model.embed(noisy), signal), past, lengths
+    )
 
 
-def answer_states(model: DiffusionGemma, batch: Batch, states: Tensor, past: passes.Past) -> Tensor:
-    """The states [B, L, H] that predict the answer: the prefix's last, then the answer's own but its last."""
-    after, _ = passes.read_clean(model, batch.answer, past, batch.prefix_lengths)
+def answer_states(
+    model: DiffusionGemma, batch: Batch, states: Tensor, past: context.Past
+) -> Tensor:
+    """The states [B, L, H] that predict the answer: the prefix's last, then the answer's own but
+    its last."""
+    after, _ = context.read_clean(model, batch.answer, past, batch.prefix_lengths)
     last = states[torch.arange(len(states)), batch.prefix_lengths - 1]
     return torch.cat((last[:, None], after[:, :-1]), dim=1)
 
 
 def answer_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
-    """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas behind it does not count."""
+    """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas
+    behind it does not count."""
     return _answer_tokens(model, batch, states).sum() / batch.answer_lengths.sum()
 
 
@@ -135,6 +158,7 @@ def token_loss(model: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:
 
 
 def soft_belief(model: DiffusionGemma, states: Tensor) -> Tensor:
-    """The mean embedding [B, L, H] under the logits of states [B, L, H], scaled: what the next step hears."""
+    """The mean embedding [B, L, H] under the logits of states [B, L, H], scaled: what the next step
+    hears."""
     weight = model.embed_tokens.weight
     return (model.logits(states).softmax(dim=-1).to(weight.dtype) @ weight) * model.embedding_scale

@@ -1,6 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied (K. Jordan et al., 2024).
+"""Muon: momentum whose matrices are made orthogonal before they are applied (K. Jordan et al.,
+2024).
 
-torch has one for plain matrices; a mixture of experts has stacks of them, so this one takes [..., rows, columns].
+torch has one for plain matrices; a mixture of experts has stacks of them, so this one takes [...,
+rows, columns].
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ STEPS = 5
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Bring the singular values of [..., M, N] near 1, in bfloat16, by five Newton-Schulz iterations."""
+    """Bring the singular values of [..., M, N] near 1, in bfloat16, by five Newton-Schulz
+    iterations."""
     a, b, c = NEWTON_SCHULZ
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = (matrix.mT if tall else matrix).bfloat16()
@@ -36,7 +39,9 @@ class Muon(torch.optim.Optimizer):
         momentum: Nesterov momentum.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95
+    ) -> None:
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
@@ -48,7 +53,9 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     alike.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in alike.items():
-                updates = orthogonalise(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                updates = orthogonalise(
+                    torch.stack([self._momentum(p, group["momentum"]) for p in parameters])
+                )
                 length = group["lr"] * max(1.0, shape[-2] / shape[-1]) ** 0.5
                 torch._foreach_add_(parameters, list(updates.unbind()), alpha=-length)
 

@@ -1,6 +1,8 @@
-"""One run in several processes of one machine: each takes a part of every batch, and all make the same update.
+"""One run in several processes of one machine: each takes a part of every batch, and all make the
+same update.
 
-Two processes of one thread each are faster than one process of two: the small model's operations are too short to share.
+Two processes of one thread each are faster than one process of two: the small model's operations
+are too short to share.
 """
 
 from __future__ import annotations
@@ -36,13 +38,17 @@ def check(count: int, batch_size: int) -> None:
     """
     whole("processes", count, least=1)
     if batch_size % count:
-        raise ConfigError(f"processes={count} must divide batch_size={batch_size}, so that each has as much to do")
+        raise ConfigError(
+            f"processes={count} must divide batch_size={batch_size}, so that each has as much to do"
+        )
 
 
 def in_processes(count: int, work: Work, *args: Any) -> bool:
-    """Run work(*args) in `count` processes that can average with each other; in this one where it is the only one.
+    """Run work(*args) in `count` processes that can average with each other; in this one where it
+    is the only one.
 
-    Ctrl-C and a request to end are for the work to handle, in every process: this one waits, and returns whether there was one.
+    Ctrl-C and a request to end are for the work to handle, in every process: this one waits, and
+    returns whether there was one.
 
     Raises:
         RedraftError: a process raised it; the others are stopped.
@@ -59,7 +65,9 @@ def in_processes(count: int, work: Work, *args: Any) -> bool:
         def tell(name: int, _: object) -> None:
             told.append(name)
             for process in context.processes:
-                if name == signal.SIGTERM and process.is_alive():  # a terminal sends SIGINT to the others itself
+                if (
+                    name == signal.SIGTERM and process.is_alive()
+                ):  # a terminal sends SIGINT to the others itself
                     process.terminate()
 
         with on_interrupt(tell):

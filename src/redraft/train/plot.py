@@ -1,4 +1,5 @@
-"""The metrics of a run as a picture: loss by noise level, the left-to-right loss, the rate (matplotlib, extra `train`)."""
+"""The metrics of a run as a picture: loss by noise level, the left-to-right loss, the rate
+(matplotlib, extra `train`)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ COLOURS = ("#fde0a3", "#f4a259", "#d1495b", "#8f2d56", "#3c1642")  # little nois
 
 
 def plot_metrics(metrics: Path, picture: Path) -> bool:
-    """Draw metrics.jsonl into a PNG; False, and nothing drawn, where matplotlib is missing or there are no metrics."""
+    """Draw metrics.jsonl into a PNG; False, and nothing drawn, where matplotlib is missing or there
+    are no metrics."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -27,7 +29,13 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     levels = len(rows[0]["loss_by_level"])
     for level in range(levels):
         low, high = level / levels, (level + 1) / levels
-        _curve(above, rows, [row["loss_by_level"][level] for row in rows], f"noise {low:.1f} to {high:.1f}", COLOURS[level])
+        _curve(
+            above,
+            rows,
+            [row["loss_by_level"][level] for row in rows],
+            f"noise {low:.1f} to {high:.1f}",
+            COLOURS[level],
+        )
     _curve(above, rows, [row["encoder_loss"] for row in rows], "left to right", "#3b6fb6")
     above.set_yscale("log")
     above.set_ylabel("loss, nats a position")
@@ -42,13 +50,20 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     return True
 
 
-def _curve(axes: Any, rows: list[dict[str, Any]], values: list[float | None], label: str, colour: str) -> None:
+def _curve(
+    axes: Any, rows: list[dict[str, Any]], values: list[float | None], label: str, colour: str
+) -> None:
     """A faint line of the values, and a clear one of their running mean."""
-    points = [(row["step"], value) for row, value in zip(rows, values, strict=True) if value is not None]
+    points = [
+        (row["step"], value) for row, value in zip(rows, values, strict=True) if value is not None
+    ]
     if not points:
         return
     steps, heights = zip(*points, strict=True)
     width = max(1, len(heights) // 40)
-    smooth = [sum(heights[max(0, at - width) : at + 1]) / (at + 1 - max(0, at - width)) for at in range(len(heights))]
+    smooth = [
+        sum(heights[max(0, at - width) : at + 1]) / (at + 1 - max(0, at - width))
+        for at in range(len(heights))
+    ]
     axes.plot(steps, heights, color=colour, alpha=0.3, linewidth=0.8)
     axes.plot(steps, smooth, color=colour, linewidth=1.6, label=label or None)

@@ -1,4 +1,5 @@
-"""Recipe: everything that a training run depends on, in one TOML file; with a seed it gives the same weights again."""
+"""Recipe: everything that a training run depends on, in one TOML file; with a seed it gives the
+same weights again."""
 
 from __future__ import annotations
 
@@ -33,19 +34,23 @@ class Recipe:
     """What to train, on what, how long.
 
     Attributes:
-        model: the shape. sources: tasks with shares. steps, batch_size: updates, and examples in each.
-        draws: canvases of every example in an update, at levels of noise spread evenly; its prefix is read once for all. With
-            none the model is trained left to right only: a typewriter, for comparison.
+        model: the shape. sources: tasks with shares. steps, batch_size: updates, and examples in
+            each.
+        draws: canvases of every example in an update, at levels of noise spread evenly; its prefix
+            is read once for all. With none the model is trained left to right only: a typewriter,
+            for comparison.
         prefix_length: tokens that a prompt may have.
-        self_conditioning: share of the canvases that hear the belief of a first pass, of those that hear a second upon the
-            first, and so on, falling.
+        self_conditioning: share of the canvases that hear the belief of a first pass, of those that
+            hear a second upon the first, and so on, falling.
         matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest.
-        warm_up: updates until the peak. decay: share of the steps, at the end, through which the rates fall linearly to zero.
-            Before the decay nothing depends on `steps`: a run can be lengthened from there.
+        warm_up: updates until the peak. decay: share of the steps, at the end, through which the
+            rates fall linearly to zero. Before the decay nothing depends on `steps`: a run can be
+            lengthened from there.
         encoder_every: every so many steps the answer is also read left to right (0: never).
         ema: decay of the averaged weights, which are what is saved.
         compile: compile the layers' parts; a minute at the start, then about half again as fast.
-        start: the recipe whose averaged weights this one begins with, and whose tokenizer it keeps; None for random ones.
+        start: the recipe whose averaged weights this one begins with, and whose tokenizer it keeps;
+            None for random ones.
         generation: settings that the checkpoint is to write with, fields of GenerationConfig.
     """
 
@@ -68,7 +73,9 @@ class Recipe:
     log_every: int = 20
     compile: bool = False
     start: Recipe | None = None
-    generation: Mapping[str, Any] = field(default_factory=dict, repr=False)  # no weight depends on it
+    generation: Mapping[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # no weight depends on it
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
@@ -91,11 +98,15 @@ class Recipe:
     def _check_shares(self) -> None:
         shares = self.self_conditioning
         if not isinstance(shares, list | tuple):
-            raise ConfigError(f"self_conditioning={shares!r} must be a list of shares, such as [0.5, 0.25]")
+            raise ConfigError(
+                f"self_conditioning={shares!r} must be a list of shares, such as [0.5, 0.25]"
+            )
         for share in shares:
             number("self_conditioning", share, least=0, most=1, open_below=True)
         if list(shares) != sorted(shares, reverse=True):
-            raise ConfigError(f"self_conditioning={shares!r} must fall: who hears a second pass has heard a first")
+            raise ConfigError(
+                f"self_conditioning={shares!r} must fall: who hears a second pass has heard a first"
+            )
         object.__setattr__(self, "self_conditioning", tuple(shares))
 
     @classmethod
@@ -111,13 +122,25 @@ class Recipe:
             raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
         known = {f.name for f in fields(cls)} - {"model", "sources", "generation"}
         training, entries = raw.get("training", {}), raw.get("task", [])
-        tables = all(isinstance(raw.get(name, {}), dict) for name in ("model", "training", "generation"))
-        if not tables or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ConfigError(f"{path}: [model], [training] and [generation] must be tables, and every task a [[task]] table")
+        tables = all(
+            isinstance(raw.get(name, {}), dict) for name in ("model", "training", "generation")
+        )
+        if (
+            not tables
+            or not isinstance(entries, list)
+            or not all(isinstance(entry, dict) for entry in entries)
+        ):
+            raise ConfigError(
+                f"{path}: [model], [training] and [generation] must be tables, and every task a [[task]] table"
+            )
         if unknown := sorted(set(raw) - {"model", "training", "generation", "task"}):
-            raise ConfigError(f"{path} has no use for {', '.join(unknown)}: it has [model], [training], [generation], [[task]]")
+            raise ConfigError(
+                f"{path} has no use for {', '.join(unknown)}: it has [model], [training], [generation], [[task]]"
+            )
         if unknown := sorted(set(training) - known):
-            raise ConfigError(f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+            )
         start = training.pop("start", None)
         if start is not None:
             if not isinstance(start, str) or (path.parent / start).resolve() in following:
@@ -129,9 +152,17 @@ class Recipe:
         if "steps" not in training or ("model" not in raw and start is None):
             raise ConfigError(f"{path} needs training.steps, and a [model] table or training.start")
         if "model" in raw and start is not None:
-            raise ConfigError(f"{path} has a [model] table and training.start, whose model it would be: leave out one of them")
+            raise ConfigError(
+                f"{path} has a [model] table and training.start, whose model it would be: leave out one of them"
+            )
         model = model_config_from_dict(raw["model"]) if start is None else start.model
-        return cls(model=model, sources=sources, start=start, generation=raw.get("generation", {}), **training)
+        return cls(
+            model=model,
+            sources=sources,
+            start=start,
+            generation=raw.get("generation", {}),
+            **training,
+        )
 
     @property
     def decay_start(self) -> int:
@@ -154,8 +185,8 @@ class Recipe:
         return json.dumps({"steps": self.steps, "decay_start": self.decay_start, "rest": rest})
 
     def continues(self, other: str, step: int) -> bool:
-        """Whether `step` updates of the recipe that wrote `other` are this one's too: it is the same, or lengthened before the
-        rates fell."""
+        """Whether `step` updates of the recipe that wrote `other` are this one's too: it is the
+        same, or lengthened before the rates fell."""
         mine = json.loads(self.to_json())
         try:
             theirs = json.loads(other)

@@ -1,4 +1,5 @@
-"""The state of a run as one safetensors file: weights, averages, optimizers, generator, step. No pickle."""
+"""The state of a run as one safetensors file: weights, averages, optimizers, generator, step. No
+pickle."""
 
 from __future__ import annotations
 
@@ -16,19 +17,27 @@ from redraft.errors import CheckpointError
 
 
 def write_state(
-    path: Path, tensors: Mapping[str, Tensor], optimizers: Sequence[torch.optim.Optimizer], facts: Mapping[str, str]
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    optimizers: Sequence[torch.optim.Optimizer],
+    facts: Mapping[str, str],
 ) -> None:
     """Write tensors, the optimizers' own, and facts; the file appears whole or not at all."""
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     for number, optimizer in enumerate(optimizers):
         for index, entries in optimizer.state_dict()["state"].items():
-            flat |= {f"optimizer.{number}.{index}.{key}": tensor.clone() for key, tensor in entries.items()}
+            flat |= {
+                f"optimizer.{number}.{index}.{key}": tensor.clone()
+                for key, tensor in entries.items()
+            }
     draft = path.with_suffix(".new")
     save_file(flat, draft, metadata=dict(facts))
     os.replace(draft, path)
 
 
-def read_state(path: Path, optimizers: Sequence[torch.optim.Optimizer]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_state(
+    path: Path, optimizers: Sequence[torch.optim.Optimizer]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and facts; the optimizers' state is put into `optimizers`.
 
     Raises:
@@ -39,13 +48,17 @@ def read_state(path: Path, optimizers: Sequence[torch.optim.Optimizer]) -> tuple
             facts = dict(file.metadata() or {})
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}; remove it to begin the run anew") from error
+        raise CheckpointError(
+            f"{path} is damaged: {error}; remove it to begin the run anew"
+        ) from error
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
         for name in [name for name in flat if name.startswith(f"optimizer.{number}.")]:
             _, _, index, key = name.split(".")
             state.setdefault(int(index), {})[key] = flat.pop(name)
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
     return flat, facts
 
 

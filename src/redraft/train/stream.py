@@ -1,4 +1,5 @@
-"""The examples of a run: tasks mixed by share, reproducible from the seed and the number of the step."""
+"""The examples of a run: tasks mixed by share, reproducible from the seed and the number of the
+step."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from redraft.train.recipe import Recipe
 
 
 def step_examples(recipe: Recipe, rng: random.Random) -> list[Example]:
-    """The examples of one update, drawn from `rng`, which is made anew from seed and step: a resumed run sees what an
-    unbroken one would have seen. None is held out."""
+    """The examples of one update, drawn from `rng`, which is made anew from seed and step: a
+    resumed run sees what an unbroken one would have seen. None is held out."""
     shares = [source.share for source in recipe.sources]
     examples: list[Example] = []
     while len(examples) < recipe.batch_size:

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from redraft.checkpoint.save import save_checkpoint
 from redraft.config import GenerationConfig
 from redraft.errors import ConfigError, NonFiniteError
-from redraft.model import DiffusionGemma, layers
+from redraft.network import DiffusionGemma, layers
 from redraft.text import ChatTemplate, Tokenizer
-from redraft.train import loss, parallel, passes
+from redraft.train import context, loss, parallel
 from redraft.train.batch import Batch, Layout, make_batch
 from redraft.train.initial import initialise
 from redraft.train.loss import Corruption, Losses, losses, typewriter_losses
@@ -35,11 +35,12 @@ METRICS = "metrics.jsonl"
 
 
 class Trainer:
-    """One training run in one folder: state.safetensors to resume from, metrics.jsonl, and the checkpoint at the end.
+    """One training run in one folder: state.safetensors to resume from, metrics.jsonl, and the
+    checkpoint at the end.
 
     Raises:
-        ConfigError: the tokenizer has more ids than the model, the weights to start from are of another shape, or the folder
-            holds another recipe's run.
+        ConfigError: the tokenizer has more ids than the model, the weights to start from are of
+            another shape, or the folder holds another recipe's run.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Trainer:
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         if tokenizer.vocab_size > recipe.model.vocab_size:
-            raise ConfigError(f"the tokenizer has {tokenizer.vocab_size} ids, the model {recipe.model.vocab_size}")
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} ids, the model {recipe.model.vocab_size}"
+            )
         self.recipe, self.folder = recipe, folder
         self.layout = Layout(tokenizer, template, recipe.model.canvas_length, recipe.prefix_length)
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -74,8 +77,9 @@ class Trainer:
             self._resume()
 
     def run(self, *, until: float | None = None) -> Iterator[dict[str, Any]]:
-        """Train to the recipe's end, or for `until` seconds, or until `stopping` is set (between two updates, so that what is
-        saved is whole); yields a row of metrics every `log_every` steps, and one of what is left at the end."""
+        """Train to the recipe's end, or for `until` seconds, or until `stopping` is set (between
+        two updates, so that what is saved is whole); yields a row of metrics every `log_every`
+        steps, and one of what is left at the end."""
         if self.recipe.compile:
             compile_parts()
         started, seen, rows = time.perf_counter(), 0, []
@@ -105,7 +109,9 @@ class Trainer:
 
     def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the averaged weights as a checkpoint with tokenizer and template."""
-        config = GenerationConfig(max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(1, 106))
+        config = GenerationConfig(
+            max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(1, 106)
+        )
         config = config.with_options(self.recipe.generation)
         layout = self.layout
         save_checkpoint(
@@ -139,13 +145,17 @@ class Trainer:
     def _begin_with(self, start: Mapping[str, Tensor]) -> None:
         wanted = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
         if wanted != {name: tensor.shape for name, tensor in start.items()}:
-            raise ConfigError("the weights to start from are of another shape than the recipe's model")
+            raise ConfigError(
+                "the weights to start from are of another shape than the recipe's model"
+            )
         self.model.load_state_dict(dict(start))
 
     def _resume(self) -> None:
         tensors, facts = read_state(self.folder / STATE, self.optimizers)
         if not self.recipe.continues(facts["recipe"], int(facts["step"])):
-            raise ConfigError(f"{self.folder} holds the run of another recipe: name another folder, or remove it")
+            raise ConfigError(
+                f"{self.folder} holds the run of another recipe: name another folder, or remove it"
+            )
         if facts.get("start", self.start) != self.start:
             raise ConfigError(
                 f"{self.folder} holds a run that began with other weights: begin with the same, or name another folder"
@@ -168,18 +178,23 @@ class Trainer:
         parallel.average_gradients(self.model.parameters())
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         if not bool(norm.isfinite()):
-            raise NonFiniteError(f"the gradient is not finite at step {self.step}: lower the learning rates")
+            raise NonFiniteError(
+                f"the gradient is not finite at step {self.step}: lower the learning rates"
+            )
         rate = recipe.learning_rate(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
             optimizer.step()
             optimizer.zero_grad()
-        # Early on the average follows closely, so that it is never that of the first random weights.
+        # Early on the average follows closely, so that it is never that of the first random
+        # weights.
         decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             weights = self.model.state_dict()
-            torch._foreach_lerp_([self.average[name] for name in weights], list(weights.values()), 1 - decay)
+            torch._foreach_lerp_(
+                [self.average[name] for name in weights], list(weights.values()), 1 - decay
+            )
         return result
 
     def _losses(self, batch: Batch) -> Losses:
@@ -190,24 +205,32 @@ class Trainer:
         corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
         answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
         part, noise = batch.part(*mine), corruption.part(*mine)
-        return losses(self.model, part, noise, answer=answer, self_conditioning=recipe.self_conditioning)
+        return losses(
+            self.model, part, noise, answer=answer, self_conditioning=recipe.self_conditioning
+        )
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 @cache
 def compile_parts() -> None:
-    """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary: for the whole process."""
+    """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary:
+    for the whole process."""
     torch._dynamo.config.recompile_limit = COMPILED
-    passes.layer_pass = torch.compile(passes.layer_pass, dynamic=False)
+    context.layer_pass = torch.compile(context.layer_pass, dynamic=False)
     loss.token_loss = torch.compile(loss.token_loss, dynamic=False)
     loss.soft_belief = torch.compile(loss.soft_belief, dynamic=False)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; none where it is missing, and without a last line that a crash cut off."""
+    """The rows of metrics.jsonl; none where it is missing, and without a last line that a crash cut
+    off."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -218,7 +241,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def summarise(rows: list[Losses]) -> dict[str, Any]:
-    """Mean losses of some steps, the diffusion loss also by noise level (LEVELS bins from 0 to 1, null where empty)."""
+    """Mean losses of some steps, the diffusion loss also by noise level (LEVELS bins from 0 to 1,
+    null where empty)."""
     level = torch.cat([row.level for row in rows])
     by_row = torch.cat([row.by_row for row in rows])
     which = (level * LEVELS).long().clamp_max(LEVELS - 1)

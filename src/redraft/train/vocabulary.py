@@ -1,4 +1,5 @@
-"""The small model's tokenizer: byte-pair encoding of its own tasks, Gemma's special tokens at Gemma's places, digits alone."""
+"""The small model's tokenizer: byte-pair encoding of its own tasks, Gemma's special tokens at
+Gemma's places, digits alone."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from redraft.errors import ConfigError
 from redraft.tasks import Task
 from redraft.tasks.task import is_held_out
 from redraft.text import Tokenizer
-from redraft.text.special import SPECIAL_TOKENS
+from redraft.text.special_tokens import SPECIAL_TOKENS
 
 RESERVED = 128  # ids below are special tokens, or unused
 # Tags, words with the space before them, single digits, runs of spaces, newlines, and signs.
@@ -22,9 +23,11 @@ EXAMPLES = 3000  # of each task
 
 
 def train_tokenizer(tasks: Sequence[Task], vocab_size: int, seed: int) -> Tokenizer:
-    """A tokenizer of at most `vocab_size` ids for what the tasks write; any other text is spelt in bytes.
+    """A tokenizer of at most `vocab_size` ids for what the tasks write; any other text is spelt in
+    bytes.
 
-    Ids: special tokens below 128, the bytes `<0x00>` to `<0xFF>` from 128, then printable ASCII, then merges by rank.
+    Ids: special tokens below 128, the bytes `<0x00>` to `<0xFF>` from 128, then printable ASCII,
+    then merges by rank.
 
     Raises:
         ConfigError: no room for a single merge.
@@ -33,7 +36,9 @@ def train_tokenizer(tasks: Sequence[Task], vocab_size: int, seed: int) -> Tokeni
     base = [SPECIAL_TOKENS.get(number, f"<unused{number}>") for number in range(RESERVED)]
     base += [f"<0x{byte:02X}>" for byte in range(256)] + alphabet
     if vocab_size <= len(base):
-        raise ConfigError(f"vocab_size={vocab_size} must be above {len(base)}, the special tokens, bytes and letters")
+        raise ConfigError(
+            f"vocab_size={vocab_size} must be above {len(base)}, the special tokens, bytes and letters"
+        )
     learner = _pipeline(tokenizers.Tokenizer(models.BPE()))
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(base) + len(alphabet), initial_alphabet=alphabet, limit_alphabet=len(alphabet),
@@ -44,10 +49,16 @@ def train_tokenizer(tasks: Sequence[Task], vocab_size: int, seed: int) -> Tokeni
     words = [word for word, _ in learnt if len(word) > 1]
     vocabulary = {token: number for number, token in enumerate([*base, *words])}
     merges = [(left, right) for left, right in _merges(learner)]
-    model = models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>")
+    model = models.BPE(
+        vocab=vocabulary, merges=merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>"
+    )
     backend = _pipeline(tokenizers.Tokenizer(model))
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
-    backend.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in base[:RESERVED]])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    backend.add_special_tokens(
+        [tokenizers.AddedToken(token, special=True) for token in base[:RESERVED]]
+    )
     return Tokenizer(backend)
 
 

@@ -1,4 +1,5 @@
-"""The playground's page, built: what `redraft play` hands to a browser. Its source is `web/` in the repository."""
+"""The playground's page, built: what `redraft play` hands to a browser. Its source is `web/` in the
+repository."""
 
 from __future__ import annotations
 

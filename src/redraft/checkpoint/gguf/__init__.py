@@ -1,1 +1,2 @@
-"""GGUF, llama.cpp's file of weights: one file with metadata, tokenizer and tensors in blocks of few bits."""
+"""GGUF, llama.cpp's file of weights: one file with metadata, tokenizer and tensors in blocks of few
+bits."""

@@ -1,7 +1,7 @@
 """Blocks: how ggml lays numbers of few bits out, and what becomes of them here.
 
-A row is a chain of blocks of 32 or 256 columns, each with its scales inside. Integers stay the integers they are; scales are
-put beside them, one for each group of columns.
+A row is a chain of blocks of 32 or 256 columns, each with its scales inside. Integers stay the
+integers they are; scales are put beside them, one for each group of columns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 from redraft.quant import Int4Weight, Int8Table, Int8Weight, PackedWeight
 from redraft.quant.weight import pack
 
-# Integers [n, columns], scales [n, groups] and offsets [n, groups] (or None) of n blocks: number = integer * scale + offset.
+# Integers [n, columns], scales [n, groups] and offsets [n, groups] (or None) of n blocks: number =
+# integer * scale + offset.
 Parts = tuple[Tensor, Tensor, Tensor | None]
 TILE = 512  # rows that are unpacked at a time
 
@@ -24,7 +25,8 @@ FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of tensor. columns, nbytes: of a block. bits: in memory. unpack: of blocks [n, nbytes]; None for floats."""
+    """A type of tensor. columns, nbytes: of a block. bits: in memory. unpack: of blocks [n,
+    nbytes]; None for floats."""
 
     name: str
     columns: int
@@ -69,7 +71,11 @@ def _q5_0(blocks: Tensor) -> Parts:
 
 
 def _q5_1(blocks: Tensor) -> Parts:
-    return (_nibbles(blocks, 8) | _fifth(blocks, 4)).to(torch.int8), _half(blocks, 0), _half(blocks, 2)
+    return (
+        (_nibbles(blocks, 8) | _fifth(blocks, 4)).to(torch.int8),
+        _half(blocks, 0),
+        _half(blocks, 2),
+    )
 
 
 def _q8_0(blocks: Tensor) -> Parts:
@@ -77,7 +83,8 @@ def _q8_0(blocks: Tensor) -> Parts:
 
 
 def _eight_groups(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """Scales and offsets [n, 8] of blocks that hold them in six bits, in bytes 4 to 15, times two floats in front."""
+    """Scales and offsets [n, 8] of blocks that hold them in six bits, in bytes 4 to 15, times two
+    floats in front."""
     low, middle, high = blocks[:, 4:16].split(4, dim=-1)
     scale = torch.cat((low & 63, (high & 15) | ((low >> 2) & 48)), dim=-1)
     least = torch.cat((middle & 63, (high >> 4) | ((middle >> 2) & 48)), dim=-1)
@@ -85,7 +92,8 @@ def _eight_groups(blocks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spread(part: Tensor, width: int, shifts: tuple[int, ...], mask: int) -> Tensor:
-    """Each `width` bytes give so many numbers of their lowest bits, then as many of the next: [n, bytes * shifts]."""
+    """Each `width` bytes give so many numbers of their lowest bits, then as many of the next: [n,
+    bytes * shifts]."""
     by = torch.tensor(shifts, dtype=torch.uint8, device=part.device)
     groups: Tensor = part.unflatten(-1, (-1, 1, width))
     return ((groups >> by[:, None]) & mask).flatten(1)
@@ -97,7 +105,9 @@ def _q4_k(blocks: Tensor) -> Parts:
 
 def _q5_k(blocks: Tensor) -> Parts:
     high = _spread(blocks[:, 16:48], 32, tuple(range(8)), 1)
-    return (_spread(blocks[:, 48:], 32, (0, 4), 15) | (high << 4)).to(torch.int8), *_eight_groups(blocks)
+    return (_spread(blocks[:, 48:], 32, (0, 4), 15) | (high << 4)).to(torch.int8), *_eight_groups(
+        blocks
+    )
 
 
 def _q6_k(blocks: Tensor) -> Parts:
@@ -132,7 +142,12 @@ def packed(raw: Tensor, kind: Kind, dtype: torch.dtype, *, table: bool = False) 
     rows, blocks = raw.shape[0], raw.shape[1] // kind.nbytes
     four = kind.bits == 4 and not table
     width = blocks * kind.columns
-    values = torch.empty(rows, width // 2 if four else width, dtype=torch.uint8 if four else torch.int8, device=raw.device)
+    values = torch.empty(
+        rows,
+        width // 2 if four else width,
+        dtype=torch.uint8 if four else torch.int8,
+        device=raw.device,
+    )
     scales: list[Tensor] = []
     offsets: list[Tensor] = []
     for first in range(0, rows, TILE):
@@ -150,7 +165,9 @@ def packed(raw: Tensor, kind: Kind, dtype: torch.dtype, *, table: bool = False) 
     if four:
         assert offset is not None
         return Int4Weight(values, scale, offset, dtype)
-    return (Int8Table if table else Int8Weight)(values, scale.to(dtype), dtype, None if offset is None else offset.to(dtype))
+    return (Int8Table if table else Int8Weight)(
+        values, scale.to(dtype), dtype, None if offset is None else offset.to(dtype)
+    )
 
 
 def memory_bytes(kind: Kind, count: int, itemsize: int, *, table: bool = False) -> int:

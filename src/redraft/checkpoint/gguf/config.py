@@ -31,7 +31,12 @@ SIZES = {
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
     "final_logit_softcapping": "final_logit_softcapping",
 }
-OTHERS = ("attention.head_count_kv", "attention.sliding_window_pattern", "rope.freq_base", "rope.freq_base_swa")
+OTHERS = (
+    "attention.head_count_kv",
+    "attention.sliding_window_pattern",
+    "rope.freq_base",
+    "rope.freq_base_swa",
+)
 # What every DiffusionGemma has alike: other values are another model.
 FIXED = {
     "attention.shared_kv_layers": "0",
@@ -57,23 +62,34 @@ MOST_LAYERS, MOST, MOST_TOKENS = 1 << 10, 1 << 20, 1 << 24
 
 
 def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]]:
-    """What the metadata says, and what is wrong with the tensor of rotary factors, which is a setting too.
+    """What the metadata says, and what is wrong with the tensor of rotary factors, which is a
+    setting too.
 
     Raises:
-        CheckpointError: another architecture, or keys that are missing. ConfigError: a value that cannot be.
+        CheckpointError: another architecture, or keys that are missing. ConfigError: a value that
+            cannot be.
     """
     path, metadata = header.path, header.metadata
     if (found := metadata.get("general.architecture")) != ARCHITECTURE:
-        raise CheckpointError(f"{path} holds a model of architecture {found!r}: only {ARCHITECTURE!r} can be loaded")
+        raise CheckpointError(
+            f"{path} holds a model of architecture {found!r}: only {ARCHITECTURE!r} can be loaded"
+        )
     if metadata.get("split.count", 0) not in (0, 1):
-        raise CheckpointError(f"{path} is one of {metadata['split.count']} parts: join them with llama-gguf-split --merge")
+        raise CheckpointError(
+            f"{path} is one of {metadata['split.count']} parts: join them with llama-gguf-split --merge"
+        )
     keys = [f"{ARCHITECTURE}.{key}" for key in (*SIZES.values(), *OTHERS)]
     if missing := [key for key in (*keys, CANVAS) if key not in metadata]:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}: nothing is assumed for them")
     _check_traits(header)
     given = {name: metadata[f"{ARCHITECTURE}.{key}"] for name, key in SIZES.items()}
     layers, wide = given["num_hidden_layers"], dict(given)
-    for name in ("rms_norm_eps", "final_logit_softcapping", "num_hidden_layers", "max_position_embeddings"):
+    for name in (
+        "rms_norm_eps",
+        "final_logit_softcapping",
+        "num_hidden_layers",
+        "max_position_embeddings",
+    ):
         del wide[name]
     for name, value in wide.items():
         whole(name, value, least=1, most=MOST)
@@ -98,15 +114,25 @@ def _check_traits(header: Header) -> None:
     for key, wanted in FIXED.items():
         right = known.get(wanted) if wanted in known else int(wanted) if wanted.isdigit() else None
         if key in known and known[key] != right:
-            raise CheckpointError(f"{header.path} has {key} {known[key]!r}, only {right!r} can be loaded")
+            raise CheckpointError(
+                f"{header.path} has {key} {known[key]!r}, only {right!r} can be loaded"
+            )
     if known.get("rope.scaling.type", "none") != "none":
-        raise CheckpointError(f"{header.path} has rope.scaling.type {known['rope.scaling.type']!r}, which is not applied")
+        raise CheckpointError(
+            f"{header.path} has rope.scaling.type {known['rope.scaling.type']!r}, which is not applied"
+        )
 
 
 def _kinds(header: Header, layers: int) -> tuple[str, ...]:
     pattern = header.metadata[f"{ARCHITECTURE}.attention.sliding_window_pattern"]
-    if not isinstance(pattern, list) or len(pattern) != layers or not all(isinstance(one, bool) for one in pattern):
-        raise CheckpointError(f"{header.path}: attention.sliding_window_pattern must say yes or no of each of {layers} layers")
+    if (
+        not isinstance(pattern, list)
+        or len(pattern) != layers
+        or not all(isinstance(one, bool) for one in pattern)
+    ):
+        raise CheckpointError(
+            f"{header.path}: attention.sliding_window_pattern must say yes or no of each of {layers} layers"
+        )
     return tuple(SLIDING if one else FULL for one in pattern)
 
 
@@ -114,13 +140,19 @@ def _heads(header: Header, kinds: Sequence[str]) -> dict[str, Any]:
     """Key-value heads of sliding and of full layers."""
     given = header.metadata[f"{ARCHITECTURE}.attention.head_count_kv"]
     each = given if isinstance(given, list) else [given] * len(kinds)
-    found = {kind: {heads for heads, one in zip(each, kinds, strict=False) if one == kind} for kind in (SLIDING, FULL)}
+    found = {
+        kind: {heads for heads, one in zip(each, kinds, strict=False) if one == kind}
+        for kind in (SLIDING, FULL)
+    }
     found[SLIDING] = found[SLIDING] or found[FULL]
     if len(each) != len(kinds) or any(len(heads) != 1 for heads in found.values()):
         raise CheckpointError(
             f"{header.path}: attention.head_count_kv must be one number for all layers of a kind, it is {given}"
         )
-    heads = {"num_key_value_heads": found[SLIDING].pop(), "num_global_key_value_heads": found[FULL].pop()}
+    heads = {
+        "num_key_value_heads": found[SLIDING].pop(),
+        "num_global_key_value_heads": found[FULL].pop(),
+    }
     for name, value in heads.items():
         whole(name, value, least=1, most=MOST)
     return heads
@@ -131,7 +163,9 @@ def _vocabulary(header: Header) -> int:
     tokens, stored = header.metadata.get(TOKENS), header.tensors.get(EMBEDDING)
     count = tokens.count if isinstance(tokens, Strings) else stored.shape[0] if stored else None
     if count is None:
-        raise CheckpointError(f"{header.path} has neither {TOKENS} nor {EMBEDDING}: its vocabulary has no size")
+        raise CheckpointError(
+            f"{header.path} has neither {TOKENS} nor {EMBEDDING}: its vocabulary has no size"
+        )
     whole("vocab_size", count, least=1, most=MOST_TOKENS)
     return count
 
@@ -140,7 +174,11 @@ def _token_names(header: Header) -> dict[str, int]:
     """Ids of the tokens that mean something here, by their spelling."""
     tokens = header.metadata.get(TOKENS)
     wanted = {*ENDS, *IMAGE.values()}
-    return {text: number for number, text in enumerate(tokens.read()) if text in wanted} if isinstance(tokens, Strings) else {}
+    return (
+        {text: number for number, text in enumerate(tokens.read()) if text in wanted}
+        if isinstance(tokens, Strings)
+        else {}
+    )
 
 
 def _ids(header: Header, names: dict[str, int], vocabulary: int) -> dict[str, Any]:
@@ -159,13 +197,18 @@ def _ids(header: Header, names: dict[str, int], vocabulary: int) -> dict[str, An
 
 def _generation(header: Header, config: ModelConfig) -> GenerationConfig:
     raw = {name: header.metadata[key] for name, key in SAMPLER.items() if key in header.metadata}
-    return GenerationConfig.from_dict({**raw, "eos_token_id": list(config.eos_token_id), "pad_token_id": config.pad_token_id})
+    return GenerationConfig.from_dict(
+        {**raw, "eos_token_id": list(config.eos_token_id), "pad_token_id": config.pad_token_id}
+    )
 
 
 def _rope(header: Header, head_dim: int) -> tuple[dict[str, RopeConfig], list[str]]:
-    """Rotary settings. Which part of a full layer's head turns is told by a tensor: its frequencies are divided by 1, or by
-    something so great that they stand still."""
-    bases = {kind: header.metadata[f"{ARCHITECTURE}.rope.freq_base{end}"] for kind, end in ((FULL, ""), (SLIDING, "_swa"))}
+    """Rotary settings. Which part of a full layer's head turns is told by a tensor: its frequencies
+    are divided by 1, or by something so great that they stand still."""
+    bases = {
+        kind: header.metadata[f"{ARCHITECTURE}.rope.freq_base{end}"]
+        for kind, end in ((FULL, ""), (SLIDING, "_swa"))
+    }
     stored, part, problems = header.tensors.get(ROPE), 1.0, []
     if stored is None:
         problems.append(f"{ROPE} is missing")
@@ -176,11 +219,20 @@ def _rope(header: Header, head_dim: int) -> tuple[dict[str, RopeConfig], list[st
     else:
         factors = _floats(stored)
         turning = int((factors == 1).sum())
-        if not turning or not (factors[:turning] == 1).all() or not (factors[turning:] >= 1e9).all():
-            raise CheckpointError(f"{header.path}: {ROPE} does not turn the first part of a head and hold the rest, as is read")
+        if (
+            not turning
+            or not (factors[:turning] == 1).all()
+            or not (factors[turning:] >= 1e9).all()
+        ):
+            raise CheckpointError(
+                f"{header.path}: {ROPE} does not turn the first part of a head and hold the rest, as is read"
+            )
         part = turning / len(factors)
     full = RopeConfig(rope_type="proportional", rope_theta=bases[FULL], partial_rotary_factor=part)
-    return {FULL: full, SLIDING: RopeConfig(rope_type="default", rope_theta=bases[SLIDING])}, problems
+    return {
+        FULL: full,
+        SLIDING: RopeConfig(rope_type="default", rope_theta=bases[SLIDING]),
+    }, problems
 
 
 def _floats(stored: Stored) -> Any:

@@ -1,7 +1,8 @@
-"""Header: metadata and places of tensors, read from the front of a GGUF file. Nothing in it is believed before it is checked.
+"""Header: metadata and places of tensors, read from the front of a GGUF file. Nothing in it is
+believed before it is checked.
 
-All lengths are held against what is left of the file, long texts are passed over and read when asked for: a hostile file
-costs no more memory than its own size, and ends in a CheckpointError.
+All lengths are held against what is left of the file, long texts are passed over and read when
+asked for: a hostile file costs no more memory than its own size, and ends in a CheckpointError.
 """
 
 from __future__ import annotations
@@ -21,7 +22,19 @@ from redraft.errors import CheckpointError
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 MOST_ENTRIES, MOST_NUMBERS, LONGEST_NAME, LONGEST_TEXT = 1 << 16, 1 << 24, 1 << 12, 1 << 24
-NUMBERS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "<u1", 10: "<u8", 11: "<i8", 12: "<f8"}
+NUMBERS = {
+    0: "<u1",
+    1: "<i1",
+    2: "<u2",
+    3: "<i2",
+    4: "<u4",
+    5: "<i4",
+    6: "<f4",
+    7: "<u1",
+    10: "<u8",
+    11: "<i8",
+    12: "<f8",
+}
 SINGLE, BOOL, TEXT, ARRAY = 6, 7, 8, 9
 NAMED = 8  # things of one kind that a message names
 
@@ -76,8 +89,12 @@ def read_header(path: Path) -> Header:
             raise CheckpointError(f"{path} is no GGUF file: it begins with other bytes")
         version = int(reader.number("<u4"))
         if version not in VERSIONS:
-            raise CheckpointError(f"{path} is GGUF of version {version}; little-endian files of versions 2 and 3 are read")
-        tensors, entries = (reader.count(MOST_ENTRIES, what, 12) for what in ("tensors", "entries of metadata"))
+            raise CheckpointError(
+                f"{path} is GGUF of version {version}; little-endian files of versions 2 and 3 are read"
+            )
+        tensors, entries = (
+            reader.count(MOST_ENTRIES, what, 12) for what in ("tensors", "entries of metadata")
+        )
         metadata: dict[str, Any] = {}
         for _ in range(entries):
             name = reader.text(LONGEST_NAME)
@@ -100,13 +117,21 @@ def _tensor(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
     return name, shape[::-1], int(reader.number("<u4")), int(reader.number("<u8"))
 
 
-def _placed(path: Path, places: list[tuple[str, tuple[int, ...], int, int]], begin: int, size: int) -> dict[str, Stored]:
+def _placed(
+    path: Path, places: list[tuple[str, tuple[int, ...], int, int]], begin: int, size: int
+) -> dict[str, Stored]:
     """Tensors by name; each lies within the file and none upon another."""
     tensors: dict[str, Stored] = {}
     wrong: list[str] = []
     for name, shape, number, offset in places:
         kind = KINDS.get(number)
-        stored = Stored(shape, kind.name if kind else OTHERS.get(number, f"type {number}"), path, kind, begin + offset)
+        stored = Stored(
+            shape,
+            kind.name if kind else OTHERS.get(number, f"type {number}"),
+            path,
+            kind,
+            begin + offset,
+        )
         if name in tensors:
             wrong.append(f"{name} is there twice")
         elif not shape or 0 in shape or (kind and shape[-1] % kind.columns):
@@ -114,7 +139,11 @@ def _placed(path: Path, places: list[tuple[str, tuple[int, ...], int, int]], beg
         elif stored.offset + (stored.nbytes if kind else 0) > size:
             wrong.append(f"{name} ends beyond the file's {size} bytes")
         tensors[name] = stored
-    known = sorted((stored.offset, stored.nbytes, name) for name, stored in tensors.items() if stored.kind and not wrong)
+    known = sorted(
+        (stored.offset, stored.nbytes, name)
+        for name, stored in tensors.items()
+        if stored.kind and not wrong
+    )
     for (first, length, name), (second, _, other) in pairwise(known):
         if first + length > second:
             wrong.append(f"{name} and {other} lie upon one another")
@@ -139,7 +168,9 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         if count > self.size - self.at or len(found := self._file.read(count)) < count:
-            raise CheckpointError(f"{self._path} is damaged or cut short: its header goes beyond its {self.size} bytes")
+            raise CheckpointError(
+                f"{self._path} is damaged or cut short: its header goes beyond its {self.size} bytes"
+            )
         self.at += count
         return found
 
@@ -148,7 +179,11 @@ class _Reader:
 
     def count(self, most: int, what: str, least: int) -> int:
         """How many of something follow, of at least so many bytes each."""
-        found = struct.unpack("<I", self.take(4))[0] if most <= 4 else struct.unpack("<Q", self.take(8))[0]
+        found = (
+            struct.unpack("<I", self.take(4))[0]
+            if most <= 4
+            else struct.unpack("<Q", self.take(8))[0]
+        )
         if found > most or found * least > self.size - self.at:
             raise CheckpointError(f"{self._path} is damaged or cut short: it claims {found} {what}")
         return int(found)
@@ -160,7 +195,9 @@ class _Reader:
         try:
             return self.bytes(most).decode()
         except UnicodeDecodeError as error:
-            raise CheckpointError(f"{self._path} is damaged: it holds a text that is not UTF-8: {error}") from error
+            raise CheckpointError(
+                f"{self._path} is damaged: it holds a text that is not UTF-8: {error}"
+            ) from error
 
     def value(self, kind: int) -> Any:
         if kind == TEXT:
@@ -168,7 +205,9 @@ class _Reader:
         if kind == ARRAY:
             return self._array(int(self.number("<u4")))
         if kind not in NUMBERS:
-            raise CheckpointError(f"{self._path} is damaged: it has metadata of type {kind}, which there is not")
+            raise CheckpointError(
+                f"{self._path} is damaged: it has metadata of type {kind}, which there is not"
+            )
         return self._numbers(kind, 1)[0]
 
     def _array(self, kind: int) -> Any:
@@ -178,7 +217,9 @@ class _Reader:
                 self.bytes(LONGEST_TEXT)
             return Strings(self._path, begin, count)
         if kind not in NUMBERS:
-            raise CheckpointError(f"{self._path} is damaged: it has a list of type {kind}, which is not read")
+            raise CheckpointError(
+                f"{self._path} is damaged: it has a list of type {kind}, which is not read"
+            )
         return self._numbers(kind, self.count(MOST_NUMBERS, "numbers", int(NUMBERS[kind][2])))
 
     def _numbers(self, kind: int, count: int) -> list[Any]:

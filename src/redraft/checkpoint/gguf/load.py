@@ -21,7 +21,8 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """A weight of the model, and the tensors of the file that it is made of: one, or an expert's gate and up."""
+    """A weight of the model, and the tensors of the file that it is made of: one, or an expert's
+    gate and up."""
 
     target: str
     parts: tuple[Stored, ...]
@@ -31,19 +32,25 @@ def places_of(header: Header, shapes: Mapping[str, Shape], problems: list[str]) 
     """Where each weight of the model is found, in the file's own order so far as the model allows.
 
     Args:
-        shapes: of the model's weights, by its names for them. problems: what is known to be wrong already.
+        shapes: of the model's weights, by its names for them. problems: what is known to be wrong
+            already.
 
     Raises:
-        TensorMismatchError: tensors are missing, unknown, of another shape or in a type that is not read: all are named.
+        TensorMismatchError: tensors are missing, unknown, of another shape or in a type that is not
+            read: all are named.
     """
     problems, used, places = list(problems), {ROPE}, []
     for target, shape in shapes.items():
         names: tuple[str, ...] = (to_gguf(target),)
-        if names[0] not in header.tensors and any(part in header.tensors for part in apart(names[0])):
+        if names[0] not in header.tensors and any(
+            part in header.tensors for part in apart(names[0])
+        ):
             names = apart(names[0])
         wanted = (shape[0], shape[1] // len(names), *shape[2:]) if len(names) > 1 else shape
         used.update(names)
-        told = [problem for name in names if (problem := _wrong(name, header.tensors.get(name), wanted))]
+        told = [
+            problem for name in names if (problem := _wrong(name, header.tensors.get(name), wanted))
+        ]
         parts = tuple(header.tensors[name] for name in names if name in header.tensors)
         if not told and len({part.dtype in FLOATS for part in parts}) > 1:
             told = [f"{' and '.join(names)} are one in few bits and one whole"]
@@ -70,7 +77,8 @@ def _wrong(name: str, stored: Stored | None, shape: Shape) -> str | None:
 def read_places(
     header: Header, places: list[Place], dtype: torch.dtype, device: torch.device | str
 ) -> Iterator[tuple[str, Any]]:
-    """Each weight's name and what it is: a tensor, a matrix in few bits, or a list of such, an expert each."""
+    """Each weight's name and what it is: a tensor, a matrix in few bits, or a list of such, an
+    expert each."""
     with header.path.open("rb") as file:
         for place in places:
             yield place.target, _weight(file, place, dtype, device)
@@ -83,12 +91,21 @@ def _weight(file: BinaryIO, place: Place, dtype: torch.dtype, device: torch.devi
         return found[0] if len(found) == 1 else torch.cat(found, dim=1)
     if len(first.shape) == 2:
         return _matrix(file, first, 0, dtype, device, table=place.target == "embed_tokens.weight")
-    experts = [[_matrix(file, part, number, dtype, device) for part in place.parts] for number in range(first.shape[0])]
+    experts = [
+        [_matrix(file, part, number, dtype, device) for part in place.parts]
+        for number in range(first.shape[0])
+    ]
     return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in experts])
 
 
 def _matrix(
-    file: BinaryIO, stored: Stored, number: int, dtype: torch.dtype, device: torch.device | str, *, table: bool = False
+    file: BinaryIO,
+    stored: Stored,
+    number: int,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    *,
+    table: bool = False,
 ) -> PackedWeight:
     """The matrix of so many behind the first, in few bits."""
     rows, columns = stored.shape[-2:]
@@ -111,9 +128,12 @@ def _bytes(file: BinaryIO, stored: Stored, first: int, count: int) -> Tensor:
 
 
 def weights_bytes(header: Header, itemsize: int) -> int:
-    """What the weights take in memory, where floats take so many bytes each; what is of no type that is read counts as none."""
+    """What the weights take in memory, where floats take so many bytes each; what is of no type
+    that is read counts as none."""
     total = 0
     for name, stored in header.tensors.items():
         if stored.kind is not None:
-            total += memory_bytes(stored.kind, math.prod(stored.shape), itemsize, table=name == EMBEDDING)
+            total += memory_bytes(
+                stored.kind, math.prod(stored.shape), itemsize, table=name == EMBEDDING
+            )
     return total

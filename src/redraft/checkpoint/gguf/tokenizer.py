@@ -33,16 +33,21 @@ def gguf_tokenizer(header: Header, bos_token_id: int | None) -> Tokenizer | None
     vocabulary = {text: number for number, text in enumerate(tokens)}
     if len(vocabulary) < len(tokens):
         raise CheckpointError(f"{header.path} has tokens twice: {TOKENS} is damaged")
-    # A piece may begin with a space, so that the space between two is sought from the second letter on.
+    # A piece may begin with a space, so that the space between two is sought from the second letter
+    # on.
     pairs = [(merge[:at], merge[at + 1 :]) for merge in merges if (at := merge.find(" ", 1)) > 0]
     if len(pairs) < len(merges):
-        raise CheckpointError(f"{header.path} has merges that are no pairs: tokenizer.ggml.merges is damaged")
+        raise CheckpointError(
+            f"{header.path} has merges that are no pairs: tokenizer.ggml.merges is damaged"
+        )
     try:
         backend = _backend(vocabulary, pairs, _token(header, tokens, "unknown"))
         backend.add_special_tokens(_added(header, tokens, special=True))
         backend.add_tokens(_added(header, tokens, special=False))
     except Exception as error:  # the library raises plain Exception
-        raise CheckpointError(f"{header.path} has a tokenizer that cannot be built: {error}") from error
+        raise CheckpointError(
+            f"{header.path} has a tokenizer that cannot be built: {error}"
+        ) from error
     return Tokenizer(backend, bos_token_id=bos_token_id)
 
 
@@ -53,22 +58,32 @@ def gguf_template(header: Header) -> ChatTemplate | None:
         return None
     tokens = _texts(header, TOKENS) if TOKENS in header.metadata else []
     kinds = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
-    return ChatTemplate(source, {name: _token(header, tokens, kind) or "" for name, kind in kinds.items()})
+    return ChatTemplate(
+        source, {name: _token(header, tokens, kind) or "" for name, kind in kinds.items()}
+    )
 
 
-def _backend(vocabulary: dict[str, int], merges: list[tuple[str, str]], unknown: str | None) -> tokenizers.Tokenizer:
-    model: Any = models.BPE(vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
+def _backend(
+    vocabulary: dict[str, int], merges: list[tuple[str, str]], unknown: str | None
+) -> tokenizers.Tokenizer:
+    model: Any = models.BPE(
+        vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True
+    )
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.Replace(" ", "▁")
     backend.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     return backend
 
 
 def _texts(header: Header, key: str) -> list[str]:
     found = header.metadata.get(key)
     if not isinstance(found, Strings):
-        raise CheckpointError(f"{header.path} has no list of texts {key}: its tokenizer cannot be built")
+        raise CheckpointError(
+            f"{header.path} has no list of texts {key}: its tokenizer cannot be built"
+        )
     return found.read()
 
 
@@ -78,14 +93,18 @@ def _token(header: Header, tokens: list[str], kind: str) -> str | None:
 
 
 def _added(header: Header, tokens: list[str], *, special: bool) -> list[tokenizers.AddedToken]:
-    """Tokens that are never split. Special are those of the machinery, whatever type a converter gave them: it lets
-    llama.cpp print some of them."""
+    """Tokens that are never split. Special are those of the machinery, whatever type a converter
+    gave them: it lets llama.cpp print some of them."""
     types = header.metadata.get("tokenizer.ggml.token_type")
     if not isinstance(types, list) or len(types) != len(tokens):
-        raise CheckpointError(f"{header.path} does not give each token a type: tokenizer.ggml.token_type is damaged")
+        raise CheckpointError(
+            f"{header.path} does not give each token a type: tokenizer.ggml.token_type is damaged"
+        )
     found = []
     for text, kind in zip(tokens, types, strict=True):
-        machinery = kind == CONTROL or (len(text) > 4 and text[0] == "<" and text[-1] == ">" and "|" in (text[1], text[-2]))
+        machinery = kind == CONTROL or (
+            len(text) > 4 and text[0] == "<" and text[-1] == ">" and "|" in (text[1], text[-2])
+        )
         if text and (machinery if special else kind == GIVEN and not machinery):
             found.append(tokenizers.AddedToken(text, special=special, normalized=False))
     return found

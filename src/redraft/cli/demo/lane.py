@@ -1,4 +1,5 @@
-"""A lane: one way of writing one text, recorded with its times, and replayed beside another at the pace of a person."""
+"""A lane: one way of writing one text, recorded with its times, and replayed beside another at the
+pace of a person."""
 
 from __future__ import annotations
 
@@ -51,8 +52,11 @@ class Lane:
 
 
 def record(model: Model, request: Request, method: Method, check: Callable[[str], bool]) -> Lane:
-    """Write the request this way, keeping every frame. One short pass warms the machine up first."""
-    warm = Request.checked(request.prompt[:1], request.config.with_options({"max_new_tokens": 1}), model.config)
+    """Write the request this way, keeping every frame. One short pass warms the machine up
+    first."""
+    warm = Request.checked(
+        request.prompt[:1], request.config.with_options({"max_new_tokens": 1}), model.config
+    )
     for _ in model.write([warm], method=method):
         pass
     frames: list[Frame] = []
@@ -67,15 +71,21 @@ def record(model: Model, request: Request, method: Method, check: Callable[[str]
     return Lane(method, tuple(frames), check(frames[-1].text))
 
 
-def replay(console: Console, lanes: Sequence[Lane], draw: Callable[[Lane, int], RenderableType]) -> None:
-    """Show lanes side by side, as if begun at the same moment, slowed so that a person can follow; in a pipe the end alone."""
+def replay(
+    console: Console, lanes: Sequence[Lane], draw: Callable[[Lane, int], RenderableType]
+) -> None:
+    """Show lanes side by side, as if begun at the same moment, slowed so that a person can follow;
+    in a pipe the end alone."""
     longest = max(lane.seconds for lane in lanes)
     slowness = max(1.0, REPLAY / longest)
 
     def board(seconds: float) -> RenderableType:
         table = Table.grid(padding=(0, 6))
         numbers = [lane.at(seconds) for lane in lanes]
-        heads = [f"[bold]{lane.name}[/], pass {max(0, n + 1)}" for lane, n in zip(lanes, numbers, strict=True)]
+        heads = [
+            f"[bold]{lane.name}[/], pass {max(0, n + 1)}"
+            for lane, n in zip(lanes, numbers, strict=True)
+        ]
         table.add_row(*heads)
         table.add_row(*(draw(lane, n) for lane, n in zip(lanes, numbers, strict=True)))
         return table

@@ -1,4 +1,5 @@
-"""The three scenes. Their examples are held out, and chosen for what they show; `redraft eval` has the figures."""
+"""The three scenes. Their examples are held out, and chosen for what they show; `redraft eval` has
+the figures."""
 
 from __future__ import annotations
 
@@ -22,9 +23,14 @@ SEEDS = (47, EDIT, HOLE)
 def sudoku(model: Model, console: Console) -> list[Lane]:
     """A grid that is solved all at once, wrong digits put right on the way."""
     example = Example(f"sudoku {PUZZLE}", "", PUZZLE.count("0"))
-    console.print(f"\n[bold]A Sudoku with {example.difficulty} blanks.[/] Yellow: a digit that this pass changed.")
+    console.print(
+        f"\n[bold]A Sudoku with {example.difficulty} blanks.[/] Yellow: a digit that this pass changed."
+    )
     request = infilling.request(model, example, SEEDS[0], {})
-    lanes = [record(model, request, way, lambda text: Sudoku().check(example, text)) for way in ("diffusion", "typewriter")]
+    lanes = [
+        record(model, request, way, lambda text: Sudoku().check(example, text))
+        for way in ("diffusion", "typewriter")
+    ]
 
     def draw(lane: Lane, number: int) -> RenderableType:
         cells = cells_of(lane.frames[number].text if number >= 0 else "")
@@ -40,10 +46,17 @@ def correction(model: Model, console: Console) -> list[Lane]:
     """A page edited as somebody says; what the first pass gets wrong, later ones put right."""
     task, example = ToDo(), edit()
     page, _, wish = example.prompt.removeprefix("edit ").partition("\n")
-    console.print(Text.assemble(("\nA page edited by a wish: ", "bold"), wish, (" Red: corrected later.", "dim")))
+    console.print(
+        Text.assemble(
+            ("\nA page edited by a wish: ", "bold"), wish, (" Red: corrected later.", "dim")
+        )
+    )
     console.print(Text(f"  before   {page}", "dim"))
     request = infilling.request(model, example, SEEDS[1], {})
-    lanes = [record(model, request, way, lambda text: task.check(example, text)) for way in ("diffusion", "typewriter")]
+    lanes = [
+        record(model, request, way, lambda text: task.check(example, text))
+        for way in ("diffusion", "typewriter")
+    ]
     drafted, typed = lanes
     for number, frame in enumerate(drafted.frames, 1):
         console.print(_compared(f"  pass {number:2}  ", frame.text, drafted.text))
@@ -66,10 +79,15 @@ def infill(model: Model, console: Console) -> list[Lane]:
     first, last = example.holes[0]
     before, after = example.answer[:first], example.answer[last:]
     drafted = record(
-        model, infilling.request(model, example, SEEDS[2], {}), "diffusion", lambda text: task.check(example, text)
+        model,
+        infilling.request(model, example, SEEDS[2], {}),
+        "diffusion",
+        lambda text: task.check(example, text),
     )
     request = infilling.line_request(model, example, before, SEEDS[2], {})
-    typed = record(model, request, "typewriter", lambda text: task.check(example, before + text + after))
+    typed = record(
+        model, request, "typewriter", lambda text: task.check(example, before + text + after)
+    )
 
     def draw(lane: Lane, number: int) -> RenderableType:
         text = lane.frames[number].text if number >= 0 else ""
@@ -89,5 +107,9 @@ def edit() -> Example:
 
 def hole() -> Example:
     """The function of the third scene."""
-    lines = [example for example in held_out(Infill(), 80) if example.difficulty == 2 and example.prompt == "fill python"]
+    lines = [
+        example
+        for example in held_out(Infill(), 80)
+        if example.difficulty == 2 and example.prompt == "fill python"
+    ]
     return lines[HOLE]

@@ -1,1 +1,2 @@
-"""Sets of texts, character by character: expressions, and the automata that they become. No tokens, no model."""
+"""Sets of texts, character by character: expressions, and the automata that they become. No tokens,
+no model."""

@@ -18,8 +18,8 @@ Ints = NDArray[np.int32]
 class Alphabet:
     """Symbols by class: those of a class are alike to an automaton.
 
-    starts: int64 [I], the first symbol of each interval, ascending from 0. kinds: int32 [I], the class of each, -1 for symbols
-    that no text has.
+    starts: int64 [I], the first symbol of each interval, ascending from 0. kinds: int32 [I], the
+    class of each, -1 for symbols that no text has.
     """
 
     starts: NDArray[np.int64]
@@ -46,7 +46,17 @@ class Alphabet:
     @classmethod
     def separating(cls, charsets: Sequence[Charset]) -> Alphabet:
         """The coarsest one in which every set is a union of classes."""
-        starts = np.unique([0, *(edge for one in charsets for first, last in one.intervals for edge in (first, last + 1))])
+        starts = np.unique(
+            [
+                0,
+                *(
+                    edge
+                    for one in charsets
+                    for first, last in one.intervals
+                    for edge in (first, last + 1)
+                ),
+            ]
+        )
         members = np.zeros((len(charsets), len(starts)), dtype=bool)
         for row, one in zip(members, charsets, strict=True):
             for first, last in one.intervals:

@@ -1,4 +1,5 @@
-"""Charset: a set of symbols as intervals. Symbols are Unicode code points and, above them, special tokens."""
+"""Charset: a set of symbols as intervals. Symbols are Unicode code points and, above them, special
+tokens."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Charset:
         return Charset.of([*self.intervals, *other.intervals])
 
     def __and__(self, other: Charset) -> Charset:
-        pairs = [(a, b) for a in self.intervals for b in other.intervals if a[0] <= b[1] and b[0] <= a[1]]
+        pairs = [
+            (a, b) for a in self.intervals for b in other.intervals if a[0] <= b[1] and b[0] <= a[1]
+        ]
         return Charset.of((max(a[0], b[0]), min(a[1], b[1])) for a, b in pairs)
 
     def __sub__(self, other: Charset) -> Charset:

@@ -1,4 +1,5 @@
-"""Expressions: sets of texts, built from smaller ones. All notations (regular expressions, schemas, grammars) become these."""
+"""Expressions: sets of texts, built from smaller ones. All notations (regular expressions, schemas,
+grammars) become these."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from redraft.errors import ConstraintError
 from redraft.grammar.language.charset import SPECIAL, Charset
 
 if TYPE_CHECKING:
-    from redraft.grammar.language.automaton import Automaton
+    from redraft.grammar.language.dfa import Automaton
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of an automaton, each of its characters written as `spell` says, where that is given."""
+    """The texts of an automaton, each of its characters written as `spell` says, where that is
+    given."""
 
     automaton: Automaton
     spell: Callable[[Charset], Expression] | None = None

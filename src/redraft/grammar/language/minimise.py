@@ -1,5 +1,6 @@
-"""The least automaton of a language: Valmari's "Fast brief practical DFA minimization" (Information Processing Letters 2012),
-in which blocks of states and blocks of transitions split one another. Automata may be partial: a missing transition is dead."""
+"""The least automaton of a language: Valmari's "Fast brief practical DFA minimization" (Information
+Processing Letters 2012), in which blocks of states and blocks of transitions split one another.
+Automata may be partial: a missing transition is dead."""
 
 from __future__ import annotations
 
@@ -63,15 +64,20 @@ class _Partition:
 
 
 def minimise(rows: Rows, final: Sequence[bool]) -> tuple[list[dict[int, int]], list[bool]]:
-    """Transitions (class -> state) and ends of the least automaton with the same language; state 0 is the start of both."""
+    """Transitions (class -> state) and ends of the least automaton with the same language; state 0
+    is the start of both."""
     live = _live(rows, final)
     if 0 not in live:
         return [{}], [False]
     states = sorted(live, key=lambda state: not final[state])
     number = {state: at for at, state in enumerate(states)}
-    arcs = [(number[s], kind, number[t]) for s in states for kind, t in rows[s].items() if t in live]
+    arcs = [
+        (number[s], kind, number[t]) for s in states for kind, t in rows[s].items() if t in live
+    ]
     ends = sum(final[state] for state in states)
-    blocks = _Partition(list(range(len(states))), [size for size in (ends, len(states) - ends) if size])
+    blocks = _Partition(
+        list(range(len(states))), [size for size in (ends, len(states) - ends) if size]
+    )
     if arcs:
         _refine(blocks, arcs)
     return _merged(blocks, arcs, ends, number[0])
@@ -131,5 +137,7 @@ def _merged(
             if target not in order:
                 order[target] = len(order)
                 left.append(target)
-    merged = [{kind: order[target] for kind, target in sorted(rows[block].items())} for block in left]
+    merged = [
+        {kind: order[target] for kind, target in sorted(rows[block].items())} for block in left
+    ]
     return merged, [blocks.elements[blocks.first[block]] < ends for block in left]

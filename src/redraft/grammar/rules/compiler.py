@@ -1,7 +1,8 @@
 """From rules to an expression.
 
-Recursion at the ends of a rule is repetition, and stays without a limit: X: X a | b X | c is b* c a*, and X: X a X | c is
-c (a c)*. Recursion in the middle nests, to a depth, which makes the language a regular one.
+Recursion at the ends of a rule is repetition, and stays without a limit: X: X a | b X | c is b* c
+a*, and X: X a X | c is c (a c)*. Recursion in the middle nests, to a depth, which makes the
+language a regular one.
 """
 
 from __future__ import annotations
@@ -12,9 +13,18 @@ from typing import Any
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, One, Repeat, Texts, chain, either
+from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.expression import (
+    EMPTY,
+    NOTHING,
+    Expression,
+    One,
+    Repeat,
+    Texts,
+    chain,
+    either,
+)
 from redraft.grammar.recursion import Nesting
 
 Symbols = tuple[Any, ...]  # of Lark: terminals and rules
@@ -61,14 +71,21 @@ class Compiler:
 
     def _follow(self, name: str) -> list[str]:
         """The rules that a rule refers to."""
-        return [str(symbol.name) for symbols in self.rules[name] for symbol in symbols if not symbol.is_term]
+        return [
+            str(symbol.name)
+            for symbols in self.rules[name]
+            for symbol in symbols
+            if not symbol.is_term
+        ]
 
     def _ignored(self, names: Sequence[str]) -> Expression:
         """What may stand before each terminal and behind the last."""
         parts = [self._pattern(name) for name in names]
         for name, part in zip(names, parts, strict=True):
             if not (part.automaton - SPACE).empty:
-                raise ConstraintError(f"grammar: {name} is ignored and not white space: it could swallow what follows it")
+                raise ConstraintError(
+                    f"grammar: {name} is ignored and not white space: it could swallow what follows it"
+                )
         return Texts(Automaton.of(Repeat(either(parts)))) if parts else EMPTY
 
     def _alternatives(self, name: str) -> Expression:
@@ -92,7 +109,9 @@ class Compiler:
         return core
 
     def _any(self, alternatives: list[Symbols]) -> Expression:
-        return either([chain(*(self._symbol(symbol) for symbol in symbols)) for symbols in alternatives])
+        return either(
+            [chain(*(self._symbol(symbol) for symbol in symbols)) for symbols in alternatives]
+        )
 
     def _symbol(self, symbol: Any) -> Expression:
         if not symbol.is_term:
@@ -107,7 +126,9 @@ class Compiler:
                 raise ConstraintError(f"grammar: the terminal {name} has no pattern")
             pattern = self.patterns[name].to_regexp()
             try:
-                self._terminals[name] = Texts(Automaton.of(regex.whole(KNOWN.get(pattern, pattern), anchors=False)))
+                self._terminals[name] = Texts(
+                    Automaton.of(regex.whole(KNOWN.get(pattern, pattern), anchors=False))
+                )
             except ConstraintError as error:
                 raise ConstraintError(f"grammar, terminal {name}: {error}") from None
         return self._terminals[name]

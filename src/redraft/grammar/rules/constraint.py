@@ -11,7 +11,7 @@ import lark
 from redraft.config.check import whole
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.rules.compiler import Compiler
 from redraft.text import Tokenizer
 
@@ -20,27 +20,32 @@ OWN_FILES = re.compile(r"^\s*%import\s+\(?\s*\.", re.MULTILINE)
 
 
 class Grammar(Constraint):
-    """Texts that a grammar derives, character by character: no terminal is greedy, and none has priority.
+    """Texts that a grammar derives, character by character: no terminal is greedy, and none has
+    priority.
 
     Args:
         source: the grammar, in the notation of Lark (EBNF).
         start: the rule to begin with.
-        depth: how often rules that derive one another may nest. What only repeats (recursion at the left or right end of a
-            rule) has no limit.
+        depth: how often rules that derive one another may nest. What only repeats (recursion at the
+            left or right end of a rule) has no limit.
 
     Raises:
-        ConstraintError: the grammar is not valid; the message names the rule or the line. ConstraintUnsatisfiedError: it
-            derives nothing to this depth.
+        ConstraintError: the grammar is not valid; the message names the rule or the line.
+            ConstraintUnsatisfiedError: it derives nothing to this depth.
     """
 
     def __init__(self, source: str, *, start: str = "start", depth: int = DEPTH) -> None:
         whole("depth", depth, least=0)
         if not isinstance(source, str) or not isinstance(start, str):
-            raise ConstraintError(f"a grammar and its start are strings, not {type(source).__name__}, {type(start).__name__}")
+            raise ConstraintError(
+                f"a grammar and its start are strings, not {type(source).__name__}, {type(start).__name__}"
+            )
         self.source, self.start, self.depth = source, start, depth
         self.automaton = Compiler(_read(source, start), start, depth).automaton()
         if self.automaton.empty:
-            raise ConstraintUnsatisfiedError(f"grammar: {start!r} derives no text to a depth of {depth}")
+            raise ConstraintUnsatisfiedError(
+                f"grammar: {start!r} derives no text to a depth of {depth}"
+            )
 
     @property
     def key(self) -> Hashable:
@@ -52,8 +57,17 @@ class Grammar(Constraint):
 
 def _read(source: str, start: str) -> Any:
     if OWN_FILES.search(source):
-        raise ConstraintError("grammar: only the grammars that come with Lark can be imported, not files")
+        raise ConstraintError(
+            "grammar: only the grammars that come with Lark can be imported, not files"
+        )
     try:
-        return lark.Lark(source, start=start, parser="earley", lexer="dynamic", maybe_placeholders=False, import_paths=[])
+        return lark.Lark(
+            source,
+            start=start,
+            parser="earley",
+            lexer="dynamic",
+            maybe_placeholders=False,
+            import_paths=[],
+        )
     except Exception as error:  # its own errors, and those of whatever reads its patterns
         raise ConstraintError(f"grammar: {' '.join(str(error).split())}") from None

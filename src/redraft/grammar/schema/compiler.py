@@ -1,8 +1,8 @@
 """From a JSON Schema to the expression of the texts that it admits.
 
-Every text is valid; not every valid text is among them. There is one order of an object's members, one spelling of each
-character, no exponent where a number has bounds, no members that the schema does not name (unless it says which, or names
-none), and what recurses does so to a depth.
+Every text is valid; not every valid text is among them. There is one order of an object's members,
+one spelling of each character, no exponent where a number has bounds, no members that the schema
+does not name (unless it says which, or names none), and what recurses does so to a depth.
 """
 
 from __future__ import annotations
@@ -12,9 +12,19 @@ from typing import Any
 from urllib.parse import unquote
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
-from redraft.grammar.language.automaton import Automaton
-from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, Repeat, Texts, chain, either, literal, optional
-from redraft.grammar.language.making import listed
+from redraft.grammar.language.builders import listed
+from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.expression import (
+    EMPTY,
+    NOTHING,
+    Expression,
+    Repeat,
+    Texts,
+    chain,
+    either,
+    literal,
+    optional,
+)
 from redraft.grammar.recursion import Nesting
 from redraft.grammar.schema.keywords import ANY_FORMAT, TYPES, Place
 from redraft.grammar.schema.members import Members
@@ -42,13 +52,16 @@ class Compiler:
         self._nesting = Nesting(ROOT, self._references_in)
         self._anything = 0  # how deep we are in values of which nothing is asked
         self._done: dict[tuple[Any, ...], Automaton] = {}
-        self._nothing: ConstraintUnsatisfiedError | None = None  # the first place that admits nothing
+        self._nothing: ConstraintUnsatisfiedError | None = (
+            None  # the first place that admits nothing
+        )
 
     def automaton(self, types: Sequence[str] = TYPES) -> Automaton:
         """The texts of the whole schema, as far as they are of some types.
 
         Raises:
-            ConstraintError: a keyword is not supported or its value wrong. ConstraintUnsatisfiedError: no text is admitted.
+            ConstraintError: a keyword is not supported or its value wrong.
+                ConstraintUnsatisfiedError: no text is admitted.
         """
         try:
             found = Automaton.of(self.value(Place(self.root, ROOT), types))
@@ -65,7 +78,9 @@ class Compiler:
         except ConstraintError as error:
             raise place.error(str(error)) from None
 
-    def value(self, place: Place, types: Sequence[str] = TYPES, tag: str | None = None) -> Expression:
+    def value(
+        self, place: Place, types: Sequence[str] = TYPES, tag: str | None = None
+    ) -> Expression:
         """Values that a subschema admits, of some types; an object has the member `tag`."""
         admitted = narrowed(place.types(), types)
         if "$ref" in place:
@@ -89,7 +104,9 @@ class Compiler:
             "number": lambda: self._number(place, False),
             "string": lambda: self._told(place, self.syntax.string(self._strings(place))),
             "array": lambda: self._array(place),
-            "object": lambda: self.syntax.enclosed("{", Members(self, place, tag).expression(), "}"),
+            "object": lambda: self.syntax.enclosed(
+                "{", Members(self, place, tag).expression(), "}"
+            ),
         }
         return either([forms[name]() for name in types])
 
@@ -122,7 +139,9 @@ class Compiler:
             return place
         found = self.root
         if pointer != ROOT and not pointer.startswith("#/"):
-            raise place.error(f"{pointer!r} points outside the schema: only #/... can be followed", "$ref")
+            raise place.error(
+                f"{pointer!r} points outside the schema: only #/... can be followed", "$ref"
+            )
         for part in pointer.split("/")[1:]:
             name = unquote(part).replace("~1", "/").replace("~0", "~")
             if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
@@ -183,8 +202,13 @@ class Compiler:
         rest = [self.literal(value) for value in fitting if not isinstance(value, str)]
         found = either([*rest, *([self.syntax.string(listed(words))] if words else [])])
         if place.besides("type", "enum", "const"):
-            others = {name: value for name, value in place.schema.items() if name not in ("enum", "const")}
-            found = Texts(Automaton.of(found) & self.automaton_of(self._typed(Place(others, place.path), types), place))
+            others = {
+                name: value for name, value in place.schema.items() if name not in ("enum", "const")
+            }
+            found = Texts(
+                Automaton.of(found)
+                & self.automaton_of(self._typed(Place(others, place.path), types), place)
+            )
         return self._told(place, found, "enum" if "enum" in place else "const")
 
     def literal(self, value: Any) -> Expression:
@@ -197,13 +221,23 @@ class Compiler:
             case str():
                 return self.syntax.string(Automaton.of(literal(value)))
             case list():
-                return self.syntax.enclosed("[", self._joined([self.literal(item) for item in value]), "]")
+                return self.syntax.enclosed(
+                    "[", self._joined([self.literal(item) for item in value]), "]"
+                )
         names = self.syntax.order(list(value))
-        members = [chain(self.syntax.key(name), self.syntax.colon, self.literal(value[name])) for name in names]
+        members = [
+            chain(self.syntax.key(name), self.syntax.colon, self.literal(value[name]))
+            for name in names
+        ]
         return self.syntax.enclosed("{", self._joined(members), "}")
 
     def _joined(self, parts: list[Expression]) -> Expression:
-        return chain(*(chain(self.syntax.comma, part) if number else part for number, part in enumerate(parts)))
+        return chain(
+            *(
+                chain(self.syntax.comma, part) if number else part
+                for number, part in enumerate(parts)
+            )
+        )
 
     def _told(self, place: Place, expression: Expression, *names: str) -> Expression:
         """The same; where it has no text at all, the place is kept for the message."""
@@ -223,19 +257,30 @@ class Compiler:
     def content(self, place: Place) -> Automaton:
         """The strings of a schema, by their characters."""
         values = constants(place)
-        found = strings() if values is None else listed(value for value in values if isinstance(value, str))
+        found = (
+            strings()
+            if values is None
+            else listed(value for value in values if isinstance(value, str))
+        )
         return found & self._strings(place)
 
     def _strings(self, place: Place) -> Automaton:
         form = place.of_kind("format", str, None)
         if form is not None and form not in (*FORMATS, *ANY_FORMAT):
-            raise place.error(f"{form!r} is none of the formats {', '.join((*FORMATS, *ANY_FORMAT))}", "format")
+            raise place.error(
+                f"{form!r} is none of the formats {', '.join((*FORMATS, *ANY_FORMAT))}", "format"
+            )
         pattern = place.of_kind("pattern", str, None)
         least, most = place.count("minLength") or 0, place.count("maxLength")
         if most is not None and most < least:
             raise place.unsatisfied(f"minLength {least} is more than maxLength {most}")
         try:
-            return strings(least, most, () if pattern is None else (pattern,), None if form in ANY_FORMAT else form)
+            return strings(
+                least,
+                most,
+                () if pattern is None else (pattern,),
+                None if form in ANY_FORMAT else form,
+            )
         except ConstraintError as error:
             raise place.error(str(error)) from None
 
@@ -246,9 +291,15 @@ class Compiler:
         if most is not None and most < least:
             raise place.unsatisfied(f"minItems {least} is more than maxItems {most}")
         first = len(place.of_kind("prefixItems", list, []))
-        own = [self.value(place.inside("prefixItems", number)) for number in range(first if most is None else min(first, most))]
-        inner = self._more_items(place, max(least - first, 0), None if most is None else max(most - first, 0), bool(own))
-        # From the last item to the first: as many as are asked for, then each with all that follow it or none.
+        own = [
+            self.value(place.inside("prefixItems", number))
+            for number in range(first if most is None else min(first, most))
+        ]
+        inner = self._more_items(
+            place, max(least - first, 0), None if most is None else max(most - first, 0), bool(own)
+        )
+        # From the last item to the first: as many as are asked for, then each with all that follow
+        # it or none.
         for number in reversed(range(len(own))):
             item = chain(self.syntax.comma, own[number]) if number else own[number]
             inner = chain(item, inner) if number < least else optional(chain(item, inner))
@@ -266,7 +317,14 @@ class Compiler:
         item = Texts(self.automaton_of(self.value(where), where))
         if behind:
             return Repeat(chain(self.syntax.comma, item), least, most)
-        several = chain(item, Repeat(chain(self.syntax.comma, item), max(least - 1, 0), None if most is None else most - 1))
+        several = chain(
+            item,
+            Repeat(
+                chain(self.syntax.comma, item),
+                max(least - 1, 0),
+                None if most is None else most - 1,
+            ),
+        )
         return several if least else optional(several)
 
 
@@ -276,4 +334,6 @@ def _tighter(place: Place, inclusive: str, exclusive: str, *, low: bool) -> Boun
     given = [(value, included) for value, included in bounds if value is not None]
     if not given:
         return None
-    return Bound(*max(given, key=lambda bound: (bound[0] if low else bound[0].copy_negate(), not bound[1])))
+    return Bound(
+        *max(given, key=lambda bound: (bound[0] if low else bound[0].copy_negate(), not bound[1]))
+    )

@@ -9,7 +9,7 @@ from typing import Any
 from redraft.config.check import whole
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.schema.compiler import Compiler
 from redraft.grammar.schema.keywords import as_json
 from redraft.grammar.schema.syntax import json_syntax
@@ -22,20 +22,23 @@ class JsonSchema(Constraint):
     """JSON that a schema admits; `Finished.parsed` is its value.
 
     Args:
-        schema: the schema, as a dictionary, a boolean or JSON text, bare or as OpenAI's `response_format` has it; or a
-            pydantic model class, of which `parsed` is then an
+        schema: the schema, as a dictionary, a boolean or JSON text, bare or as OpenAI's
+            `response_format` has it; or a pydantic model class, of which `parsed` is then an
             instance.
         depth: how often what refers to itself may stand inside itself.
         space: the pattern of what may stand beside brackets, behind commas and behind colons.
 
     Raises:
-        ConstraintError: a keyword that is not supported, or a wrong value; the message names the place.
+        ConstraintError: a keyword that is not supported, or a wrong value; the message names the
+            place.
         ConstraintUnsatisfiedError: the schema admits nothing.
     """
 
     def __init__(self, schema: Any, *, depth: int = DEPTH, space: str = " ?") -> None:
         whole("depth", depth, least=0)
-        self.model: Any = schema if isinstance(schema, type) and hasattr(schema, "model_json_schema") else None
+        self.model: Any = (
+            schema if isinstance(schema, type) and hasattr(schema, "model_json_schema") else None
+        )
         try:
             if self.model is not None:
                 schema = self.model.model_json_schema()
@@ -64,6 +67,10 @@ def _bare(schema: Any) -> Any:
     """A schema without what OpenAI's `response_format` has around it."""
     if isinstance(schema, Mapping) and schema.get("type") == "json_schema":
         schema = schema.get("json_schema", schema)
-    if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping) and "type" not in schema:
+    if (
+        isinstance(schema, Mapping)
+        and isinstance(schema.get("schema"), Mapping)
+        and "type" not in schema
+    ):
         return schema["schema"]
     return schema

@@ -20,7 +20,14 @@ OF_TYPE = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
-    "object": ("properties", "required", "additionalProperties", "propertyNames", "minProperties", "maxProperties"),
+    "object": (
+        "properties",
+        "required",
+        "additionalProperties",
+        "propertyNames",
+        "minProperties",
+        "maxProperties",
+    ),
 }
 ANY_FORMAT = ("password", "binary")  # formats that ask nothing of a text
 HINTS = {"nullable": 'write type: [..., "null"]', "json_schema": "give the schema alone"}
@@ -41,7 +48,9 @@ class Place:
             if name not in KNOWN and not str(name).startswith("x-"):
                 near = difflib.get_close_matches(str(name), KNOWN, n=1)
                 hint = HINTS.get(str(name)) or (f"did you mean {near[0]!r}?" if near else "")
-                raise self.error(f"the keyword {name!r} is not supported{f' ({hint})' if hint else ''}")
+                raise self.error(
+                    f"the keyword {name!r} is not supported{f' ({hint})' if hint else ''}"
+                )
 
     def error(self, message: str, *names: str) -> ConstraintError:
         """An error that names this place, or one inside it."""
@@ -59,7 +68,12 @@ class Place:
         found: Any = self.schema
         for name in names:
             found = found[name]
-        return Place(found, "/".join([self.path, *(str(name).replace("~", "~0").replace("/", "~1") for name in names)]))
+        return Place(
+            found,
+            "/".join(
+                [self.path, *(str(name).replace("~", "~0").replace("/", "~1") for name in names)]
+            ),
+        )
 
     def besides(self, *names: str) -> list[str]:
         """Keywords other than these that ask for something."""
@@ -71,7 +85,11 @@ class Place:
         types = [given] if isinstance(given, str) else given
         if not isinstance(types, list) or not types or any(name not in TYPES for name in types):
             raise self.error(f"{given!r} is none of the types {', '.join(TYPES)}", "type")
-        return tuple(name for name in TYPES if name in types and not (name == "integer" and "number" in types))
+        return tuple(
+            name
+            for name in TYPES
+            if name in types and not (name == "integer" and "number" in types)
+        )
 
     def count(self, name: str) -> int | None:
         """A keyword whose value is a whole number of at least 0; None where it is absent."""
@@ -89,7 +107,11 @@ class Place:
         if name not in self.schema:
             return None
         value = self.schema[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not Decimal(repr(value)).is_finite():
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not Decimal(repr(value)).is_finite()
+        ):
             raise self.error(f"{value!r} must be a number", name)
         return Decimal(repr(value))
 
@@ -97,7 +119,9 @@ class Place:
         """A keyword whose value is of a Python type; `otherwise` where it is absent."""
         value = self.schema.get(name, otherwise)
         if name in self.schema and not isinstance(value, kind):
-            raise self.error(f"{value!r} must be {'an object' if kind is dict else f'a {kind.__name__}'}", name)
+            raise self.error(
+                f"{value!r} must be {'an object' if kind is dict else f'a {kind.__name__}'}", name
+            )
         return value
 
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.builders import listed, rebased
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.expression import EMPTY, NOTHING, Expression, One, Repeat, Texts, chain, either, optional
-from redraft.grammar.language.making import listed, rebased
+from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.expression import (
+    EMPTY,
+    NOTHING,
+    Expression,
+    One,
+    Repeat,
+    Texts,
+    chain,
+    either,
+    optional,
+)
 from redraft.grammar.schema.keywords import Place
 from redraft.grammar.schema.strings import strings
 
@@ -18,7 +28,8 @@ COMMA = Charset(((1 << 31, 1 << 31),))  # stands before each member until the fi
 
 
 class Members:
-    """The members of one object: those that the schema names, in its order, and behind them free ones."""
+    """The members of one object: those that the schema names, in its order, and behind them free
+    ones."""
 
     def __init__(self, compiler: Compiler, place: Place, tag: str | None) -> None:
         """tag: a member that is required whatever the schema says."""
@@ -39,7 +50,10 @@ class Members:
         if not self.names and free is not None:
             return self._free_alone(free)
         each = [chain(One(COMMA), self._member(name)) for name in self.names]
-        parts = [one if name in self.required else optional(one) for name, one in zip(self.names, each, strict=True)]
+        parts = [
+            one if name in self.required else optional(one)
+            for name, one in zip(self.names, each, strict=True)
+        ]
         if free is not None:
             parts.append(Repeat(chain(One(COMMA), free)))
         found = self.compiler.automaton_of(chain(*parts), self.place)
@@ -52,7 +66,13 @@ class Members:
     def _spelled(self, charset: Charset) -> Expression:
         """The mark before a member as a comma, everything else as it is."""
         rest = One(charset - COMMA)
-        return rest if not charset & COMMA else either([self.syntax.comma, rest]) if rest.of else self.syntax.comma
+        return (
+            rest
+            if not charset & COMMA
+            else either([self.syntax.comma, rest])
+            if rest.of
+            else self.syntax.comma
+        )
 
     def _free_alone(self, free: Expression) -> Expression:
         least, most = self.place.count("minProperties") or 0, self.place.count("maxProperties")
@@ -78,7 +98,9 @@ class Members:
     def _free(self) -> Expression | None:
         """A member of a name that the schema does not list; None where there is none."""
         given = self.place.schema.get("additionalProperties", "properties" not in self.place)
-        if given is False or (given is True and "additionalProperties" not in self.place and self.names):
+        if given is False or (
+            given is True and "additionalProperties" not in self.place and self.names
+        ):
             return None
         place = Place({}, self.place.path)
         if "additionalProperties" in self.place:
@@ -87,7 +109,11 @@ class Members:
         if self.names:
             names = names - listed(self.names)
         value = self.compiler.automaton_of(self.compiler.value(place), place)
-        return None if names.empty or value.empty else chain(self.syntax.names(names), self.syntax.colon, Texts(value))
+        return (
+            None
+            if names.empty or value.empty
+            else chain(self.syntax.names(names), self.syntax.colon, Texts(value))
+        )
 
     def _names(self) -> Automaton:
         """Names that members may have."""
@@ -103,6 +129,8 @@ class Members:
         if most is not None and (most < least or most < len(self.required)):
             raise self.place.unsatisfied(f"maxProperties {most} is less than what is required")
         if least > max(len(self.required), int(free and not self.names)):
-            raise self.place.error("more properties than are required is not supported", "minProperties")
+            raise self.place.error(
+                "more properties than are required is not supported", "minProperties"
+            )
         if most is not None and self.names and (free or most < len(self.names)):
             raise self.place.error("less than all properties is not supported", "maxProperties")

@@ -1,8 +1,9 @@
-"""Numbers: decimal notations of values within bounds, or multiples of something, as automata over digits.
+"""Numbers: decimal notations of values within bounds, or multiples of something, as automata over
+digits.
 
-Read digit by digit, a number is compared with a bound by its count of digits so far and by the first digit that differs, and
-its remainder is that of the digits so far. Numbers with an exponent are written only where nothing is asked of them: their
-digits alone do not tell how large they are.
+Read digit by digit, a number is compared with a bound by its count of digits so far and by the
+first digit that differs, and its remainder is that of the digits so far. Numbers with an exponent
+are written only where nothing is asked of them: their digits alone do not tell how large they are.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from decimal import Decimal
 from functools import cached_property
 
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.builders import explored
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.language.expression import NOTHING, Expression, Texts, chain, either
-from redraft.grammar.language.making import explored
 
 INTEGER = r"0|-?[1-9][0-9]*"
 NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
@@ -39,9 +40,12 @@ class Bound:
 class Seen:
     """What is known of the digits so far.
 
-    whole: how many before the point, counted up to one more than any bound has. part: how many behind it, -1 before the point.
-    against: of each bound, whether the digits are below (-1), equal to or above (1) its own so far. rest: remainder.
-    zero: whether the first digit is 0, which no other may follow. positive: whether any digit is not 0.
+    whole: how many before the point, counted up to one more than any bound has. part: how many
+    behind it, -1 before the point.
+    against: of each bound, whether the digits are below (-1), equal to or above (1) its own so far.
+    rest: remainder.
+    zero: whether the first digit is 0, which no other may follow. positive: whether any digit is
+    not 0.
     """
 
     whole: int
@@ -56,8 +60,8 @@ class Seen:
 class Magnitude:
     """Values of at least 0.
 
-    integer: without a point. low, high: bounds, or None. multiple: of what they are multiples, None for anything. positive:
-    more than 0.
+    integer: without a point. low, high: bounds, or None. multiple: of what they are multiples, None
+    for anything. positive: more than 0.
     """
 
     integer: bool
@@ -79,7 +83,8 @@ class Magnitude:
 
     @cached_property
     def step(self) -> tuple[int, int]:
-        """The step between multiples in units of its last digit, and how many digits it has behind the point."""
+        """The step between multiples in units of its last digit, and how many digits it has behind
+        the point."""
         if self.multiple is None:
             return 1, 0
         whole, _, part = format(self.multiple, "f").partition(".")
@@ -103,7 +108,11 @@ class Magnitude:
         """One more character."""
         if symbol == ".":
             fits = seen.part < 0 and seen.whole > 0 and self.places != 0
-            return Seen(seen.whole, 0, self._at_point(seen), seen.rest, False, seen.positive) if fits else None
+            return (
+                Seen(seen.whole, 0, self._at_point(seen), seen.rest, False, seen.positive)
+                if fits
+                else None
+            )
         rest = (seen.rest * 10 + int(symbol)) % self.modulus
         positive = seen.positive or symbol != "0"
         if seen.part < 0:
@@ -111,11 +120,25 @@ class Magnitude:
                 return None
             longest = max((len(bound.digits[0]) for bound in self.bounds), default=0) + 1
             against = self._compared(seen, symbol, 0, seen.whole)
-            return Seen(min(seen.whole + 1, longest), -1, against, rest, not seen.whole and symbol == "0", positive)
+            return Seen(
+                min(seen.whole + 1, longest),
+                -1,
+                against,
+                rest,
+                not seen.whole and symbol == "0",
+                positive,
+            )
         if self.places is not None and seen.part >= self.places:
             return None
         longest = max([self.decimals, *(len(bound.digits[1]) for bound in self.bounds)]) + 1
-        return Seen(seen.whole, min(seen.part + 1, longest), self._compared(seen, symbol, 1, seen.part), rest, False, positive)
+        return Seen(
+            seen.whole,
+            min(seen.part + 1, longest),
+            self._compared(seen, symbol, 1, seen.part),
+            rest,
+            False,
+            positive,
+        )
 
     def _compared(self, seen: Seen, symbol: str, side: int, at: int) -> tuple[int, ...]:
         found = []
@@ -141,7 +164,10 @@ class Magnitude:
         if self.multiple is not None and seen.rest * 10 ** (self.decimals - written) % self.modulus:
             return False
         against = self._at_point(seen) if seen.part < 0 else seen.against
-        full = [so_far or -(len(bound.digits[1]) > written) for bound, so_far in zip(self.bounds, against, strict=True)]
+        full = [
+            so_far or -(len(bound.digits[1]) > written)
+            for bound, so_far in zip(self.bounds, against, strict=True)
+        ]
         kinds = [*([1] if self.low else []), *([-1] if self.high else [])]
         return all(
             order == kind or (order == 0 and bound.included)
@@ -149,8 +175,11 @@ class Magnitude:
         )
 
 
-def numbers(integer: bool, low: Bound | None, high: Bound | None, multiple: Decimal | None) -> Expression:
-    """Notations of numbers from `low` to `high`, which may be negative, None where there is none."""
+def numbers(
+    integer: bool, low: Bound | None, high: Bound | None, multiple: Decimal | None
+) -> Expression:
+    """Notations of numbers from `low` to `high`, which may be negative, None where there is
+    none."""
     if low is None and high is None and multiple is None:
         return regex.whole(INTEGER if integer else NUMBER)
     parts: list[Expression] = []

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
-from redraft.grammar.language.automaton import Automaton
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.expression import EMPTY, Expression, One, Repeat, Texts, chain, literal
+from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.expression import (
+    EMPTY,
+    Expression,
+    One,
+    Repeat,
+    Texts,
+    chain,
+    literal,
+)
 from redraft.grammar.schema.strings import json_string
 
 BARE = r"[A-Za-z_][A-Za-z0-9_-]*"  # names that stand without quotes
@@ -18,8 +26,9 @@ BARE = r"[A-Za-z_][A-Za-z0-9_-]*"  # names that stand without quotes
 
 @dataclass(frozen=True)
 class Syntax:
-    """string: strings of some content. key: a member's name. space: what may stand beside brackets, and behind commas and
-    colons. order: the order in which an object's members are written. names: members' names that a schema leaves free."""
+    """string: strings of some content. key: a member's name. space: what may stand beside brackets,
+    and behind commas and colons. order: the order in which an object's members are written. names:
+    members' names that a schema leaves free."""
 
     string: Callable[[Automaton], Expression]
     key: Callable[[str], Expression]
@@ -41,7 +50,8 @@ class Syntax:
 
 
 def json_syntax(space: str) -> Syntax:
-    """JSON; `space` is the pattern of what may stand between its parts, as far as that is JSON's white space."""
+    """JSON; `space` is the pattern of what may stand between its parts, as far as that is JSON's
+    white space."""
     if not isinstance(space, str):
         raise ConstraintError(f"space={space!r} must be a pattern")
     found = Automaton.of(regex.whole(space)) & Automaton.of(Repeat(One(Charset.chars(" \t\r\n"))))
@@ -62,12 +72,15 @@ def bare(name: str) -> Expression:
         ConstraintError: it would need them.
     """
     if not re.fullmatch(BARE, name):
-        raise ConstraintError(f"the name {name!r} cannot be written in a tool call: use letters, digits, _ and -")
+        raise ConstraintError(
+            f"the name {name!r} cannot be written in a tool call: use letters, digits, _ and -"
+        )
     return literal(name)
 
 
 def call_syntax(quote: Expression) -> Syntax:
-    """Gemma's tool calls: strings as they are between quote tokens, names bare, no space, members in alphabetical order."""
+    """Gemma's tool calls: strings as they are between quote tokens, names bare, no space, members
+    in alphabetical order."""
     return Syntax(
         lambda content: chain(quote, Texts(content), quote),
         bare,

@@ -10,7 +10,7 @@ from typing import Any
 from redraft.config.check import whole
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.automaton import Automaton
+from redraft.grammar.language.dfa import Automaton
 from redraft.grammar.language.expression import Expression, Repeat, Texts, chain, either, special
 from redraft.grammar.schema.compiler import Compiler
 from redraft.grammar.schema.constraint import DEPTH
@@ -26,25 +26,29 @@ class ToolCalls(Constraint):
     """One to `most` calls in Gemma's syntax; `Finished.parsed` is a list of ToolCall.
 
     Args:
-        tools: functions as OpenAI's interface has them, with `name` and `parameters` (a JSON Schema of an object), bare or
-            under `function`.
+        tools: functions as OpenAI's interface has them, with `name` and `parameters` (a JSON Schema
+            of an object), bare or under `function`.
         depth: as for JsonSchema.
 
     Raises:
-        ConstraintError: a tool has no name, or its schema cannot be used. RequestError, when it is used: the tokenizer has no
-            tokens for tool calls.
+        ConstraintError: a tool has no name, or its schema cannot be used. RequestError, when it is
+            used: the tokenizer has no tokens for tool calls.
     """
 
     marked = True
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], *, most: int = 1, depth: int = DEPTH) -> None:
+    def __init__(
+        self, tools: Sequence[Mapping[str, Any]], *, most: int = 1, depth: int = DEPTH
+    ) -> None:
         whole("most", most, least=1)
         whole("depth", depth, least=0)
         if not isinstance(tools, list | tuple) or not tools:
             raise ConstraintError("tools are a list of functions, one at least")
         self.source = as_json(list(tools))
         self.most, self.depth = most, depth
-        self._tools = [_checked(number, tool) for number, tool in enumerate(json.loads(self.source))]
+        self._tools = [
+            _checked(number, tool) for number, tool in enumerate(json.loads(self.source))
+        ]
         names = [name for name, _ in self._tools]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ConstraintError(f"two tools have the name {min(twice)!r}")
@@ -68,7 +72,9 @@ class ToolCalls(Constraint):
                 arguments = Texts(Compiler(parameters, syntax, self.depth).automaton(["object"]))
             except ConstraintError as error:
                 raise type(error)(f"tool {name}: {error}") from None
-            calls.append(chain(special(tokens.open), "call:", name, arguments, special(tokens.close)))
+            calls.append(
+                chain(special(tokens.open), "call:", name, arguments, special(tokens.close))
+            )
         return Automaton.of(Repeat(either(calls), 1, self.most))
 
 
@@ -76,7 +82,14 @@ def _checked(number: int, tool: Any) -> tuple[str, Any]:
     """Name and parameters of a tool."""
     function = tool.get("function", tool) if isinstance(tool, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise ConstraintError(f"tool {number} has no name: give a function with name and parameters, not {tool!r}")
+        raise ConstraintError(
+            f"tool {number} has no name: give a function with name and parameters, not {tool!r}"
+        )
     if not re.fullmatch(NAME, function["name"]):
-        raise ConstraintError(f"tool {number}: {function['name']!r} is no name: use letters, digits, _, - and .")
-    return function["name"], function.get("parameters") or {"type": "object", "additionalProperties": False}
+        raise ConstraintError(
+            f"tool {number}: {function['name']!r} is no name: use letters, digits, _, - and ."
+        )
+    return function["name"], function.get("parameters") or {
+        "type": "object",
+        "additionalProperties": False,
+    }

@@ -49,7 +49,9 @@ def narrowed(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     found = [name for name in own if name in wanted or (name == "integer" and "number" in wanted)]
     if "number" in own and "integer" in wanted and "number" not in wanted:
         found.append("integer")
-    return tuple(name for name in TYPES if name in found and not (name == "integer" and "number" in found))
+    return tuple(
+        name for name in TYPES if name in found and not (name == "integer" and "number" in found)
+    )
 
 
 def fits(value: Any, types: Sequence[str]) -> bool:
@@ -69,22 +71,32 @@ def constants(place: Place) -> list[Any] | None:
 
 
 def apart(one: Place, other: Place, tag: str | None) -> bool:
-    """Whether no value is of two schemas, as far as their types show, their constants, or those of a property of both: one that
-    both require, or the `tag` that tells them apart."""
+    """Whether no value is of two schemas, as far as their types show, their constants, or those of
+    a property of both: one that both require, or the `tag` that tells them apart."""
     if not set(_kinds(one)) & set(_kinds(other)) or _distinct(one, other):
         return True
     if _kinds(one) != {"object"} or _kinds(other) != {"object"}:
         return False
     members = [place.of_kind("properties", dict, {}) for place in (one, other)]
-    needed = [{*map(str, place.of_kind("required", list, [])), *([tag] if tag else [])} for place in (one, other)]
+    needed = [
+        {*map(str, place.of_kind("required", list, [])), *([tag] if tag else [])}
+        for place in (one, other)
+    ]
     shared = needed[0] & needed[1] & members[0].keys() & members[1].keys()
-    return any(_distinct(one.inside("properties", name), other.inside("properties", name)) for name in shared)
+    return any(
+        _distinct(one.inside("properties", name), other.inside("properties", name))
+        for name in shared
+    )
 
 
 def _distinct(one: Place, other: Place) -> bool:
     """Whether both have constants, none of them alike."""
     first, second = constants(one), constants(other)
-    return first is not None and second is not None and not any(same(a, b) for a in first for b in second)
+    return (
+        first is not None
+        and second is not None
+        and not any(same(a, b) for a in first for b in second)
+    )
 
 
 def _kinds(place: Place) -> set[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from redraft.grammar.language.automaton import DEAD, Automaton
 from redraft.grammar.language.charset import SPECIAL, Charset
+from redraft.grammar.language.dfa import DEAD, Automaton
 
 Range = tuple[int, int]
 Way = tuple[tuple[Range, ...], int]  # ranges of bytes end to end, and the state behind them
@@ -20,8 +20,8 @@ LAST_OF_LENGTH = (0x7F, 0x7FF, 0xFFFF, 0x10FFFF)
 class ByteAutomaton:
     """States of an automaton, 0 its start, and behind them states inside characters.
 
-    table: int32 [Q, 256], the next state, DEAD where there is none. final: bool [Q]. special: (state, special token, next
-        state).
+    table: int32 [Q, 256], the next state, DEAD where there is none. final: bool [Q]. special:
+        (state, special token, next state).
     """
 
     table: NDArray[np.int32]
@@ -37,7 +37,10 @@ class ByteAutomaton:
         for state, charset, target in automaton.arcs():
             ways[state] += [(way, target) for way in encodings(charset)]
             for first, last in charset.intervals:
-                special += [(state, symbol - SPECIAL, target) for symbol in range(max(first, SPECIAL), last + 1)]
+                special += [
+                    (state, symbol - SPECIAL, target)
+                    for symbol in range(max(first, SPECIAL), last + 1)
+                ]
         inside: dict[tuple[Way, ...], int] = {}
         left = list(enumerate(ways))
         for state, here in left:
@@ -47,7 +50,9 @@ class ByteAutomaton:
                     behind.setdefault(byte, []).append((tuple(rest), target))
             for byte, following in behind.items():
                 if not following[0][0]:
-                    rows[state][byte] = following[0][1]  # deterministic: a character's end is one way's alone
+                    rows[state][byte] = following[0][
+                        1
+                    ]  # deterministic: a character's end is one way's alone
                     continue
                 key = tuple(sorted(following))
                 if key not in inside:

@@ -1,7 +1,7 @@
 """The same arithmetic in kernels of our own, for CUDA devices; the plain form is each one's oracle.
 
-`uses_kernels` alone chooses. Nothing else here is imported before it has chosen so: Triton comes with torch for CUDA, and is
-missing elsewhere.
+`uses_kernels` alone chooses. Nothing else here is imported before it has chosen so: Triton comes
+with torch for CUDA, and is missing elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Found = TypeVar("Found")
 
 
 def uses_kernels(x: Tensor) -> bool:
-    """Whether work on `x` goes to kernels of our own: on a CUDA device that they run on, where no gradient is asked for."""
+    """Whether work on `x` goes to kernels of our own: on a CUDA device that they run on, where no
+    gradient is asked for."""
     if x.device.type not in DEVICES or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
     return _run_on(x.device)
@@ -32,7 +33,8 @@ def uses_kernels(x: Tensor) -> bool:
 
 @cache
 def _run_on(device: torch.device) -> bool:
-    """Whether kernels run there: found out by running one, for they are compiled by what is on the machine."""
+    """Whether kernels run there: found out by running one, for they are compiled by what is on the
+    machine."""
     if find_spec("triton") is None:
         return False
     if device.type != "cuda":  # the interpreter's
@@ -46,13 +48,16 @@ def _run_on(device: torch.device) -> bool:
         return bool((combine(ones, ones[:1, :2].contiguous()) == 2).all())
     except Exception as error:
         warnings.warn(
-            f"kernels cannot be compiled for {device}, plain torch runs instead: {error}", RuntimeWarning, stacklevel=2
+            f"kernels cannot be compiled for {device}, plain torch runs instead: {error}",
+            RuntimeWarning,
+            stacklevel=2,
         )
         return False
 
 
 def on_its_device(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """A function whose first argument, a tensor or a tuple of them, says on which device its kernels are launched."""
+    """A function whose first argument, a tensor or a tuple of them, says on which device its
+    kernels are launched."""
 
     @wraps(function)
     def run(*args: Given.args, **kwargs: Given.kwargs) -> Found:

@@ -1,7 +1,8 @@
-"""Attention without scores in memory, as in FlashAttention (arXiv 2205.14135): keys in blocks, sums relative to the greatest
-score so far.
+"""Attention without scores in memory, as in FlashAttention (arXiv 2205.14135): keys in blocks, sums
+relative to the greatest score so far.
 
-A canvas sees a prefix, which lies in a cache, and itself, which lies where it was made. Where the prefixes are, and how long,
+A canvas sees a prefix, which lies in a cache, and itself, which lies where it was made. Where the
+prefixes are, and how long,
 the kernel reads from memory: the same launch serves other prefixes.
 """
 
@@ -21,7 +22,9 @@ from redraft.ops.triton.numbers import INTERPRETED, KINDS
 TILES = ((64, 32, 4, 2), (16, 32, 4, 2), (32, 32, 4, 1), (16, 16, 4, 1))
 
 
-def canvas_attention(query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int) -> Tensor:
+def canvas_attention(
+    query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int
+) -> Tensor:
     """Attention of canvases over their prefixes and themselves.
 
     Args:
@@ -32,12 +35,26 @@ def canvas_attention(query: Tensor, key: Tensor, value: Tensor, places: Tensor, 
     Returns:
         [B * L, heads * D].
     """
-    return _run(query, key, value, places, length, key.stride(0), key.stride(1), length, False, None)
+    return _run(
+        query, key, value, places, length, key.stride(0), key.stride(1), length, False, None
+    )
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
-    """`ops.attention.causal_attention`: query [L, heads, D] of the last of T tokens, key and value [kv_heads, T, D]."""
-    return _run(query, key, value, query, len(query), key.stride(1), key.stride(0), key.shape[1], True, window)
+    """`ops.attention.causal_attention`: query [L, heads, D] of the last of T tokens, key and value
+    [kv_heads, T, D]."""
+    return _run(
+        query,
+        key,
+        value,
+        query,
+        len(query),
+        key.stride(1),
+        key.stride(0),
+        key.shape[1],
+        True,
+        window,
+    )
 
 
 @on_its_device
@@ -60,7 +77,8 @@ def _run(
 
 
 def _tile(query: Tensor, dim: int) -> tuple[int, int, int, int, int]:
-    """Width of a row, queries and keys at a time, warps, stages: what fits into a multiprocessor's own memory."""
+    """Width of a row, queries and keys at a time, warps, stages: what fits into a multiprocessor's
+    own memory."""
     wide = max(16, triton.next_power_of_2(dim))
     room = 1 << 16 if INTERPRETED else _shared_memory(query.device)
     for queries, keys, warps, stages in TILES:
@@ -77,15 +95,20 @@ def _shared_memory(device: torch.device) -> int:
 
 @triton.jit
 def _meet(acc, total, top, queries, keys, values, seen, inside, narrow, NUMBER: tl.constexpr):
-    """Sums with one more block of keys: its addresses [WIDE, KEYS], those of its values [KEYS, WIDE], which of them each query
-    sees, and which keys and columns are there at all."""
+    """Sums with one more block of keys: its addresses [WIDE, KEYS], those of its values [KEYS,
+    WIDE], which of them each query sees, and which keys and columns are there at all."""
     key = tl.load(keys, mask=inside[None, :] & narrow[:, None], other=0).to(NUMBER)
     scores = tl.where(seen, tl.dot(queries, key, input_precision="ieee"), float("-inf"))
     new = tl.maximum(top, tl.max(scores, 1))
     mass = tl.exp(scores - new[:, None])
     shrink = tl.exp(top - new)
     value = tl.load(values, mask=inside[:, None] & narrow[None, :], other=0)
-    acc = tl.dot(mass.to(value.dtype).to(NUMBER), value.to(NUMBER), acc * shrink[:, None], input_precision="ieee")
+    acc = tl.dot(
+        mass.to(value.dtype).to(NUMBER),
+        value.to(NUMBER),
+        acc * shrink[:, None],
+        input_precision="ieee",
+    )
     return acc, total * shrink + tl.sum(mass, 1), new
 
 
@@ -95,7 +118,11 @@ def _attend(
     DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, CAUSAL: tl.constexpr,
     WINDOW: tl.constexpr, NUMBER: tl.constexpr,
 ):  # fmt: skip
-    row, head, member = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES), tl.program_id(1), tl.program_id(2)
+    row, head, member = (
+        tl.program_id(0) * QUERIES + tl.arange(0, QUERIES),
+        tl.program_id(1),
+        tl.program_id(2),
+    )
     column, number = tl.arange(0, WIDE), tl.arange(0, KEYS)
     there = (row < length)[:, None] & (column < DIM)[None, :]
     first = (member * length).to(tl.int64)
@@ -107,7 +134,10 @@ def _attend(
     kind: tl.constexpr = key.dtype.element_ty
     if not CAUSAL:
         prefix = places + member * 4
-        keys, values = tl.load(prefix).to(tl.pointer_type(kind)), tl.load(prefix + 1).to(tl.pointer_type(kind))
+        keys, values = (
+            tl.load(prefix).to(tl.pointer_type(kind)),
+            tl.load(prefix + 1).to(tl.pointer_type(kind)),
+        )
         step_behind = tl.load(prefix + 2)
         if DIM % 8 == 0:
             keys, values = tl.multiple_of(keys, 16), tl.multiple_of(values, 16)
@@ -128,7 +158,11 @@ def _attend(
     if CAUSAL:
         end = tl.minimum(count, count - length + tl.program_id(0) * QUERIES + QUERIES)
         if WINDOW:
-            begin = tl.maximum(0, count - length + tl.program_id(0) * QUERIES - window + 1) // KEYS * KEYS
+            begin = (
+                tl.maximum(0, count - length + tl.program_id(0) * QUERIES - window + 1)
+                // KEYS
+                * KEYS
+            )
     position = count - length + row
     for start in range(begin, end, KEYS):
         at = start + number
@@ -143,4 +177,6 @@ def _attend(
             acc, total, top, queries, key + here[:, None] + far[None, :], value + here[None, :] + far[:, None], seen, inside,
             narrow, NUMBER,
         )  # fmt: skip
-    tl.store(out + own, (acc / tl.maximum(total, 1e-30)[:, None]).to(out.dtype.element_ty), mask=there)
+    tl.store(
+        out + own, (acc / tl.maximum(total, 1e-30)[:, None]).to(out.dtype.element_ty), mask=there
+    )

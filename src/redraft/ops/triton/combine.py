@@ -13,11 +13,14 @@ COLUMNS = 1024
 
 @on_its_device
 def combine(outputs: Tensor, weights: Tensor) -> Tensor:
-    """Sum over ranks of outputs [tokens * top_k, H] times weights float32 [tokens, top_k], in float32, in their order."""
+    """Sum over ranks of outputs [tokens * top_k, H] times weights float32 [tokens, top_k], in
+    float32, in their order."""
     tokens, top_k = weights.shape
     width = outputs.shape[1]
     out = outputs.new_empty(tokens, width)
-    _combine[(tokens, triton.cdiv(width, COLUMNS))](outputs, weights, out, width, TOP_K=top_k, COLUMNS=COLUMNS)
+    _combine[(tokens, triton.cdiv(width, COLUMNS))](
+        outputs, weights, out, width, TOP_K=top_k, COLUMNS=COLUMNS
+    )
     return out
 
 
@@ -28,6 +31,8 @@ def _combine(outputs, weights, out, width, TOP_K: tl.constexpr, COLUMNS: tl.cons
     inside = column < width
     total = tl.zeros((COLUMNS,), tl.float32)
     for rank in tl.static_range(TOP_K):
-        row = tl.load(outputs + (token * TOP_K + rank) * width + column, mask=inside, other=0).to(tl.float32)
+        row = tl.load(outputs + (token * TOP_K + rank) * width + column, mask=inside, other=0).to(
+            tl.float32
+        )
         total += row * tl.load(weights + token * TOP_K + rank)
     tl.store(out + token * width + column, total.to(out.dtype.element_ty), mask=inside)

@@ -6,14 +6,19 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from redraft.ops.packing import Packing
+from redraft.ops.packed_layout import Packing
 from redraft.ops.triton.combine import combine
 from redraft.ops.triton.grouping import grouped
 from redraft.ops.triton.product import product, tokens_at_a_time
 
 
 def experts_grouped(
-    x: Tensor, gate_up: Packing, down: Packing, weights: Tensor, index: Tensor, activation: Callable[[Tensor], Tensor]
+    x: Tensor,
+    gate_up: Packing,
+    down: Packing,
+    weights: Tensor,
+    index: Tensor,
+    activation: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """`ops.experts.experts`, of matrices that lie as their packings say."""
     experts = gate_up.values.shape[0] // gate_up.parts

@@ -17,9 +17,10 @@ class Groups:
     """Assignments of tokens to experts, sorted by expert.
 
     Attributes:
-        order: int32 [assignments], token * top_k + rank of each. edges: int32 [experts + 1], where each expert's begin.
-        block: rows of a block. owners: int32 [blocks], the expert of each block, `experts` where there is no such block;
-            firsts: its first row.
+        order: int32 [assignments], token * top_k + rank of each. edges: int32 [experts + 1], where
+            each expert's begin.
+        block: rows of a block. owners: int32 [blocks], the expert of each block, `experts` where
+            there is no such block; firsts: its first row.
     """
 
     order: Tensor
@@ -37,10 +38,19 @@ def grouped(index: Tensor, experts: int, block: int) -> Groups:
     count = index.numel()
     order = torch.empty(count, dtype=torch.int32, device=index.device)
     edges = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
-    _sort[(experts,)](index.contiguous(), order, edges, count, experts, SIZE=min(2048, triton.next_power_of_2(count)))
+    _sort[(experts,)](
+        index.contiguous(),
+        order,
+        edges,
+        count,
+        experts,
+        SIZE=min(2048, triton.next_power_of_2(count)),
+    )
     most = min(experts, count) + count // block
     owners, firsts = torch.empty(2, most, dtype=torch.int32, device=index.device)
-    _blocks[(most,)](edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1)
+    _blocks[(most,)](
+        edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1
+    )
     return Groups(order, edges, owners, firsts, block, experts, index.shape[1])
 
 
@@ -66,7 +76,10 @@ def _blocks(edges, owners, firsts, experts, block, EXPERTS: tl.constexpr):
     """One block's expert, and its first row."""
     number, expert = tl.program_id(0), tl.arange(0, EXPERTS)
     real = expert < experts
-    begin, end = tl.load(edges + expert, mask=real, other=0), tl.load(edges + expert + 1, mask=real, other=0)
+    begin, end = (
+        tl.load(edges + expert, mask=real, other=0),
+        tl.load(edges + expert + 1, mask=real, other=0),
+    )
     blocks = (end - begin + block - 1) // block
     passed = tl.cumsum(blocks, 0) <= number
     owner = tl.sum(passed.to(tl.int32), 0)

@@ -1,7 +1,7 @@
 """Tiles of matrices in few bits, as numbers.
 
-FAST is for bfloat16 on a device: a word holds four bytes, and its instructions make bfloat16 of two at a time. The other way
-reads like the formats' definitions; it serves float32 and the interpreter.
+FAST is for bfloat16 on a device: a word holds four bytes, and its instructions make bfloat16 of two
+at a time. The other way reads like the formats' definitions; it serves float32 and the interpreter.
 """
 
 from __future__ import annotations
@@ -11,9 +11,20 @@ import triton
 import triton.language as tl
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
-KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.uint8: tl.uint8}
-# What bits of small floats are short of when they stand in another float's places, by format and way.
-SHORT_OF = {("fp8", True): 1.0, ("fp8", False): 256.0, ("fp4", True): 512.0, ("fp4", False): 16384.0}
+KINDS = {
+    torch.float32: tl.float32,
+    torch.bfloat16: tl.bfloat16,
+    torch.float16: tl.float16,
+    torch.uint8: tl.uint8,
+}
+# What bits of small floats are short of when they stand in another float's places, by format and
+# way.
+SHORT_OF = {
+    ("fp8", True): 1.0,
+    ("fp8", False): 256.0,
+    ("fp4", True): 512.0,
+    ("fp4", False): 16384.0,
+}
 
 
 @triton.jit
@@ -22,8 +33,9 @@ def spread(
     GROUPS: tl.constexpr, GROUP: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
     FLOATS: tl.constexpr, FAST: tl.constexpr,
 ):  # fmt: skip
-    """What belongs to groups of columns, for the columns of a tile [ROWS, WIDE]: the runs of RUN columns that begin at `first`
-    each lie in one group. FLOATS: they are bits of e4m3, and meet e2m1."""
+    """What belongs to groups of columns, for the columns of a tile [ROWS, WIDE]: the runs of RUN
+    columns that begin at `first` each lie in one group. FLOATS: they are bits of e4m3, and meet
+    e2m1."""
     groups = tl.minimum(first // GROUP, GROUPS - 1)
     numbers = tl.load(base + rows[:, None] * GROUPS + groups[None, :])
     if FLOATS:
@@ -34,8 +46,8 @@ def spread(
 
 @triton.jit
 def e4m3(bits, FAST: tl.constexpr):
-    """Eight bits of a float; short of SHORT_OF. The bits move to their places in a float whose small numbers no device takes
-    for zero."""
+    """Eight bits of a float; short of SHORT_OF. The bits move to their places in a float whose
+    small numbers no device takes for zero."""
     if FAST:
         numbers = tl.inline_asm_elementwise(
             """
@@ -66,7 +78,8 @@ def e4m3(bits, FAST: tl.constexpr):
 
 @triton.jit
 def int8(values, FAST: tl.constexpr):
-    """Integers: the low seven bits stand behind 128 in a bfloat16, from which 128 is taken, or 256 where the sign is set."""
+    """Integers: the low seven bits stand behind 128 in a bfloat16, from which 128 is taken, or 256
+    where the sign is set."""
     if FAST:
         numbers = tl.inline_asm_elementwise(
             """
@@ -92,7 +105,8 @@ def int8(values, FAST: tl.constexpr):
 
 @triton.jit
 def int4(packed, low, high, FAST: tl.constexpr):
-    """Two integers a byte, each less 8, times their scales: a tile of the lower halves, one of the upper."""
+    """Two integers a byte, each less 8, times their scales: a tile of the lower halves, one of the
+    upper."""
     if FAST:
         lower, upper = tl.inline_asm_elementwise(
             """
@@ -123,13 +137,17 @@ def int4(packed, low, high, FAST: tl.constexpr):
             pack=4,
         )  # fmt: skip
     else:
-        lower, upper = ((packed & 15).to(tl.float32) - 8.0) * low, ((packed >> 4).to(tl.float32) - 8.0) * high
+        lower, upper = (
+            ((packed & 15).to(tl.float32) - 8.0) * low,
+            ((packed >> 4).to(tl.float32) - 8.0) * high,
+        )
     return lower, upper
 
 
 @triton.jit
 def e2m1(packed, low, high, FAST: tl.constexpr):
-    """Two floats of four bits a byte times their scales, short of SHORT_OF: a tile of the lower halves, one of the upper."""
+    """Two floats of four bits a byte times their scales, short of SHORT_OF: a tile of the lower
+    halves, one of the upper."""
     if FAST:
         lower, upper = tl.inline_asm_elementwise(
             """

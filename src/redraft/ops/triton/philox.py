@@ -26,9 +26,18 @@ def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor
 def _philox(c0, c1, c2, c3, k0, k1, out, count, SIZE: tl.constexpr):
     at = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
     inside = at < count
-    first, second = tl.load(c0 + at, mask=inside).to(tl.uint32), tl.load(c1 + at, mask=inside).to(tl.uint32)
-    third, fourth = tl.load(c2 + at, mask=inside).to(tl.uint32), tl.load(c3 + at, mask=inside).to(tl.uint32)
-    low, high = tl.load(k0 + at, mask=inside).to(tl.uint32), tl.load(k1 + at, mask=inside).to(tl.uint32)
+    first, second = (
+        tl.load(c0 + at, mask=inside).to(tl.uint32),
+        tl.load(c1 + at, mask=inside).to(tl.uint32),
+    )
+    third, fourth = (
+        tl.load(c2 + at, mask=inside).to(tl.uint32),
+        tl.load(c3 + at, mask=inside).to(tl.uint32),
+    )
+    low, high = (
+        tl.load(k0 + at, mask=inside).to(tl.uint32),
+        tl.load(k1 + at, mask=inside).to(tl.uint32),
+    )
     # The multipliers and the steps of the key, as `ops/philox.py` has them.
     much, more = tl.full((SIZE,), 0xD2511F53, tl.uint32), tl.full((SIZE,), 0xCD9E8D57, tl.uint32)
     for _ in tl.static_range(10):

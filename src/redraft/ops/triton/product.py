@@ -1,6 +1,8 @@
-"""Products with matrices that lie as a Packing says, many of them at once: rows are in groups, each with its own matrix.
+"""Products with matrices that lie as a Packing says, many of them at once: rows are in groups, each
+with its own matrix.
 
-The tile of the matrix is the left side of each product: tensor cores want 16 or 64 rows there, and an expert has few tokens.
+The tile of the matrix is the left side of each product: tensor cores want 16 or 64 rows there, and
+an expert has few tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.packing import BLOCK, COLUMNS, HALVES, Packing
+from redraft.ops.packed_layout import BLOCK, COLUMNS, HALVES, Packing
 from redraft.ops.triton import on_its_device
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.numbers import INTERPRETED, KINDS, SHORT_OF, e2m1, e4m3, int4, int8, spread
@@ -50,8 +52,9 @@ def product(
 
     Args:
         groups: which rows go with which matrix; without, there is one matrix.
-        gather: x has one row a token; its rows are taken for each of the token's assignments. scatter: what comes out lies in
-            the order of assignments. Else both lie in the order of `groups`.
+        gather: x has one row a token; its rows are taken for each of the token's assignments.
+            scatter: what comes out lies in the order of assignments. Else both lie in the order of
+                `groups`.
     """
     x = x if x.stride(-1) == 1 else x.contiguous()
     height, width = packing.shape
@@ -119,17 +122,23 @@ def _of_halves(
     for k in range(0, K, COLUMNS):
         inside = k // 2 + j < K // 2
         packed = tl.load(halves + (k // 2 + j)[None, :], mask=inside[None, :], other=0)
-        lower = spread(scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
+        lower = spread(
+            scale, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST
+        )
         upper = lower
         if GROUP < 64:
-            upper = spread(scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST)
+            upper = spread(
+                scale, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, FORM == "fp4", FAST
+            )
         if FORM == "int4":
             low, high = int4(packed, lower, upper, FAST)
         else:
             low, high = e2m1(packed, lower, upper, FAST)
         if OFFSETS:
             low += spread(offset, row, k + begin, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
-            high += spread(offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST)
+            high += spread(
+                offset, row, k + begin + 32, K // GROUP, GROUP, RUN, ROWS, WIDE, False, FAST
+            )
         at = inputs[None, :] + (k + column)[:, None]
         near = tl.load(at, mask=inside[:, None], other=0)
         far = tl.load(at + 32, mask=inside[:, None], other=0)
@@ -159,9 +168,13 @@ def _of_numbers(
         if GROUP > 0:
             SPAN: tl.constexpr = GROUP if GROUP < COLUMNS else COLUMNS
             begin = k + tl.arange(0, COLUMNS // SPAN) * SPAN
-            tile = tile.to(tl.float32) * spread(scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
+            tile = tile.to(tl.float32) * spread(
+                scale, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False
+            )
             if OFFSETS:
-                tile += spread(offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False)
+                tile += spread(
+                    offset, row, begin, K // GROUP, GROUP, SPAN, ROWS, COLUMNS, False, False
+                )
         tile = tile.to(near.dtype)
         acc = tl.dot(tile.to(NUMBER), near.to(NUMBER), acc, input_precision="ieee")
     if GROUP == 0 and FORM != "plain":
@@ -205,9 +218,39 @@ def _product(
     scale = _place(scales, which, TABLE, SCALE)
     offset = _place(offsets, which, TABLE and OFFSETS, SCALE)
     if FORM == "int4" or FORM == "fp4":
-        acc = _of_halves(inputs, here, scale, offset, row, K, FORM, GROUP, OFFSETS, TOKENS, ROWS, COLUMNS, NUMBER, FAST)
+        acc = _of_halves(
+            inputs,
+            here,
+            scale,
+            offset,
+            row,
+            K,
+            FORM,
+            GROUP,
+            OFFSETS,
+            TOKENS,
+            ROWS,
+            COLUMNS,
+            NUMBER,
+            FAST,
+        )
     else:
-        acc = _of_numbers(inputs, here, scale, offset, row, K, FORM, GROUP, OFFSETS, TOKENS, ROWS, COLUMNS, NUMBER, FAST)
+        acc = _of_numbers(
+            inputs,
+            here,
+            scale,
+            offset,
+            row,
+            K,
+            FORM,
+            GROUP,
+            OFFSETS,
+            TOKENS,
+            ROWS,
+            COLUMNS,
+            NUMBER,
+            FAST,
+        )
     acc *= FACTOR
     if FACTORS:
         acc *= tl.load(factors + which)

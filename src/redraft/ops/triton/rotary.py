@@ -36,9 +36,26 @@ def _turn(x, cos, sin, out, heads, HALF: tl.constexpr, WIDE: tl.constexpr):
     at = tl.arange(0, WIDE)
     inside = at < HALF
     here, turn = row * 2 * HALF + at, row // heads * 2 * HALF + at
-    first, second = tl.load(x + here, mask=inside).to(tl.float32), tl.load(x + here + HALF, mask=inside).to(tl.float32)
-    cos_first, cos_second = tl.load(cos + turn, mask=inside), tl.load(cos + turn + HALF, mask=inside)
-    sin_first, sin_second = tl.load(sin + turn, mask=inside), tl.load(sin + turn + HALF, mask=inside)
+    first, second = (
+        tl.load(x + here, mask=inside).to(tl.float32),
+        tl.load(x + here + HALF, mask=inside).to(tl.float32),
+    )
+    cos_first, cos_second = (
+        tl.load(cos + turn, mask=inside),
+        tl.load(cos + turn + HALF, mask=inside),
+    )
+    sin_first, sin_second = (
+        tl.load(sin + turn, mask=inside),
+        tl.load(sin + turn + HALF, mask=inside),
+    )
     kind = out.dtype.element_ty
-    tl.store(out + here, (first * cos_first.to(tl.float32) - second * sin_first.to(tl.float32)).to(kind), mask=inside)
-    tl.store(out + here + HALF, (second * cos_second.to(tl.float32) + first * sin_second.to(tl.float32)).to(kind), mask=inside)
+    tl.store(
+        out + here,
+        (first * cos_first.to(tl.float32) - second * sin_first.to(tl.float32)).to(kind),
+        mask=inside,
+    )
+    tl.store(
+        out + here + HALF,
+        (second * cos_second.to(tl.float32) + first * sin_second.to(tl.float32)).to(kind),
+        mask=inside,
+    )

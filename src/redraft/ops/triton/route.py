@@ -33,13 +33,15 @@ def _route(
     broken = tl.sum((score != score).to(tl.int32), 0) > 0
     left = tl.where(real & (score == score), score, float("-inf"))
     top = tl.max(left, 0)
-    # The sum over all experts cancels out of what is renormalised. Scores that are no numbers choose some experts, with weights
-    # that are none.
+    # The sum over all experts cancels out of what is renormalised. Scores that are no numbers
+    # choose some experts, with weights # that are none.
     mass, chosen, free = tl.zeros((RANKS,), tl.float32), tl.zeros((RANKS,), tl.int32), real
     for number in tl.static_range(TOP_K):
         greatest = tl.max(tl.where(free, left, float("-inf")), 0)
         best = tl.min(tl.where(free & (left == greatest), expert, EXPERTS), 0)
-        mass = tl.where(rank == number, tl.where(broken, float("nan"), tl.exp(greatest - top)), mass)
+        mass = tl.where(
+            rank == number, tl.where(broken, float("nan"), tl.exp(greatest - top)), mass
+        )
         chosen = tl.where(rank == number, best, chosen)
         free = free & (expert != best)
     scale = tl.load(scales + chosen).to(tl.float32)

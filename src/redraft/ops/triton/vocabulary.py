@@ -1,8 +1,9 @@
 """The vocabulary of positions without edits: two products, and one kernel between them.
 
-Logits of a block of positions exist whole, once, in the weights' dtype: on a device two large products are faster than many
-small ones. The kernel meets a position's logits three times, in the device's cache: for the greatest, for the sums, and for the
-token at which the cumulative mass passes the draw; then masses stand where logits stood, for the mean embedding.
+Logits of a block of positions exist whole, once, in the weights' dtype: on a device two large
+products are faster than many small ones. The kernel meets a position's logits three times, in the
+device's cache: for the greatest, for the sums, and for the token at which the cumulative mass
+passes the draw; then masses stand where logits stood, for the mean embedding.
 """
 
 from __future__ import annotations
@@ -14,28 +15,47 @@ from torch import Tensor
 
 from redraft.ops.linear import linear
 from redraft.ops.triton import on_its_device
-from redraft.ops.vocabulary.asked import Found
-from redraft.ops.vocabulary.whole import mean_embedding
+from redraft.ops.vocabulary.dense import mean_embedding
+from redraft.ops.vocabulary.types import Found
 
 BLOCK = 4096
 ENOUGH = 64.0  # that the masses of a position add up to at most, where they are put together: float16 ends at 65,504
 
 
 def read_plain(
-    states: Tensor, embedding: Tensor, softcap: float, temperature: Tensor, uniform: Tensor, greedy: Tensor, at_once: int
+    states: Tensor,
+    embedding: Tensor,
+    softcap: float,
+    temperature: Tensor,
+    uniform: Tensor,
+    greedy: Tensor,
+    at_once: int,
 ) -> Found:
-    """What there is to know of positions, so many at a time: states [N, H], temperature float32, uniform float64, greedy
-    bool."""
+    """What there is to know of positions, so many at a time: states [N, H], temperature float32,
+    uniform float64, greedy bool."""
     parts = []
     for first in range(0, len(states), at_once):
         some = slice(first, first + at_once)
-        parts.append(_read_some(states[some], embedding, softcap, temperature[some], uniform[some], greedy[some]))
-    return parts[0] if len(parts) == 1 else Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        parts.append(
+            _read_some(
+                states[some], embedding, softcap, temperature[some], uniform[some], greedy[some]
+            )
+        )
+    return (
+        parts[0]
+        if len(parts) == 1
+        else Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    )
 
 
 @on_its_device
 def _read_some(
-    states: Tensor, embedding: Tensor, softcap: float, temperature: Tensor, uniform: Tensor, greedy: Tensor
+    states: Tensor,
+    embedding: Tensor,
+    softcap: float,
+    temperature: Tensor,
+    uniform: Tensor,
+    greedy: Tensor,
 ) -> Found:
     count, size = len(states), len(embedding)
     logits = linear(states, embedding)
@@ -54,7 +74,9 @@ def _read_some(
 @triton.jit
 def _tempered(at, inside, logits, softcap, temperature):
     raw = tl.load(logits + at, mask=inside, other=0).to(tl.float32)
-    return tl.where(inside, (2 * tl.sigmoid(raw * (2 / softcap)) - 1) * (softcap / temperature), float("-inf"))
+    return tl.where(
+        inside, (2 * tl.sigmoid(raw * (2 / softcap)) - 1) * (softcap / temperature), float("-inf")
+    )
 
 
 @triton.jit
@@ -75,7 +97,9 @@ def _read(
     total, weighted = tl.full((), 0.0, tl.float64), 0.0
     for first in range(0, size, BLOCK):
         inside = first + offset < size
-        below = tl.where(inside, _tempered(first + offset, inside, logits, softcap, temperature) - top, -1e4)
+        below = tl.where(
+            inside, _tempered(first + offset, inside, logits, softcap, temperature) - top, -1e4
+        )
         mass = tl.exp(below)
         total += tl.sum(mass, 0).to(tl.float64)
         weighted += tl.sum(mass * below, 0)
@@ -99,4 +123,6 @@ def _read(
     total_mass = total.to(tl.float32)
     tl.store(totals + position, total_mass)
     entropy = tl.log(total_mass) - weighted / total_mass
-    tl.store(entropies + position, tl.where(entropy < 0, 0.0, entropy))  # what is no number stays so: it is reported by name
+    tl.store(
+        entropies + position, tl.where(entropy < 0, 0.0, entropy)
+    )  # what is no number stays so: it is reported by name

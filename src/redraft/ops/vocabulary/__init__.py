@@ -1,10 +1,11 @@
-"""One look at the vocabulary: `read_vocabulary`, its plain form (`whole`) and its fast form (`chunks`)."""
+"""One look at the vocabulary: `read_vocabulary`, its plain form (`whole`) and its fast form
+(`chunks`)."""
 
-from redraft.ops.vocabulary.asked import Constraint, Picked, Readout, VocabularyStatistics
-from redraft.ops.vocabulary.classes import TokenClasses
-from redraft.ops.vocabulary.edits import Allowed, LogitEdits
-from redraft.ops.vocabulary.read import read_vocabulary
-from redraft.ops.vocabulary.whole import inverse_cdf, softcapped_logits, tempered_logits
+from redraft.ops.vocabulary.dense import inverse_cdf, softcapped_logits, tempered_logits
+from redraft.ops.vocabulary.dispatch import read_vocabulary
+from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
+from redraft.ops.vocabulary.token_classes import TokenClasses
+from redraft.ops.vocabulary.types import Constraint, Picked, Readout, VocabularyStatistics
 
 __all__ = [
     "Allowed",

@@ -1,8 +1,11 @@
-"""The form for constrained positions: the vocabulary by classes of tokens that a constraint cannot tell apart.
+"""The form for constrained positions: the vocabulary by classes of tokens that a constraint cannot
+tell apart.
 
-First pass: of each class at each position, the log mass, the likeliest token and the mean of log probabilities. From these the
-constraint infers how likely each class is where it stands, and picks the classes of the best text and of a sampled one. Second
-pass: tokens within the classes picked, and the mean embedding. All of it is exact; the constraint never sees the vocabulary.
+First pass: of each class at each position, the log mass, the likeliest token and the mean of log
+probabilities. From these the constraint infers how likely each class is where it stands, and picks
+the classes of the best text and of a sampled one. Second
+pass: tokens within the classes picked, and the mean embedding. All of it is exact; the constraint
+never sees the vocabulary.
 """
 
 from __future__ import annotations
@@ -12,18 +15,21 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from redraft.ops.batch_invariance import whole_rows
 from redraft.ops.linear import linear
-from redraft.ops.rows import whole_rows
-from redraft.ops.vocabulary.asked import Constraint, Found, Picked, Positions
-from redraft.ops.vocabulary.chunks import Sums, first_beyond
-from redraft.ops.vocabulary.classes import Piece, TokenClasses
-from redraft.ops.vocabulary.whole import UNIT, bounded_logits, tempered_logits
+from redraft.ops.vocabulary.chunked import Sums, first_beyond
+from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
+from redraft.ops.vocabulary.token_classes import Piece, TokenClasses
+from redraft.ops.vocabulary.types import Constraint, Found, Picked, Positions
 
 LEAST = -1e30  # below every logit, where -inf would make differences that are no numbers
 
 
-def read_constrained(positions: Positions, embedding: Tensor, softcap: float, constraint: Constraint, wanted: Tensor) -> Found:
-    """What there is to know of the `wanted` ones (bool) among the positions of a constraint's span; the row has no filter."""
+def read_constrained(
+    positions: Positions, embedding: Tensor, softcap: float, constraint: Constraint, wanted: Tensor
+) -> Found:
+    """What there is to know of the `wanted` ones (bool) among the positions of a constraint's span;
+    the row has no filter."""
     reading = _Reading(positions, embedding, softcap, constraint.classes(embedding.device))
     return reading.found(constraint.pick(reading.mass, reading.best, positions.uniform, wanted))
 
@@ -32,23 +38,34 @@ class _Reading:
     """One row's positions against the vocabulary by classes.
 
     Attributes:
-        mass, best, inner: float32 [N, K]: of each class the log mass, the greatest logit, and the entropy within it.
+        mass, best, inner: float32 [N, K]: of each class the log mass, the greatest logit, and the
+            entropy within it.
     """
 
-    def __init__(self, positions: Positions, embedding: Tensor, softcap: float, classes: TokenClasses) -> None:
+    def __init__(
+        self, positions: Positions, embedding: Tensor, softcap: float, classes: TokenClasses
+    ) -> None:
         self.count = len(positions.states)
         owner = int(positions.owners[0])
-        of_row = [edits if row == owner else None for row, edits in enumerate(positions.readout.edits)]
-        self.positions = replace(positions, readout=replace(positions.readout, edits=of_row)).whole_rows()
+        of_row = [
+            edits if row == owner else None for row, edits in enumerate(positions.readout.edits)
+        ]
+        self.positions = replace(
+            positions, readout=replace(positions.readout, edits=of_row)
+        ).whole_rows()
         self.embedding, self.softcap, self.classes = embedding, softcap, classes
         self.edited = of_row[owner] is not None
         shape = len(self.positions.states), classes.count
         self.mass = positions.states.new_full(shape, LEAST, dtype=torch.float32)
         self.best, self.inner = self.mass.clone(), torch.zeros_like(self.mass)
-        self._wide = {number: self._read_wide(number, pieces) for number, pieces in classes.wide.items()}
+        self._wide = {
+            number: self._read_wide(number, pieces) for number, pieces in classes.wide.items()
+        }
         for piece in classes.narrow:
             self._read_narrow(piece)
-        self.mass, self.best, self.inner = (each[: self.count] for each in (self.mass, self.best, self.inner))
+        self.mass, self.best, self.inner = (
+            each[: self.count] for each in (self.mass, self.best, self.inner)
+        )
 
     def logits(self, piece: Piece, positions: Positions) -> tuple[Tensor, Tensor]:
         """Edited, tempered logits float32 [N, C] of a piece, and its embeddings [C, H]."""
@@ -75,7 +92,9 @@ class _Reading:
     def _read_narrow(self, piece: Piece) -> None:
         logits, _ = self.logits(piece, self.positions)
         shape = len(logits), piece.count
-        top = logits.new_full(shape, LEAST).scatter_reduce_(1, piece.kinds.expand_as(logits), logits, "amax")
+        top = logits.new_full(shape, LEAST).scatter_reduce_(
+            1, piece.kinds.expand_as(logits), logits, "amax"
+        )
         below = logits.sub_(top.index_select(1, piece.kinds))
         mass = below.exp()
         total, weighted = piece.sums(mass), piece.sums(below.mul_(mass))
@@ -93,16 +112,32 @@ class _Reading:
             soft += share[:, number, None] * (sums.soft / sums.total[:, None])[: self.count]
             tokens = torch.cat([piece.tokens for piece in pieces])
             argmax = torch.where(picked.best == number, tokens[sums.argmax[: self.count]], argmax)
-            self._sample_wide(pieces, sums, picked.uniform, (picked.sample == number).nonzero().squeeze(-1), sample)
+            self._sample_wide(
+                pieces,
+                sums,
+                picked.uniform,
+                (picked.sample == number).nonzero().squeeze(-1),
+                sample,
+            )
         for piece in self.classes.narrow:
             self._find_narrow(piece, picked, soft, argmax, sample)
         greedy = self.positions.readout.greedy[self.positions.owners[: self.count]]
         entropy = torch.special.entr(share).sum(dim=-1) + (share * self.inner).sum(dim=-1)
-        chosen = self.best.gather(1, picked.best[:, None]) - self.mass.gather(1, picked.best[:, None])
+        chosen = self.best.gather(1, picked.best[:, None]) - self.mass.gather(
+            1, picked.best[:, None]
+        )
         confidence = (share.gather(1, picked.best[:, None]) * chosen.exp()).squeeze(1)
-        return Found(argmax, torch.where(greedy, argmax, sample), entropy, confidence, soft.to(self.embedding.dtype))
+        return Found(
+            argmax,
+            torch.where(greedy, argmax, sample),
+            entropy,
+            confidence,
+            soft.to(self.embedding.dtype),
+        )
 
-    def _sample_wide(self, pieces: tuple[Piece, ...], sums: Sums, uniform: Tensor, mine: Tensor, sample: Tensor) -> None:
+    def _sample_wide(
+        self, pieces: tuple[Piece, ...], sums: Sums, uniform: Tensor, mine: Tensor, sample: Tensor
+    ) -> None:
         """Sampled tokens of the positions `mine`, whose class this is, put in place."""
         if not len(mine):
             return
@@ -113,7 +148,9 @@ class _Reading:
             mass = torch.exp(logits[: len(here)] - sums.top[mine[here]][:, None])
             sample[mine[here]] = pieces[number].tokens[first_beyond(mass, left[here])]
 
-    def _find_narrow(self, piece: Piece, picked: Picked, soft: Tensor, argmax: Tensor, sample: Tensor) -> None:
+    def _find_narrow(
+        self, piece: Piece, picked: Picked, soft: Tensor, argmax: Tensor, sample: Tensor
+    ) -> None:
         """The same of the classes of a piece, and their part of the mean embedding."""
         share = picked.marginals[:, piece.numbers]
         needed = share.sum(dim=-1) > 0
@@ -123,14 +160,20 @@ class _Reading:
         if not len(mine):
             return
         logits, rows = self.logits(piece, self.positions[mine].whole_rows())
-        within = torch.exp(logits[: len(mine)] - self.mass[mine].index_select(1, piece.numbers[piece.kinds]))
+        within = torch.exp(
+            logits[: len(mine)] - self.mass[mine].index_select(1, piece.numbers[piece.kinds])
+        )
         weights = whole_rows(within * share[mine].index_select(1, piece.kinds))
         soft[mine] += linear(weights.to(rows.dtype), rows.T)[: len(mine)]
         for chosen, token in ((picked.best, argmax), (picked.sample, sample)):
             here = torch.isin(chosen[mine], piece.numbers).nonzero().squeeze(-1)
-            mass = within[here].masked_fill_(piece.numbers[piece.kinds] != chosen[mine[here], None], 0.0)
+            mass = within[here].masked_fill_(
+                piece.numbers[piece.kinds] != chosen[mine[here], None], 0.0
+            )
             if token is argmax:
                 at = mass.argmax(dim=-1)
             else:
-                at = first_beyond(mass, picked.uniform[mine[here]] * mass.sum(dim=-1, dtype=torch.float64))
+                at = first_beyond(
+                    mass, picked.uniform[mine[here]] * mass.sum(dim=-1, dtype=torch.float64)
+                )
             token[mine[here]] = piece.tokens[at]

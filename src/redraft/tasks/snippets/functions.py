@@ -1,4 +1,5 @@
-"""Python snippets: small functions on lists of things, named by what they do or by nothing that tells."""
+"""Python snippets: small functions on lists of things, named by what they do or by nothing that
+tells."""
 
 from __future__ import annotations
 
@@ -7,7 +8,18 @@ from string import Template
 
 from redraft.tasks.snippets.snippet import Snippet, snippet
 from redraft.tasks.snippets.themes import LIST, MAP, SINGLE, SUM, THEMES
-from redraft.tasks.snippets.words import FLAGS, LISTS, LOOPS, MAPS, NEUTRAL, NOUNS, NUMBERS, SINGLES, SUMS, TEXTS
+from redraft.tasks.snippets.words import (
+    FLAGS,
+    LISTS,
+    LOOPS,
+    MAPS,
+    NEUTRAL,
+    NOUNS,
+    NUMBERS,
+    SINGLES,
+    SUMS,
+    TEXTS,
+)
 
 RESULTS = {SUM: SUMS, LIST: LISTS, MAP: MAPS, SINGLE: SINGLES}
 # Names that may be lost altogether: any other would do as well, and the checker takes it.
@@ -15,18 +27,36 @@ FREE = ("acc", "it")
 
 
 def draw_function(rng: random.Random) -> Snippet:
-    """A function of three to eight lines, with or without a docstring, an early return and a name that tells what it does."""
+    """A function of three to eight lines, with or without a docstring, an early return and a name
+    that tells what it does."""
     theme = rng.choice(THEMES)
     noun, (first, second) = rng.choice(NOUNS), rng.sample(NUMBERS, 2)
-    slots = {"noun": noun, "nouns": noun + "s", "num": first, "num2": second, "text": rng.choice(TEXTS)}
-    slots |= {"flag": rng.choice(FLAGS), "n": str(rng.randint(2, 40)), "acc": rng.choice(RESULTS[theme.result])}
-    slots |= {"it": rng.choice((noun, noun, rng.choice(LOOPS))), "case": rng.choice(("lower", "upper", "title"))}
+    slots = {
+        "noun": noun,
+        "nouns": noun + "s",
+        "num": first,
+        "num2": second,
+        "text": rng.choice(TEXTS),
+    }
+    slots |= {
+        "flag": rng.choice(FLAGS),
+        "n": str(rng.randint(2, 40)),
+        "acc": rng.choice(RESULTS[theme.result]),
+    }
+    slots |= {
+        "it": rng.choice((noun, noun, rng.choice(LOOPS))),
+        "case": rng.choice(("lower", "upper", "title")),
+    }
     slots |= {"every": rng.choice(("any", "all"))}
     if slots["case"] == slots["text"]:
         slots["case"] = "lower"
     neutral = rng.random() < 0.4
     used = theme.name + theme.doc + theme.parameters + theme.body
-    words = {value for slot, value in slots.items() if slot not in FREE and f"${slot}" in used.replace("{", "")}
+    words = {
+        value
+        for slot, value in slots.items()
+        if slot not in FREE and f"${slot}" in used.replace("{", "")
+    }
     words |= {"limit", "amount"} | ({"not"} if theme.name.startswith("not_") else set())
     name = rng.choice(NEUTRAL) if neutral else theme.name
     lines = [f"def {name if neutral else f'«{name}»'}({theme.parameters}):"]

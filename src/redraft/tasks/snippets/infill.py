@@ -15,7 +15,8 @@ SPAN, LINE, TWO = 1, 2, 3
 
 @dataclass
 class Infill:
-    """The prompt is `fill python` or `fill json`; difficulty 1 is a span, 2 a whole line with its indentation, 3 two holes."""
+    """The prompt is `fill python` or `fill json`; difficulty 1 is a span, 2 a whole line with its
+    indentation, 3 two holes."""
 
     name: str = field(default="infill", init=False)
 
@@ -24,11 +25,18 @@ class Infill:
         language = rng.choices(("python", "json"), (3, 2))[0]
         while True:
             snippet = draw_function(rng) if language == "python" else draw_record(rng)
-            holes = snippet.pick(2 if difficulty == TWO else 1, difficulty == LINE, rng) if snippet.fits() else ()
+            holes = (
+                snippet.pick(2 if difficulty == TWO else 1, difficulty == LINE, rng)
+                if snippet.fits()
+                else ()
+            )
             if holes:
                 return Example(f"fill {language}", snippet.text, difficulty, holes)
 
     def check(self, example: Example, text: str) -> bool:
-        """The answer, or one that says the same in other names: of variables in Python, of people and cities in JSON."""
+        """The answer, or one that says the same in other names: of variables in Python, of people
+        and cities in JSON."""
         same = same_python if example.prompt == "fill python" else same_json
-        return keeps(example.answer, example.holes, text) and (text == example.answer or same(example.answer, text))
+        return keeps(example.answer, example.holes, text) and (
+            text == example.answer or same(example.answer, text)
+        )

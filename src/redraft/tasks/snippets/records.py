@@ -1,4 +1,5 @@
-"""JSON snippets: records in rows, totals, schemas, routes and indexes, whose parts follow from one another."""
+"""JSON snippets: records in rows, totals, schemas, routes and indexes, whose parts follow from one
+another."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from redraft.tasks.snippets.words import CITIES, FLAGS, NOUNS, NUMBERS, PEOPLE, 
 
 def draw_record(rng: random.Random) -> Snippet:
     """A JSON document of three to eight lines."""
-    kind = rng.choice((_rows, _rows, _people, _amounts, _values, _schema, _schema, _route, _index, _page))
+    kind = rng.choice(
+        (_rows, _rows, _people, _amounts, _values, _schema, _schema, _route, _index, _page)
+    )
     return kind(rng)
 
 
@@ -28,7 +31,8 @@ def _inner(name: str, lines: list[str]) -> str:
 
 
 def _rows(rng: random.Random) -> Snippet:
-    """Records with the same keys: ids that count up, a free name or city, and a column that stays or steps."""
+    """Records with the same keys: ids that count up, a free name or city, and a column that stays
+    or steps."""
     count, first = rng.randint(2, 4), rng.randint(1, 9)
     tie = "!" if count == 2 else ""
     free, names = rng.choice((("name", PEOPLE), ("city", CITIES)))
@@ -41,7 +45,9 @@ def _rows(rng: random.Random) -> Snippet:
     for row in range(count):
         fields = [f'"«id»": «{tie}{first + row}»', f'"«{free}»": "{chosen[row]}"']
         fields += [f'"«{same}»": {quoted}'] if form in ("same", "both") else []
-        fields += [f'"«{stepped}»": «{tie}{step * (first + row)}»'] if form in ("step", "both") else []
+        fields += (
+            [f'"«{stepped}»": «{tie}{step * (first + row)}»'] if form in ("step", "both") else []
+        )
         lines.append("  {" + ", ".join(fields) + "}")
     return snippet(_list(lines), ["id", free, same, value, stepped])
 
@@ -50,7 +56,10 @@ def _people(rng: random.Random) -> Snippet:
     """A list of people and how many they are."""
     count, first, nouns = rng.randint(2, 4), rng.randint(1, 9), rng.choice(NOUNS) + "s"
     tie = "!" if count == 2 else ""
-    lines = [f'  {{"«id»": «{tie}{first + row}», "«name»": "{name}"}}' for row, name in enumerate(rng.sample(PEOPLE, count))]
+    lines = [
+        f'  {{"«id»": «{tie}{first + row}», "«name»": "{name}"}}'
+        for row, name in enumerate(rng.sample(PEOPLE, count))
+    ]
     items = _inner(nouns, lines)
     parts = [f'  "count": «{count}»', items]
     return snippet(_object(parts if rng.random() < 0.7 else parts[::-1]), ["id", "name", nouns])
@@ -60,7 +69,10 @@ def _amounts(rng: random.Random) -> Snippet:
     """Amounts of some people and their sum."""
     amounts, key = [rng.randint(1, 9) for _ in range(rng.randint(2, 3))], rng.choice(NUMBERS)
     names = rng.sample(PEOPLE, len(amounts))
-    lines = [f'  {{"«name»": "{name}", "«{key}»": «!{value}»}}' for name, value in zip(names, amounts, strict=True)]
+    lines = [
+        f'  {{"«name»": "{name}", "«{key}»": «!{value}»}}'
+        for name, value in zip(names, amounts, strict=True)
+    ]
     parts = [f'  "total": «!{sum(amounts)}»', _inner("items", lines)]
     return snippet(_object(parts if rng.random() < 0.7 else parts[::-1]), ["name", key, "items"])
 
@@ -105,7 +117,11 @@ def _index(rng: random.Random) -> Snippet:
     """An order of names and where each of them stands."""
     names, first = rng.sample(NOUNS, rng.randint(2, 3)), rng.randint(0, 1)
     order = '  "order": [' + ", ".join(f'"«{name}»"' for name in names) + "]"
-    index = '  "index": {' + ", ".join(f'"«{name}»": «!{first + at}»' for at, name in enumerate(names)) + "}"
+    index = (
+        '  "index": {'
+        + ", ".join(f'"«{name}»": «!{first + at}»' for at, name in enumerate(names))
+        + "}"
+    )
     parts = [order, index] if rng.random() < 0.5 else [index, order]
     return snippet(_object([f'  "first": «!{first}»', *parts, f'  "size": «{len(names)}»']), names)
 
@@ -113,7 +129,10 @@ def _index(rng: random.Random) -> Snippet:
 def _page(rng: random.Random) -> Snippet:
     """A page of a list: its neighbours' numbers, and how many are on it."""
     page, items = rng.randint(2, 20), rng.sample(PEOPLE, rng.randint(2, 4))
-    numbers = [f'  "{key}": «{value}»' for key, value in (("previous", page - 1), ("page", page), ("next", page + 1))]
+    numbers = [
+        f'  "{key}": «{value}»'
+        for key, value in (("previous", page - 1), ("page", page), ("next", page + 1))
+    ]
     listed = '·  "items": [' + ", ".join(f'"{item}"' for item in items) + "]"
     parts = [*numbers, f'  "count": «{len(items)}»', listed]
     return snippet(_object([f'·  "kind": "{rng.choice(NOUNS)}"', *parts]), ["items", "kind"])

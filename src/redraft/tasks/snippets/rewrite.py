@@ -23,7 +23,11 @@ Change = tuple[str, str, str]
 
 def _field(line: str, rng: random.Random) -> Change | None:
     """Another field of a thing: the line had a wrong one."""
-    found = [match for match in re.finditer(r"(?<=[a-z]\.)([a-z]+)\b(?!\()", line) if match[1] in NUMBERS + TEXTS]
+    found = [
+        match
+        for match in re.finditer(r"(?<=[a-z]\.)([a-z]+)\b(?!\()", line)
+        if match[1] in NUMBERS + TEXTS
+    ]
     if len(found) != 1:
         return None
     kind = NUMBERS if found[0][1] in NUMBERS else TEXTS
@@ -61,7 +65,11 @@ def _limit(line: str, rng: random.Random) -> Change | None:
     if not match:
         return None
     number, sign = rng.choice([n for n in range(2, 41) if str(n) != match[3]]), rng.choice("<>")
-    return f"{match[1]}{sign} {number}{match[4]}", f"{'over' if match[2] == '>' else 'under'} {match[3]}", line
+    return (
+        f"{match[1]}{sign} {number}{match[4]}",
+        f"{'over' if match[2] == '>' else 'under'} {match[3]}",
+        line,
+    )
 
 
 def _default(line: str, rng: random.Random) -> Change | None:
@@ -103,7 +111,9 @@ def _variable(line: str, rng: random.Random) -> Change | None:
     match = re.fullmatch(r"(\s+for )(\w+)( in \w+:)", line)
     if not match:
         return None
-    other = rng.choice([name for name in LOOPS + NOUNS if name != match[2] and name not in match[3]])
+    other = rng.choice(
+        [name for name in LOOPS + NOUNS if name != match[2] and name not in match[3]]
+    )
     return f"{match[1]}{other}{match[3]}", f"take each as {match[2]}", line
 
 
@@ -114,9 +124,11 @@ KINDS: tuple[Callable[[str, random.Random], Change | None], ...] = (
 
 @dataclass
 class Rewrite:
-    """The prompt is `rewrite OLD LINE: WISH`, the answer the function after it, whose one hole is the changed line.
+    """The prompt is `rewrite OLD LINE: WISH`, the answer the function after it, whose one hole is
+    the changed line.
 
-    Difficulty is the kind of change, 1 to 10: start, default, loop, variable, name, field, limit, negate, operator, return.
+    Difficulty is the kind of change, 1 to 10: start, default, loop, variable, name, field, limit,
+    negate, operator, return.
     """
 
     name: str = field(default="rewrite", init=False)
@@ -132,9 +144,20 @@ class Rewrite:
                 old, wish, new = change
                 prompt = f"rewrite {old.strip().removesuffix(':')}: {wish}"
                 answer = snippet.text[: spot.start] + new + snippet.text[spot.end :]
-                if max(tokens(prompt) - MOST_PROMPT_TOKENS, tokens(new) - MOST_HOLE_TOKENS, tokens(answer) - MOST_TOKENS) <= 0:
-                    return Example(prompt, answer, difficulty, ((spot.start, spot.start + len(new)),))
+                if (
+                    max(
+                        tokens(prompt) - MOST_PROMPT_TOKENS,
+                        tokens(new) - MOST_HOLE_TOKENS,
+                        tokens(answer) - MOST_TOKENS,
+                    )
+                    <= 0
+                ):
+                    return Example(
+                        prompt, answer, difficulty, ((spot.start, spot.start + len(new)),)
+                    )
 
     def check(self, example: Example, text: str) -> bool:
         """The line as asked for, its spaces aside."""
-        return keeps(example.answer, example.holes, text) and same_python(example.answer, text, rename=False)
+        return keeps(example.answer, example.holes, text) and same_python(
+            example.answer, text, rename=False
+        )

@@ -1,7 +1,9 @@
-"""Snippets with marks on what may be taken out of them, and the choice of holes that the rest determines.
+"""Snippets with marks on what may be taken out of them, and the choice of holes that the rest
+determines.
 
-In marked text `«...»` is a span that may become a hole, `«!...»` one of those of which at most one may (each of them is worked
-out from the others), and a line that begins with `·` is never taken out whole.
+In marked text `«...»` is a span that may become a hole, `«!...»` one of those of which at most one
+may (each of them is worked out from the others), and a line that begins with `·` is never taken out
+whole.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Spot:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A text, where it may have holes, and the words that nobody can guess: they must be left standing somewhere."""
+    """A text, where it may have holes, and the words that nobody can guess: they must be left
+    standing somewhere."""
 
     text: str
     spans: tuple[Spot, ...]
@@ -48,22 +51,33 @@ class Snippet:
     def fits(self) -> bool:
         """Whether it is within the limits of length."""
         lines = self.text.count("\n") + 1
-        return len(self.text) <= MOST_CHARACTERS and lines <= MOST_LINES and tokens(self.text) <= MOST_TOKENS
+        return (
+            len(self.text) <= MOST_CHARACTERS
+            and lines <= MOST_LINES
+            and tokens(self.text) <= MOST_TOKENS
+        )
 
     def determined(self, *spots: Spot) -> bool:
-        """Whether the rest tells what is in these holes: no word is lost, no two of a tie, none long, none touches."""
+        """Whether the rest tells what is in these holes: no word is lost, no two of a tie, none
+        long, none touches."""
         spots = tuple(sorted(spots, key=lambda spot: spot.start))
-        if any(left.end >= right.start for left, right in pairwise(spots)) or sum(spot.tied for spot in spots) > 1:
+        if (
+            any(left.end >= right.start for left, right in pairwise(spots))
+            or sum(spot.tied for spot in spots) > 1
+        ):
             return False
         inside = [self.text[spot.start : spot.end] for spot in spots]
         if any(tokens(part) > MOST_HOLE_TOKENS for part in inside):
             return False
         lost = {word for part in inside for word in WORD.findall(part)}
-        seen = set(WORD.findall(" ".join(pieces(self.text, [(spot.start, spot.end) for spot in spots]))))
+        seen = set(
+            WORD.findall(" ".join(pieces(self.text, [(spot.start, spot.end) for spot in spots])))
+        )
         return lost & self.words <= seen and all(not lost & way or seen & way for way in DIRECTIONS)
 
     def pick(self, count: int, whole: bool, rng: random.Random) -> tuple[tuple[int, int], ...]:
-        """Holes: one line if `whole`, one span, or two of either; none where a few tries find nothing."""
+        """Holes: one line if `whole`, one span, or two of either; none where a few tries find
+        nothing."""
         spots = self.lines if whole else self.spans if count == 1 else self.spans + self.lines
         # What comes early, and so is told by what follows, is chosen more often.
         weights = [2 if spot.end < len(self.text) / 2 else 1 for spot in spots]

@@ -1,4 +1,5 @@
-"""What the Python snippets are about: name, docstring and body, with marks (see `snippet`) and `$slots` for words."""
+"""What the Python snippets are about: name, docstring and body, with marks (see `snippet`) and
+`$slots` for words."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ SUM, LIST, MAP, SINGLE = "sum", "list", "map", "single"
 
 
 class Theme(NamedTuple):
-    """A kind of function. `result` says what kind of name `$acc` is; `guard` is what it may return early for nothing."""
+    """A kind of function. `result` says what kind of name `$acc` is; `guard` is what it may return
+    early for nothing."""
 
     name: str
     doc: str

@@ -1,0 +1,54 @@
+"""Constraints of one line: a regular expression, a list of choices."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+from redraft.errors import ConstraintError
+from redraft.grammar import regex
+from redraft.grammar.constraint import Constraint
+from redraft.grammar.language.builders import listed
+from redraft.grammar.language.dfa import Automaton
+from redraft.text import Tokenizer
+
+
+class Regex(Constraint):
+    """Texts that match a pattern from the first character to the last.
+
+    Args:
+        pattern: in Python's syntax, without what a finite automaton cannot do (lookaround,
+            references to groups, word boundaries, flags but i, s and x). \\d, \\w and \\s are the
+            ASCII ones.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        if not isinstance(pattern, str):
+            raise ConstraintError(f"a pattern is a string, not {type(pattern).__name__}")
+        self.pattern = pattern
+        self.automaton = Automaton.of(regex.whole(pattern))
+
+    @property
+    def key(self) -> Hashable:
+        return self.pattern
+
+    def language(self, tokenizer: Tokenizer) -> Automaton:
+        return self.automaton
+
+
+class Choice(Constraint):
+    """One of some texts."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = (
+            () if isinstance(texts, str) or not isinstance(texts, Iterable) else tuple(texts)
+        )
+        if not self.texts or not all(isinstance(text, str) for text in self.texts):
+            raise ConstraintError(f"choices are strings, one at least, not {texts!r}")
+        self.automaton = listed(self.texts)
+
+    @property
+    def key(self) -> Hashable:
+        return self.texts
+
+    def language(self, tokenizer: Tokenizer) -> Automaton:
+        return self.automaton

@@ -1,0 +1,211 @@
+"""The parts of a layer, and the layer. Attribute names are the checkpoint's."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from redraft.config import LayerConfig, ModelConfig
+from redraft.errors import ConfigError
+from redraft.network.context import Context
+from redraft.ops.experts import Activation, experts, experts_dense, route
+from redraft.ops.linear import Linear, packing_of, together
+from redraft.ops.norm import rms_norm
+from redraft.ops.rope import apply_rotary
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "relu": F.relu,
+}
+
+
+def activation(config: ModelConfig) -> Activation:
+    """The feed-forward activation that the config names."""
+    if config.hidden_activation not in ACTIVATIONS:
+        raise ConfigError(
+            f"hidden_activation={config.hidden_activation!r} is not one of {', '.join(ACTIVATIONS)}"
+        )
+    return ACTIVATIONS[config.hidden_activation]
+
+
+class RMSNorm(nn.Module):
+    """RMSNorm with a weight."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight, self.eps)
+
+
+class GatedMLP(nn.Module):
+    """down(activation(gate x) * up x), no biases."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.activation = activation(config)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = together(x, (self.gate_proj, self.up_proj))
+        out: Tensor = self.down_proj(self.activation(gate) * up)
+        return out
+
+
+class Attention(nn.Module):
+    """Grouped-query attention: q and k normed per head and turned; v normed without weight, never
+    turned.
+
+    Full layers have no v_proj: their values are the normed output of k_proj.
+    """
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.layer: LayerConfig = config.layers[index]
+        self.eps = config.rms_norm_eps
+        wide = config.num_attention_heads * self.layer.head_dim
+        narrow = self.layer.num_key_value_heads * self.layer.head_dim
+        self.q_proj = Linear(config.hidden_size, wide)
+        self.k_proj = Linear(config.hidden_size, narrow)
+        self.v_proj = None if self.layer.keys_are_values else Linear(config.hidden_size, narrow)
+        self.o_proj = Linear(wide, config.hidden_size)
+        self.q_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
+        self.k_norm = RMSNorm(self.layer.head_dim, config.rms_norm_eps)
+
+    def forward(self, x: Tensor, context: Context, first: int = 0) -> Tensor:
+        query, key, value = self.project(x, context.rotary(self.layer), first)
+        out: Tensor = self.o_proj(context.attend(self.index, query, key, value))
+        return out
+
+    def project(
+        self, x: Tensor, table: tuple[Tensor, Tensor], first: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [..., heads, D] of the states from `first` on, key and value [..., kv_heads, D] of
+        hidden states [..., H]."""
+        heads = (-1, self.layer.head_dim)
+        clean = [self.k_proj] if self.v_proj is None else [self.k_proj, self.v_proj]
+        if first:
+            raw_query, (raw_key, *others) = self.q_proj(x[first:]), together(x, clean)
+        else:
+            raw_query, raw_key, *others = together(x, [self.q_proj, *clean])
+        query, raw_key = raw_query.unflatten(-1, heads), raw_key.unflatten(-1, heads)
+        raw_value = others[0].unflatten(-1, heads) if others else raw_key
+        turned = (table[0][first:], table[1][first:]) if first else table
+        return (
+            apply_rotary(self.q_norm(query), turned),
+            apply_rotary(self.k_norm(raw_key), table),
+            rms_norm(raw_value, None, self.eps),
+        )
+
+
+class Router(nn.Module):
+    """Chooses experts by the raw residual, weightlessly normed: any other state sends tokens
+    astray."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.eps = config.rms_norm_eps
+        self.top_k = config.top_k_experts
+        self.proj = Linear(config.hidden_size, config.num_experts)
+        self.scale = nn.Parameter(torch.ones(config.hidden_size))
+        self.per_expert_scale = nn.Parameter(torch.ones(config.num_experts))
+
+    def forward(self, residual: Tensor) -> tuple[Tensor, Tensor]:
+        scaled = rms_norm(residual, None, self.eps) * self.scale * residual.shape[-1] ** -0.5
+        return route(self.proj(scaled), self.top_k, self.per_expert_scale)
+
+
+class Experts(nn.Module):
+    """All experts' weights, fused: gate above up. `dense` runs every expert on every token, which
+    suits training."""
+
+    dense = False
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.activation = activation(config)
+        count, width, size = config.num_experts, config.moe_intermediate_size, config.hidden_size
+        self.gate_up_proj = nn.Parameter(torch.zeros(count, 2 * width, size))
+        self.down_proj = nn.Parameter(torch.zeros(count, size, width))
+
+    @property
+    def in_kernels(self) -> bool:
+        """Whether a kernel reads all of them as they lie."""
+        return not self.dense and None not in (
+            packing_of(self.gate_up_proj),
+            packing_of(self.down_proj),
+        )
+
+    def forward(self, x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
+        run = experts_dense if self.dense else experts
+        return run(x, self.gate_up_proj, self.down_proj, weights, index, self.activation)
+
+
+class Layer(nn.Module):
+    """Attention, then dense feed-forward and experts side by side, each normed before and after;
+    the scalar multiplies all."""
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        size, eps = config.hidden_size, config.rms_norm_eps
+        self.self_attn = Attention(config, index)
+        self.mlp = GatedMLP(config)
+        self.router = Router(config)
+        self.experts = Experts(config)
+        self.input_layernorm = RMSNorm(size, eps)
+        self.post_attention_layernorm = RMSNorm(size, eps)
+        self.pre_feedforward_layernorm = RMSNorm(size, eps)
+        self.pre_feedforward_layernorm_2 = RMSNorm(size, eps)
+        self.post_feedforward_layernorm_1 = RMSNorm(size, eps)
+        self.post_feedforward_layernorm_2 = RMSNorm(size, eps)
+        self.post_feedforward_layernorm = RMSNorm(size, eps)
+        self.register_buffer("layer_scalar", torch.ones(1))
+        self.register_buffer("encoder_layer_scalar", torch.ones(1))
+        self.layer_scalar: Tensor
+        self.encoder_layer_scalar: Tensor
+
+    def forward(self, x: Tensor, context: Context, first: int = 0) -> Tensor:
+        """States [N - first, H] of the tokens from `first` on of x [N, H]; the others only leave
+        keys and values."""
+        mixed = self.self_attn(self.input_layernorm(x), context, first)
+        x = (x[first:] if first else x) + self.post_attention_layernorm(mixed)
+        return (
+            self.feed_forward(x)
+            * context.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)[first:]
+        )
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Residual [..., H] plus what dense feed-forward and experts make of it."""
+        dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
+        tokens = x.reshape(-1, x.shape[-1])
+        sparse = self.experts(self.pre_feedforward_layernorm_2(tokens), *self.router(tokens))
+        sparse = self.post_feedforward_layernorm_2(sparse).view(x.shape)
+        update: Tensor = self.post_feedforward_layernorm(dense + sparse)
+        return x + update
+
+
+class SelfConditioning(GatedMLP):
+    """Joins canvas embeddings with what the last step believed; applied at the first step too, on a
+    signal of zeros."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.eps = config.rms_norm_eps
+        self.pre_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def join(self, embeddings: Tensor, signal: Tensor) -> Tensor:
+        """rms_norm(embeddings + MLP(pre_norm(signal))), both [..., H]."""
+        return rms_norm(embeddings + self(self.pre_norm(signal)), None, self.eps)

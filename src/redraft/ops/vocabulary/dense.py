@@ -1,0 +1,96 @@
+"""The plain form: blocks of positions, each against the whole vocabulary, so that a [B, L, V]
+tensor never exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redraft.ops.batch_invariance import VECTOR_ROWS
+from redraft.ops.linear import linear
+from redraft.ops.vocabulary.types import Found, Positions, Readout
+
+UNIT = 2.0  # of bounded logits, in softcaps
+ROWS = 1 << 14  # of a table in few bits that are unpacked at a time
+BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
+
+
+def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
+    """softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied
+    embedding [V, H]."""
+    return torch.tanh(linear(hidden, embedding).float() / softcap) * softcap
+
+
+def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
+    """What there is to know of positions, block by block."""
+    block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
+
+    def read(part: Positions) -> Found:
+        logits = part.forbid(bounded_logits(part.states, embedding, softcap))
+        logits = tempered_logits(logits, part.owners, part.readout, UNIT * softcap)
+        return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
+
+    return positions.in_blocks(block, read)
+
+
+def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: float = 1.0) -> Tensor:
+    """`logits` float32 [N, V] in units of `unit`, overwritten, as the rows (`owners` int64 [N])
+    that own them have them edited: bias and penalty, the temperature, filters."""
+    edited = {}
+    for row, edits in enumerate(readout.edits):
+        if edits is not None:
+            mine = (owners == row).nonzero().squeeze(-1)
+            part = logits[mine].mul_(unit)
+            edits.edit_logits(part)
+            part.div_(readout.temperature[row])
+            edits.filter_logits(part)
+            edited[row] = mine, part
+    # Whoever has no edits gets the same bits whatever the others have.
+    logits.mul_((unit / readout.temperature)[owners].unsqueeze(-1))
+    for mine, part in edited.values():
+        logits[mine] = part
+    return logits
+
+
+def bounded_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
+    """tanh(h E^T / softcap) / UNIT, float32 [N, V]: softcapped logits in units of UNIT * softcap;
+    no gradient flows through it.
+
+    tanh(x) is 2 sigmoid(2x) - 1, and torch's sigmoid takes half the time of its tanh.
+    """
+    return linear(hidden, embedding).float().mul_(UNIT / softcap).sigmoid_().sub_(0.5)
+
+
+def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
+    """The first token, in vocabulary order, whose cumulative probability passes `uniform` [N];
+    int64 [N] from probs [N, V]."""
+    cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
+    target = uniform.unsqueeze(-1) * cumulative[:, -1:]
+    found = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    return found.clamp_max(
+        probs.shape[-1] - 1
+    )  # only NaN gets this far; it is reported where it can be named
+
+
+def mean_embedding(probs: Tensor, embedding: Tensor) -> Tensor:
+    """Mean embedding [N, H] under probabilities [N, V]; a table in few bits is unpacked part by
+    part."""
+    table: Any = embedding
+    if isinstance(table, Tensor):
+        return linear(probs, table.T)
+    parts = range(0, len(table), ROWS)
+    return sum(
+        (probs[:, first : first + ROWS] @ table[first : first + ROWS] for first in parts),
+        probs.new_zeros(()),
+    )
+
+
+def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor) -> Found:
+    probs = logits.softmax(dim=-1)
+    argmax = logits.argmax(dim=-1)
+    sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
+    entropy = torch.special.entr(probs).sum(dim=-1)
+    soft = mean_embedding(probs.to(embedding.dtype), embedding)
+    return Found(argmax, sample, entropy, probs.amax(dim=-1), soft)

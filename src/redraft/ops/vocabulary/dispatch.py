@@ -1,0 +1,92 @@
+"""One look at the vocabulary: from hidden states to all that a denoising step needs to know."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redraft.ops.triton import uses_kernels
+from redraft.ops.vocabulary.chunked import read_chunks
+from redraft.ops.vocabulary.constrained import read_constrained
+from redraft.ops.vocabulary.dense import read_whole
+from redraft.ops.vocabulary.types import Found, Positions, Readout, VocabularyStatistics
+
+KERNEL_POSITIONS = 256  # whose logits exist whole at a time, where a kernel reads them
+
+
+def read_vocabulary(
+    hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout
+) -> VocabularyStatistics:
+    """Logits, argmax, sample, entropy and soft embedding of hidden states [B, L, H] under the tied
+    embedding [V, H].
+
+    Only wanted positions are computed, in chunks of the vocabulary; those of rows with a filter
+    (top_p, min_p), which needs the whole distribution, in blocks of positions; those under a
+    constraint row by row, class by class. `scale` is the embedding factor sqrt(H), a scalar tensor
+    in the embedding's dtype.
+    """
+    if readout.plain and uses_kernels(hidden):
+        return _read_plain(hidden, embedding, softcap, scale, readout)
+    rows, length, width = hidden.shape
+    owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
+    which = None if readout.allowed is None else readout.allowed.which.reshape(-1)
+    positions = Positions(
+        hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout, which
+    )
+    filtered = torch.tensor(
+        [edits is not None and edits.filters for edits in readout.edits], device=hidden.device
+    )[owners]
+    wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
+    long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
+    all_found = Found(
+        long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states)
+    )
+    for row, constraints in enumerate(readout.constraints):
+        for constraint in constraints:
+            span = slice(row * length + constraint.span.start, row * length + constraint.span.stop)
+            index = wanted[span].nonzero().squeeze(-1) + span.start
+            if len(index):
+                part = read_constrained(
+                    positions[index], embedding, softcap, constraint, wanted[span]
+                )
+                for whole, of_span in zip(all_found, part, strict=True):
+                    whole[index] = of_span
+            wanted = wanted.index_fill(0, index, False)
+    for form, mine in ((read_chunks, wanted & ~filtered), (read_whole, wanted & filtered)):
+        index = mine.nonzero().squeeze(-1)
+        if len(index):
+            found = form(positions[index].whole_rows(), embedding, softcap)
+            for whole, of_form in zip(all_found, found, strict=True):
+                whole[index] = of_form[: len(index)]
+    return _by_rows(all_found, rows, scale)
+
+
+def _read_plain(
+    hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout
+) -> VocabularyStatistics:
+    """All positions, wanted or not: nothing waits for the device to say which."""
+    from redraft.ops.triton.vocabulary import read_plain
+
+    rows, length, width = hidden.shape
+    temperature, greedy = (
+        each.repeat_interleave(length) for each in (readout.temperature, readout.greedy)
+    )
+    states, uniform = hidden.reshape(-1, width), readout.uniform.reshape(-1)
+    found = read_plain(states, embedding, softcap, temperature, uniform, greedy, KERNEL_POSITIONS)
+    if readout.wanted is not None:
+        wanted = readout.wanted.reshape(-1)
+        found = Found(
+            *(part.where(wanted if part.ndim == 1 else wanted[:, None], 0) for part in found)
+        )
+    return _by_rows(found, rows, scale)
+
+
+def _by_rows(found: Found, rows: int, scale: Tensor) -> VocabularyStatistics:
+    """What was found of flat positions, as a step has it."""
+    return VocabularyStatistics(
+        argmax=found.argmax.view(rows, -1),
+        sample=found.sample.view(rows, -1),
+        entropy=found.entropy.view(rows, -1),
+        confidence=found.confidence.view(rows, -1),
+        soft_embedding=found.soft.unflatten(0, (rows, -1)) * scale,
+    )

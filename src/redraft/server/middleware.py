@@ -1,0 +1,138 @@
+"""Guard: who may call, and with how much; every answer is counted, and nobody holds one up for
+long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from urllib.parse import urlsplit
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from redraft.server.errors import WRONG, error_body
+from redraft.server.runtime.metrics import Meter
+from redraft.server.settings import Settings
+from redraft.web import static_folder
+
+OPEN = ("/health", "/ready")  # asked by those who watch over the server
+SAFE = ("GET", "HEAD")
+log = logging.getLogger("redraft.server")
+
+
+class ClientStalledError(OSError):
+    """The client took too long to read: as if the connection were lost."""
+
+
+class Guard:
+    """In front of the application."""
+
+    def __init__(self, app: ASGIApp, meter: Meter, settings: Settings) -> None:
+        self.app, self.meter, self.settings = app, meter, settings
+        # The page asks for the key itself: it is open, what it asks for is not.
+        self._page = frozenset(("", *(path.name for path in static_folder().iterdir())))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        status: int | None = None
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._count(scope, message["status"])
+            try:
+                await asyncio.wait_for(send(message), self.settings.patience)
+            except TimeoutError:
+                raise ClientStalledError(
+                    f"a client read nothing for {self.settings.patience:g} seconds"
+                ) from None
+
+        try:
+            await (self._refused(scope) or self.app)(scope, self._limited(receive), counted)
+        except ClientStalledError as error:
+            log.warning("%s: it is sent no more", error)
+        except Exception:
+            if status is None:
+                self._count(scope, 500)  # which is sent from outside of this
+            raise
+
+    def _count(self, scope: Scope, status: int) -> None:
+        self.meter.answered(getattr(scope.get("route"), "path", "other"), status)
+
+    def _limited(self, receive: Receive) -> Receive:
+        """What a client sends, as long as it is no more than a request may have, whatever it said
+        of its length."""
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.settings.max_body:
+                raise HTTPException(413, self._too_large)
+            return message
+
+        return counted
+
+    @property
+    def _too_large(self) -> str:
+        return f"a request may have {self.settings.max_body} bytes"
+
+    def _open(self, scope: Scope) -> bool:
+        """Whether anybody may ask for this."""
+        return scope["path"] in OPEN or (
+            scope["method"] in SAFE and scope["path"].lstrip("/").split("/")[0] in self._page
+        )
+
+    def _refused(self, scope: Scope) -> JSONResponse | None:
+        """The answer to a request that is not let in."""
+        headers = Headers(scope=scope)
+        if self._from_elsewhere(headers, scope["method"]):
+            return JSONResponse(
+                error_body(
+                    "this server takes no requests from another site's page", "permission_error"
+                ),
+                403,
+            )
+        if self.settings.api_key is not None and not self._open(scope):
+            key = headers.get("authorization", "").removeprefix("Bearer ")
+            if not secrets.compare_digest(key.encode("latin-1"), self.settings.api_key.encode()):
+                body = error_body(
+                    "the API key is missing or wrong", "authentication_error", "invalid_api_key"
+                )
+                return JSONResponse(body, 401)
+        length = headers.get("content-length")
+        if "transfer-encoding" in headers or (
+            length is None and scope["method"] in ("POST", "PUT")
+        ):
+            return JSONResponse(
+                error_body("say how long the request is (content-length, not in chunks)", WRONG),
+                411,
+            )
+        if length is not None and (not length.isdecimal() or int(length) > self.settings.max_body):
+            return JSONResponse(error_body(self._too_large, WRONG), 413)
+        return None
+
+    def _from_elsewhere(self, headers: Headers, method: str) -> bool:
+        """Whether a page of another site asks, or one that gave its own name to this address."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name = urlsplit(f"//{host}").hostname
+            asking = host if origin is None else urlsplit(origin).netloc
+        except ValueError:  # no address at all
+            return True
+        if self.settings.hosts is not None and name not in self.settings.hosts:
+            return True
+        if method not in SAFE and asking != host:
+            return True
+        return method not in SAFE and headers.get("sec-fetch-site", "none") not in (
+            "none",
+            "same-origin",
+        )

@@ -1,0 +1,1 @@
+"""The OpenAI dialect: requests in, engine work out, answers back."""

@@ -1,0 +1,50 @@
+"""Log-probabilities as OpenAI's clients read them: left to right at temperature 1, of the text's
+own tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from redraft.engine.scoring import TokenLikelihood
+from redraft.text import Tokenizer
+
+
+def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Of a chat's choice."""
+    content = [
+        _one(one.token, one.log_probability, tokenizer)
+        | {"top_logprobs": [_one(token, logprob, tokenizer) for token, logprob in one.likeliest]}
+        for one in _of_text(found, tokenizer)
+    ]
+    return {"content": content, "refusal": None}
+
+
+def text_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Of a completion's choice."""
+    kept = _of_text(found, tokenizer)
+    texts = [_text(one.token, tokenizer) for one in kept]
+    offsets = list(accumulate(map(len, texts), initial=0))[: len(texts)]
+    return {
+        "tokens": texts,
+        "token_logprobs": [one.log_probability for one in kept],
+        "top_logprobs": [
+            {_text(token, tokenizer): logprob for token, logprob in one.likeliest} for one in kept
+        ],
+        "text_offset": offsets,
+    }
+
+
+def _of_text(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> list[TokenLikelihood]:
+    special = tokenizer.special_tokens()
+    return [one for one in found if one.token not in special]
+
+
+def _one(token: int, logprob: float, tokenizer: Tokenizer) -> dict[str, Any]:
+    text = _text(token, tokenizer)
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+
+
+def _text(token: int, tokenizer: Tokenizer) -> str:
+    return tokenizer.decode([token], special=True)

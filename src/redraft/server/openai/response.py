@@ -1,0 +1,189 @@
+"""Answers: events as OpenAI's objects, whole or in chunks."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import Any
+
+from redraft.engine.scoring import TokenLikelihood
+from redraft.events import Committed, Draft, Event, Failed, Finished
+from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
+from redraft.server.openai.stream import Voice
+from redraft.server.openai.translate import Job
+from redraft.server.runtime.worker import BusyError
+from redraft.text import Detokenizer, Tokenizer
+from redraft.text.tool_calls import ToolCall, answer_and_calls
+
+Events = AsyncGenerator[tuple[int, Event], None]
+
+
+class Answer:
+    """One response on its way: its id, its name, the choices that have ended, and likelihoods where
+    they were asked for."""
+
+    def __init__(self, kind: str, model: str, tokenizer: Tokenizer | None, job: Job) -> None:
+        """kind: chat.completion or text_completion."""
+        self.kind, self.model, self.tokenizer, self.job = kind, model, tokenizer, job
+        self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
+        self.created = int(time.time())
+        self.ended: dict[int, Finished] = {}
+        self.likelihoods: dict[int, list[TokenLikelihood]] = {}
+
+    @property
+    def chat(self) -> bool:
+        return self.kind == "chat.completion"
+
+    async def collected(self, events: Events) -> dict[str, Any]:
+        """All choices, once they have ended."""
+        async with aclosing(events):
+            async for index, event in events:
+                if isinstance(event, Finished):
+                    self.ended[index] = event
+        choices = [self._choice(index, finished) for index, finished in sorted(self.ended.items())]
+        return self._object(self.kind, choices) | {"usage": self.usage()}
+
+    async def chunks(
+        self, events: Events, *, usage: bool, drafts: bool
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Chunks as the events come: a delta a committed canvas, one that closes each choice. The
+        first comes once the request has shown that it can run."""
+        voices = [Voice(self.tokenizer, calls=self.job.calls) for _ in self.job.requests]
+        begun = False
+        async with aclosing(events):
+            async for index, event in events:
+                if not begun and self.chat:
+                    for choice in range(len(voices)):
+                        yield self.chunk(
+                            [self._delta(choice, {"role": "assistant", "content": ""})]
+                        )
+                begun = True
+                match event:
+                    case Draft() if drafts:
+                        yield self.chunk([]) | {"draft": voices[index].draft(index, event)}
+                    case Committed():
+                        for delta in voices[index].deltas(event):
+                            if not self.chat and "content" not in delta:
+                                continue
+                            yield self.chunk(
+                                [self._delta(index, delta if self.chat else delta["content"])]
+                            )
+                    case Finished():
+                        self.ended[index] = event
+                        for closing in self._closing(index, event, voices[index]):
+                            yield self.chunk([closing])
+        if usage:
+            yield self.chunk([]) | {"usage": self.usage()}
+
+    def usage(self) -> dict[str, Any]:
+        """Tokens and passes of all choices."""
+        figures = [finished.statistics for _, finished in sorted(self.ended.items())]
+        written, passes = (
+            sum(one.new_tokens for one in figures),
+            sum(one.forwards for one in figures),
+        )
+        prompt = figures[0].prompt_tokens if figures else 0
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": written,
+            "total_tokens": prompt + written,
+            "prompt_tokens_details": {
+                "cached_tokens": max((one.cached_tokens for one in figures), default=0)
+            },
+            "steps": [list(one.steps_per_canvas) for one in figures],
+            "tokens_per_forward": written / max(passes, 1),
+            "seconds": max((one.seconds for one in figures), default=0.0),
+        }
+
+    def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
+
+    def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        """A part of a stream."""
+        return self._object("chat.completion.chunk" if self.chat else self.kind, choices)
+
+    def _delta(self, index: int, delta: Any, reason: str | None = None) -> dict[str, Any]:
+        return {
+            "index": index,
+            "delta" if self.chat else "text": delta,
+            "finish_reason": reason,
+            "logprobs": None,
+        }
+
+    def _closing(self, index: int, finished: Finished, voice: Voice) -> Iterable[dict[str, Any]]:
+        reason, text, calls = self._said(finished)
+        likely = {"logprobs": self._logprobs(index)}
+        if not self.chat:
+            yield self._delta(index, text.removeprefix(voice.content), reason) | likely
+            return
+        for delta in voice.rest(finished.reasoning, text):
+            yield self._delta(index, delta)
+        if calls:
+            yield self._delta(
+                index,
+                {"tool_calls": [call | {"index": number} for number, call in enumerate(calls)]},
+            )
+        yield self._delta(index, {}, reason) | likely
+
+    def _choice(self, index: int, finished: Finished) -> dict[str, Any]:
+        reason, text, calls = self._said(finished)
+        closed = {"index": index, "finish_reason": reason, "logprobs": self._logprobs(index)}
+        if not self.chat:
+            return closed | {"text": text}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text or (None if calls else ""),
+            "refusal": None,
+        }
+        if finished.reasoning:
+            message["reasoning_content"] = finished.reasoning
+        if calls:
+            message["tool_calls"] = calls
+        return closed | {"message": message}
+
+    def _said(self, finished: Finished) -> tuple[str, str, list[dict[str, Any]]]:
+        """Why a choice ended, its text, and the calls in it."""
+        if self.job.calls:
+            assert self.tokenizer is not None
+            before, calls = answer_and_calls(finished.tokens, self.tokenizer)
+            if calls:
+                detokenizer = Detokenizer(self.tokenizer)
+                return (
+                    "tool_calls",
+                    detokenizer.text(before, last=True),
+                    [_call(call) for call in calls],
+                )
+        # Under a constraint a text that fills its room is as complete as one that ends.
+        reason = "length" if finished.reason == "length" and not self.job.constrained else "stop"
+        return reason, finished.text, []
+
+    def _logprobs(self, index: int) -> dict[str, Any] | None:
+        if index not in self.likelihoods:
+            return None
+        assert self.tokenizer is not None
+        told = chat_logprobs if self.chat else text_logprobs
+        return told(self.likelihoods[index], self.tokenizer)
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A call as OpenAI tells it."""
+    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+    return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
+
+
+def raised(event: Event | Failed) -> Event:
+    """An event; the error of a request that failed is raised."""
+    if isinstance(event, Failed):
+        raise event.error
+    if isinstance(event, Finished) and event.reason == "cancelled":
+        raise BusyError("the server is shutting down")
+    return event

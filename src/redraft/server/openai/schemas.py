@@ -1,0 +1,175 @@
+"""What comes in: OpenAI's requests, checked."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from redraft.config.generation import check_names
+
+STREAMS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}, "application/json": {}}}
+}
+IGNORED = (
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "parallel_tool_calls",
+    "safety_identifier",
+    "prompt_cache_key",
+)
+
+
+def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
+    """Fields that are settings of the generation, without those that mean nothing here.
+
+    Raises:
+        UnknownOptionError: a field that is neither.
+    """
+    found = {name: value for name, value in extra.items() if name not in IGNORED}
+    check_names(found)
+    return found
+
+
+class StreamOptions(BaseModel):
+    """include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step.
+    include_obfuscation means nothing here."""
+
+    model_config = ConfigDict(extra="forbid")
+    include_usage: bool = False
+    include_drafts: bool = False
+    include_obfuscation: bool = False
+
+
+class Common(BaseModel):
+    """Fields of all requests; null is the same as none. Others must be settings of the generation,
+    such as entropy_bound.
+    method: the typewriter writes with the same weights from left to right.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    model: str
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=10)
+    seed: int | None = None
+    n: int = Field(default=1, ge=1, le=16)
+    stop: str | list[str] | None = None
+    timeout: float | None = Field(default=None, gt=0)
+    method: Literal["diffusion", "typewriter"] = "diffusion"
+    stream: bool = False
+    stream_options: StreamOptions = Field(default_factory=StreamOptions)
+    frequency_penalty: Literal[0] | None = None
+    presence_penalty: Literal[0] | None = None
+    logit_bias: dict[int, float] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_null(cls, given: Any) -> Any:
+        """OpenAI's clients may send null for what is not given."""
+        return (
+            {name: value for name, value in given.items() if value is not None}
+            if isinstance(given, dict)
+            else given
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Options of the generation config.
+
+        Raises:
+            UnknownOptionError: a field that is none.
+        """
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop
+        named = {
+            "max_new_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "stop": tuple(stops) if stops else None,
+            "logit_bias": self.logit_bias or None,
+        }
+        extra = settings_among(self.model_extra or {})
+        return extra | {name: value for name, value in named.items() if value is not None}
+
+
+class JsonSchemaFormat(BaseModel):
+    """A name, and the schema."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = "answer"
+    schema_: Any = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """text, json_object, json_schema, or redraft's own: regex, choice, grammar."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"]
+    json_schema: JsonSchemaFormat | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+
+
+class ChatRequest(Common):
+    """POST /v1/chat/completions."""
+
+    messages: list[dict[str, Any]]
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+
+    @property
+    def likeliest(self) -> int | None:
+        """How many likeliest tokens are told in the place of each; None where no likelihoods are
+        asked for."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        return (
+            found
+            if self.max_completion_tokens is None
+            else found | {"max_new_tokens": self.max_completion_tokens}
+        )
+
+
+class CompletionRequest(Common):
+    """POST /v1/completions: a text continued or, with a suffix, filled in before it."""
+
+    prompt: str | list[int]
+    suffix: str | None = None
+    echo: Literal[False] | None = None
+    best_of: Literal[1] | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+
+    @property
+    def likeliest(self) -> int | None:
+        """As for a chat."""
+        return self.logprobs
+
+
+class TokenizeRequest(BaseModel):
+    """POST /tokenize."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    text: str
+
+
+class ErrorDetail(BaseModel):
+    """message: for a person. type and code: for a program. param: the field that is wrong."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    error: ErrorDetail

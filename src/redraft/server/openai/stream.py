@@ -1,0 +1,81 @@
+"""Voice: one choice as it is streamed, and what of it was handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from redraft.events import Committed, Draft
+from redraft.text import Detokenizer, Tokenizer
+from redraft.text.reasoning import LABEL
+from redraft.text.tokenizer import BROKEN
+from redraft.text.tool_calls import OPEN
+
+
+class Voice:
+    """Deltas of one choice: reasoning as it comes, the answer as it comes, and nothing of a tool
+    call before it is whole.
+
+    Attributes:
+        content, reasoning: what was handed out.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, *, calls: bool) -> None:
+        self.content = self.reasoning = ""
+        self._tokenizer = tokenizer
+        self._detokenizer = Detokenizer(tokenizer) if tokenizer else None
+        self._call = tokenizer.token_id(OPEN) if tokenizer and calls else None
+        self._calling = False
+        self._drawn: tuple[int, tuple[int, ...]] = (
+            0,
+            (),
+        )  # the draft that was sent last: its canvas, its tokens
+
+    def deltas(self, event: Committed) -> Iterator[dict[str, str]]:
+        """What a committed canvas adds."""
+        if self._detokenizer is not None:
+            self._detokenizer.add(event.tokens)
+            thought = self._detokenizer.reasoning().rstrip(BROKEN)
+            named = LABEL.startswith(
+                thought.rpartition("\n")[2]
+            )  # perhaps the channel's name alone, which is no thought
+            if not named and thought != self.reasoning and thought.startswith(self.reasoning):
+                added, self.reasoning = thought[len(self.reasoning) :], thought
+                yield {"reasoning_content": added}
+        # From the first call on all waits for the end: what follows it may be a call too.
+        self._calling = self._calling or (self._call is not None and self._call in event.tokens)
+        if event.text and not self._calling:
+            self.content += event.text
+            yield {"content": event.text}
+
+    def rest(self, reasoning: str, text: str) -> Iterator[dict[str, str]]:
+        """What is still to be handed out of a choice that has ended."""
+        if len(reasoning) > len(self.reasoning) and reasoning.startswith(self.reasoning):
+            yield {"reasoning_content": reasoning[len(self.reasoning) :]}
+        if len(text) > len(self.content) and text.startswith(self.content):
+            yield {"content": text[len(self.content) :]}
+
+    def draft(self, index: int, event: Draft) -> dict[str, Any]:
+        """A step: what changed since the draft that was sent before, what was accepted and revised,
+        how sure the model is of each position (in hundredths), and the mean entropy of them in
+        nats."""
+        canvas, tokens = self._drawn
+        before = tokens if canvas == event.canvas else ()
+        self._drawn = event.canvas, event.tokens
+        changed = [
+            at for at, token in enumerate(event.tokens) if at >= len(before) or before[at] != token
+        ]
+        return {
+            "index": index,
+            "canvas": event.canvas,
+            "step": event.step,
+            "changed": [[at, self._spelled(event.tokens[at])] for at in changed],
+            "accepted": [at for at, yes in enumerate(event.accepted) if yes],
+            "revised": [at for at, yes in enumerate(event.revised) if yes],
+            "confidence": [round(100 * sure) for sure in event.confidence],
+            "entropy": round(sum(event.entropy) / len(event.entropy), 4),
+            "text": event.text,
+        }
+
+    def _spelled(self, token: int) -> str:
+        return self._tokenizer.decode([token], special=True) if self._tokenizer else str(token)

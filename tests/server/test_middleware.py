@@ -1,0 +1,172 @@
+"""Who is let in, with how much, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from redraft.cli import serve
+from redraft.server import Settings
+from redraft.server.middleware import Guard
+from redraft.server.runtime.metrics import Meter
+from tests.server.test_openai import Served
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Served]:
+    server = Served(api_key="secret", hosts=("127.0.0.1",))
+    yield server
+    server.close()
+
+
+def spoken(served: Served, head: str, body: bytes) -> str:
+    """The first line of the answer to bytes that no client would send."""
+    with socket.create_connection(("127.0.0.1", served.port)) as raw:
+        raw.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        raw.settimeout(10)
+        return raw.recv(1000).decode().splitlines()[0]
+
+
+def asked(app: ASGIApp, meter: Meter, body: list[bytes], **settings: Any) -> list[Message]:
+    """What an application sends behind a guard, for a request in pieces that says nothing true of
+    its length."""
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/x",
+        "headers": [(b"content-length", b"1")],
+    }
+    pieces = iter([{"type": "http.request", "body": part, "more_body": True} for part in body])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(pieces, {"type": "http.request", "body": b"", "more_body": False})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(Guard(app, meter, Settings(**settings))(scope, receive, send))
+    return sent
+
+
+def test_a_body_in_chunks_is_refused_also_beside_a_length(locked: Served) -> None:
+    head = "POST /tokenize HTTP/1.1\nhost: 127.0.0.1\nauthorization: Bearer secret\nconnection: close\n"
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (5 << 20, b"a" * (5 << 20))
+    for lengths in ("content-length: 10\ntransfer-encoding: chunked", "transfer-encoding: chunked"):
+        assert " 411 " in spoken(locked, head + lengths, body[:1000])
+
+
+def test_a_body_is_counted_whatever_it_says_of_itself() -> None:
+    read: list[int] = []
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        while (message := await receive())["more_body"]:
+            read.append(len(message["body"]))
+
+    asked(reading, Meter(), [b"x" * 10] * 10, max_body=100)
+    with pytest.raises(HTTPException) as caught:
+        asked(reading, Meter(), [b"x" * 10] * 11, max_body=100)
+    assert (caught.value.status_code, sum(read)) == (413, 200)
+
+
+def test_what_fails_unexpectedly_is_counted() -> None:
+    meter, labels = Meter(), {"route": "other", "status": "500"}
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise KeyError("a bug")
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise KeyError("a bug")
+
+    for app in (broken, late):
+        with pytest.raises(KeyError):
+            asked(app, meter, [])
+    assert meter.registry.get_sample_value("redraft_responses_total", labels) == 1
+
+
+@pytest.mark.parametrize("headers", [{"host": "[::1"}, {"origin": "http://[x"}])
+def test_names_that_are_none_come_from_elsewhere(locked: Served, headers: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{locked.port}/tokenize"
+    found = httpx2.post(
+        url,
+        json={"model": "small-text", "text": "a"},
+        headers=headers | {"authorization": "Bearer secret"},
+    )
+    assert found.status_code == 403
+
+
+def test_with_a_key_the_page_is_open_and_all_that_it_asks_for_is_not(locked: Served) -> None:
+    url = f"http://127.0.0.1:{locked.port}"
+    page = httpx2.get(f"{url}/")
+    assert page.status_code == 200
+    (script,) = [part for part in page.text.split('"') if part.endswith(".js")]
+    for path in (script.removeprefix("."), "/icon.svg", "/index.html", "/health", "/ready"):
+        assert httpx2.get(url + path).status_code == 200, path
+    for path in (
+        "/v1/models",
+        "/v1/sessions",
+        "/play/config",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "//v1/models",
+    ):
+        assert " 401 " in spoken(locked, f"GET {path} HTTP/1.1\nhost: 127.0.0.1", b""), path
+    assert " 404 " in spoken(locked, "GET /assets/../v1/models HTTP/1.1\nhost: 127.0.0.1", b"")
+    assert httpx2.post(f"{url}/", json={}).status_code == 401
+
+
+class Reached(Exception):
+    """The server would start now."""
+
+
+@pytest.mark.parametrize(("keyless", "key"), [(True, None), (False, "from outside")])
+def test_the_playground_asks_for_no_key(
+    keyless: bool, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Settings] = []
+
+    def create(models: Any, settings: Settings, ears: Any) -> None:
+        given.append(settings)
+        raise Reached
+
+    monkeypatch.setenv(serve.KEY, "from outside")
+    monkeypatch.setattr(serve, "create_app", create)
+    options: dict[str, Any] = {
+        "name": None,
+        "host": "127.0.0.1",
+        "port": 0,
+        "key_file": None,
+        "state": None,
+        "dtype": "float32",
+    }
+    options |= {
+        "device": "cpu",
+        "batch": 1,
+        "waiting": 1,
+        "memory": 1.0,
+        "prefix_cache": None,
+        "speech": None,
+    }
+    with pytest.raises(Reached):
+        serve.run(serve.Asked(models=["small"], keyless=keyless, **options))
+    assert given[0].api_key == key
+
+
+def test_the_command_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from redraft.cli import serving as cli
+
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(cli, "_serve", lambda **asked: given.append(asked))
+    cli.play(state=tmp_path / "kept.db", port=0)
+    cli.serve()
+    assert [one.get("keyless", False) for one in given] == [True, False]
