@@ -17,7 +17,8 @@ class Draft:
     marks positions whose sample was kept for the next step, all others are re-noised; `revised`
     marks those whose best guess is another than a step ago. `entropy` is in nats, `confidence` the
     probability of the best guess, both at the step's temperature (0 and 1 at frozen positions).
-    `text` is the draft behind all committed text, cut where the text would end.
+    `text` is the draft behind all committed text, cut where the text would end; of a candidate of an
+    infill, number `candidate`, it is all of the text as it would be.
     """
 
     request: int
@@ -29,6 +30,7 @@ class Draft:
     entropy: tuple[float, ...]
     confidence: tuple[float, ...]
     text: str = ""
+    candidate: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,4 +100,13 @@ class Failed:
     error: Exception
 
 
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A request that writes no text of its own, such as scoring or infilling, has its result."""
+
+    request: int
+    result: Any
+
+
 Event = Draft | Committed | Finished
+EngineEvent = Event | Completed | Failed

@@ -1,6 +1,6 @@
-"""Filling in: a text with holes becomes a canvas on which all but the holes is frozen."""
+"""Editing: a text with holes becomes a canvas on which everything but the holes is frozen."""
 
-from redraft.editing.model import Model, load
+from redraft.editing.plan import plan_infill, plan_repair, rewriting
 from redraft.editing.repair import Change, Repaired
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.session import Edit, Session
@@ -13,9 +13,10 @@ __all__ = [
     "Edit",
     "Hole",
     "Infilled",
-    "Model",
     "Repaired",
     "Session",
     "Template",
-    "load",
+    "plan_infill",
+    "plan_repair",
+    "rewriting",
 ]

@@ -1,18 +1,19 @@
-"""Layout: where a template's tokens lie: in the prefix, and on the canvases behind it."""
+"""Layout: which tokens of a template lie in the prefix, and which on the canvases behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from redraft.editing.template import Template
 from redraft.editing.token_healing import Seam, before_hole, behind_hole
 from redraft.text import Tokenizer
 
-LEFT_SHARE = 4  # of a canvas, a quarter at most is what stands before the first hole
-NARROW = 8  # an eighth of a single canvas is enough for the text behind the holes
-WIDE = 2  # where there are several, it has half of the last
+# Shares of a canvas: 1 / N of its positions.
+MAX_LEFT_SHARE = 4  # for the text before the first hole
+MIN_RIGHT_SHARE = 8  # for the text behind the last hole, on a single canvas
+LAST_RIGHT_SHARE = 2  # for it on the last of several canvases
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,15 @@ class Pieces:
     """A template as tokens.
 
     Attributes:
-        prefix: what is encoded before the canvas: the instruction, and the text before the line of
-            the first hole.
-        left: the rest of that line, or the end of it. between: what stands between the holes.
-            right: what stands behind the last.
-        closing: what ends the answer where all of `right` is on the canvas.
-        end: what is scored behind the whole text: it ends there.
-        seams: of each hole, before and behind it; the tokens that they stand for are not among the
-            others.
-        between_length: tokens before and between the holes, without the prefix's. right_length:
-            tokens behind the last hole, a seam's too.
+        prefix: encoded before the canvas: the instruction, and the text before the line of the
+            first hole.
+        left: the rest of that line, or its end. between: the texts between the holes. right: the
+            text behind the last hole.
+        closing: tokens that end the answer where all of `right` is on the canvas.
+        end: tokens scored behind the whole text, which end it.
+        seams: two a hole, before and behind it; their tokens are not among the others.
+        between_length: number of tokens before and between the holes, without the prefix.
+            right_length: number of tokens behind the last hole, those of a seam included.
     """
 
     prefix: list[int]
@@ -59,14 +59,17 @@ class Pieces:
         end: list[int],
         length: int,
     ) -> Pieces:
-        """Texts are encoded apart, so that what stands outside the holes comes back as it was, for
-        canvases of `length`. An answer ends without the line ends that a file has there."""
+        """Tokenize a template for canvases of `length`.
+
+        Texts are encoded apart, so that what stands outside the holes comes back as it was. An
+        answer ends without the line ends that a file has there.
+        """
         first, *middle, last = template.texts
         last = last.rstrip("\r\n") if closing else last
         line = first.rfind("\n") + 1
         prefix = opening + tokenizer.encode(first[:line], bos=False)
         left = tokenizer.encode(first[line:], bos=False)
-        far = max(0, len(left) - length // LEFT_SHARE)
+        far = max(0, len(left) - length // MAX_LEFT_SHARE)
         if not prefix and not far:
             far = len(left)
         prefix, left = prefix + left[:far], left[far:]
@@ -75,8 +78,11 @@ class Pieces:
         return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, end, seams)
 
     def healed(self, texts: Sequence[str], bound: Sequence[bool] = ()) -> Pieces:
-        """The same with seams; `texts` are those of all tokens. Holes that are `bound` to a
-        constraint have none: what fills them must not depend on what a seam has from outside."""
+        """Return these pieces with seams; `texts` are those of all tokens.
+
+        Holes that are `bound` to a constraint have none: what fills them must not depend on text
+        from outside.
+        """
         around = [list(self.left), *map(list, self.between), list(self.right)]
         seams: list[tuple[Seam | None, Seam | None]] = []
         for number, (before, behind) in enumerate(pairwise(around)):
@@ -96,31 +102,42 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class CanvasLayout:
+    """Frozen and open positions of a text on one or several canvases.
+
+    Attributes:
+        tokens: one a position, all canvases end to end; 0 where a position is open. Behind the
+            last of them a canvas is free: open, and nobody reads it.
+        holes: the open positions of each hole, seams included.
+        canvases: the positions of each canvas.
+        seams: position -> tokens that it may take.
+    """
+
+    tokens: list[int]
+    holes: tuple[range, ...]
+    canvases: tuple[range, ...]
+    seams: Mapping[int, Seam] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Placed:
     """A template with holes of certain widths on its canvases.
 
     Attributes:
-        pieces: what was laid out.
-        tokens: one a position, all canvases end to end without what is free; 0 where it is open.
-        holes: the open positions of each hole, seams and all. seams: position -> what it may take.
-        canvases: the positions of each canvas. Behind the last of them a canvas is free: open, and
-            nobody reads it.
-        right_seen: how many tokens of the text behind the last hole are on the last canvas.
+        pieces: what was laid out. layout: where it lies.
+        right_seen: number of tokens of the text behind the last hole that are on the last canvas.
         widths: tokens that each hole has room for.
     """
 
     pieces: Pieces
-    tokens: list[int]
-    holes: tuple[range, ...]
-    seams: Mapping[int, Seam]
-    canvases: tuple[range, ...]
+    layout: CanvasLayout
     right_seen: int
     widths: tuple[int, ...]
 
 
-def place(pieces: Pieces, widths: Sequence[int], length: int, filling: int) -> Placed:
+def place(pieces: Pieces, widths: Sequence[int], length: int, fill_token: int) -> Placed:
     """Lay pieces out on canvases of `length`; behind a closing the last canvas is filled with
-    `filling`.
+    `fill_token`.
 
     One canvas where the holes leave an eighth of it to the text behind them; else several, the end
     of the last hole and the text behind it on the last.
@@ -140,44 +157,44 @@ def place(pieces: Pieces, widths: Sequence[int], length: int, filling: int) -> P
     seen = pieces.right[:room]
     tokens += seen
     if len(seen) == len(pieces.right) and pieces.closing:
-        tokens += (pieces.closing + [filling] * room)[: room - len(seen)]
+        tokens += (pieces.closing + [fill_token] * room)[: room - len(seen)]
     ends = [*starts[1:], len(tokens)]
     canvases = tuple(range(start, end) for start, end in zip(starts, ends, strict=True))
     right_seen = len(seen) + pieces.right_length - len(pieces.right)
-    return Placed(pieces, tokens, tuple(holes), seams, canvases, right_seen, tuple(widths))
+    layout = CanvasLayout(tokens, tuple(holes), canvases, seams)
+    return Placed(pieces, layout, right_seen, tuple(widths))
 
 
 def _starts(content: int, behind: int, length: int) -> list[int]:
-    """Where each canvas begins, for `content` positions up to the end of the last hole and `behind`
-    tokens after it."""
-    if content + min(behind, length // NARROW) <= length:
+    """Return where each canvas begins: `content` positions end with the last hole, and `behind`
+    tokens follow."""
+    if content + min(behind, length // MIN_RIGHT_SHARE) <= length:
         return [0]
-    last = content + min(behind, length // WIDE) - length
+    last = content + min(behind, length // LAST_RIGHT_SHARE) - length
     return [*range(0, last, length), last]
 
 
 def widths_to_try(
-    template: Template, most: int, least: Sequence[int] = ()
+    template: Template, limit: int, needed: Sequence[int] = ()
 ) -> list[tuple[int, ...]]:
-    """At most `most` sets of widths, from every hole's least to its most, in steps of a like ratio;
-    `least` is what constraints need of each."""
+    """Return at most `limit` sets of widths, from every hole's minimum to its maximum.
+
+    They grow by a like ratio. `needed` is the least that each hole's constraint takes.
+    """
+    needed = needed or [1] * len(template.holes)
+    pairs = list(zip(template.holes, needed, strict=True))
+    bounds = [(max(hole.min_tokens, least), hole.max_tokens) for hole, least in pairs]
     tried: dict[tuple[int, ...], None] = {}
-    for number in range(most):
-        share = number / (most - 1) if most > 1 else 1.0
-        lows = [
-            max(hole.min_tokens, needed)
-            for hole, needed in zip(template.holes, least or [1] * len(template.holes), strict=True)
-        ]
-        widths = tuple(
-            round(low * (hole.max_tokens / low) ** share)
-            for hole, low in zip(template.holes, lows, strict=True)
-        )
-        tried[widths] = None
+    for number in range(limit):
+        share = number / (limit - 1) if limit > 1 else 1.0
+        tried[tuple(round(low * (high / low) ** share) for low, high in bounds)] = None
     return list(tried)
 
 
-def behind(pieces: Pieces, most: int) -> list[int]:
-    """The first of what stands behind the last hole, `most` tokens with those of a seam, and the
-    end where that is all."""
+def behind(pieces: Pieces, limit: int) -> list[int]:
+    """Return the first tokens behind the last hole, at most `limit` with those of a seam.
+
+    Where these are all of them, the end of the text follows.
+    """
     seam = pieces.right_length - len(pieces.right)
-    return pieces.right[: most - seam] + (pieces.end if most >= pieces.right_length else [])
+    return pieces.right[: limit - seam] + (pieces.end if limit >= pieces.right_length else [])

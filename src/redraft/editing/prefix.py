@@ -1,84 +1,56 @@
-"""Prefix: what is encoded before the canvases of a text, kept from edit to edit."""
+"""Session prefix: the KV cache of a text that is edited again and again."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
-from redraft.engine.prefix_cache import PrefixCache
-from redraft.network import PREFILL_CHUNK, Cache, DiffusionGemma
+from redraft.engine.row import LastState, Part, Readout, Row
+from redraft.engine.work import Resources
+from redraft.network import Cache
 
 
-class Prefix:
-    """The encoded beginning of a text.
-
-    Args:
-        kept: keep it whole, so that another beginning is encoded from the first token on that
-            differs.
-        shared: what an engine knows of prompts; texts behind the same beginning then share it.
+class SessionPrefix:
+    """Keeps what is encoded before the holes of a text, from edit to edit.
 
     Attributes:
-        encoded: tokens encoded so far, all texts together.
+        encoded: tokens encoded so far, all edits together.
     """
 
-    def __init__(
-        self, network: DiffusionGemma, *, kept: bool = False, shared: PrefixCache | None = None
-    ) -> None:
-        self.network = network
-        self.kept = kept
-        self.shared = shared
+    def __init__(self) -> None:
         self.encoded = 0
         self._tokens: list[int] = []
         self._cache: Cache | None = None
 
-    def read(self, tokens: Sequence[int], room: int) -> tuple[Cache, Tensor]:
-        """`reading`, all of it."""
-        passes = self.reading(tokens, room)
-        while True:
-            try:
-                next(passes)
-            except StopIteration as end:
-                found: tuple[Cache, Tensor] = end.value
-                return found
+    def row(self, resources: Resources, tokens: Sequence[int], capacity: int) -> Row:
+        """Return a row that encodes `tokens` from the first on that differs from the last edit's.
 
-    def reading(
-        self, tokens: Sequence[int], room: int
-    ) -> Generator[None, None, tuple[Cache, Tensor]]:
-        """Encode `tokens` (at least one) pass by pass; returns a cache that holds them, with `room`
-        for more, and the last hidden state [H]. The cache is valid until the next reading."""
-        cache, same = self._begin(tokens, room)
-        self._tokens, self._cache = (
-            list(tokens[:same]),
-            cache,
-        )  # so it is, should reading be interrupted
-        *front, last = torch.tensor(tokens[same:], device=self.network.device).split(PREFILL_CHUNK)
-        for part in front:
-            with torch.inference_mode():
-                self.network.prefill([part], [cache])
-            yield
-        with torch.inference_mode():
-            state = self.network.encode([last], [cache])[0][-1]
-        self.encoded += len(tokens) - same
+        The last token is always encoded, for its state.
+        """
+        same = 0
+        if self._cache is None or self._cache.capacity < capacity:
+            room = capacity + len(tokens) // 4  # a text that is edited may grow
+            self._cache = resources.prefixes.begin((), room, whole=True)
+        else:
+            pairs = enumerate(zip(self._tokens, tokens, strict=False))
+            shorter = min(len(self._tokens), len(tokens))
+            same = next((at for at, (old, new) in pairs if old != new), shorter)
+            same = min(same, len(tokens) - 1)
+        self._tokens = list(tokens[:same])  # what the cache holds if encoding is interrupted
+        row = Row(resources.prefixes, base=self._cache, resume_at=same)
+        row.append(Part(tuple(tokens[same:]), LastState()))
+        return row
+
+    def note(self, tokens: Sequence[int]) -> None:
+        """Remember that all of these are encoded now."""
+        self.encoded += len(tokens) - len(self._tokens)
         self._tokens = list(tokens)
-        return cache, state
 
-    def _begin(self, tokens: Sequence[int], room: int) -> tuple[Cache, int]:
-        """A cache that holds the first of `tokens`, and how many; the last is always encoded, for
-        its state."""
-        if self._cache is None or not self.kept or self._cache.capacity < len(tokens) + room:
-            capacity = (
-                len(tokens) + room + (len(tokens) // 4 if self.kept else 0)
-            )  # a text that is edited may grow
-            if self.shared is None:
-                return self.network.new_cache(capacity, whole=self.kept), 0
-            cache = self.shared.begin(tokens[:-1], capacity, whole=self.kept)
-            return cache, cache.length
-        pairs = enumerate(zip(self._tokens, tokens, strict=False))
-        same = next(
-            (at for at, (old, new) in pairs if old != new), min(len(self._tokens), len(tokens))
-        )
-        same = min(same, len(tokens) - 1)
-        self._cache.cut(same)
-        return self._cache, same
+
+def prefix_row(
+    resources: Resources, tokens: Sequence[int], capacity: int, readout: Readout
+) -> Row:
+    """Return a row that encodes `tokens` (at least one) with room behind them, and reads the last;
+    the prefix cache gives what it knows of them."""
+    row = Row(resources.prefixes, capacity, tuple(tokens[:-1]))
+    row.append(Part(tuple(tokens), readout))
+    return row

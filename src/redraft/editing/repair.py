@@ -9,21 +9,24 @@ model that learnt to pad also left out; none is put in.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from redraft.config import GenerationConfig
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.diff import unified_diff
-from redraft.editing.fill import Row, fill
-from redraft.editing.layout import Pieces, Placed
-from redraft.editing.score import log_probabilities
+from redraft.editing.layout import CanvasLayout
+from redraft.editing.prefix import prefix_row
+from redraft.editing.scores import Scored, score_texts
 from redraft.engine.logit_edits import logit_edits
-from redraft.network import Cache, DiffusionGemma
+from redraft.engine.memory_budget import Share
+from redraft.engine.row import LastState, Part, Row
+from redraft.engine.work import Course, Resources, Work
 from redraft.text import Tokenizer
 
+MAX_SETS = 16  # sets of tokens that are tried in one round
 DOUBT = math.log(0.5)  # a token less likely than this may be wrong
 GAIN = 2.0  # nats by which every exchanged token must make the text likelier
 
@@ -71,98 +74,126 @@ class _Spelled:
 
 
 @dataclass
-class Repair:
-    """A text being repaired, from its beginning on, half a canvas at a time: the other half is what
-    comes behind.
+class RepairCandidates(Work):
+    """Repairs a text, from its beginning on, half a canvas at a time; completes with Repaired.
+
+    The other half of the canvas holds what stands behind.
 
     Attributes:
-        opening: tokens before the text. closing: what ends it where it is an answer. filling: what
-            fills a canvas behind that.
-        most: tokens noised at a time, at most. rounds: changes to each half canvas, at most.
+        text: what is repaired. opening: tokens before it. closing: tokens that end it where it is
+            an answer. fill_token: fills a canvas behind that.
+        max_noised: tokens that are noised at a time, at most. rounds: changes to each half canvas,
+            at most.
+        steps: denoising steps so far.
     """
 
-    network: DiffusionGemma
     tokenizer: Tokenizer
     config: GenerationConfig
+    text: str
     opening: list[int]
     closing: list[int]
-    filling: int
-    most: int
+    fill_token: int
+    pad_token_id: int
+    max_noised: int
     rounds: int
     steps: int = 0
 
-    @torch.inference_mode()
-    def run(self, text: str) -> Repaired:
-        """Repair a text.
+    def __post_init__(self) -> None:
+        super().__init__()
+        # An answer ends without the line ends of a file.
+        self._ended_text = self.text.rstrip("\r\n") if self.closing else self.text
+        self._spelled = _Spelled(*self.tokenizer.spell(self._ended_text))
 
-        Raises:
-            NonFiniteError: broken weights.
-        """
-        ended = (
-            text.rstrip("\r\n") if self.closing else text
-        )  # an answer ends without the line ends of a file
-        spelled = _Spelled(*self.tokenizer.spell(ended))
-        cache = self.network.new_cache(len(self.opening) + len(spelled.tokens))
-        last = self.network.read(self.opening, cache)
-        done, changes = _Spelled([], []), list[Change]()
-        half = max(1, self.network.config.canvas_length // 2)
+    def share(self, config: ModelConfig) -> Share:
+        candidates = self.max_noised.bit_length() + 1
+        return Share(candidates, 1, len(self.opening) + len(self._spelled.tokens))
+
+    def course(self, resources: Resources) -> Course:
+        spelled, done, changes = self._spelled, _Spelled([], []), list[Change]()
+        capacity = len(self.opening) + len(spelled.tokens)
+        prefix = prefix_row(resources, self.opening, capacity, LastState())
+        yield [prefix]
+        half = max(1, resources.config.canvas_length // 2)
         while spelled.tokens:
-            spelled, found = self._better(cache, last, spelled, half)
+            last = prefix.result
+            assert isinstance(last, Tensor)
+            window = _Window(resources, prefix, last, half)
+            spelled, found = yield from self._repair_half(window, spelled)
             start = sum(map(len, done.texts))
             changes += [replace(change, at=change.at + start) for change in found]
             here, spelled = spelled.part(0, half), spelled.part(half, len(spelled.tokens))
             done += here
             if here.tokens and spelled.tokens:
-                last = self.network.read(here.tokens, cache)
+                prefix.append(Part(tuple(here.tokens), LastState()))
+                yield [prefix]
         assert self.config.seed is not None
-        return Repaired(
-            "".join(done.texts) + text[len(ended) :],
-            text,
-            tuple(changes),
-            self.steps,
-            self.config.seed,
-        )
+        repaired = "".join(done.texts) + self.text[len(self._ended_text) :]
+        seed = self.config.seed
+        self.complete(Repaired(repaired, self.text, tuple(changes), self.steps, seed))
 
-    def _better(
-        self, cache: Cache, last: Tensor, spelled: _Spelled, half: int
-    ) -> tuple[_Spelled, list[Change]]:
-        """The text with the first `half` tokens repaired, and what was changed."""
+    def _repair_half(
+        self, window: _Window, spelled: _Spelled
+    ) -> Generator[Sequence[Row], None, tuple[_Spelled, list[Change]]]:
+        """Return the text with the first half of a canvas repaired, and what was changed."""
         changes: list[Change] = []
-        edits = logit_edits(self.config, self.opening, self.network.device)
         for number in range(self.rounds):
-            width = min(len(spelled.tokens), self.network.config.canvas_length)
-            (likely,) = log_probabilities(
-                self.network, cache, last, [self._ended(spelled.tokens[:width], spelled)]
-            )
-            sets = self._in_doubt(likely[: min(half, width)].tolist(), spelled)
+            width = min(len(spelled.tokens), window.canvas_length)
+            current = self._ended(spelled.tokens[:width], spelled)
+            (likely,) = yield from window.scores([current])
+            sets = self._in_doubt(likely[: min(window.half, width)].tolist(), spelled)
             if not sets:
                 break
-            rows = [
-                self._row(cache, spelled, width, chosen, number * 16 + at)
-                for at, chosen in enumerate(sets)
-            ]
-            for _ in fill(rows, self.network, self.config, edits):
-                self.steps += 1
-            kept = [
-                (count, other)
-                for count, other in (self._spelled(row, spelled, width) for row in rows)
-                if count
-            ]
+            rows = self._candidates(window, spelled, sets, number)
+            yield from self._denoise(rows)
+            read = [self._read(row, spelled, width) for row in rows]
+            kept = [(count, other) for count, other in read if count]
             if not kept:
                 break
-            texts = [
-                self._ended(other.tokens[: width + len(other.tokens) - len(spelled.tokens)], other)
-                for _, other in kept
-            ]
-            scored = log_probabilities(self.network, cache, last, texts)
+            texts = [self._scored_part(other, spelled, width) for _, other in kept]
+            scored = yield from window.scores(texts)
             gains = [float(found.sum() - likely.sum()) for found in scored]
             worth = [gain - GAIN * count for gain, (count, _) in zip(gains, kept, strict=True)]
-            best = max(range(len(kept)), key=lambda at: worth[at])
+            best = max(range(len(kept)), key=worth.__getitem__)
             if worth[best] <= 0:
                 break
             changes.append(_change(spelled, kept[best][1], gains[best]))
             spelled = kept[best][1]
         return spelled, changes
+
+    def _denoise(self, rows: Sequence[CandidateRow]) -> Iterator[Sequence[Row]]:
+        while left := [row for row in rows if not row.settled]:
+            yield [row.row for row in left]
+            for row in left:
+                row.absorb()
+            self.steps += len(left)
+
+    def _candidates(
+        self, window: _Window, spelled: _Spelled, sets: list[list[int]], number: int
+    ) -> list[CandidateRow]:
+        """Return a candidate for each set of positions that is noised."""
+        edits = logit_edits(self.config, self.opening, window.resources.device)
+        rows: list[CandidateRow] = []
+        for at, chosen in enumerate(sets):
+            layout = self._layout(spelled, chosen, window.canvas_length)
+            stream = number * MAX_SETS + at
+            rows.append(
+                CandidateRow(stream, layout, window.prefix, window.resources, self.config, edits)
+            )
+        return rows
+
+    def _scored_part(self, other: _Spelled, spelled: _Spelled, width: int) -> list[int]:
+        """Return as much of a changed text as is scored of the text before."""
+        stop = width + len(other.tokens) - len(spelled.tokens)
+        return self._ended(other.tokens[:stop], other)
+
+    def _layout(self, spelled: _Spelled, chosen: list[int], length: int) -> CanvasLayout:
+        """Return the first tokens on a canvas of `length`, the chosen ones open."""
+        here = spelled.tokens[:length]
+        tokens = [0 if at in chosen else token for at, token in enumerate(here)]
+        if len(here) == len(spelled.tokens) and self.closing:
+            tokens += (self.closing + [self.fill_token] * length)[: length - len(here)]
+        holes = tuple(range(at, at + 1) for at in chosen)
+        return CanvasLayout(tokens, holes, (range(len(tokens)),))
 
     def _ended(self, tokens: list[int], spelled: _Spelled) -> list[int]:
         """Tokens as they are scored: with the end of the turn where the text ends with them."""
@@ -187,27 +218,13 @@ class Repair:
         counts = sorted({min(2**power, len(order)) for power in range(8)} - {0})
         return [sorted(order[:count]) for count in counts]
 
-    def _row(
-        self, cache: Cache, spelled: _Spelled, width: int, chosen: list[int], number: int
-    ) -> Row:
-        """The first `width` tokens on a canvas, those that were chosen open."""
-        tokens = [0 if at in chosen else token for at, token in enumerate(spelled.tokens[:width])]
-        if width == len(spelled.tokens) and self.closing:
-            length = self.network.config.canvas_length
-            tokens += (self.closing + [self.filling] * length)[: length - width]
-        holes = tuple(range(at, at + 1) for at in chosen)
-        pieces = Pieces([], [], [], [], [], [], ())
-        placed = Placed(pieces, tokens, holes, {}, (range(len(tokens)),), 0, (1,) * len(chosen))
-        assert self.config.seed is not None
-        return Row(number, placed, self.network, cache, self.config.seed, frozenset())
-
-    def _spelled(self, row: Row, before: _Spelled, width: int) -> tuple[int, _Spelled]:
+    def _read(self, row: CandidateRow, before: _Spelled, width: int) -> tuple[int, _Spelled]:
         """What a row made of the text, and how many tokens it exchanged; what is no text of its own
         changes nothing."""
         now, count, texts = _Spelled([], []), 0, self.tokenizer.texts
         for at in range(width):
             new, old = row.tokens[at], before.part(at, at + 1)
-            left_out = at in row.history and new == self.network.config.pad_token_id
+            left_out = at in row.history and new == self.pad_token_id
             other = (
                 at in row.history
                 and new != before.tokens[at]
@@ -218,6 +235,24 @@ class Repair:
             if not left_out:
                 now += _Spelled([new], [texts[new]]) if other else old
         return count, now + before.part(width, len(before.tokens))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Place of a repair: behind what `prefix` holds, whose last state is `last` [H]."""
+
+    resources: Resources
+    prefix: Row
+    last: Tensor
+    half: int
+
+    @property
+    def canvas_length(self) -> int:
+        return self.resources.config.canvas_length
+
+    def scores(self, texts: Sequence[Sequence[int]]) -> Scored:
+        """Yield rows that score texts behind the prefix; return their log-probabilities."""
+        return (yield from score_texts(self.resources, self.prefix, self.last, texts))
 
 
 def _change(before: _Spelled, after: _Spelled, score: float) -> Change:

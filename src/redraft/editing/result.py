@@ -1,4 +1,4 @@
-"""What came of filling in."""
+"""Results of infilling."""
 
 from __future__ import annotations
 

@@ -31,20 +31,29 @@ class Edit:
 
 
 class Session:
-    """A text being edited. What is encoded of it is kept: an edit encodes anew from the first token
-    on that differs.
+    """A text being edited. What is encoded of it is kept: an edit encodes from the first token on
+    that differs.
+
+    Args:
+        processor: of the model. run: runs one infill and returns its result.
 
     Attributes:
         text: as it is now. edits: what led to it, the oldest first.
     """
 
-    def __init__(self, model: Model, text: str, instruction: str | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        processor: Processor,
+        run: Callable[[Work], Infilled],
+        text: str,
+        instruction: str | None = None,
+    ) -> None:
         self.instruction = instruction
         self.text = text
         self.edits: list[Edit] = []
+        self._processor, self._run = processor, run
         self._undone: list[Edit] = []
-        self._prefix = Prefix(model.network, kept=True)
+        self._prefix = SessionPrefix()
 
     @property
     def encoded(self) -> int:
@@ -52,11 +61,20 @@ class Session:
         return self._prefix.encoded
 
     def insert(
-        self, at: int, instruction: str | None = None, *, hole: Hole | None = None, **options: Any
+        self,
+        at: int,
+        instruction: str | None = None,
+        *,
+        hole: Hole | None = None,
+        **options: Unpack[InfillOptions],
     ) -> Edit:
-        """Let the model put something in at character `at`, by the session's instruction or another
-        for this edit, which has the text before it encoded anew; options as for `Model.fill_in`,
-        and its errors."""
+        """Let the model insert text at character `at`.
+
+        Args:
+            instruction: for this edit, instead of the session's; the text before it is then
+                encoded anew.
+            hole: its widths. options: as for `Model.infill`.
+        """
         template = Template.around(self.text, [(at, at)], hole)
         return self._fill(template, instruction, options)
 
@@ -66,17 +84,22 @@ class Session:
         instruction: str | None = None,
         *,
         hole: Hole | None = None,
-        **options: Any,
+        **options: Unpack[InfillOptions],
     ) -> Edit:
-        """Let the model write spans (first and last character) anew; holes and instruction as for
-        `Model.rewrite`, otherwise as `insert`."""
-        template, instruction = self.model.rewriting(self.text, spans, instruction, hole)
+        """Let the model rewrite spans (first and last character); arguments as for
+        `Model.rewrite`."""
+        template, instruction = rewriting(self._processor, self.text, spans, instruction, hole)
         return self._fill(template, instruction, options)
 
-    def _fill(self, template: Template, instruction: str | None, options: dict[str, Any]) -> Edit:
-        filled = self.model.fill_in(
-            template, self._prefix, instruction or self.instruction, **options
+    def _fill(self, template: Template, instruction: str | None, options: InfillOptions) -> Edit:
+        work = plan_infill(
+            self._processor,
+            template,
+            instruction or self.instruction,
+            session=self._prefix,
+            **split_options(options),
         )
+        filled = self._run(work)
         return self._apply(Edit(self.text, filled.text, filled))
 
     def replace(self, first: int, last: int, text: str) -> Edit:

@@ -11,7 +11,7 @@ from redraft.errors import ConstraintError, RequestError
 from redraft.grammar import as_constraint
 
 MARK = "<hole>"
-MOST_TOKENS = 24
+MAX_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Hole:
     """
 
     min_tokens: int = 1
-    max_tokens: int = MOST_TOKENS
+    max_tokens: int = MAX_TOKENS
     constraint: Any = None  # a Constraint, or what `as_constraint` takes
 
     def __post_init__(self) -> None:

@@ -1,9 +1,19 @@
 """From requests to events: who runs when, what is encoded, what is denoised, what is committed."""
 
-from redraft.engine.autoregressive import typewrite
 from redraft.engine.engine import Engine
 from redraft.engine.memory_budget import Share
-from redraft.engine.model import Model
-from redraft.engine.request import Request
+from redraft.engine.processor import Processor
+from redraft.engine.request import Method, Request
+from redraft.engine.scoring import Scoring, TokenLikelihood
+from redraft.engine.work import Work
 
-__all__ = ["Engine", "Model", "Request", "Share", "typewrite"]
+__all__ = [
+    "Engine",
+    "Method",
+    "Processor",
+    "Request",
+    "Scoring",
+    "Share",
+    "TokenLikelihood",
+    "Work",
+]

@@ -1,48 +1,57 @@
-"""Engine: schedule, encode, denoise, commit; one `step` at a time, every row at a step of its own.
+"""Engine: schedule, run, postprocess; one `step` at a time, every row at a step of its own.
 
 requests -> waiting -> encode (prompt) -> denoise, step by step -> commit -> finished
                             ^                                         |
                             +----- encode (canvas) <------------------+
+
+All work goes this way: texts by diffusion and left to right, scores, candidates of a hole.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from redraft.config.check import whole
+from redraft.engine.autoregressive import Autoregressive
+from redraft.engine.generation import Generation
 from redraft.engine.memory_budget import Memory
 from redraft.engine.prefix_cache import PrefixCache
-from redraft.engine.request import Request
-from redraft.engine.runner import Part, Runner
+from redraft.engine.request import Method, Request
+from redraft.engine.row import Row
+from redraft.engine.runner import Runner
 from redraft.engine.scheduler import Scheduler
-from redraft.engine.sequence import Sequence
+from redraft.engine.work import Resources, Work
 from redraft.errors import ConfigError
-from redraft.events import Committed, Draft, Event, Failed
+from redraft.events import EngineEvent, Failed
 from redraft.network import PREFILL_CHUNK, READ_BLOCK, DiffusionGemma
 from redraft.text import Tokenizer
 
+WRITERS: dict[Method, Callable[[Request], Work]] = {
+    "diffusion": Generation,
+    "autoregressive": Autoregressive,
+}
+Failure = tuple[Work, Exception]
+
 
 class Engine:
-    """Writes any number of requests by diffusion; rows join and leave the batch between steps. One
-    that breaks a step fails alone.
+    """Runs any number of requests; their rows share passes, which they join and leave between
+    steps. A request that breaks a step fails alone.
 
     Args:
-        max_batch_size: canvases denoised together at most.
+        max_batch_size: requests that run at a time at most.
         prefill_chunk: clean tokens encoded between two denoising steps at most.
-        prefix_cache: bytes of encoded beginnings of prompts that are kept for prompts that begin
-            alike.
-        memory: bytes for caches and passes, beside the weights; requests wait for their share. None
-            for no limit.
+        prefix_cache: bytes of KV blocks of prompts, kept for prompts with the same prefix.
+        memory: bytes for caches and passes, beside the weights; requests wait for their share.
+            None sets no limit.
 
     Attributes:
-        prefixes: what is kept of prompts. memory: who holds how much.
+        prefixes: the prefix cache. memory: the budget, and who holds how much of it.
 
     Raises:
-        ConfigError: one of them is not a whole number of at least 1 (0 for the cache).
+        ConfigError: an argument is not a whole number of at least 1 (0 for the cache).
     """
 
     def __init__(
@@ -60,7 +69,8 @@ class Engine:
         whole("prefix_cache", prefix_cache, least=0)
         if prefix_cache and prefill_chunk % READ_BLOCK:
             raise ConfigError(
-                f"{prefill_chunk=} must be a multiple of {READ_BLOCK}, or parts of prompts cannot be kept"
+                f"{prefill_chunk=} must be a multiple of {READ_BLOCK}: the prefix cache keeps "
+                "blocks of that size"
             )
         if memory is not None:
             whole("memory", memory, least=1)
@@ -68,134 +78,95 @@ class Engine:
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)
         self.memory = Memory(self.prefixes, memory)
-        self._scheduler = Scheduler(max_batch_size, self.memory)
+        self._resources = Resources(self.prefixes, tokenizer)
+        self._scheduler = Scheduler(model, max_batch_size, self.memory)
         self._runner = Runner(model, prefill_chunk)
-        self._next = 0
+        self._next_number = 0
         self._clock = 0  # steps so far
 
-    def add(self, request: Request) -> int:
-        """Queue a request; returns the number that its events bear.
+    def add(self, request: Request | Work) -> int:
+        """Queue a request; return the number that its events carry.
 
         Raises:
-            MemoryLimitError: it could never run.
+            MemoryLimitError: it needs more memory than the limit, even running alone.
         """
-        sequence = Sequence(self._next, request, self.prefixes, self.tokenizer)
-        self.memory.check(sequence.share)
-        self._next += 1
-        self._scheduler.waiting.append(sequence)
-        return sequence.writing.number
+        work = WRITERS[request.method](request) if isinstance(request, Request) else request
+        self.memory.check(work.share(self.model.config))
+        work.begin(self._next_number, self._resources)
+        self._next_number += 1
+        self._scheduler.waiting.append(work)
+        return work.number
 
-    def cancel(self, number: int) -> list[Event]:
-        """Stop a request at once; its Finished event holds what was committed. Unknown or finished:
-        no events."""
-        sequence = self._scheduler.cancel(number)
-        return [sequence.writing.cancel()] if sequence else []
+    def cancel(self, number: int) -> list[EngineEvent]:
+        """Stop a request at once; return its closing events.
+
+        A Finished event holds what was committed. Unknown or finished requests have no events, and
+        neither has one that writes no text.
+        """
+        work = self._scheduler.remove(number)
+        return work.cancel() if work else []
 
     @property
     def busy(self) -> bool:
         return bool(self._scheduler)
 
     @torch.inference_mode()
-    def step(self) -> list[Event | Failed]:
-        """One pass: pending tokens are encoded, and every canvas takes a denoising step, also those
-        right behind them."""
-        running = self._scheduler.admit()
-        if not running:
-            return []  # all that wait lack memory
-        self._clock += 1
-        parts = self._runner.next_parts(
-            [sequence for sequence in running if sequence.pending], self._clock
-        )
-        for sequence, _ in parts:
-            sequence.writing.encoder_passes += bool(
-                sequence.pending
-            )  # more to come: it has no canvas in this pass
-        events: list[Event | Failed] = [
-            self._failed(one, one.error) for one in running if one.error is not None
-        ]
-        ready = [sequence for sequence in running if not sequence.pending]
-        broken = False
-        try:
-            if ready:
-                events += self._denoise(ready, parts)
-            elif parts:
-                self._runner.encode(parts)
-        except Exception:
-            broken = True
-        if broken:  # outside the handler, which would keep all that the failed pass held
-            events += self._apart(ready, parts)
+    def step(self) -> list[EngineEvent]:
+        """Schedule, run, postprocess: pending tokens are encoded, every canvas takes a step."""
+        events: list[EngineEvent] = []
+        for work in self._scheduler.admit():
+            events += self._advance(work)
+        running = [work for work in self._scheduler.running if work.rows]
+        if running:
+            self._clock += 1
+            for work, error in self._run(running):
+                events.append(self._fail(work, error))
+            for work in running:
+                if not work.ended:
+                    events += self._advance(work)
         self._scheduler.retire()
         return events
 
-    def run(self) -> Iterator[Event | Failed]:
+    def run(self) -> Iterator[EngineEvent]:
         """Step until nothing is left to do."""
         while self.busy:
             yield from self.step()
 
-    def _apart(self, ready: list[Sequence], parts: list[Part]) -> list[Event | Failed]:
-        """A step that failed, again, one sequence at a time: whoever broke it fails alone. What was
-        to be encoded is pending again, and so is all that stands before it."""
-        events: list[Event | Failed] = []
-        for sequence in {
-            id(sequence): sequence for sequence in (*ready, *(sequence for sequence, _ in parts))
-        }.values():
+    def _run(self, works: Sequence[Work]) -> list[Failure]:
+        """Run the rows of all work; return what failed. A pass that breaks is taken again, one
+        request at a time, so that only the request that broke it fails."""
+        try:
+            return self._run_together(works)
+        except Exception:
+            pass  # the handler would keep all that the failed pass held
+        failures: list[Failure] = []
+        for work in works:
             try:
-                if sequence.pending:
-                    part = self._runner.next_parts([sequence], self._clock)
-                    if sequence.error is not None:
-                        raise sequence.error
-                    if part:  # else all of it was known
-                        self._runner.encode(part)
-                else:
-                    events += self._denoise([sequence], [])
+                failures += self._run_together([work])
             except Exception as error:
-                events.append(self._failed(sequence, error))
-        return events
+                failures.append((work, error))
+        return failures
 
-    def _failed(self, sequence: Sequence, error: Exception) -> Failed:
-        """Let a sequence out, and nothing of it stay behind."""
+    def _run_together(self, works: Sequence[Work]) -> list[Failure]:
+        owners: list[tuple[Row, Work]] = []
+        for work in works:
+            owners += [(row, work) for row in work.rows if row.result is None]
+        plan = self._runner.plan([row for row, _ in owners], self._clock)
+        self._runner.run(plan)
+        failed = {id(row): error for row, error in plan.failed}
+        return [(work, failed[id(row)]) for row, work in owners if id(row) in failed]
+
+    def _advance(self, work: Work) -> list[EngineEvent]:
+        """Let a request take in its results; return its events."""
+        try:
+            return work.advance(self._resources)
+        except Exception as error:
+            return [self._fail(work, error)]
+
+    def _fail(self, work: Work, error: Exception) -> Failed:
+        """Let a request out, and nothing of it stay behind."""
         traceback.clear_frames(error.__traceback__)
         error.__context__ = None
-        self._scheduler.cancel(sequence.writing.number)
-        return Failed(request=sequence.writing.number, error=error)
-
-    def _denoise(self, ready: list[Sequence], parts: list[Part]) -> list[Event | Failed]:
-        for sequence in ready:
-            if sequence.state is None:
-                sequence.start_canvas()
-        step, done = self._runner.denoise(ready, parts)
-        events: list[Event | Failed] = []
-        for sequence, settled, row in zip(ready, done, step.rows(), strict=True):
-            try:  # the pass is through: what fails from here on is this row's alone
-                events += self._told(sequence, settled, row)
-            except Exception as error:
-                events.append(self._failed(sequence, error))
-        return events
-
-    def _told(
-        self, sequence: Sequence, settled: bool, row: dict[str, tuple[Any, ...]]
-    ) -> list[Event]:
-        """What a step made of one row, which is committed where it is settled."""
-        assert sequence.state is not None
-        number, canvas, steps = (
-            sequence.writing.number,
-            sequence.canvas_index,
-            int(sequence.state.step),
-        )
-        revised, text = (
-            sequence.writing.revised(row["tokens"]),
-            sequence.writing.draft(row["tokens"]),
-        )
-        events: list[Event] = [
-            Draft(request=number, canvas=canvas, step=steps, revised=revised, text=text, **row)
-        ]
-        if settled:
-            added, text = sequence.settle(list(row["tokens"]), steps)
-            events.append(
-                Committed(
-                    request=number, canvas=canvas, steps=steps, tokens=tuple(added), text=text
-                )
-            )
-            if sequence.writing.reason is not None:
-                events.append(sequence.writing.finished())
-        return events
+        self._scheduler.remove(work.number)
+        work.cancel()
+        return Failed(request=work.number, error=error)

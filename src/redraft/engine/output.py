@@ -12,7 +12,7 @@ from redraft.events import Finished, FinishReason, Statistics
 from redraft.text import Detokenizer, Tokenizer
 
 
-class Writing:
+class Output:
     """Tokens and text so far.
 
     Attributes:
@@ -52,11 +52,14 @@ class Writing:
         before = self._drafts[-1] if self._drafts else tokens
         return tuple(old != new for old, new in zip(before, tokens, strict=True))
 
-    def draft(self, tokens: Sequence[int]) -> str:
-        """Note a draft; the text that `tokens` would add, cut where the text would end."""
+    def note_draft(self, tokens: Sequence[int]) -> None:
+        """Keep a draft of the canvas, for the history of its positions."""
         self._drafts.append(tokens)
         if self._first_draft is None:
             self._first_draft = time.perf_counter()
+
+    def draft_text(self, tokens: Sequence[int]) -> str:
+        """Return the text that `tokens` would add, cut where the text would end."""
         if self._detokenizer is None:
             return ""
         whole = self._detokenizer.text(self._until_end(tokens)[0])

@@ -1,10 +1,11 @@
-"""Request: what is to be written, checked before any work."""
+"""Request: a text to write, checked before any work."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.errors import (
@@ -16,6 +17,24 @@ from redraft.errors import (
 )
 from redraft.grammar import Guide, TokenAutomaton
 
+Method = Literal["diffusion", "autoregressive", "typewriter"]
+METHODS: dict[str, Method] = {
+    "diffusion": "diffusion",
+    "autoregressive": "autoregressive",
+    "typewriter": "autoregressive",  # the word of the demo, accepted everywhere
+}
+
+
+def checked_method(method: str) -> Method:
+    """Return the method's one name.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"{method=} must be 'diffusion' or 'autoregressive'")
+    return METHODS[method]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -23,12 +42,12 @@ class Request:
 
     Attributes:
         prompt: token ids, at least one.
-        config: settings; its seed is drawn here where it is None, so that every text can be written
-            again.
+        config: settings, with a seed, so that every text can be written again.
         stream: which of several texts from one seed.
         frozen: position on the first canvas -> token id that stands there from the first step on
             and is part of the text.
-        constraint: what the text must be; None for anything.
+        constraint: what the text must be; None admits every text.
+        method: by diffusion, or left to right.
     """
 
     prompt: tuple[int, ...]
@@ -36,6 +55,7 @@ class Request:
     stream: int = 0
     frozen: Mapping[int, int] = field(default_factory=dict)
     constraint: TokenAutomaton | None = None
+    method: Method = "diffusion"
 
     @property
     def seed(self) -> int:
@@ -52,71 +72,93 @@ class Request:
         stream: int = 0,
         frozen: Mapping[int, int] | None = None,
         constraint: TokenAutomaton | None = None,
+        method: Method = "diffusion",
     ) -> Request:
-        """A request that the model can serve.
+        """Return a request that the model can serve; a seed is drawn where `config` has none.
 
         Raises:
             EmptyPromptError, ContextLengthError, TokenRangeError, ConstraintUnsatisfiedError,
-                RequestError: it cannot, and why.
+                RequestError, ConfigError: the model cannot serve it; the message says why.
         """
+        method = checked_method(method)
         if not prompt:
             raise EmptyPromptError("the prompt has no tokens: give at least one (BOS will do)")
         limit = shape.max_position_embeddings
         if len(prompt) + config.max_new_tokens > limit:
             raise ContextLengthError(
-                f"the prompt has {len(prompt)} tokens and max_new_tokens is {config.max_new_tokens}, the context holds "
-                f"{limit}: shorten the prompt or lower max_new_tokens"
+                f"the prompt has {len(prompt)} tokens and max_new_tokens is "
+                f"{config.max_new_tokens}, the context holds {limit}: shorten the prompt or lower "
+                "max_new_tokens"
             )
-        if frozen is not None and not isinstance(frozen, Mapping):
-            raise RequestError(f"frozen={frozen!r} must map positions on the canvas to token ids")
-        frozen = dict(frozen or {})
-        check_tokens([*prompt, *frozen.values()], shape)
-        if outside := [
-            at for at in frozen if type(at) is not int or not 0 <= at < shape.canvas_length
-        ]:
+        frozen = _checked_frozen(frozen, shape)
+        if frozen and method == "autoregressive":
             raise RequestError(
-                f"frozen positions {outside} are not positions on the canvas of {shape.canvas_length}"
+                "frozen positions need the diffusion method: the autoregressive one writes from "
+                "left to right"
             )
-        if outside := [token for token in config.logit_bias if token >= shape.vocab_size]:
-            raise ConfigError(
-                f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}"
-            )
+        check_tokens([*prompt, *frozen.values()], shape)
+        check_logit_bias(config, shape)
         if constraint is not None:
             check_constraint(config)
             Guide.checked(constraint, config.max_new_tokens, shape.canvas_length, frozen)
-        if config.seed is None:
-            config = replace(config, seed=secrets.randbits(63))
-        return cls(tuple(prompt), config, stream, frozen, constraint)
+        return cls(tuple(prompt), seeded(config), stream, frozen, constraint, method)
+
+
+def seeded(config: GenerationConfig) -> GenerationConfig:
+    """Return the settings with a seed: their own, or one drawn here."""
+    return config if config.seed is not None else replace(config, seed=secrets.randbits(63))
+
+
+def _checked_frozen(frozen: Mapping[int, int] | None, shape: ModelConfig) -> dict[int, int]:
+    if frozen is not None and not isinstance(frozen, Mapping):
+        raise RequestError(f"frozen={frozen!r} must map positions on the canvas to token ids")
+    frozen = dict(frozen or {})
+    length = shape.canvas_length
+    outside = [at for at in frozen if type(at) is not int or not 0 <= at < length]
+    if outside:
+        raise RequestError(f"frozen positions {outside} are not on the canvas of {length}")
+    return frozen
+
+
+def check_logit_bias(config: GenerationConfig, shape: ModelConfig) -> None:
+    """Check that `logit_bias` names tokens of the vocabulary.
+
+    Raises:
+        ConfigError: a token lies outside.
+    """
+    outside = [token for token in config.logit_bias if token >= shape.vocab_size]
+    if outside:
+        raise ConfigError(
+            f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}"
+        )
 
 
 def check_constraint(config: GenerationConfig) -> None:
-    """Whether these settings go with a constraint.
+    """Check that settings go together with a constraint.
 
     Raises:
         RequestError: they could cut a text, or leave none.
     """
     if config.stop:
         raise RequestError(
-            "stop strings would cut what a constraint holds together: leave them out, or the constraint"
+            "stop strings would cut a constrained text: leave out them or the constraint"
         )
     if config.top_p < 1.0 or config.min_p > 0.0:
         raise RequestError(
-            "top_p and min_p could leave no text that the constraint admits: leave them out, or the constraint"
+            "top_p and min_p could leave no text that the constraint admits: leave out them or "
+            "the constraint"
         )
 
 
 def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
-    """Whether the model can read these tokens.
+    """Check that the model can read these tokens.
 
     Raises:
         TokenRangeError: one lies outside its vocabulary, or stands for an image.
     """
     for token in tokens:
-        if (
-            isinstance(token, bool)
-            or not isinstance(token, int)
-            or not 0 <= token < shape.vocab_size
-        ):
+        whole = isinstance(token, int) and not isinstance(token, bool)
+        if not whole or not 0 <= token < shape.vocab_size:
             raise TokenRangeError(
                 f"token id {token!r} is outside the vocabulary of {shape.vocab_size}"
             )

@@ -1,120 +1,210 @@
-"""Runner: what the model is asked to do for a set of sequences, in as few passes as it takes."""
+"""Runner: run rows in as few forward passes as it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
-from redraft.engine.sequence import Sequence
+from redraft.diffusion import DenoisingOptions, DenoisingState, Noise, denoise_step
+from redraft.engine.row import (
+    Drawn,
+    LastState,
+    NextToken,
+    Part,
+    Readout,
+    Result,
+    Row,
+    StepOfRow,
+    TokenScores,
+    tensor_of,
+)
+from redraft.engine.broken_weights import describe_non_finite
+from redraft.engine.sampling import next_tokens
+from redraft.engine.scoring import score_tokens
 from redraft.errors import NonFiniteError
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
 from redraft.network.context import Clean
-from redraft.ops.vocabulary import Readout, VocabularyStatistics
+from redraft.ops.vocabulary import Readout as VocabularyReadout
+from redraft.ops.vocabulary import VocabularyStatistics
 
-Part = tuple[Sequence, Tensor]  # a sequence, and the tokens of it that a pass encodes, int64 [n]
+Parts = list[tuple[Row, Part]]
+
+
+@dataclass
+class Plan:
+    """One step of the engine.
+
+    Attributes:
+        silent: parts that are encoded for the cache alone. read: parts with a readout.
+        canvases: rows that take a denoising step. failed: rows that could not get a cache.
+    """
+
+    silent: Parts = field(default_factory=list)
+    read: Parts = field(default_factory=list)
+    canvases: list[Row] = field(default_factory=list)
+    failed: list[tuple[Row, Exception]] = field(default_factory=list)
+
+    @property
+    def parts(self) -> Parts:
+        """All parts."""
+        return self.silent + self.read
 
 
 class Runner:
-    """Runs passes.
+    """Runs forward passes.
 
     Args:
-        prefill_chunk: clean tokens a pass encodes at most; longer prompts are encoded in several
-            passes.
+        prefill_chunk: clean tokens that a step encodes at most; longer prompts take several steps.
     """
 
     def __init__(self, model: DiffusionGemma, prefill_chunk: int = PREFILL_CHUNK) -> None:
         self.model = model
         self.prefill_chunk = prefill_chunk
 
-    def next_parts(self, sequences: list[Sequence], now: int) -> list[Part]:
-        """Take what the next pass encodes of their pending tokens, at most `prefill_chunk` tokens
-        in all.
+    def plan(self, rows: Sequence[Row], now: int) -> Plan:
+        """Take what the next step encodes of the rows' pending tokens, and who is denoised.
 
-        Whoever was encoded longest ago goes first, so that commits cannot keep a long prompt
+        Rows that were encoded longest ago go first, so that commits cannot keep a long prompt
         waiting; `now` counts steps. A prompt is cut at multiples of `prefill_chunk` of its own, or
-        of what was known of it, whatever else waits, so that it is always read alike. Of prompts
-        that begin alike one is encoded first: the others wait for what they can know of it. One
-        whose cache cannot be had is left out, with its `error`.
+        of what was known of it, whatever else waits: it is always read alike. Of prompts with the
+        same beginning one is encoded first: the others wait for what the prefix cache then knows.
         """
+        plan = Plan()
         budget = self.prefill_chunk
-        parts: list[Part] = []
-        begun = {sequence.next_block for sequence in sequences if sequence.cache is not None}
-        for sequence in sorted(sequences, key=lambda sequence: sequence.encoded_at):
-            if min(sequence.unknown, self.prefill_chunk) > budget:
+        pending = [row for row in rows if row.pending]
+        begun = {row.next_block for row in pending if row.cache is not None}
+        for row in sorted(pending, key=lambda row: row.encoded_at):
+            if min(row.pending_tokens, self.prefill_chunk) > budget:
                 break
-            if sequence.cache is None and (block := sequence.next_block):
+            if row.cache is None and (block := row.next_block):
                 if block in begun:
                     continue
                 begun.add(block)
             try:
-                sequence.begin()
+                row.begin()
             except Exception as error:
-                sequence.error = error
+                plan.failed.append((row, error))
                 continue
-            part = sequence.take(self.prefill_chunk)
-            if not part:
-                continue
-            parts.append((sequence, torch.tensor(part, device=self.model.device)))
-            sequence.encoded_at = now
-            budget -= len(part)
-        return parts
+            part = row.take(self.prefill_chunk)
+            if part is not None:
+                (plan.read if part.readout else plan.silent).append((row, part))
+                row.encoded_at = now
+                budget -= len(part.tokens)
+        plan.canvases = [row for row in rows if row.canvas is not None and not row.pending]
+        return plan
 
-    def encode(self, parts: list[Part]) -> None:
-        """One causal pass over parts of sequences."""
-        with _encoding(parts) as clean:
-            self.model.prefill(clean.tokens, clean.caches)
-
-    def denoise(
-        self, sequences: list[Sequence], parts: list[Part]
-    ) -> tuple[DenoisingStep, list[bool]]:
-        """One denoising step of every sequence, all with a canvas; their states move on. The same
-        pass encodes `parts` of these
-        or others: a commit costs no pass of its own.
-
-        Returns:
-            The step, a row each, and which canvases are done.
+    def run(self, plan: Plan) -> None:
+        """Run the passes of a step, and give every row that got through its result.
 
         Raises:
-            NonFiniteError: a row's entropies are not finite; the message names the weights that
-                hold NaN or infinity.
+            NonFiniteError: the model gave NaN or infinity; the message names the weights that
+                hold such numbers.
+        """
+        states: list[DenoisingState] = []
+        results: list[tuple[Row, Result]] = []
+        with _encoding(plan.parts):
+            if plan.canvases:
+                steps, states = self.denoise(plan.canvases, plan.silent)
+                results += zip(plan.canvases, steps, strict=True)
+            elif plan.silent:
+                self.encode(plan.silent)
+            if plan.read:
+                results += self.read(plan.read)
+        # Nothing moves on before every pass is through: a step that failed is taken again.
+        for row, state in zip(plan.canvases, states, strict=True):
+            assert row.canvas is not None
+            row.canvas.state = state
+        for row, result in results:
+            row.result = result
+            row.note_read()
+        for row, _ in plan.parts:
+            row.encoder_passes += row.pending  # more to come: nothing was written in this pass
+
+    def encode(self, parts: Parts) -> None:
+        """Run one causal pass for the caches alone."""
+        clean = self._clean(parts)
+        self.model.prefill(clean.tokens, clean.caches)
+
+    def denoise(
+        self, rows: Sequence[Row], parts: Parts
+    ) -> tuple[list[StepOfRow], list[DenoisingState]]:
+        """Run one denoising step of every canvas; return it and the states behind it, row by row.
+
+        The same pass encodes `parts`, of these rows or of others: a commit costs no pass.
         """
         device = self.model.device
-        state = DenoisingState.join(
-            [sequence.state for sequence in sequences if sequence.state is not None]
-        )
+        canvases = [row.canvas for row in rows if row.canvas is not None]
+        state = DenoisingState.join([canvas.state for canvas in canvases])
         options = DenoisingOptions.of(
-            [sequence.request.config for sequence in sequences],
-            [sequence.edits for sequence in sequences],
+            [canvas.config for canvas in canvases],
+            [canvas.edits for canvas in canvases],
             device,
-            [sequence.constraints for sequence in sequences],
+            [canvas.constraints for canvas in canvases],
         )
-        noise = Noise.of([sequence.noise_row for sequence in sequences], device)
-        caches = [sequence.begin() for sequence in sequences]
-        with _encoding(parts) as clean:
-            denoiser = _Encoder(self.model, clean) if parts else self.model
-            step, state, done = denoise_step(denoiser, state, caches, options, noise)
+        noise = Noise.of([canvas.noise_row for canvas in canvases], device)
+        caches = [row.begin() for row in rows]
+        denoiser = _Encoder(self.model, self._clean(parts)) if parts else self.model
+        step, state, done = denoise_step(denoiser, state, caches, options, noise)
         if not bool(step.entropy.isfinite().all()):
             raise NonFiniteError(describe_non_finite(self.model))
-        for row, sequence in enumerate(sequences):
-            sequence.state = state.rows(slice(row, row + 1))
-        return step, done.tolist()
+        states = [state.rows(slice(number, number + 1)) for number in range(len(rows))]
+        return _steps_of_rows(step, done), states
+
+    def read(self, parts: Parts) -> list[tuple[Row, Result]]:
+        """Encode parts and read what each asks for."""
+        states: dict[int, Tensor] = {}
+        kinds = dict.fromkeys((part.batch_invariant, part.keep) for _, part in parts)
+        for alike, keep in kinds:
+            group = [one for one in parts if (one[1].batch_invariant, one[1].keep) == (alike, keep)]
+            clean = self._clean(group)
+            found = self.model.encode(clean.tokens, clean.caches, alike=alike, keep=keep)
+            states |= {id(row): hidden for (row, _), hidden in zip(group, found, strict=True)}
+        drawn = [(row, part.readout) for row, part in parts if isinstance(part.readout, NextToken)]
+        tokens = self._draw(drawn, states)
+        return [(row, self._result(part.readout, states[id(row)], tokens.get(id(row))))
+                for row, part in parts]  # fmt: skip
+
+    def _draw(self, rows: list[tuple[Row, NextToken]], states: dict[int, Tensor]) -> dict[int, int]:
+        """Return the next token of each row, by its identity."""
+        if not rows:
+            return {}
+        hidden = torch.stack([states[id(row)][-1] for row, _ in rows])
+        tokens = next_tokens(self.model, hidden, [readout for _, readout in rows])
+        return {id(row): token for (row, _), token in zip(rows, tokens, strict=True)}
+
+    def _result(self, readout: Readout | None, states: Tensor, token: int | None) -> Result:
+        match readout:
+            case LastState():
+                return states[-1]
+            case TokenScores():
+                return score_tokens(self.model, states, readout)
+        assert token is not None
+        return Drawn(token, states[-1])
+
+    def _clean(self, parts: Parts) -> Clean:
+        tokens = [tensor_of(part.tokens, self.model.device) for _, part in parts]
+        return Clean(tokens, [row.begin() for row, _ in parts])
+
+
+def _steps_of_rows(step: Any, done: Tensor) -> list[StepOfRow]:
+    columns = (step.argmax_canvas, step.accepted, step.entropy, step.confidence)
+    rows = zip(*(column.tolist() for column in columns), done.tolist(), strict=True)
+    return [StepOfRow(*map(tuple, row[:-1]), done=row[-1]) for row in rows]
 
 
 @contextmanager
-def _encoding(parts: list[Part]) -> Iterator[Clean]:
-    """Parts of sequences for one pass. Where that fails their caches are in doubt, and all is to be
-    read again."""
+def _encoding(parts: Parts) -> Iterator[None]:
+    """Guard the caches that a step writes: where it fails they are in doubt, and read again."""
     try:
-        yield Clean([tokens for _, tokens in parts], [sequence.begin() for sequence, _ in parts])
+        yield
     except BaseException:
-        for sequence, _ in parts:
-            sequence.forget()
+        for row, _ in parts:
+            row.forget()
         raise
 
 
@@ -133,18 +223,10 @@ class _Encoder:
         return self.model.embed(tokens)
 
     def denoise(
-        self, canvas: Tensor, caches: Iterable[Any], self_conditioning: Tensor, readout: Readout
+        self,
+        canvas: Tensor,
+        caches: Iterable[Any],
+        self_conditioning: Tensor,
+        readout: VocabularyReadout,
     ) -> VocabularyStatistics:
         return self.model.denoise(canvas, list(caches), self_conditioning, readout, self.clean)
-
-
-def describe_non_finite(model: DiffusionGemma) -> str:
-    """Which weights hold NaN or infinity."""
-
-    def broken(tensor: Tensor) -> bool:
-        return not bool(tensor.isfinite().all())
-
-    names = [name for name, tensor in model.state_dict().items() if broken(tensor)]
-    if names:
-        return f"the model gave NaN or infinity: {', '.join(names)} hold such numbers; load an intact checkpoint"
-    return f"the model gave NaN or infinity from finite weights: the activations overflow {model.dtype}, load as float32"

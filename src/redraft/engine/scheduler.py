@@ -1,50 +1,52 @@
-"""Scheduler: which sequences run now. They enter at any step, and leave at the step at which they
-are done."""
+"""Scheduler: which work runs. It enters at any step, and leaves at the step that ends it."""
 
 from __future__ import annotations
 
 from collections import deque
 
 from redraft.engine.memory_budget import Memory
-from redraft.engine.sequence import Sequence
+from redraft.engine.work import Work
+from redraft.network import DiffusionGemma
 
 
 class Scheduler:
-    """First come first served, at most `max_batch_size` at a time, as long as there is memory for
-    them."""
+    """Admits work first come, first served: at most `max_batch_size` requests at a time, as long as
+    there is memory for them."""
 
-    def __init__(self, max_batch_size: int, memory: Memory) -> None:
+    def __init__(self, model: DiffusionGemma, max_batch_size: int, memory: Memory) -> None:
+        self.model = model
         self.max_batch_size = max_batch_size
         self.memory = memory
-        self.waiting: deque[Sequence] = deque()
-        self.running: list[Sequence] = []
+        self.waiting: deque[Work] = deque()
+        self.running: list[Work] = []
 
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running)
 
-    def admit(self) -> list[Sequence]:
-        """Let waiting sequences in where there is room; returns those that run."""
+    def admit(self) -> list[Work]:
+        """Let waiting work in as far as there is memory; return what entered."""
+        entered: list[Work] = []
         while self.waiting and len(self.running) < self.max_batch_size:
             first = self.waiting[0]
-            if not self.memory.take(first.writing.number, first.share):
+            if not self.memory.take(first.number, first.share(self.model.config)):
                 break
-            self.running.append(self.waiting.popleft())
-        return self.running
+            entered.append(self.waiting.popleft())
+            self.running.append(entered[-1])
+        return entered
 
     def retire(self) -> None:
-        """Let finished sequences out."""
-        for sequence in self.running:
-            if sequence.writing.reason is not None:
-                self.memory.release(sequence.writing.number)
-        self.running = [sequence for sequence in self.running if sequence.writing.reason is None]
+        """Let out the work that has ended."""
+        for work in self.running:
+            if work.ended:
+                self.memory.release(work.number)
+        self.running = [work for work in self.running if not work.ended]
 
-    def cancel(self, number: int) -> Sequence | None:
-        """Mark a sequence as cancelled and let it out; None where it is not here."""
-        for sequence in (*self.waiting, *self.running):
-            if sequence.writing.number == number:
-                sequence.writing.reason = "cancelled"
-                self.waiting = deque(other for other in self.waiting if other is not sequence)
+    def remove(self, number: int) -> Work | None:
+        """Take out the work of this number; None where it is not here."""
+        for work in (*self.waiting, *self.running):
+            if work.number == number:
+                self.waiting = deque(other for other in self.waiting if other is not work)
+                self.running = [other for other in self.running if other is not work]
                 self.memory.release(number)
-                self.retire()
-                return sequence
+                return work
         return None

@@ -1,24 +1,26 @@
-"""Likelihood: how likely each token of a text is behind those before it, read left to right at
-temperature 1.
+"""Scoring: log-probabilities of given tokens, read left to right at temperature 1.
 
 A canvas has no such numbers of its own: its tokens were written all at once, each at a temperature
-that fell. This is what the same weights say of the finished text.
+that fell. These are what the same weights say of the finished text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from redraft.engine.prefix_cache import PrefixCache
-from redraft.engine.runner import describe_non_finite
+from redraft.config import ModelConfig
+from redraft.engine.broken_weights import describe_non_finite
+from redraft.engine.memory_budget import Share
+from redraft.engine.row import Part, Row, Scores, TokenScores, tensor_of
+from redraft.engine.work import Course, Resources, Work
 from redraft.errors import NonFiniteError
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
 
-BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
+MAX_LOGITS = 1 << 24  # that exist at a time
 
 
 @dataclass(frozen=True)
@@ -30,45 +32,77 @@ class TokenLikelihood:
     likeliest: tuple[tuple[int, float], ...]
 
 
-def likelihoods(
-    prefixes: PrefixCache, prompt: Sequence[int], tokens: Sequence[int], most: int
-) -> Iterator[list[TokenLikelihood]]:
-    """Each of `tokens` behind `prompt` (at least one token), and the `most` likeliest in its place:
-    some after each pass.
+class Scoring(Work):
+    """Scores the tokens of a text behind a prompt; completes with a list of TokenLikelihood.
+
+    Args:
+        prompt: at least one token. tokens: the text. top: likeliest tokens told in each place.
+    """
+
+    def __init__(self, prompt: Sequence[int], tokens: Sequence[int], top: int = 0) -> None:
+        super().__init__()
+        self.prompt, self.tokens, self.top = tuple(prompt), tuple(tokens), top
+
+    def share(self, config: ModelConfig) -> Share:
+        return Share(rows=1, caches=1, tokens=len(self.prompt) + len(self.tokens))
+
+    def course(self, resources: Resources) -> Course:
+        prompt, text = self.prompt[:-1], self.tokens
+        row = Row(resources.prefixes, len(prompt) + len(text), prompt)
+        if prompt:
+            row.append(Part(prompt))
+        # The state of each token predicts the next: the prompt's last token is read with the text.
+        read = (*self.prompt[-1:], *text[:-1])
+        size = min(PREFILL_CHUNK, max(1, MAX_LOGITS // resources.config.vocab_size))
+        top = min(self.top, resources.config.vocab_size)
+        found: list[TokenLikelihood] = []
+        for first in range(0, len(text), size):
+            targets = text[first : first + size]
+            row.append(Part(read[first : first + size], TokenScores(targets, top=top)))
+            yield [row]
+            assert isinstance(row.result, Scores)
+            found += _likelihoods(targets, row.result)
+        self.complete(found)
+
+
+def score_tokens(model: DiffusionGemma, states: Tensor, readout: TokenScores) -> Scores:
+    """Return the scores of a part's targets from its hidden states [n, H].
 
     Raises:
-        NonFiniteError: broken weights.
+        NonFiniteError: they are NaN; the message names the weights that hold such numbers.
     """
-    model = prefixes.model
-    before, read = prompt[:-1], [prompt[-1], *tokens[:-1]] if tokens else []
-    cache = prefixes.begin(before, len(before) + len(read))
-    for part in _parts(before[cache.length :], PREFILL_CHUNK):
-        with torch.inference_mode():
-            model.prefill([torch.tensor(part, device=model.device)], [cache])
-        yield []
-    size = max(1, BLOCK_ELEMENTS // model.vocab_size)
-    for part, told in zip(_parts(read, size), _parts(tokens, size), strict=True):
-        with torch.inference_mode():
-            states = model.encode([torch.tensor(part, device=model.device)], [cache])[0]
-            found = _of(model, states, told, min(most, model.vocab_size))
-        yield found
-
-
-def _parts(tokens: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [tokens[first : first + size] for first in range(0, len(tokens), size)]
-
-
-def _of(
-    model: DiffusionGemma, states: Tensor, tokens: Sequence[int], most: int
-) -> list[TokenLikelihood]:
-    """Of the tokens behind states [n, H]."""
-    found = model.logits(states).log_softmax(-1)  # [n, V]
+    if readout.before is not None:
+        states = torch.cat((readout.before[None], states[:-1]))
+    block = max(1, MAX_LOGITS // model.vocab_size)
+    targets = tensor_of(readout.targets, states.device)
+    own, top_tokens, top_values = [], [], []
+    for part, target in zip(states.split(block), targets.split(block), strict=True):
+        log_probabilities = model.logits(part).log_softmax(dim=-1)  # [block, V]
+        own.append(log_probabilities.gather(-1, target[:, None])[:, 0])
+        if readout.top:
+            top = log_probabilities.topk(readout.top, dim=-1)
+            top_tokens.append(top.indices)
+            top_values.append(top.values)
+    found = torch.cat(own)
     if bool(found.isnan().any()):
         raise NonFiniteError(describe_non_finite(model))
-    own = found.gather(-1, torch.tensor(tokens, device=found.device)[:, None])[:, 0].tolist()
-    top = found.topk(most, dim=-1)
-    likeliest = (
-        tuple(zip(*row, strict=True))
-        for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    none = found.new_zeros(len(found), 0)
+    return Scores(
+        found,
+        torch.cat(top_tokens) if top_tokens else none.long(),
+        torch.cat(top_values) if top_values else none,
     )
-    return [TokenLikelihood(*one) for one in zip(tokens, own, likeliest, strict=True)]
+
+
+def _likelihoods(tokens: Sequence[int], scores: Scores) -> list[TokenLikelihood]:
+    columns = zip(
+        tokens,
+        scores.log_probabilities.tolist(),
+        scores.top_tokens.tolist(),
+        scores.top_log_probabilities.tolist(),
+        strict=True,
+    )
+    return [
+        TokenLikelihood(token, own, tuple(zip(likeliest, theirs, strict=True)))
+        for token, own, likeliest, theirs in columns
+    ]

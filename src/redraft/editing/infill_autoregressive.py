@@ -1,0 +1,111 @@
+"""Infill, left to right, for comparison: holes are written behind what stands before them.
+
+The length of each is searched by the same score that diffusion's candidates have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.editing.layout import Pieces, behind
+from redraft.editing.prefix import prefix_row
+from redraft.editing.result import Candidate, Infilled
+from redraft.editing.scores import score_texts, total
+from redraft.editing.template import Hole, Template
+from redraft.engine.memory_budget import Share
+from redraft.engine.row import Drawn, NextToken, Part, Row
+from redraft.engine.work import Course, Resources, Work
+from redraft.text import Tokenizer
+
+GREEDY = GenerationConfig(temperature=0.0)
+
+
+@dataclass
+class AutoregressiveInfill(Work):
+    """Fills holes greedily, one after the other; completes with Infilled.
+
+    Of every length from a hole's minimum on, the one is kept with which the text goes on most
+    likely. Pieces have no seams here. ends: tokens that end a hole.
+    """
+
+    tokenizer: Tokenizer
+    template: Template
+    pieces: Pieces
+    ends: Sequence[int]
+    seed: int
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @property
+    def _room(self) -> int:
+        return sum(hole.max_tokens for hole in self.template.holes) + self.pieces.between_length
+
+    def share(self, config: ModelConfig) -> Share:
+        # The text so far, and a copy of it for the hole that is being written.
+        return Share(rows=1, caches=2, tokens=len(self.pieces.prefix) + self._room)
+
+    def course(self, resources: Resources) -> Course:
+        pieces, first = self.pieces, self.template.holes[0]
+        capacity = len(pieces.prefix) + self._room
+        row = prefix_row(resources, pieces.prefix, capacity, self._greedy(first, 0, resources))
+        yield [row]
+        score = total((yield from self._scores(resources, row, [pieces.left]))[0])
+        seen = min(resources.config.canvas_length, pieces.right_length)
+        before, fills, widths, steps = pieces.left, list[str](), list[int](), 0
+        texts = [*pieces.between, behind(pieces, seen)]
+        for hole, text in zip(self.template.holes, texts, strict=True):
+            if before:
+                row.append(Part(tuple(before), self._greedy(hole, 0, resources)))
+                yield [row]
+            written = yield from self._write(row, hole, resources)
+            steps += len(written)
+            lengths = range(hole.min_tokens, len(written) + 1)
+            ways = [written[:count] + text for count in lengths]
+            found = [total(one) for one in (yield from self._scores(resources, row, ways))]
+            best = max(range(len(found)), key=found.__getitem__)
+            chosen = written[: hole.min_tokens + best]
+            score += found[best]
+            fills.append(self.tokenizer.decode(chosen))
+            widths.append(len(chosen))
+            before = chosen + text
+        candidate = Candidate(tuple(widths), tuple(fills), steps, score)
+        context = seen, pieces.right_length
+        text = self.template.filled(fills)
+        self.complete(Infilled(text, candidate.fills, (candidate,), context, self.seed))
+
+    def _scores(
+        self, resources: Resources, row: Row, texts: Sequence[Sequence[int]]
+    ) -> Generator[Sequence[Row], None, list]:
+        drawn = row.result
+        assert isinstance(drawn, Drawn)
+        return (yield from score_texts(resources, row, drawn.state, texts))
+
+    def _write(
+        self, prefix: Row, hole: Hole, resources: Resources
+    ) -> Generator[Sequence[Row], None, list[int]]:
+        """Write a hole behind a prefix: the likeliest token after the other."""
+        row, drawn, written = Row(resources.prefixes, base=prefix.begin()), prefix.result, []
+        while True:
+            assert isinstance(drawn, Drawn)
+            if drawn.token in self.ends:
+                return written
+            written.append(drawn.token)
+            if len(written) == hole.max_tokens:
+                return written
+            readout = self._greedy(hole, len(written), resources)
+            row.append(Part((drawn.token,), readout, batch_invariant=False))
+            yield [row]
+            drawn = row.result
+
+    def _greedy(self, hole: Hole, written: int, resources: Resources) -> NextToken:
+        """Return how the next token of a hole is drawn; below its minimum it cannot end."""
+        allowed = None
+        if written < hole.min_tokens and self.ends:
+            allowed = np.ones(resources.config.vocab_size, dtype=bool)
+            allowed[list(self.ends)] = False
+        return NextToken(GREEDY, (self.seed, 0, 0), written + 1, allowed=allowed)

@@ -1,0 +1,237 @@
+"""Plan: from what a caller asks of a text to work that the engine can run, checked before."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redraft.config import GenerationConfig
+from redraft.config.check import whole
+from redraft.editing.infill import InfillCandidates, InfillPlan
+from redraft.editing.infill_autoregressive import AutoregressiveInfill
+from redraft.editing.layout import Pieces, Placed, place, widths_to_try
+from redraft.editing.prefix import SessionPrefix
+from redraft.editing.repair import RepairCandidates
+from redraft.editing.template import MAX_TOKENS, Hole, Template
+from redraft.engine import Processor, Work
+from redraft.engine.request import Method, check_tokens, checked_method
+from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RequestError
+from redraft.grammar import TokenAutomaton
+
+MAX_CANDIDATES = 6
+
+
+def plan_infill(
+    processor: Processor,
+    template: Template,
+    instruction: str | None,
+    options: Mapping[str, Any],
+    *,
+    max_candidates: int = MAX_CANDIDATES,
+    max_steps: int | None = None,
+    heal: bool = True,
+    method: Method = "diffusion",
+    session: SessionPrefix | None = None,
+) -> Work:
+    """Return the work that fills a template; see `Model.infill` for the arguments.
+
+    Raises:
+        RequestError, ConfigError: the template or an option cannot be used; the message says why.
+    """
+    if checked_method(method) == "autoregressive":
+        return _plan_autoregressive(processor, template, instruction, options)
+    whole("max_candidates", max_candidates, least=1)
+    if max_steps is not None:
+        whole("max_steps", max_steps, least=1)
+    config = processor.settings(options)
+    pieces = _pieces(processor, template, instruction)
+    constraints = _constraints(processor, template, config)
+    forms = [pieces]
+    if heal:
+        healed = _healed(processor, pieces, constraints)
+        forms += [healed] if any(any(pair) for pair in healed.seams) else []
+    needed = [_min_tokens(automaton) for automaton in constraints]
+    widths = widths_to_try(template, max_candidates, needed)
+    placed = _place_all(processor, forms, widths, processor.fill_token(config))
+    return InfillCandidates(
+        InfillPlan(
+            processor.require_tokenizer("infilling"),
+            template,
+            placed,
+            config,
+            processor.config.pad_token_id,
+            max_steps,
+            constraints,
+            session,
+        )
+    )
+
+
+def plan_repair(
+    processor: Processor,
+    text: str,
+    instruction: str | None,
+    options: Mapping[str, Any],
+    *,
+    max_noised: int,
+    rounds: int,
+) -> Work:
+    """Return the work that repairs a text; see `Model.repair` for the arguments.
+
+    Raises:
+        RequestError, ConfigError: the text or an option cannot be used; the message says why.
+    """
+    whole("rounds", rounds, least=1)
+    whole("max_noised", max_noised, least=1)
+    config = processor.settings(options)
+    tokenizer = processor.require_tokenizer("repair")
+    opening, closing = processor.around(instruction)
+    if not opening:
+        raise RequestError(
+            "this tokenizer has no BOS for a text to stand behind: give an instruction"
+        )
+    tokens = tokenizer.encode(text, bos=False)
+    check_tokens([*opening, *tokens], processor.config)
+    needed = len(opening) + len(tokens) + processor.config.canvas_length
+    limit = processor.config.max_position_embeddings
+    if needed > limit:
+        raise ContextLengthError(
+            f"the text and a canvas need {needed} tokens, the context holds {limit}: repair it in "
+            "parts"
+        )
+    return RepairCandidates(
+        tokenizer,
+        config,
+        text,
+        opening,
+        closing,
+        processor.fill_token(config),
+        processor.config.pad_token_id,
+        max_noised,
+        rounds,
+    )
+
+
+def rewriting(
+    processor: Processor,
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    instruction: str | None,
+    hole: Hole | None,
+) -> tuple[Template, str | None]:
+    """Return the template that has a hole for each span, and the instruction that names the spans.
+
+    The model does not see what it writes over: `rewrite SPANS: INSTRUCTION` says it.
+    """
+    template = Template.around(text, spans, hole)
+    old = [text[first:last] for first, last in sorted(spans)]
+    if hole is None:
+        tokenizer = processor.require_tokenizer("infilling")
+        tokens = max(len(tokenizer.encode(part, bos=False)) for part in old)
+        template = Template.around(text, spans, Hole(1, max(MAX_TOKENS, 2 * tokens)))
+    if instruction is not None:
+        instruction = f"rewrite {' ... '.join(part.strip() for part in old)}: {instruction}"
+    return template, instruction
+
+
+def _plan_autoregressive(
+    processor: Processor,
+    template: Template,
+    instruction: str | None,
+    options: Mapping[str, Any],
+) -> Work:
+    if any(hole.constraint for hole in template.holes):
+        raise RequestError(
+            "the autoregressive method cannot fill holes that have a constraint: it does not know "
+            "where they end"
+        )
+    config = processor.settings(options)
+    pieces = _pieces(processor, template, instruction)
+    room = sum(hole.max_tokens for hole in template.holes) + pieces.between_length
+    _check_length(processor, pieces, room + processor.config.canvas_length)
+    tokenizer = processor.require_tokenizer("infilling")
+    ends = processor.end_tokens(config)
+    return AutoregressiveInfill(tokenizer, template, pieces, ends, config.seed or 0)
+
+
+def _pieces(processor: Processor, template: Template, instruction: str | None) -> Pieces:
+    tokenizer = processor.require_tokenizer("infilling")
+    opening, closing = processor.around(instruction)
+    end = closing or processor.end_tokens(processor.generation_config)[:1]
+    length = processor.config.canvas_length
+    pieces = Pieces.of(template, tokenizer, opening, closing, end, length)
+    between = itertools.chain(*pieces.between)
+    check_tokens([*pieces.prefix, *pieces.left, *between, *pieces.right], processor.config)
+    if not pieces.prefix:
+        raise RequestError(
+            "nothing stands before the hole and this tokenizer has no BOS: give an instruction"
+        )
+    return pieces
+
+
+def _healed(
+    processor: Processor, pieces: Pieces, constraints: Sequence[TokenAutomaton | None]
+) -> Pieces:
+    """Return the pieces with seams where a hole begins or ends inside a word."""
+    texts = processor.require_tokenizer("infilling").texts[: processor.config.vocab_size]
+    return pieces.healed(texts, [automaton is not None for automaton in constraints])
+
+
+def _place_all(
+    processor: Processor,
+    forms: Sequence[Pieces],
+    widths: Sequence[tuple[int, ...]],
+    fill_token: int,
+) -> list[Placed]:
+    """Lay out every form with every width, as far as the context holds it; the first must fit."""
+    length = processor.config.canvas_length
+    placed: list[Placed] = []
+    for one, form in itertools.product(widths, forms):
+        candidate = place(form, one, length, fill_token)
+        end = candidate.layout.canvases[-1].start + length
+        if not placed:
+            _check_length(processor, forms[0], end)
+        if len(forms[0].prefix) + end <= processor.config.max_position_embeddings:
+            placed.append(candidate)
+    return placed
+
+
+def _constraints(
+    processor: Processor, template: Template, config: GenerationConfig
+) -> tuple[TokenAutomaton | None, ...]:
+    """Return what each hole must be, compiled: a text, then padding."""
+    found: list[TokenAutomaton | None] = []
+    pad = processor.config.pad_token_id
+    for number, hole in enumerate(template.holes, 1):
+        automaton = None
+        if hole.constraint is not None:
+            tokenizer = processor.require_tokenizer("infilling")
+            size = processor.config.vocab_size
+            automaton = hole.constraint.compiled(tokenizer, [pad], pad, size)
+            shortest = int(automaton.steps_left[automaton.start])
+            if shortest > hole.max_tokens:
+                raise ConstraintUnsatisfiedError(
+                    f"the shortest text for hole {number} has {shortest} tokens, it has room for "
+                    f"{hole.max_tokens}: give it more"
+                )
+        found.append(automaton)
+    if any(found) and (config.top_p < 1.0 or config.min_p > 0.0):
+        raise RequestError(
+            "top_p and min_p could leave nothing that a hole's constraint admits: leave them out"
+        )
+    return tuple(found)
+
+
+def _min_tokens(automaton: TokenAutomaton | None) -> int:
+    """Return the tokens that a hole needs at least."""
+    return 1 if automaton is None else max(1, int(automaton.steps_left[automaton.start]))
+
+
+def _check_length(processor: Processor, pieces: Pieces, behind: int) -> None:
+    needed, limit = len(pieces.prefix) + behind, processor.config.max_position_embeddings
+    if needed > limit:
+        raise ContextLengthError(
+            f"the text before the hole and the canvases behind it need {needed} tokens, the "
+            f"context holds {limit}: shorten the text before the hole, or make the holes smaller"
+        )

@@ -1,0 +1,106 @@
+"""Work: a request on its way through the engine, as a course of passes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from redraft.config import ModelConfig
+from redraft.engine.memory_budget import Share
+from redraft.engine.prefix_cache import PrefixCache
+from redraft.engine.row import Row
+from redraft.events import Completed, EngineEvent
+from redraft.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the engine offers to the work that runs in it."""
+
+    prefixes: PrefixCache
+    tokenizer: Tokenizer | None
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.prefixes.model.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.prefixes.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.prefixes.model.dtype
+
+
+Course = Iterator[Sequence[Row]]
+
+
+class Work(ABC):
+    """One request: a text to write or to score, holes to fill.
+
+    Its `course` reads like the method it implements: it yields the rows that need a pass, and
+    goes on when each of them has its `result`. The engine runs the rows of all work together, so
+    no course knows, or depends on, what runs beside it.
+
+    Attributes:
+        number: given by the engine; its events carry it.
+        rows: those that wait for the pass that they were yielded for.
+        drafts: False leaves out Draft events, and what it takes to make them.
+        ended: True once nothing is left to do.
+    """
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.drafts = True
+        self.rows: list[Row] = []
+        self.ended = False
+        self._course: Course | None = None
+        self._events: list[EngineEvent] = []
+
+    @abstractmethod
+    def share(self, config: ModelConfig) -> Share:
+        """Return the memory that it holds at most while it runs."""
+
+    @abstractmethod
+    def course(self, resources: Resources) -> Course:
+        """Yield rows to run, pass by pass; `emit` sends events meanwhile."""
+
+    def begin(self, number: int, resources: Resources) -> None:
+        """Take the number that the engine gives; called once, when the work is queued."""
+        self.number = number
+
+    def emit(self, event: EngineEvent) -> None:
+        """Send an event."""
+        self._events.append(event)
+
+    def complete(self, result: object) -> None:
+        """Send the result."""
+        self.emit(Completed(request=self.number, result=result))
+
+    def advance(self, resources: Resources) -> list[EngineEvent]:
+        """Begin the course, or resume it where every row has its result; return its events."""
+        if self._course is None:
+            self._course = self.course(resources)
+        elif any(row.result is None for row in self.rows):
+            return []
+        self.rows = []
+        try:
+            self.rows = list(next(self._course))
+            for row in self.rows:
+                row.result = None
+        except StopIteration:
+            self.ended = True
+        events, self._events = self._events, []
+        return events
+
+    def cancel(self) -> list[EngineEvent]:
+        """Stop at once; return the events that close the request, if its kind has any."""
+        self.ended = True
+        if self._course is not None:
+            self._course.close()  # type: ignore[attr-defined]
+        self.rows = []
+        return []
