@@ -15,7 +15,7 @@ from redraft.editing.layout import Placed
 from redraft.engine.runner import describe_non_finite
 from redraft.errors import NonFiniteError
 from redraft.events import Draft
-from redraft.grammar import CanvasConstraint, Guide, TokenAutomaton
+from redraft.grammar import CanvasConstraint, Guide, TokenDFA
 from redraft.network import Cache, DiffusionGemma
 from redraft.ops.vocabulary import Allowed, LogitEdits
 
@@ -39,7 +39,7 @@ class Row:
         prefix: Cache,
         seed: int,
         unread: frozenset[int],
-        constraints: Sequence[TokenAutomaton | None] = (),
+        constraints: Sequence[TokenDFA | None] = (),
     ) -> None:
         self.number, self.placed, self.network, self.seed, self.unread = (
             number,

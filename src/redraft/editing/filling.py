@@ -17,7 +17,7 @@ from redraft.editing.template import Template
 from redraft.engine import Share
 from redraft.engine.logit_edits import logit_edits
 from redraft.events import Draft
-from redraft.grammar import TokenAutomaton
+from redraft.grammar import TokenDFA
 from redraft.network import DiffusionGemma
 from redraft.text import Tokenizer
 from redraft.text.tokenizer import BROKEN
@@ -35,7 +35,7 @@ class Filling:
     prefix: Prefix
     config: GenerationConfig
     budget: int | None
-    constraints: tuple[TokenAutomaton | None, ...]
+    constraints: tuple[TokenDFA | None, ...]
 
     @property
     def share(self) -> Share:

@@ -23,7 +23,7 @@ from redraft.engine.model import load as load_plain
 from redraft.engine.request import check_tokens
 from redraft.errors import ConfigError, ConstraintUnsatisfiedError, ContextLengthError, RequestError
 from redraft.events import Draft
-from redraft.grammar import TokenAutomaton
+from redraft.grammar import TokenDFA, as_constraint
 from redraft.text import Tokenizer
 
 CANDIDATES = 6
@@ -287,22 +287,22 @@ class Model(engine.Model):
 
     def _constraints(
         self, template: Template, config: GenerationConfig
-    ) -> tuple[TokenAutomaton | None, ...]:
+    ) -> tuple[TokenDFA | None, ...]:
         """What the holes must be: a text, then padding."""
-        found: list[TokenAutomaton | None] = []
+        found: list[TokenDFA | None] = []
         pad = self.network.config.pad_token_id
         for number, hole in enumerate(template.holes, 1):
-            automaton = None
-            if hole.constraint is not None:
-                automaton = hole.constraint.compiled(
+            dfa = None
+            if (constraint := as_constraint(hole.constraint)) is not None:
+                dfa = constraint.compiled(
                     self._needed_tokenizer(), [pad], pad, self.config.vocab_size
                 )
-            least = 0 if automaton is None else int(automaton.steps_left[automaton.start])
+            least = 0 if dfa is None else int(dfa.steps_left[dfa.start])
             if least > hole.max_tokens:
                 raise ConstraintUnsatisfiedError(
                     f"the shortest text for hole {number} has {least} tokens, it has room for {hole.max_tokens}: give it more"
                 )
-            found.append(automaton)
+            found.append(dfa)
         if any(found) and (config.top_p < 1.0 or config.min_p > 0.0):
             raise RequestError(
                 "top_p and min_p could leave nothing that a hole's constraint admits: leave them out"
@@ -372,7 +372,7 @@ class Model(engine.Model):
         return self.tokenizer
 
 
-def _least(constraints: Sequence[TokenAutomaton | None]) -> list[int]:
+def _least(constraints: Sequence[TokenDFA | None]) -> list[int]:
     """Tokens that each hole needs at least."""
     return [1 if one is None else max(1, int(one.steps_left[one.start])) for one in constraints]
 

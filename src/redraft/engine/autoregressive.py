@@ -35,8 +35,8 @@ class _Row:
     def __init__(self, number: int, request: Request, tokenizer: Tokenizer | None) -> None:
         self.request = request
         self.writing = Writing(number, request, tokenizer)
-        constraint = request.constraint
-        self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
+        dfa = request.dfa
+        self.guide = Guide(dfa, request.config.max_new_tokens) if dfa else None
 
     def read_prompt(self, model: DiffusionGemma) -> None:
         """Encode the prompt in chunks; the last chunk's pass is the one that gives the first

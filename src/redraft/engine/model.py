@@ -28,7 +28,7 @@ from redraft.engine.engine import Engine
 from redraft.engine.request import Request
 from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
 from redraft.events import Event, Failed, Finished
-from redraft.grammar import Constraint, TokenAutomaton, as_constraint
+from redraft.grammar import Constraint, ConstraintLike, TokenDFA, as_constraint
 from redraft.network import DiffusionGemma
 from redraft.quant import FORMATS
 from redraft.text import ChatTemplate, Message, Tokenizer
@@ -74,7 +74,7 @@ class Model:
         messages: Sequence[Message] | None = None,
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
-        constraint: Any = None,
+        constraint: ConstraintLike | list[ConstraintLike | None] | None = None,
         **options: Any,
     ) -> Finished: ...
     @overload
@@ -83,7 +83,7 @@ class Model:
         prompt: list[str] | list[list[int]],
         *,
         method: Method = "diffusion",
-        constraint: Any = None,
+        constraint: ConstraintLike | list[ConstraintLike | None] | None = None,
         **options: Any,
     ) -> list[Finished]: ...
     def generate(self, prompt: Any = None, **options: Any) -> Finished | list[Finished]:
@@ -118,7 +118,7 @@ class Model:
         messages: Sequence[Message] | None = None,
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
-        constraint: Any = None,
+        constraint: ConstraintLike | list[ConstraintLike | None] | None = None,
         max_batch_size: int = 8,
         **options: Any,
     ) -> Iterator[Event]:
@@ -134,7 +134,7 @@ class Model:
         constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
         requests = [
             Request.checked(
-                tokens, config, self.config, frozen=frozen, constraint=self.compiled(one, config)
+                tokens, config, self.config, frozen=frozen, dfa=self.compiled(one, config)
             )
             for tokens, one in zip(prompts, constraints, strict=True)
         ]
@@ -142,9 +142,7 @@ class Model:
             self.write(requests, method=method, max_batch_size=max_batch_size), constraints
         )
 
-    def compiled(
-        self, constraint: Constraint | None, config: GenerationConfig
-    ) -> TokenAutomaton | None:
+    def compiled(self, constraint: Constraint | None, config: GenerationConfig) -> TokenDFA | None:
         """A constraint in this model's tokens; None where it admits every text.
 
         Raises:
@@ -253,7 +251,9 @@ def _unless_failed(events: Iterator[Event | Failed]) -> Iterator[Event]:
         yield event
 
 
-def _one_each(constraint: Any, count: int) -> list[Any]:
+def _one_each(
+    constraint: ConstraintLike | list[ConstraintLike | None] | None, count: int
+) -> list[ConstraintLike | None]:
     if not isinstance(constraint, list):
         return [constraint] * count
     if len(constraint) != count:

@@ -14,7 +14,7 @@ from redraft.errors import (
     RequestError,
     TokenRangeError,
 )
-from redraft.grammar import Guide, TokenAutomaton
+from redraft.grammar import Guide, TokenDFA
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Request:
         stream: which of several texts from one seed.
         frozen: position on the first canvas -> token id that stands there from the first step on
             and is part of the text.
-        constraint: what the text must be; None for anything.
+        dfa: the compiled constraint of the text; None for any text.
     """
 
     prompt: tuple[int, ...]
     config: GenerationConfig = field(default_factory=GenerationConfig)
     stream: int = 0
     frozen: Mapping[int, int] = field(default_factory=dict)
-    constraint: TokenAutomaton | None = None
+    dfa: TokenDFA | None = None
 
     @property
     def seed(self) -> int:
@@ -51,7 +51,7 @@ class Request:
         *,
         stream: int = 0,
         frozen: Mapping[int, int] | None = None,
-        constraint: TokenAutomaton | None = None,
+        dfa: TokenDFA | None = None,
     ) -> Request:
         """A request that the model can serve.
 
@@ -81,12 +81,12 @@ class Request:
             raise ConfigError(
                 f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}"
             )
-        if constraint is not None:
+        if dfa is not None:
             check_constraint(config)
-            Guide.checked(constraint, config.max_new_tokens, shape.canvas_length, frozen)
+            Guide.checked(dfa, config.max_new_tokens, shape.canvas_length, frozen)
         if config.seed is None:
             config = replace(config, seed=secrets.randbits(63))
-        return cls(tuple(prompt), config, stream, frozen, constraint)
+        return cls(tuple(prompt), config, stream, frozen, dfa)
 
 
 def check_constraint(config: GenerationConfig) -> None:

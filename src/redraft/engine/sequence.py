@@ -12,7 +12,7 @@ from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
 from redraft.grammar import Guide
 from redraft.network import READ_BLOCK, Cache
-from redraft.ops.vocabulary import Constraint, LogitEdits
+from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 from redraft.text import Tokenizer
 
 
@@ -40,9 +40,9 @@ class Sequence:
         self.error: Exception | None = None
         self.state: DenoisingState | None = None
         self.edits: LogitEdits | None = None
-        constraint = request.constraint
-        self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
-        self.constraints: tuple[Constraint, ...] = ()
+        dfa = request.dfa
+        self.guide = Guide(dfa, request.config.max_new_tokens) if dfa else None
+        self.constraints: tuple[SpanConstraint, ...] = ()
 
     @property
     def room(self) -> int:
