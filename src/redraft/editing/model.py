@@ -11,6 +11,7 @@ from typing import Any, Literal
 from redraft import engine
 from redraft.config import GenerationConfig
 from redraft.config.check import whole
+from redraft.config.special_tokens import EOS_ID
 from redraft.editing.filling import Filling
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
 from redraft.editing.prefix import Prefix
@@ -347,7 +348,7 @@ class Model(engine.Model):
         if instruction is None:
             bos = self._needed_tokenizer().bos_token_id
             return ([] if bos is None else [bos]), []
-        closing = [token for token in self._ends(self.generation_config) if token != 1][:1]
+        closing = [token for token in self._ends(self.generation_config) if token != EOS_ID][:1]
         return self.chat_prompt([{"role": "user", "content": instruction}]), closing
 
     def _ends(self, config: GenerationConfig) -> list[int]:
