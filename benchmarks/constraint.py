@@ -21,7 +21,7 @@ from writers import prompts
 
 import redraft
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
-from redraft.grammar import Guide, JsonSchema, TokenAutomaton
+from redraft.grammar import Guide, JsonSchema, TokenDFA
 from redraft.grammar.tokens.token_transitions import Spelling
 
 FIRST = 107  # ids before it are special tokens
@@ -83,7 +83,7 @@ def main() -> None:
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
     spelling = Spelling(vocabulary(shape.vocab_size))
     started = time.perf_counter()
-    automaton = TokenAutomaton.of(
+    automaton = TokenDFA.of(
         JsonSchema(SCHEMAS[given.schema]).automaton, spelling, ENDS, [PAD], shape.vocab_size
     )
     building = time.perf_counter() - started

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redraft.config import GenerationConfig, ModelConfig
-    from redraft.editing import Hole, Infilled, Model, load
+    from redraft.api import Model, load
+    from redraft.editing import Hole, Infilled
     from redraft.errors import RedraftError
     from redraft.events import Committed, Draft, Event, Failed, Finished
     from redraft.grammar import Choice, Grammar, JsonSchema, Regex, ToolCalls
@@ -39,8 +40,9 @@ __all__ = [
     "load",
 ]
 _HOMES = {
+    "redraft.api": ("Model", "load"),
     "redraft.config": ("GenerationConfig", "ModelConfig"),
-    "redraft.editing": ("Hole", "Infilled", "Model", "load"),
+    "redraft.editing": ("Hole", "Infilled"),
     "redraft.errors": ("RedraftError",),
     "redraft.events": ("Committed", "Draft", "Event", "Failed", "Finished"),
     "redraft.grammar": ("Choice", "Grammar", "JsonSchema", "Regex", "ToolCalls"),

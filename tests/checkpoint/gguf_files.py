@@ -13,9 +13,10 @@ from gguf import GGMLQuantizationType as Kind
 
 from redraft.checkpoint.gguf.names import to_gguf
 from redraft.config.model import SLIDING
+from redraft.config.special_tokens import SPECIAL_TOKENS
 from redraft.network import DiffusionGemma
 from redraft.testing import tiny_model
-from redraft.text.special_tokens import SPECIAL_TOKENS, TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 
 # Every row is a multiple of 256, so that all types fit.
 WIDE: dict[str, Any] = {

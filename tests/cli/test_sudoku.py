@@ -17,7 +17,7 @@ from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import VocabularyStatistics
 from redraft.testing import byte_tokenizer, randomise, tiny_config
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from tests.tasks.test_tasks import PUZZLE, SOLVED
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
-from redraft.config import GenerationConfig
+from redraft.config import GenerationConfig, GenerationOptions
 from redraft.errors import ConfigError, UnknownOptionError
 
 
@@ -59,3 +61,14 @@ def test_one_eos_and_one_stop_are_taken_as_lists_of_one() -> None:
     config = GenerationConfig(eos_token_id=7, stop="end")  # type: ignore[arg-type]
     assert config.eos_token_id == (7,)
     assert config.stop == ("end",)
+
+
+def test_the_typed_options_are_the_fields_of_the_config() -> None:
+    options, config = get_type_hints(GenerationOptions), get_type_hints(GenerationConfig)
+    assert list(options) == list(config)
+    assert not GenerationOptions.__required_keys__
+    for name in ("eos_token_id", "stop"):  # these may also be one value, or a list
+        assert options.pop(name) == get_args(config[name])[0] | list[
+            config[name].__args__[0]
+        ] | config.pop(name)
+    assert options == config

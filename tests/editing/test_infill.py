@@ -22,7 +22,7 @@ from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestErr
 from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.text.tokenizer import BROKEN
 
 STEPS = {"max_denoising_steps": 2}

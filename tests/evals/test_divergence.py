@@ -40,7 +40,7 @@ from redraft.network import DiffusionGemma
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, naive_generate, tiny_checkpoint, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from tests.cli.test_cli import call
 
 CONFIG = GenerationConfig(max_new_tokens=40, max_denoising_steps=6, eos_token_id=())

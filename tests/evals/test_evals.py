@@ -9,7 +9,7 @@ from redraft.events import Draft
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 
 
 class StartsLow:

@@ -15,7 +15,7 @@ from redraft.tasks import Example, Infill, Wiki
 from redraft.tasks.task import held_out, is_held_out
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 
 TWO = Example("fill python", "a = [1]\nb = (2)\n", 3, ((5, 6), (8, 15)))
 

@@ -11,7 +11,7 @@ from typing import Any
 import llguidance
 import numpy as np
 
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 
 Schema = dict[str, Any]
 LARGE = 10**6
@@ -106,7 +106,7 @@ def schema(rng: random.Random, depth: int = 0) -> Schema:
     return {"type": "object", "additionalProperties": schema(rng, depth + 1)}
 
 
-def drawn(rng: random.Random, automaton: Automaton, most: int) -> str:
+def drawn(rng: random.Random, automaton: DFA, most: int) -> str:
     """A random text of an automaton; behind `most` characters by a shortest way to its end."""
     left = _left(automaton)
     state, text = 0, ""
@@ -125,7 +125,7 @@ def drawn(rng: random.Random, automaton: Automaton, most: int) -> str:
         state = int(automaton.table[state, kind])
 
 
-def _left(automaton: Automaton) -> np.ndarray:
+def _left(automaton: DFA) -> np.ndarray:
     """How far each state is from an end."""
     left = np.where(automaton.final, 0, LARGE)
     while True:

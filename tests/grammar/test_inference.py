@@ -14,8 +14,8 @@ import pytest
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar import regex
 from redraft.grammar.inference import Weights, infer
-from redraft.grammar.language.dfa import Automaton
-from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.language.dfa import DFA
+from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.grammar.tokens.token_transitions import Spelling
 
 VOCABULARY: list[bytes | None] = [b"a", b"b", b"ab", b"ba", b"aa", b"c", b"bc", None, None]
@@ -24,9 +24,9 @@ PATTERNS = ["a*b+", "(ab|c)*", "a{2,4}c?", "[ab]*c[ab]*", "(a|b){0,3}", "a+(bc)?
 Found = dict[tuple[int, ...], float]
 
 
-def automaton_of(source: str) -> TokenAutomaton:
-    return TokenAutomaton.of(
-        Automaton.of(regex.whole(source)), Spelling(VOCABULARY), [END], [PAD], len(VOCABULARY)
+def automaton_of(source: str) -> TokenDFA:
+    return TokenDFA.of(
+        DFA.of(regex.whole(source)), Spelling(VOCABULARY), [END], [PAD], len(VOCABULARY)
     )
 
 
@@ -49,7 +49,7 @@ def log_sum(values: list[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in values))
 
 
-def weights_of(automaton: TokenAutomaton, log_probs: np.ndarray, given: dict[int, int]) -> Weights:
+def weights_of(automaton: TokenDFA, log_probs: np.ndarray, given: dict[int, int]) -> Weights:
     mass = np.empty((len(log_probs), automaton.count))
     best = np.empty_like(mass)
     for number in range(automaton.count):
@@ -62,7 +62,7 @@ def weights_of(automaton: TokenAutomaton, log_probs: np.ndarray, given: dict[int
     return Weights(mass, best, classes)
 
 
-def case(seed: int) -> tuple[str, TokenAutomaton, np.ndarray, dict[int, int]]:
+def case(seed: int) -> tuple[str, TokenDFA, np.ndarray, dict[int, int]]:
     """A pattern, its automaton, log probabilities of 1 to 4 positions, and a frozen token in a
     third of all cases. In some, what is valid is nearly impossible."""
     rng, draws = random.Random(seed), np.random.default_rng(seed)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar import JsonSchema
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.schema.numbers import Bound, numbers
 from tests.grammar.cases import drawn, guidance_accepts, schema
 
@@ -291,7 +291,7 @@ def test_numbers_are_compared_as_numbers() -> None:
         )
         if low is None and high is None and multiple is None:
             continue
-        automaton = Automaton.of(numbers(integer, low, high, multiple))
+        automaton = DFA.of(numbers(integer, low, high, multiple))
         places = (
             0
             if integer

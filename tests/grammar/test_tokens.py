@@ -10,10 +10,10 @@ import pytest
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar import regex
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import Automaton
-from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.language.dfa import DFA
+from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.grammar.tokens.token_transitions import Lift, Spelling
-from redraft.grammar.tokens.utf8 import ByteAutomaton, encodings
+from redraft.grammar.tokens.utf8 import ByteDFA, encodings
 from tests.grammar.cases import pattern
 
 
@@ -62,7 +62,7 @@ def words(rng: random.Random) -> list[bytes | None]:
 def test_a_token_leads_where_its_bytes_lead(seed: int) -> None:
     rng = random.Random(seed)
     vocabulary = words(rng)
-    letters = ByteAutomaton.of(Automaton.of(regex.whole(pattern(rng))))
+    letters = ByteDFA.of(DFA.of(regex.whole(pattern(rng))))
     lift = Lift(letters, Spelling(vocabulary))
     for token, spelled in enumerate(vocabulary):
         number = lift.classes[token]
@@ -88,11 +88,9 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
     for _ in range(12):
         vocabulary = words(rng)
         source = pattern(rng)
-        language = Automaton.of(regex.whole(source))
+        language = DFA.of(regex.whole(source))
         try:
-            automaton = TokenAutomaton.of(
-                language, Spelling(vocabulary), [0], [301], len(vocabulary)
-            )
+            automaton = TokenDFA.of(language, Spelling(vocabulary), [0], [301], len(vocabulary))
         except ConstraintUnsatisfiedError:
             continue
         for _ in range(200):
@@ -123,21 +121,17 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
 
 def test_the_way_to_an_end_is_the_shortest() -> None:
     vocabulary: list[bytes | None] = [None, b"a", b"aa", b"aaa", b"b"]
-    automaton = TokenAutomaton.of(
-        Automaton.of(regex.whole("a{7}b")), Spelling(vocabulary), [0], [], 5
-    )
+    automaton = TokenDFA.of(DFA.of(regex.whole("a{7}b")), Spelling(vocabulary), [0], [], 5)
     assert automaton.steps_left[automaton.start] == 4  # aaa aaa a b
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
-        TokenAutomaton.of(Automaton.of(regex.whole("abc")), Spelling(vocabulary), [0], [], 5)
+        TokenDFA.of(DFA.of(regex.whole("abc")), Spelling(vocabulary), [0], [], 5)
 
 
 def test_tokens_that_the_model_lacks_or_that_end_a_text_spell_nothing() -> None:
     """What only they could spell is out of the language, not a way without tokens."""
     vocabulary: list[bytes | None] = [None, b"a", b"b", b"x", b"c"]
-    automaton = TokenAutomaton.of(
-        Automaton.of(regex.whole("ac|b{6}")), Spelling(vocabulary), [0], [], 4
-    )
+    automaton = TokenDFA.of(DFA.of(regex.whole("ac|b{6}")), Spelling(vocabulary), [0], [], 4)
     assert automaton.steps_left[automaton.start] == 6
     assert set(automaton.classes[automaton.classes >= 0].tolist()) == set(range(automaton.count))
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
-        TokenAutomaton.of(Automaton.of(regex.whole("c")), Spelling(vocabulary), [0], [], 4)
+        TokenDFA.of(DFA.of(regex.whole("c")), Spelling(vocabulary), [0], [], 4)

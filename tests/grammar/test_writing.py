@@ -22,9 +22,9 @@ from redraft.editing import Hole
 from redraft.engine import Engine, Request
 from redraft.errors import ConfigError, ConstraintError, ConstraintUnsatisfiedError, RequestError
 from redraft.events import Committed, Draft, Finished
-from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, TokenAutomaton, ToolCalls
+from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, TokenDFA, ToolCalls
 from redraft.grammar.language.charset import ANY, SPECIAL, Charset
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import One, Repeat
 from redraft.grammar.tokens.token_transitions import Spelling
 from redraft.testing import tiny_model
@@ -149,9 +149,7 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
     network = tiny_model(4)
     size, length = network.vocab_size, network.config.canvas_length
     everything = One(ANY | Charset(((SPECIAL, SPECIAL + size - 1),)))
-    automaton = TokenAutomaton.of(
-        Automaton.of(Repeat(everything)), Spelling([None] * size), [], [], size
-    )
+    automaton = TokenDFA.of(DFA.of(Repeat(everything)), Spelling([None] * size), [], [], size)
     cache = network.new_cache(8)
     network.read([2, 7, 9], cache)
 
@@ -382,7 +380,7 @@ def test_an_unfinished_text_is_not_parsed(tiny: Model) -> None:
     engine = Engine(tiny.network, tiny.tokenizer)
     automaton = tiny.compiled(Regex("[a-z]{60}"), tiny.generation_config)
     config = tiny.generation_config.with_options({"max_new_tokens": 80, "seed": 1, **QUICK})
-    number = engine.add(Request.checked([2, 5], config, tiny.config, constraint=automaton))
+    number = engine.add(Request.checked([2, 5], config, tiny.config, dfa=automaton))
     for event in iter(engine.step, None):
         if any(isinstance(one, Committed) for one in event):
             break

@@ -13,7 +13,7 @@ import redraft
 from redraft.evals import evaluate
 from redraft.tasks.task import held_out
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer
 from redraft.train.vocabulary import train_tokenizer
 

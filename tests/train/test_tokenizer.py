@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, ToDo, Wiki
 from redraft.text import ChatTemplate, Tokenizer
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train.batch import Layout, make_batch
 from redraft.train.vocabulary import train_tokenizer
 

@@ -16,7 +16,7 @@ from redraft.tasks import Arithmetic, is_held_out
 from redraft.testing import tiny_config
 from redraft.testing.byte_tokenizer import byte_tokenizer
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.muon import orthogonalise
 from redraft.train.plot import plot_metrics

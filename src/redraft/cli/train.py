@@ -13,7 +13,7 @@ from rich.console import Console
 from redraft.engine.model import load
 from redraft.errors import ConfigError
 from redraft.text import ChatTemplate
-from redraft.text.special_tokens import TURN_TEMPLATE
+from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.plot import PICTURE, plot_metrics
 from redraft.train.state import step_of

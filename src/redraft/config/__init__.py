@@ -1,6 +1,6 @@
 """Settings: frozen, validated once, under Hugging Face's field names."""
 
-from redraft.config.generation import GenerationConfig
+from redraft.config.generation import GenerationConfig, GenerationOptions
 from redraft.config.model import LayerConfig, ModelConfig, RopeConfig
 
-__all__ = ["GenerationConfig", "LayerConfig", "ModelConfig", "RopeConfig"]
+__all__ = ["GenerationConfig", "GenerationOptions", "LayerConfig", "ModelConfig", "RopeConfig"]

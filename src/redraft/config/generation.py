@@ -6,9 +6,10 @@ import difflib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from redraft.config.check import number, whole
+from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID, TOOL_RESPONSE_ID
 from redraft.errors import ConfigError, UnknownOptionError
 
 # Keys of a `generation_config.json` that say nothing about how to write.
@@ -21,6 +22,27 @@ SAMPLING = ("seed", "temperature", "top_p", "min_p", "repetition_penalty", "logi
 LARGEST = 2**31 - 1
 # Below this a temperature or a penalty only makes logits overflow.
 LEAST_FACTOR = 1e-3
+
+
+class GenerationOptions(TypedDict, total=False):
+    """Keyword arguments that change fields of GenerationConfig, for one call; see there."""
+
+    max_new_tokens: int
+    eos_token_id: int | list[int] | tuple[int, ...]
+    pad_token_id: int
+    stop: str | list[str] | tuple[str, ...]
+    max_denoising_steps: int
+    t_min: float
+    t_max: float
+    entropy_bound: float
+    stability_threshold: int
+    confidence_threshold: float
+    seed: int | None
+    temperature: float
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    logit_bias: Mapping[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +81,8 @@ class GenerationConfig:
     """
 
     max_new_tokens: int = 256
-    eos_token_id: tuple[int, ...] = (1, 106, 50)
-    pad_token_id: int = 0
+    eos_token_id: tuple[int, ...] = (EOS_ID, END_OF_TURN_ID, TOOL_RESPONSE_ID)
+    pad_token_id: int = PAD_ID
     stop: tuple[str, ...] = ()
     max_denoising_steps: int = 48
     t_min: float = 0.4

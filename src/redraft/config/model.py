@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from redraft.config.check import number, whole
+from redraft.config.special_tokens import BOS_ID, END_OF_TURN_ID, EOS_ID, PAD_ID
 from redraft.errors import ConfigError
 
 SLIDING, FULL = "sliding_attention", "full_attention"
@@ -97,9 +98,9 @@ class ModelConfig:
     rms_norm_eps: float = 1e-6
     final_logit_softcapping: float = DEFAULT_SOFTCAP
     hidden_activation: str = "gelu_pytorch_tanh"
-    bos_token_id: int | None = 2
-    eos_token_id: tuple[int, ...] = (1, 106)
-    pad_token_id: int = 0
+    bos_token_id: int | None = BOS_ID
+    eos_token_id: tuple[int, ...] = (EOS_ID, END_OF_TURN_ID)
+    pad_token_id: int = PAD_ID
     image_token_id: int | None = None
     boi_token_id: int | None = None
     eoi_token_id: int | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.ops.vocabulary import Constraint, LogitEdits
+from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class DenoisingOptions:
     stability_threshold: Tensor
     confidence_threshold: Tensor
     edits: Sequence[LogitEdits | None]
-    constraints: Sequence[Sequence[Constraint]]
+    constraints: Sequence[Sequence[SpanConstraint]]
 
     @classmethod
     def of(
@@ -34,7 +34,7 @@ class DenoisingOptions:
         configs: Sequence[GenerationConfig],
         edits: Sequence[LogitEdits | None] | None = None,
         device: torch.device | str = "cpu",
-        constraints: Sequence[Sequence[Constraint]] | None = None,
+        constraints: Sequence[Sequence[SpanConstraint]] | None = None,
     ) -> DenoisingOptions:
         """Stack the settings of one row each."""
 

@@ -14,7 +14,7 @@ from redraft.editing.layout import CanvasLayout
 from redraft.engine.row import Canvas, Part, Row, StepOfRow
 from redraft.engine.work import Resources
 from redraft.events import Draft
-from redraft.grammar import CanvasConstraint, Guide, TokenAutomaton
+from redraft.grammar import CanvasConstraint, Guide, TokenDFA
 from redraft.ops.vocabulary import Allowed, LogitEdits
 
 
@@ -42,7 +42,7 @@ class CandidateRow:
         config: GenerationConfig,
         edits: LogitEdits | None,
         ignored: frozenset[int] = frozenset(),
-        constraints: Sequence[TokenAutomaton | None] = (),
+        constraints: Sequence[TokenDFA | None] = (),
     ) -> None:
         self.number, self.layout, self.ignored = number, layout, ignored
         self.row = Row(resources.prefixes, base=prefix.begin())
@@ -54,9 +54,9 @@ class CandidateRow:
         self._resources, self._config, self._edits = resources, config, edits
         self._canvas_steps = 0
         self._guides: dict[int, Guide] = {}
-        for at, (hole, automaton) in enumerate(zip(layout.holes, constraints, strict=False)):
-            if automaton is not None:
-                self._guides[at] = Guide(automaton, len(hole))
+        for at, (hole, dfa) in enumerate(zip(layout.holes, constraints, strict=False)):
+            if dfa is not None:
+                self._guides[at] = Guide(dfa, len(hole))
         self.row.canvas = self._start()
 
     @property

@@ -18,7 +18,7 @@ from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
 from redraft.engine.row import LastState, Row
 from redraft.engine.work import Course, Resources, Work
-from redraft.grammar import TokenAutomaton
+from redraft.grammar import TokenDFA
 from redraft.text import Tokenizer
 from redraft.text.tokenizer import BROKEN
 
@@ -41,7 +41,7 @@ class InfillPlan:
     config: GenerationConfig
     pad_token_id: int
     max_steps: int | None
-    constraints: tuple[TokenAutomaton | None, ...]
+    constraints: tuple[TokenDFA | None, ...]
     session: SessionPrefix | None = None
 
 

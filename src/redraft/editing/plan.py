@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from redraft.config import GenerationConfig
+from redraft.config import GenerationConfig, GenerationOptions
 from redraft.config.check import whole
 from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
+from redraft.editing.options import InfillOptions, split_options
 from redraft.editing.prefix import SessionPrefix
 from redraft.editing.repair import RepairCandidates
 from redraft.editing.template import MAX_TOKENS, Hole, Template
 from redraft.engine import Processor, Work
 from redraft.engine.request import Method, check_tokens, checked_method
 from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RequestError
-from redraft.grammar import TokenAutomaton
-
-MAX_CANDIDATES = 6
+from redraft.grammar import TokenDFA, as_constraint
 
 
 def plan_infill(
     processor: Processor,
     template: Template,
-    instruction: str | None,
-    options: Mapping[str, Any],
+    instruction: str | None = None,
+    options: InfillOptions | None = None,
     *,
-    max_candidates: int = MAX_CANDIDATES,
-    max_steps: int | None = None,
-    heal: bool = True,
     method: Method = "diffusion",
     session: SessionPrefix | None = None,
 ) -> Work:
@@ -39,20 +34,18 @@ def plan_infill(
     Raises:
         RequestError, ConfigError: the template or an option cannot be used; the message says why.
     """
+    search, settings = split_options(options or {})
+    config = processor.settings(settings)
     if checked_method(method) == "autoregressive":
-        return _plan_autoregressive(processor, template, instruction, options)
-    whole("max_candidates", max_candidates, least=1)
-    if max_steps is not None:
-        whole("max_steps", max_steps, least=1)
-    config = processor.settings(options)
+        return _plan_autoregressive(processor, template, instruction, config)
     pieces = _pieces(processor, template, instruction)
     constraints = _constraints(processor, template, config)
     forms = [pieces]
-    if heal:
+    if search.heal:
         healed = _healed(processor, pieces, constraints)
         forms += [healed] if any(any(pair) for pair in healed.seams) else []
-    needed = [_min_tokens(automaton) for automaton in constraints]
-    widths = widths_to_try(template, max_candidates, needed)
+    needed = [_min_tokens(dfa) for dfa in constraints]
+    widths = widths_to_try(template, search.max_candidates, needed)
     placed = _place_all(processor, forms, widths, processor.fill_token(config))
     return InfillCandidates(
         InfillPlan(
@@ -61,7 +54,7 @@ def plan_infill(
             placed,
             config,
             processor.config.pad_token_id,
-            max_steps,
+            search.max_steps,
             constraints,
             session,
         )
@@ -71,11 +64,11 @@ def plan_infill(
 def plan_repair(
     processor: Processor,
     text: str,
-    instruction: str | None,
-    options: Mapping[str, Any],
+    instruction: str | None = None,
+    options: GenerationOptions | None = None,
     *,
-    max_noised: int,
-    rounds: int,
+    max_noised: int = 8,
+    rounds: int = 4,
 ) -> Work:
     """Return the work that repairs a text; see `Model.repair` for the arguments.
 
@@ -84,7 +77,7 @@ def plan_repair(
     """
     whole("rounds", rounds, least=1)
     whole("max_noised", max_noised, least=1)
-    config = processor.settings(options)
+    config = processor.settings(options or {})
     tokenizer = processor.require_tokenizer("repair")
     opening, closing = processor.around(instruction)
     if not opening:
@@ -139,14 +132,13 @@ def _plan_autoregressive(
     processor: Processor,
     template: Template,
     instruction: str | None,
-    options: Mapping[str, Any],
+    config: GenerationConfig,
 ) -> Work:
     if any(hole.constraint for hole in template.holes):
         raise RequestError(
             "the autoregressive method cannot fill holes that have a constraint: it does not know "
             "where they end"
         )
-    config = processor.settings(options)
     pieces = _pieces(processor, template, instruction)
     room = sum(hole.max_tokens for hole in template.holes) + pieces.between_length
     _check_length(processor, pieces, room + processor.config.canvas_length)
@@ -170,12 +162,10 @@ def _pieces(processor: Processor, template: Template, instruction: str | None) -
     return pieces
 
 
-def _healed(
-    processor: Processor, pieces: Pieces, constraints: Sequence[TokenAutomaton | None]
-) -> Pieces:
+def _healed(processor: Processor, pieces: Pieces, constraints: Sequence[TokenDFA | None]) -> Pieces:
     """Return the pieces with seams where a hole begins or ends inside a word."""
     texts = processor.require_tokenizer("infilling").texts[: processor.config.vocab_size]
-    return pieces.healed(texts, [automaton is not None for automaton in constraints])
+    return pieces.healed(texts, [dfa is not None for dfa in constraints])
 
 
 def _place_all(
@@ -199,23 +189,24 @@ def _place_all(
 
 def _constraints(
     processor: Processor, template: Template, config: GenerationConfig
-) -> tuple[TokenAutomaton | None, ...]:
+) -> tuple[TokenDFA | None, ...]:
     """Return what each hole must be, compiled: a text, then padding."""
-    found: list[TokenAutomaton | None] = []
+    found: list[TokenDFA | None] = []
     pad = processor.config.pad_token_id
     for number, hole in enumerate(template.holes, 1):
-        automaton = None
-        if hole.constraint is not None:
+        dfa = None
+        constraint = as_constraint(hole.constraint)
+        if constraint is not None:
             tokenizer = processor.require_tokenizer("infilling")
             size = processor.config.vocab_size
-            automaton = hole.constraint.compiled(tokenizer, [pad], pad, size)
-            shortest = int(automaton.steps_left[automaton.start])
+            dfa = constraint.compiled(tokenizer, [pad], pad, size)
+            shortest = int(dfa.steps_left[dfa.start])
             if shortest > hole.max_tokens:
                 raise ConstraintUnsatisfiedError(
                     f"the shortest text for hole {number} has {shortest} tokens, it has room for "
                     f"{hole.max_tokens}: give it more"
                 )
-        found.append(automaton)
+        found.append(dfa)
     if any(found) and (config.top_p < 1.0 or config.min_p > 0.0):
         raise RequestError(
             "top_p and min_p could leave nothing that a hole's constraint admits: leave them out"
@@ -223,9 +214,9 @@ def _constraints(
     return tuple(found)
 
 
-def _min_tokens(automaton: TokenAutomaton | None) -> int:
+def _min_tokens(dfa: TokenDFA | None) -> int:
     """Return the tokens that a hole needs at least."""
-    return 1 if automaton is None else max(1, int(automaton.steps_left[automaton.start]))
+    return 1 if dfa is None else max(1, int(dfa.steps_left[dfa.start]))
 
 
 def _check_length(processor: Processor, pieces: Pieces, behind: int) -> None:

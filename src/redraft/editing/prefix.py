@@ -46,9 +46,7 @@ class SessionPrefix:
         self._tokens = list(tokens)
 
 
-def prefix_row(
-    resources: Resources, tokens: Sequence[int], capacity: int, readout: Readout
-) -> Row:
+def prefix_row(resources: Resources, tokens: Sequence[int], capacity: int, readout: Readout) -> Row:
     """Return a row that encodes `tokens` (at least one) with room behind them, and reads the last;
     the prefix cache gives what it knows of them."""
     row = Row(resources.prefixes, capacity, tuple(tokens[:-1]))

@@ -213,7 +213,7 @@ class RepairCandidates(Work):
             )
 
         order = sorted(filter(may_change, range(len(likely))), key=lambda at: likely[at])[
-            : self.most
+            : self.max_noised
         ]
         counts = sorted({min(2**power, len(order)) for power in range(8)} - {0})
         return [sorted(order[:count]) for count in counts]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Unpack
 
 from redraft.editing.diff import unified_diff
-from redraft.editing.prefix import Prefix
+from redraft.editing.options import InfillOptions
+from redraft.editing.plan import plan_infill, rewriting
+from redraft.editing.prefix import SessionPrefix
 from redraft.editing.result import Infilled
 from redraft.editing.template import Hole, Template, check_span
+from redraft.engine import Processor, Work
 from redraft.errors import RequestError
-
-if TYPE_CHECKING:
-    from redraft.editing.model import Model
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Session:
             self._processor,
             template,
             instruction or self.instruction,
+            options,
             session=self._prefix,
-            **split_options(options),
         )
         filled = self._run(work)
         return self._apply(Edit(self.text, filled.text, filled))

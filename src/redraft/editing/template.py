@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from redraft.config.check import whole
 from redraft.errors import ConstraintError, RequestError
-from redraft.grammar import as_constraint
+from redraft.grammar import ConstraintLike, as_constraint
 
 MARK = "<hole>"
 MAX_TOKENS = 24
@@ -26,13 +25,14 @@ class Hole:
 
     min_tokens: int = 1
     max_tokens: int = MAX_TOKENS
-    constraint: Any = None  # a Constraint, or what `as_constraint` takes
+    constraint: ConstraintLike | None = None
 
     def __post_init__(self) -> None:
         whole("min_tokens", self.min_tokens, least=1)
         whole("max_tokens", self.max_tokens, least=self.min_tokens)
-        object.__setattr__(self, "constraint", as_constraint(self.constraint))
-        if self.constraint is not None and self.constraint.marked:
+        constraint = as_constraint(self.constraint)
+        object.__setattr__(self, "constraint", constraint)
+        if constraint is not None and constraint.marked:
             raise ConstraintError("special tokens are no text: this constraint cannot be a hole's")
 
 

@@ -28,8 +28,8 @@ class Writing(Work):
         super().__init__()
         self.request = request
         self.output: Output | None = None
-        constraint = request.constraint
-        self.guide = Guide(constraint, request.config.max_new_tokens) if constraint else None
+        dfa = request.dfa
+        self.guide = Guide(dfa, request.config.max_new_tokens) if dfa else None
 
     def begin(self, number: int, resources: Resources) -> None:
         super().begin(number, resources)

@@ -8,9 +8,10 @@ from operator import index
 from typing import Any
 
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.special_tokens import EOS_ID
 from redraft.engine.request import check_logit_bias, seeded
 from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
-from redraft.grammar import Constraint, TokenAutomaton
+from redraft.grammar import Constraint, TokenDFA
 from redraft.text import ChatTemplate, Message, Tokenizer
 
 Prompt = str | Sequence[int]
@@ -75,9 +76,7 @@ class Processor:
             raise RequestError(f"{purpose} needs a tokenizer, and this checkpoint has none")
         return self.tokenizer
 
-    def compile(
-        self, constraint: Constraint | None, config: GenerationConfig
-    ) -> TokenAutomaton | None:
+    def compile(self, constraint: Constraint | None, config: GenerationConfig) -> TokenDFA | None:
         """Return a constraint over this model's tokens; None admits every text.
 
         Raises:
@@ -122,7 +121,7 @@ class Processor:
             bos = self.require_tokenizer("infilling").bos_token_id
             return ([] if bos is None else [bos]), []
         ends = self.end_tokens(self.generation_config)
-        closing = [token for token in ends if token != 1][:1]
+        closing = [token for token in ends if token != EOS_ID][:1]
         return self.chat_prompt([{"role": "user", "content": instruction}]), closing
 
 

@@ -15,7 +15,7 @@ from redraft.errors import (
     RequestError,
     TokenRangeError,
 )
-from redraft.grammar import Guide, TokenAutomaton
+from redraft.grammar import Guide, TokenDFA
 
 Method = Literal["diffusion", "autoregressive", "typewriter"]
 METHODS: dict[str, Method] = {
@@ -46,7 +46,7 @@ class Request:
         stream: which of several texts from one seed.
         frozen: position on the first canvas -> token id that stands there from the first step on
             and is part of the text.
-        constraint: what the text must be; None admits every text.
+        dfa: the constraint that the text must meet; None admits every text.
         method: by diffusion, or left to right.
     """
 
@@ -54,7 +54,7 @@ class Request:
     config: GenerationConfig = field(default_factory=GenerationConfig)
     stream: int = 0
     frozen: Mapping[int, int] = field(default_factory=dict)
-    constraint: TokenAutomaton | None = None
+    dfa: TokenDFA | None = None
     method: Method = "diffusion"
 
     @property
@@ -71,7 +71,7 @@ class Request:
         *,
         stream: int = 0,
         frozen: Mapping[int, int] | None = None,
-        constraint: TokenAutomaton | None = None,
+        dfa: TokenDFA | None = None,
         method: Method = "diffusion",
     ) -> Request:
         """Return a request that the model can serve; a seed is drawn where `config` has none.
@@ -98,10 +98,10 @@ class Request:
             )
         check_tokens([*prompt, *frozen.values()], shape)
         check_logit_bias(config, shape)
-        if constraint is not None:
+        if dfa is not None:
             check_constraint(config)
-            Guide.checked(constraint, config.max_new_tokens, shape.canvas_length, frozen)
-        return cls(tuple(prompt), seeded(config), stream, frozen, constraint, method)
+            Guide.checked(dfa, config.max_new_tokens, shape.canvas_length, frozen)
+        return cls(tuple(prompt), seeded(config), stream, frozen, dfa, method)
 
 
 def seeded(config: GenerationConfig) -> GenerationConfig:

@@ -14,7 +14,7 @@ from redraft.config import GenerationConfig
 from redraft.diffusion import DenoisingState
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.network import READ_BLOCK, Cache
-from redraft.ops.vocabulary import Constraint, LogitEdits
+from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Canvas:
     config: GenerationConfig
     noise_row: tuple[int, int, int]
     edits: LogitEdits | None = None
-    constraints: Sequence[Constraint] = ()
+    constraints: Sequence[SpanConstraint] = ()
 
 
 @dataclass

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from redraft.diffusion import DenoisingOptions, DenoisingState, Noise, denoise_step
+from redraft.engine.broken_weights import describe_non_finite
 from redraft.engine.row import (
     Drawn,
     LastState,
@@ -23,7 +24,6 @@ from redraft.engine.row import (
     TokenScores,
     tensor_of,
 )
-from redraft.engine.broken_weights import describe_non_finite
 from redraft.engine.sampling import next_tokens
 from redraft.engine.scoring import score_tokens
 from redraft.errors import NonFiniteError

@@ -5,22 +5,22 @@ on each canvas
 """
 
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.constraints import Choice, Regex
-from redraft.grammar.given import as_constraint
+from redraft.grammar.constraints import Choice, ConstraintLike, Regex, as_constraint
 from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.grammar.rules import Grammar
 from redraft.grammar.schema import JsonSchema, ToolCalls
-from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.tokens.token_dfa import TokenDFA
 
 __all__ = [
     "CanvasConstraint",
     "Choice",
     "Constraint",
+    "ConstraintLike",
     "Grammar",
     "Guide",
     "JsonSchema",
     "Regex",
-    "TokenAutomaton",
+    "TokenDFA",
     "ToolCalls",
     "as_constraint",
 ]

@@ -11,8 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.dfa import Automaton
-from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.language.dfa import DFA
+from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.grammar.tokens.token_transitions import Spelling
 from redraft.text import Tokenizer
 from redraft.text.token_bytes import token_bytes
@@ -39,7 +39,7 @@ class Constraint(ABC):
         """What it was built from."""
 
     @abstractmethod
-    def language(self, tokenizer: Tokenizer) -> Automaton:
+    def language(self, tokenizer: Tokenizer) -> DFA:
         """Its texts, with special tokens where they have any."""
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> Any:
@@ -49,7 +49,7 @@ class Constraint(ABC):
 
     def compiled(
         self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int
-    ) -> TokenAutomaton | None:
+    ) -> TokenDFA | None:
         """As tokens of a vocabulary of `size`; None where every token sequence is such a text. Kept
         for the next time.
 
@@ -73,7 +73,7 @@ class Constraint(ABC):
 
     def _compiled(
         self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int
-    ) -> TokenAutomaton | None:
+    ) -> TokenDFA | None:
         language = self.language(tokenizer)
         if language.universal:
             return None
@@ -87,11 +87,11 @@ class Constraint(ABC):
             raise ConstraintError(
                 f"a text needs a token that ends it: of {tuple(ends)} none is in the vocabulary of {size}"
             )
-        return TokenAutomaton.of(language, spelling, ends, {pad} - spelling.spelled, size)
+        return TokenDFA.of(language, spelling, ends, {pad} - spelling.spelled, size)
 
 
 _lock = Lock()
-_compiled: WeakKeyDictionary[Tokenizer, OrderedDict[Hashable, TokenAutomaton | None]] = (
+_compiled: WeakKeyDictionary[Tokenizer, OrderedDict[Hashable, TokenDFA | None]] = (
     WeakKeyDictionary()
 )
 _spellings: WeakKeyDictionary[Tokenizer, Spelling] = WeakKeyDictionary()

@@ -1,15 +1,30 @@
-"""Constraints of one line: a regular expression, a list of choices."""
+"""The simple constraints (a regular expression, a list of choices), and the values that stand for a
+constraint."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.builders import listed
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
+from redraft.grammar.schema import JsonSchema
 from redraft.text import Tokenizer
+
+
+class HasJsonSchema(Protocol):
+    """A class that describes itself by a JSON Schema, as pydantic's models do."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """Return the schema."""
+        ...
+
+
+ConstraintLike: TypeAlias = Constraint | Mapping[str, Any] | type[HasJsonSchema]
 
 
 class Regex(Constraint):
@@ -25,13 +40,13 @@ class Regex(Constraint):
         if not isinstance(pattern, str):
             raise ConstraintError(f"a pattern is a string, not {type(pattern).__name__}")
         self.pattern = pattern
-        self.automaton = Automaton.of(regex.whole(pattern))
+        self.automaton = DFA.of(regex.whole(pattern))
 
     @property
     def key(self) -> Hashable:
         return self.pattern
 
-    def language(self, tokenizer: Tokenizer) -> Automaton:
+    def language(self, tokenizer: Tokenizer) -> DFA:
         return self.automaton
 
 
@@ -50,5 +65,21 @@ class Choice(Constraint):
     def key(self) -> Hashable:
         return self.texts
 
-    def language(self, tokenizer: Tokenizer) -> Automaton:
+    def language(self, tokenizer: Tokenizer) -> DFA:
         return self.automaton
+
+
+def as_constraint(value: ConstraintLike | None) -> Constraint | None:
+    """Return a Constraint (or None) as it is, and a JSON Schema or a pydantic model class as a
+    JsonSchema.
+
+    Raises:
+        ConstraintError: the value is of another type.
+    """
+    if value is None or isinstance(value, Constraint):
+        return value
+    if isinstance(value, Mapping) or hasattr(value, "model_json_schema"):
+        return JsonSchema(value)
+    raise ConstraintError(
+        f"{value!r} is no constraint: give a Regex, Choice, JsonSchema or Grammar"
+    )

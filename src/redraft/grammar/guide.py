@@ -12,7 +12,7 @@ from torch import Tensor
 
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar.inference import Inferred, Weights, infer
-from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.ops.vocabulary import Picked, TokenClasses
 
 Ints = NDArray[np.int64]
@@ -26,14 +26,14 @@ class Guide:
             written.
     """
 
-    def __init__(self, automaton: TokenAutomaton, left: int) -> None:
+    def __init__(self, automaton: TokenDFA, left: int) -> None:
         self.automaton = automaton
         self.state = automaton.start
         self.left = left
 
     @classmethod
     def checked(
-        cls, automaton: TokenAutomaton, left: int, length: int, frozen: Mapping[int, int]
+        cls, automaton: TokenDFA, left: int, length: int, frozen: Mapping[int, int]
     ) -> Guide:
         """At the beginning of a text whose first canvas of `length` holds frozen tokens (position
         -> token).
@@ -123,7 +123,7 @@ class CanvasConstraint:
     """
 
     span: slice
-    automaton: TokenAutomaton
+    automaton: TokenDFA
     start: int
     open: int
     given: Ints

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar.tokens.token_automaton import TokenAutomaton
+from redraft.grammar.tokens.token_dfa import TokenDFA
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,7 +67,7 @@ class Inferred:
 
 
 def infer(
-    automaton: TokenAutomaton,
+    automaton: TokenDFA,
     weights: Weights,
     start: int,
     ends: NDArray[np.bool_],
@@ -103,7 +103,7 @@ class _Pairs:
     sums, likeliest: [n, U], the logarithms of the set's mass and of its likeliest token's.
     """
 
-    automaton: TokenAutomaton
+    automaton: TokenDFA
     within: Floats
     likely: Floats
     total: Floats
@@ -111,7 +111,7 @@ class _Pairs:
     likeliest: Floats
 
     @classmethod
-    def of(cls, automaton: TokenAutomaton, weights: Weights) -> _Pairs:
+    def of(cls, automaton: TokenDFA, weights: Weights) -> _Pairs:
         mass, best = np.maximum(weights.mass, LEAST), np.maximum(weights.best, LEAST)
         known = np.flatnonzero(weights.given >= 0)
         mass[known] = best[known] = NEVER

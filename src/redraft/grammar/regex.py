@@ -15,7 +15,7 @@ from typing import Any
 
 from redraft.errors import ConstraintError
 from redraft.grammar.language.charset import ANY, SPECIAL, Charset
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import EMPTY, Chain, Either, Expression, One, Repeat, Texts
 
 # What stands for the begin and the end of a text while anchors are worked out: symbols that no
@@ -75,7 +75,7 @@ def _within(expression: Expression) -> Expression:
     """Texts that, between marks of their begin and their end, are of this expression; the marks are
     taken off. An anchor stands for one mark, and there may be any number of them."""
     ends = Chain((Repeat(One(BEGIN), 1), Repeat(One(ANY)), Repeat(One(END), 1)))
-    return Texts(Automaton.of(expression) & Automaton.of(ends), _unmarked)
+    return Texts(DFA.of(expression) & DFA.of(ends), _unmarked)
 
 
 def _unmarked(charset: Charset) -> Expression:

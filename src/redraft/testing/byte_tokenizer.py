@@ -8,7 +8,8 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from redraft.text.special_tokens import SPECIAL_TOKENS, TURN_TEMPLATE
+from redraft.config.special_tokens import SPECIAL_TOKENS
+from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.text.token_bytes import BYTES
 from redraft.text.tokenizer import Tokenizer
 

@@ -16,6 +16,14 @@ from redraft.text.tokenizer import tokenizer_config
 
 Message = Mapping[str, Any]
 
+# A plain template of turns, for tokenizers that are made here and have no checkpoint's template.
+TURN_TEMPLATE = """\
+{{ bos_token }}{% for message in messages %}<|turn>\
+{{ 'model' if message.role == 'assistant' else message.role }}
+{{ message.content }}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>model
+{% endif %}"""
+
 
 class ChatTemplate:
     """A Jinja template, run in a sandbox: a checkpoint's template is not trusted with more than

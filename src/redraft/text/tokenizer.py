@@ -10,6 +10,7 @@ from typing import Any
 
 import tokenizers
 
+from redraft.config.special_tokens import BOS_ID
 from redraft.errors import CheckpointError, RequestError
 
 BROKEN = "\ufffd"  # stands for what is no character yet
@@ -23,12 +24,12 @@ class Tokenizer:
         bos_token_id: put in front of raw text, unless None.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, *, bos_token_id: int | None = 2) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, *, bos_token_id: int | None = BOS_ID) -> None:
         self.backend = backend
         self.bos_token_id = bos_token_id
 
     @classmethod
-    def from_folder(cls, folder: Path, *, bos_token_id: int | None = 2) -> Tokenizer:
+    def from_folder(cls, folder: Path, *, bos_token_id: int | None = BOS_ID) -> Tokenizer:
         """Read a checkpoint's tokenizer.
 
         Raises:

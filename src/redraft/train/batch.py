@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID
 from redraft.errors import ConfigError
 from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
@@ -71,9 +72,9 @@ class Layout:
     template: ChatTemplate
     canvas_length: int
     prefix_length: int
-    end_of_turn: int = 106
-    eos: int = 1
-    pad: int = 0
+    end_of_turn: int = END_OF_TURN_ID
+    eos: int = EOS_ID
+    pad: int = PAD_ID
 
     def prompt(self, example: Example) -> list[int]:
         text = self.template.render([{"role": "user", "content": example.prompt}])

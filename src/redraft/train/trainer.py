@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from redraft.checkpoint.save import save_checkpoint
 from redraft.config import GenerationConfig
+from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID
 from redraft.errors import ConfigError, NonFiniteError
 from redraft.network import DiffusionGemma, layers
 from redraft.text import ChatTemplate, Tokenizer
@@ -110,7 +111,7 @@ class Trainer:
     def export(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the averaged weights as a checkpoint with tokenizer and template."""
         config = GenerationConfig(
-            max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(1, 106)
+            max_new_tokens=self.recipe.model.canvas_length, eos_token_id=(EOS_ID, END_OF_TURN_ID)
         )
         config = config.with_options(self.recipe.generation)
         layout = self.layout

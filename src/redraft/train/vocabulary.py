@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
+from redraft.config.special_tokens import SPECIAL_TOKENS
 from redraft.errors import ConfigError
 from redraft.tasks import Task
 from redraft.tasks.task import is_held_out
 from redraft.text import Tokenizer
-from redraft.text.special_tokens import SPECIAL_TOKENS
 
 RESERVED = 128  # ids below are special tokens, or unused
 # Tags, words with the space before them, single digits, runs of spaces, newlines, and signs.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from redraft.errors import ConstraintError
 from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import DEAD, Automaton, least, walked
+from redraft.grammar.language.dfa import DEAD, DFA, least, walked
 
 State = TypeVar("State", bound=Hashable)
 
@@ -22,7 +22,7 @@ def explored(
     after: Callable[[State, str], State | None],
     ends: Callable[[State], bool],
     symbols: str,
-) -> Automaton:
+) -> DFA:
     """The automaton over some characters whose states are whatever `after` makes of them."""
     alphabet = Alphabet.separating([Charset.chars(symbol) for symbol in symbols])
     kinds = [alphabet.kind(ord(symbol)) for symbol in symbols]
@@ -37,7 +37,7 @@ def explored(
     return least(alphabet, rows, [ends(state) for state in order])
 
 
-def listed(texts: Iterable[str]) -> Automaton:
+def listed(texts: Iterable[str]) -> DFA:
     """The automaton of some texts, laid out by their common beginnings: many are no more work than
     their characters.
 
@@ -64,7 +64,7 @@ def listed(texts: Iterable[str]) -> Automaton:
     return least(alphabet, rows, ends)
 
 
-def rebased(automaton: Automaton, start: int, final: NDArray[np.bool_]) -> Automaton:
+def rebased(automaton: DFA, start: int, final: NDArray[np.bool_]) -> DFA:
     """The same transitions from another start to other ends."""
     order = [start, *(state for state in range(len(automaton.table)) if state != start)]
     number = {state: at for at, state in enumerate(order)}

@@ -1,4 +1,4 @@
-"""Automaton: a deterministic one over classes of symbols, from an expression."""
+"""DFA: a deterministic one over classes of symbols, from an expression."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ State = TypeVar("State", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
-class Automaton:
+class DFA:
     """States 0 (the start) to Q - 1, all on a way from the start to an end, but for an empty
     language's start.
 
@@ -34,7 +34,7 @@ class Automaton:
     final: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, expression: Expression) -> Automaton:
+    def of(cls, expression: Expression) -> DFA:
         """The least automaton of an expression.
 
         Raises:
@@ -80,11 +80,11 @@ class Automaton:
                     target,
                 )
 
-    def __and__(self, other: Automaton) -> Automaton:
+    def __and__(self, other: DFA) -> DFA:
         """Texts of both."""
         return _product(self, other, lambda mine, theirs: mine and theirs)
 
-    def __sub__(self, other: Automaton) -> Automaton:
+    def __sub__(self, other: DFA) -> DFA:
         """Texts of this one that are none of the other."""
         return _product(self, other, lambda mine, theirs: mine and not theirs)
 
@@ -116,7 +116,7 @@ def walked(
     return rows, order
 
 
-def _determinised(parts: Parts) -> Automaton:
+def _determinised(parts: Parts) -> DFA:
     """The subset construction."""
     charsets = list({charset: None for arcs in parts.arcs for charset, _ in arcs})
     alphabet = Alphabet.separating(charsets)
@@ -139,7 +139,7 @@ def _determinised(parts: Parts) -> Automaton:
     return least(alphabet, rows, [parts.end in subset for subset in order])
 
 
-def _product(one: Automaton, other: Automaton, final: Callable[[bool, bool], bool]) -> Automaton:
+def _product(one: DFA, other: DFA, final: Callable[[bool, bool], bool]) -> DFA:
     """Both read together; a state of `other` may be dead, one of `one` not."""
     starts = np.union1d(one.alphabet.starts, other.alphabet.starts)
 
@@ -169,7 +169,7 @@ def _product(one: Automaton, other: Automaton, final: Callable[[bool, bool], boo
     return least(Alphabet(starts, all_kinds), rows, ends)
 
 
-def least(alphabet: Alphabet, rows: Sequence[dict[int, int]], ends: Sequence[bool]) -> Automaton:
+def least(alphabet: Alphabet, rows: Sequence[dict[int, int]], ends: Sequence[bool]) -> DFA:
     """Minimised, with as few classes as make a difference."""
     rows, ends = minimise(rows, ends)
     table = np.full((len(rows), max(alphabet.size, 1)), DEAD, dtype=np.int32)
@@ -182,7 +182,7 @@ def least(alphabet: Alphabet, rows: Sequence[dict[int, int]], ends: Sequence[boo
     renumbered = np.where(dead, -1, np.cumsum(~dead) - 1)
     kinds = np.where(alphabet.kinds < 0, -1, renumbered[merged][alphabet.kinds]).astype(np.int32)
     changes = np.flatnonzero(np.diff(kinds, prepend=-2) != 0)
-    return Automaton(
+    return DFA(
         Alphabet(alphabet.starts[changes], kinds[changes]),
         columns[:, ~dead],
         np.array(ends, dtype=bool),

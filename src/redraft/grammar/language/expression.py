@@ -11,7 +11,7 @@ from redraft.errors import ConstraintError
 from redraft.grammar.language.charset import SPECIAL, Charset
 
 if TYPE_CHECKING:
-    from redraft.grammar.language.dfa import Automaton
+    from redraft.grammar.language.dfa import DFA
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Texts:
     """The texts of an automaton, each of its characters written as `spell` says, where that is
     given."""
 
-    automaton: Automaton
+    automaton: DFA
     spell: Callable[[Charset], Expression] | None = None
 
 

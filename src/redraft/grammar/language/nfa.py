@@ -12,7 +12,7 @@ from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.expression import Chain, Either, Expression, One, Repeat, Texts
 
 if TYPE_CHECKING:
-    from redraft.grammar.language.dfa import Automaton
+    from redraft.grammar.language.dfa import DFA
 
 MOST_PARTS = 400_000  # states before they are made deterministic
 
@@ -80,7 +80,7 @@ class Parts:
         return end
 
     def _texts(
-        self, automaton: Automaton, start: int, spell: Callable[[Charset], Expression] | None
+        self, automaton: DFA, start: int, spell: Callable[[Charset], Expression] | None
     ) -> int:
         states = [self.state() for _ in range(len(automaton.table))]
         end = self.state()

@@ -14,7 +14,7 @@ from typing import Any
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
     EMPTY,
     NOTHING,
@@ -32,7 +32,7 @@ Symbols = tuple[Any, ...]  # of Lark: terminals and rules
 
 # Lark's own string has a lookbehind, which means that it ends at a quote that is not escaped.
 KNOWN = {'"' + r".*?(?<!\\)(\\\\)*?" + '"': r'"([^"\\\n]|\\.)*"'}
-SPACE = Automaton.of(Repeat(One(Charset.chars(" \t\r\n\f\v"))))
+SPACE = DFA.of(Repeat(One(Charset.chars(" \t\r\n\f\v"))))
 
 
 class Compiler:
@@ -47,12 +47,12 @@ class Compiler:
         self._terminals: dict[str, Texts] = {}
         self.ignored = self._ignored(parser.ignore_tokens)
         self._nesting = Nesting(start, self._follow)
-        self._done: dict[tuple[str, int], Automaton] = {}
+        self._done: dict[tuple[str, int], DFA] = {}
 
-    def automaton(self) -> Automaton:
+    def automaton(self) -> DFA:
         """The texts of the start."""
         try:
-            return Automaton.of(chain(self.rule(self.start), self.ignored))
+            return DFA.of(chain(self.rule(self.start), self.ignored))
         except RecursionError:
             raise ConstraintError("grammar: it is nested too deeply") from None
 
@@ -64,7 +64,7 @@ class Compiler:
         if (name, level) not in self._done:
             found = self._nesting.inside(name, lambda: self._alternatives(name))
             try:
-                self._done[name, level] = Automaton.of(found)
+                self._done[name, level] = DFA.of(found)
             except ConstraintError as error:
                 raise ConstraintError(f"grammar, rule {name}: {error}") from None
         return Texts(self._done[name, level])
@@ -86,7 +86,7 @@ class Compiler:
                 raise ConstraintError(
                     f"grammar: {name} is ignored and not white space: it could swallow what follows it"
                 )
-        return Texts(Automaton.of(Repeat(either(parts)))) if parts else EMPTY
+        return Texts(DFA.of(Repeat(either(parts)))) if parts else EMPTY
 
     def _alternatives(self, name: str) -> Expression:
         heads, tails, doubles, plain = [], [], [], []
@@ -127,7 +127,7 @@ class Compiler:
             pattern = self.patterns[name].to_regexp()
             try:
                 self._terminals[name] = Texts(
-                    Automaton.of(regex.whole(KNOWN.get(pattern, pattern), anchors=False))
+                    DFA.of(regex.whole(KNOWN.get(pattern, pattern), anchors=False))
                 )
             except ConstraintError as error:
                 raise ConstraintError(f"grammar, terminal {name}: {error}") from None

@@ -11,7 +11,7 @@ import lark
 from redraft.config.check import whole
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.rules.compiler import Compiler
 from redraft.text import Tokenizer
 
@@ -51,7 +51,7 @@ class Grammar(Constraint):
     def key(self) -> Hashable:
         return self.source, self.start, self.depth
 
-    def language(self, tokenizer: Tokenizer) -> Automaton:
+    def language(self, tokenizer: Tokenizer) -> DFA:
         return self.automaton
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.language.builders import listed
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
     EMPTY,
     NOTHING,
@@ -51,12 +51,12 @@ class Compiler:
         self.depth = depth
         self._nesting = Nesting(ROOT, self._references_in)
         self._anything = 0  # how deep we are in values of which nothing is asked
-        self._done: dict[tuple[Any, ...], Automaton] = {}
+        self._done: dict[tuple[Any, ...], DFA] = {}
         self._nothing: ConstraintUnsatisfiedError | None = (
             None  # the first place that admits nothing
         )
 
-    def automaton(self, types: Sequence[str] = TYPES) -> Automaton:
+    def automaton(self, types: Sequence[str] = TYPES) -> DFA:
         """The texts of the whole schema, as far as they are of some types.
 
         Raises:
@@ -64,17 +64,17 @@ class Compiler:
                 ConstraintUnsatisfiedError: no text is admitted.
         """
         try:
-            found = Automaton.of(self.value(Place(self.root, ROOT), types))
+            found = DFA.of(self.value(Place(self.root, ROOT), types))
         except RecursionError:
             raise ConstraintError("the schema is nested too deeply") from None
         if found.empty:
             raise self._nothing or ConstraintUnsatisfiedError("schema #: it admits no value at all")
         return found
 
-    def automaton_of(self, expression: Expression, place: Place) -> Automaton:
+    def automaton_of(self, expression: Expression, place: Place) -> DFA:
         """An automaton; where it becomes too large, the place is told."""
         try:
-            return Automaton.of(expression)
+            return DFA.of(expression)
         except ConstraintError as error:
             raise place.error(str(error)) from None
 
@@ -206,7 +206,7 @@ class Compiler:
                 name: value for name, value in place.schema.items() if name not in ("enum", "const")
             }
             found = Texts(
-                Automaton.of(found)
+                DFA.of(found)
                 & self.automaton_of(self._typed(Place(others, place.path), types), place)
             )
         return self._told(place, found, "enum" if "enum" in place else "const")
@@ -219,7 +219,7 @@ class Compiler:
             case int() | float():
                 return literal(written(value))
             case str():
-                return self.syntax.string(Automaton.of(literal(value)))
+                return self.syntax.string(DFA.of(literal(value)))
             case list():
                 return self.syntax.enclosed(
                     "[", self._joined([self.literal(item) for item in value]), "]"
@@ -254,7 +254,7 @@ class Compiler:
             raise place.error(f"{multiple} must be more than 0", "multipleOf")
         return self._told(place, numbers(integer, low, high, multiple))
 
-    def content(self, place: Place) -> Automaton:
+    def content(self, place: Place) -> DFA:
         """The strings of a schema, by their characters."""
         values = constants(place)
         found = (
@@ -264,7 +264,7 @@ class Compiler:
         )
         return found & self._strings(place)
 
-    def _strings(self, place: Place) -> Automaton:
+    def _strings(self, place: Place) -> DFA:
         form = place.of_kind("format", str, None)
         if form is not None and form not in (*FORMATS, *ANY_FORMAT):
             raise place.error(

@@ -9,7 +9,7 @@ from typing import Any
 from redraft.config.check import whole
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.schema.compiler import Compiler
 from redraft.grammar.schema.keywords import as_json
 from redraft.grammar.schema.syntax import json_syntax
@@ -56,7 +56,7 @@ class JsonSchema(Constraint):
     def key(self) -> Hashable:
         return self.source, self.depth, self.space
 
-    def language(self, tokenizer: Tokenizer) -> Automaton:
+    def language(self, tokenizer: Tokenizer) -> DFA:
         return self.automaton
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redraft.grammar.language.builders import listed, rebased
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
     EMPTY,
     NOTHING,
@@ -115,7 +115,7 @@ class Members:
             else chain(self.syntax.names(names), self.syntax.colon, Texts(value))
         )
 
-    def _names(self) -> Automaton:
+    def _names(self) -> DFA:
         """Names that members may have."""
         if "propertyNames" not in self.place:
             return strings()

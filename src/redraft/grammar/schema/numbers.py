@@ -14,7 +14,7 @@ from functools import cached_property
 
 from redraft.grammar import regex
 from redraft.grammar.language.builders import explored
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import NOTHING, Expression, Texts, chain, either
 
 INTEGER = r"0|-?[1-9][0-9]*"
@@ -99,7 +99,7 @@ class Magnitude:
     def modulus(self) -> int:
         return self.step[0]
 
-    def automaton(self) -> Automaton:
+    def automaton(self) -> DFA:
         """Their notations."""
         start = Seen(0, -1, tuple(0 for _ in self.bounds), 0, False, False)
         return explored(start, self.after, self.ends, SYMBOLS)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from redraft.grammar import regex
 from redraft.grammar.language.charset import ANY, Charset
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
     Expression,
     One,
@@ -45,17 +45,17 @@ ESCAPED = CONTROL | Charset.chars('"\\')
 
 def strings(
     least: int = 0, most: int | None = None, patterns: tuple[str, ...] = (), form: str | None = None
-) -> Automaton:
+) -> DFA:
     """Strings of `least` to `most` characters in which all patterns match, of a format of FORMATS.
 
     Raises:
         ConstraintError: a pattern cannot be used.
     """
-    found = Automaton.of(Repeat(One(ANY), least, most))
+    found = DFA.of(Repeat(One(ANY), least, most))
     for pattern in patterns:
-        found &= Automaton.of(regex.search(pattern))
+        found &= DFA.of(regex.search(pattern))
     if form is not None:
-        found &= Automaton.of(regex.whole(FORMATS[form]))
+        found &= DFA.of(regex.whole(FORMATS[form]))
     return found
 
 
@@ -72,10 +72,10 @@ def in_json(charset: Charset) -> Expression:
     if not spelled:  # nobody writes control characters where there is a choice
         spelled = [literal(f"\\u{code:04x}") for code in (*range(0x20), 0x7F) if code in charset]
     return Texts(
-        Automaton.of(either(spelled))
+        DFA.of(either(spelled))
     )  # every character of a long string has this: it should be small
 
 
-def json_string(content: Automaton) -> Expression:
+def json_string(content: DFA) -> Expression:
     """Strings of this content in JSON, their quotes with them."""
     return chain('"', Texts(content, in_json), '"')

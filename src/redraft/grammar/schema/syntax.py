@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from redraft.errors import ConstraintError
 from redraft.grammar import regex
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
     EMPTY,
     Expression,
@@ -30,11 +30,11 @@ class Syntax:
     and behind commas and colons. order: the order in which an object's members are written. names:
     members' names that a schema leaves free."""
 
-    string: Callable[[Automaton], Expression]
+    string: Callable[[DFA], Expression]
     key: Callable[[str], Expression]
     space: Expression
     order: Callable[[list[str]], list[str]]
-    names: Callable[[Automaton], Expression]
+    names: Callable[[DFA], Expression]
 
     @property
     def comma(self) -> Expression:
@@ -54,13 +54,13 @@ def json_syntax(space: str) -> Syntax:
     white space."""
     if not isinstance(space, str):
         raise ConstraintError(f"space={space!r} must be a pattern")
-    found = Automaton.of(regex.whole(space)) & Automaton.of(Repeat(One(Charset.chars(" \t\r\n"))))
+    found = DFA.of(regex.whole(space)) & DFA.of(Repeat(One(Charset.chars(" \t\r\n"))))
     if found.empty:
         raise ConstraintError(f"space={space!r} must match white space: spaces, tabs and line ends")
     blank = Texts(found)
 
     def key(name: str) -> Expression:
-        return json_string(Automaton.of(literal(name)))
+        return json_string(DFA.of(literal(name)))
 
     return Syntax(json_string, key, blank, lambda names: names, json_string)
 
@@ -86,5 +86,5 @@ def call_syntax(quote: Expression) -> Syntax:
         bare,
         EMPTY,
         lambda names: sorted(names, key=str.lower),
-        lambda content: Texts(content & Automaton.of(regex.whole(BARE))),
+        lambda content: Texts(content & DFA.of(regex.whole(BARE))),
     )

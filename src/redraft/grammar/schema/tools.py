@@ -10,7 +10,7 @@ from typing import Any
 from redraft.config.check import whole
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import Expression, Repeat, Texts, chain, either, special
 from redraft.grammar.schema.compiler import Compiler
 from redraft.grammar.schema.constraint import DEPTH
@@ -58,13 +58,13 @@ class ToolCalls(Constraint):
     def key(self) -> Hashable:
         return self.source, self.most, self.depth
 
-    def language(self, tokenizer: Tokenizer) -> Automaton:
+    def language(self, tokenizer: Tokenizer) -> DFA:
         return self._calls(CallTokens.of(tokenizer))
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
         return tool_calls(tokens, tokenizer)
 
-    def _calls(self, tokens: CallTokens) -> Automaton:
+    def _calls(self, tokens: CallTokens) -> DFA:
         syntax = call_syntax(special(tokens.quote))
         calls: list[Expression] = []
         for name, parameters in self._tools:
@@ -75,7 +75,7 @@ class ToolCalls(Constraint):
             calls.append(
                 chain(special(tokens.open), "call:", name, arguments, special(tokens.close))
             )
-        return Automaton.of(Repeat(either(calls), 1, self.most))
+        return DFA.of(Repeat(either(calls), 1, self.most))
 
 
 def _checked(number: int, tool: Any) -> tuple[str, Any]:

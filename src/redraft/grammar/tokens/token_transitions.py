@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redraft.grammar.language.dfa import DEAD
-from redraft.grammar.tokens.utf8 import ByteAutomaton
+from redraft.grammar.tokens.utf8 import ByteDFA
 
 Ints = NDArray[np.int64]
 Function = tuple[Ints, Ints]  # states, ascending, and where each leads
@@ -51,7 +51,7 @@ class Lift:
         functions: of each class.
     """
 
-    def __init__(self, automaton: ByteAutomaton, spelling: Spelling) -> None:
+    def __init__(self, automaton: ByteDFA, spelling: Spelling) -> None:
         columns, self._kinds = np.unique(automaton.table, axis=1, return_inverse=True)
         self._kinds = self._kinds.reshape(-1)
         self._table = columns

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redraft.grammar.language.charset import SPECIAL, Charset
-from redraft.grammar.language.dfa import DEAD, Automaton
+from redraft.grammar.language.dfa import DEAD, DFA
 
 Range = tuple[int, int]
 Way = tuple[tuple[Range, ...], int]  # ranges of bytes end to end, and the state behind them
@@ -17,7 +17,7 @@ LAST_OF_LENGTH = (0x7F, 0x7FF, 0xFFFF, 0x10FFFF)
 
 
 @dataclass(frozen=True)
-class ByteAutomaton:
+class ByteDFA:
     """States of an automaton, 0 its start, and behind them states inside characters.
 
     table: int32 [Q, 256], the next state, DEAD where there is none. final: bool [Q]. special:
@@ -29,7 +29,7 @@ class ByteAutomaton:
     special: list[tuple[int, int, int]]
 
     @classmethod
-    def of(cls, automaton: Automaton) -> ByteAutomaton:
+    def of(cls, automaton: DFA) -> ByteDFA:
         """The UTF-8 of an automaton's texts."""
         rows: list[list[int]] = [[DEAD] * 256 for _ in automaton.table]
         special: list[tuple[int, int, int]] = []

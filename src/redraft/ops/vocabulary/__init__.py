@@ -5,14 +5,14 @@ from redraft.ops.vocabulary.dense import inverse_cdf, softcapped_logits, tempere
 from redraft.ops.vocabulary.dispatch import read_vocabulary
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
-from redraft.ops.vocabulary.types import Constraint, Picked, Readout, VocabularyStatistics
+from redraft.ops.vocabulary.types import Picked, Readout, SpanConstraint, VocabularyStatistics
 
 __all__ = [
     "Allowed",
-    "Constraint",
     "LogitEdits",
     "Picked",
     "Readout",
+    "SpanConstraint",
     "TokenClasses",
     "VocabularyStatistics",
     "inverse_cdf",

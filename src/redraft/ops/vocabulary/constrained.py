@@ -20,13 +20,17 @@ from redraft.ops.linear import linear
 from redraft.ops.vocabulary.chunked import Sums, first_beyond
 from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
 from redraft.ops.vocabulary.token_classes import Piece, TokenClasses
-from redraft.ops.vocabulary.types import Constraint, Found, Picked, Positions
+from redraft.ops.vocabulary.types import Found, Picked, Positions, SpanConstraint
 
 LEAST = -1e30  # below every logit, where -inf would make differences that are no numbers
 
 
 def read_constrained(
-    positions: Positions, embedding: Tensor, softcap: float, constraint: Constraint, wanted: Tensor
+    positions: Positions,
+    embedding: Tensor,
+    softcap: float,
+    constraint: SpanConstraint,
+    wanted: Tensor,
 ) -> Found:
     """What there is to know of the `wanted` ones (bool) among the positions of a constraint's span;
     the row has no filter."""

@@ -38,7 +38,7 @@ class Picked:
     uniform: Tensor
 
 
-class Constraint(Protocol):
+class SpanConstraint(Protocol):
     """What may stand at some neighbouring positions of one row's canvas."""
 
     @property
@@ -82,7 +82,7 @@ class Readout:
     edits: Sequence[LogitEdits | None]
     wanted: Tensor | None = None
     allowed: Allowed | None = None
-    constraints: Sequence[Sequence[Constraint]] = ()
+    constraints: Sequence[Sequence[SpanConstraint]] = ()
 
     @property
     def plain(self) -> bool:

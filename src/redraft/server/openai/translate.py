@@ -91,7 +91,7 @@ def _requests(
         config = config.with_options({"seed": secrets.randbits(63)})
     compiled = model.compiled(constraint, config)
     return [
-        Request.checked(prompt, config, model.config, stream=number, constraint=compiled)
+        Request.checked(prompt, config, model.config, stream=number, dfa=compiled)
         for number in range(asked.n)
     ]
 

@@ -1,4 +1,4 @@
-"""TokenAutomaton: states, and the classes of tokens that lead from one to another."""
+"""TokenDFA: states, and the classes of tokens that lead from one to another."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
-from redraft.grammar.language.dfa import Automaton
+from redraft.grammar.language.dfa import DFA
 from redraft.grammar.tokens.token_transitions import Lift, Spelling
-from redraft.grammar.tokens.utf8 import ByteAutomaton
+from redraft.grammar.tokens.utf8 import ByteDFA
 from redraft.ops.vocabulary import TokenClasses
 
 Ints = NDArray[np.int64]
@@ -25,7 +25,7 @@ TOO_LARGE = "too large; lower its bounds (of lengths, repetitions, depth)"
 
 
 @dataclass(frozen=True, eq=False)
-class TokenAutomaton:
+class TokenDFA:
     """States 0 to Q - 1, the last of them the end of the text. A pair is two states of which some
     token leads from the first to the second; pairs that the same classes make share their set.
 
@@ -56,12 +56,12 @@ class TokenAutomaton:
     @classmethod
     def of(
         cls,
-        automaton: Automaton,
+        automaton: DFA,
         spelling: Spelling,
         ends: Collection[int],
         fillers: Collection[int],
         size: int,
-    ) -> TokenAutomaton:
+    ) -> TokenDFA:
         """The token sequences that spell a text of an automaton, end, and are filled up.
 
         Args:
@@ -74,7 +74,7 @@ class TokenAutomaton:
         """
         if automaton.empty:
             raise ConstraintUnsatisfiedError("the constraint admits no text at all")
-        letters = ByteAutomaton.of(automaton)
+        letters = ByteDFA.of(automaton)
         lift = Lift(letters, spelling)
         ended = len(letters.table)
         classes = np.full(size, -1, dtype=np.int64)
@@ -171,7 +171,7 @@ class TokenAutomaton:
 
 
 def _marks(
-    letters: ByteAutomaton, ends: Collection[int], fillers: Collection[int], ended: int
+    letters: ByteDFA, ends: Collection[int], fillers: Collection[int], ended: int
 ) -> dict[int, list[tuple[int, int]]]:
     """Where special tokens lead: those of the language, those that end a text, those that stand
     behind its end."""
@@ -192,7 +192,7 @@ def _marks(
 
 def _trimmed(
     final: NDArray[np.bool_], classes: Ints, number: Ints, source: Ints, target: Ints
-) -> TokenAutomaton:
+) -> TokenDFA:
     """Without what no text needs, states and classes numbered anew."""
     states = len(final)
     live = _reached(source, target, np.array([0]), states) & _reached(
@@ -215,7 +215,7 @@ def _trimmed(
     if len(keys) > MOST_PAIRS:
         raise ConstraintError(f"the constraint has {len(keys)} pairs of states: {TOO_LARGE}")
     set_of, set_start, set_classes = _sets(pair_of, number, len(keys))
-    return TokenAutomaton(
+    return TokenDFA(
         start=0,
         final=final[live],
         classes=classes,

@@ -1,0 +1,489 @@
+"""The Python API: `load`, and the one Model.
+
+prompt -> Processor (token ids, settings) -> Work -> Engine -> events -> result
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack, cast, overload
+
+import torch
+
+from redraft.checkpoint import (
+    Checkpoint,
+    Quantization,
+    load_weights,
+    open_checkpoint,
+    save_checkpoint,
+)
+from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
+from redraft.checkpoint.load import Progress, stored_dtype
+from redraft.checkpoint.memory_check import check_room
+from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
+from redraft.config.check import whole
+from redraft.editing import (
+    Hole,
+    Infilled,
+    Repaired,
+    Session,
+    Template,
+    plan_infill,
+    plan_repair,
+    rewriting,
+)
+from redraft.editing.options import InfillOptions
+from redraft.engine import Engine, Method, Processor, Request, Scoring, TokenLikelihood, Work
+from redraft.engine.allocator import keep_freed_memory
+from redraft.engine.processor import Prompt, is_batch
+from redraft.engine.request import check_tokens
+from redraft.errors import ConfigError, ContextLengthError, RequestError
+from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
+from redraft.grammar import Constraint, ConstraintLike, as_constraint
+from redraft.network import DiffusionGemma
+from redraft.quant import FORMATS
+from redraft.text import ChatTemplate, Message, Tokenizer
+
+TemplateLike = str | Sequence[str | Hole] | Template
+Constraints = ConstraintLike | list[ConstraintLike | None] | None
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Model:
+    """A DiffusionGemma that writes, fills in, edits and scores text.
+
+    Attributes:
+        network: the weights, a DiffusionGemma module.
+        tokenizer: None for a checkpoint without one; prompts are then token ids.
+        chat_template: None for a checkpoint without one; messages cannot be used then.
+        generation_config: defaults that the options of every call are laid over.
+        checkpoint: where the weights come from; None for a model made in memory.
+    """
+
+    def __init__(
+        self,
+        network: DiffusionGemma,
+        tokenizer: Tokenizer | None = None,
+        chat_template: ChatTemplate | None = None,
+        generation_config: GenerationConfig | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.chat_template = chat_template
+        self.generation_config = generation_config or GenerationConfig()
+        self.checkpoint = checkpoint
+
+    @property
+    def config(self) -> ModelConfig:
+        """Shape of the network."""
+        return self.network.config
+
+    @property
+    def processor(self) -> Processor:
+        """Turns prompts and options into token ids and settings."""
+        return Processor(self.config, self.tokenizer, self.chat_template, self.generation_config)
+
+    @overload
+    def generate(
+        self,
+        prompt: Prompt | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None,
+        constraint: Constraints = None,
+        max_batch_size: int = 8,
+        **options: Unpack[GenerationOptions],
+    ) -> Finished: ...
+    @overload
+    def generate(
+        self,
+        prompt: list[str] | list[list[int]],
+        *,
+        method: Method = "diffusion",
+        constraint: Constraints = None,
+        max_batch_size: int = 8,
+        **options: Unpack[GenerationOptions],
+    ) -> list[Finished]: ...
+    def generate(
+        self,
+        prompt: Any = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None,
+        constraint: Constraints = None,
+        max_batch_size: int = 8,
+        **options: Unpack[GenerationOptions],
+    ) -> Finished | list[Finished]:
+        """Write, and return the finished text with its statistics.
+
+        Args:
+            prompt: raw text (BOS is put in front) or token ids, to be continued; a list of either
+                writes all of them in one batch.
+            messages: instead of a prompt, a conversation of `role` and `content`, put through the
+                chat template.
+            method: "diffusion", or "autoregressive" for the same weights read left to right.
+            frozen: position on the first canvas -> token id that stands there.
+            constraint: what the text must be, from its first token to its last: a Constraint, or
+                what `as_constraint` takes. The text is then complete, and its value is in
+                `Finished.parsed`. With a list of prompts: one for all, or a list of one each (None
+                for a free one).
+            max_batch_size: texts written at a time, at most.
+            options: any field of GenerationConfig.
+
+        Raises:
+            RequestError, ConfigError: before any work; the message says what is wrong and what to
+                do. NonFiniteError: the weights hold NaN or infinity.
+        """
+        many = is_batch(prompt)
+        events = self.stream(
+            prompt,
+            messages=messages,
+            method=method,
+            frozen=frozen,
+            constraint=constraint,
+            max_batch_size=max_batch_size,
+            **options,
+        )
+        ended = [event for event in events if isinstance(event, Finished)]
+        ended.sort(key=lambda event: event.request)
+        return ended if many else ended[0]
+
+    def stream(
+        self,
+        prompt: Any = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None,
+        constraint: Constraints = None,
+        max_batch_size: int = 8,
+        **options: Unpack[GenerationOptions],
+    ) -> Iterator[Event]:
+        """Write, and yield events: Draft after each step, Committed after each canvas, Finished.
+
+        Arguments and errors as for `generate`. Bad input raises here, at the call, not at the
+        first event.
+        """
+        config = self.generation_config.with_options(options)
+        if config.stop and self.tokenizer is None:
+            raise RequestError("stop strings need a tokenizer, and this checkpoint has none")
+        processor = self.processor
+        prompts = processor.prompts(prompt, messages)
+        constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
+        requests: list[Request] = []
+        for tokens, one in zip(prompts, constraints, strict=True):
+            dfa = processor.compile(one, config)
+            requests.append(
+                Request.checked(tokens, config, self.config, frozen=frozen, dfa=dfa, method=method)
+            )
+        return self._with_parsed(self.run(requests, max_batch_size=max_batch_size), constraints)
+
+    def infill(
+        self,
+        template: TemplateLike,
+        *,
+        instruction: str | None = None,
+        method: Method = "diffusion",
+        **options: Unpack[InfillOptions],
+    ) -> Infilled:
+        """Fill the holes of a text; what stands outside them comes back as it was.
+
+        The number of tokens that a hole takes is not known: up to `max_candidates` widths between
+        its minimum and its maximum are tried as rows of one batch behind one encoded prefix, and
+        the likeliest filling is kept (see `Candidate.score`). A model that was trained to pad
+        leaves the rest of a hole empty. A hole wider than a canvas is written over several.
+
+        Args:
+            template: a text with `<hole>` marks, or texts and Holes in their order.
+            instruction: what a user asks for; the text is then the answer to it, in the chat
+                template. Without one the text stands for itself.
+            method: "autoregressive" fills left to right with the same weights, for comparison:
+                greedily, every length tried, so that of all options only `eos_token_id` counts.
+            options: `max_candidates`; `max_steps`: denoising steps of all candidates together,
+                after which those that have not settled are taken as they stand (no limit unless
+                given; `max_denoising_steps` limits the steps of each canvas); `heal`: where a hole
+                begins or ends inside a word, try every width with the token beside it written anew
+                too; and fields of GenerationConfig, of which `max_new_tokens` and `stop` mean
+                nothing here. Penalties are for tokens of the encoded prefix.
+
+        Raises:
+            RequestError, ConfigError: before any work; the message says what is wrong with the
+                template or the options. NonFiniteError: the weights hold NaN or infinity.
+        """
+        work = plan_infill(
+            self.processor, Template.of(template), instruction, options, method=method
+        )
+        return cast(Infilled, self._result(work))
+
+    def stream_infill(
+        self,
+        template: TemplateLike,
+        *,
+        instruction: str | None = None,
+        **options: Unpack[InfillOptions],
+    ) -> Iterator[Draft | Infilled]:
+        """Fill holes, and yield a Draft a candidate and step, then the Infilled.
+
+        The `text` of a draft is all of the text as it stands. Arguments and errors as for `infill`.
+        Bad input raises here, at the call, not at the first event.
+        """
+        work = plan_infill(self.processor, Template.of(template), instruction, options)
+        return self._results(work)
+
+    def insert(
+        self,
+        text: str,
+        at: int,
+        instruction: str | None = None,
+        *,
+        hole: Hole | None = None,
+        **options: Unpack[InfillOptions],
+    ) -> Infilled:
+        """Insert something at character `at` of a text; arguments and errors as for `infill`."""
+        template = Template.around(text, [(at, at)], hole)
+        return self.infill(template, instruction=instruction, **options)
+
+    def rewrite(
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        instruction: str | None = None,
+        *,
+        hole: Hole | None = None,
+        **options: Unpack[InfillOptions],
+    ) -> Infilled:
+        """Rewrite spans (first and last character) of a text.
+
+        Args:
+            instruction: what is to become of them. The model does not see what it writes over, so
+                the user's turn says it: `rewrite SPANS: INSTRUCTION`.
+            hole: how wide they may become; unless given, twice as wide as they are, and 24 tokens
+                at least.
+            options: as for `infill`, and so are the errors.
+        """
+        template, instruction = rewriting(self.processor, text, spans, instruction, hole)
+        return self.infill(template, instruction=instruction, **options)
+
+    def repair(
+        self,
+        text: str,
+        *,
+        instruction: str | None = None,
+        max_noised: int = 8,
+        rounds: int = 4,
+        **options: Unpack[GenerationOptions],
+    ) -> Repaired:
+        """Noise the tokens of a text that the model finds least likely, denoise them, and keep
+        what makes a likelier text.
+
+        Args:
+            instruction: as for `infill`.
+            max_noised: tokens noised at a time, at most. rounds: changes to each half canvas of
+                the text, at most.
+            options: fields of GenerationConfig.
+
+        Raises:
+            RequestError, ConfigError: before any work; the message says what is wrong.
+            NonFiniteError: the weights hold NaN or infinity.
+        """
+        work = plan_repair(
+            self.processor, text, instruction, options, max_noised=max_noised, rounds=rounds
+        )
+        return cast(Repaired, self._result(work))
+
+    def edit(self, text: str, *, instruction: str | None = None) -> Session:
+        """Begin to edit a text, with undo and redo; what did not change is not encoded again."""
+
+        def run(work: Work) -> Infilled:
+            return cast(Infilled, self._result(work))
+
+        return Session(self.processor, run, text, instruction)
+
+    def score(self, prompt: Prompt, text: Prompt, *, top: int = 0) -> list[TokenLikelihood]:
+        """Score each token of a text behind a prompt, read left to right at temperature 1.
+
+        Args:
+            prompt: raw text (BOS is put in front) or token ids; it has at least one token.
+            text: raw text or token ids. top: likeliest tokens to tell in the place of each.
+
+        Raises:
+            RequestError: before any work; the message says what is wrong. NonFiniteError: the
+                weights hold NaN or infinity.
+        """
+        whole("top", top, least=0)
+        processor = self.processor
+        before = processor.encode(prompt, bos=True)
+        tokens = processor.encode(text, bos=False)
+        if not before:
+            raise RequestError("the prompt has no tokens: give at least one (BOS will do)")
+        check_tokens([*before, *tokens], self.config)
+        limit = self.config.max_position_embeddings
+        if len(before) + len(tokens) > limit:
+            raise ContextLengthError(
+                f"prompt and text have {len(before) + len(tokens)} tokens, the context holds {limit}"
+            )
+        return cast(list[TokenLikelihood], self._result(Scoring(before, tokens, top)))
+
+    def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
+        """Return the token ids of a conversation; options go to the chat template."""
+        return self.processor.chat_prompt(messages, **options)
+
+    def run(self, requests: Iterable[Request], *, max_batch_size: int = 8) -> Iterator[Event]:
+        """Write requests that are checked, each with settings of its own; yield their events.
+
+        The `request` of an event is the place of its request. The error of the first request that
+        fails is raised.
+        """
+        whole("max_batch_size", max_batch_size, least=1)
+        engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
+        for request in requests:
+            engine.add(request)
+        return cast(Iterator[Event], _raising(engine.run()))
+
+    def save(self, folder: str | Path, **options: Any) -> None:
+        """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""
+        save_checkpoint(
+            folder,
+            self.network,
+            self.generation_config,
+            source=self.checkpoint,
+            companion=self._write_text_files,
+            **options,
+        )
+
+    def _write_text_files(self, folder: Path) -> None:
+        """Write tokenizer and template as they are in memory, over copies from the source."""
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder)
+        if self.chat_template is not None:
+            path = folder / "chat_template.jinja"
+            path.write_text(self.chat_template.source, encoding="utf-8")
+
+    def _results(self, work: Work) -> Iterator[Any]:
+        """Run one piece of work; yield its drafts and its result."""
+        engine = Engine(self.network, self.tokenizer)
+        engine.add(work)
+        for event in _raising(engine.run()):
+            yield event.result if isinstance(event, Completed) else event
+
+    def _result(self, work: Work) -> Any:
+        """Run one piece of work; return its result."""
+        work.drafts = False
+        *_, result = self._results(work)
+        return result
+
+    def _with_parsed(
+        self, events: Iterator[Event], constraints: Sequence[Constraint | None]
+    ) -> Iterator[Event]:
+        """Yield the events; finished texts under a constraint get their value."""
+        for event in events:
+            if isinstance(event, Finished) and constraints[event.request] is not None:
+                event = self._parsed(event, cast(Constraint, constraints[event.request]))
+            yield event
+
+    def _parsed(self, event: Finished, constraint: Constraint) -> Finished:
+        assert self.tokenizer is not None
+        try:
+            value = constraint.parse(event.text, event.tokens, self.tokenizer)
+        except (ValueError, RecursionError) as error:
+            # A class may ask for more than its schema says.
+            return dataclasses.replace(event, parse_error=str(error))
+        return dataclasses.replace(event, parsed=value)
+
+
+def load(
+    path_or_id: str | Path,
+    *,
+    dtype: str | torch.dtype | Quantization = "auto",
+    device: str | torch.device = "auto",
+    revision: str | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Load a DiffusionGemma checkpoint in the Hugging Face layout, or a GGUF file.
+
+    Args:
+        path_or_id: a local folder or GGUF file, a hub id, or "small" or "small-text", the models
+            that ship with this package.
+        dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16
+            files on a CPU, where float16 is some twenty times slower. Or "int8", "int4", "fp8": the
+            weights are quantized as they are read, and computed with in bfloat16; a Quantization
+            says more. Weights that the file has quantized stay so.
+        device: "auto" takes CUDA where there is one.
+        revision: branch, tag or commit of a hub id.
+        progress: called with (tensors read, number of tensors).
+
+    Raises:
+        CheckpointError, ConfigError: everything that is wrong with it, before weights are read.
+        MemoryLimitError: there is not enough memory for the weights.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(device)
+    dtype, quantization = _checked_dtype(dtype)
+    checkpoint = open_checkpoint(path_or_id, revision=revision)
+    if isinstance(dtype, str):
+        dtype = stored_dtype(checkpoint)
+        if dtype == torch.float16 and torch.device(device).type == "cpu":
+            dtype = torch.float32
+    check_room(checkpoint, dtype, quantization, torch.device(device))
+    keep_freed_memory()
+    network = load_weights(
+        checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization
+    )
+    tokenizer, template = _text_files(checkpoint)
+    return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
+
+
+def _checked_dtype(
+    dtype: str | torch.dtype | Quantization,
+) -> tuple[str | torch.dtype, Quantization | None]:
+    """Return the dtype to compute in ("auto" for the file's own), and the quantization, if any."""
+    if isinstance(dtype, Quantization):
+        return torch.bfloat16, dtype
+    if isinstance(dtype, str) and dtype in FORMATS:
+        return torch.bfloat16, Quantization(dtype)
+    if dtype not in (*DTYPES, *DTYPES.values(), "auto"):
+        raise ConfigError(f"{dtype=} must be one of auto, {', '.join((*DTYPES, *FORMATS))}")
+    return (DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype), None
+
+
+def _text_files(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate | None]:
+    """Return tokenizer and chat template: files of the folder, or else those in a GGUF file."""
+    folder, gguf, bos = checkpoint.folder, checkpoint.gguf, checkpoint.config.bos_token_id
+    template = ChatTemplate.from_folder(folder)
+    if (folder / "tokenizer.json").exists():
+        tokenizer: Tokenizer | None = Tokenizer.from_folder(folder, bos_token_id=bos)
+    else:
+        tokenizer = gguf_tokenizer(gguf, bos) if gguf else None
+    return tokenizer, template or (gguf_template(gguf) if gguf else None)
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={str(device)!r} cannot be used here: {reason}") from error
+
+
+def _raising(events: Iterable[EngineEvent]) -> Iterator[Event | Completed]:
+    """Yield the events; raise the error of the first request that failed."""
+    for event in events:
+        if isinstance(event, Failed):
+            raise event.error
+        yield event
+
+
+def _one_each(constraint: Constraints, count: int) -> list[ConstraintLike | None]:
+    if not isinstance(constraint, list):
+        return [constraint] * count
+    if len(constraint) != count:
+        raise RequestError(
+            f"{len(constraint)} constraints for {count} prompts: give one for all, or one each"
+        )
+    return constraint
