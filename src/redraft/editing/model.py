@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from redraft import engine
 from redraft.config import GenerationConfig
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.config.special_tokens import EOS_ID
 from redraft.editing.filling import Filling
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
@@ -217,8 +217,8 @@ class Model(engine.Model):
             RequestError, ConfigError: before any work, what is wrong. NonFiniteError: broken
                 weights.
         """
-        whole("rounds", rounds, least=1)
-        whole("most", most, least=1)
+        check_integer("rounds", rounds, minimum=1)
+        check_integer("most", most, minimum=1)
         config = self._settings(options)
         tokenizer = self._needed_tokenizer()
         opening, closing = self._around(instruction)
@@ -251,9 +251,9 @@ class Model(engine.Model):
     ) -> Filling:
         """`infill` by diffusion, checked and ready to run, behind a prefix that may have been
         encoded before."""
-        whole("max_candidates", max_candidates, least=1)
+        check_integer("max_candidates", max_candidates, minimum=1)
         if max_steps is not None:
-            whole("max_steps", max_steps, least=1)
+            check_integer("max_steps", max_steps, minimum=1)
         config = self._settings(options)
         pieces = self._pieces(template, instruction)
         constraints = self._constraints(template, config)

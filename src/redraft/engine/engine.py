@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.engine.memory_budget import Memory
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Request
@@ -55,15 +55,15 @@ class Engine:
         prefix_cache: int = 0,
         memory: int | None = None,
     ) -> None:
-        whole("max_batch_size", max_batch_size, least=1)
-        whole("prefill_chunk", prefill_chunk, least=1)
-        whole("prefix_cache", prefix_cache, least=0)
+        check_integer("max_batch_size", max_batch_size, minimum=1)
+        check_integer("prefill_chunk", prefill_chunk, minimum=1)
+        check_integer("prefix_cache", prefix_cache, minimum=0)
         if prefix_cache and prefill_chunk % READ_BLOCK:
             raise ConfigError(
                 f"{prefill_chunk=} must be a multiple of {READ_BLOCK}, or parts of prompts cannot be kept"
             )
         if memory is not None:
-            whole("memory", memory, least=1)
+            check_integer("memory", memory, minimum=1)
         self.model = model
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)

@@ -21,7 +21,7 @@ from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_room
 from redraft.config import GenerationConfig, ModelConfig
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.engine.allocator import keep_freed_memory
 from redraft.engine.autoregressive import typewrite
 from redraft.engine.engine import Engine
@@ -166,7 +166,7 @@ class Model:
             RequestError: the typewriter is asked to hold frozen positions. ConfigError: an unknown
                 method.
         """
-        whole("max_batch_size", max_batch_size, least=1)
+        check_integer("max_batch_size", max_batch_size, minimum=1)
         if method == "typewriter":
             if any(request.frozen for request in requests):
                 raise RequestError(
