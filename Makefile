@@ -1,45 +1,78 @@
-# Everything sets itself up: `make test` on a fresh clone is enough.
+# Everything sets itself up: `make test` on a fresh clone is enough. `make help` lists the targets.
+# `make test PYTHON=python3.13` uses that Python; another one than before builds .venv anew.
 PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := .venv/bin
 # Threads that wait must sleep: on a busy machine spinning ones cost a hundredfold.
 export OMP_WAIT_POLICY ?= passive
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: setup demo test bench check format page clean
+PYTEST := $(BIN)/python -m pytest
+# Files are shared out among the cores, a thread each.
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile
+PLACES := src tests docs benchmarks
+# What `make test-fast` leaves out: pytest names it at the end.
+FAST := -m 'not slow'
 
-setup: .venv/.ready
+.PHONY: help setup demo test test-fast coverage bench check format docs page clean
+
+help:
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: .venv/.ready ## the environment in .venv, with the `redraft` command
+
+ifeq ($(VERSION),)
+$(error PYTHON=$(PYTHON) does not run: name a Python of 3.11 or newer)
+endif
+
+.venv/.python-$(VERSION):
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	touch $@
 
 # torch first and pinned (constraints.txt), so that nothing else decides which build of it comes.
-.venv/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+.venv/.ready: .venv/.python-$(VERSION) pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
 	touch $@
 
-demo: setup
+.venv/.docs: .venv/.ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+demo: setup ## the main job, on the models that ship with redraft
 	$(BIN)/redraft demo
 
-# Files are shared out among the cores, a thread each; what a browser is timed in runs by itself.
-test: setup
+# A browser is timed, so its tests run by themselves.
+test: setup ## all tests
 	$(BIN)/python tests/browser/install.py
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/browser
-	$(BIN)/python -m pytest tests/browser
+	$(PARALLEL) --ignore tests/browser
+	$(PYTEST) tests/browser
 
-bench: setup
+test-fast: setup ## an answer in two minutes on two cores: all tests that are not marked slow
+	$(PARALLEL) --ignore tests/browser $(FAST)
+
+coverage: setup ## all tests but the browser's, with a report; fails below the floor in pyproject.toml
+	$(PARALLEL) --ignore tests/browser --cov --cov-report=term --cov-report=xml:build/coverage.xml
+
+bench: setup ## speed and memory, beside transformers
 	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/report.py
 
-check: setup
-	$(BIN)/ruff format --check src tests docs benchmarks
-	$(BIN)/ruff check src tests docs benchmarks
+check: setup ## format, lint, types
+	$(BIN)/ruff format --check $(PLACES)
+	$(BIN)/ruff check $(PLACES)
 	$(BIN)/mypy
 
-format: setup
-	$(BIN)/ruff format src tests docs benchmarks
-	$(BIN)/ruff check --fix src tests docs benchmarks
+format: setup ## format, and mend what lint can mend
+	$(BIN)/ruff format $(PLACES)
+	$(BIN)/ruff check --fix $(PLACES)
+
+docs: .venv/.docs ## the site, in build/site; warnings are errors
+	$(BIN)/mkdocs build --strict
 
 # What is built is committed, so that only those who change the page need node.
-page:
+page: ## the playground's page, from web/
 	cd web && npm ci && npm run build
 
-clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove .venv and all that was built
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

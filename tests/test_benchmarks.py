@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SOURCE = str(BENCHMARKS.parent / "src")
+SHORT_LOAD = ("--holes", "1", "--chats", "1", "--candidates", "1", "--steps", "2")
 TINY = ("--model", "tiny", "--rounds", "1", "--json")
 
 
@@ -33,6 +35,11 @@ TINY = ("--model", "tiny", "--rounds", "1", "--json")
         ("context", (*TINY, "--short", "8", "--long", "64"), ("gemm_gflops",)),
         ("memory", (*TINY, "--peer", "none", "--prefix", "8"), ()),
         ("vocabulary", (*TINY, "--sizes", "3000"), ("ratio", "over_products")),
+        (
+            "mixed_load",
+            (*SHORT_LOAD, "--rounds", "1", "--source", SOURCE, "--json"),
+            ("ratio", "equal_answers"),
+        ),
         ("constraint", (*TINY, "--prefix", "8"), ("ratio", "building", "classes")),
     ],
 )

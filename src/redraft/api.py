@@ -23,7 +23,7 @@ from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_room
 from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.editing import (
     Hole,
     Infilled,
@@ -315,7 +315,7 @@ class Model:
             RequestError: before any work; the message says what is wrong. NonFiniteError: the
                 weights hold NaN or infinity.
         """
-        whole("top", top, least=0)
+        check_integer("top", top, minimum=0)
         processor = self.processor
         before = processor.encode(prompt, bos=True)
         tokens = processor.encode(text, bos=False)
@@ -339,7 +339,7 @@ class Model:
         The `request` of an event is the place of its request. The error of the first request that
         fails is raised.
         """
-        whole("max_batch_size", max_batch_size, least=1)
+        check_integer("max_batch_size", max_batch_size, minimum=1)
         engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
         for request in requests:
             engine.add(request)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from redraft.cli.grid import cells_of, grid_text
 from redraft.cli.write import open_model
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.engine import Engine, Model, Request
 from redraft.errors import RequestError
 from redraft.evals.evaluate import at_attempt
@@ -79,7 +79,7 @@ def read_puzzles(given: str) -> list[str]:
 def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
     """`attempts` seeds from `seed` on, each at a temperature of its own, as rows of one batch; the
     first that is right ends all, else the first is told."""
-    whole("attempts", attempts, least=1)
+    check_integer("attempts", attempts, minimum=1)
     prompt = model.chat_prompt([{"role": "user", "content": f"sudoku {puzzle}"}])
     engine = Engine(model.network, model.tokenizer, max_batch_size=attempts)
     for number in range(attempts):

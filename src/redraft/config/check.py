@@ -1,33 +1,40 @@
-"""Checks that settings share: each says the name, the value and what would be right."""
+"""Checks of a setting's value. Each error says the name, the value and what would be valid."""
 
 from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
 from redraft.errors import ConfigError
 
 
-def whole(name: str, value: Any, *, least: int, most: float = math.inf) -> None:
-    """Raise ConfigError unless `value` is an int (a bool is none) in [least, most]."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        below = "" if most == math.inf else f" and at most {most}"
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}{below}")
+def check_integer(name: str, value: object, *, minimum: int, maximum: float = math.inf) -> None:
+    """Raise ConfigError unless `value` is an int in [minimum, maximum]; a bool is not an int."""
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        limit = "" if maximum == math.inf else f" and at most {maximum}"
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least {minimum}{limit}")
 
 
-def number(
-    name: str, value: Any, *, least: float, most: float = math.inf, open_below: bool = False
+def check_number(
+    name: str,
+    value: object,
+    *,
+    minimum: float,
+    maximum: float = math.inf,
+    exclusive: bool = False,
 ) -> None:
-    """Raise ConfigError unless `value` is a finite number in [least, most], or (least, most] when
-    `open_below`."""
+    """Raise ConfigError unless `value` is a finite int or float in [minimum, maximum].
+
+    Args:
+        exclusive: the minimum itself is not valid.
+    """
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
         or not abs(value) <= sys.float_info.max
     ):
         raise ConfigError(f"{name}={value!r} must be a finite number")
-    if value < least or value > most or (open_below and value == least):
-        above = "more than" if open_below else "at least"
-        below = "" if most == math.inf else f" and at most {most:g}"
-        raise ConfigError(f"{name}={value!r} must be {above} {least:g}{below}")
+    if value < minimum or value > maximum or (exclusive and value == minimum):
+        bound = "more than" if exclusive else "at least"
+        limit = "" if maximum == math.inf else f" and at most {maximum:g}"
+        raise ConfigError(f"{name}={value!r} must be {bound} {minimum:g}{limit}")

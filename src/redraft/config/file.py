@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.config.model import (
     DEFAULT_ROPE,
     DEFAULT_SOFTCAP,
@@ -127,7 +127,7 @@ def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
     # The reference's pattern when the file names none: five sliding, one full, and the last always
     # full.
     count = text["num_hidden_layers"]
-    whole("num_hidden_layers", count, least=1)
+    check_integer("num_hidden_layers", count, minimum=1)
     return tuple(FULL if (i + 1) % 6 == 0 or i == count - 1 else SLIDING for i in range(count))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict
 
-from redraft.config.check import number, whole
+from redraft.config.check import check_integer, check_number
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID, TOOL_RESPONSE_ID
 from redraft.errors import ConfigError, UnknownOptionError
 
@@ -100,20 +100,22 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
         object.__setattr__(self, "stop", _strings(self.stop))
-        whole("max_new_tokens", self.max_new_tokens, least=1, most=LARGEST)
-        whole("pad_token_id", self.pad_token_id, least=0)
-        whole("max_denoising_steps", self.max_denoising_steps, least=1, most=LARGEST)
-        whole("stability_threshold", self.stability_threshold, least=0, most=LARGEST)
-        number("t_min", self.t_min, least=0)
-        number("t_max", self.t_max, least=LEAST_FACTOR)
+        check_integer("max_new_tokens", self.max_new_tokens, minimum=1, maximum=LARGEST)
+        check_integer("pad_token_id", self.pad_token_id, minimum=0)
+        check_integer("max_denoising_steps", self.max_denoising_steps, minimum=1, maximum=LARGEST)
+        check_integer("stability_threshold", self.stability_threshold, minimum=0, maximum=LARGEST)
+        check_number("t_min", self.t_min, minimum=0)
+        check_number("t_max", self.t_max, minimum=LEAST_FACTOR)
         if self.t_max < self.t_min:
             raise ConfigError(f"t_max={self.t_max!r} must not be below t_min={self.t_min!r}")
-        number("entropy_bound", self.entropy_bound, least=0, open_below=True)
-        number("confidence_threshold", self.confidence_threshold, least=0, open_below=True)
-        number("temperature", self.temperature, least=LEAST_FACTOR if self.temperature else 0)
-        number("top_p", self.top_p, least=0, most=1, open_below=True)
-        number("min_p", self.min_p, least=0, most=1)
-        number("repetition_penalty", self.repetition_penalty, least=LEAST_FACTOR)
+        check_number("entropy_bound", self.entropy_bound, minimum=0, exclusive=True)
+        check_number("confidence_threshold", self.confidence_threshold, minimum=0, exclusive=True)
+        check_number(
+            "temperature", self.temperature, minimum=LEAST_FACTOR if self.temperature else 0
+        )
+        check_number("top_p", self.top_p, minimum=0, maximum=1, exclusive=True)
+        check_number("min_p", self.min_p, minimum=0, maximum=1)
+        check_number("repetition_penalty", self.repetition_penalty, minimum=LEAST_FACTOR)
         if self.seed is not None and (
             isinstance(self.seed, bool) or not isinstance(self.seed, int)
         ):
@@ -121,8 +123,8 @@ class GenerationConfig:
         if not isinstance(self.logit_bias, Mapping):
             raise ConfigError(f"logit_bias={self.logit_bias!r} must map token ids to nats")
         for token, bias in self.logit_bias.items():
-            whole("a token id in logit_bias", token, least=0)
-            number(f"logit_bias[{token}]", bias, least=-1e9, most=1e9)
+            check_integer("a token id in logit_bias", token, minimum=0)
+            check_number(f"logit_bias[{token}]", bias, minimum=-1e9, maximum=1e9)
 
     def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
         """A copy with `options` in place.
@@ -208,5 +210,5 @@ def _ids(value: Any) -> tuple[int, ...]:
     if not isinstance(ids, list | tuple):
         raise ConfigError(f"eos_token_id={value!r} must be a token id, or a list of such")
     for token in ids:
-        whole("eos_token_id", token, least=0)
+        check_integer("eos_token_id", token, minimum=0)
     return tuple(ids)

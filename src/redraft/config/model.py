@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from redraft.config.check import number, whole
+from redraft.config.check import check_integer, check_number
 from redraft.config.special_tokens import BOS_ID, END_OF_TURN_ID, EOS_ID, PAD_ID
 from redraft.errors import ConfigError
 
@@ -35,11 +35,15 @@ class RopeConfig:
             raise ConfigError(
                 f"rope_type={self.rope_type!r} is not supported: use 'default' or 'proportional'"
             )
-        number("rope_theta", self.rope_theta, least=0, open_below=True)
-        number(
-            "partial_rotary_factor", self.partial_rotary_factor, least=0, most=1, open_below=True
+        check_number("rope_theta", self.rope_theta, minimum=0, exclusive=True)
+        check_number(
+            "partial_rotary_factor",
+            self.partial_rotary_factor,
+            minimum=0,
+            maximum=1,
+            exclusive=True,
         )
-        number("rope factor", self.factor, least=0, open_below=True)
+        check_number("rope factor", self.factor, minimum=0, exclusive=True)
         if self.rope_type == "default" and (self.partial_rotary_factor, self.factor) != (1.0, 1.0):
             raise ConfigError(
                 "rope_type='default' turns the whole head: partial_rotary_factor and factor must be 1"
@@ -113,10 +117,12 @@ class ModelConfig:
             "max_position_embeddings canvas_length"
         )
         for name in sizes.split():
-            whole(name, getattr(self, name), least=1)
-        whole("sliding_window", self.sliding_window, least=2)
-        number("rms_norm_eps", self.rms_norm_eps, least=0)
-        number("final_logit_softcapping", self.final_logit_softcapping, least=0, open_below=True)
+            check_integer(name, getattr(self, name), minimum=1)
+        check_integer("sliding_window", self.sliding_window, minimum=2)
+        check_number("rms_norm_eps", self.rms_norm_eps, minimum=0)
+        check_number(
+            "final_logit_softcapping", self.final_logit_softcapping, minimum=0, exclusive=True
+        )
         ids = (
             *self.eos_token_id,
             self.pad_token_id,
@@ -127,7 +133,7 @@ class ModelConfig:
         )
         for token in ids:
             if token is not None:
-                whole("a token id in config.json", token, least=0)
+                check_integer("a token id in config.json", token, minimum=0)
         self._check_layers()
 
     def _check_layers(self) -> None:

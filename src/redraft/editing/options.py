@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from redraft.config import GenerationOptions
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 
 MAX_CANDIDATES = 6
 
@@ -40,9 +40,9 @@ class Search:
     heal: bool = True
 
     def __post_init__(self) -> None:
-        whole("max_candidates", self.max_candidates, least=1)
+        check_integer("max_candidates", self.max_candidates, minimum=1)
         if self.max_steps is not None:
-            whole("max_steps", self.max_steps, least=1)
+            check_integer("max_steps", self.max_steps, minimum=1)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[Search, dict[str, Any]]:

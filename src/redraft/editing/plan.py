@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from redraft.config import GenerationConfig, GenerationOptions
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
@@ -75,8 +75,8 @@ def plan_repair(
     Raises:
         RequestError, ConfigError: the text or an option cannot be used; the message says why.
     """
-    whole("rounds", rounds, least=1)
-    whole("max_noised", max_noised, least=1)
+    check_integer("rounds", rounds, minimum=1)
+    check_integer("max_noised", max_noised, minimum=1)
     config = processor.settings(options or {})
     tokenizer = processor.require_tokenizer("repair")
     opening, closing = processor.around(instruction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, RequestError
 from redraft.grammar import ConstraintLike, as_constraint
 
@@ -28,8 +28,8 @@ class Hole:
     constraint: ConstraintLike | None = None
 
     def __post_init__(self) -> None:
-        whole("min_tokens", self.min_tokens, least=1)
-        whole("max_tokens", self.max_tokens, least=self.min_tokens)
+        check_integer("min_tokens", self.min_tokens, minimum=1)
+        check_integer("max_tokens", self.max_tokens, minimum=self.min_tokens)
         constraint = as_constraint(self.constraint)
         object.__setattr__(self, "constraint", constraint)
         if constraint is not None and constraint.marked:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.engine.autoregressive import Autoregressive
 from redraft.engine.generation import Generation
 from redraft.engine.memory_budget import Memory
@@ -64,16 +64,16 @@ class Engine:
         prefix_cache: int = 0,
         memory: int | None = None,
     ) -> None:
-        whole("max_batch_size", max_batch_size, least=1)
-        whole("prefill_chunk", prefill_chunk, least=1)
-        whole("prefix_cache", prefix_cache, least=0)
+        check_integer("max_batch_size", max_batch_size, minimum=1)
+        check_integer("prefill_chunk", prefill_chunk, minimum=1)
+        check_integer("prefix_cache", prefix_cache, minimum=0)
         if prefix_cache and prefill_chunk % READ_BLOCK:
             raise ConfigError(
                 f"{prefill_chunk=} must be a multiple of {READ_BLOCK}: the prefix cache keeps "
                 "blocks of that size"
             )
         if memory is not None:
-            whole("memory", memory, least=1)
+            check_integer("memory", memory, minimum=1)
         self.model = model
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.errors import ConfigError
 from redraft.tasks.task import Example
 
@@ -27,8 +27,8 @@ class Arithmetic:
     name: str = field(default="arithmetic", init=False)
 
     def __post_init__(self) -> None:
-        whole("least", self.least, least=1)
-        whole("most", self.most, least=1)
+        check_integer("least", self.least, minimum=1)
+        check_integer("most", self.most, minimum=1)
         if self.least > self.most:
             raise ConfigError(
                 f"operations from {self.least} to {self.most}: both must be at least 1, in this order"

@@ -22,7 +22,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from redraft import errors
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.errors import ConfigError
 
 Work = Callable[..., Any]
@@ -36,7 +36,7 @@ def check(count: int, batch_size: int) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    whole("processes", count, least=1)
+    check_integer("processes", count, minimum=1)
     if batch_size % count:
         raise ConfigError(
             f"processes={count} must divide batch_size={batch_size}, so that each has as much to do"

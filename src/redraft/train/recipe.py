@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.config import GenerationConfig, ModelConfig
-from redraft.config.check import number, whole
+from redraft.config.check import check_integer, check_number
 from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
@@ -79,18 +79,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
-            whole(name, getattr(self, name), least=1)
-        whole("seed", self.seed, least=0)
-        whole("draws", self.draws, least=0)
+            check_integer(name, getattr(self, name), minimum=1)
+        check_integer("seed", self.seed, minimum=0)
+        check_integer("draws", self.draws, minimum=0)
         if not isinstance(self.compile, bool):
             raise ConfigError(f"compile={self.compile!r} must be true or false")
         GenerationConfig().with_options(self.generation)
-        whole("encoder_every", self.encoder_every, least=0)
+        check_integer("encoder_every", self.encoder_every, minimum=0)
         for name in ("matrix_lr", "other_lr", "clip"):
-            number(name, getattr(self, name), least=0, open_below=True)
-        whole("warm_up", self.warm_up, least=0)
+            check_number(name, getattr(self, name), minimum=0, exclusive=True)
+        check_integer("warm_up", self.warm_up, minimum=0)
         for name in ("decay", "ema"):
-            number(name, getattr(self, name), least=0, most=1)
+            check_number(name, getattr(self, name), minimum=0, maximum=1)
         self._check_shares()
         if not self.sources:
             raise ConfigError("the recipe names no task: give at least one [[task]]")
@@ -102,7 +102,7 @@ class Recipe:
                 f"self_conditioning={shares!r} must be a list of shares, such as [0.5, 0.25]"
             )
         for share in shares:
-            number("self_conditioning", share, least=0, most=1, open_below=True)
+            check_number("self_conditioning", share, minimum=0, maximum=1, exclusive=True)
         if list(shares) != sorted(shares, reverse=True):
             raise ConfigError(
                 f"self_conditioning={shares!r} must fall: who hears a second pass has heard a first"
@@ -201,7 +201,7 @@ def _source(entry: Mapping[str, Any]) -> Source:
     name, share = settings.pop("name", None), settings.pop("share", 1.0)
     if not isinstance(name, str) or name not in TASKS:
         raise ConfigError(f"[[task]] name={name!r} is not one of {', '.join(TASKS)}")
-    number("share", share, least=0, open_below=True)
+    check_number("share", share, minimum=0, exclusive=True)
     try:
         return Source(TASKS[name](**settings), share)
     except TypeError as error:

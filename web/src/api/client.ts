@@ -106,21 +106,34 @@ export interface Asked {
 export function write(asked: Asked, signal?: AbortSignal): AsyncGenerator<Chunk> {
   const path = asked.messages ? "/v1/chat/completions" : "/v1/completions";
   const drafts = asked.method !== "typewriter";
-  return stream<Chunk>(path, { ...asked, stream_options: { include_usage: true, include_drafts: drafts } }, signal);
+  return stream<Chunk>(
+    path,
+    { ...asked, stream_options: { include_usage: true, include_drafts: drafts } },
+    signal,
+  );
 }
 
-export const infill = (body: object, signal?: AbortSignal) => stream<InfillChunk>("/v1/infill", body, signal);
-export const rewrite = (body: object, signal?: AbortSignal) => stream<InfillChunk>("/v1/edits", body, signal);
+export const infill = (body: object, signal?: AbortSignal) =>
+  stream<InfillChunk>("/v1/infill", body, signal);
+export const rewrite = (body: object, signal?: AbortSignal) =>
+  stream<InfillChunk>("/v1/edits", body, signal);
 
 export const models = async () => (await call<{ data: ModelInfo[] }>("/v1/models")).data;
 
 const page = (title: string) => `/v1/pages/${encodeURIComponent(title)}`;
 export const pages = {
   all: async (model: string) =>
-    (await call<{ data: { title: string; created: number }[] }>(`/v1/pages?model=${encodeURIComponent(model)}`)).data,
-  get: (model: string, title: string) => call<Page>(`${page(title)}?model=${encodeURIComponent(model)}`),
-  put: (model: string, title: string, text: string) => send<Page>("PUT", page(title), { model, text }),
-  remove: (model: string, title: string) => call(`${page(title)}?model=${encodeURIComponent(model)}`, { method: "DELETE" }),
+    (
+      await call<{ data: { title: string; created: number }[] }>(
+        `/v1/pages?model=${encodeURIComponent(model)}`,
+      )
+    ).data,
+  get: (model: string, title: string) =>
+    call<Page>(`${page(title)}?model=${encodeURIComponent(model)}`),
+  put: (model: string, title: string, text: string) =>
+    send<Page>("PUT", page(title), { model, text }),
+  remove: (model: string, title: string) =>
+    call(`${page(title)}?model=${encodeURIComponent(model)}`, { method: "DELETE" }),
 };
 
 export const sessions = {

@@ -22,16 +22,30 @@ export function Files({ player, onOpen }: { player: Player; onOpen: (trace: Trac
       complain(error);
     }
   };
-  const name = () => `redraft-${trace!.model}-${trace!.created.slice(0, 19).replace(/[:T]/g, "-")}.json`;
+  const name = () =>
+    `redraft-${trace!.model}-${trace!.created.slice(0, 19).replace(/[:T]/g, "-")}.json`;
   return (
     <div class="row">
-      <button type="button" class="button" disabled={!trace || player.live} onClick={() => saveJson(name(), trace)}>
+      <button
+        type="button"
+        class="button"
+        disabled={!trace || player.live}
+        onClick={() => saveJson(name(), trace)}
+      >
         Save run
       </button>
       <button type="button" class="button" onClick={() => input.current?.click()}>
         Open run
       </button>
-      <input ref={input} class="hidden" type="file" accept=".json,application/json" tabIndex={-1} aria-label="A saved run" onChange={picked} />
+      <input
+        ref={input}
+        class="hidden"
+        type="file"
+        accept=".json,application/json"
+        tabIndex={-1}
+        aria-label="A saved run"
+        onChange={picked}
+      />
     </div>
   );
 }

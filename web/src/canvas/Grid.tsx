@@ -21,7 +21,12 @@ function after(key: string, at: number | null, host: HTMLElement): number | null
 }
 
 /** Every position of the canvas as a cell. The cell under the pointer, or reached by the arrow keys, is told to `onLook`. */
-export function Grid(props: { player: Player; length: number; at: number | null; onLook: (at: number | null) => void }) {
+export function Grid(props: {
+  player: Player;
+  length: number;
+  at: number | null;
+  onLook: (at: number | null) => void;
+}) {
   const { player, length, at, onLook } = props;
   const host = useRef<HTMLDivElement>(null);
   useCells(host, player, length);

@@ -11,7 +11,11 @@ export function History({ player, at }: { player: Player; at: number | null }) {
   return (
     <section class="history" aria-label="History of a position">
       <h2>{at === null ? "History" : `Position ${at + 1}`}</h2>
-      {!known && <p class="muted small">Point at a cell, or walk to it with the arrow keys, to see what stood there before.</p>}
+      {!known && (
+        <p class="muted small">
+          Point at a cell, or walk to it with the arrow keys, to see what stood there before.
+        </p>
+      )}
       {known && (
         <ol tabIndex={0} aria-label={`Drafts of position ${at + 1}`}>
           {frames.map((frame) => (
@@ -22,7 +26,10 @@ export function History({ player, at }: { player: Player; at: number | null }) {
                 <i style={{ width: `${frame.confidence[at] ?? 0}%` }} />
               </span>
               <span class="mono">{Math.round(frame.confidence[at] ?? 0)}%</span>
-              <span class="muted">{frame.accepted[at] ? "kept" : "noised again"}{frame.revised[at] ? ", revised" : ""}</span>
+              <span class="muted">
+                {frame.accepted[at] ? "kept" : "noised again"}
+                {frame.revised[at] ? ", revised" : ""}
+              </span>
             </li>
           ))}
         </ol>

@@ -33,7 +33,12 @@ export function Infill({ model, seed, values }: Props) {
       <div class="stack">
         <label class="stack tight">
           <span class="small muted">Template, with {HOLE} where something is missing</span>
-          <textarea rows={6} value={template} spellcheck={false} onInput={(event) => setTemplate(event.currentTarget.value)} />
+          <textarea
+            rows={6}
+            value={template}
+            spellcheck={false}
+            onInput={(event) => setTemplate(event.currentTarget.value)}
+          />
         </label>
         <div class="ask">
           <input
@@ -43,7 +48,12 @@ export function Infill({ model, seed, values }: Props) {
             placeholder="Instruction, if any"
             onInput={(event) => setInstruction(event.currentTarget.value)}
           />
-          <button type="button" class="button main" disabled={run.busy || !template.includes(HOLE)} onClick={() => void run.start(asked)}>
+          <button
+            type="button"
+            class="button main"
+            disabled={run.busy || !template.includes(HOLE)}
+            onClick={() => void run.start(asked)}
+          >
             Fill
           </button>
         </div>

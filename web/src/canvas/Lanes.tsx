@@ -6,15 +6,25 @@ import { Grid } from "./Grid";
 import { CanvasPicker } from "./Scrubber";
 
 /** Figures of a whole answer, once it is whole on the clock that is shown. */
-function totals(player: Player, lane: Lane | null | undefined): { speed: number | null; time: string | null; usage: Lane["usage"] } {
-  if (lane?.ended == null || player.clock < Math.min(lane.ended, player.length)) return { speed: null, time: null, usage: null };
+function totals(
+  player: Player,
+  lane: Lane | null | undefined,
+): { speed: number | null; time: string | null; usage: Lane["usage"] } {
+  if (lane?.ended == null || player.clock < Math.min(lane.ended, player.length))
+    return { speed: null, time: null, usage: null };
   const { usage } = lane;
-  const speed = usage && usage.seconds > 0 ? Math.round(usage.completion_tokens / usage.seconds) : null;
+  const speed =
+    usage && usage.seconds > 0 ? Math.round(usage.completion_tokens / usage.seconds) : null;
   return { speed, time: `${Math.round(lane.ended)} ms`, usage };
 }
 
 /** Both methods on the same prompt, started at the same moment. */
-export function Lanes(props: { player: Player; length: number; at: number | null; onLook: (at: number | null) => void }) {
+export function Lanes(props: {
+  player: Player;
+  length: number;
+  at: number | null;
+  onLook: (at: number | null) => void;
+}) {
   return (
     <div class="lanes">
       <section class="card stack" aria-labelledby="diffusion">
@@ -90,7 +100,9 @@ function Typewriter({ player }: { player: Player }) {
       <p class="small muted">The same model, read left to right: one token a pass.</p>
       <pre class="written tall" data-testid="typed" aria-label="Typewriter" tabIndex={0}>
         {text}
-        {lane && !done && (player.live || player.playing) && <span class="caret" aria-hidden="true" />}
+        {lane && !done && (player.live || player.playing) && (
+          <span class="caret" aria-hidden="true" />
+        )}
       </pre>
       <Figures
         of={[

@@ -46,13 +46,23 @@ export function How(props: HowProps) {
       <Segments
         label="Mode"
         value={props.mode}
-        options={[["chat", "Chat"], ["prompt", "Prompt"], ["infill", "Infill"]] as const}
+        options={
+          [
+            ["chat", "Chat"],
+            ["prompt", "Prompt"],
+            ["infill", "Infill"],
+          ] as const
+        }
         onChange={props.onMode}
       />
       <div class="row">
         {props.mode === "chat" && (
           <label class="row small check">
-            <input type="checkbox" checked={props.remembers} onChange={(event) => props.onRemember(event.currentTarget.checked)} />
+            <input
+              type="checkbox"
+              checked={props.remembers}
+              onChange={(event) => props.onRemember(event.currentTarget.checked)}
+            />
             <span class="muted">Remember turns</span>
           </label>
         )}
@@ -89,7 +99,12 @@ function Ask(props: Props) {
           Stop
         </button>
       ) : (
-        <button type="button" class="button main" disabled={!props.text.trim()} onClick={props.onRun}>
+        <button
+          type="button"
+          class="button main"
+          disabled={!props.text.trim()}
+          onClick={props.onRun}
+        >
           Run
         </button>
       )}

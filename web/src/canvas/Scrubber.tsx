@@ -9,13 +9,23 @@ const SPEEDS = [
 ] as const;
 
 /** Through the denoising, back and forth. */
-export function Scrubber(props: { player: Player; slowness: number; onSlowness: (slowness: number) => void }) {
+export function Scrubber(props: {
+  player: Player;
+  slowness: number;
+  onSlowness: (slowness: number) => void;
+}) {
   const { player } = props;
   useFrames(player);
   const toggle = () => (player.playing ? player.pause() : player.play());
   return (
     <div class="scrubber">
-      <button type="button" class="icon play" disabled={!player.trace} aria-label={player.playing ? "Pause" : "Play"} onClick={toggle}>
+      <button
+        type="button"
+        class="icon play"
+        disabled={!player.trace}
+        aria-label={player.playing ? "Pause" : "Play"}
+        onClick={toggle}
+      >
         {player.playing ? "Pause" : "Play"}
       </button>
       <Slider player={player} onToggle={toggle} />
@@ -68,7 +78,11 @@ export function CanvasPicker({ player }: { player: Player }) {
   return (
     <div class="segments wrap" role="group" aria-label="Canvas">
       {[...lasts].map(([canvas, index]) => (
-        <button type="button" aria-pressed={player.frame?.canvas === canvas} onClick={() => player.show(index)}>
+        <button
+          type="button"
+          aria-pressed={player.frame?.canvas === canvas}
+          onClick={() => player.show(index)}
+        >
           {canvas + 1}
         </button>
       ))}

@@ -10,12 +10,54 @@ interface Setting {
 }
 
 const SETTINGS: Setting[] = [
-  { key: "max_tokens", name: "Most tokens", least: 8, most: 1024, step: 8, says: "A text ends here, over as many canvases as it takes." },
-  { key: "max_denoising_steps", name: "Most passes", least: 1, most: 64, step: 1, says: "A canvas ends here at the latest." },
-  { key: "entropy_bound", name: "Entropy bound", least: 0.01, most: 2, step: 0.01, says: "How much doubt one pass may keep." },
-  { key: "temperature", name: "Temperature", least: 0.1, most: 2, step: 0.05, says: "Times the schedule's own." },
-  { key: "stability_threshold", name: "Stable for", least: 1, most: 8, step: 1, says: "Passes without a change before it stops." },
-  { key: "confidence_threshold", name: "Doubt at the end", least: 0.001, most: 0.5, step: 0.001, says: "Mean entropy below which it stops." },
+  {
+    key: "max_tokens",
+    name: "Most tokens",
+    least: 8,
+    most: 1024,
+    step: 8,
+    says: "A text ends here, over as many canvases as it takes.",
+  },
+  {
+    key: "max_denoising_steps",
+    name: "Most passes",
+    least: 1,
+    most: 64,
+    step: 1,
+    says: "A canvas ends here at the latest.",
+  },
+  {
+    key: "entropy_bound",
+    name: "Entropy bound",
+    least: 0.01,
+    most: 2,
+    step: 0.01,
+    says: "How much doubt one pass may keep.",
+  },
+  {
+    key: "temperature",
+    name: "Temperature",
+    least: 0.1,
+    most: 2,
+    step: 0.05,
+    says: "Times the schedule's own.",
+  },
+  {
+    key: "stability_threshold",
+    name: "Stable for",
+    least: 1,
+    most: 8,
+    step: 1,
+    says: "Passes without a change before it stops.",
+  },
+  {
+    key: "confidence_threshold",
+    name: "Doubt at the end",
+    least: 0.001,
+    most: 0.5,
+    step: 0.001,
+    says: "Mean entropy below which it stops.",
+  },
 ];
 
 /** The sampler's sliders. What is not touched is left to the model. */
@@ -28,11 +70,18 @@ export function Settings(props: {
   const { values, onChange } = props;
   return (
     <details class="settings">
-      <summary>Sampler{Object.keys(values).length ? ` · ${Object.keys(values).length} changed` : ""}</summary>
+      <summary>
+        Sampler{Object.keys(values).length ? ` · ${Object.keys(values).length} changed` : ""}
+      </summary>
       <div class="sliders">
         <label class="slider">
           <span>Seed</span>
-          <input type="number" min={0} value={props.seed} onInput={(e) => props.onSeed(Math.max(0, Math.trunc(Number(e.currentTarget.value))))} />
+          <input
+            type="number"
+            min={0}
+            value={props.seed}
+            onInput={(e) => props.onSeed(Math.max(0, Math.trunc(Number(e.currentTarget.value))))}
+          />
         </label>
         {SETTINGS.map((setting) => (
           <Slider
@@ -54,7 +103,11 @@ function middleOf({ least, most, step }: Setting): number {
   return Number((least + Math.round((most - least) / 2 / step) * step).toPrecision(6));
 }
 
-function Slider(props: { setting: Setting; value: number | undefined; onChange: (value: number | undefined) => void }) {
+function Slider(props: {
+  setting: Setting;
+  value: number | undefined;
+  onChange: (value: number | undefined) => void;
+}) {
   const { setting, value, onChange } = props;
   const middle = middleOf(setting);
   return (
@@ -64,7 +117,12 @@ function Slider(props: { setting: Setting; value: number | undefined; onChange: 
         <Segments
           label={`${setting.name}: whose`}
           value={value === undefined ? "own" : "set"}
-          options={[["own", "model's"], ["set", value === undefined ? "set" : String(value)]] as const}
+          options={
+            [
+              ["own", "model's"],
+              ["set", value === undefined ? "set" : String(value)],
+            ] as const
+          }
           onChange={(choice) => onChange(choice === "own" ? undefined : (value ?? middle))}
         />
       </div>

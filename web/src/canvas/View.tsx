@@ -17,7 +17,8 @@ export function CanvasView() {
   return (
     <>
       <Head title="Canvas">
-        A canvas of noise settles into text, all positions at once, over a few passes. Beside it the same model writes left to right.
+        A canvas of noise settles into text, all positions at once, over a few passes. Beside it the
+        same model writes left to right.
       </Head>
       <div class="stack">
         <Ask canvas={canvas} />
@@ -25,7 +26,11 @@ export function CanvasView() {
           <>
             <Lanes player={player} length={canvas.length} at={at} onLook={setAt} />
             <div class="card stack">
-              <Scrubber player={player} slowness={canvas.slowness} onSlowness={canvas.setSlowness} />
+              <Scrubber
+                player={player}
+                slowness={canvas.slowness}
+                onSlowness={canvas.setSlowness}
+              />
               <div class="details">
                 <Curves player={player} />
                 <History player={player} at={at} />
@@ -51,7 +56,9 @@ function Ask({ canvas }: { canvas: ReturnType<typeof useCanvas> }) {
         mode={mode}
         onMode={canvas.setMode}
       />
-      {mode === "chat" && thread && thread.length > 0 && <Thread thread={thread} onClear={() => setThread([])} />}
+      {mode === "chat" && thread && thread.length > 0 && (
+        <Thread thread={thread} onClear={() => setThread([])} />
+      )}
       {mode === "infill" ? (
         <Infill key={model} model={model} seed={canvas.seed} values={canvas.values} />
       ) : (
@@ -64,7 +71,12 @@ function Ask({ canvas }: { canvas: ReturnType<typeof useCanvas> }) {
           onStop={run.stop}
         />
       )}
-      <Settings values={canvas.values} onChange={canvas.setValues} seed={canvas.seed} onSeed={canvas.setSeed} />
+      <Settings
+        values={canvas.values}
+        onChange={canvas.setValues}
+        seed={canvas.seed}
+        onSeed={canvas.setSeed}
+      />
     </div>
   );
 }

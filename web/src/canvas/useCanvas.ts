@@ -47,7 +47,11 @@ export function useCanvas() {
     const asked = askedFor(model, how, text, thread ?? [], seed);
     const trace = await run.start({ model, prompt: text, mode: how, settings: values, asked });
     if (!trace || !thread || how !== "chat") return;
-    setThread([...thread, { role: "user", content: text }, { role: "assistant", content: laneText(trace.diffusion) }]);
+    setThread([
+      ...thread,
+      { role: "user", content: text },
+      { role: "assistant", content: laneText(trace.diffusion) },
+    ]);
     setText("");
   };
   const open = (trace: Trace) => {
@@ -56,8 +60,29 @@ export function useCanvas() {
     setText(trace.prompt);
     player.open(trace, false);
   };
-  const asked = { model, mode, setMode, text, setText, seed, setSeed, values, setValues, thread, setThread };
-  return { ...asked, choose, slowness, setSlowness, start, open, run, length: info?.redraft.canvas_length ?? 64 };
+  const asked = {
+    model,
+    mode,
+    setMode,
+    text,
+    setText,
+    seed,
+    setSeed,
+    values,
+    setValues,
+    thread,
+    setThread,
+  };
+  return {
+    ...asked,
+    choose,
+    slowness,
+    setSlowness,
+    start,
+    open,
+    run,
+    length: info?.redraft.canvas_length ?? 64,
+  };
 }
 
 type Started = Omit<Wanted, "signal" | "typewriter">;

@@ -1,11 +1,18 @@
 import type { InfillDone } from "../api/types";
 
 /** Holes of several widths are filled at once; the one that makes the likeliest text is kept. */
-export function Candidates({ candidates, done }: { candidates: Map<number, string>; done: InfillDone | null }) {
+export function Candidates({
+  candidates,
+  done,
+}: {
+  candidates: Map<number, string>;
+  done: InfillDone | null;
+}) {
   if (candidates.size === 0) {
     return (
       <p class="small muted">
-        Nobody knows how wide a hole is: holes of several widths settle side by side, and the likeliest text of all is kept.
+        Nobody knows how wide a hole is: holes of several widths settle side by side, and the
+        likeliest text of all is kept.
       </p>
     );
   }
@@ -20,7 +27,12 @@ export function Candidates({ candidates, done }: { candidates: Map<number, strin
           <span class="small muted mono">{note}</span>
         </li>
       ))}
-      {done && <li class="note small muted">Sorted by the log-probability of the whole text. {[done.usage.steps].flat(2).reduce((sum, one) => sum + one, 0)} passes in all.</li>}
+      {done && (
+        <li class="note small muted">
+          Sorted by the log-probability of the whole text.{" "}
+          {[done.usage.steps].flat(2).reduce((sum, one) => sum + one, 0)} passes in all.
+        </li>
+      )}
     </ol>
   );
 }

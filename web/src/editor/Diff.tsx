@@ -22,8 +22,10 @@ const CLASSES: Record<string, string> = { "+": "added", "-": "taken" };
 /** The line that one line became, or was: known where single lines stand against each other. */
 function partner(lines: string[], at: number): string | undefined {
   const kind = (index: number) => lines[index]?.[0];
-  if (kind(at) === "-" && kind(at + 1) === "+" && kind(at - 1) !== "-" && kind(at + 2) !== "+") return lines[at + 1];
-  if (kind(at) === "+" && kind(at - 1) === "-" && kind(at + 1) !== "+" && kind(at - 2) !== "-") return lines[at - 1];
+  if (kind(at) === "-" && kind(at + 1) === "+" && kind(at - 1) !== "-" && kind(at + 2) !== "+")
+    return lines[at + 1];
+  if (kind(at) === "+" && kind(at - 1) === "-" && kind(at + 1) !== "+" && kind(at - 2) !== "-")
+    return lines[at - 1];
   return undefined;
 }
 
@@ -49,8 +51,16 @@ export function diffOf(text: string, from: number, to: number, put: string): str
   const old = text.slice(start, end);
   const fresh = text.slice(start, from) + put + text.slice(to, end);
   if (old === fresh) return "";
-  const above = text.slice(0, Math.max(0, start - 1)).split("\n").at(-1);
+  const above = text
+    .slice(0, Math.max(0, start - 1))
+    .split("\n")
+    .at(-1);
   const below = text.slice(end + 1).split("\n")[0];
   const marked = (sign: string, part: string) => part.split("\n").map((line) => sign + line);
-  return [...(start ? [` ${above}`] : []), ...marked("-", old), ...marked("+", fresh), ...(end < text.length ? [` ${below}`] : [])].join("\n");
+  return [
+    ...(start ? [` ${above}`] : []),
+    ...marked("-", old),
+    ...marked("+", fresh),
+    ...(end < text.length ? [` ${below}`] : []),
+  ].join("\n");
 }

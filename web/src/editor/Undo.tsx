@@ -4,10 +4,20 @@ import type { Editing } from "./useEditor";
 export function Undo({ of: editing, busy }: { of: Editing; busy?: boolean }) {
   return (
     <div class="row">
-      <button type="button" class="button" disabled={!editing.file?.edits || busy} onClick={editing.undo}>
+      <button
+        type="button"
+        class="button"
+        disabled={!editing.file?.edits || busy}
+        onClick={editing.undo}
+      >
         Undo
       </button>
-      <button type="button" class="button" disabled={!editing.file?.undone || busy} onClick={editing.redo}>
+      <button
+        type="button"
+        class="button"
+        disabled={!editing.file?.undone || busy}
+        onClick={editing.redo}
+      >
         Redo
       </button>
     </div>

@@ -18,20 +18,30 @@ const FRESH = `def total_cost(files):
     return amount
 `;
 
-const ACTIONS = [["fill", "Fill"], ["rewrite", "Rewrite"]] as const;
+const ACTIONS = [
+  ["fill", "Fill"],
+  ["rewrite", "Rewrite"],
+] as const;
 
 export function EditorView() {
-  const { host, editing, draft, action, setAction, wishes, setWishes, run, accept, known } = useFilling();
+  const { host, editing, draft, action, setAction, wishes, setWishes, run, accept, known } =
+    useFilling();
   const { settled } = draft;
   return (
     <>
       <Head title="Editor">
-        Select lines and have them filled in from both sides, or written anew by a wish. What is drafted stands in the text before it is in it.
+        Select lines and have them filled in from both sides, or written anew by a wish. What is
+        drafted stands in the text before it is in it.
       </Head>
       <div class="lanes">
         <section class="card stack" aria-label="Text">
           <div class="row spread">
-            <Segments label="What to do with the selection" value={action} options={ACTIONS} onChange={setAction} />
+            <Segments
+              label="What to do with the selection"
+              value={action}
+              options={ACTIONS}
+              onChange={setAction}
+            />
             <Undo of={editing} />
           </div>
           <div class="code" ref={host} />
@@ -62,7 +72,10 @@ function useFilling() {
   const known = isSmall(model);
   const host = useRef<HTMLDivElement>(null);
   const [action, setAction] = useState<Action>("fill");
-  const [wishes, setWishes] = useState<Record<Action, string>>({ fill: known ? "fill python" : "", rewrite: "start at 31" });
+  const [wishes, setWishes] = useState<Record<Action, string>>({
+    fill: known ? "fill python" : "",
+    rewrite: "start at 31",
+  });
   const draft = useDraft(model?.id ?? "");
   const run = () => {
     if (!editing.view || draft.busy) return;
@@ -75,7 +88,13 @@ function useFilling() {
     editing.put(text);
     editing.view?.focus();
   };
-  const options = { key: "editor", model: model?.id ?? "", fresh: FRESH, language: python(), label: "Python text" };
+  const options = {
+    key: "editor",
+    model: model?.id ?? "",
+    fresh: FRESH,
+    language: python(),
+    label: "Python text",
+  };
   const editing = useEditor(host, options, { run, accept, reject: draft.reject });
   return { host, editing, draft, action, setAction, wishes, setWishes, run, accept, known };
 }

@@ -56,7 +56,12 @@ function Buttons(props: Props) {
   }
   if (props.state !== "settled") {
     return (
-      <button type="button" class="button main" disabled={props.state === "waiting"} onClick={props.onRun}>
+      <button
+        type="button"
+        class="button main"
+        disabled={props.state === "waiting"}
+        onClick={props.onRun}
+      >
         {props.action === "fill" ? "Fill" : "Rewrite"}
       </button>
     );

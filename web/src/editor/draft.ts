@@ -43,12 +43,18 @@ function decorations(draft: Draft | null, state: EditorState): DecorationSet {
   const { from, to, text, settled } = draft;
   if (!settled) {
     const ghost = new Ghost(text || " ", false, false);
-    return Decoration.set(from === to ? Decoration.widget({ widget: ghost, side: 1 }).range(to) : Decoration.replace({ widget: ghost }).range(from, to));
+    return Decoration.set(
+      from === to
+        ? Decoration.widget({ widget: ghost, side: 1 }).range(to)
+        : Decoration.replace({ widget: ghost }).range(from, to),
+    );
   }
   const line = state.doc.lineAt(from);
   const whole = from === line.from && to > from && to === state.doc.lineAt(to).to;
   const put = Decoration.widget({ widget: new Ghost(text, true, whole), side: 1 }).range(to);
-  return Decoration.set(from === to ? [put] : [Decoration.mark({ class: "removed" }).range(from, to), put]);
+  return Decoration.set(
+    from === to ? [put] : [Decoration.mark({ class: "removed" }).range(from, to), put],
+  );
 }
 
 const field = StateField.define<Draft | null>({
@@ -58,9 +64,15 @@ const field = StateField.define<Draft | null>({
     // The text changed under it: it no longer fits.
     return transaction.docChanged ? null : draft;
   },
-  provide: (self) => EditorView.decorations.compute([self], (state) => decorations(state.field(self), state)),
+  provide: (self) =>
+    EditorView.decorations.compute([self], (state) => decorations(state.field(self), state)),
 });
 
 export const draftOf = (state: EditorState): Draft | null => state.field(field);
 
-export const drafting: Extension = [field, EditorView.editorAttributes.compute([field], (state) => ({ class: state.field(field) ? "drafting" : "" }))];
+export const drafting: Extension = [
+  field,
+  EditorView.editorAttributes.compute([field], (state) => ({
+    class: state.field(field) ? "drafting" : "",
+  })),
+];

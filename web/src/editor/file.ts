@@ -66,7 +66,10 @@ export class SessionFile {
       if (!change) return;
       const first = points(this.text, change.first);
       const last = points(this.text, change.last);
-      const answer = await this.#kept(() => sessions.replace(this.#id, first, last, change.put), wanted!);
+      const answer = await this.#kept(
+        () => sessions.replace(this.#id, first, last, change.put),
+        wanted!,
+      );
       this.#take("session" in answer ? answer.session : answer);
     });
   }

@@ -35,15 +35,21 @@ export async function* drafts(
   instruction: string,
   seed: number,
   signal: AbortSignal,
-): AsyncGenerator<{ candidates: Map<number, string>; newest: string } | { done: InfillDone; text: string }> {
+): AsyncGenerator<
+  { candidates: Map<number, string>; newest: string } | { done: InfillDone; text: string }
+> {
   const before = text.slice(0, from);
   const behind = text.slice(to);
   const asked = { model, seed, ...(instruction ? { instruction } : {}) };
   const stream =
     action === "fill"
       ? infill({ ...asked, template: `${before}<hole>${behind}` }, signal)
-      : rewrite({ ...asked, text, kind: "rewrite", spans: [[points(text, from), points(text, to)]] }, signal);
-  const inside = (whole: string) => whole.slice(before.length, Math.max(before.length, whole.length - behind.length));
+      : rewrite(
+          { ...asked, text, kind: "rewrite", spans: [[points(text, from), points(text, to)]] },
+          signal,
+        );
+  const inside = (whole: string) =>
+    whole.slice(before.length, Math.max(before.length, whole.length - behind.length));
   const candidates = new Map<number, string>();
   let beat = 0;
   for await (const chunk of stream) {
@@ -53,7 +59,8 @@ export async function* drafts(
     }
     const key = chunk.canvas * 10_000 + chunk.step;
     // Drafts of one pass belong together; between passes there is time to see them.
-    if (key !== beat && beat && !calm()) await new Promise((wake) => setTimeout(wake, chunk.step > SEEN ? BEAT / 4 : BEAT));
+    if (key !== beat && beat && !calm())
+      await new Promise((wake) => setTimeout(wake, chunk.step > SEEN ? BEAT / 4 : BEAT));
     beat = key;
     candidates.set(chunk.candidate, inside(chunk.text));
     yield { candidates: new Map(candidates), newest: inside(chunk.text) };

@@ -3,7 +3,10 @@
 export const points = (text: string, units: number): number => [...text.slice(0, units)].length;
 
 /** The smallest stretch in which two texts differ, in UTF-16 units of the first, and what stands there in the second. */
-export function difference(before: string, after: string): { first: number; last: number; put: string } | null {
+export function difference(
+  before: string,
+  after: string,
+): { first: number; last: number; put: string } | null {
   if (before === after) return null;
   const least = Math.min(before.length, after.length);
   let first = 0;

@@ -1,9 +1,21 @@
 // The editor: plain, in the page's own colours, its history kept by the server.
 
 import { defaultKeymap, indentLess, indentMore } from "@codemirror/commands";
-import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import {
+  bracketMatching,
+  HighlightStyle,
+  indentOnInput,
+  indentUnit,
+  syntaxHighlighting,
+} from "@codemirror/language";
 import { Annotation, EditorState, Prec, type Extension } from "@codemirror/state";
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
+import {
+  drawSelection,
+  EditorView,
+  highlightActiveLine,
+  keymap,
+  lineNumbers,
+} from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { draftOf, drafting, setDraft } from "./draft";
 import { difference } from "./offsets";
@@ -32,11 +44,14 @@ const look = EditorView.theme({
   "&.cm-focused": { outline: "none" },
   ".cm-content": { fontFamily: "var(--mono)", padding: "0.8rem 0", caretColor: "var(--accent)" },
   ".cm-gutters": { backgroundColor: "transparent", border: "none", color: "var(--muted)" },
-  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "color-mix(in oklab, var(--sunken) 60%, transparent)" },
-  ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
-  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
-    background: "var(--accent-soft)",
+  ".cm-activeLine, .cm-activeLineGutter": {
+    backgroundColor: "color-mix(in oklab, var(--sunken) 60%, transparent)",
   },
+  ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground":
+    {
+      background: "var(--accent-soft)",
+    },
 });
 
 const pending = (view: EditorView): boolean => draftOf(view.state) !== null;
@@ -58,7 +73,13 @@ function keys(hands: Hands): Extension {
   );
 }
 
-export function makeEditor(parent: HTMLElement, text: string, language: Extension, label: string, hands: Hands): EditorView {
+export function makeEditor(
+  parent: HTMLElement,
+  text: string,
+  language: Extension,
+  label: string,
+  hands: Hands,
+): EditorView {
   const extensions = [
     keys(hands),
     lineNumbers(),
@@ -75,12 +96,16 @@ export function makeEditor(parent: HTMLElement, text: string, language: Extensio
     keymap.of(defaultKeymap),
     EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
     EditorView.updateListener.of((update) => {
-      if (update.docChanged && !update.transactions.some((tr) => tr.annotation(byPage))) hands.changed(update.state.doc.toString());
+      if (update.docChanged && !update.transactions.some((tr) => tr.annotation(byPage)))
+        hands.changed(update.state.doc.toString());
     }),
   ];
   // A text with something left open is begun there.
   const open = Math.max(0, text.indexOf("..."));
-  return new EditorView({ parent, state: EditorState.create({ doc: text, extensions, selection: { anchor: open } }) });
+  return new EditorView({
+    parent,
+    state: EditorState.create({ doc: text, extensions, selection: { anchor: open } }),
+  });
 }
 
 /** Another text, with no more of it exchanged than differs, so that the cursor stays. */

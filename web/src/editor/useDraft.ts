@@ -31,7 +31,15 @@ export function useDraft(model: string) {
     const { signal } = (stopper.current = new AbortController());
     try {
       // Another seed each time: to ask again is to ask for something else.
-      const steps = drafts(action, model, view.state.doc.toString(), stretch, wish, ++seed.current, signal);
+      const steps = drafts(
+        action,
+        model,
+        view.state.doc.toString(),
+        stretch,
+        wish,
+        ++seed.current,
+        signal,
+      );
       for await (const step of steps) if (!signal.aborted) put(shown(view, stretch, step));
     } catch (error) {
       if (!signal.aborted) clear();
@@ -56,9 +64,11 @@ export function useDraft(model: string) {
   return { ...state, start, reject, accepted };
 }
 
-const withDraft = (text: string, draft: Draft) => text.slice(0, draft.from) + draft.text + text.slice(draft.to);
+const withDraft = (text: string, draft: Draft) =>
+  text.slice(0, draft.from) + draft.text + text.slice(draft.to);
 
-const ghost = (view: EditorView | null, draft: Draft | null) => view?.dispatch({ effects: setDraft.of(draft) });
+const ghost = (view: EditorView | null, draft: Draft | null) =>
+  view?.dispatch({ effects: setDraft.of(draft) });
 
 type Step = Awaited<ReturnType<ReturnType<typeof drafts>["next"]>>["value"];
 
@@ -70,6 +80,7 @@ function shown(view: EditorView, { from, to }: Stretch, step: NonNullable<Step>)
   }
   const settled = { from, to, text: step.text, settled: true };
   ghost(view, settled);
-  if (step.text === view.state.doc.sliceString(from, to)) say("The draft says what stands there already.");
+  if (step.text === view.state.doc.sliceString(from, to))
+    say("The draft says what stands there already.");
   return { settled, done: step.done };
 }

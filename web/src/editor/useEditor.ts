@@ -32,7 +32,11 @@ export interface Editing {
 }
 
 /** An editor on a text that is kept on the server. Its keys always call what was given last. */
-export function useEditor(host: { current: HTMLElement | null }, options: Options, acts: Acts): Editing {
+export function useEditor(
+  host: { current: HTMLElement | null },
+  options: Options,
+  acts: Acts,
+): Editing {
   const [opened, setOpened] = useState<Opened | null>(null);
   const [text, setText] = useState("");
   const [, redraw] = useState(0);
@@ -65,7 +69,12 @@ export function useEditor(host: { current: HTMLElement | null }, options: Option
 }
 
 /** Fetches the text and makes the editor; it may be closed before it is there. */
-function open(host: HTMLElement, options: Options, acts: () => Acts, onText: (text: string) => void) {
+function open(
+  host: HTMLElement,
+  options: Options,
+  acts: () => Acts,
+  onText: (text: string) => void,
+) {
   const file = new SessionFile(options.key, options.model, complain);
   let made: EditorView | null = null;
   let closed = false;

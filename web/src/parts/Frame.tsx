@@ -27,7 +27,16 @@ export function Frame(props: {
   useEffect(() => {
     if (loads && page()?.body) props.draw(page()!);
   }, [loads, ...props.of]);
-  return <iframe ref={frame} title={props.title} sandbox="allow-same-origin" srcdoc={source} onLoad={loaded} aria-busy={props.busy ?? false} />;
+  return (
+    <iframe
+      ref={frame}
+      title={props.title}
+      sandbox="allow-same-origin"
+      srcdoc={source}
+      onLoad={loaded}
+      aria-busy={props.busy ?? false}
+    />
+  );
 }
 
 function blank(style: string): string {

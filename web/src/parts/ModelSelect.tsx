@@ -1,6 +1,12 @@
 import { useModels } from "../shell/models";
 
-export function ModelSelect({ value, onChange }: { value: string; onChange: (id: string) => void }) {
+export function ModelSelect({
+  value,
+  onChange,
+}: {
+  value: string;
+  onChange: (id: string) => void;
+}) {
   return (
     <label class="row small">
       <span class="muted">Model</span>

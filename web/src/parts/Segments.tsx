@@ -8,7 +8,11 @@ export function Segments<T extends string>(props: {
   return (
     <div class="segments" role="group" aria-label={props.label}>
       {props.options.map(([value, name]) => (
-        <button type="button" aria-pressed={value === props.value} onClick={() => props.onChange(value)}>
+        <button
+          type="button"
+          aria-pressed={value === props.value}
+          onClick={() => props.onChange(value)}
+        >
           {name}
         </button>
       ))}

@@ -8,7 +8,11 @@ export function useTick(player: Player): void {
 
 /** The same, but only when another draft is shown, or there are more of them: much less often than the clock moves. */
 export function useFrames(player: Player): void {
-  useMoves(player, () => `${player.cursor} ${player.frames.length} ${player.playing} ${player.live} ${player.trace?.created}`);
+  useMoves(
+    player,
+    () =>
+      `${player.cursor} ${player.frames.length} ${player.playing} ${player.live} ${player.trace?.created}`,
+  );
 }
 
 function useMoves(player: Player, state: () => unknown): void {

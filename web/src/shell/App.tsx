@@ -23,7 +23,10 @@ const VIEWS: { id: string; name: string; view: (route: Route) => preact.JSX.Elem
 
 /** Whether a key belongs to what is being written in. */
 function writing(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+  );
 }
 
 export function App() {
@@ -36,7 +39,9 @@ export function App() {
   useEffect(() => {
     document.title = `${shown.name} · redraft`;
     // On a narrow screen the tabs scroll.
-    document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    document
+      .querySelector(".tabs [aria-current]")
+      ?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [shown]);
   return (
     <div class="shell">
@@ -73,7 +78,8 @@ function useShortcuts(onHelp: () => void, onTheme: () => void): void {
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
       const view = VIEWS[Number(event.key) - 1];
-      if (view && !(event.target as HTMLElement).closest?.("[data-digits]")) location.hash = hashOf(view.id);
+      if (view && !(event.target as HTMLElement).closest?.("[data-digits]"))
+        location.hash = hashOf(view.id);
       else if (event.key === "?") onHelp();
       else if (event.key === "t") onTheme();
     };
@@ -115,7 +121,14 @@ function Mark() {
   return (
     <svg viewBox="0 0 18 18" aria-hidden="true" fill="currentColor">
       {strength.map((opacity, at) => (
-        <rect x={(at % 3) * 6 + 0.5} y={Math.floor(at / 3) * 6 + 0.5} width="5" height="5" rx="1.2" opacity={opacity} />
+        <rect
+          x={(at % 3) * 6 + 0.5}
+          y={Math.floor(at / 3) * 6 + 0.5}
+          width="5"
+          height="5"
+          rx="1.2"
+          opacity={opacity}
+        />
       ))}
     </svg>
   );

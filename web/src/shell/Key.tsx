@@ -29,7 +29,8 @@ function KeyDialog({ wrong, onAnswer }: { wrong: boolean; onAnswer: Answer }) {
         <h1 id="key-title">This server asks for a key</h1>
         <label class="stack tight">
           <span class="small muted">
-            {wrong ? "That key was refused. " : ""}It is kept until this tab is closed, and sent to this server alone.
+            {wrong ? "That key was refused. " : ""}It is kept until this tab is closed, and sent to
+            this server alone.
           </span>
           <input
             type="password"

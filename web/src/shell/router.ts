@@ -20,7 +20,8 @@ function decoded(part: string): string {
   }
 }
 
-export const hashOf = (...parts: string[]): string => `#/${parts.map(encodeURIComponent).join("/")}`;
+export const hashOf = (...parts: string[]): string =>
+  `#/${parts.map(encodeURIComponent).join("/")}`;
 
 export function useRoute(): Route {
   const [route, setRoute] = useState(() => routeOf(location.hash));

@@ -42,7 +42,11 @@ export function Toasts() {
   return (
     <div class="toasts" role="status" aria-live="polite">
       {notes.map((note) => (
-        <div class={`toast ${note.bad ? "bad" : ""}`} key={note.id} role={note.bad ? "alert" : undefined}>
+        <div
+          class={`toast ${note.bad ? "bad" : ""}`}
+          key={note.id}
+          role={note.bad ? "alert" : undefined}
+        >
           <span>{note.text}</span>
           <button type="button" aria-label="Dismiss" onClick={() => drop(note.id)}>
             ×

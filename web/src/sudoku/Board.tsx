@@ -25,16 +25,32 @@ export function Board(props: Props) {
   const square = (cell: number) => {
     const digit = isDigit(grid[cell]) ? grid[cell]! : "";
     const clue = digit !== "" && puzzle[cell] === digit;
-    const look = ["sq", clue && "clue", wrong.has(cell) && "wrong", changed.has(cell) && "flash"].filter(Boolean).join(" ");
+    const look = ["sq", clue && "clue", wrong.has(cell) && "wrong", changed.has(cell) && "flash"]
+      .filter(Boolean)
+      .join(" ");
     const says = `Row ${Math.floor(cell / 9) + 1}, column ${(cell % 9) + 1}: ${digit || "blank"}${wrong.has(cell) ? ", conflict" : ""}`;
     return (
-      <div role="gridcell" class={look} data-cell={cell} tabIndex={cell === 0 ? 0 : -1} aria-label={says}>
+      <div
+        role="gridcell"
+        class={look}
+        data-cell={cell}
+        tabIndex={cell === 0 ? 0 : -1}
+        aria-label={says}
+      >
         {digit}
       </div>
     );
   };
   return (
-    <div class={`board ${onPuzzle ? "" : "still"}`} role="grid" aria-label={label} ref={table} data-digits data-grid={grid} {...keys}>
+    <div
+      class={`board ${onPuzzle ? "" : "still"}`}
+      role="grid"
+      aria-label={label}
+      ref={table}
+      data-digits
+      data-grid={grid}
+      {...keys}
+    >
       {NINE.map((row) => (
         <div role="row">{NINE.map((column) => square(row * 9 + column))}</div>
       ))}
@@ -43,10 +59,20 @@ export function Board(props: Props) {
 }
 
 /** What keys, the pointer and a paste do on the board. */
-function useKeys(table: { current: HTMLElement | null }, puzzle: string, onPuzzle: ((puzzle: string) => void) | undefined) {
+function useKeys(
+  table: { current: HTMLElement | null },
+  puzzle: string,
+  onPuzzle: ((puzzle: string) => void) | undefined,
+) {
   const cellOf = (event: Event) => Number((event.target as HTMLElement).dataset.cell ?? NaN);
-  const move = (to: number) => (table.current!.querySelector(`[data-cell="${Math.max(0, Math.min(80, to))}"]`) as HTMLElement | null)?.focus();
-  const put = (cell: number, digit: string) => onPuzzle?.(puzzle.slice(0, cell) + digit + puzzle.slice(cell + 1));
+  const move = (to: number) =>
+    (
+      table.current!.querySelector(
+        `[data-cell="${Math.max(0, Math.min(80, to))}"]`,
+      ) as HTMLElement | null
+    )?.focus();
+  const put = (cell: number, digit: string) =>
+    onPuzzle?.(puzzle.slice(0, cell) + digit + puzzle.slice(cell + 1));
   const onKeyDown = (event: KeyboardEvent) => {
     const cell = cellOf(event);
     if (Number.isNaN(cell) || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -3,9 +3,15 @@ import { send } from "../api/client";
 import { complain } from "../shell/toast";
 import { EMPTY, parse } from "./rules";
 
-const LEVELS = [["34", "Easy, 34 blanks"], ["44", "Medium, 44 blanks"], ["51", "Hard, 51 blanks"], ["56", "Very hard, 56 blanks"]] as const;
+const LEVELS = [
+  ["34", "Easy, 34 blanks"],
+  ["44", "Medium, 44 blanks"],
+  ["51", "Hard, 51 blanks"],
+  ["56", "Very hard, 56 blanks"],
+] as const;
 
-export const NO_PUZZLE = "That is not a Sudoku: 81 cells are needed, digits 1 to 9, and 0 or a point for a blank.";
+export const NO_PUZZLE =
+  "That is not a Sudoku: 81 cells are needed, digits 1 to 9, and 0 or a point for a blank.";
 
 interface Props {
   busy: boolean;
@@ -21,7 +27,12 @@ export function Controls(props: Props) {
   const busy = props.busy || waiting;
   return (
     <div class="card row">
-      <button type="button" class="button main" disabled={busy || props.full} onClick={props.onSolve}>
+      <button
+        type="button"
+        class="button main"
+        disabled={busy || props.full}
+        onClick={props.onSolve}
+      >
         Solve
       </button>
       {props.busy && (
@@ -38,12 +49,18 @@ export function Controls(props: Props) {
   );
 }
 
-function Fresh({ busy, onWait, onPuzzle }: Pick<Props, "busy" | "onPuzzle"> & { onWait: (waiting: boolean) => void }) {
+function Fresh({
+  busy,
+  onWait,
+  onPuzzle,
+}: Pick<Props, "busy" | "onPuzzle"> & { onWait: (waiting: boolean) => void }) {
   const [blanks, setBlanks] = useState("44");
   const fresh = async () => {
     onWait(true);
     try {
-      onPuzzle((await send<{ puzzle: string }>("POST", "/play/sudoku", { blanks: Number(blanks) })).puzzle);
+      onPuzzle(
+        (await send<{ puzzle: string }>("POST", "/play/sudoku", { blanks: Number(blanks) })).puzzle,
+      );
     } catch (error) {
       complain(error);
     } finally {
@@ -80,7 +97,13 @@ function Paste({ onPuzzle }: Props) {
       <label class="hidden" for="line">
         A puzzle as 81 characters
       </label>
-      <input id="line" type="text" value={line} placeholder="Paste 81 characters" onInput={(event) => setLine(event.currentTarget.value)} />
+      <input
+        id="line"
+        type="text"
+        value={line}
+        placeholder="Paste 81 characters"
+        onInput={(event) => setLine(event.currentTarget.value)}
+      />
       <button type="submit" class="button">
         Take
       </button>

@@ -9,7 +9,9 @@ import { clues, conflicts, parse } from "./rules";
 import type { Drafted } from "./solve";
 import { useSolving, type SideState } from "./useSolving";
 
-const START = parse("530070000600195000098000060800060003400803001700020006060000280000419005000080079")!;
+const START = parse(
+  "530070000600195000098000060800060003400803001700020006060000280000419005000080079",
+)!;
 
 export function SudokuView() {
   const model = useModelFor("small");
@@ -20,21 +22,37 @@ export function SudokuView() {
     setPuzzle(next);
   };
   const solve = () => {
-    if (conflicts(puzzle).size) complain("The clues break the rules: the cells marked red stand in each other's way.");
+    if (conflicts(puzzle).size)
+      complain("The clues break the rules: the cells marked red stand in each other's way.");
     else void run.start(puzzle);
   };
   return (
     <>
       <Head title="Sudoku">
-        All cells are written at once, and what turns out wrong is corrected a pass later. A typewriter has to be right the first time.
+        All cells are written at once, and what turns out wrong is corrected a pass later. A
+        typewriter has to be right the first time.
       </Head>
       <div class="stack">
         {model?.id !== "small" && (
-          <p class="card">The model “small” knows Sudoku, and this server does not serve it: do not expect much of {model?.id ?? "none"}.</p>
+          <p class="card">
+            The model “small” knows Sudoku, and this server does not serve it: do not expect much of{" "}
+            {model?.id ?? "none"}.
+          </p>
         )}
-        <Controls busy={run.busy} full={clues(puzzle) === 81} onSolve={solve} onStop={run.stop} onPuzzle={other} />
+        <Controls
+          busy={run.busy}
+          full={clues(puzzle) === 81}
+          onSolve={solve}
+          onStop={run.stop}
+          onPuzzle={other}
+        />
         <div class="boards">
-          <Side name="Diffusion" puzzle={puzzle} side={run.diffusion} onPuzzle={run.busy ? undefined : other} />
+          <Side
+            name="Diffusion"
+            puzzle={puzzle}
+            side={run.diffusion}
+            onPuzzle={run.busy ? undefined : other}
+          />
           <Side name="Typewriter" puzzle={puzzle} side={run.typewriter} />
         </div>
       </div>
@@ -48,7 +66,12 @@ function stateOf(drafted: Drafted | null, typed: boolean): string {
   return drafted.ended ? "Not solved" : "Writing";
 }
 
-function Side(props: { name: string; puzzle: string; side: SideState; onPuzzle?: ((puzzle: string) => void) | undefined }) {
+function Side(props: {
+  name: string;
+  puzzle: string;
+  side: SideState;
+  onPuzzle?: ((puzzle: string) => void) | undefined;
+}) {
   const { name, puzzle, side, onPuzzle } = props;
   const { drafted } = side;
   return (

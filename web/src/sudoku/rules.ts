@@ -9,17 +9,21 @@ const box = (cell: number) => Math.floor(row(cell) / 3) * 3 + Math.floor(column(
 /** For each cell those that must not hold the same digit. */
 const PEERS: number[][] = Array.from({ length: 81 }, (_, cell) =>
   Array.from({ length: 81 }, (__, other) => other).filter(
-    (other) => other !== cell && (row(other) === row(cell) || column(other) === column(cell) || box(other) === box(cell)),
+    (other) =>
+      other !== cell &&
+      (row(other) === row(cell) || column(other) === column(cell) || box(other) === box(cell)),
   ),
 );
 
-export const isDigit = (char: string | undefined): boolean => char !== undefined && char >= "1" && char <= "9" && char.length === 1;
+export const isDigit = (char: string | undefined): boolean =>
+  char !== undefined && char >= "1" && char <= "9" && char.length === 1;
 
 /** Cells whose digit stands twice in a row, a column or a box. */
 export function conflicts(grid: string): Set<number> {
   const wrong = new Set<number>();
   for (let cell = 0; cell < 81; cell++) {
-    if (isDigit(grid[cell]) && PEERS[cell]!.some((other) => grid[other] === grid[cell])) wrong.add(cell);
+    if (isDigit(grid[cell]) && PEERS[cell]!.some((other) => grid[other] === grid[cell]))
+      wrong.add(cell);
   }
   return wrong;
 }
@@ -28,7 +32,9 @@ export function conflicts(grid: string): Set<number> {
 export function solves(puzzle: string, grid: string): boolean {
   return (
     grid.length === 81 &&
-    [...grid].every((digit, cell) => isDigit(digit) && (!isDigit(puzzle[cell]) || puzzle[cell] === digit)) &&
+    [...grid].every(
+      (digit, cell) => isDigit(digit) && (!isDigit(puzzle[cell]) || puzzle[cell] === digit),
+    ) &&
     conflicts(grid).size === 0
   );
 }

@@ -17,15 +17,30 @@ export interface Drafted {
   ended: boolean;
 }
 
-const question = (puzzle: string) => [{ role: "user" as const, content: `sudoku ${puzzle.replaceAll(".", "0")}` }];
+const question = (puzzle: string) => [
+  { role: "user" as const, content: `sudoku ${puzzle.replaceAll(".", "0")}` },
+];
 
-const asGrid = (cells: string[]): string => Array.from({ length: 81 }, (_, at) => (/^[1-9]$/.test(cells[at] ?? "") ? cells[at] : ".")).join("");
+const asGrid = (cells: string[]): string =>
+  Array.from({ length: 81 }, (_, at) => (/^[1-9]$/.test(cells[at] ?? "") ? cells[at] : ".")).join(
+    "",
+  );
 
-export async function* solve(model: string, puzzle: string, seed: number, signal: AbortSignal): AsyncGenerator<Drafted> {
+export async function* solve(
+  model: string,
+  puzzle: string,
+  seed: number,
+  signal: AbortSignal,
+): AsyncGenerator<Drafted> {
   let passes = 0;
   for (let attempt = 0; attempt < SPREAD.length; attempt++) {
     const cells: string[] = [];
-    const asked = { model, messages: question(puzzle), seed: seed + attempt, temperature: SPREAD[attempt] };
+    const asked = {
+      model,
+      messages: question(puzzle),
+      seed: seed + attempt,
+      temperature: SPREAD[attempt],
+    };
     for await (const chunk of write(asked, signal)) {
       if (chunk.draft?.canvas !== 0) continue;
       for (const [at, text] of chunk.draft.changed) cells[at] = text;
@@ -35,20 +50,34 @@ export async function* solve(model: string, puzzle: string, seed: number, signal
     }
     const grid = asGrid(cells);
     const solved = solves(puzzle, grid);
-    yield { grid, attempt: attempt + 1, passes, solved, ended: solved || attempt + 1 === SPREAD.length };
+    yield {
+      grid,
+      attempt: attempt + 1,
+      passes,
+      solved,
+      ended: solved || attempt + 1 === SPREAD.length,
+    };
     if (solved) return;
   }
 }
 
 /** The same model from left to right: a digit a pass. */
-export async function* typed(model: string, puzzle: string, seed: number, signal: AbortSignal): AsyncGenerator<Drafted> {
+export async function* typed(
+  model: string,
+  puzzle: string,
+  seed: number,
+  signal: AbortSignal,
+): AsyncGenerator<Drafted> {
   let text = "";
   let passes = 0;
   const now = (ended: boolean): Drafted => {
     const grid = asGrid([...text]);
     return { grid, attempt: 1, passes, solved: ended && solves(puzzle, grid), ended };
   };
-  for await (const chunk of write({ model, messages: question(puzzle), seed, method: "typewriter" }, signal)) {
+  for await (const chunk of write(
+    { model, messages: question(puzzle), seed, method: "typewriter" },
+    signal,
+  )) {
     const more = textOf(chunk);
     if (!more) continue;
     text += more;

@@ -41,13 +41,15 @@ export function useSolving(model: string) {
     setBusy(true);
     seed.current += 1;
     const follow = async (drafts: AsyncGenerator<Drafted>, put: typeof setDiffusion) => {
-      for await (const drafted of drafts) if (!signal.aborted) put((before) => after(before, drafted));
+      for await (const drafted of drafts)
+        if (!signal.aborted) put((before) => after(before, drafted));
     };
     const both = [
       follow(solve(model, puzzle, seed.current, signal), setDiffusion),
       follow(typed(model, puzzle, seed.current, signal), setTypewriter),
     ];
-    for (const one of await Promise.allSettled(both)) if (one.status === "rejected") complain(one.reason);
+    for (const one of await Promise.allSettled(both))
+      if (one.status === "rejected") complain(one.reason);
     setBusy(false);
   };
   return { diffusion, typewriter, busy, start, clear, stop: () => stopper.current?.abort() };

@@ -92,7 +92,11 @@ export class Player {
 
   get length(): number {
     const trace = this.#trace;
-    return Math.max(this.frames.at(-1)?.at ?? 0, laneEnd(trace?.diffusion), laneEnd(trace?.typewriter));
+    return Math.max(
+      this.frames.at(-1)?.at ?? 0,
+      laneEnd(trace?.diffusion),
+      laneEnd(trace?.typewriter),
+    );
   }
 
   /** What a lane has written by now, on this clock. */
@@ -112,7 +116,8 @@ export class Player {
     this.take();
     this.clock += (now - this.#last) / this.slowness;
     this.#last = now;
-    while (this.cursor + 1 < this.frames.length && this.frames[this.cursor + 1]!.at <= this.clock) this.cursor++;
+    while (this.cursor + 1 < this.frames.length && this.frames[this.cursor + 1]!.at <= this.clock)
+      this.cursor++;
     if (!this.live && this.clock >= this.length) this.end();
     else {
       this.#tell();

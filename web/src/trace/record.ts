@@ -49,7 +49,10 @@ async function follow(
   now: () => number,
 ): Promise<void> {
   const extra = method === "typewriter" ? { method } : {};
-  for await (const chunk of write({ ...wanted.asked, ...wanted.settings, ...extra }, wanted.signal)) {
+  for await (const chunk of write(
+    { ...wanted.asked, ...wanted.settings, ...extra },
+    wanted.signal,
+  )) {
     if (chunk.draft) trace.drafts.push({ ...chunk.draft, at: now() });
     const text = textOf(chunk);
     if (text) lane.events.push({ at: now(), text });
@@ -58,4 +61,5 @@ async function follow(
   lane.ended = now();
 }
 
-export const textOf = (chunk: Chunk): string => chunk.choices?.[0]?.delta?.content ?? chunk.choices?.[0]?.text ?? "";
+export const textOf = (chunk: Chunk): string =>
+  chunk.choices?.[0]?.delta?.content ?? chunk.choices?.[0]?.text ?? "";

@@ -11,17 +11,21 @@ export class TraceError extends Error {}
 type Raw = Record<string, unknown>;
 
 export async function readTrace(file: File): Promise<Trace> {
-  if (file.size > MOST_BYTES) throw new TraceError(`${file.name} is larger than 64 MB: no run is that long.`);
+  if (file.size > MOST_BYTES)
+    throw new TraceError(`${file.name} is larger than 64 MB: no run is that long.`);
   let raw: unknown;
   try {
     raw = JSON.parse(await file.text());
   } catch {
-    throw new TraceError(`${file.name} is not JSON. Open a file that was saved here with “Save run”.`);
+    throw new TraceError(
+      `${file.name} is not JSON. Open a file that was saved here with “Save run”.`,
+    );
   }
   try {
     return checked(raw);
   } catch (error) {
-    if (error instanceof TraceError) throw new TraceError(`${file.name} cannot be opened: ${error.message}`);
+    if (error instanceof TraceError)
+      throw new TraceError(`${file.name} cannot be opened: ${error.message}`);
     throw error;
   }
 }
@@ -29,7 +33,10 @@ export async function readTrace(file: File): Promise<Trace> {
 export function checked(raw: unknown): Trace {
   const trace = object(raw, "the file");
   must(trace.format === FORMAT, "it is not a run saved by redraft.");
-  must(trace.version === 1, `it has version ${String(trace.version)}, and this page reads version 1.`);
+  must(
+    trace.version === 1,
+    `it has version ${String(trace.version)}, and this page reads version 1.`,
+  );
   const drafts = list(trace.drafts, "drafts");
   must(drafts.length <= MOST_DRAFTS, `more than ${MOST_DRAFTS} drafts.`);
   must(trace.mode === "chat" || trace.mode === "prompt", "`mode` is neither chat nor prompt.");
@@ -40,7 +47,9 @@ export function checked(raw: unknown): Trace {
     model: text(trace.model, "model"),
     prompt: text(trace.prompt, "prompt"),
     mode: trace.mode as Trace["mode"],
-    settings: Object.fromEntries(Object.entries(object(trace.settings, "settings")).map(([k, v]) => [k, number(v, k)])),
+    settings: Object.fromEntries(
+      Object.entries(object(trace.settings, "settings")).map(([k, v]) => [k, number(v, k)]),
+    ),
     drafts: drafts.map((draft, index) => draftOf(draft, `draft ${index + 1}`)),
     diffusion: laneOf(trace.diffusion, "diffusion"),
     typewriter: trace.typewriter === null ? null : laneOf(trace.typewriter, "typewriter"),
@@ -49,7 +58,9 @@ export function checked(raw: unknown): Trace {
 
 function draftOf(raw: unknown, name: string): DraftEvent {
   const draft = object(raw, name);
-  const confidence = list(draft.confidence, `${name}: confidence`).map((c) => number(c, `${name}: confidence`));
+  const confidence = list(draft.confidence, `${name}: confidence`).map((c) =>
+    number(c, `${name}: confidence`),
+  );
   must(confidence.length <= MOST_POSITIONS, `${name} has more than ${MOST_POSITIONS} positions.`);
   const positions = (value: unknown, what: string) =>
     list(value, `${name}: ${what}`).map((p) => position(p, `${name}: ${what}`, confidence.length));
@@ -80,7 +91,9 @@ function laneOf(raw: unknown, name: string): Lane {
     usage: usage && {
       prompt_tokens: number(usage.prompt_tokens, "prompt_tokens"),
       completion_tokens: number(usage.completion_tokens, "completion_tokens"),
-      steps: list(usage.steps, "steps").map((row) => list(row, "steps").map((n) => number(n, "steps"))),
+      steps: list(usage.steps, "steps").map((row) =>
+        list(row, "steps").map((n) => number(n, "steps")),
+      ),
       tokens_per_forward: number(usage.tokens_per_forward, "tokens_per_forward"),
       seconds: number(usage.seconds, "seconds"),
     },
@@ -93,7 +106,10 @@ function must(holds: boolean, what: string): asserts holds {
 }
 
 function object(value: unknown, name: string): Raw {
-  must(typeof value === "object" && value !== null && !Array.isArray(value), `${name} is missing or no object.`);
+  must(
+    typeof value === "object" && value !== null && !Array.isArray(value),
+    `${name} is missing or no object.`,
+  );
   return value as Raw;
 }
 
@@ -114,6 +130,9 @@ function number(value: unknown, name: string): number {
 
 function position(value: unknown, name: string, below: number): number {
   const found = number(value, name);
-  must(Number.isInteger(found) && found >= 0 && found < below, `${name} names position ${found}, which is not there.`);
+  must(
+    Number.isInteger(found) && found >= 0 && found < below,
+    `${name} names position ${found}, which is not there.`,
+  );
   return found;
 }

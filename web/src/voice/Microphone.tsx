@@ -8,7 +8,11 @@ const HINTS: Record<Way, string> = {
   none: "This browser has no recogniser, and the server has none installed",
 };
 
-export function Microphone(props: { onWords: (words: string) => void; onDone: (words: string) => void; disabled: boolean }) {
+export function Microphone(props: {
+  onWords: (words: string) => void;
+  onDone: (words: string) => void;
+  disabled: boolean;
+}) {
   const [way, setWay] = useState<Way | null>(null);
   const [on, setOn] = useState(false);
   const listening = useRef<Listening | null>(null);

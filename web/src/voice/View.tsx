@@ -19,13 +19,27 @@ export function VoiceView() {
     if (await wish.apply(said)) setWords("");
   };
   const acts = { run: () => void apply(words), accept: () => undefined, reject: wish.stop };
-  const options = { key: "voice", model: model?.id ?? "", fresh: FRESH, language: markup(), label: "The page's HTML" };
+  const options = {
+    key: "voice",
+    model: model?.id ?? "",
+    fresh: FRESH,
+    language: markup(),
+    label: "The page's HTML",
+  };
   const editing: Editing = useEditor(host, options, acts);
   return (
     <>
-      <Head title="Voice coding">Say what is to become of the page. It is changed in place, and all else stays as it was.</Head>
+      <Head title="Voice coding">
+        Say what is to become of the page. It is changed in place, and all else stays as it was.
+      </Head>
       <div class="stack">
-        <Say words={words} onWords={setWords} onApply={(said) => void apply(said)} busy={wish.busy} known={isSmall(model)} />
+        <Say
+          words={words}
+          onWords={setWords}
+          onApply={(said) => void apply(said)}
+          busy={wish.busy}
+          known={isSmall(model)}
+        />
         <div class="voice">
           <section class="card stack" aria-label="File">
             <div class="row spread">
@@ -38,7 +52,12 @@ export function VoiceView() {
           <section class="card stack" aria-label="Preview">
             <h2>Preview</h2>
             <div class="preview">
-              <Frame title="Preview of the page" style={STYLE} draw={(page) => draw(page, editing.text)} of={[editing.text]} />
+              <Frame
+                title="Preview of the page"
+                style={STYLE}
+                draw={(page) => draw(page, editing.text)}
+                of={[editing.text]}
+              />
             </div>
           </section>
         </div>

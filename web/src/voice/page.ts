@@ -4,9 +4,16 @@ import DOMPurify from "dompurify";
 import type { ModelInfo } from "../api/types";
 import { isSmall } from "../shell/models";
 
-export const FRESH = '<body class="green"><h1>Weekend</h1><ul><li>[ ] buy bread</li><li>[x] call mum</li><li>[ ] fix the bike</li></ul></body>\n';
+export const FRESH =
+  '<body class="green"><h1>Weekend</h1><ul><li>[ ] buy bread</li><li>[x] call mum</li><li>[ ] fix the bike</li></ul></body>\n';
 
-export const WISHES = ["I did fix the bike", "please add water the garden", "take call mum off the list", "make it blue", "call the page Home"];
+export const WISHES = [
+  "I did fix the bike",
+  "please add water the garden",
+  "take call mum off the list",
+  "make it blue",
+  "call the page Home",
+];
 
 /** The models that ship know `edit PAGE` and a wish on a line of its own; any other is told so in words. */
 export function question(model: ModelInfo, page: string, wish: string): string {
@@ -39,7 +46,10 @@ li.done::before{background:#52605b}
 export function draw(page: Document, source: string): void {
   const parsed = new DOMParser().parseFromString(source, "text/html");
   page.body.className = parsed.body.className;
-  page.body.innerHTML = DOMPurify.sanitize(parsed.body.innerHTML, { USE_PROFILES: { html: true }, FORBID_ATTR: ADDRESSES });
+  page.body.innerHTML = DOMPurify.sanitize(parsed.body.innerHTML, {
+    USE_PROFILES: { html: true },
+    FORBID_ATTR: ADDRESSES,
+  });
   for (const item of page.querySelectorAll("li")) {
     const box = /^\s*\[( |x)\]\s*/.exec(item.textContent ?? "");
     if (!box) continue;

@@ -52,7 +52,9 @@ function recognised(onWords: (words: string) => void): Listening {
       said = Array.from((event as Heard).results, (result) => result[0]!.transcript).join(" ");
       onWords(said);
     });
-    ear.addEventListener("error", (event) => reject(new Error(refusal((event as unknown as { error: string }).error))));
+    ear.addEventListener("error", (event) =>
+      reject(new Error(refusal((event as unknown as { error: string }).error))),
+    );
     ear.addEventListener("end", () => resolve(said));
   });
   ear.start();
@@ -60,8 +62,10 @@ function recognised(onWords: (words: string) => void): Listening {
 }
 
 function refusal(reason: string): string {
-  if (reason === "not-allowed") return "The microphone is not allowed here. Allow it in the browser, or type the wish.";
-  if (reason === "network") return "The browser's recogniser needs a network, and has none. Type the wish instead.";
+  if (reason === "not-allowed")
+    return "The microphone is not allowed here. Allow it in the browser, or type the wish.";
+  if (reason === "network")
+    return "The browser's recogniser needs a network, and has none. Type the wish instead.";
   return `The browser's recogniser gave up: ${reason}. Type the wish instead.`;
 }
 
@@ -77,7 +81,8 @@ async function recorded(): Promise<Listening> {
     for (const track of sound.getTracks()) track.stop();
     const body = new FormData();
     body.append("file", new File(parts, "wish.webm", { type: recorder.mimeType }));
-    return (await call<{ text: string }>("/v1/audio/transcriptions", { method: "POST", body })).text;
+    return (await call<{ text: string }>("/v1/audio/transcriptions", { method: "POST", body }))
+      .text;
   };
   return { stop: () => recorder.stop(), words: transcribed() };
 }

@@ -24,10 +24,13 @@ export function useWish(model: ModelInfo | undefined, editing: () => Editing) {
     if (!view || !model || !words.trim() || busy) return false;
     const { signal } = (stopper.current = new AbortController());
     const before = view.state.doc.toString();
-    const show = (text: string) => view.dispatch({ effects: setDraft.of({ from: 0, to: before.length, text, settled: false }) });
+    const show = (text: string) =>
+      view.dispatch({ effects: setDraft.of({ from: 0, to: before.length, text, settled: false }) });
     setBusy(true);
     try {
-      const after = pageIn(await answer(model, question(model, before, words), ++seed.current, show, signal));
+      const after = pageIn(
+        await answer(model, question(model, before, words), ++seed.current, show, signal),
+      );
       if (after === before) say("The model left the page as it was.");
       setDiff(diffOf(before.trimEnd(), 0, before.trimEnd().length, after.trimEnd()));
       editing().put(after);
@@ -44,9 +47,18 @@ export function useWish(model: ModelInfo | undefined, editing: () => Editing) {
 }
 
 /** What the model answers; its drafts are shown on the way. */
-async function answer(model: ModelInfo, content: string, seed: number, show: (text: string) => void, signal: AbortSignal): Promise<string> {
+async function answer(
+  model: ModelInfo,
+  content: string,
+  seed: number,
+  show: (text: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
   let text = "";
-  for await (const chunk of write({ model: model.id, seed, messages: [{ role: "user", content }] }, signal)) {
+  for await (const chunk of write(
+    { model: model.id, seed, messages: [{ role: "user", content }] },
+    signal,
+  )) {
     const shown = text + (chunk.draft?.text ?? "");
     text += textOf(chunk);
     signal.throwIfAborted();

@@ -3,7 +3,12 @@ import { Frame } from "../parts/Frame";
 import { clean, draw, STYLE } from "./page";
 
 /** The page in a frame of its own, without scripts; its links are listened to from outside. */
-export function Leaf(props: { text: string; busy: boolean; title: string; onLink: (title: string) => void }) {
+export function Leaf(props: {
+  text: string;
+  busy: boolean;
+  title: string;
+  onLink: (title: string) => void;
+}) {
   const latest = useRef(props.onLink);
   latest.current = props.onLink;
   const html = useMemo(() => clean(props.text), [props.text]);
@@ -36,7 +41,9 @@ export function Leaf(props: { text: string; busy: boolean; title: string; onLink
 function useFollowedTheme(): string {
   const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "");
   useEffect(() => {
-    const watch = new MutationObserver(() => setTheme(document.documentElement.dataset.theme ?? ""));
+    const watch = new MutationObserver(() =>
+      setTheme(document.documentElement.dataset.theme ?? ""),
+    );
     watch.observe(document.documentElement, { attributeFilter: ["data-theme"] });
     return () => watch.disconnect();
   }, []);

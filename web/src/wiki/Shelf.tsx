@@ -7,7 +7,10 @@ import { complain } from "../shell/toast";
 export function Shelf({ model, now, stamp }: { model: string; now: string; stamp: number }) {
   const [all, setAll] = useState<{ title: string; created: number }[]>([]);
   useEffect(() => {
-    if (model) pages.all(model).then((found) => setAll(found.sort((a, b) => b.created - a.created)), complain);
+    if (model)
+      pages
+        .all(model)
+        .then((found) => setAll(found.sort((a, b) => b.created - a.created)), complain);
   }, [model, stamp]);
   return (
     <nav class="card shelf" aria-label="Kept pages">

@@ -8,7 +8,11 @@ import { Leaf } from "./Leaf";
 import { Shelf } from "./Shelf";
 import { usePage } from "./usePage";
 
-const STYLES = [["short", "short"], ["full", "full"], ["story", "story"]] as const;
+const STYLES = [
+  ["short", "short"],
+  ["full", "full"],
+  ["story", "story"],
+] as const;
 type Style = (typeof STYLES)[number][0];
 
 const SOME = ["Cordunia", "Yarbraby"];
@@ -26,23 +30,39 @@ export function WikiView({ wanted }: { wanted: string }) {
   const page = usePage(model, wanted);
   const go = (next: string, how: Style = style) => {
     const title = next.trim();
-    if (title) location.hash = hashOf("wiki", small && !/\)$/.test(title) ? `${title} (${how})` : title);
+    if (title)
+      location.hash = hashOf("wiki", small && !/\)$/.test(title) ? `${title} (${how})` : title);
   };
   return (
     <>
       <Head title="Wiki">
-        Every page is written when it is asked for, and every link on it asks for the next. What was written is kept.
+        Every page is written when it is asked for, and every link on it asks for the next. What was
+        written is kept.
       </Head>
       <div class="wiki">
         <section class="card stack" aria-label="Page">
           <Title name={name} onOpen={go} />
           <div class="row spread">
-            {small ? <Segments label="Style" value={style} options={STYLES} onChange={(how) => go(name, how)} /> : <span />}
+            {small ? (
+              <Segments
+                label="Style"
+                value={style}
+                options={STYLES}
+                onChange={(how) => go(name, how)}
+              />
+            ) : (
+              <span />
+            )}
             <Buttons canAgain={wanted !== "" && !page.busy} onAgain={page.again} />
           </div>
           {!wanted && <Begin onOpen={go} />}
           <Leaf text={page.text} busy={page.busy} title={wanted} onLink={go} />
-          <Figures of={[["passes", page.passes], ["page", page.busy ? "drafting" : page.from]]} />
+          <Figures
+            of={[
+              ["passes", page.passes],
+              ["page", page.busy ? "drafting" : page.from],
+            ]}
+          />
         </section>
         <Shelf model={model?.id ?? ""} now={wanted} stamp={page.stamp} />
       </div>
@@ -58,7 +78,13 @@ function Title({ name, onOpen }: { name: string; onOpen: (title: string) => void
       <label class="hidden" for="title">
         Title
       </label>
-      <input id="title" type="text" value={typed} placeholder="A title" onInput={(event) => setTyped(event.currentTarget.value)} />
+      <input
+        id="title"
+        type="text"
+        value={typed}
+        placeholder="A title"
+        onInput={(event) => setTyped(event.currentTarget.value)}
+      />
       <button type="submit" class="button main" disabled={!typed.trim()}>
         Open
       </button>

@@ -10,9 +10,11 @@ const BEAT = 180;
 
 const seen = new Map<string, string>();
 
-export const remembered = (model: string, title: string): string | undefined => seen.get(`${model}\n${title}`);
+export const remembered = (model: string, title: string): string | undefined =>
+  seen.get(`${model}\n${title}`);
 
-const remember = (model: string, title: string, text: string) => seen.set(`${model}\n${title}`, text);
+const remember = (model: string, title: string, text: string) =>
+  seen.set(`${model}\n${title}`, text);
 
 /** The page as it was kept; null where there is none. */
 export async function kept(model: string, title: string): Promise<string | null> {
@@ -47,8 +49,17 @@ export function question(model: ModelInfo, title: string): string {
 }
 
 /** A page draft by draft. `seed` is told so that a page written again is another. */
-export async function* written(model: ModelInfo, title: string, seed: number, signal: AbortSignal): AsyncGenerator<{ text: string; passes: number; done: boolean }> {
-  const asked = { model: model.id, seed, messages: [{ role: "user" as const, content: question(model, title) }] };
+export async function* written(
+  model: ModelInfo,
+  title: string,
+  seed: number,
+  signal: AbortSignal,
+): AsyncGenerator<{ text: string; passes: number; done: boolean }> {
+  const asked = {
+    model: model.id,
+    seed,
+    messages: [{ role: "user" as const, content: question(model, title) }],
+  };
   let before = "";
   let passes = 0;
   for await (const chunk of write(asked, signal)) {

@@ -33,7 +33,12 @@ export function usePage(model: ModelInfo | undefined, title: string) {
       if (stopper.signal.aborted) return;
       if (before !== null) return setShown({ text: before, passes: null, from: "kept" });
       setBusy(true);
-      for await (const { text, passes, done } of written(model, title, seed.current, stopper.signal)) {
+      for await (const { text, passes, done } of written(
+        model,
+        title,
+        seed.current,
+        stopper.signal,
+      )) {
         if (stopper.signal.aborted) return;
         setShown({ text, passes, from: "written" });
         if (done) await keep(model.id, title, text);

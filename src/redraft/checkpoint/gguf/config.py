@@ -10,7 +10,7 @@ import numpy as np
 from redraft.checkpoint.gguf.header import Header, Stored, Strings
 from redraft.checkpoint.gguf.names import EMBEDDING, ROPE
 from redraft.config import GenerationConfig, ModelConfig, RopeConfig
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.config.model import FULL, SLIDING
 from redraft.errors import CheckpointError
 
@@ -92,8 +92,8 @@ def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]
     ):
         del wide[name]
     for name, value in wide.items():
-        whole(name, value, least=1, most=MOST)
-    whole("num_hidden_layers", layers, least=1, most=MOST_LAYERS)
+        check_integer(name, value, minimum=1, maximum=MOST)
+    check_integer("num_hidden_layers", layers, minimum=1, maximum=MOST_LAYERS)
     kinds = _kinds(header, layers)
     names, vocabulary = _token_names(header), _vocabulary(header)
     rope, problems = _rope(header, given["global_head_dim"])
@@ -154,7 +154,7 @@ def _heads(header: Header, kinds: Sequence[str]) -> dict[str, Any]:
         "num_global_key_value_heads": found[FULL].pop(),
     }
     for name, value in heads.items():
-        whole(name, value, least=1, most=MOST)
+        check_integer(name, value, minimum=1, maximum=MOST)
     return heads
 
 
@@ -166,7 +166,7 @@ def _vocabulary(header: Header) -> int:
         raise CheckpointError(
             f"{header.path} has neither {TOKENS} nor {EMBEDDING}: its vocabulary has no size"
         )
-    whole("vocab_size", count, least=1, most=MOST_TOKENS)
+    check_integer("vocab_size", count, minimum=1, maximum=MOST_TOKENS)
     return count
 
 
@@ -186,7 +186,7 @@ def _ids(header: Header, names: dict[str, int], vocabulary: int) -> dict[str, An
     keys = {kind: TOKEN.format(kind) for kind in ("bos", "padding", "eos", "eot", "eom")}
     ids = {kind: header.metadata[key] for kind, key in keys.items() if key in header.metadata}
     for kind, number in ids.items():
-        whole(keys[kind], number, least=0, most=vocabulary - 1)
+        check_integer(keys[kind], number, minimum=0, maximum=vocabulary - 1)
     ends = [ids[kind] for kind in ("eos", "eot", "eom") if kind in ids]
     ends += [names[text] for text in ENDS if text in names]
     found = {name: names.get(text) for name, text in IMAGE.items()}

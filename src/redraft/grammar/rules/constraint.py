@@ -8,7 +8,7 @@ from typing import Any
 
 import lark
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.dfa import DFA
@@ -35,7 +35,7 @@ class Grammar(Constraint):
     """
 
     def __init__(self, source: str, *, start: str = "start", depth: int = DEPTH) -> None:
-        whole("depth", depth, least=0)
+        check_integer("depth", depth, minimum=0)
         if not isinstance(source, str) or not isinstance(start, str):
             raise ConstraintError(
                 f"a grammar and its start are strings, not {type(source).__name__}, {type(start).__name__}"

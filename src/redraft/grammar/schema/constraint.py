@@ -6,7 +6,7 @@ import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.dfa import DFA
@@ -35,7 +35,7 @@ class JsonSchema(Constraint):
     """
 
     def __init__(self, schema: Any, *, depth: int = DEPTH, space: str = " ?") -> None:
-        whole("depth", depth, least=0)
+        check_integer("depth", depth, minimum=0)
         self.model: Any = (
             schema if isinstance(schema, type) and hasattr(schema, "model_json_schema") else None
         )

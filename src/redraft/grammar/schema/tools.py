@@ -7,7 +7,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from redraft.config.check import whole
+from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.dfa import DFA
@@ -40,8 +40,8 @@ class ToolCalls(Constraint):
     def __init__(
         self, tools: Sequence[Mapping[str, Any]], *, most: int = 1, depth: int = DEPTH
     ) -> None:
-        whole("most", most, least=1)
-        whole("depth", depth, least=0)
+        check_integer("most", most, minimum=1)
+        check_integer("depth", depth, minimum=0)
         if not isinstance(tools, list | tuple) or not tools:
             raise ConstraintError("tools are a list of functions, one at least")
         self.source = as_json(list(tools))

@@ -71,7 +71,9 @@ class InfillRequest(Options):
             *(formats * count if len(formats) == 1 else formats)
         ] or [None] * count
         holes = [
-            Hole(1, self.max_tokens or MOST_TOKENS, one and response_constraint(one))
+            Hole(
+                1, self.max_tokens or MOST_TOKENS, None if one is None else response_constraint(one)
+            )
             for one in each
         ]
         return Template(whole.texts, tuple(holes))
