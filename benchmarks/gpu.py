@@ -84,7 +84,7 @@ def random_network(config: ModelConfig, form: str, group: int) -> DiffusionGemma
 
 def redraft(config: ModelConfig, given: argparse.Namespace) -> Write:
     """Our own."""
-    from redraft.engine import Model
+    from redraft.api import Model
 
     model = Model(random_network(config, given.form, given.group))
 

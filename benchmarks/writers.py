@@ -54,7 +54,7 @@ def redraft_writer(folder: str, dtype: torch.dtype, method: str = "diffusion") -
             )
 
         requests = [request(prompt, most) for prompt, most in zip(prompts, steps, strict=True)]
-        for event in model.write(requests, method=method, max_batch_size=len(requests)):  # type: ignore[arg-type]
+        for event in model.run(requests, method=method, max_batch_size=len(requests)):  # type: ignore[arg-type]
             if isinstance(event, redraft.Finished):
                 taken = set(event.statistics.steps_per_canvas)
                 assert len(event.tokens) == count

@@ -16,7 +16,8 @@ from pathlib import Path
 from figures import put
 
 import redraft
-from redraft.editing import Hole, Model, Template
+from redraft.api import Model
+from redraft.editing import Hole, Template
 from redraft.evals import SETS, wilson
 from redraft.evals.hole_sets import Answer, fill_problems
 from redraft.evals.problems import of_examples

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import redraft
-from redraft.engine import Model
+from redraft.api import Model
 from redraft.evals import SETS, HeldOut, Row, compare, evaluate, facts, summarise
 from redraft.evals.plot import plot_rows
 from redraft.tasks.task import held_out

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from redraft.config import GenerationConfig, ModelConfig
     from redraft.api import Model, load
+    from redraft.config import GenerationConfig, ModelConfig
     from redraft.editing import Hole, Infilled
     from redraft.errors import RedraftError
     from redraft.events import Committed, Draft, Event, Failed, Finished

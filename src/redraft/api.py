@@ -333,16 +333,22 @@ class Model:
         """Return the token ids of a conversation; options go to the chat template."""
         return self.processor.chat_prompt(messages, **options)
 
-    def run(self, requests: Iterable[Request], *, max_batch_size: int = 8) -> Iterator[Event]:
+    def run(
+        self,
+        requests: Iterable[Request],
+        *,
+        method: Method | None = None,
+        max_batch_size: int = 8,
+    ) -> Iterator[Event]:
         """Write requests that are checked, each with settings of its own; yield their events.
 
         The `request` of an event is the place of its request. The error of the first request that
-        fails is raised.
+        fails is raised. `method` writes all of them by one method, whatever they name.
         """
         check_integer("max_batch_size", max_batch_size, minimum=1)
         engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
         for request in requests:
-            engine.add(request)
+            engine.add(request if method is None else request.by(method))
         return cast(Iterator[Event], _raising(engine.run()))
 
     def save(self, folder: str | Path, **options: Any) -> None:

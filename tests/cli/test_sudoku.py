@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from redraft.api import Model
 from redraft.cli import sudoku
 from redraft.config import GenerationConfig
-from redraft.engine import Model
 from redraft.errors import RequestError
 from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import VocabularyStatistics

@@ -10,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redraft.editing.fill import Row, fill
+from redraft.editing.score import scores
 
 import redraft
+from redraft.api import Model
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise
-from redraft.editing import Candidate, Hole, Infilled, Model, Template, filling
-from redraft.editing.fill import Row, fill
+from redraft.editing import Candidate, Hole, Infilled, Template, filling
 from redraft.editing.layout import Pieces, place, widths_to_try
-from redraft.editing.score import scores
 from redraft.editing.token_healing import before_hole, behind_hole
 from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError, TokenRangeError
 from redraft.events import Draft

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import redraft
-from redraft.editing import Model
+from redraft.api import Model
 from redraft.editing.diff import unified_diff
 from redraft.errors import ConfigError, NonFiniteError, RequestError
 from redraft.testing import byte_tokenizer, tiny_model

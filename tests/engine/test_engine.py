@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from redraft.engine.sequence import Sequence
 from torch import Tensor
 
+from redraft.api import Model, load
 from redraft.config import GenerationConfig
-from redraft.engine import Engine, Model, Request, Share, typewrite
+from redraft.engine import Engine, Request, Share, typewrite
 from redraft.engine import runner as runner_module
-from redraft.engine.model import load
 from redraft.engine.runner import Part, Runner
-from redraft.engine.sequence import Sequence
 from redraft.errors import (
     ConfigError,
     ContextLengthError,

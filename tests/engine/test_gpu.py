@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import redraft
+from redraft.api import Model
 from redraft.checkpoint.quantize import Quantization
 from redraft.editing import Model as Editor
-from redraft.engine import Model
 from redraft.grammar import Regex
 from redraft.network.layers import Layer
 from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import redraft
+from redraft.api import Model
 from redraft.checkpoint.quantize import Quantization
 from redraft.config import GenerationConfig
 from redraft.diffusion import Noise
-from redraft.engine import Model, Request
+from redraft.engine import Request
 from redraft.errors import ConfigError, NonFiniteError, RequestError
 from redraft.evals import SETS, divergence
 from redraft.evals.divergence import Walk, by_step, distances, of_all_steps, walk

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from redraft.api import Model
 from redraft.config import GenerationConfig
-from redraft.engine import Model
 from redraft.evals import Outcome, evaluate, summarise, wilson
 from redraft.events import Draft
 from redraft.tasks import Example

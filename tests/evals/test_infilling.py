@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from redraft.api import Model
 from redraft.config import GenerationConfig
-from redraft.engine import Model
 from redraft.errors import ChatTemplateError, ConfigError
 from redraft.evals import SETS, Outcome, evaluate, facts, summarise, try_again
 from redraft.evals.infilling import Typed, request

@@ -79,7 +79,7 @@ def test_no_text_is_ever_invalid(name: str, request: pytest.FixtureRequest) -> N
         try:
             finished = model.generate("hello", constraint=constraint, method=method, **options)
         except ConstraintUnsatisfiedError:
-            automaton = model.compiled(constraint, model.generation_config)
+            automaton = model.processor.compile(constraint, model.generation_config)
             assert automaton is not None
             assert int(automaton.steps_left[automaton.start]) > budget
             continue
@@ -371,14 +371,14 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
 
 def test_a_constraint_is_compiled_once_for_a_vocabulary(tiny: Model) -> None:
     config = tiny.generation_config
-    one = tiny.compiled(JsonSchema({"type": "integer"}), config)
-    assert tiny.compiled(JsonSchema({"type": "integer"}), config) is one
-    assert tiny.compiled(JsonSchema({"type": "number"}), config) is not one
+    one = tiny.processor.compile(JsonSchema({"type": "integer"}), config)
+    assert tiny.processor.compile(JsonSchema({"type": "integer"}), config) is one
+    assert tiny.processor.compile(JsonSchema({"type": "number"}), config) is not one
 
 
 def test_an_unfinished_text_is_not_parsed(tiny: Model) -> None:
     engine = Engine(tiny.network, tiny.tokenizer)
-    automaton = tiny.compiled(Regex("[a-z]{60}"), tiny.generation_config)
+    automaton = tiny.processor.compile(Regex("[a-z]{60}"), tiny.generation_config)
     config = tiny.generation_config.with_options({"max_new_tokens": 80, "seed": 1, **QUICK})
     number = engine.add(Request.checked([2, 5], config, tiny.config, dfa=automaton))
     for event in iter(engine.step, None):

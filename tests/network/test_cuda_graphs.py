@@ -17,7 +17,7 @@ import torch
 
 pytest.importorskip("triton")
 
-from redraft.engine import Model
+from redraft.api import Model
 from redraft.network import context as contexts
 from redraft.network import transformer
 from redraft.network.context import CachedContext

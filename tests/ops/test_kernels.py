@@ -20,7 +20,7 @@ pytest.importorskip(
 import triton
 import triton.language as tl
 
-from redraft.engine import Model
+from redraft.api import Model
 from redraft.network.layers import ACTIVATIONS
 from redraft.ops import triton as kernels
 from redraft.ops.attention import attention, causal_attention

@@ -17,9 +17,9 @@ from typing import Any
 import httpx2
 import pytest
 import torch
+from redraft.editing.fill import Row
 
 from redraft.editing import Template
-from redraft.editing.fill import Row
 from redraft.editing.prefix import Prefix
 from redraft.engine import Engine, Share
 from redraft.engine.scoring import TokenLikelihood

@@ -10,10 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from redraft.api import Model
 from redraft.cli.texts import check_replaceable, line_span, read_text, replace_text, write_text
 from redraft.cli.view import printable
 from redraft.cli.write import given, open_model
-from redraft.editing import Infilled, Model, Repaired
+from redraft.editing import Infilled, Repaired
 from redraft.editing.diff import unified_diff
 from redraft.errors import RequestError
 
@@ -65,7 +66,7 @@ def _change(
         )
     if write:
         check_replaceable(Path(file))
-    made = make(Model.of(open_model(path, "auto", "auto")), given(seed=seed))
+    made = make(open_model(path, "auto", "auto")), given(seed=seed)
     after = made.text
     name = "text" if file == "-" else Path(file).as_posix().lstrip("/")
     diff = unified_diff(text, after, f"a/{name}", f"b/{name}")

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from redraft.api import Model
 from redraft.cli.view import show
-from redraft.engine.model import Model
 from redraft.errors import RequestError
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from redraft.api import Model
 from redraft.checkpoint.quantize import Quantization
 from redraft.cli.eval import percent, plotter
 from redraft.cli.write import errors, given, open_model
-from redraft.engine import Model
 from redraft.errors import ConfigError
 from redraft.evals.divergence import Distance
 from redraft.evals.questions import (

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from redraft.cli.eval import EXAMPLES, interval, percent
 from redraft.cli.write import errors, open_model
-from redraft.editing import Model
 from redraft.evals import SETS
 from redraft.evals.hole_sets import Group, Method, fill_problems, group
 from redraft.evals.problems import of_examples, read_problems
@@ -39,7 +38,7 @@ def run(
         problems = of_examples(held.task, held_out(held.task, count or EXAMPLES), held.bins)
     else:
         problems = read_problems(files, most, instruction, run_tests)[:count]
-    model = Model.of(open_model(path or held.model, "auto", "auto"))
+    model = open_model(path or held.model, "auto", "auto")
     tables: dict[str, list[Group]] = {}
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         for way in WAYS:

@@ -13,7 +13,7 @@ from rich.text import Text
 from redraft.cli.texts import line_span, read_text, write_text
 from redraft.cli.view import printable
 from redraft.cli.write import given, open_model
-from redraft.editing import MARK, Hole, Infilled, Model, Template
+from redraft.editing import MARK, Hole, Infilled, Template
 from redraft.errors import RequestError
 
 
@@ -76,7 +76,7 @@ def run(
     """Fill what the source holds, and print it: plainly into a pipe, with the fillings marked on a
     terminal."""
     template = source.read(hole)
-    model = Model.of(open_model(path, "auto", "auto"))
+    model = open_model(path, "auto", "auto")
     filled = model.infill(
         template, instruction=instruction, max_candidates=candidates, **given(seed=seed)
     )

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from redraft.api import DTYPES
 from redraft.checkpoint import Checkpoint, Quantization, open_checkpoint
 from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
@@ -18,7 +19,6 @@ from redraft.checkpoint.names import is_vision
 from redraft.config import ModelConfig
 from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
-from redraft.engine.model import DTYPES
 from redraft.errors import ConfigError
 from redraft.network.memory_estimate import (
     GIB,

@@ -14,9 +14,9 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
+from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
 from redraft.cli.write import open_model
-from redraft.editing import Model
 from redraft.errors import ConfigError
 from redraft.network.memory_estimate import GIB, USABLE, free_memory
 from redraft.server import Settings, create_app
@@ -126,6 +126,6 @@ def _models(asked: Asked) -> dict[str, Model]:
     if double := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"two models are called {sorted(double)[0]}: rename a folder")
     return {
-        name: Model.of(open_model(path, asked.dtype, asked.device))
+        name: open_model(path, asked.dtype, asked.device)
         for name, path in zip(names, paths, strict=True)
     }

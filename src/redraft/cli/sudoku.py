@@ -10,10 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from redraft.api import Model
 from redraft.cli.grid import cells_of, grid_text
 from redraft.cli.write import open_model
 from redraft.config.check import check_integer
-from redraft.engine import Engine, Model, Request
+from redraft.engine import Engine, Request
 from redraft.errors import RequestError
 from redraft.evals.evaluate import at_attempt
 from redraft.events import Draft, Finished

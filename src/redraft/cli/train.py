@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from redraft.engine.model import load
+from redraft.api import load
 from redraft.errors import ConfigError
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE

@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from redraft.engine.model import Model
+from redraft.api import Model
 from redraft.events import Committed, Draft, Event, Finished, Statistics
 from redraft.text import Tokenizer
 

@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from redraft.api import Model, load
 from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig
-from redraft.engine.model import Method, Model, load
+from redraft.engine import Method
 from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
 from redraft.grammar import Constraint

@@ -84,14 +84,18 @@ class Engine:
         self._next_number = 0
         self._clock = 0  # steps so far
 
-    def add(self, request: Request | Work) -> int:
+    def add(self, request: Request | Work, *, drafts: bool = True) -> int:
         """Queue a request; return the number that its events carry.
+
+        Args:
+            drafts: False leaves out Draft events, and the work that they take.
 
         Raises:
             MemoryLimitError: it needs more memory than the limit, even running alone.
         """
         work = WRITERS[request.method](request) if isinstance(request, Request) else request
         self.memory.check(work.share(self.model.config))
+        work.drafts = work.drafts and drafts
         work.begin(self._next_number, self._resources)
         self._next_number += 1
         self._scheduler.waiting.append(work)

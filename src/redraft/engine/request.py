@@ -57,6 +57,16 @@ class Request:
     dfa: TokenDFA | None = None
     method: Method = "diffusion"
 
+    def by(self, method: Method) -> Request:
+        """Return the same request, written by another method.
+
+        Raises:
+            RequestError: the autoregressive method cannot hold its frozen positions.
+        """
+        method = checked_method(method)
+        check_frozen(self.frozen, method)
+        return replace(self, method=method)
+
     @property
     def seed(self) -> int:
         assert self.config.seed is not None
@@ -91,11 +101,7 @@ class Request:
                 "max_new_tokens"
             )
         frozen = _checked_frozen(frozen, shape)
-        if frozen and method == "autoregressive":
-            raise RequestError(
-                "frozen positions need the diffusion method: the autoregressive one writes from "
-                "left to right"
-            )
+        check_frozen(frozen, method)
         check_tokens([*prompt, *frozen.values()], shape)
         check_logit_bias(config, shape)
         if dfa is not None:
@@ -107,6 +113,19 @@ class Request:
 def seeded(config: GenerationConfig) -> GenerationConfig:
     """Return the settings with a seed: their own, or one drawn here."""
     return config if config.seed is not None else replace(config, seed=secrets.randbits(63))
+
+
+def check_frozen(frozen: Mapping[int, int], method: Method) -> None:
+    """Check that a method can hold frozen positions.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    if frozen and method == "autoregressive":
+        raise RequestError(
+            "frozen positions need the diffusion method: the autoregressive one writes from left "
+            "to right"
+        )
 
 
 def _checked_frozen(frozen: Mapping[int, int] | None, shape: ModelConfig) -> dict[int, int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from redraft.engine import Model
-from redraft.engine.model import Method
+from redraft.api import Model
+from redraft.engine import Method
 from redraft.evals.evaluate import Outcome, Progress, evaluate, try_again
 from redraft.evals.sets import HeldOut
 from redraft.tasks import Example

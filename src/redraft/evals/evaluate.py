@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from redraft.engine import Model
-from redraft.engine.model import Method
+from redraft.api import Model
+from redraft.engine import Method
 from redraft.evals import infilling
 from redraft.events import Draft, Event, Finished
 from redraft.tasks import Example, Task
@@ -111,7 +111,7 @@ def _attempt(
     most_steps = model.generation_config.with_options(options).max_denoising_steps
     firsts: dict[int, str] = {}
     outcomes: dict[int, Outcome] = {}
-    for event in model.write(requests, method=method, max_batch_size=batch_size):
+    for event in model.run(requests, method=method, max_batch_size=batch_size):
         _note(event, firsts)
         if isinstance(event, Finished):
             example = examples[event.request]

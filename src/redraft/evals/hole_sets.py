@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redraft.editing import Model
+from redraft.api import Model
 from redraft.errors import ContextLengthError
 from redraft.evals.problems import Problem
 from redraft.evals.summary import wilson

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.engine import Model, Request
+from redraft.api import Model
+from redraft.engine import Request
 from redraft.errors import ChatTemplateError
 from redraft.events import Finished
 from redraft.tasks import Example
@@ -104,7 +105,7 @@ def type_in(
         requests = [
             line_request(model, one.example, one.text, seed + at, options) for at, one in rows
         ]
-        for event in model.write(requests, method="typewriter", max_batch_size=batch_size):
+        for event in model.run(requests, method="typewriter", max_batch_size=batch_size):
             if isinstance(event, Finished):
                 one = rows[event.request][1]
                 put = one.fill(number, event.text)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
-from redraft.engine import Model, Request
+from redraft.engine import Request
 from redraft.errors import RequestError
 from redraft.evals import infilling
 from redraft.evals.sets import SETS

@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from redraft.api import Model
 from redraft.checkpoint import load_weights
 from redraft.checkpoint.quantize import Quantization
-from redraft.engine import Model, Request
+from redraft.engine import Request
 from redraft.errors import ConfigError
 from redraft.evals.divergence import Distance, by_step, of_all_steps, text_end, walk
 from redraft.evals.questions import Question
@@ -178,7 +179,7 @@ def write(
     """What the model makes of requests, in order."""
     firsts: dict[int, tuple[int, ...]] = {}
     found: dict[int, Written] = {}
-    for event in model.write(requests, max_batch_size=batch_size):
+    for event in model.run(requests, max_batch_size=batch_size):
         if isinstance(event, Draft) and event.canvas == 0:
             firsts[event.request] = event.tokens
         elif isinstance(event, Finished):

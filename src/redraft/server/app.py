@@ -9,15 +9,15 @@ from typing import Any
 from fastapi import FastAPI
 
 from redraft import __version__
-from redraft.editing import Model
+from redraft.api import Model
 from redraft.server.errors import descriptions, explain
 from redraft.server.middleware import Guard
 from redraft.server.routes.infill import filling_routes
 from redraft.server.routes.openai import chat_routes
 from redraft.server.routes.playground import add_page, play_routes
 from redraft.server.routes.sessions import keeping_routes
-from redraft.server.runtime.metrics import Meter
-from redraft.server.runtime.registry import Models
+from redraft.server.runtime.metrics import Metrics
+from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.store import State
 from redraft.server.settings import Settings
 from redraft.server.speech import Recogniser
@@ -32,8 +32,8 @@ def create_app(
         ConfigError: the file of what is kept cannot be used.
     """
     given = settings or Settings()
-    meter = Meter()
-    served, state = Models(models, given, meter), State(given.state)
+    metrics = Metrics()
+    served, state = Registry(models, given, metrics), State(given.state)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,14 +52,14 @@ def create_app(
         play_routes(ears),
     ):
         app.include_router(routes)
-    _watch(app, served, meter)
+    _watch(app, served, metrics)
     add_page(app)
-    app.add_middleware(Guard, meter=meter, settings=given)
+    app.add_middleware(Guard, metrics=metrics, settings=given)
     explain(app)
     return app
 
 
-def _watch(app: FastAPI, served: Models, meter: Meter) -> None:
+def _watch(app: FastAPI, served: Registry, metrics: Metrics) -> None:
     """Routes for those who watch over the server."""
 
     @app.get("/health")
@@ -70,10 +70,10 @@ def _watch(app: FastAPI, served: Models, meter: Meter) -> None:
     async def ready() -> dict[str, Any]:
         return {"status": "ready", "requests": served.load}
 
-    meter.watch("redraft_requests", "Requests that run or wait.", lambda: served.load)
-    meter.watch(
+    metrics.watch("redraft_requests", "Requests that run or wait.", lambda: served.load)
+    metrics.watch(
         "redraft_prefix_cache_bytes",
         "Kept of prompts.",
         lambda: sum(one.engine.prefixes.held for one in served),
     )
-    app.get("/metrics", include_in_schema=False)(meter.page)
+    app.get("/metrics", include_in_schema=False)(metrics.page)

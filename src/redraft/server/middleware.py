@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.errors import WRONG, error_body
-from redraft.server.runtime.metrics import Meter
+from redraft.server.runtime.metrics import Metrics
 from redraft.server.settings import Settings
 from redraft.web import static_folder
 
@@ -30,8 +30,8 @@ class ClientStalledError(OSError):
 class Guard:
     """In front of the application."""
 
-    def __init__(self, app: ASGIApp, meter: Meter, settings: Settings) -> None:
-        self.app, self.meter, self.settings = app, meter, settings
+    def __init__(self, app: ASGIApp, metrics: Metrics, settings: Settings) -> None:
+        self.app, self.metrics, self.settings = app, metrics, settings
         # The page asks for the key itself: it is open, what it asks for is not.
         self._page = frozenset(("", *(path.name for path in static_folder().iterdir())))
 
@@ -64,7 +64,7 @@ class Guard:
             raise
 
     def _count(self, scope: Scope, status: int) -> None:
-        self.meter.answered(getattr(scope.get("route"), "path", "other"), status)
+        self.metrics.answered(getattr(scope.get("route"), "path", "other"), status)
 
     def _limited(self, receive: Receive) -> Receive:
         """What a client sends, as long as it is no more than a request may have, whatever it said

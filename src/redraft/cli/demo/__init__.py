@@ -10,9 +10,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from redraft.api import load
 from redraft.cli.demo.lane import Lane
 from redraft.cli.demo.scenes import correction, infill, sudoku
-from redraft.engine.model import load
 
 
 def run(console: Console | None = None) -> None:

@@ -11,8 +11,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from redraft.engine import Model, Request
-from redraft.engine.model import Method
+from redraft.api import Model
+from redraft.engine import Method, Request
 from redraft.events import Committed, Draft
 
 REPLAY = 6.0  # seconds that a replay takes
@@ -57,11 +57,11 @@ def record(model: Model, request: Request, method: Method, check: Callable[[str]
     warm = Request.checked(
         request.prompt[:1], request.config.with_options({"max_new_tokens": 1}), model.config
     )
-    for _ in model.write([warm], method=method):
+    for _ in model.run([warm], method=method):
         pass
     frames: list[Frame] = []
     typed, started = "", time.perf_counter()
-    for event in model.write([request], method=method):
+    for event in model.run([request], method=method):
         seconds = time.perf_counter() - started
         if isinstance(event, Draft):
             frames.append(Frame(seconds, event.text))

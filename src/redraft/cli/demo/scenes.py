@@ -8,9 +8,9 @@ from difflib import SequenceMatcher
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from redraft.api import Model
 from redraft.cli.demo.lane import Lane, record, replay
 from redraft.cli.grid import cells_of, grid_text
-from redraft.engine import Model
 from redraft.evals import infilling
 from redraft.tasks import Example, Infill, Sudoku, ToDo
 from redraft.tasks.task import held_out

@@ -63,7 +63,9 @@ class Answer:
                 begun = True
                 match event:
                     case Draft() if drafts:
-                        yield self.chunk([]) | {"draft": voices[index].draft(index, event)}
+                        yield self.chunk([]) | {
+                            "draft": {"index": index} | voices[index].draft(event)
+                        }
                     case Committed():
                         for delta in voices[index].deltas(event):
                             if not self.chat and "content" not in delta:

@@ -57,7 +57,7 @@ class Common(BaseModel):
     n: int = Field(default=1, ge=1, le=16)
     stop: str | list[str] | None = None
     timeout: float | None = Field(default=None, gt=0)
-    method: Literal["diffusion", "typewriter"] = "diffusion"
+    method: Literal["diffusion", "autoregressive", "typewriter"] = "diffusion"
     stream: bool = False
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
     frequency_penalty: Literal[0] | None = None

@@ -55,7 +55,7 @@ class Voice:
         if len(text) > len(self.content) and text.startswith(self.content):
             yield {"content": text[len(self.content) :]}
 
-    def draft(self, index: int, event: Draft) -> dict[str, Any]:
+    def draft(self, event: Draft) -> dict[str, Any]:
         """A step: what changed since the draft that was sent before, what was accepted and revised,
         how sure the model is of each position (in hundredths), and the mean entropy of them in
         nats."""
@@ -66,7 +66,6 @@ class Voice:
             at for at, token in enumerate(event.tokens) if at >= len(before) or before[at] != token
         ]
         return {
-            "index": index,
             "canvas": event.canvas,
             "step": event.step,
             "changed": [[at, self._spelled(event.tokens[at])] for at in changed],

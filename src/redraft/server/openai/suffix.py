@@ -10,20 +10,21 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from redraft.editing import Hole, Infilled, Template
-from redraft.editing.filling import Filling
-from redraft.editing.prefix import Prefix
-from redraft.editing.template import MOST_TOKENS
+from redraft.editing import Hole, Infilled, Template, plan_infill
+from redraft.editing.template import MAX_TOKENS
+from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.server.openai.response import Answer
 from redraft.server.openai.schemas import CompletionRequest
 from redraft.server.openai.translate import Job
 from redraft.server.routes.infill import usage
-from redraft.server.runtime.registry import Served
+from redraft.server.runtime.registry import ServedModel
 from redraft.server.runtime.sse import streamed, unless_gone
 
 
-async def suffix_answer(served: Served, asked: CompletionRequest, request: Request) -> Response:
+async def suffix_answer(
+    served: ServedModel, asked: CompletionRequest, request: Request
+) -> Response:
     """What belongs between a prompt and its suffix, as a completion: whole, or in a stream of one
     delta."""
     whole = Answer("text_completion", asked.model, served.model.tokenizer, Job([]))
@@ -34,7 +35,7 @@ async def suffix_answer(served: Served, asked: CompletionRequest, request: Reque
 
 
 async def _chunks(
-    served: Served, asked: CompletionRequest, whole: Answer
+    served: ServedModel, asked: CompletionRequest, whole: Answer
 ) -> AsyncGenerator[dict[str, Any], None]:
     if not isinstance(asked.prompt, str) or not asked.suffix or asked.n != 1:
         raise RequestError("with a suffix the prompt is a text, and there is one answer")
@@ -42,13 +43,13 @@ async def _chunks(
         raise RequestError("stop, logprobs and method mean nothing with a suffix: leave them out")
     options = asked.settings()
     template = Template.of(
-        [asked.prompt, Hole(1, options.pop("max_new_tokens", MOST_TOKENS)), asked.suffix]
+        [asked.prompt, Hole(1, options.pop("max_new_tokens", MAX_TOKENS)), asked.suffix]
     )
 
-    def make(prefix: Prefix) -> Filling:
-        return served.model.filling(template, prefix, **options)
+    def make() -> Work:
+        return plan_infill(served.model.processor, template, None, options)
 
-    async with aclosing(served.fill(make, asked.timeout, drafts=False)) as events:
+    async with aclosing(served.infill(make, asked.timeout, drafts=False)) as events:
         (filled,) = [event async for event in events if isinstance(event, Infilled)]
     yield whole.chunk(
         [{"index": 0, "text": filled.fills[0], "finish_reason": "stop", "logprobs": None}]

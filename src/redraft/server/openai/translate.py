@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.editing import Model
+from redraft.api import Model
 from redraft.engine import Request
+from redraft.engine.request import seeded
 from redraft.errors import RequestError
 from redraft.grammar import Choice, Constraint, Grammar, JsonSchema, Regex, ToolCalls
 from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest, ResponseFormat
@@ -86,12 +86,10 @@ def response_constraint(asked: ResponseFormat) -> Constraint | None:
 def _requests(
     model: Model, asked: Common, prompt: list[int], constraint: Constraint | None
 ) -> list[Request]:
-    config = model.generation_config.with_options(asked.settings())
-    if config.seed is None:
-        config = config.with_options({"seed": secrets.randbits(63)})
-    compiled = model.compiled(constraint, config)
+    config = seeded(model.generation_config.with_options(asked.settings()))
+    dfa = model.processor.compile(constraint, config)
     return [
-        Request.checked(prompt, config, model.config, stream=number, dfa=compiled)
+        Request.checked(prompt, config, model.config, stream=number, dfa=dfa, method=asked.method)
         for number in range(asked.n)
     ]
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from redraft.editing import Hole, Infilled, Template
+from redraft.editing import Hole, Infilled, Template, plan_infill, rewriting
 from redraft.editing.diff import unified_diff
-from redraft.editing.filling import Filling
-from redraft.editing.model import CANDIDATES
-from redraft.editing.prefix import Prefix
-from redraft.editing.template import MOST_TOKENS
+from redraft.editing.options import MAX_CANDIDATES, InfillOptions
+from redraft.editing.template import MAX_TOKENS
+from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, settings_among
 from redraft.server.openai.stream import Voice
 from redraft.server.openai.translate import response_constraint
-from redraft.server.runtime.registry import Models, Served
+from redraft.server.runtime.registry import Registry, ServedModel
 from redraft.server.runtime.sse import streamed, unless_gone
 
 Told = Callable[[Infilled], dict[str, Any]]
@@ -35,16 +34,16 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="allow")
     instruction: str | None = None
     seed: int | None = None
-    max_candidates: int = Field(default=CANDIDATES, ge=1, le=32)
+    max_candidates: int = Field(default=MAX_CANDIDATES, ge=1, le=32)
     max_tokens: int | None = Field(default=None, ge=1, le=4096)
     timeout: float | None = Field(default=None, gt=0)
     stream: bool = False
 
-    def settings(self) -> dict[str, Any]:
-        """Options of `Model.infill`."""
+    def settings(self) -> InfillOptions:
+        """Return the options of `Model.infill`."""
         extra = settings_among(self.model_extra or {})
         seed = {} if self.seed is None else {"seed": self.seed}
-        return extra | seed | {"max_candidates": self.max_candidates}
+        return cast(InfillOptions, extra | seed | {"max_candidates": self.max_candidates})
 
 
 class InfillRequest(Options):
@@ -72,7 +71,7 @@ class InfillRequest(Options):
         ] or [None] * count
         holes = [
             Hole(
-                1, self.max_tokens or MOST_TOKENS, None if one is None else response_constraint(one)
+                1, self.max_tokens or MAX_TOKENS, None if one is None else response_constraint(one)
             )
             for one in each
         ]
@@ -85,8 +84,8 @@ class Change(Options):
     spans: list[tuple[int, int]] = Field(min_length=1)
     kind: Literal["rewrite", "insert"] = "rewrite"
 
-    def filling(self, served: Served, text: str, prefix: Prefix) -> Filling:
-        """The change, laid out on a text.
+    def plan(self, served: ServedModel, text: str) -> Work:
+        """Return the work that makes the change in a text.
 
         Raises:
             RequestError: the spans do not lie in it, or something is to be inserted in place of
@@ -99,8 +98,10 @@ class Change(Options):
                 raise RequestError("to insert, first and last of a span are one place")
             template = Template.around(text, self.spans, hole)
         else:
-            template, instruction = served.model.rewriting(text, self.spans, instruction, hole)
-        return served.model.filling(template, prefix, instruction, **self.settings())
+            template, instruction = rewriting(
+                served.model.processor, text, self.spans, instruction, hole
+            )
+        return plan_infill(served.model.processor, template, instruction, self.settings())
 
 
 class EditRequest(Change):
@@ -110,7 +111,7 @@ class EditRequest(Change):
     text: str
 
 
-def filling_routes(models: Models) -> APIRouter:
+def filling_routes(models: Registry) -> APIRouter:
     """What is filled in."""
     router = APIRouter()
 
@@ -118,9 +119,9 @@ def filling_routes(models: Models) -> APIRouter:
     async def infill(asked: InfillRequest, request: Request) -> Response:
         served = models[asked.model]
 
-        def make(prefix: Prefix) -> Filling:
-            return served.model.filling(
-                asked.parts(), prefix, asked.instruction, **asked.settings()
+        def make() -> Work:
+            return plan_infill(
+                served.model.processor, asked.parts(), asked.instruction, asked.settings()
             )
 
         return await answer(
@@ -135,8 +136,8 @@ def filling_routes(models: Models) -> APIRouter:
     async def edit(asked: EditRequest, request: Request) -> Response:
         served = models[asked.model]
 
-        def make(prefix: Prefix) -> Filling:
-            return asked.filling(served, asked.text, prefix)
+        def make() -> Work:
+            return asked.plan(served, asked.text)
 
         def changed(filled: Infilled) -> dict[str, Any]:
             return told(served, "edit", asked.text, filled) | {
@@ -149,7 +150,7 @@ def filling_routes(models: Models) -> APIRouter:
 
 
 async def answer(
-    served: Served, make: Callable[[Prefix], Filling], asked: Options, request: Request, tell: Told
+    served: ServedModel, make: Callable[[], Work], asked: Options, request: Request, tell: Told
 ) -> Response:
     """Fill in, and tell what came of it: as a whole, or behind the drafts."""
     chunks = _chunks(served, make, asked, tell)
@@ -159,17 +160,19 @@ async def answer(
 
 
 async def _chunks(
-    served: Served, make: Callable[[Prefix], Filling], asked: Options, tell: Told
+    served: ServedModel, make: Callable[[], Work], asked: Options, tell: Told
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Drafts, and last what came of it, which is told in a thread: texts are tokenized and compared
     for it."""
     voices: dict[int, Voice] = {}
-    async with aclosing(served.fill(make, asked.timeout, drafts=asked.stream)) as events:
+    async with aclosing(served.infill(make, asked.timeout, drafts=asked.stream)) as events:
         async for event in events:
             if isinstance(event, Infilled):
                 yield await run_in_threadpool(tell, event)
             else:
-                voice = voices.setdefault(event.request, Voice(served.model.tokenizer, calls=False))
+                voice = voices.setdefault(
+                    event.candidate, Voice(served.model.tokenizer, calls=False)
+                )
                 yield _draft(event, voice)
 
 
@@ -180,11 +183,11 @@ async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
 
 def _draft(event: Draft, voice: Voice) -> dict[str, Any]:
     """A step of a candidate, as a chat tells of one of its choices."""
-    drawn = voice.draft(event.request, event)
-    return {"object": "infill.draft", "candidate": drawn.pop("index")} | drawn
+    drawn = voice.draft(event)
+    return {"object": "infill.draft", "candidate": event.candidate} | drawn
 
 
-def told(served: Served, kind: str, given: str, filled: Infilled) -> dict[str, Any]:
+def told(served: ServedModel, kind: str, given: str, filled: Infilled) -> dict[str, Any]:
     """A filled text, and all that was tried. given: the text that was asked with."""
     return {
         "object": kind,
@@ -207,7 +210,7 @@ def told(served: Served, kind: str, given: str, filled: Infilled) -> dict[str, A
     }
 
 
-def usage(served: Served, given: str, filled: Infilled) -> dict[str, Any]:
+def usage(served: ServedModel, given: str, filled: Infilled) -> dict[str, Any]:
     """Tokens of what was given and of what was filled in, and the steps of each candidate."""
     assert served.model.tokenizer is not None
     read, *written = (

@@ -22,11 +22,11 @@ from redraft.server.openai.schemas import (
 )
 from redraft.server.openai.suffix import suffix_answer
 from redraft.server.openai.translate import chat_job, completion_job
-from redraft.server.runtime.registry import Models, Served
+from redraft.server.runtime.registry import Registry, ServedModel
 from redraft.server.runtime.sse import streamed, unless_gone
 
 
-def chat_routes(models: Models) -> APIRouter:
+def chat_routes(models: Registry) -> APIRouter:
     """What OpenAI's clients ask."""
     router = APIRouter()
     started = int(time.time())
@@ -80,7 +80,7 @@ def chat_routes(models: Models) -> APIRouter:
     return router
 
 
-async def _answer(served: Served, answer: Answer, asked: Common, request: Request) -> Response:
+async def _answer(served: ServedModel, answer: Answer, asked: Common, request: Request) -> Response:
     wanted = asked.stream_options
     drafts = asked.stream and wanted.include_drafts
     events = _events(served, answer, asked, drafts=drafts)
@@ -92,22 +92,20 @@ async def _answer(served: Served, answer: Answer, asked: Common, request: Reques
 
 
 async def _events(
-    served: Served, answer: Answer, asked: Common, *, drafts: bool
+    served: ServedModel, answer: Answer, asked: Common, *, drafts: bool
 ) -> AsyncGenerator[tuple[int, Event], None]:
     """Events with the index of their choice. Before a choice ends, its likelihoods are there, where
     they are asked for."""
-    requests, typed = answer.job.requests, asked.method == "typewriter"
+    requests = answer.job.requests
     ends = None if asked.timeout is None else time.monotonic() + asked.timeout
     if answer.job.likeliest is not None:
-        served.check_likelihoods(requests[0])  # sooner than behind an answer
-    async with aclosing(
-        served.write(requests, asked.timeout, drafts=drafts, typed=typed)
-    ) as events:
+        served.check_scoring(requests[0])  # sooner than behind an answer
+    async with aclosing(served.write(requests, asked.timeout, drafts=drafts)) as events:
         async for index, event in events:
             told = raised(event)
             if isinstance(told, Finished) and answer.job.likeliest is not None:
                 left = None if ends is None else ends - time.monotonic()
-                likely = await served.likelihoods(
+                likely = await served.score(
                     requests[index], told.tokens, answer.job.likeliest, left
                 )
                 answer.likelihoods[index] = likely

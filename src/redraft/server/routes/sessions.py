@@ -12,14 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Infilled
 from redraft.editing.diff import unified_diff
-from redraft.editing.filling import Filling
-from redraft.editing.prefix import Prefix
 from redraft.editing.template import check_span
+from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.server.errors import NotHereError
 from redraft.server.openai.schemas import STREAMS
 from redraft.server.routes.infill import Change, answer, told
-from redraft.server.runtime.registry import Models
+from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.store import MOST, State
 
 Found = TypeVar("Found")
@@ -51,7 +50,7 @@ class Page(BaseModel):
     text: str = Field(max_length=MOST)
 
 
-def keeping_routes(models: Models, state: State) -> APIRouter:
+def keeping_routes(models: Registry, state: State) -> APIRouter:
     """What is kept."""
     router = APIRouter()
     _session_routes(router, models, state)
@@ -59,7 +58,7 @@ def keeping_routes(models: Models, state: State) -> APIRouter:
     return router
 
 
-def _session_routes(router: APIRouter, models: Models, state: State) -> None:
+def _session_routes(router: APIRouter, models: Registry, state: State) -> None:
     @router.post("/v1/sessions")
     async def begin(asked: NewSession) -> dict[str, Any]:
         models[asked.model]
@@ -114,8 +113,8 @@ def _session_routes(router: APIRouter, models: Models, state: State) -> None:
             else asked.model_copy(update={"instruction": found["instruction"]})
         )
 
-        def make(prefix: Prefix) -> Filling:
-            return change.filling(served, before, prefix)
+        def make() -> Work:
+            return change.plan(served, before)
 
         def tell(filled: Infilled) -> dict[str, Any]:
             return told(served, "edit", before, filled) | _looked("session", changed, filled.text)
@@ -123,7 +122,7 @@ def _session_routes(router: APIRouter, models: Models, state: State) -> None:
         return await answer(served, make, asked, request, tell)
 
 
-def _page_routes(router: APIRouter, models: Models, state: State) -> None:
+def _page_routes(router: APIRouter, models: Registry, state: State) -> None:
     @router.get("/v1/pages")
     async def pages(model: str) -> dict[str, Any]:
         models[model]

@@ -1,64 +1,62 @@
-"""Mail: what crosses from the engine's thread to a caller's loop, in order."""
+"""Event queue: what crosses from the engine's thread to a caller's event loop, in order."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Generic, TypeVar
 
 from redraft.errors import RedraftError
 
-BACKLOG = 64  # items that nobody took yet, beyond which those that can be done without are left out
+MAX_UNREAD = 64  # beyond it items that can be left out are left out
+Item = TypeVar("Item")
 
 
 class DeadlineError(RedraftError):
-    """The caller would wait no longer."""
+    """The request took longer than its `timeout`."""
 
 
-class Mail:
-    """One caller's queue. Made in the loop that reads it.
+class EventQueue(Generic[Item]):
+    """One caller's queue. Made in the event loop that reads it.
 
     Args:
-        seconds: how long the caller waits for all of it; None for as long as it takes.
-        spare: which items may be left out where the caller is slow to read.
+        seconds: time that the caller waits for everything; None waits as long as it takes.
+        is_optional: True for items that may be left out where the caller is slow to read.
     """
 
-    def __init__(self, seconds: float | None, spare: Callable[[Any], bool]) -> None:
+    def __init__(self, seconds: float | None, is_optional: Callable[[Item], bool]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._spare = spare
-        self._ends = None if seconds is None else self._loop.time() + seconds
-        self._arrived: asyncio.Queue[Any] = asyncio.Queue()
-        self._unread = 0  # close enough, where two threads count
+        self._is_optional = is_optional
+        self._deadline = None if seconds is None else self._loop.time() + seconds
+        self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self._unread = 0  # two threads count: it is close enough
 
-    def put(self, item: Any) -> None:
-        """Send something; called by the engine's thread. A caller whose loop is closed does not
-        hear of it."""
-        if self._unread >= BACKLOG and self._spare(item):
+    def put(self, item: Item) -> None:
+        """Send an item from the engine's thread. A caller whose loop is closed does not get it."""
+        if self._unread >= MAX_UNREAD and self._is_optional(item):
             return
         self._unread += 1
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._arrived.put_nowait, item)
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
-    async def get(self) -> Any:
-        """The next item.
+    async def get(self) -> Item:
+        """Return the next item.
 
         Raises:
             DeadlineError: the caller's time is over.
         """
         try:
-            async with asyncio.timeout_at(self._ends):
+            async with asyncio.timeout_at(self._deadline):
                 if self.late:
                     raise TimeoutError
-                item = await self._arrived.get()
+                item = await self._items.get()
         except TimeoutError:
-            raise DeadlineError(
-                "the answer took longer than the `timeout` that was asked for"
-            ) from None
+            raise DeadlineError("the answer took longer than the request's `timeout`") from None
         self._unread -= 1
         return item
 
     @property
     def late(self) -> bool:
-        """Whether the caller's time is over."""
-        return self._ends is not None and self._loop.time() >= self._ends
+        """True once the caller's time is over."""
+        return self._deadline is not None and self._loop.time() >= self._deadline

@@ -1,4 +1,4 @@
-"""Meter: what Prometheus reads at /metrics."""
+"""Metrics: what Prometheus reads at /metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from redraft.events import Statistics
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100)
 
 
-class Meter:
+class Metrics:
     """Counts of one application."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Meter:
         """Tell of something whenever it is asked for."""
         Gauge(name, words, registry=self.registry).set_function(value)
 
-    def count(self, statistics: Statistics) -> None:
+    def count_text(self, statistics: Statistics) -> None:
         """A text is finished."""
         self._tokens.inc(statistics.new_tokens)
         self._prompt.inc(statistics.prompt_tokens)
@@ -65,7 +65,7 @@ class Meter:
         self._first.observe(statistics.time_to_first_draft)
         self._whole.observe(statistics.seconds)
 
-    def fill(self, filled: Infilled) -> None:
+    def count_infill(self, filled: Infilled) -> None:
         """A template is filled in."""
         self._fills.inc()
         self._passes.inc(sum(one.steps for one in filled.candidates))
