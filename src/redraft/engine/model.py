@@ -22,6 +22,7 @@ from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_room
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.check import check_integer
+from redraft.diffusion import SamplerSpec, StoppingSpec
 from redraft.engine.allocator import keep_freed_memory
 from redraft.engine.autoregressive import typewrite
 from redraft.engine.engine import Engine
@@ -75,6 +76,8 @@ class Model:
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
         constraint: ConstraintLike | list[ConstraintLike | None] | None = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         **options: Any,
     ) -> Finished: ...
     @overload
@@ -84,6 +87,8 @@ class Model:
         *,
         method: Method = "diffusion",
         constraint: ConstraintLike | list[ConstraintLike | None] | None = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         **options: Any,
     ) -> list[Finished]: ...
     def generate(self, prompt: Any = None, **options: Any) -> Finished | list[Finished]:
@@ -100,6 +105,10 @@ class Model:
                 what `as_constraint` takes. The text is then complete, and what it says is in
                 `Finished.parsed`. With a list of prompts, one for all or a list of one each (None
                 for a free one).
+            sampler: decides each denoising step: an object (see `Sampler`), or a name with options
+                such as "confidence:threshold=0.9".
+            stopping: decides when a canvas is settled: an object (see `StoppingCriteria`), or a
+                name with options.
             options: any field of GenerationConfig.
 
         Raises:
@@ -119,6 +128,8 @@ class Model:
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
         constraint: ConstraintLike | list[ConstraintLike | None] | None = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
         **options: Any,
     ) -> Iterator[Event]:
@@ -134,7 +145,13 @@ class Model:
         constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
         requests = [
             Request.checked(
-                tokens, config, self.config, frozen=frozen, dfa=self.compiled(one, config)
+                tokens,
+                config,
+                self.config,
+                frozen=frozen,
+                dfa=self.compiled(one, config),
+                sampler=sampler,
+                stopping=stopping,
             )
             for tokens, one in zip(prompts, constraints, strict=True)
         ]
@@ -171,6 +188,10 @@ class Model:
             if any(request.frozen for request in requests):
                 raise RequestError(
                     "the typewriter cannot hold frozen positions: it writes from left to right"
+                )
+            if any(request.sampler or request.stopping for request in requests):
+                raise RequestError(
+                    "the autoregressive method has no canvas: leave out sampler and stopping"
                 )
             return typewrite(self.network, requests, self.tokenizer, max_batch_size=max_batch_size)
         if method != "diffusion":

@@ -7,6 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.diffusion import (
+    Sampler,
+    SamplerSpec,
+    StoppingCriteria,
+    StoppingSpec,
+    as_sampler,
+    as_stopping,
+)
 from redraft.errors import (
     ConfigError,
     ContextLengthError,
@@ -29,6 +37,8 @@ class Request:
         frozen: position on the first canvas -> token id that stands there from the first step on
             and is part of the text.
         dfa: the compiled constraint of the text; None for any text.
+        sampler: decides each denoising step; None for the EntropyBoundSampler of the settings.
+        stopping: decides when a canvas is settled; None for the StableAndConfident of the settings.
     """
 
     prompt: tuple[int, ...]
@@ -36,6 +46,8 @@ class Request:
     stream: int = 0
     frozen: Mapping[int, int] = field(default_factory=dict)
     dfa: TokenDFA | None = None
+    sampler: Sampler | None = None
+    stopping: StoppingCriteria | None = None
 
     @property
     def seed(self) -> int:
@@ -52,6 +64,8 @@ class Request:
         stream: int = 0,
         frozen: Mapping[int, int] | None = None,
         dfa: TokenDFA | None = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
     ) -> Request:
         """A request that the model can serve.
 
@@ -86,7 +100,15 @@ class Request:
             Guide.checked(dfa, config.max_new_tokens, shape.canvas_length, frozen)
         if config.seed is None:
             config = replace(config, seed=secrets.randbits(63))
-        return cls(tuple(prompt), config, stream, frozen, dfa)
+        return cls(
+            tuple(prompt),
+            config,
+            stream,
+            frozen,
+            dfa,
+            as_sampler(sampler),
+            as_stopping(stopping),
+        )
 
 
 def check_constraint(config: GenerationConfig) -> None:

@@ -93,6 +93,8 @@ class Runner:
             [sequence.edits for sequence in sequences],
             device,
             [sequence.constraints for sequence in sequences],
+            samplers=[sequence.request.sampler for sequence in sequences],
+            stopping=[sequence.request.stopping for sequence in sequences],
         )
         noise = Noise.of([sequence.noise_row for sequence in sequences], device)
         caches = [sequence.begin() for sequence in sequences]
