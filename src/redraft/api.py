@@ -24,6 +24,7 @@ from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_room
 from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.check import check_integer
+from redraft.diffusion import SamplerSpec, StoppingSpec
 from redraft.editing import (
     Hole,
     Infilled,
@@ -95,6 +96,8 @@ class Model:
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
         constraint: Constraints = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
         **options: Unpack[GenerationOptions],
     ) -> Finished: ...
@@ -105,6 +108,8 @@ class Model:
         *,
         method: Method = "diffusion",
         constraint: Constraints = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
         **options: Unpack[GenerationOptions],
     ) -> list[Finished]: ...
@@ -116,6 +121,8 @@ class Model:
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
         constraint: Constraints = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
         **options: Unpack[GenerationOptions],
     ) -> Finished | list[Finished]:
@@ -132,6 +139,10 @@ class Model:
                 what `as_constraint` takes. The text is then complete, and its value is in
                 `Finished.parsed`. With a list of prompts: one for all, or a list of one each (None
                 for a free one).
+            sampler: decides each denoising step: an object (see `Sampler`), or a name with options
+                such as "confidence:threshold=0.9"; None for the entropy bound of the options.
+            stopping: decides when a canvas is settled: an object (see `StoppingCriteria`), or a
+                name with options; None for the reference's rule.
             max_batch_size: texts written at a time, at most.
             options: any field of GenerationConfig.
 
@@ -146,6 +157,8 @@ class Model:
             method=method,
             frozen=frozen,
             constraint=constraint,
+            sampler=sampler,
+            stopping=stopping,
             max_batch_size=max_batch_size,
             **options,
         )
@@ -161,6 +174,8 @@ class Model:
         method: Method = "diffusion",
         frozen: Mapping[int, int] | None = None,
         constraint: Constraints = None,
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
         **options: Unpack[GenerationOptions],
     ) -> Iterator[Event]:
@@ -179,7 +194,16 @@ class Model:
         for tokens, one in zip(prompts, constraints, strict=True):
             dfa = processor.compile(one, config)
             requests.append(
-                Request.checked(tokens, config, self.config, frozen=frozen, dfa=dfa, method=method)
+                Request.checked(
+                    tokens,
+                    config,
+                    self.config,
+                    frozen=frozen,
+                    dfa=dfa,
+                    method=method,
+                    sampler=sampler,
+                    stopping=stopping,
+                )
             )
         return self._with_parsed(self.run(requests, max_batch_size=max_batch_size), constraints)
 

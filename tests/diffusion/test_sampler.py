@@ -8,10 +8,22 @@ from redraft.diffusion import (
     DenoisingOptions,
     DenoisingStep,
     EntropyBoundSampler,
+    Noise,
+    ScheduledStep,
     StableAndConfident,
 )
 from redraft.diffusion.schedule import scheduled_temperature
 from redraft.ops.vocabulary import VocabularyStatistics
+
+
+def scheduled(fresh: torch.Tensor) -> ScheduledStep:
+    """Return a first step of 48 with these tokens for re-noising."""
+    one = torch.ones(len(fresh), dtype=torch.int64)
+    noise = Noise.of([(row, 0, 0) for row in range(len(fresh))])
+    return ScheduledStep(
+        number=one, limit=48 * one, temperature=one.float(), fresh=fresh, noise=noise,
+        vocab_size=2000,
+    )  # fmt: skip
 
 
 def statistics(entropy: torch.Tensor) -> VocabularyStatistics:
@@ -33,7 +45,9 @@ def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_
         entropy = torch.rand(4, 30, generator=generator) ** 3
         canvas = Canvas.free(torch.full((4, 30), 5))
         fresh = torch.full((4, 30), 7)
-        step = EntropyBoundSampler(torch.full((4,), bound)).step(statistics(entropy), canvas, fresh)
+        step = EntropyBoundSampler(torch.full((4,), bound)).step(
+            statistics(entropy), canvas, scheduled(fresh)
+        )
         for row in range(4):
             order = entropy[row].argsort().tolist()
             spent, accepted = 0.0, set()
@@ -51,7 +65,9 @@ def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_
 def test_the_surest_position_is_always_accepted() -> None:
     entropy = torch.full((1, 8), 3.0)
     step = EntropyBoundSampler(torch.tensor([0.1])).step(
-        statistics(entropy), Canvas.free(torch.zeros(1, 8).long()), torch.zeros(1, 8).long()
+        statistics(entropy),
+        Canvas.free(torch.zeros(1, 8).long()),
+        scheduled(torch.zeros(1, 8).long()),
     )
     assert int(step.accepted.sum()) == 1
 
@@ -61,7 +77,7 @@ def test_frozen_positions_cost_nothing_and_do_not_change() -> None:
     frozen = torch.tensor([[True, False, False, True, False]])
     canvas = Canvas(torch.tensor([[70, 0, 0, 73, 0]]), frozen)
     step = EntropyBoundSampler(torch.tensor([0.1])).step(
-        statistics(entropy), canvas, torch.full((1, 5), 7)
+        statistics(entropy), canvas, scheduled(torch.full((1, 5), 7))
     )
     assert step.accepted.tolist() == [[True, True, True, True, False]]
     assert step.canvas.tolist() == [[70, 1001, 1002, 73, 7]]

@@ -1,4 +1,4 @@
-"""Denoising a canvas, knowing the model only as a Denoiser.
+"""Denoise canvases; the network is known as a `Denoiser` only.
 
 The loop of one canvas:
 
@@ -10,22 +10,49 @@ The loop of one canvas:
 
 from redraft.diffusion.canvas import Canvas
 from redraft.diffusion.denoise import Denoiser, DenoisingState, denoise, denoise_step
+from redraft.diffusion.names import (
+    SAMPLERS,
+    STOPPING,
+    SamplerSpec,
+    StoppingSpec,
+    as_sampler,
+    as_stopping,
+)
 from redraft.diffusion.noise import Noise
 from redraft.diffusion.options import DenoisingOptions
-from redraft.diffusion.sampler import DenoisingStep, EntropyBoundSampler, Sampler
+from redraft.diffusion.sampler import Sampler
+from redraft.diffusion.samplers import (
+    ConfidenceThresholdSampler,
+    EntropyBoundSampler,
+    KlassSampler,
+    PredictorCorrectorSampler,
+    TopKSampler,
+)
+from redraft.diffusion.step import DenoisingStep, ScheduledStep
 from redraft.diffusion.stopping import StableAndConfident, StoppingCriteria
 
 __all__ = [
+    "SAMPLERS",
+    "STOPPING",
     "Canvas",
+    "ConfidenceThresholdSampler",
     "Denoiser",
     "DenoisingOptions",
     "DenoisingState",
     "DenoisingStep",
     "EntropyBoundSampler",
+    "KlassSampler",
     "Noise",
+    "PredictorCorrectorSampler",
     "Sampler",
+    "SamplerSpec",
+    "ScheduledStep",
     "StableAndConfident",
     "StoppingCriteria",
+    "StoppingSpec",
+    "TopKSampler",
+    "as_sampler",
+    "as_stopping",
     "denoise",
     "denoise_step",
 ]

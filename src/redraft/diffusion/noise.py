@@ -1,5 +1,5 @@
 """Noise: every random number of a generation, as a function of (seed, stream, canvas, step,
-position) and nothing else."""
+position, draw) and nothing else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 from redraft.ops.philox import WORD, philox
+
+# Draws share the counter's first word with positions: 8 bits for one, 24 for the other.
+DRAW_SHIFT = 24
+MAX_DRAW = (1 << 8) - 1
 
 
 @dataclass(frozen=True)
@@ -26,24 +30,36 @@ class Noise:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, int, int]], device: torch.device | str = "cpu") -> Noise:
-        """From one (seed, stream, canvas) a row; a seed is taken modulo 2**64."""
+        """Build from one (seed, stream, canvas) a row; a seed is taken modulo 2**64."""
         low = [(seed & WORD, seed >> 32 & WORD, stream, canvas) for seed, stream, canvas in rows]
         table = torch.tensor(low, dtype=torch.int64, device=device)
         return cls(table[:, 0] | table[:, 1] << 32, table[:, 2], table[:, 3])
 
+    def rows(self, index: Tensor | slice) -> Noise:
+        """Return the noise of the rows at `index`."""
+        return Noise(self.seed[index], self.stream[index], self.canvas[index])
+
     def initial(self, length: int, vocab_size: int) -> Tensor:
-        """The random tokens a canvas starts from, int64 [B, L]."""
+        """Return the random tokens that a canvas starts from, int64 [B, L]."""
         return self.at(torch.zeros_like(self.seed), length, vocab_size)[1]
 
-    def at(self, step: Tensor, length: int, vocab_size: int) -> tuple[Tensor, Tensor]:
-        """Draws of one step (int64 [B], 1 for the first).
+    def at(
+        self, step: Tensor, length: int, vocab_size: int, draw: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Return the random numbers of one step.
+
+        Args:
+            step: int64 [B], 1 for the first.
+            draw: 0 to 255, which of several independent draws of the step.
 
         Returns:
-            A uniform number in (0, 1), float64 [B, L], for the sample, and a uniform token, int64
-            [B, L], for re-noising. Tokens are scaled 32-bit words: each is off 1 / vocab_size by
-            less than 2**-32.
+            A uniform number in (0, 1), float64 [B, L], and a uniform token, int64 [B, L]. Draw 0
+            gives the number for the sample and the token for re-noising. Tokens are scaled 32-bit
+            words: each is off 1 / vocab_size by less than 2**-32.
         """
-        position = torch.arange(length, device=self.seed.device)[None]
+        assert 0 <= draw <= MAX_DRAW
+        assert length <= 1 << DRAW_SHIFT
+        position = torch.arange(length, device=self.seed.device)[None] + (draw << DRAW_SHIFT)
         counter = (position, step[:, None], self.canvas[:, None], self.stream[:, None])
         key = (self.seed & WORD)[:, None], (self.seed >> 32 & WORD)[:, None]
         first, second, third, _ = philox(counter, key)

@@ -9,22 +9,30 @@ import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
+from redraft.diffusion.grouping import Group, grouped
+from redraft.diffusion.sampler import Sampler
+from redraft.diffusion.samplers import EntropyBoundSampler
+from redraft.diffusion.stopping import StableAndConfident, StoppingCriteria
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingOptions:
-    """Fields of the same names in GenerationConfig, a row each; `temperature` multiplies the
-    schedule. edits,
-    constraints: of each row."""
+    """The settings of B rows.
+
+    Attributes:
+        max_denoising_steps: int64 [B]. t_min, t_max, temperature: float32 [B]; `temperature`
+            multiplies the schedule. See the fields of the same names in GenerationConfig.
+        samplers, stopping: strategies, each with its rows; together they hold every row once.
+        edits: logit edits, one a row, or None. constraints: those of each row.
+    """
 
     max_denoising_steps: Tensor
     t_min: Tensor
     t_max: Tensor
     temperature: Tensor
-    entropy_bound: Tensor
-    stability_threshold: Tensor
-    confidence_threshold: Tensor
+    samplers: Sequence[Group[Sampler]]
+    stopping: Sequence[Group[StoppingCriteria]]
     edits: Sequence[LogitEdits | None]
     constraints: Sequence[Sequence[SpanConstraint]]
 
@@ -35,23 +43,41 @@ class DenoisingOptions:
         edits: Sequence[LogitEdits | None] | None = None,
         device: torch.device | str = "cpu",
         constraints: Sequence[Sequence[SpanConstraint]] | None = None,
+        *,
+        samplers: Sequence[Sampler | None] | None = None,
+        stopping: Sequence[StoppingCriteria | None] | None = None,
     ) -> DenoisingOptions:
-        """Stack the settings of one row each."""
+        """Stack the settings of one row each.
+
+        Args:
+            samplers: one a row; None for the EntropyBoundSampler of the row's config.
+            stopping: one a row; None for the StableAndConfident of the row's config.
+        """
 
         def column(name: str, dtype: torch.dtype) -> Tensor:
             return torch.tensor(
                 [getattr(config, name) for config in configs], dtype=dtype, device=device
             )
 
-        whole, real = torch.int64, torch.float32
+        none = [None] * len(configs)
+        entropy_bound = column("entropy_bound", torch.float32)
+        stability = column("stability_threshold", torch.int64)
+        confidence = column("confidence_threshold", torch.float32)
+
+        # Rows with the default strategy share one object, whose settings are tensors.
+        def default_sampler(rows: Tensor | slice) -> Sampler:
+            return EntropyBoundSampler(entropy_bound[rows])
+
+        def default_stopping(rows: Tensor | slice) -> StoppingCriteria:
+            return StableAndConfident(stability[rows], confidence[rows])
+
         return cls(
-            max_denoising_steps=column("max_denoising_steps", whole),
-            t_min=column("t_min", real),
-            t_max=column("t_max", real),
-            temperature=column("temperature", real),
-            entropy_bound=column("entropy_bound", real),
-            stability_threshold=column("stability_threshold", whole),
-            confidence_threshold=column("confidence_threshold", real),
-            edits=[None] * len(configs) if edits is None else edits,
+            max_denoising_steps=column("max_denoising_steps", torch.int64),
+            t_min=column("t_min", torch.float32),
+            t_max=column("t_max", torch.float32),
+            temperature=column("temperature", torch.float32),
+            samplers=grouped(samplers or none, default_sampler, device),
+            stopping=grouped(stopping or none, default_stopping, device),
+            edits=none if edits is None else edits,
             constraints=[()] * len(configs) if constraints is None else constraints,
         )

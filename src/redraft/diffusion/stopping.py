@@ -1,33 +1,51 @@
-"""When a canvas is settled."""
+"""StoppingCriteria: decides when a canvas is settled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from redraft.config.check import check_integer, check_number
 from redraft.diffusion.canvas import Canvas
-from redraft.diffusion.sampler import DenoisingStep
+from redraft.diffusion.step import DenoisingStep
 
 
+@runtime_checkable
 class StoppingCriteria(Protocol):
-    """Says which rows need no further step."""
+    """Decides which rows need no further step."""
 
     def __call__(self, step: DenoisingStep, canvas: Canvas, unchanged: Tensor) -> Tensor:
-        """bool [B]; `unchanged` int64 [B] counts the last steps through which a row's argmax canvas
-        stayed the same."""
+        """Return bool [B], True for a row that is settled.
+
+        Args:
+            step: what the sampler decided.
+            unchanged: int64 [B], the last steps through which a row's argmax canvas stayed the
+                same; 0 where it has just changed.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class StableAndConfident:
-    """Settled: the argmax canvas equals those of the last `stability_threshold` steps, and mean
-    entropy over the positions that are not frozen is below `confidence_threshold` nats. Both
-    [B]."""
+    """The criterion of the released checkpoint.
 
-    stability_threshold: Tensor
-    confidence_threshold: Tensor
+    A canvas is settled when its argmax canvas equals those of the last `stability_threshold` steps,
+    and its mean entropy over the positions that are not frozen is below `confidence_threshold`
+    nats. Each is a number, or a tensor [B] for rows with thresholds of their own.
+    """
+
+    stability_threshold: int | Tensor = 1
+    confidence_threshold: float | Tensor = 0.005
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stability_threshold, Tensor):
+            check_integer("stability_threshold", self.stability_threshold, minimum=0)
+        if not isinstance(self.confidence_threshold, Tensor):
+            check_number(
+                "confidence_threshold", self.confidence_threshold, minimum=0, open_below=True
+            )
 
     def __call__(self, step: DenoisingStep, canvas: Canvas, unchanged: Tensor) -> Tensor:
         open_positions = (~canvas.frozen).sum(dim=-1)

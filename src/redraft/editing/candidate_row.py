@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redraft.config import GenerationConfig
 from redraft.diffusion import Canvas as Tokens
-from redraft.diffusion import DenoisingState, Noise
+from redraft.diffusion import DenoisingState, Noise, Sampler, StoppingCriteria
 from redraft.editing.layout import CanvasLayout
 from redraft.engine.row import Canvas, Part, Row, StepOfRow
 from redraft.engine.work import Resources
@@ -43,6 +43,8 @@ class CandidateRow:
         edits: LogitEdits | None,
         ignored: frozenset[int] = frozenset(),
         constraints: Sequence[TokenDFA | None] = (),
+        sampler: Sampler | None = None,
+        stopping: StoppingCriteria | None = None,
     ) -> None:
         self.number, self.layout, self.ignored = number, layout, ignored
         self.row = Row(resources.prefixes, base=prefix.begin())
@@ -52,6 +54,7 @@ class CandidateRow:
         for hole in layout.holes:
             self.history |= {at: [] for at in hole}
         self._resources, self._config, self._edits = resources, config, edits
+        self._sampler, self._stopping = sampler, stopping
         self._canvas_steps = 0
         self._guides: dict[int, Guide] = {}
         for at, (hole, dfa) in enumerate(zip(layout.holes, constraints, strict=False)):
@@ -148,7 +151,15 @@ class CandidateRow:
         frozen[0, index] = True
         canvas = Tokens(tokens, frozen, self._allowed(tokens))
         state = DenoisingState.start(canvas, config.hidden_size, self._resources.dtype)
-        return Canvas(state, self._config, noise_row, self._edits, self._constraints())
+        return Canvas(
+            state,
+            self._config,
+            noise_row,
+            self._edits,
+            self._constraints(),
+            self._sampler,
+            self._stopping,
+        )
 
     def _constraints(self) -> list[CanvasConstraint]:
         """Return what the holes' constraints say of this canvas."""

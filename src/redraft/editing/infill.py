@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.diffusion import Sampler, StoppingCriteria
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.layout import Placed, behind
 from redraft.editing.prefix import SessionPrefix, prefix_row
@@ -32,6 +33,7 @@ class InfillPlan:
         config: with a seed. pad_token_id: fills the rest of a hole.
         max_steps: denoising steps of all candidates together; None for no limit.
         constraints: one a hole, None for a free one.
+        sampler, stopping: None for those of the config.
         session: the prefix of an edit session, kept from edit to edit.
     """
 
@@ -42,6 +44,8 @@ class InfillPlan:
     pad_token_id: int
     max_steps: int | None
     constraints: tuple[TokenDFA | None, ...]
+    sampler: Sampler | None = None
+    stopping: StoppingCriteria | None = None
     session: SessionPrefix | None = None
 
 
@@ -100,6 +104,8 @@ class InfillCandidates(Work):
                 edits,
                 ignored,
                 plan.constraints,
+                plan.sampler,
+                plan.stopping,
             )
             for number, placed in enumerate(plan.placed)
         ]

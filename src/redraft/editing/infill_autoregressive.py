@@ -14,7 +14,7 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.editing.layout import Pieces, behind
 from redraft.editing.prefix import prefix_row
 from redraft.editing.result import Candidate, Infilled
-from redraft.editing.scores import score_texts, total
+from redraft.editing.scores import Scored, score_texts, total
 from redraft.editing.template import Hole, Template
 from redraft.engine.memory_budget import Share
 from redraft.engine.row import Drawn, NextToken, Part, Row
@@ -75,12 +75,10 @@ class AutoregressiveInfill(Work):
             before = chosen + text
         candidate = Candidate(tuple(widths), tuple(fills), steps, score)
         context = seen, pieces.right_length
-        text = self.template.filled(fills)
-        self.complete(Infilled(text, candidate.fills, (candidate,), context, self.seed))
+        filled = self.template.filled(fills)
+        self.complete(Infilled(filled, candidate.fills, (candidate,), context, self.seed))
 
-    def _scores(
-        self, resources: Resources, row: Row, texts: Sequence[Sequence[int]]
-    ) -> Generator[Sequence[Row], None, list]:
+    def _scores(self, resources: Resources, row: Row, texts: Sequence[Sequence[int]]) -> Scored:
         drawn = row.result
         assert isinstance(drawn, Drawn)
         return (yield from score_texts(resources, row, drawn.state, texts))
@@ -89,7 +87,8 @@ class AutoregressiveInfill(Work):
         self, prefix: Row, hole: Hole, resources: Resources
     ) -> Generator[Sequence[Row], None, list[int]]:
         """Write a hole behind a prefix: the likeliest token after the other."""
-        row, drawn, written = Row(resources.prefixes, base=prefix.begin()), prefix.result, []
+        row, drawn = Row(resources.prefixes, base=prefix.begin()), prefix.result
+        written: list[int] = []
         while True:
             assert isinstance(drawn, Drawn)
             if drawn.token in self.ends:

@@ -8,6 +8,7 @@ from typing import Any
 
 from redraft.config import GenerationOptions
 from redraft.config.check import check_integer
+from redraft.diffusion import SamplerSpec, StoppingSpec
 
 MAX_CANDIDATES = 6
 
@@ -18,6 +19,8 @@ class InfillOptions(GenerationOptions, total=False):
     max_candidates: int
     max_steps: int | None
     heal: bool
+    sampler: SamplerSpec | None
+    stopping: StoppingSpec | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Search:
             settled are taken as they stand; None for no limit.
         heal: where a hole begins or ends inside a word, try every width with the token beside it
             written anew too.
+        sampler, stopping: as for `Model.generate`.
 
     Raises:
         ConfigError: a number is not a whole number of at least 1.
@@ -38,6 +42,8 @@ class Search:
     max_candidates: int = MAX_CANDIDATES
     max_steps: int | None = None
     heal: bool = True
+    sampler: SamplerSpec | None = None
+    stopping: StoppingSpec | None = None
 
     def __post_init__(self) -> None:
         check_integer("max_candidates", self.max_candidates, minimum=1)

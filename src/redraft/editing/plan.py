@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from redraft.config import GenerationConfig, GenerationOptions
 from redraft.config.check import check_integer
+from redraft.diffusion import as_sampler, as_stopping
 from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
@@ -56,6 +57,8 @@ def plan_infill(
             processor.config.pad_token_id,
             search.max_steps,
             constraints,
+            as_sampler(search.sampler),
+            as_stopping(search.stopping),
             session,
         )
     )
@@ -191,27 +194,28 @@ def _constraints(
     processor: Processor, template: Template, config: GenerationConfig
 ) -> tuple[TokenDFA | None, ...]:
     """Return what each hole must be, compiled: a text, then padding."""
-    found: list[TokenDFA | None] = []
-    pad = processor.config.pad_token_id
-    for number, hole in enumerate(template.holes, 1):
-        dfa = None
-        constraint = as_constraint(hole.constraint)
-        if constraint is not None:
-            tokenizer = processor.require_tokenizer("infilling")
-            size = processor.config.vocab_size
-            dfa = constraint.compiled(tokenizer, [pad], pad, size)
-            shortest = int(dfa.steps_left[dfa.start])
-            if shortest > hole.max_tokens:
-                raise ConstraintUnsatisfiedError(
-                    f"the shortest text for hole {number} has {shortest} tokens, it has room for "
-                    f"{hole.max_tokens}: give it more"
-                )
-        found.append(dfa)
+    found = [_compiled(processor, hole, number) for number, hole in enumerate(template.holes, 1)]
     if any(found) and (config.top_p < 1.0 or config.min_p > 0.0):
         raise RequestError(
             "top_p and min_p could leave nothing that a hole's constraint admits: leave them out"
         )
     return tuple(found)
+
+
+def _compiled(processor: Processor, hole: Hole, number: int) -> TokenDFA | None:
+    """Return the constraint of one hole over tokens, None for a free hole."""
+    constraint = as_constraint(hole.constraint)
+    if constraint is None:
+        return None
+    tokenizer, pad = processor.require_tokenizer("infilling"), processor.config.pad_token_id
+    dfa = constraint.compiled(tokenizer, [pad], pad, processor.config.vocab_size)
+    shortest = int(dfa.steps_left[dfa.start])
+    if shortest > hole.max_tokens:
+        raise ConstraintUnsatisfiedError(
+            f"the shortest text for hole {number} has {shortest} tokens, it has room for "
+            f"{hole.max_tokens}: give it more"
+        )
+    return dfa
 
 
 def _min_tokens(dfa: TokenDFA | None) -> int:

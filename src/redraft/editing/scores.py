@@ -36,8 +36,10 @@ def score_texts(
     found: list[Tensor] = []
     for number in range(len(texts)):
         result = rows[number].result if number in rows else None
-        scored = isinstance(result, Scores)
-        found.append(result.log_probabilities if scored else torch.zeros(0, device=last.device))
+        if isinstance(result, Scores):
+            found.append(result.log_probabilities)
+        else:
+            found.append(torch.zeros(0, device=last.device))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 
 from redraft.config import ModelConfig
@@ -77,16 +79,17 @@ class Generation(Writing):
         row.append(Part(request.prompt))
         while output.reason is None:
             row.canvas = self.start_canvas(resources)
-            steps, done = 0, False
-            while not done:
+            for steps in itertools.count(1):
                 yield [row]
                 assert isinstance(row.result, StepOfRow)
-                steps, done = steps + 1, row.result.done
-                self._draft(row.result, steps)
+                step = row.result
+                self._draft(step, steps)
+                if step.done:
+                    break
             row.canvas = None
-            self.commit(row.result.tokens, steps)
+            self.commit(step.tokens, steps)
             if output.reason is None:
-                row.append(Part(row.result.tokens))
+                row.append(Part(step.tokens))
         self.finish(row)
 
     def start_canvas(self, resources: Resources) -> Canvas:
@@ -111,6 +114,8 @@ class Generation(Writing):
             noise_row,
             logit_edits(request.config, self.output.context, device),
             constraints,
+            request.sampler,
+            request.stopping,
         )
 
     def _draft(self, result: StepOfRow, step: int) -> None:

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.diffusion import (
+    Sampler,
+    SamplerSpec,
+    StoppingCriteria,
+    StoppingSpec,
+    as_sampler,
+    as_stopping,
+)
 from redraft.errors import (
     ConfigError,
     ContextLengthError,
@@ -48,6 +56,8 @@ class Request:
             and is part of the text.
         dfa: the constraint that the text must meet; None admits every text.
         method: by diffusion, or left to right.
+        sampler: decides each denoising step; None for the EntropyBoundSampler of the settings.
+        stopping: decides when a canvas is settled; None for the StableAndConfident of the settings.
     """
 
     prompt: tuple[int, ...]
@@ -56,16 +66,32 @@ class Request:
     frozen: Mapping[int, int] = field(default_factory=dict)
     dfa: TokenDFA | None = None
     method: Method = "diffusion"
+    sampler: Sampler | None = None
+    stopping: StoppingCriteria | None = None
 
     def by(self, method: Method) -> Request:
         """Return the same request, written by another method.
 
         Raises:
-            RequestError: the autoregressive method cannot hold its frozen positions.
+            RequestError: the autoregressive method has no canvas for its frozen positions, its
+                sampler or its stopping criteria.
         """
-        method = checked_method(method)
-        check_frozen(self.frozen, method)
-        return replace(self, method=method)
+        request = replace(self, method=checked_method(method))
+        request._check_method()
+        return request
+
+    def _check_method(self) -> None:
+        if self.method != "autoregressive":
+            return
+        if self.frozen:
+            raise RequestError(
+                "frozen positions need the diffusion method: the autoregressive one writes from "
+                "left to right"
+            )
+        if self.sampler or self.stopping:
+            raise RequestError(
+                "the autoregressive method has no canvas: leave out sampler and stopping"
+            )
 
     @property
     def seed(self) -> int:
@@ -83,6 +109,8 @@ class Request:
         frozen: Mapping[int, int] | None = None,
         dfa: TokenDFA | None = None,
         method: Method = "diffusion",
+        sampler: SamplerSpec | None = None,
+        stopping: StoppingSpec | None = None,
     ) -> Request:
         """Return a request that the model can serve; a seed is drawn where `config` has none.
 
@@ -101,31 +129,28 @@ class Request:
                 "max_new_tokens"
             )
         frozen = _checked_frozen(frozen, shape)
-        check_frozen(frozen, method)
         check_tokens([*prompt, *frozen.values()], shape)
         check_logit_bias(config, shape)
         if dfa is not None:
             check_constraint(config)
             Guide.checked(dfa, config.max_new_tokens, shape.canvas_length, frozen)
-        return cls(tuple(prompt), seeded(config), stream, frozen, dfa, method)
+        request = cls(
+            tuple(prompt),
+            seeded(config),
+            stream,
+            frozen,
+            dfa,
+            method,
+            as_sampler(sampler),
+            as_stopping(stopping),
+        )
+        request._check_method()
+        return request
 
 
 def seeded(config: GenerationConfig) -> GenerationConfig:
     """Return the settings with a seed: their own, or one drawn here."""
     return config if config.seed is not None else replace(config, seed=secrets.randbits(63))
-
-
-def check_frozen(frozen: Mapping[int, int], method: Method) -> None:
-    """Check that a method can hold frozen positions.
-
-    Raises:
-        RequestError: it cannot.
-    """
-    if frozen and method == "autoregressive":
-        raise RequestError(
-            "frozen positions need the diffusion method: the autoregressive one writes from left "
-            "to right"
-        )
 
 
 def _checked_frozen(frozen: Mapping[int, int] | None, shape: ModelConfig) -> dict[int, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.diffusion import DenoisingState
+from redraft.diffusion import DenoisingState, Sampler, StoppingCriteria
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.network import READ_BLOCK, Cache
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
@@ -119,6 +119,7 @@ class Canvas:
     Attributes:
         state: one row. noise_row: (seed, stream, canvas).
         edits: changes of the logits. constraints: what the canvas must be.
+        sampler, stopping: None for those of the config.
     """
 
     state: DenoisingState
@@ -126,6 +127,8 @@ class Canvas:
     noise_row: tuple[int, int, int]
     edits: LogitEdits | None = None
     constraints: Sequence[SpanConstraint] = ()
+    sampler: Sampler | None = None
+    stopping: StoppingCriteria | None = None
 
 
 @dataclass

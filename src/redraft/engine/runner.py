@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redraft.diffusion import DenoisingOptions, DenoisingState, Noise, denoise_step
+from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
 from redraft.engine.broken_weights import describe_non_finite
 from redraft.engine.row import (
     Drawn,
@@ -145,6 +145,8 @@ class Runner:
             [canvas.edits for canvas in canvases],
             device,
             [canvas.constraints for canvas in canvases],
+            samplers=[canvas.sampler for canvas in canvases],
+            stopping=[canvas.stopping for canvas in canvases],
         )
         noise = Noise.of([canvas.noise_row for canvas in canvases], device)
         caches = [row.begin() for row in rows]
@@ -191,10 +193,13 @@ class Runner:
         return Clean(tokens, [row.begin() for row, _ in parts])
 
 
-def _steps_of_rows(step: Any, done: Tensor) -> list[StepOfRow]:
+def _steps_of_rows(step: DenoisingStep, done: Tensor) -> list[StepOfRow]:
     columns = (step.argmax_canvas, step.accepted, step.entropy, step.confidence)
     rows = zip(*(column.tolist() for column in columns), done.tolist(), strict=True)
-    return [StepOfRow(*map(tuple, row[:-1]), done=row[-1]) for row in rows]
+    return [
+        StepOfRow(tuple(tokens), tuple(accepted), tuple(entropy), tuple(confidence), ended)
+        for tokens, accepted, entropy, confidence, ended in rows
+    ]
 
 
 @contextmanager

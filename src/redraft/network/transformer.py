@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import Any, Self
 
 import torch
@@ -234,7 +233,7 @@ class DiffusionGemma(nn.Module):
         """`denoise` of a plain readout, from tokens to statistics in one recording."""
         rows, length = canvas.shape
         segments = end_to_end([length] * rows, caches, clean=False)
-        names = [field.name for field in fields(VocabularyStatistics)]
+        names = ("argmax", "sample", "entropy", "confidence", "soft_embedding")
 
         def run(
             context: CachedContext, canvas: Tensor, signal: Tensor, *asked: Tensor

@@ -5,10 +5,17 @@ from redraft.ops.vocabulary.dense import inverse_cdf, softcapped_logits, tempere
 from redraft.ops.vocabulary.dispatch import read_vocabulary
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
-from redraft.ops.vocabulary.types import Picked, Readout, SpanConstraint, VocabularyStatistics
+from redraft.ops.vocabulary.types import (
+    Comparison,
+    Picked,
+    Readout,
+    SpanConstraint,
+    VocabularyStatistics,
+)
 
 __all__ = [
     "Allowed",
+    "Comparison",
     "LogitEdits",
     "Picked",
     "Readout",

@@ -23,25 +23,31 @@ from redraft.ops.vocabulary.types import Found, Positions
 CHUNK = 1024  # entries of the vocabulary at a time, on a CPU
 WIDE_CHUNK = 1 << 15  # and elsewhere, where every launch costs and no cache is to be stayed in
 BLOCK = 512  # positions at a time
-LEAST = (
-    -1e4
-)  # exp of less is 0 in float32, and 0 times this is 0 where 0 times -inf would not be a number
+# exp of less is 0 in float32, and 0 times this is 0 where 0 times -inf would not be a number.
+MIN_LOG_MASS = -1e4
 
 
 @dataclass
 class Sums:
-    """What is known of a block of positions after some chunks: greatest logit and its token, and
-    the sums relative to it."""
+    """Running sums of a block of N positions after some chunks of the vocabulary.
 
-    top: Tensor  # float32 [N]
-    argmax: Tensor  # int64 [N]
-    total: Tensor  # float32 [N], of exp(logit - top)
-    weighted: Tensor  # float32 [N], of exp(logit - top) * (logit - top): near 0 where one token has nearly all
-    soft: Tensor  # float32 [N, H], of exp(logit - top) * embedding
-    masses: list[
-        tuple[Tensor, Tensor]
-    ]  # by chunk: sum of exp [N], and the maximum that it is relative to [N]
-    edited: bool  # whether a logit may be -inf, or nearly
+    Attributes:
+        top: float32 [N], the greatest logit. argmax: int64 [N], its token.
+        total: float32 [N], of exp(logit - top).
+        weighted: float32 [N], of exp(logit - top) * (logit - top): near 0 where one token has
+            nearly all mass.
+        soft: float32 [N, H], of exp(logit - top) * embedding.
+        masses: by chunk, the sum of exp [N], and the maximum that it is relative to [N].
+        edited: True where a logit may be -inf, or nearly.
+    """
+
+    top: Tensor
+    argmax: Tensor
+    total: Tensor
+    weighted: Tensor
+    soft: Tensor
+    masses: list[tuple[Tensor, Tensor]]
+    edited: bool
 
     @classmethod
     def nothing(cls, states: Tensor, edited: bool) -> Sums:
@@ -72,7 +78,7 @@ class Sums:
         total = mass.sum(dim=-1)
         if out is not None:
             below.index_fill_(1, out, 0.0)
-        weighted = (below.clamp_min_(LEAST) if self.edited else below).mul_(mass).sum(dim=-1)
+        weighted = (below.clamp_min_(MIN_LOG_MASS) if self.edited else below).mul_(mass).sum(dim=-1)
         self.weighted = (self.weighted + fall * self.total) * shrink + weighted
         self.total = self.total * shrink + total
         self.soft.mul_(shrink[:, None]).add_(linear(mass.to(embedding.dtype), embedding.T))
@@ -117,7 +123,7 @@ def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Foun
     size = chunk_size(positions.states.device)
     for first in range(0, len(embedding), size):
         chunk = embedding[first : first + size]
-        sums.add(_logits(positions, chunk, first, softcap), chunk, first)
+        sums.add(edited_logits(positions, chunk, first, softcap), chunk, first)
     sample = _look_again(positions, embedding, softcap, sums)
     entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
     soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
@@ -125,7 +131,7 @@ def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Foun
     return Found(sums.argmax, sample, entropy, 1 / sums.total, soft)
 
 
-def _logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
+def edited_logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
     """Edited, tempered logits float32 [N, C] of one chunk."""
     logits = positions.forbid(bounded_logits(positions.states, chunk, softcap), first)
     return tempered_logits(
@@ -147,7 +153,7 @@ def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: S
         first = number * size
         chunk = embedding[first : first + size]
         part = positions[mine]
-        logits = _logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
+        logits = edited_logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
         # Sums of one chunk differ in their last bits from what they were.
         sample[mine] = first + first_beyond(torch.exp(logits - sums.top[mine][:, None]), left[mine])
     return sample

@@ -25,14 +25,23 @@ def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tens
 
 def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
     """What there is to know of positions, block by block."""
-    block = max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
     def read(part: Positions) -> Found:
-        logits = part.forbid(bounded_logits(part.states, embedding, softcap))
-        logits = tempered_logits(logits, part.owners, part.readout, UNIT * softcap)
+        logits = all_logits(part, embedding, softcap)
         return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
 
-    return positions.in_blocks(block, read)
+    return positions.in_blocks(positions_per_block(embedding), read)
+
+
+def all_logits(positions: Positions, embedding: Tensor, softcap: float) -> Tensor:
+    """Return edited, tempered and filtered logits of the whole vocabulary, float32 [N, V]."""
+    logits = positions.forbid(bounded_logits(positions.states, embedding, softcap))
+    return tempered_logits(logits, positions.owners, positions.readout, UNIT * softcap)
+
+
+def positions_per_block(embedding: Tensor) -> int:
+    """Return how many positions have all their logits at a time, with an embedding [V, H]."""
+    return max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
 
 def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: float = 1.0) -> Tensor:

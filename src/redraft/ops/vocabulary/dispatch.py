@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,14 @@ from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary.chunked import read_chunks
 from redraft.ops.vocabulary.constrained import read_constrained
 from redraft.ops.vocabulary.dense import read_whole
-from redraft.ops.vocabulary.types import Found, Positions, Readout, VocabularyStatistics
+from redraft.ops.vocabulary.divergence import read_divergence
+from redraft.ops.vocabulary.types import (
+    Comparison,
+    Found,
+    Positions,
+    Readout,
+    VocabularyStatistics,
+)
 
 KERNEL_POSITIONS = 256  # whose logits exist whole at a time, where a kernel reads them
 
@@ -17,26 +26,23 @@ KERNEL_POSITIONS = 256  # whose logits exist whole at a time, where a kernel rea
 def read_vocabulary(
     hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout
 ) -> VocabularyStatistics:
-    """Logits, argmax, sample, entropy and soft embedding of hidden states [B, L, H] under the tied
-    embedding [V, H].
+    """Return the statistics of hidden states [B, L, H] under the tied embedding [V, H].
 
     Only wanted positions are computed, in chunks of the vocabulary; those of rows with a filter
     (top_p, min_p), which needs the whole distribution, in blocks of positions; those under a
     constraint row by row, class by class. `scale` is the embedding factor sqrt(H), a scalar tensor
     in the embedding's dtype.
     """
+    if readout.comparison is not None:
+        statistics = read_vocabulary(
+            hidden, embedding, softcap, scale, replace(readout, comparison=None)
+        )
+        divergence = _divergence(hidden, embedding, softcap, readout, readout.comparison)
+        return replace(statistics, divergence=divergence, hidden_states=hidden)
     if readout.plain and uses_kernels(hidden):
         return _read_plain(hidden, embedding, softcap, scale, readout)
-    rows, length, width = hidden.shape
-    owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
-    which = None if readout.allowed is None else readout.allowed.which.reshape(-1)
-    positions = Positions(
-        hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout, which
-    )
-    filtered = torch.tensor(
-        [edits is not None and edits.filters for edits in readout.edits], device=hidden.device
-    )[owners]
-    wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
+    rows, length, _ = hidden.shape
+    positions, wanted, filtered = _flat(hidden, readout)
     long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
     all_found = Found(
         long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states)
@@ -59,6 +65,31 @@ def read_vocabulary(
             for whole, of_form in zip(all_found, found, strict=True):
                 whole[index] = of_form[: len(index)]
     return _by_rows(all_found, rows, scale)
+
+
+def _flat(hidden: Tensor, readout: Readout) -> tuple[Positions, Tensor, Tensor]:
+    """Return all positions of hidden states [B, L, H], which of them are wanted, and which belong
+    to a row with a filter, both bool [B * L]."""
+    rows, length, width = hidden.shape
+    owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
+    which = None if readout.allowed is None else readout.allowed.which.reshape(-1)
+    positions = Positions(
+        hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout, which
+    )
+    filtered = torch.tensor(
+        [edits is not None and edits.filters for edits in readout.edits], device=hidden.device
+    )[owners]
+    wanted = torch.ones_like(filtered) if readout.wanted is None else readout.wanted.reshape(-1)
+    return positions, wanted, filtered
+
+
+def _divergence(
+    hidden: Tensor, embedding: Tensor, softcap: float, readout: Readout, comparison: Comparison
+) -> Tensor:
+    """Return KL(this step || the step before), float32 [B, L]."""
+    positions, wanted, filtered = _flat(hidden, readout)
+    found = read_divergence(positions, comparison, wanted, filtered, embedding, softcap)
+    return found.view(hidden.shape[:2])
 
 
 def _read_plain(

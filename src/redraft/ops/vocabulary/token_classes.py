@@ -11,7 +11,9 @@ from torch import Tensor
 
 PIECE = 1024  # tokens at a time
 WIDE = 512  # a class of more tokens has pieces of its own
-MOSTLY = 0.75  # of a run of the vocabulary; from this share on a class takes it as it lies, the others in it ruled out
+# The share of a run of the vocabulary from which on a class takes it as it lies, the other tokens
+# in it ruled out.
+MIN_RUN_SHARE = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ def _wide(classes: Tensor, number: int) -> Iterator[Piece]:
     alone = torch.tensor([number], device=classes.device)
     for start in range(0, len(classes), PIECE):
         mine = classes[start : start + PIECE] == number
-        if mine.float().mean() >= MOSTLY:
+        if mine.float().mean() >= MIN_RUN_SHARE:
             run = torch.arange(start, start + len(mine), device=classes.device)
             out = (~mine).nonzero().squeeze(-1)
             yield Piece(

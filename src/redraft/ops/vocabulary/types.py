@@ -61,6 +61,20 @@ class SpanConstraint(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Rows whose distributions are compared with those of their step before.
+
+    Attributes:
+        wanted: one flag a row, B of them.
+        previous: for each row the network's final hidden states [L, H] of the step before; None at
+            a canvas's first step, or where the row is not wanted.
+    """
+
+    wanted: Sequence[bool]
+    previous: Sequence[Tensor | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Readout:
     """What a step asks of the vocabulary, a row each.
@@ -74,6 +88,7 @@ class Readout:
     allowed: the tokens that positions may take; None for all.
     constraints: those of each row, their spans apart; where they are, the row has no filters and
     nothing is `allowed`.
+    comparison: what is compared with the step before; None for nothing.
     """
 
     temperature: Tensor
@@ -83,12 +98,14 @@ class Readout:
     wanted: Tensor | None = None
     allowed: Allowed | None = None
     constraints: Sequence[Sequence[SpanConstraint]] = ()
+    comparison: Comparison | None = None
 
     @property
     def plain(self) -> bool:
-        """Whether it asks for nothing but the distribution as it is."""
+        """True where it asks for nothing but the distribution as it is."""
         return (
-            self.allowed is None
+            self.comparison is None
+            and self.allowed is None
             and not any(self.constraints)
             and all(edits is None for edits in self.edits)
         )
@@ -116,6 +133,11 @@ class VocabularyStatistics:
     probability of the argmax;
     soft_embedding: [B, L, H], the mean embedding under the distribution times sqrt(H), which is the
     next step's self-conditioning signal. Zeros at positions that were not wanted.
+    divergence: float32 [B, L], nats, KL(this step || the step before) at this step's temperature,
+    before constraints; 0 where it was not wanted, infinity at a first step. None where nothing is
+    compared.
+    hidden_states: [B, L, H], final hidden states of this step, for the next one's comparison. None
+    where nothing is compared.
     """
 
     argmax: Tensor
@@ -123,6 +145,24 @@ class VocabularyStatistics:
     entropy: Tensor
     confidence: Tensor
     soft_embedding: Tensor
+    divergence: Tensor | None = None
+    hidden_states: Tensor | None = None
+
+    def rows(self, index: Tensor | slice) -> VocabularyStatistics:
+        """Return the statistics of the rows at `index`."""
+        optional = (self.divergence, self.hidden_states)
+        divergence, hidden_states = (
+            None if tensor is None else tensor[index] for tensor in optional
+        )
+        return VocabularyStatistics(
+            argmax=self.argmax[index],
+            sample=self.sample[index],
+            entropy=self.entropy[index],
+            confidence=self.confidence[index],
+            soft_embedding=self.soft_embedding[index],
+            divergence=divergence,
+            hidden_states=hidden_states,
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from redraft.engine.scoring import TokenLikelihood
-from redraft.events import Committed, Draft, Event, Failed, Finished
+from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
 from redraft.server.openai.stream import Voice
 from redraft.server.openai.translate import Job
@@ -182,10 +182,11 @@ def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
 
-def raised(event: Event | Failed) -> Event:
+def raised(event: EngineEvent) -> Event:
     """An event; the error of a request that failed is raised."""
     if isinstance(event, Failed):
         raise event.error
     if isinstance(event, Finished) and event.reason == "cancelled":
         raise BusyError("the server is shutting down")
+    assert not isinstance(event, Completed)
     return event

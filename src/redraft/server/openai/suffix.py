@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template, plan_infill
+from redraft.editing.options import InfillOptions
 from redraft.editing.template import MAX_TOKENS
 from redraft.engine import Work
 from redraft.errors import RequestError
@@ -47,7 +48,7 @@ async def _chunks(
     )
 
     def make() -> Work:
-        return plan_infill(served.model.processor, template, None, options)
+        return plan_infill(served.model.processor, template, None, cast(InfillOptions, options))
 
     async with aclosing(served.infill(make, asked.timeout, drafts=False)) as events:
         (filled,) = [event async for event in events if isinstance(event, Infilled)]

@@ -39,7 +39,7 @@ def chat_routes(models: Registry) -> APIRouter:
                 "object": "model",
                 "created": started,
                 "owned_by": "redraft",
-                "redraft": one.described(),
+                "redraft": one.describe(),
             }
             for one in models
         ]

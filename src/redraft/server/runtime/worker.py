@@ -74,7 +74,9 @@ class Worker:
                 f"{len(requests)} choices are more than this server writes at a time "
                 f"({self._capacity})"
             )
-        queue = EventQueue(seconds, lambda item: isinstance(item[1], Draft))
+        queue: EventQueue[tuple[int, EngineEvent]] = EventQueue(
+            seconds, lambda item: isinstance(item[1], Draft)
+        )
         numbers: dict[int, int] = {}  # index -> the engine's number; the thread writes it
 
         def add(index: int, request: Request | Work) -> None:
