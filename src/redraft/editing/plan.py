@@ -209,8 +209,7 @@ def _compiled(processor: Processor, hole: Hole, number: int) -> TokenDFA | None:
         return None
     tokenizer, pad = processor.require_tokenizer("infilling"), processor.config.pad_token_id
     dfa = constraint.compiled(tokenizer, [pad], pad, processor.config.vocab_size)
-    assert dfa is not None
-    shortest = int(dfa.steps_left[dfa.start])
+    shortest = 0 if dfa is None else int(dfa.steps_left[dfa.start])
     if shortest > hole.max_tokens:
         raise ConstraintUnsatisfiedError(
             f"the shortest text for hole {number} has {shortest} tokens, it has room for "
