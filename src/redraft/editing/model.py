@@ -295,10 +295,10 @@ class Model(engine.Model):
         for number, hole in enumerate(template.holes, 1):
             dfa = None
             if (constraint := as_constraint(hole.constraint)) is not None:
-                dfa = constraint.compiled(
+                dfa = constraint.compile(
                     self._needed_tokenizer(), [pad], pad, self.config.vocab_size
                 )
-            least = 0 if dfa is None else int(dfa.steps_left[dfa.start])
+            least = 0 if dfa is None else dfa.min_tokens
             if least > hole.max_tokens:
                 raise ConstraintUnsatisfiedError(
                     f"the shortest text for hole {number} has {least} tokens, it has room for {hole.max_tokens}: give it more"
@@ -375,7 +375,7 @@ class Model(engine.Model):
 
 def _least(constraints: Sequence[TokenDFA | None]) -> list[int]:
     """Tokens that each hole needs at least."""
-    return [1 if one is None else max(1, int(one.steps_left[one.start])) for one in constraints]
+    return [1 if one is None else max(1, one.min_tokens) for one in constraints]
 
 
 def load(path_or_id: str | Path, **options: Any) -> Model:

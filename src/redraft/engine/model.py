@@ -169,7 +169,7 @@ class Model:
             return None
         if self.tokenizer is None:
             raise RequestError("a constraint needs a tokenizer, and this checkpoint has none")
-        return constraint.compiled(
+        return constraint.compile(
             self.tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size
         )
 
