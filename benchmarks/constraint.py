@@ -22,7 +22,7 @@ from writers import prompts
 import redraft
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
 from redraft.grammar import Guide, JsonSchema, TokenDFA
-from redraft.grammar.tokens.token_transitions import Spelling
+from redraft.grammar.tokens.token_transitions import VocabularyBytes
 
 FIRST = 107  # ids before it are special tokens
 ENDS, PAD = (1, 106), 0
@@ -81,10 +81,10 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, default=256)
     given = parser.parse_args()
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    spelling = Spelling(vocabulary(shape.vocab_size))
+    spelling = VocabularyBytes(vocabulary(shape.vocab_size))
     started = time.perf_counter()
     automaton = TokenDFA.of(
-        JsonSchema(SCHEMAS[given.schema]).automaton, spelling, ENDS, [PAD], shape.vocab_size
+        JsonSchema(SCHEMAS[given.schema]).dfa, spelling, ENDS, [PAD], shape.vocab_size
     )
     building = time.perf_counter() - started
     torch.set_num_threads(given.threads)
@@ -94,7 +94,7 @@ def main() -> None:
     noise = Noise.of([(1, 0, 0)])
     canvas = Canvas.free(noise.initial(shape.canvas_length, shape.vocab_size))
     start = DenoisingState.start(canvas, shape.hidden_size, dtype)
-    room = max(shape.canvas_length, int(automaton.steps_left[0]))
+    room = max(shape.canvas_length, int(automaton.tokens_to_final[0]))
     constraint = Guide(automaton, room).on_canvas(shape.canvas_length)
 
     def step(bound: bool) -> float:
@@ -109,9 +109,9 @@ def main() -> None:
     tell(
         "constraint", given,
         f"{given.schema}: {found['bound']:.3f} s a step, {ratio:.2f} times one without; built in {building:.2f} s "
-        f"({len(automaton.final)} states, {automaton.count} classes, {len(automaton.source)} pairs of states)",
+        f"({len(automaton.final)} states, {automaton.class_count} classes, {len(automaton.edge_source)} edges)",
         seconds=found, ratio=ratio, building=building,
-        states=len(automaton.final), classes=automaton.count, pairs=len(automaton.source),
+        states=len(automaton.final), classes=automaton.class_count, pairs=len(automaton.edge_source),
     )  # fmt: skip
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar import regex
-from redraft.grammar.inference import Weights, infer
-from redraft.grammar.language.dfa import DFA
+from redraft.grammar.inference import ClassWeights, infer
+from redraft.grammar.language.determinise import minimal_dfa
+from redraft.grammar.regex import regex_fullmatch
 from redraft.grammar.tokens.token_dfa import TokenDFA
-from redraft.grammar.tokens.token_transitions import Spelling
+from redraft.grammar.tokens.token_transitions import VocabularyBytes
 
 VOCABULARY: list[bytes | None] = [b"a", b"b", b"ab", b"ba", b"aa", b"c", b"bc", None, None]
 END, PAD = 7, 8
@@ -26,7 +26,11 @@ Found = dict[tuple[int, ...], float]
 
 def automaton_of(source: str) -> TokenDFA:
     return TokenDFA.of(
-        DFA.of(regex.whole(source)), Spelling(VOCABULARY), [END], [PAD], len(VOCABULARY)
+        minimal_dfa(regex_fullmatch(source)),
+        VocabularyBytes(VOCABULARY),
+        [END],
+        [PAD],
+        len(VOCABULARY),
     )
 
 
@@ -49,17 +53,17 @@ def log_sum(values: list[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in values))
 
 
-def weights_of(automaton: TokenDFA, log_probs: np.ndarray, given: dict[int, int]) -> Weights:
-    mass = np.empty((len(log_probs), automaton.count))
+def weights_of(automaton: TokenDFA, log_probs: np.ndarray, given: dict[int, int]) -> ClassWeights:
+    mass = np.empty((len(log_probs), automaton.class_count))
     best = np.empty_like(mass)
-    for number in range(automaton.count):
-        members = log_probs[:, automaton.classes == number]
+    for number in range(automaton.class_count):
+        members = log_probs[:, automaton.token_class == number]
         best[:, number] = members.max(axis=1)
         mass[:, number] = [log_sum(row.tolist()) for row in members]
     classes = np.full(len(log_probs), -1)
     for at, token in given.items():
-        classes[at] = automaton.classes[token]
-    return Weights(mass, best, classes)
+        classes[at] = automaton.token_class[token]
+    return ClassWeights(mass, best, classes)
 
 
 def case(seed: int) -> tuple[str, TokenDFA, np.ndarray, dict[int, int]]:
@@ -75,7 +79,7 @@ def case(seed: int) -> tuple[str, TokenDFA, np.ndarray, dict[int, int]]:
     token = rng.randrange(9)
     given = (
         {rng.randrange(len(log_probs)): token}
-        if seed % 3 == 0 and automaton.classes[token] >= 0
+        if seed % 3 == 0 and automaton.token_class[token] >= 0
         else {}
     )
     return source, automaton, log_probs, given
@@ -103,7 +107,7 @@ def test_inference_is_what_enumeration_finds(seed: int) -> None:
         return
     found = infer(automaton, weights, automaton.start, automaton.final, draws)
     total = log_sum(list(expected.values()))
-    assert found.log_mass == pytest.approx(total, abs=1e-6 + 1e-9 * abs(total))
+    assert found.log_partition == pytest.approx(total, abs=1e-6 + 1e-9 * abs(total))
     best = max(expected, key=lambda tokens: expected[tokens])
     likeliest = weights.best.copy()
     likeliest[list(given)] = 0.0
@@ -112,9 +116,9 @@ def test_inference_is_what_enumeration_finds(seed: int) -> None:
     marginals = np.zeros_like(found.marginals)
     for tokens, weight in expected.items():
         for at, token in enumerate(tokens):
-            marginals[at, automaton.classes[token]] += math.exp(weight - total)
+            marginals[at, automaton.token_class[token]] += math.exp(weight - total)
     assert np.abs(marginals - found.marginals).max() < 1e-8
-    assert ((found.left > 0) & (found.left < 1)).all()
+    assert ((found.uniform > 0) & (found.uniform < 1)).all()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4, 7, 9, 12])
@@ -130,7 +134,7 @@ def test_samples_are_distributed_as_the_texts_are(seed: int) -> None:
     total = log_sum(list(written.values()))
     expected: Counter[tuple[int, ...]] = Counter()
     for tokens, weight in written.items():
-        expected[tuple(automaton.classes[list(tokens)].tolist())] += math.exp(weight - total)
+        expected[tuple(automaton.token_class[list(tokens)].tolist())] += math.exp(weight - total)
     draws = np.random.default_rng(seed)
     count = 3000
     seen = Counter(
@@ -151,28 +155,28 @@ def test_samples_are_distributed_as_the_texts_are(seed: int) -> None:
 def test_impossible_weights_still_give_a_valid_text() -> None:
     """Where the model gives what is needed no mass at all, the text is unlikely, not invalid."""
     automaton = automaton_of("(aa|b)+c")
-    mass = np.zeros((40, automaton.count))
-    mass[:, automaton.classes[5]] = -np.inf
+    mass = np.zeros((40, automaton.class_count))
+    mass[:, automaton.token_class[5]] = -np.inf
     best = mass.copy()
-    weights = Weights(mass, best, np.full(40, -1))
+    weights = ClassWeights(mass, best, np.full(40, -1))
     found = infer(
         automaton, weights, automaton.start, automaton.final, np.random.default_rng(0).random(40)
     )
     for classes in (found.best, found.sample):
-        tokens = [int(np.flatnonzero(automaton.classes == number)[0]) for number in classes]
-        assert automaton.final[automaton.after(automaton.start, tokens)]
+        tokens = [int(np.flatnonzero(automaton.token_class == number)[0]) for number in classes]
+        assert automaton.final[automaton.state_after(automaton.start, tokens)]
 
 
 def test_what_cannot_stand_somewhere_does_not_hide_what_can() -> None:
     """A token of enormous weight that the constraint rules out leaves the choice between others as
     it is."""
     automaton = automaton_of("ac|ba")
-    mass = np.full((3, automaton.count), -5.0)
-    mass[0, automaton.classes[0]], mass[0, automaton.classes[1]] = -1e9, -1e9 + 3
-    mass[0, automaton.classes[3]], mass[0, automaton.classes[END]] = -2e9, 1e9
-    weights = Weights(mass, mass, np.full(3, -1))
+    mass = np.full((3, automaton.class_count), -5.0)
+    mass[0, automaton.token_class[0]], mass[0, automaton.token_class[1]] = -1e9, -1e9 + 3
+    mass[0, automaton.token_class[3]], mass[0, automaton.token_class[END]] = -2e9, 1e9
+    weights = ClassWeights(mass, mass, np.full(3, -1))
     found = infer(automaton, weights, automaton.start, automaton.final, np.full(3, 0.5))
-    assert found.best[0] == found.sample[0] == automaton.classes[1]
-    assert found.marginals[0, automaton.classes[1]] == pytest.approx(
+    assert found.best[0] == found.sample[0] == automaton.token_class[1]
+    assert found.marginals[0, automaton.token_class[1]] == pytest.approx(
         1 / (1 + math.exp(-3)), abs=1e-6
     )

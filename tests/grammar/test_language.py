@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from redraft.errors import ConstraintError
-from redraft.grammar import regex
-from redraft.grammar.language.builders import listed
-from redraft.grammar.language.charset import ANY, Charset
-from redraft.grammar.language.dfa import DFA
-from redraft.grammar.language.expression import One, Repeat, chain, either, literal, optional
+from redraft.grammar.language.builders import dfa_of_texts
+from redraft.grammar.language.charset import ANY_CHARACTER, Charset
+from redraft.grammar.language.determinise import minimal_dfa
+from redraft.grammar.language.expression import Repeat, Symbol, concat, literal, optional, union
+from redraft.grammar.regex import regex_fullmatch, regex_search
 from tests.grammar.cases import drawn, guidance_matches, pattern
 
 LETTERS = "abcé1.x"
@@ -29,7 +29,7 @@ def texts(rng: random.Random, count: int) -> list[str]:
 def test_a_pattern_has_the_texts_that_other_matchers_find(seed: int) -> None:
     rng = random.Random(seed)
     source = pattern(rng)
-    whole, some = DFA.of(regex.whole(source)), DFA.of(regex.search(source))
+    whole, some = minimal_dfa(regex_fullmatch(source)), minimal_dfa(regex_search(source))
     for text in [*texts(rng, 60), *(drawn(rng, whole, 6) for _ in range(10))]:
         assert whole.accepts(text) == bool(re.fullmatch(source, text)), (source, text)
         assert some.accepts(text) == bool(re.search(source, text)), (source, text)
@@ -40,7 +40,10 @@ def test_a_pattern_has_the_texts_that_other_matchers_find(seed: int) -> None:
     "source", ["a*b+", "(ab|c)*", "[a-c]{2,3}x?", "a(b|[^a])+", "(a|ab)(c|bcd)?", "é|.b"]
 )
 def test_an_automaton_is_interegulars(source: str) -> None:
-    automaton, fsm = DFA.of(regex.whole(source)), interegular.parse_pattern(source).to_fsm()
+    automaton, fsm = (
+        minimal_dfa(regex_fullmatch(source)),
+        interegular.parse_pattern(source).to_fsm(),
+    )
     rng = random.Random(source)
     for text in [*texts(rng, 200), *(drawn(rng, automaton, 6) for _ in range(50))]:
         assert automaton.accepts(text) == fsm.accepts(text), text
@@ -67,7 +70,7 @@ ANCHORED = [
 
 @pytest.mark.parametrize("source", ANCHORED)
 def test_anchors_and_flags_mean_what_they_mean_elsewhere(source: str) -> None:
-    whole, some = DFA.of(regex.whole(source)), DFA.of(regex.search(source))
+    whole, some = minimal_dfa(regex_fullmatch(source)), minimal_dfa(regex_search(source))
     letters = "abB\nÉ"
     for text in (
         "".join(found) for length in range(5) for found in itertools.product(letters, repeat=length)
@@ -79,8 +82,8 @@ def test_anchors_and_flags_mean_what_they_mean_elsewhere(source: str) -> None:
 
 @pytest.mark.parametrize("name", ["d", "w", "s"])
 def test_classes_are_within_every_dialects(name: str) -> None:
-    inside = DFA.of(regex.whole(f"\\{name}"))
-    outside = DFA.of(regex.whole(f"\\{name.upper()}"))
+    inside = minimal_dfa(regex_fullmatch(f"\\{name}"))
+    outside = minimal_dfa(regex_fullmatch(f"\\{name.upper()}"))
     for code in (*range(0x3000), 0x4E00, 0xFEFF, 0x1D7CE, 0x10FFFF):
         char = chr(code)
         narrow, wide = re.fullmatch(f"\\{name}", char, re.ASCII), re.fullmatch(f"\\{name}", char)
@@ -109,15 +112,15 @@ REFUSED = {
 @pytest.mark.parametrize(("source", "word"), REFUSED.items())
 def test_what_no_finite_automaton_can_do_is_refused_by_name(source: str, word: str) -> None:
     with pytest.raises(ConstraintError, match=word):
-        DFA.of(regex.whole(source))
+        minimal_dfa(regex_fullmatch(source))
 
 
 def test_differences_and_intersections_are_of_sets() -> None:
     rng = random.Random(3)
     for _ in range(25):
         one, other = (
-            DFA.of(regex.whole(pattern(rng))),
-            DFA.of(regex.whole(pattern(rng))),
+            minimal_dfa(regex_fullmatch(pattern(rng))),
+            minimal_dfa(regex_fullmatch(pattern(rng))),
         )
         both, rest = one & other, one - other
         for text in [*texts(rng, 40), *(drawn(rng, one, 5) for _ in range(10) if not one.empty)]:
@@ -129,7 +132,7 @@ def test_an_automaton_is_the_least_of_its_language() -> None:
     """Two states that no text tells apart would be one too many."""
     rng = random.Random(4)
     for _ in range(25):
-        automaton = DFA.of(regex.whole(pattern(rng)))
+        automaton = minimal_dfa(regex_fullmatch(pattern(rng)))
         size, kinds = automaton.table.shape
         apart = automaton.final[:, None] != automaton.final[None]
         padded = np.vstack([automaton.table, np.full((1, kinds), -1)])
@@ -167,29 +170,29 @@ def test_sets_of_characters_are_sets() -> None:
 
 
 def test_expressions_are_what_they_say() -> None:
-    expression = chain(
-        "x", either(["ab", "c"]), Repeat(One(Charset.chars("de")), 1, 2), optional("!")
+    expression = concat(
+        "x", union(["ab", "c"]), Repeat(Symbol(Charset.chars("de")), 1, 2), optional("!")
     )
-    automaton = DFA.of(expression)
+    automaton = minimal_dfa(expression)
     assert automaton.accepts("xabd!")
     assert automaton.accepts("xcee")
     assert not automaton.accepts("xc")
     assert not automaton.accepts("xcddd")
-    assert DFA.of(either([])).empty
-    assert DFA.of(literal("")).accepts("")
-    assert DFA.of(Repeat(One(ANY))).universal
-    assert not DFA.of(Repeat(One(ANY), 1)).universal
+    assert minimal_dfa(union([])).empty
+    assert minimal_dfa(literal("")).accepts("")
+    assert minimal_dfa(Repeat(Symbol(ANY_CHARACTER))).universal
+    assert not minimal_dfa(Repeat(Symbol(ANY_CHARACTER), 1)).universal
 
 
 def test_case_does_not_matter_where_a_flag_says_so() -> None:
     for source in ("(?i)k", "(?i)[^K]", "(?i)[j-l]", "(?i)[^\u017f]"):
-        automaton = DFA.of(regex.whole(source))
+        automaton = minimal_dfa(regex_fullmatch(source))
         for char in "jJkK\u212alsS\u017fxé":
             assert automaton.accepts(char) == bool(re.fullmatch(source, char)), (source, char)
 
 
 def test_repeating_nothing_is_nothing() -> None:
-    automaton = DFA.of(regex.whole("(){4000000000}a|(){0,4000000000}b"))
+    automaton = minimal_dfa(regex_fullmatch("(){4000000000}a|(){0,4000000000}b"))
     assert automaton.accepts("a")
     assert automaton.accepts("b")
 
@@ -197,8 +200,8 @@ def test_repeating_nothing_is_nothing() -> None:
 def test_many_texts_are_no_more_work_than_their_characters() -> None:
     rng = random.Random(8)
     words = ["".join(rng.choices("abcdefgh", k=12)) for _ in range(3000)]
-    automaton = listed(words)
+    automaton = dfa_of_texts(words)
     assert all(map(automaton.accepts, words))
     assert not any(automaton.accepts(word[:-1]) for word in words)
     with pytest.raises(ConstraintError, match="surrogate"):
-        listed(["\ud800"])
+        dfa_of_texts(["\ud800"])

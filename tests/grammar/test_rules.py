@@ -47,7 +47,7 @@ GRAMMARS = {
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_every_text_is_derived(name: str) -> None:
     source = GRAMMARS[name]
-    automaton = Grammar(source).automaton
+    automaton = Grammar(source).dfa
     parser = lark.Lark(source, parser="earley", lexer="dynamic_complete")
     rng = random.Random(name)
     for _ in range(40):
@@ -57,7 +57,7 @@ def test_every_text_is_derived(name: str) -> None:
 @pytest.mark.parametrize("name", ["arithmetic", "ambiguous", "query"])
 def test_what_is_not_derived_is_not_admitted(name: str) -> None:
     source = GRAMMARS[name]
-    automaton = Grammar(source).automaton
+    automaton = Grammar(source).dfa
     parser = lark.Lark(source, parser="earley", lexer="dynamic_complete")
     rng = random.Random(name)
     for _ in range(150):
@@ -73,17 +73,17 @@ def test_what_is_not_derived_is_not_admitted(name: str) -> None:
 
 
 def test_repetition_has_no_limit_and_nesting_has_the_one_it_is_given() -> None:
-    automaton = Grammar(ARITHMETIC, depth=2).automaton
+    automaton = Grammar(ARITHMETIC, depth=2).dfa
     assert automaton.accepts("+".join(["1"] * 100))
     assert automaton.accepts("*".join(["-1"] * 100))
     assert automaton.accepts("((1+2)*3)-(4)")
     assert not automaton.accepts("(((1)))")
-    assert Grammar(ARITHMETIC, depth=3).automaton.accepts("(((1)))")
+    assert Grammar(ARITHMETIC, depth=3).dfa.accepts("(((1)))")
 
 
 def test_another_rule_may_begin() -> None:
-    assert Grammar(ARITHMETIC, start="atom").automaton.accepts("(1)")
-    assert not Grammar(ARITHMETIC, start="atom").automaton.accepts("1+1")
+    assert Grammar(ARITHMETIC, start="atom").dfa.accepts("(1)")
+    assert not Grammar(ARITHMETIC, start="atom").dfa.accepts("1+1")
 
 
 REFUSED = {
@@ -114,7 +114,7 @@ def test_a_grammar_without_an_end_derives_nothing() -> None:
 
 
 def test_white_space_may_be_anywhere_between_terminals() -> None:
-    automaton = Grammar('start: "a" "b"\n%import common.WS\n%ignore WS').automaton
+    automaton = Grammar('start: "a" "b"\n%import common.WS\n%ignore WS').dfa
     for text in ("ab", " a  b", "a\n b\n"):
         assert automaton.accepts(text)
 
@@ -125,7 +125,7 @@ def test_rules_that_derive_one_another_stay_small() -> None:
         f'r{number}: r{number + 1} ("op{number}" r{number + 1})*' for number in range(8)
     )
     source = f'start: r0\n{rules}\nr8: /[a-z]/ | "(" r0 ")" | "not" r8'
-    automaton = Grammar(source, depth=3).automaton
+    automaton = Grammar(source, depth=3).dfa
     assert len(automaton.table) < 3000
     assert automaton.accepts("(((a)op3b)op7notc)")
     assert not automaton.accepts("((((a))))")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar import JsonSchema
-from redraft.grammar.language.dfa import DFA
+from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.schema.numbers import Bound, numbers
 from tests.grammar.cases import drawn, guidance_accepts, schema
 
@@ -32,7 +32,7 @@ def plain(given: Any) -> bool:
 def test_every_text_is_valid(seed: int) -> None:
     rng = random.Random(seed)
     given = schema(rng)
-    automaton = JsonSchema(given).automaton
+    automaton = JsonSchema(given).dfa
     validator = jsonschema.Draft202012Validator(given)
     for _ in range(12):
         text = drawn(rng, automaton, rng.choice([0, 15, 60]))
@@ -46,7 +46,7 @@ def test_values_that_are_invalid_are_not_admitted(seed: int) -> None:
     """Texts of other schemas, and texts with one character changed."""
     rng = random.Random(1000 + seed)
     given, other = schema(rng), schema(rng)
-    automaton, foreign = JsonSchema(given).automaton, JsonSchema(other).automaton
+    automaton, foreign = JsonSchema(given).dfa, JsonSchema(other).dfa
     validator = jsonschema.Draft202012Validator(given)
     for _ in range(30):
         text = drawn(rng, rng.choice([automaton, foreign]), 20)
@@ -170,7 +170,7 @@ ADMITTED = [
     ("given", "inside", "outside"), ADMITTED, ids=lambda value: str(value)[:50]
 )
 def test_a_schema_admits_what_it_says(given: Any, inside: list[str], outside: list[str]) -> None:
-    automaton = JsonSchema(given).automaton
+    automaton = JsonSchema(given).dfa
     assert [text for text in inside if not automaton.accepts(text)] == []
     assert [text for text in outside if automaton.accepts(text)] == []
 
@@ -270,7 +270,7 @@ def test_recursion_goes_as_deep_as_it_is_told() -> None:
         return "{}" if not depth else f'{{"next":{nested(depth - 1)}}}'
 
     for depth in range(3):
-        automaton = JsonSchema(tree, depth=depth).automaton
+        automaton = JsonSchema(tree, depth=depth).dfa
         # The whole schema is no reference: the first one stands inside it.
         assert automaton.accepts(nested(depth + 1))
         assert not automaton.accepts(nested(depth + 2))
@@ -291,7 +291,7 @@ def test_numbers_are_compared_as_numbers() -> None:
         )
         if low is None and high is None and multiple is None:
             continue
-        automaton = DFA.of(numbers(integer, low, high, multiple))
+        automaton = minimal_dfa(numbers(integer, low, high, multiple))
         places = (
             0
             if integer
@@ -333,10 +333,10 @@ def test_a_pydantic_model_is_a_schema_and_its_instances_come_back() -> None:
     constraint = JsonSchema(Person)
     rng = random.Random(0)
     for _ in range(20):
-        person = constraint.parse(drawn(rng, constraint.automaton, 60), [], None)  # type: ignore[arg-type]
+        person = constraint.parse(drawn(rng, constraint.dfa, 60), [], None)  # type: ignore[arg-type]
         assert isinstance(person, Person)
         assert person.age <= 120
-    assert constraint.automaton.accepts('{"name":"x","age":3,"friends":[{"name":"y","age":4}]}')
+    assert constraint.dfa.accepts('{"name":"x","age":3,"friends":[{"name":"y","age":4}]}')
 
 
 class Cat(BaseModel):
@@ -371,9 +371,7 @@ def test_pydantic_unions_dates_enums_and_circles_come_back() -> None:
         constraint = JsonSchema(model)
         rng = random.Random(1)
         for _ in range(20):
-            assert isinstance(
-                constraint.parse(drawn(rng, constraint.automaton, 40), [], None), model
-            )  # type: ignore[arg-type]
+            assert isinstance(constraint.parse(drawn(rng, constraint.dfa, 40), [], None), model)  # type: ignore[arg-type]
 
 
 def test_rules_that_refer_to_one_another_stay_small() -> None:
@@ -389,7 +387,7 @@ def test_rules_that_refer_to_one_another_stay_small() -> None:
         name: {"type": "array", "items": {"$ref": f"#/$defs/{after}"}}
         for name, after in zip(names, "bcda", strict=True)
     }
-    automaton = JsonSchema({"$ref": "#/$defs/a", "$defs": circle}, depth=2).automaton
+    automaton = JsonSchema({"$ref": "#/$defs/a", "$defs": circle}, depth=2).dfa
     assert len(automaton.table) < 200
     assert automaton.accepts("[" * 12 + "]" * 12)
     assert not automaton.accepts("[" * 13 + "]" * 13)
@@ -397,7 +395,7 @@ def test_rules_that_refer_to_one_another_stay_small() -> None:
 
 def test_many_optional_members_are_no_more_work_than_they_are() -> None:
     properties = {f"name{number}": {"type": "string"} for number in range(120)}
-    automaton = JsonSchema({"type": "object", "properties": properties}).automaton
+    automaton = JsonSchema({"type": "object", "properties": properties}).dfa
     assert len(automaton.table) < 3000
     assert automaton.accepts('{"name3":"x", "name77":""}')
     assert not automaton.accepts('{"name77":"x","name3":""}')
@@ -406,14 +404,14 @@ def test_many_optional_members_are_no_more_work_than_they_are() -> None:
 
 def test_bounds_of_any_size_are_exact() -> None:
     huge = 12345678901234567890123456789012349
-    automaton = JsonSchema({"type": "integer", "minimum": -huge, "maximum": huge}).automaton
+    automaton = JsonSchema({"type": "integer", "minimum": -huge, "maximum": huge}).dfa
     for value in (huge, -huge):
         assert automaton.accepts(str(value))
         assert not automaton.accepts(str(value + (1 if value > 0 else -1)))
 
 
 def test_space_is_jsons_own() -> None:
-    automaton = JsonSchema({"type": "array", "items": {"type": "null"}}, space=r"\s*").automaton
+    automaton = JsonSchema({"type": "array", "items": {"type": "null"}}, space=r"\s*").dfa
     assert automaton.accepts("[\n  null,\n\tnull\n]")
     assert not automaton.accepts("[\fnull]")
     for wrong in (3, "a+", "("):

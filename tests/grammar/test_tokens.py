@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar import regex
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import DFA
+from redraft.grammar.language.determinise import minimal_dfa
+from redraft.grammar.regex import regex_fullmatch
 from redraft.grammar.tokens.token_dfa import TokenDFA
-from redraft.grammar.tokens.token_transitions import Lift, Spelling
-from redraft.grammar.tokens.utf8 import ByteDFA, encodings
+from redraft.grammar.tokens.token_transitions import TokenTransitions, VocabularyBytes
+from redraft.grammar.tokens.utf8 import ByteDFA, utf8_ranges
 from tests.grammar.cases import pattern
 
 
@@ -27,7 +27,7 @@ def test_ranges_of_characters_become_exactly_their_bytes() -> None:
         )
         if first <= 0xDFFF and last >= 0xD800:
             continue
-        ways = list(encodings(Charset(((first, last),))))
+        ways = list(utf8_ranges(Charset(((first, last),))))
         assert all(len(way) == len({len(way)}) * len(way) for way in ways)
         for code in {
             first,
@@ -62,10 +62,10 @@ def words(rng: random.Random) -> list[bytes | None]:
 def test_a_token_leads_where_its_bytes_lead(seed: int) -> None:
     rng = random.Random(seed)
     vocabulary = words(rng)
-    letters = ByteDFA.of(DFA.of(regex.whole(pattern(rng))))
-    lift = Lift(letters, Spelling(vocabulary))
+    letters = ByteDFA.of(minimal_dfa(regex_fullmatch(pattern(rng))))
+    lift = TokenTransitions(letters, VocabularyBytes(vocabulary))
     for token, spelled in enumerate(vocabulary):
-        number = lift.classes[token]
+        number = lift.token_class[token]
         functions = (
             dict(zip(*(part.tolist() for part in lift.functions[number]), strict=True))
             if number >= 0
@@ -88,9 +88,11 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
     for _ in range(12):
         vocabulary = words(rng)
         source = pattern(rng)
-        language = DFA.of(regex.whole(source))
+        language = minimal_dfa(regex_fullmatch(source))
         try:
-            automaton = TokenDFA.of(language, Spelling(vocabulary), [0], [301], len(vocabulary))
+            automaton = TokenDFA.of(
+                language, VocabularyBytes(vocabulary), [0], [301], len(vocabulary)
+            )
         except ConstraintUnsatisfiedError:
             continue
         for _ in range(200):
@@ -98,15 +100,15 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
             if rng.random() < 0.5:  # a walk that is allowed
                 tokens, state = [], automaton.start
                 for _ in range(rng.randint(0, 5)):
-                    pairs = np.flatnonzero(automaton.class_source == state)
+                    pairs = np.flatnonzero(automaton.transition_source == state)
                     if not len(pairs):
                         break
-                    number = automaton.class_number[rng.choice(pairs.tolist())]
+                    number = automaton.transition_class[rng.choice(pairs.tolist())]
                     tokens.append(
-                        int(rng.choice(np.flatnonzero(automaton.classes == number).tolist()))
+                        int(rng.choice(np.flatnonzero(automaton.token_class == number).tolist()))
                     )
-                    state = automaton.after(state, tokens[-1:])
-            state = automaton.after(automaton.start, tokens)
+                    state = automaton.state_after(state, tokens[-1:])
+            state = automaton.state_after(automaton.start, tokens)
             text = [token for token in tokens if token not in (0, 301)]
             ended = [token in (0, 301) for token in tokens]
             try:
@@ -121,17 +123,23 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
 
 def test_the_way_to_an_end_is_the_shortest() -> None:
     vocabulary: list[bytes | None] = [None, b"a", b"aa", b"aaa", b"b"]
-    automaton = TokenDFA.of(DFA.of(regex.whole("a{7}b")), Spelling(vocabulary), [0], [], 5)
-    assert automaton.steps_left[automaton.start] == 4  # aaa aaa a b
+    automaton = TokenDFA.of(
+        minimal_dfa(regex_fullmatch("a{7}b")), VocabularyBytes(vocabulary), [0], [], 5
+    )
+    assert automaton.tokens_to_final[automaton.start] == 4  # aaa aaa a b
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
-        TokenDFA.of(DFA.of(regex.whole("abc")), Spelling(vocabulary), [0], [], 5)
+        TokenDFA.of(minimal_dfa(regex_fullmatch("abc")), VocabularyBytes(vocabulary), [0], [], 5)
 
 
 def test_tokens_that_the_model_lacks_or_that_end_a_text_spell_nothing() -> None:
     """What only they could spell is out of the language, not a way without tokens."""
     vocabulary: list[bytes | None] = [None, b"a", b"b", b"x", b"c"]
-    automaton = TokenDFA.of(DFA.of(regex.whole("ac|b{6}")), Spelling(vocabulary), [0], [], 4)
-    assert automaton.steps_left[automaton.start] == 6
-    assert set(automaton.classes[automaton.classes >= 0].tolist()) == set(range(automaton.count))
+    automaton = TokenDFA.of(
+        minimal_dfa(regex_fullmatch("ac|b{6}")), VocabularyBytes(vocabulary), [0], [], 4
+    )
+    assert automaton.tokens_to_final[automaton.start] == 6
+    assert set(automaton.token_class[automaton.token_class >= 0].tolist()) == set(
+        range(automaton.class_count)
+    )
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
-        TokenDFA.of(DFA.of(regex.whole("c")), Spelling(vocabulary), [0], [], 4)
+        TokenDFA.of(minimal_dfa(regex_fullmatch("c")), VocabularyBytes(vocabulary), [0], [], 4)

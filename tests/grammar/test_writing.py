@@ -23,10 +23,10 @@ from redraft.engine import Engine, Request
 from redraft.errors import ConfigError, ConstraintError, ConstraintUnsatisfiedError, RequestError
 from redraft.events import Committed, Draft, Finished
 from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, TokenDFA, ToolCalls
-from redraft.grammar.language.charset import ANY, SPECIAL, Charset
-from redraft.grammar.language.dfa import DFA
-from redraft.grammar.language.expression import One, Repeat
-from redraft.grammar.tokens.token_transitions import Spelling
+from redraft.grammar.language.charset import ANY_CHARACTER, FIRST_SPECIAL, Charset
+from redraft.grammar.language.determinise import minimal_dfa
+from redraft.grammar.language.expression import Repeat, Symbol
+from redraft.grammar.tokens.token_transitions import VocabularyBytes
 from redraft.testing import tiny_model
 from tests.grammar.cases import pattern, schema
 
@@ -81,7 +81,7 @@ def test_no_text_is_ever_invalid(name: str, request: pytest.FixtureRequest) -> N
         except ConstraintUnsatisfiedError:
             automaton = model.processor.compile(constraint, model.generation_config)
             assert automaton is not None
-            assert int(automaton.steps_left[automaton.start]) > budget
+            assert int(automaton.tokens_to_final[automaton.start]) > budget
             continue
         assert valid(given, finished.text), (given, finished.text)
         assert len(finished.tokens) <= budget
@@ -148,8 +148,10 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
     constraint."""
     network = tiny_model(4)
     size, length = network.vocab_size, network.config.canvas_length
-    everything = One(ANY | Charset(((SPECIAL, SPECIAL + size - 1),)))
-    automaton = TokenDFA.of(DFA.of(Repeat(everything)), Spelling([None] * size), [], [], size)
+    everything = Symbol(ANY_CHARACTER | Charset(((FIRST_SPECIAL, FIRST_SPECIAL + size - 1),)))
+    automaton = TokenDFA.of(
+        minimal_dfa(Repeat(everything)), VocabularyBytes([None] * size), [], [], size
+    )
     cache = network.new_cache(8)
     network.read([2, 7, 9], cache)
 
@@ -285,7 +287,7 @@ TOOLS = [
 def test_tool_calls_have_arguments_by_their_schemas(tiny: Model) -> None:
     parameters: Any = TOOLS[0]["function"]["parameters"]  # type: ignore[index]
     seen = set()
-    constraint = ToolCalls(TOOLS, most=2)
+    constraint = ToolCalls(TOOLS, max_calls=2)
     for seed in range(8):
         bias = {tiny.tokenizer.token_id('<|"|>'): 3.0}  # type: ignore[union-attr]
         finished = tiny.generate(
@@ -330,7 +332,7 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
     for options, words in [
         ({"stop": "x"}, "stop strings"),
         ({"top_p": 0.9}, "top_p and min_p"),
-        ({"eos_token_id": []}, "token that ends it"),
+        ({"eos_token_id": []}, "token that ends the text"),
         ({"constraint": [constraint]}, "1 constraints for 2 prompts"),
         ({"constraint": "[a-z]+"}, "is no constraint"),
     ]:

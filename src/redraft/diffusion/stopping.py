@@ -44,7 +44,7 @@ class StableAndConfident:
             check_integer("stability_threshold", self.stability_threshold, minimum=0)
         if not isinstance(self.confidence_threshold, Tensor):
             check_number(
-                "confidence_threshold", self.confidence_threshold, minimum=0, open_below=True
+                "confidence_threshold", self.confidence_threshold, minimum=0, exclusive=True
             )
 
     def __call__(self, step: DenoisingStep, canvas: Canvas, unchanged: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Hole:
         check_integer("max_tokens", self.max_tokens, minimum=self.min_tokens)
         constraint = as_constraint(self.constraint)
         object.__setattr__(self, "constraint", constraint)
-        if constraint is not None and constraint.marked:
+        if constraint is not None and constraint.has_special_tokens:
             raise ConstraintError("special tokens are no text: this constraint cannot be a hole's")
 
 

@@ -1,7 +1,7 @@
-"""What a text must be: patterns, choices, schemas and grammars, exact on a canvas.
+"""Constraints on a text: patterns, choices, JSON Schemas and grammars, exact on a canvas.
 
-notation -> expression -> automaton over characters -> over bytes -> classes of tokens -> inference
-on each canvas
+notation -> expression -> DFA over characters -> DFA over bytes -> DFA over token classes
+-> inference on each canvas
 """
 
 from redraft.grammar.constraint import Constraint

@@ -1,5 +1,4 @@
-"""Constraint: what a text must be. Built from a pattern, a schema or a grammar, compiled once for a
-vocabulary."""
+"""Constraint: the set of texts that an answer may be, compiled once for a vocabulary."""
 
 from __future__ import annotations
 
@@ -7,91 +6,102 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Sequence
 from threading import Lock
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from redraft.errors import ConstraintError
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.tokens.token_dfa import TokenDFA
-from redraft.grammar.tokens.token_transitions import Spelling
+from redraft.grammar.tokens.token_transitions import VocabularyBytes
 from redraft.text import Tokenizer
 from redraft.text.token_bytes import token_bytes
 
-KEPT = 64  # compiled constraints of a vocabulary, those used last
-MOST_KEPT = 8_000_000  # transitions of all of them: some 200 MB
+# Compiled constraints that are kept for each tokenizer, the last used ones ...
+MAX_CACHED = 64
+# ... and their transitions together, which take some 200 MB.
+MAX_CACHED_TRANSITIONS = 8_000_000
 
 
 class Constraint(ABC):
-    """A set of texts. Equal keys are equal sets.
+    """A set of texts. Constraints of one class with equal keys are equal sets.
 
     Attributes:
-        marked: whether its texts hold special tokens, so that they are more than their characters.
+        has_special_tokens: True where its texts contain special tokens, not only characters.
 
-    Raises, when built:
+    Raises, when it is built:
         ConstraintError: it cannot be used; the message names the place.
     """
 
-    marked = False
+    has_special_tokens = False
 
     @property
     @abstractmethod
     def key(self) -> Hashable:
-        """What it was built from."""
+        """The arguments that it was built from."""
 
     @abstractmethod
-    def language(self, tokenizer: Tokenizer) -> DFA:
-        """Its texts, with special tokens where they have any."""
+    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
+        """Return the DFA of its texts, over characters and, where it has any, special tokens."""
 
-    def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> Any:
-        """What a finished text of some tokens says; the text itself, unless a subclass knows
-        more."""
+    def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> object:
+        """Return the value of a finished text: the text itself, unless a subclass reads it."""
         return text
 
-    def compiled(
-        self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int
+    def compile(
+        self, tokenizer: Tokenizer, eos_ids: Collection[int], pad_id: int, vocab_size: int
     ) -> TokenDFA | None:
-        """As tokens of a vocabulary of `size`; None where every token sequence is such a text. Kept
-        for the next time.
+        """Return the token DFA of a vocabulary, from the cache where it was compiled before.
+
+        Args:
+            eos_ids: tokens that end a text.
+            pad_id: a token that may also stand behind the end.
+
+        Returns:
+            None where every token sequence is a valid text.
 
         Raises:
-            ConstraintError, ConstraintUnsatisfiedError: no text can be written with it.
+            ConstraintError: an end token is text, or the DFA is too large.
+            ConstraintUnsatisfiedError: no tokens spell any of its texts.
         """
-        key = type(self), self.key, tuple(ends), pad, size
+        key = type(self), self.key, tuple(eos_ids), pad_id, vocab_size
         with _lock:
-            kept = _compiled.setdefault(tokenizer, OrderedDict())
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]
-        found = self._compiled(tokenizer, ends, pad, size)
+            cache = _caches.setdefault(tokenizer, OrderedDict())
+            if key in cache:
+                cache.move_to_end(key)
+                return cache[key]
+        compiled = self._compile(tokenizer, eos_ids, pad_id, vocab_size)
         with _lock:
-            kept[key] = found
-            while len(kept) > 1 and (
-                len(kept) > KEPT or sum(one.size for one in kept.values() if one) > MOST_KEPT
-            ):
-                kept.popitem(last=False)
-        return found
+            cache[key] = compiled
+            while len(cache) > 1 and _is_full(cache):
+                cache.popitem(last=False)
+        return compiled
 
-    def _compiled(
-        self, tokenizer: Tokenizer, ends: Collection[int], pad: int, size: int
+    def _compile(
+        self, tokenizer: Tokenizer, eos_ids: Collection[int], pad_id: int, vocab_size: int
     ) -> TokenDFA | None:
-        language = self.language(tokenizer)
-        if language.universal:
+        dfa = self.character_dfa(tokenizer)
+        if dfa.universal:
             return None
-        spelling = _spellings.get(tokenizer) or Spelling(token_bytes(tokenizer))
-        _spellings[tokenizer] = spelling
-        if words := sorted(set(ends) & spelling.spelled):
+        vocabulary = _vocabularies.get(tokenizer) or VocabularyBytes(token_bytes(tokenizer))
+        _vocabularies[tokenizer] = vocabulary
+        if text_ids := sorted(set(eos_ids) & vocabulary.spelled):
             raise ConstraintError(
-                f"token {words[0]} is text: it cannot end one under a constraint (see eos_token_id)"
+                f"token {text_ids[0]} is text: it cannot end a text under a constraint "
+                "(see eos_token_id)"
             )
-        if not any(token < size for token in ends):
+        if not any(token < vocab_size for token in eos_ids):
             raise ConstraintError(
-                f"a text needs a token that ends it: of {tuple(ends)} none is in the vocabulary of {size}"
+                f"a constraint needs a token that ends the text: none of {tuple(eos_ids)} is in "
+                f"the vocabulary of {vocab_size}"
             )
-        return TokenDFA.of(language, spelling, ends, {pad} - spelling.spelled, size)
+        return TokenDFA.of(dfa, vocabulary, eos_ids, {pad_id} - vocabulary.spelled, vocab_size)
 
 
+Cache = OrderedDict[Hashable, TokenDFA | None]
 _lock = Lock()
-_compiled: WeakKeyDictionary[Tokenizer, OrderedDict[Hashable, TokenDFA | None]] = (
-    WeakKeyDictionary()
-)
-_spellings: WeakKeyDictionary[Tokenizer, Spelling] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[Tokenizer, Cache] = WeakKeyDictionary()
+_vocabularies: WeakKeyDictionary[Tokenizer, VocabularyBytes] = WeakKeyDictionary()
+
+
+def _is_full(cache: Cache) -> bool:
+    transitions = sum(dfa.size for dfa in cache.values() if dfa)
+    return len(cache) > MAX_CACHED or transitions > MAX_CACHED_TRANSITIONS

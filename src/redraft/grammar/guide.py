@@ -1,4 +1,4 @@
-"""Guide: where one text stands under its constraint, canvas by canvas."""
+"""Guide: the state of one text under its constraint, from canvas to canvas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar.inference import Inferred, Weights, infer
+from redraft.grammar.inference import CanvasInference, ClassWeights, infer
 from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.ops.vocabulary import Picked, TokenClasses
 
@@ -22,37 +22,41 @@ class Guide:
     """The state of one text.
 
     Attributes:
-        state: of the automaton, behind all committed tokens. left: tokens that may still be
-            written.
+        dfa: the compiled constraint.
+        state: its state behind all committed tokens.
+        tokens_left: the number of tokens that may still be written.
     """
 
-    def __init__(self, automaton: TokenDFA, left: int) -> None:
-        self.automaton = automaton
-        self.state = automaton.start
-        self.left = left
+    def __init__(self, dfa: TokenDFA, tokens_left: int) -> None:
+        self.dfa = dfa
+        self.state = dfa.start
+        self.tokens_left = tokens_left
 
     @classmethod
     def checked(
-        cls, automaton: TokenDFA, left: int, length: int, frozen: Mapping[int, int]
+        cls, dfa: TokenDFA, tokens_left: int, length: int, frozen: Mapping[int, int]
     ) -> Guide:
-        """At the beginning of a text whose first canvas of `length` holds frozen tokens (position
-        -> token).
+        """Build the guide of a new text, and check that a valid text exists.
+
+        Args:
+            length: the positions of a canvas.
+            frozen: position -> token, the frozen tokens of the first canvas.
 
         Raises:
-            ConstraintUnsatisfiedError: no text fits.
+            ConstraintUnsatisfiedError: the shortest text is too long, or the frozen tokens admit
+                no text.
         """
-        guide = cls(automaton, left)
-        least = int(automaton.steps_left[automaton.start])
-        if least > left:
+        guide = cls(dfa, tokens_left)
+        if dfa.min_tokens > tokens_left:
             raise ConstraintUnsatisfiedError(
-                f"the shortest text that the constraint admits has {least} tokens, there is room for {left}: raise "
-                "max_new_tokens"
+                f"the shortest text that the constraint admits has {dfa.min_tokens} tokens, "
+                f"there is room for {tokens_left}: raise max_new_tokens"
             )
         canvas = guide.on_canvas(length, frozen)
-        states = np.zeros(len(automaton.final), dtype=bool)
+        states = np.zeros(len(dfa.final), dtype=bool)
         states[guide.state] = True
-        for given in canvas.given[: canvas.open].tolist():
-            states = automaton.step(states, given)
+        for token_class in canvas.frozen[: canvas.open].tolist():
+            states = dfa.step(states, token_class)
         if not (states & canvas.ends).any():
             raise ConstraintUnsatisfiedError(
                 "the frozen tokens leave no text that the constraint admits"
@@ -62,115 +66,111 @@ class Guide:
     def on_canvas(
         self, length: int, frozen: Mapping[int, int] | None = None, first: int = 0
     ) -> CanvasConstraint:
-        """What the constraint says of the next `length` positions, which hold frozen tokens and
-        begin at position `first` of a canvas.
+        """Return the constraint on the next `length` positions of the text.
+
+        Args:
+            frozen: position -> token, counted from the first of these positions.
+            first: the position of the canvas at which they begin.
 
         Raises:
-            ConstraintUnsatisfiedError: one of these has no place in any text that the constraint
-                admits.
+            ConstraintUnsatisfiedError: a frozen token is in no text that the constraint admits.
         """
-        given = np.full(length, -1, dtype=np.int64)
+        dfa = self.dfa
+        classes = np.full(length, -1, dtype=np.int64)
         for at, token in (frozen or {}).items():
-            if at >= self.left:
-                continue  # nobody reads it
-            given[at] = self.automaton.classes[token]
-            if given[at] < 0:
+            if at >= self.tokens_left:
+                continue  # behind the last token that may be written
+            classes[at] = dfa.token_class[token]
+            if classes[at] < 0:
                 raise ConstraintUnsatisfiedError(
                     f"the frozen token {token} is in no text that the constraint admits"
                 )
-        ends = (
-            self.automaton.final
-            if self.left <= length
-            else self.automaton.steps_left <= self.left - length
-        )
+        # A canvas may end where the rest of the text has room; the last one only where it is over.
+        is_last = self.tokens_left <= length
+        ends = dfa.final if is_last else dfa.tokens_to_final <= self.tokens_left - length
         return CanvasConstraint(
             slice(first, first + length),
-            self.automaton,
+            dfa,
             self.state,
-            min(length, self.left),
-            given,
+            min(length, self.tokens_left),
+            classes,
             ends,
         )
 
     def allowed(self) -> NDArray[np.bool_]:
-        """bool [V], the tokens that may come next, one at a time: those behind which the text can
-        still be finished."""
-        automaton = self.automaton
-        here = (automaton.class_source == self.state) & (
-            automaton.steps_left[automaton.class_target] < self.left
-        )
-        usable = np.zeros(automaton.count + 1, dtype=bool)
-        usable[automaton.class_number[here]] = True
-        found: NDArray[np.bool_] = usable[automaton.classes]  # -1, of no class, is the last
+        """Return the tokens that may come next, bool [V]: behind each the text can be finished with
+        the tokens that are left."""
+        dfa = self.dfa
+        here = dfa.transition_source == self.state
+        here &= dfa.tokens_to_final[dfa.transition_target] < self.tokens_left
+        # One element more: tokens of class -1 read the last one, which stays False.
+        usable = np.zeros(dfa.class_count + 1, dtype=bool)
+        usable[dfa.transition_class[here]] = True
+        found: NDArray[np.bool_] = usable[dfa.token_class]
         return found
 
     def advance(self, tokens: Iterable[int]) -> None:
-        """Tokens were committed."""
+        """Move the state behind tokens that were committed."""
         tokens = list(tokens)
-        state = self.automaton.after(self.state, tokens)
+        state = self.dfa.state_after(self.state, tokens)
         assert state is not None, "a committed token breaks the constraint"
-        self.state, self.left = state, self.left - len(tokens)
+        self.state, self.tokens_left = state, self.tokens_left - len(tokens)
 
 
 @dataclass(frozen=True)
 class CanvasConstraint:
-    """A constraint on one canvas (see `ops.vocabulary.Constraint`).
+    """The constraint on n positions of one canvas (an `ops.vocabulary.SpanConstraint`).
 
-    span: its positions, n. start: the state before them. open: how many of them the text may take;
-    behind them nothing is read.
-    given: int64 [n], the class of frozen positions, -1 elsewhere. ends: bool [Q], where the open
-    positions may lead.
+    Attributes:
+        span: the positions of the canvas.
+        start: the state before the first of them.
+        open: how many of them the text may use; those behind are filled and nobody reads them.
+        frozen: int64 [n], the token class of frozen positions, -1 elsewhere.
+        ends: bool [Q], the states in which the open positions may end.
     """
 
     span: slice
-    automaton: TokenDFA
+    dfa: TokenDFA
     start: int
     open: int
-    given: Ints
+    frozen: Ints
     ends: NDArray[np.bool_]
 
     def classes(self, device: torch.device) -> TokenClasses:
-        return self.automaton.token_classes(device)
+        return self.dfa.vocabulary_classes(device)
 
     def pick(self, mass: Tensor, best: Tensor, uniform: Tensor, wanted: Tensor) -> Picked:
+        """Infer the classes of the `wanted` positions (see `SpanConstraint.pick`)."""
         at = np.flatnonzero(wanted.cpu().numpy())
-        weights = Weights(self._all(mass, at), self._all(best, at), self.given)
-        draws = np.full(len(self.given), 0.5)
+        weights = ClassWeights(self._scatter(mass, at), self._scatter(best, at), self.frozen)
+        draws = np.full(len(self.frozen), 0.5)
         draws[at] = uniform.cpu().numpy()
-        inner = infer(
-            self.automaton, weights[: self.open], self.start, self.ends, draws[: self.open]
-        )
+        inner = infer(self.dfa, weights[: self.open], self.start, self.ends, draws[: self.open])
         parts = [inner, *self._behind(weights, draws)]
 
         def column(name: str, dtype: torch.dtype) -> Tensor:
-            whole = np.concatenate([getattr(part, name) for part in parts])[at]
-            return torch.from_numpy(whole).to(mass.device, dtype)
+            values = np.concatenate([getattr(part, name) for part in parts])[at]
+            return torch.from_numpy(values).to(mass.device, dtype)
 
         return Picked(
             marginals=column("marginals", torch.float32),
             best=column("best", torch.int64),
             sample=column("sample", torch.int64),
-            uniform=column("left", torch.float64),
+            uniform=column("uniform", torch.float64),
         )
 
-    def _behind(self, weights: Weights, draws: NDArray[np.float64]) -> list[Inferred]:
-        """Behind the last token that may be written stands what stands behind an end."""
-        if self.open == len(self.given):
+    def _behind(self, weights: ClassWeights, draws: NDArray[np.float64]) -> list[CanvasInference]:
+        """Infer the positions behind the open ones: they hold what may stand behind an end."""
+        if self.open == len(self.frozen):
             return []
-        ended = np.zeros(len(self.automaton.final), dtype=bool)
-        ended[self.automaton.ended] = True
-        return [
-            infer(
-                self.automaton,
-                weights[self.open :],
-                self.automaton.ended,
-                ended,
-                draws[self.open :],
-            )
-        ]
+        ended = np.zeros(len(self.dfa.final), dtype=bool)
+        ended[self.dfa.ended] = True
+        behind = slice(self.open, None)
+        return [infer(self.dfa, weights[behind], self.dfa.ended, ended, draws[behind])]
 
-    def _all(self, found: Tensor, at: Ints) -> NDArray[np.float64]:
-        """Of all positions, those that nobody asked for among them."""
-        whole = np.zeros((len(self.given), self.automaton.count))
-        whole[at] = found.double().cpu().numpy()
-        return whole
+    def _scatter(self, values: Tensor, at: Ints) -> NDArray[np.float64]:
+        """Scatter the rows [N, K] of the positions `at` into an array of all n positions; the
+        others are zero."""
+        scattered = np.zeros((len(self.frozen), self.dfa.class_count))
+        scattered[at] = values.double().cpu().numpy()
+        return scattered

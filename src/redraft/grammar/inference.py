@@ -1,22 +1,22 @@
-"""Exact inference over the texts of a constraint that fit a canvas: best, sample, marginals.
+"""Exact inference on a canvas under a constraint: best text, sample and marginals.
 
-Positions are independent, as the model has them, but for the constraint: the classes of tokens, a
-position each, must lead an automaton from where it stands to where the text may stop. That is a
-Markov chain over the automaton's states, and the classical recursions are exact on it (Rabiner
-1989; for diffusion models, the best text alone: DINGO, arXiv 2505.23061):
+The network gives independent distributions at the n positions of a canvas. The constraint couples
+them: the token classes, one a position, must lead a token DFA from its current state to a state in
+which the canvas may end. That is a Markov chain over the DFA's states, a conditional random field
+on a line, and the classical recursions are exact (forward-backward and Viterbi, Rabiner 1989; for
+diffusion models, the best text alone: DINGO, arXiv:2505.23061):
 
-    backward, sums:   beta_i(s) = log sum over t of exp(W_i(s, t) + beta_{i+1}(t))        what can
-    still come behind s
-    kernel:           k_i(t | s) = exp(W_i(s, t) + beta_{i+1}(t) - beta_i(s))             the chain,
-    given the end
-    forward:          mu_{i+1}(t) = sum over s of mu_i(s) k_i(t | s)                      marginals
-    backward, maxima: v_i(s) = max over t of B_i(s, t) + v_{i+1}(t)                       the best
-    text (Viterbi)
+    backward sums     beta_i(s)    = log sum_t exp(W_i(s, t) + beta_{i+1}(t))
+    kernel            k_i(t | s)   = exp(W_i(s, t) + beta_{i+1}(t) - beta_i(s))
+    forward           mu_{i+1}(t)  = sum_s mu_i(s) k_i(t | s)
+    backward maxima   v_i(s)       = max_t B_i(s, t) + v_{i+1}(t)
 
-W_i(s, t) is the log mass of all tokens that lead from s to t, B_i(s, t) the log probability of the
-likeliest of them. A sample follows the kernel forward (forward filtering, backward sampling,
-mirrored). The work is positions times pairs of states, and knows nothing of the size of the
-vocabulary.
+W_i(s, t) is the log mass of all tokens that lead from s to t at position i; B_i(s, t) is the log
+probability of the likeliest of them. beta_0(start) is the log partition function, k is the chain
+conditioned on a valid end, mu gives the marginals, and v the best text. A sample follows the kernel
+from left to right, so it is drawn from all valid texts in their true proportion.
+
+The work is positions times edges of the DFA. It does not depend on the size of the vocabulary.
 """
 
 from __future__ import annotations
@@ -31,186 +31,207 @@ from redraft.grammar.tokens.token_dfa import TokenDFA
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-NEVER = -1e30  # the logarithm of what cannot be
-LEAST = -1e15  # the logarithm of what is as unlikely as can be, and still possible: a canvas of it is far above NEVER
+# The logarithm of what is impossible; finite, so that differences are never NaN.
+LOG_ZERO = -1e30
+# The least logarithm of what is possible: a sum over a whole canvas stays far above LOG_ZERO.
+MIN_LOG_WEIGHT = -1e15
+# A draw inside a class stays in the open interval (0, 1) by this margin.
+MARGIN = 1e-15
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What positions think of classes: log masses [n, K], and log probabilities of each class's
-    likeliest token [n, K]; of a position that is given, `given` int64 [n] has the class (-1
-    elsewhere) and the others are out."""
+class ClassWeights:
+    """The network's distributions at n positions, by token class.
 
-    mass: Floats
+    Attributes:
+        log_mass: float64 [n, K], the log of each class's total probability.
+        best: float64 [n, K], the log probability of each class's likeliest token.
+        frozen: int64 [n], the class of positions whose token is given, -1 elsewhere. The other
+            classes are impossible there.
+
+    Logarithms are up to a constant of each position.
+    """
+
+    log_mass: Floats
     best: Floats
-    given: Ints
+    frozen: Ints
 
-    def __getitem__(self, positions: slice) -> Weights:
-        return Weights(self.mass[positions], self.best[positions], self.given[positions])
+    def __getitem__(self, positions: slice) -> ClassWeights:
+        return ClassWeights(self.log_mass[positions], self.best[positions], self.frozen[positions])
 
 
 @dataclass(frozen=True)
-class Inferred:
-    """What follows for a canvas.
+class CanvasInference:
+    """The result of inference over n positions.
 
-    marginals: float64 [n, K], the probability of each class at each position. best, sample: int64
-    [n], the classes of the likeliest text and of a sampled one. left: float64 [n] in (0, 1), what
-    is left of the draws for choosing within the class.
-    log_mass: of all texts together.
+    Attributes:
+        marginals: float64 [n, K], the probability of each class, given that the text is valid.
+        best: int64 [n], the classes of the likeliest text.
+        sample: int64 [n], the classes of a sampled text.
+        uniform: float64 [n] in (0, 1), the rest of each draw, for a choice within the class.
+        log_partition: the log mass of all valid texts together.
     """
 
     marginals: Floats
     best: Ints
     sample: Ints
-    left: Floats
-    log_mass: float
+    uniform: Floats
+    log_partition: float
 
 
 def infer(
-    automaton: TokenDFA,
-    weights: Weights,
+    dfa: TokenDFA,
+    weights: ClassWeights,
     start: int,
     ends: NDArray[np.bool_],
     uniform: Floats,
-) -> Inferred:
-    """Inference over n positions from a state to any of `ends` (bool [Q]).
+) -> CanvasInference:
+    """Infer over n positions, from state `start` to any of `ends` (bool [Q]).
 
     Args:
-        uniform: [n] in (0, 1), one draw a position.
+        uniform: float64 [n] in (0, 1), one draw a position.
 
     Raises:
-        ConstraintUnsatisfiedError: no text fits.
+        ConstraintUnsatisfiedError: no text of n tokens is valid.
     """
-    pairs = _Pairs.of(automaton, weights)
-    kernel, beta = pairs.backward(ends)
-    if beta[start] <= NEVER / 2:
+    edges = _EdgeWeights.of(dfa, weights)
+    kernel, beta = edges.backward(ends)
+    if beta[start] <= LOG_ZERO / 2:
         raise ConstraintUnsatisfiedError(
-            "no text that the constraint admits fits what stands on the canvas"
+            "no text that the constraint admits agrees with the frozen tokens of the canvas"
         )
-    marginals = pairs.class_marginals(kernel, start)
-    sample, left = pairs.sample(kernel, start, uniform)
-    return Inferred(marginals, pairs.best(start, ends), sample, left, float(beta[start]))
+    marginals = edges.class_marginals(kernel, start)
+    sample, rest = edges.sample(kernel, start, uniform)
+    return CanvasInference(marginals, edges.best(start, ends), sample, rest, float(beta[start]))
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """The weights of pairs of states, from those of classes, kept by set of classes.
+class _EdgeWeights:
+    """The weights of edges, stored by label, because edges share labels.
 
-    within: [n, E], the mass of each class relative to the greatest in its set, in the order of
-    set_classes.
-    likely: [n, E], the logarithm of its likeliest token's. total: [n, U], the sum of each set's
-    masses.
-    sums, likeliest: [n, U], the logarithms of the set's mass and of its likeliest token's.
+    Attributes:
+        within: float64 [n, E], the mass of each class of each label, relative to the label's
+            greatest. E runs along `TokenDFA.label_classes`.
+        likely: float64 [n, E], the log probability of each class's likeliest token.
+        total: float64 [n, U], the sum of `within` over each label.
+        log_mass: float64 [n, U], W, the log mass of each label.
+        best_log: float64 [n, U], B, the log probability of each label's likeliest token.
     """
 
-    automaton: TokenDFA
+    dfa: TokenDFA
     within: Floats
     likely: Floats
     total: Floats
-    sums: Floats
-    likeliest: Floats
+    log_mass: Floats
+    best_log: Floats
 
     @classmethod
-    def of(cls, automaton: TokenDFA, weights: Weights) -> _Pairs:
-        mass, best = np.maximum(weights.mass, LEAST), np.maximum(weights.best, LEAST)
-        known = np.flatnonzero(weights.given >= 0)
-        mass[known] = best[known] = NEVER
-        mass[known, weights.given[known]] = best[known, weights.given[known]] = 0.0
-        classes, starts = automaton.set_classes, automaton.set_start
+    def of(cls, dfa: TokenDFA, weights: ClassWeights) -> _EdgeWeights:
+        mass = np.maximum(weights.log_mass, MIN_LOG_WEIGHT)
+        best = np.maximum(weights.best, MIN_LOG_WEIGHT)
+        frozen = np.flatnonzero(weights.frozen >= 0)
+        mass[frozen] = best[frozen] = LOG_ZERO
+        given = weights.frozen[frozen]
+        mass[frozen, given] = best[frozen, given] = 0.0
+        classes, starts = dfa.label_classes, dfa.label_start
         within, likely = mass[:, classes], best[:, classes]
         top = np.maximum.reduceat(within, starts, axis=1)
-        within -= top.repeat(automaton.set_sizes, axis=1)
+        within -= top.repeat(dfa.label_sizes, axis=1)
         np.exp(within, out=within)
         total = np.add.reduceat(within, starts, axis=1)
-        sums = np.maximum(top + np.log(total), NEVER)
+        log_mass = np.maximum(top + np.log(total), LOG_ZERO)
         return cls(
-            automaton, within, likely, total, sums, np.maximum.reduceat(likely, starts, axis=1)
+            dfa, within, likely, total, log_mass, np.maximum.reduceat(likely, starts, axis=1)
         )
 
     def backward(self, ends: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """The kernel [n, P], and beta [Q] at the first position."""
-        automaton = self.automaton
-        states, starts, sizes = automaton.by_source
-        beta = np.where(ends, 0.0, NEVER)
-        kernel = np.empty((len(self.sums), len(automaton.source)))
-        for at in range(len(self.sums) - 1, -1, -1):
-            reached = self.sums[at].take(automaton.set_of)
-            reached += beta.take(automaton.target)
+        """Return the kernel, float64 [n, P], and beta of the first position, float64 [Q]."""
+        dfa = self.dfa
+        states, starts, sizes = dfa.edges_by_source
+        beta = np.where(ends, 0.0, LOG_ZERO)
+        kernel = np.empty((len(self.log_mass), len(dfa.edge_source)))
+        for at in range(len(self.log_mass) - 1, -1, -1):
+            reached = self.log_mass[at].take(dfa.edge_label)
+            reached += beta.take(dfa.edge_target)
             top = np.maximum.reduceat(reached, starts)
             reached -= top.repeat(sizes)
             mass = np.exp(reached, out=kernel[at])
             total = np.add.reduceat(mass, starts)
             mass /= total.repeat(sizes)
-            beta = np.full(len(ends), NEVER)
-            beta[states] = np.maximum(top + np.log(total), NEVER)
+            beta = np.full(len(ends), LOG_ZERO)
+            beta[states] = np.maximum(top + np.log(total), LOG_ZERO)
         return kernel, beta
 
     def class_marginals(self, kernel: Floats, start: int) -> Floats:
-        """[n, K]: how likely each class is at each position."""
-        automaton = self.automaton
-        states = np.zeros(len(automaton.final))
+        """Return the marginal probability of each class at each position, float64 [n, K]."""
+        dfa = self.dfa
+        states = np.zeros(len(dfa.final))
         states[start] = 1.0
-        share = np.zeros_like(self.total)
+        label_share = np.zeros_like(self.total)
         for at, row in enumerate(kernel):
-            flow = states.take(automaton.source) * row
-            states = np.bincount(automaton.target, flow, len(states)).astype(np.float64)
-            share[at] = np.bincount(automaton.set_of, flow, share.shape[1])
-        spread = self.within * (share / self.total).repeat(automaton.set_sizes, axis=1)
-        order, edges = automaton.by_class
-        return np.add.reduceat(spread[:, order], edges, axis=1)
+            flow = states.take(dfa.edge_source) * row
+            states = np.bincount(dfa.edge_target, flow, len(states)).astype(np.float64)
+            label_share[at] = np.bincount(dfa.edge_label, flow, label_share.shape[1])
+        spread = self.within * (label_share / self.total).repeat(dfa.label_sizes, axis=1)
+        order, starts = dfa.label_order
+        return np.add.reduceat(spread[:, order], starts, axis=1)
 
     def best(self, start: int, ends: NDArray[np.bool_]) -> Ints:
-        """The classes [n] of the likeliest text."""
-        automaton = self.automaton
-        states, starts, _ = automaton.by_source
-        values = [np.where(ends, 0.0, NEVER)]
-        for row in self.likeliest[::-1]:
-            before = np.full(len(ends), NEVER)
-            before[states] = np.maximum.reduceat(
-                row.take(automaton.set_of) + values[-1].take(automaton.target), starts
-            )
+        """Return the classes of the likeliest text, int64 [n] (Viterbi)."""
+        dfa = self.dfa
+        states, starts, _ = dfa.edges_by_source
+        values = [np.where(ends, 0.0, LOG_ZERO)]
+        for row in self.best_log[::-1]:
+            before = np.full(len(ends), LOG_ZERO)
+            through = row.take(dfa.edge_label) + values[-1].take(dfa.edge_target)
+            before[states] = np.maximum.reduceat(through, starts)
             values.append(before)
-        found = np.empty(len(self.likeliest), dtype=np.int64)
+        found = np.empty(len(self.best_log), dtype=np.int64)
+        state = start
         for at, after in enumerate(values[-2::-1]):
-            pairs = self._from(start)
-            value = self.likeliest[at, automaton.set_of[pairs]] + after[automaton.target[pairs]]
-            pair = pairs.start + int(value.argmax())
-            members = self._classes(pair)
-            found[at] = automaton.set_classes[
-                members.start + int(self.likely[at, members].argmax())
-            ]
-            start = int(automaton.target[pair])
+            edges = self._edges_from(state)
+            value = self.best_log[at, dfa.edge_label[edges]] + after[dfa.edge_target[edges]]
+            edge = edges.start + int(value.argmax())
+            members = self._label_of(edge)
+            member = members.start + int(self.likely[at, members].argmax())
+            found[at] = dfa.label_classes[member]
+            state = int(dfa.edge_target[edge])
         return found
 
     def sample(self, kernel: Floats, start: int, uniform: Floats) -> tuple[Ints, Floats]:
-        """The classes [n] of a sampled text, and what is left of each draw."""
-        automaton = self.automaton
+        """Return the classes of a sampled text, int64 [n], and the rest of each draw."""
+        dfa = self.dfa
         found, rest = np.empty(len(kernel), dtype=np.int64), np.empty(len(kernel))
+        state = start
         for at, row in enumerate(kernel):
-            pairs = self._from(start)
-            pair, left = _drawn(row[pairs], float(uniform[at]))
-            members = self._classes(pairs.start + pair)
-            member, rest[at] = _drawn(self.within[at, members], left)
-            found[at] = automaton.set_classes[members.start + member]
-            start = int(automaton.target[pairs.start + pair])
+            edges = self._edges_from(state)
+            edge, left = _draw(row[edges], float(uniform[at]))
+            members = self._label_of(edges.start + edge)
+            member, rest[at] = _draw(self.within[at, members], left)
+            found[at] = dfa.label_classes[members.start + member]
+            state = int(dfa.edge_target[edges.start + edge])
         return found, rest
 
-    def _from(self, state: int) -> slice:
-        return slice(*np.searchsorted(self.automaton.source, [state, state + 1]).tolist())
+    def _edges_from(self, state: int) -> slice:
+        return slice(*np.searchsorted(self.dfa.edge_source, [state, state + 1]).tolist())
 
-    def _classes(self, pair: int) -> slice:
-        number = int(self.automaton.set_of[pair])
-        starts = self.automaton.set_start
-        past = starts[number + 1] if number + 1 < len(starts) else len(self.automaton.set_classes)
+    def _label_of(self, edge: int) -> slice:
+        """Return the place of an edge's classes in `label_classes`."""
+        number = int(self.dfa.edge_label[edge])
+        starts = self.dfa.label_start
+        past = starts[number + 1] if number + 1 < len(starts) else len(self.dfa.label_classes)
         return slice(int(starts[number]), int(past))
 
 
-def _drawn(masses: Floats, uniform: float) -> tuple[int, float]:
-    """The first whose cumulative mass passes the draw, and how far into it the draw lies, in (0,
-    1)."""
+def _draw(masses: Floats, uniform: float) -> tuple[int, float]:
+    """Draw an index in proportion to the masses, by inversion.
+
+    Returns:
+        The index, and the place of the draw within its mass, in (0, 1): a fresh uniform number.
+    """
     reached = masses.cumsum()
     target = uniform * reached[-1]
     at = int(np.searchsorted(reached, target, side="right"))
     at = min(at, int(np.flatnonzero(masses)[-1]))
     left = (target - (reached[at] - masses[at])) / masses[at]
-    return at, float(min(max(left, 1e-15), 1 - 1e-15))
+    return at, float(min(max(left, MARGIN), 1 - MARGIN))

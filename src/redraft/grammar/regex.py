@@ -1,28 +1,35 @@
-"""Regular expressions as expressions: Python's syntax, read by the standard library's own parser.
+"""From a pattern to an expression: Python's syntax, read by the standard library's own parser.
 
-Only what a finite automaton can do is taken, and only what other dialects mean alike: \\d, \\w and
-\\s are the ASCII ones, and \\D, \\W and \\S exclude the Unicode ones.
+Only regular languages are taken, and only what dialects agree on (see `character_classes`).
 """
 
 from __future__ import annotations
 
 import re
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.charset import ANY, SPECIAL, Charset
-from redraft.grammar.language.dfa import DFA
-from redraft.grammar.language.expression import EMPTY, Chain, Either, Expression, One, Repeat, Texts
+from redraft.grammar.character_classes import category, ignoring_case
+from redraft.grammar.language.charset import ANY_CHARACTER, Charset
+from redraft.grammar.language.determinise import minimal_dfa
+from redraft.grammar.language.expression import (
+    EMPTY_TEXT,
+    Concat,
+    Expression,
+    Language,
+    Repeat,
+    Symbol,
+    Union,
+)
 
-# What stands for the begin and the end of a text while anchors are worked out: symbols that no
-# token has.
-BEGIN, END = (Charset(((symbol, symbol),)) for symbol in (1 << 30, (1 << 30) + 2))
-PARSER: Any = re._parser  # the only reader of Python's patterns that there is
-USABLE = re.IGNORECASE | re.DOTALL | re.VERBOSE
+# Marks of the begin and the end of a text, while anchors are resolved. No token has these symbols.
+BEGIN = Charset(((1 << 30, 1 << 30),))
+END = Charset((((1 << 30) + 2, (1 << 30) + 2),))
+# The parser is private, but there is no other reader of Python's patterns. Its trees have no types.
+PARSER: Any = re._parser
+FLAGS = re.IGNORECASE | re.DOTALL | re.VERBOSE
 NEWLINE = Charset.chars("\n")
 LINE_ENDS = Charset.chars("\n\r\u2028\u2029")
 REFUSED = {
@@ -33,75 +40,85 @@ REFUSED = {
     "ATOMIC_GROUP": "an atomic group",
     "POSSESSIVE_REPEAT": "a possessive repetition",
 }
-POSITIVE = {
-    "CATEGORY_DIGIT": Charset.of([(48, 57)]),
-    "CATEGORY_SPACE": Charset.chars(" \t\n\r\f\v"),
-    "CATEGORY_WORD": Charset.of([(48, 57), (65, 90), (95, 95), (97, 122)]),
-}
 
 
-def whole(pattern: str, *, anchors: bool = True) -> Expression:
-    """The texts that match a pattern from their first character to their last.
+def regex_fullmatch(pattern: str, *, anchors: bool = True) -> Expression:
+    """Return the texts that a pattern matches from the first character to the last.
 
     Args:
-        anchors: without, a pattern that has some is refused: what it describes is a part of a text.
+        anchors: False refuses anchors. They have no meaning in a pattern for a part of a text.
 
     Raises:
-        ConstraintError: the pattern is not valid, or not one of a regular language; the message
-            names the place.
+        ConstraintError: the pattern is not valid, or its language is not regular; the message names
+            what it has.
     """
-    reader = _Reader(pattern)
+    reader = _PatternReader(pattern)
     inner = reader.read()
-    if reader.anchored and not anchors:
+    if not reader.anchored:
+        return inner
+    if not anchors:
         raise reader.refused("an anchor", "where a part of a text is described")
-    return (
-        _within(Chain((Repeat(One(BEGIN)), inner, Repeat(One(END))))) if reader.anchored else inner
-    )
+    return _resolve_anchors(Concat((Repeat(Symbol(BEGIN)), inner, Repeat(Symbol(END)))))
 
 
-def search(pattern: str) -> Expression:
-    """The texts in which a pattern matches somewhere, as JSON Schema has it (ECMA 262: a dot is no
-    line end of any kind).
+def regex_search(pattern: str) -> Expression:
+    """Return the texts in which a pattern matches somewhere, as JSON Schema's `pattern` does.
+
+    The dialect is that of ECMA 262: a dot matches no line end of any kind.
 
     Raises:
-        ConstraintError: as for `whole`.
+        ConstraintError: as for `regex_fullmatch`.
     """
-    inner = _Reader(pattern, LINE_ENDS).read()
-    anything = Repeat(One(ANY | BEGIN | END))
-    return _within(Chain((anything, inner, anything)))
+    inner = _PatternReader(pattern, LINE_ENDS).read()
+    anything = Repeat(Symbol(ANY_CHARACTER | BEGIN | END))
+    return _resolve_anchors(Concat((anything, inner, anything)))
 
 
-def _within(expression: Expression) -> Expression:
-    """Texts that, between marks of their begin and their end, are of this expression; the marks are
-    taken off. An anchor stands for one mark, and there may be any number of them."""
-    ends = Chain((Repeat(One(BEGIN), 1), Repeat(One(ANY)), Repeat(One(END), 1)))
-    return Texts(DFA.of(expression) & DFA.of(ends), _unmarked)
+def _resolve_anchors(expression: Expression) -> Expression:
+    """Return the texts that match between marks of their begin and end, without the marks.
+
+    An anchor reads one mark. A text may have any number of marks, because several anchors may
+    stand at one place.
+    """
+    marked = Concat(
+        (Repeat(Symbol(BEGIN), 1), Repeat(Symbol(ANY_CHARACTER)), Repeat(Symbol(END), 1))
+    )
+    return Language(minimal_dfa(expression) & minimal_dfa(marked), _without_marks)
 
 
-def _unmarked(charset: Charset) -> Expression:
-    rest = One(charset & ANY)
-    return rest if not charset - ANY else Either((rest, EMPTY)) if rest.of else EMPTY
+def _without_marks(charset: Charset) -> Expression:
+    """Return a transition's characters; a mark becomes the empty text."""
+    characters = Symbol(charset & ANY_CHARACTER)
+    if not charset - ANY_CHARACTER:
+        return characters
+    return Union((characters, EMPTY_TEXT)) if characters.charset else EMPTY_TEXT
 
 
-def _parsed(pattern: str) -> Any:
+def _parse(pattern: str) -> Any:
+    """Return the tree of Python's parser."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parsed = PARSER.parse(pattern)
     except (re.error, OverflowError) as error:
         raise ConstraintError(f"the pattern {pattern!r} is not valid: {error}") from None
-    if parsed.state.flags & ~(USABLE | re.UNICODE):
+    if parsed.state.flags & ~(FLAGS | re.UNICODE):
         raise ConstraintError(
             f"the pattern {pattern!r} sets a flag; of the flags only i, s and x can be used here"
         )
     return parsed
 
 
-class _Reader:
-    """Turns the parser's tree into expressions."""
+class _PatternReader:
+    """Turns the parser's tree into an expression.
+
+    Attributes:
+        flags: the flags at the place that is read.
+        anchored: True once an anchor was read.
+    """
 
     def __init__(self, pattern: str, line_ends: Charset = NEWLINE) -> None:
-        """line_ends: what a dot is not."""
+        """Args: line_ends: the characters that a dot does not match."""
         self.pattern = pattern
         self.line_ends = line_ends
         self.flags = 0
@@ -109,45 +126,45 @@ class _Reader:
 
     def read(self) -> Expression:
         try:
-            return self.sequence(_parsed(self.pattern))
+            return self.sequence(_parse(self.pattern))
         except RecursionError:
             raise ConstraintError("the pattern is nested too deeply") from None
 
     def sequence(self, items: Any) -> Expression:
         if hasattr(items, "state"):
             self.flags = self.flags or items.state.flags
-        return Chain(tuple(self.item(str(op), argument) for op, argument in items))
+        return Concat(tuple(self.item(str(op), argument) for op, argument in items))
 
     def item(self, op: str, argument: Any) -> Expression:
         match op:
             case "LITERAL":
-                return One(self.known(self.cased(Charset(((argument, argument),)))))
+                return Symbol(self.checked(self.cased(Charset(((argument, argument),)))))
             case "NOT_LITERAL":
-                return One(ANY - self.cased(Charset(((argument, argument),))))
+                return Symbol(ANY_CHARACTER - self.cased(Charset(((argument, argument),))))
             case "ANY":
-                return One(ANY if self.flags & re.DOTALL else ANY - self.line_ends)
+                dot = ANY_CHARACTER if self.flags & re.DOTALL else ANY_CHARACTER - self.line_ends
+                return Symbol(dot)
             case "IN":
-                return One(self.members(argument))
+                return Symbol(self.members(argument))
             case "BRANCH":
-                return Either(tuple(self.sequence(branch) for branch in argument[1]))
+                return Union(tuple(self.sequence(branch) for branch in argument[1]))
             case "SUBPATTERN":
                 return self.group(argument)
             case "MAX_REPEAT" | "MIN_REPEAT":
-                least, most, part = argument
-                return Repeat(
-                    self.sequence(part), int(least), None if most == PARSER.MAXREPEAT else int(most)
-                )
+                minimum, maximum, part = argument
+                limit = None if maximum == PARSER.MAXREPEAT else int(maximum)
+                return Repeat(self.sequence(part), int(minimum), limit)
             case "AT":
                 return self.anchor(str(argument))
         raise self.refused(REFUSED.get(op, op.lower()))
 
     def group(self, argument: Any) -> Expression:
         _, added, removed, inner = argument
-        if (added | removed) & ~USABLE:
+        if (added | removed) & ~FLAGS:
             raise self.refused("a flag other than i, s and x")
         before = self.flags
         self.flags = (before | added) & ~removed
-        found = Chain(tuple(self.item(str(op), part) for op, part in inner))
+        found = Concat(tuple(self.item(str(op), part) for op, part in inner))
         self.flags = before
         return found
 
@@ -155,18 +172,18 @@ class _Reader:
         self.anchored = True
         match name:
             case "AT_BEGINNING" | "AT_BEGINNING_STRING":
-                return One(BEGIN)
+                return Symbol(BEGIN)
             case "AT_END" | "AT_END_STRING":
-                return One(END)
+                return Symbol(END)
         raise self.refused("a word boundary")
 
     def members(self, items: Sequence[tuple[Any, Any]]) -> Charset:
+        """Return the charset of [...]."""
         found, inverted = Charset(()), False
         categories = {str(argument) for op, argument in items if str(op) == "CATEGORY"}
         if any(name.replace("CATEGORY_", "CATEGORY_NOT_") in categories for name in categories):
-            found = (
-                ANY  # a class and its negation are everything, whatever dialects make of the class
-            )
+            # A category and its negation are everything, in every dialect.
+            found = ANY_CHARACTER
         for op, argument in items:
             match str(op):
                 case "NEGATE":
@@ -178,76 +195,19 @@ class _Reader:
                 case "CATEGORY":
                     found |= category(str(argument), inverted)
         found = self.cased(found)
-        return ANY - found if inverted else self.known(found)
+        return ANY_CHARACTER - found if inverted else self.checked(found)
 
     def cased(self, charset: Charset) -> Charset:
-        """With the other cases of its characters, where case does not matter."""
-        if not self.flags & re.IGNORECASE:
-            return charset
-        for _ in range(2):  # K, k and the Kelvin sign
-            others = [
-                (ord(v), ord(v))
-                for char, cased in cases().items()
-                if ord(char) in charset
-                for v in cased
-            ]
-            charset |= Charset.of(others)
-        return charset
+        """Return a charset, with the other cases of its characters where case is ignored."""
+        return ignoring_case(charset) if self.flags & re.IGNORECASE else charset
 
-    def known(self, charset: Charset) -> Charset:
-        if not charset & ANY:
+    def checked(self, charset: Charset) -> Charset:
+        """Return the characters of a charset; raise where it has only halves of surrogates."""
+        if not charset & ANY_CHARACTER:
             raise self.refused("half a surrogate pair")
-        return charset & ANY
+        return charset & ANY_CHARACTER
 
     def refused(
-        self, what: str, why: str = "which a finite automaton cannot do"
+        self, what: str, why: str = "which a regular language cannot express"
     ) -> ConstraintError:
         return ConstraintError(f"the pattern {self.pattern!r} has {what}, {why}: leave it out")
-
-
-@cache
-def category(name: str, wide: bool = False) -> Charset:
-    """The characters of a class such as CATEGORY_DIGIT. Dialects differ: those on which all agree,
-    unless `wide`."""
-    plain = name.replace("_NOT_", "_")
-    if plain == name:
-        return POSITIVE[plain] | _unicode(plain) if wide else POSITIVE[plain]
-    return ANY - (POSITIVE[plain] if wide else POSITIVE[plain] | _unicode(plain))
-
-
-@cache
-def cases() -> dict[str, set[str]]:
-    """Characters that differ by their case alone."""
-    found: dict[str, set[str]] = {}
-    for number in range(SPECIAL):
-        char = chr(number)
-        for other in (char.lower(), char.upper()):
-            if len(other) == 1 and other != char:
-                found.setdefault(char, set()).add(other)
-                found.setdefault(other, set()).add(char)
-    return found
-
-
-@cache
-def _unicode(name: str) -> Charset:
-    test: Callable[[str], bool] = {
-        "CATEGORY_DIGIT": str.isdigit,
-        "CATEGORY_SPACE": lambda char: char.isspace() or char == "\ufeff",
-        "CATEGORY_WORD": lambda char: char.isalnum() or char == "_",
-    }[name]
-    return (
-        Charset.of(
-            _runs(number for number in range(min(SPECIAL, sys.maxunicode + 1)) if test(chr(number)))
-        )
-        & ANY
-    )
-
-
-def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return runs

@@ -1,5 +1,7 @@
-"""Gemma's tool calls: `<|tool_call>call:NAME{key:value,...}<tool_call|>`, strings between quote
-tokens, all else bare."""
+"""Gemma's tool calls: `<|tool_call>call:NAME{key:value,...}<tool_call|>`.
+
+Strings stand between quote tokens, without escapes; all else is bare text.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +10,28 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from redraft.errors import RequestError
+from redraft.text.json_value import Json
 from redraft.text.tokenizer import Tokenizer
 
-NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
 OPEN, CLOSE, QUOTE = "<|tool_call>", "<tool_call|>", '<|"|>'
+CALL_PREFIX = "call:"
+NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
+WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "None": None}
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call: the tool's name, and its arguments."""
+    """A call of one tool, by its name, with its arguments."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Json]
 
 
 @dataclass(frozen=True)
 class CallTokens:
-    """The special tokens of tool calls."""
+    """The ids of the special tokens of tool calls."""
 
     open: int
     close: int
@@ -35,34 +39,36 @@ class CallTokens:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> CallTokens:
-        """Those of a tokenizer.
+        """Return the ids in a tokenizer's vocabulary.
 
         Raises:
-            RequestError: it lacks one of them.
+            RequestError: the vocabulary lacks one of the tokens.
         """
-        found = [tokenizer.token_id(token) for token in (OPEN, CLOSE, QUOTE)]
-        if any(token is None for token in found):
+        ids = [tokenizer.token_id(token) for token in (OPEN, CLOSE, QUOTE)]
+        found = [token for token in ids if token is not None]
+        if len(found) < len(ids):
             raise RequestError(
                 f"this tokenizer has no tokens for tool calls ({OPEN}, {CLOSE}, {QUOTE})"
             )
-        return cls(*(token for token in found if token is not None))
+        return cls(*found)
 
 
 def tool_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
-    """The calls among the tokens of an answer.
+    """Return the calls among the tokens of an answer.
 
     Raises:
-        RequestError: one of them cannot be read; the message says where.
+        RequestError: a call is not valid; the message says what was expected.
     """
-    marks = CallTokens.of(tokenizer)
+    ids = CallTokens.of(tokenizer)
     calls, at = [], 0
-    while marks.open in tokens[at:]:
-        first = tokens.index(marks.open, at) + 1
-        if marks.close not in tokens[first:]:
+    while ids.open in tokens[at:]:
+        first = tokens.index(ids.open, at) + 1
+        if ids.close not in tokens[first:]:
             raise RequestError("a tool call has no end")
-        at = tokens.index(marks.close, first)
+        at = tokens.index(ids.close, first)
+        pieces = _bare_and_quoted(tokens[first:at], ids.quote, tokenizer)
         try:
-            calls.append(_Reader(_parts(tokens[first:at], marks.quote, tokenizer)).call())
+            calls.append(_CallParser(pieces).call())
         except RecursionError:
             raise RequestError("a tool call is nested too deeply") from None
     return calls
@@ -71,10 +77,14 @@ def tool_calls(tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
 def answer_and_calls(
     tokens: Sequence[int], tokenizer: Tokenizer
 ) -> tuple[list[int], list[ToolCall]]:
-    """What a model wrote that was free to call: the tokens before its first call, and its calls up
-    to the first that cannot be read; all of the tokens where there is none."""
-    marks = CallTokens.of(tokenizer)
-    starts = [at for at, token in enumerate(tokens) if token == marks.open]
+    """Split what a model wrote that could call tools, but did not have to.
+
+    Returns:
+        The tokens before the first call, and the calls up to the first that is not valid; all
+        tokens, and no calls, where there is no valid one.
+    """
+    ids = CallTokens.of(tokenizer)
+    starts = [at for at, token in enumerate(tokens) if token == ids.open]
     calls: list[ToolCall] = []
     for first, past in pairwise([*starts, len(tokens)]):
         try:
@@ -84,28 +94,33 @@ def answer_and_calls(
     return (list(tokens[: starts[0]]), calls) if calls else (list(tokens), [])
 
 
-def _parts(tokens: Sequence[int], quote: int, tokenizer: Tokenizer) -> list[str]:
-    """Bare text and, at every other place, what stands between quotes."""
-    parts: list[list[int]] = [[]]
+def _bare_and_quoted(tokens: Sequence[int], quote: int, tokenizer: Tokenizer) -> list[str]:
+    """Return the pieces of a call: bare text at even indices, quoted text at odd ones."""
+    pieces: list[list[int]] = [[]]
     for token in tokens:
         if token == quote:
-            parts.append([])
+            pieces.append([])
         else:
-            parts[-1].append(token)
-    if not len(parts) % 2:
+            pieces[-1].append(token)
+    if len(pieces) % 2 == 0:
         raise RequestError("a string in a tool call has no end")
-    return [tokenizer.decode(part) for part in parts]
+    return [tokenizer.decode(piece) for piece in pieces]
 
 
-class _Reader:
-    """Reads one call from its parts, bare ones and strings in turns."""
+class _CallParser:
+    """A recursive-descent parser of one call.
 
-    def __init__(self, parts: list[str]) -> None:
-        self.parts = parts
-        self.part, self.at = 0, 0
+    Attributes:
+        piece: the index of the bare piece that is read.
+        at: the next character in it.
+    """
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces = pieces
+        self.piece, self.at = 0, 0
 
     def call(self) -> ToolCall:
-        self.expect("call:")
+        self.expect(CALL_PREFIX)
         name = self.until("{")
         arguments = self.members()
         if self.peek() is not None:
@@ -113,29 +128,29 @@ class _Reader:
         return ToolCall(name, arguments)
 
     def peek(self) -> str | None:
-        """The next character of a bare part, a quote where a string begins, None at the end."""
-        if self.at < len(self.parts[self.part]):
-            return self.parts[self.part][self.at]
-        return QUOTE if self.part + 1 < len(self.parts) else None
+        """Return the next character, QUOTE where a string begins, None at the end."""
+        if self.at < len(self.pieces[self.piece]):
+            return self.pieces[self.piece][self.at]
+        return QUOTE if self.piece + 1 < len(self.pieces) else None
 
-    def error(self, wanted: str) -> RequestError:
+    def error(self, expected: str) -> RequestError:
         return RequestError(
-            f"a tool call cannot be read: {wanted} expected, {self.peek() or 'its end'!r} found"
+            f"a tool call cannot be read: {expected} expected, {self.peek() or 'its end'!r} found"
         )
 
     def expect(self, text: str) -> None:
-        if not self.parts[self.part].startswith(text, self.at):
+        if not self.pieces[self.piece].startswith(text, self.at):
             raise self.error(repr(text))
         self.at += len(text)
 
     def until(self, ends: str) -> str:
-        """Bare text up to any of some characters."""
+        """Read bare text up to any of some characters."""
         start = self.at
         while (char := self.peek()) is not None and char != QUOTE and char not in ends:
             self.at += 1
-        return self.parts[self.part][start : self.at]
+        return self.pieces[self.piece][start : self.at]
 
-    def value(self) -> Any:
+    def value(self) -> Json:
         match self.peek():
             case "{":
                 return self.members()
@@ -143,16 +158,16 @@ class _Reader:
                 return self.items()
             case None:
                 raise self.error("a value")
-        if self.peek() == QUOTE:
-            text = self.parts[self.part + 1]
-            self.part, self.at = self.part + 2, 0
-            return text
-        return self.bare(self.until(",]}"))
+        return self.string() if self.peek() == QUOTE else self.bare_value(self.until(",]}"))
 
-    def bare(self, text: str) -> Any:
-        known = {"true": True, "false": False, "null": None, "None": None}
-        if text in known:
-            return known[text]
+    def string(self) -> str:
+        text = self.pieces[self.piece + 1]
+        self.piece, self.at = self.piece + 2, 0
+        return text
+
+    def bare_value(self, text: str) -> Json:
+        if text in WORDS:
+            return WORDS[text]
         if not NUMBER.fullmatch(text):
             raise self.error(f"a value in place of {text!r}")
         value = int(text) if text.lstrip("-").isdigit() else float(text)
@@ -160,13 +175,13 @@ class _Reader:
             raise self.error(f"a number in place of {text!r}")
         return value
 
-    def members(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def members(self) -> dict[str, Json]:
+        found: dict[str, Json] = {}
         self.expect("{")
         while self.peek() != "}":
             if found:
                 self.expect(",")
-            name = self.value() if self.peek() == QUOTE else self.until(":")
+            name = self.string() if self.peek() == QUOTE else self.until(":")
             self.expect(":")
             if name in found:
                 raise self.error(f"another name than {name!r}")
@@ -174,8 +189,8 @@ class _Reader:
         self.expect("}")
         return found
 
-    def items(self) -> list[Any]:
-        found: list[Any] = []
+    def items(self) -> list[Json]:
+        found: list[Json] = []
         self.expect("[")
         while self.peek() != "]":
             if found:

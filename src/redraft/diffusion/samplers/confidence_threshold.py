@@ -28,7 +28,7 @@ class ConfidenceThresholdSampler:
     threshold: float = 0.9
 
     def __post_init__(self) -> None:
-        check_number("threshold", self.threshold, minimum=0, maximum=1, open_below=True)
+        check_number("threshold", self.threshold, minimum=0, maximum=1, exclusive=True)
 
     def step(
         self, statistics: VocabularyStatistics, canvas: Canvas, step: ScheduledStep

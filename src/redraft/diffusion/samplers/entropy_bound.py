@@ -30,7 +30,7 @@ class EntropyBoundSampler:
 
     def __post_init__(self) -> None:
         if not isinstance(self.entropy_bound, Tensor):
-            check_number("entropy_bound", self.entropy_bound, minimum=0, open_below=True)
+            check_number("entropy_bound", self.entropy_bound, minimum=0, exclusive=True)
 
     def step(
         self, statistics: VocabularyStatistics, canvas: Canvas, step: ScheduledStep

@@ -39,7 +39,7 @@ class KlassSampler:
 
     def __post_init__(self) -> None:
         check_number("threshold", self.threshold, minimum=0, maximum=1)
-        check_number("kl_threshold", self.kl_threshold, minimum=0, open_below=True)
+        check_number("kl_threshold", self.kl_threshold, minimum=0, exclusive=True)
         check_integer("history", self.history, minimum=1)
 
     def step(

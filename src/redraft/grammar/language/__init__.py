@@ -1,2 +1,1 @@
-"""Sets of texts, character by character: expressions, and the automata that they become. No tokens,
-no model."""
+"""Regular languages over characters: expressions, NFAs and DFAs. No tokens, no model."""

@@ -1,5 +1,4 @@
-"""Automata that are made without an expression: from a list of texts, from a function, from another
-automaton."""
+"""DFAs that are built without an expression: from texts, from a step function, from a DFA."""
 
 from __future__ import annotations
 
@@ -9,67 +8,74 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from redraft.errors import ConstraintError
 from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import DEAD, DFA, least, walked
+from redraft.grammar.language.dfa import DEAD, DFA, explore, minimal
+from redraft.grammar.language.expression import check_no_surrogate
 
 State = TypeVar("State", bound=Hashable)
 
 
-def explored(
+def dfa_from_step(
     start: State,
-    after: Callable[[State, str], State | None],
-    ends: Callable[[State], bool],
+    step: Callable[[State, str], State | None],
+    is_final: Callable[[State], bool],
     symbols: str,
 ) -> DFA:
-    """The automaton over some characters whose states are whatever `after` makes of them."""
-    alphabet = Alphabet.separating([Charset.chars(symbol) for symbol in symbols])
-    kinds = [alphabet.kind(ord(symbol)) for symbol in symbols]
+    """Build the DFA whose states are the values of a step function.
 
-    def arcs(state: State) -> Iterator[tuple[int, State]]:
-        for symbol, kind in zip(symbols, kinds, strict=True):
-            following = after(state, symbol)
-            if following is not None:
-                yield kind, following
-
-    rows, order = walked(start, arcs)
-    return least(alphabet, rows, [ends(state) for state in order])
-
-
-def listed(texts: Iterable[str]) -> DFA:
-    """The automaton of some texts, laid out by their common beginnings: many are no more work than
-    their characters.
+    Args:
+        step: the state after one more symbol, None where the symbol is not allowed.
+        symbols: all characters that a text may have.
 
     Raises:
-        ConstraintError: one of them holds half a surrogate pair.
+        ConstraintError: there are too many states.
+    """
+    alphabet = Alphabet.separating([Charset.chars(symbol) for symbol in symbols])
+    classes = [alphabet.class_of(ord(symbol)) for symbol in symbols]
+
+    def transitions(state: State) -> Iterator[tuple[int, State]]:
+        for symbol, symbol_class in zip(symbols, classes, strict=True):
+            following = step(state, symbol)
+            if following is not None:
+                yield symbol_class, following
+
+    rows, states = explore(start, transitions)
+    return minimal(alphabet, rows, [is_final(state) for state in states])
+
+
+def dfa_of_texts(texts: Iterable[str]) -> DFA:
+    """Build the DFA of a list of texts by way of their trie, in time linear in their characters.
+
+    Raises:
+        ConstraintError: a text holds half a surrogate pair.
     """
     texts = list(dict.fromkeys(texts))
-    symbols = sorted({char for text in texts for char in text})
-    if any("\ud800" <= char <= "\udfff" for char in symbols):
-        raise ConstraintError("a text holds half a surrogate pair, which no text can")
+    for text in texts:
+        check_no_surrogate(text)
+    symbols = sorted(set[str]().union(*texts))
     alphabet = Alphabet.separating([Charset.chars(symbol) for symbol in symbols])
-    kinds = {symbol: alphabet.kind(ord(symbol)) for symbol in symbols}
+    class_of = {symbol: alphabet.class_of(ord(symbol)) for symbol in symbols}
     rows: list[dict[int, int]] = [{}]
-    ends = [False]
+    final = [False]
     for text in texts:
         state = 0
         for char in text:
-            if kinds[char] not in rows[state]:
-                rows[state][kinds[char]] = len(rows)
+            if class_of[char] not in rows[state]:
+                rows[state][class_of[char]] = len(rows)
                 rows.append({})
-                ends.append(False)
-            state = rows[state][kinds[char]]
-        ends[state] = True
-    return least(alphabet, rows, ends)
+                final.append(False)
+            state = rows[state][class_of[char]]
+        final[state] = True
+    return minimal(alphabet, rows, final)
 
 
-def rebased(automaton: DFA, start: int, final: NDArray[np.bool_]) -> DFA:
-    """The same transitions from another start to other ends."""
-    order = [start, *(state for state in range(len(automaton.table)) if state != start)]
+def dfa_from_state(dfa: DFA, start: int, final: NDArray[np.bool_]) -> DFA:
+    """Build the DFA with the same transitions, another start and other final states."""
+    order = [start, *(state for state in range(len(dfa.table)) if state != start)]
     number = {state: at for at, state in enumerate(order)}
-    rows = [
-        {k: number[t] for k, t in enumerate(automaton.table[s].tolist()) if t != DEAD}
-        for s in order
-    ]
-    return least(automaton.alphabet, rows, [bool(final[state]) for state in order])
+    rows = []
+    for state in order:
+        row = enumerate(dfa.table[state].tolist())
+        rows.append({column: number[target] for column, target in row if target != DEAD})
+    return minimal(dfa.alphabet, rows, [bool(final[state]) for state in order])

@@ -1,90 +1,96 @@
-"""Expressions: sets of texts, built from smaller ones. All notations (regular expressions, schemas,
-grammars) become these."""
+"""Regular expressions as trees. Every notation (patterns, schemas, grammars) becomes one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.charset import SPECIAL, Charset
-
-if TYPE_CHECKING:
-    from redraft.grammar.language.dfa import DFA
+from redraft.grammar.language.charset import FIRST_SPECIAL, SURROGATES, Charset
+from redraft.grammar.language.dfa import DFA
 
 
 @dataclass(frozen=True)
-class One:
+class Symbol:
     """One symbol of a set."""
 
-    of: Charset
+    charset: Charset
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Parts end to end; the empty text where there are none."""
+class Concat:
+    """The parts, one after the other; without parts the empty text."""
 
     parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
-class Either:
-    """Any of the parts; nothing at all where there are none."""
+class Union:
+    """Any one of the parts; without parts the empty language."""
 
     parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A part `least` to `most` times, without an end where that is None."""
+    """A part, `minimum` to `maximum` times; a maximum of None is no limit."""
 
     part: Expression
-    least: int = 0
-    most: int | None = None
+    minimum: int = 0
+    maximum: int | None = None
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The texts of an automaton, each of its characters written as `spell` says, where that is
-    given."""
+class Language:
+    """The texts that a DFA accepts.
 
-    automaton: DFA
+    Attributes:
+        spell: the expression that stands for each charset on a transition; None leaves the
+            characters as they are. It writes strings with JSON's escapes, for example.
+    """
+
+    dfa: DFA
     spell: Callable[[Charset], Expression] | None = None
 
 
-Expression = One | Chain | Either | Repeat | Texts
+Expression = Symbol | Concat | Union | Repeat | Language
 
-EMPTY = Chain(())
-NOTHING = Either(())
-
-
-def chain(*parts: Expression | str) -> Expression:
-    """Parts end to end, strings standing for themselves."""
-    return Chain(tuple(literal(part) if isinstance(part, str) else part for part in parts))
+EMPTY_TEXT = Concat(())
+EMPTY_LANGUAGE = Union(())
 
 
-def either(parts: Sequence[Expression | str]) -> Expression:
-    """Any of the parts, strings standing for themselves."""
-    return Either(tuple(literal(part) if isinstance(part, str) else part for part in parts))
+def concat(*parts: Expression | str) -> Expression:
+    """Build a concatenation; a string stands for itself."""
+    return Concat(tuple(literal(part) if isinstance(part, str) else part for part in parts))
+
+
+def union(parts: Sequence[Expression | str]) -> Expression:
+    """Build a union; a string stands for itself."""
+    return Union(tuple(literal(part) if isinstance(part, str) else part for part in parts))
 
 
 def literal(text: str) -> Expression:
-    """This text.
+    """Build the expression of one text.
 
     Raises:
-        ConstraintError: it holds half a surrogate pair.
+        ConstraintError: the text holds half a surrogate pair.
     """
-    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise ConstraintError(f"the text {text!r} holds half a surrogate pair, which no text can")
-    return Chain(tuple(One(Charset.chars(char)) for char in text))
+    check_no_surrogate(text)
+    return Concat(tuple(Symbol(Charset.chars(char)) for char in text))
+
+
+def check_no_surrogate(text: str) -> None:
+    """Raise ConstraintError where a text holds half a surrogate pair: no tokens can write it."""
+    first, last = map(chr, SURROGATES)
+    if not text.isascii() and any(first <= char <= last for char in text):
+        raise ConstraintError(f"the text {text!r} holds half a surrogate pair, not a character")
 
 
 def optional(part: Expression | str) -> Expression:
-    """The part, or nothing."""
-    return either([part, EMPTY])
+    """Build the union of a part and the empty text."""
+    return union([part, EMPTY_TEXT])
 
 
-def special(token: int) -> Expression:
-    """One special token."""
-    return One(Charset(((SPECIAL + token, SPECIAL + token),)))
+def special_token(token: int) -> Expression:
+    """Build the expression of one special token."""
+    return Symbol(Charset(((FIRST_SPECIAL + token, FIRST_SPECIAL + token),)))

@@ -1,32 +1,46 @@
-"""The least automaton of a language: Valmari's "Fast brief practical DFA minimization" (Information
-Processing Letters 2012), in which blocks of states and blocks of transitions split one another.
-Automata may be partial: a missing transition is dead."""
+"""Minimise a DFA by partition refinement.
+
+The algorithm is Valmari's "Fast brief practical DFA minimization" (Information Processing Letters
+2012): blocks of states split blocks of transitions, and those split blocks of states. The DFA may
+be partial; a missing transition leads to the dead state.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 Rows = Sequence[dict[int, int]]
+# State, symbol class, next state.
+Arc = tuple[int, int, int]
 
 
 class _Partition:
-    """Blocks of elements 0 to n - 1; marked elements of a block are split off."""
+    """A refinable partition of the elements 0 to n - 1.
 
-    def __init__(self, elements: list[int], blocks: list[int]) -> None:
-        """elements: by block, one behind the other. blocks: how many each has."""
+    Attributes:
+        elements: all elements, block by block; inside a block the marked ones come first.
+        place: the index of each element in `elements`.
+        block: the block of each element.
+        first, past: where each block begins in `elements`, and where it is over.
+        marked: the number of marked elements of each block.
+        touched: the blocks that have marked elements.
+    """
+
+    def __init__(self, elements: list[int], sizes: list[int]) -> None:
+        """Begin with blocks of these sizes; `elements` holds their elements one after another."""
         self.elements = elements
         self.place = [0] * len(elements)
         self.block = [0] * len(elements)
         self.first: list[int] = []
         self.past: list[int] = []
-        for number, size in enumerate(blocks):
+        for number, size in enumerate(sizes):
             start = self.past[-1] if self.past else 0
             self.first.append(start)
             self.past.append(start + size)
             for at in range(start, start + size):
                 self.place[elements[at]] = at
                 self.block[elements[at]] = number
-        self.marked = [0] * len(blocks)
+        self.marked = [0] * len(sizes)
         self.touched: list[int] = []
 
     def mark(self, element: int) -> None:
@@ -40,7 +54,8 @@ class _Partition:
         self.marked[block] += 1
 
     def split(self) -> None:
-        """Marked and unmarked elements apart; the smaller part becomes a block of its own."""
+        """Split each block into marked and unmarked elements; the smaller part becomes a new
+        block."""
         while self.touched:
             block = self.touched.pop()
             cut = self.first[block] + self.marked[block]
@@ -59,37 +74,41 @@ class _Partition:
             for at in range(*span):
                 self.block[self.elements[at]] = len(self.first) - 1
 
-    def of(self, block: int) -> list[int]:
+    def members(self, block: int) -> list[int]:
         return self.elements[self.first[block] : self.past[block]]
 
 
 def minimise(rows: Rows, final: Sequence[bool]) -> tuple[list[dict[int, int]], list[bool]]:
-    """Transitions (class -> state) and ends of the least automaton with the same language; state 0
-    is the start of both."""
+    """Return the rows (symbol class -> next state) and the final states of the minimal DFA.
+
+    State 0 is the start of both. All states must be reachable from it.
+    """
     live = _live(rows, final)
     if 0 not in live:
         return [{}], [False]
+    # Final states come first: the two initial blocks are the final states and the others.
     states = sorted(live, key=lambda state: not final[state])
     number = {state: at for at, state in enumerate(states)}
-    arcs = [
-        (number[s], kind, number[t]) for s in states for kind, t in rows[s].items() if t in live
-    ]
-    ends = sum(final[state] for state in states)
-    blocks = _Partition(
-        list(range(len(states))), [size for size in (ends, len(states) - ends) if size]
-    )
+    arcs: list[Arc] = []
+    for state in states:
+        for symbol_class, target in rows[state].items():
+            if target in live:
+                arcs.append((number[state], symbol_class, number[target]))
+    final_count = sum(final[state] for state in states)
+    sizes = [size for size in (final_count, len(states) - final_count) if size]
+    blocks = _Partition(list(range(len(states))), sizes)
     if arcs:
         _refine(blocks, arcs)
-    return _merged(blocks, arcs, ends, number[0])
+    return _merged(blocks, arcs, final_count, number[0])
 
 
 def _live(rows: Rows, final: Sequence[bool]) -> set[int]:
-    """States from which an end can be reached; all can be reached from the start."""
+    """Return the states from which a final state can be reached."""
     before: list[list[int]] = [[] for _ in rows]
     for state, row in enumerate(rows):
         for target in row.values():
             before[target].append(state)
-    left = [state for state, end in enumerate(final) if end]
+    left = [state for state, is_final in enumerate(final) if is_final]
     found = set(left)
     while left:
         for state in before[left.pop()]:
@@ -99,24 +118,29 @@ def _live(rows: Rows, final: Sequence[bool]) -> set[int]:
     return found
 
 
-def _refine(blocks: _Partition, arcs: list[tuple[int, int, int]]) -> None:
-    by_kind = sorted(range(len(arcs)), key=lambda at: arcs[at][1])
+def _refine(blocks: _Partition, arcs: list[Arc]) -> None:
+    """Refine the blocks of states until the states of each block are equivalent.
+
+    A cord, as Valmari calls it, is a block of transitions with one symbol class and one target
+    block.
+    """
+    by_class = sorted(range(len(arcs)), key=lambda at: arcs[at][1])
     sizes: dict[int, int] = {}
-    for at in by_kind:
+    for at in by_class:
         sizes[arcs[at][1]] = sizes.get(arcs[at][1], 0) + 1
-    cords = _Partition(by_kind, list(sizes.values()))
+    cords = _Partition(by_class, list(sizes.values()))
     into: list[list[int]] = [[] for _ in blocks.elements]
     for at, (_, _, target) in enumerate(arcs):
         into[target].append(at)
     block = 1
     cord = 0
     while cord < len(cords.first):
-        for at in cords.of(cord):
+        for at in cords.members(cord):
             blocks.mark(arcs[at][0])
         blocks.split()
         cord += 1
         while block < len(blocks.first):
-            for state in blocks.of(block):
+            for state in blocks.members(block):
                 for at in into[state]:
                     cords.mark(at)
             cords.split()
@@ -124,12 +148,12 @@ def _refine(blocks: _Partition, arcs: list[tuple[int, int, int]]) -> None:
 
 
 def _merged(
-    blocks: _Partition, arcs: list[tuple[int, int, int]], ends: int, start: int
+    blocks: _Partition, arcs: list[Arc], final_count: int, start: int
 ) -> tuple[list[dict[int, int]], list[bool]]:
-    """Blocks as states, the start's first, the others in the order in which they are reached."""
+    """Return the DFA whose states are the blocks, numbered breadth first from the start's."""
     rows: list[dict[int, int]] = [{} for _ in blocks.first]
-    for state, kind, target in arcs:
-        rows[blocks.block[state]][kind] = blocks.block[target]
+    for state, symbol_class, target in arcs:
+        rows[blocks.block[state]][symbol_class] = blocks.block[target]
     order = {blocks.block[start]: 0}
     left = [blocks.block[start]]
     for block in left:
@@ -137,7 +161,8 @@ def _merged(
             if target not in order:
                 order[target] = len(order)
                 left.append(target)
-    merged = [
-        {kind: order[target] for kind, target in sorted(rows[block].items())} for block in left
-    ]
-    return merged, [blocks.elements[blocks.first[block]] < ends for block in left]
+    merged = []
+    for block in left:
+        row = sorted(rows[block].items())
+        merged.append({symbol_class: order[target] for symbol_class, target in row})
+    return merged, [blocks.elements[blocks.first[block]] < final_count for block in left]

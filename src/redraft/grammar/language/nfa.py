@@ -1,105 +1,119 @@
-"""Parts: an expression laid out as states with arcs and silent steps (Thompson's construction)."""
+"""NFA: an expression as states with transitions and epsilon transitions (Thompson 1968)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from redraft.errors import ConstraintError
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.expression import Chain, Either, Expression, One, Repeat, Texts
+from redraft.grammar.language.dfa import DFA
+from redraft.grammar.language.expression import (
+    Concat,
+    Expression,
+    Language,
+    Repeat,
+    Symbol,
+    Union,
+)
 
-if TYPE_CHECKING:
-    from redraft.grammar.language.dfa import DFA
-
-MOST_PARTS = 400_000  # states before they are made deterministic
+MAX_NFA_STATES = 400_000
 
 
-class Parts:
-    """States 0 (the start) to N - 1, and the one end."""
+class NFA:
+    """A nondeterministic automaton with one start, state 0, and one final state.
+
+    Attributes:
+        transitions: (charset, next state) of each state.
+        epsilon: the states that each state reaches without reading a symbol.
+        final: the final state.
+
+    Raises:
+        ConstraintError: there are more than MAX_NFA_STATES states.
+        RecursionError: the expression is nested too deeply.
+    """
 
     def __init__(self, expression: Expression) -> None:
-        self.arcs: list[list[tuple[Charset, int]]] = [[]]
-        self.silent: list[list[int]] = [[]]
-        self.end = self.add(expression, 0)
+        self.transitions: list[list[tuple[Charset, int]]] = [[]]
+        self.epsilon: list[list[int]] = [[]]
+        self.final = self._add(expression, 0)
 
-    def state(self) -> int:
-        if len(self.arcs) >= MOST_PARTS:
+    def _state(self) -> int:
+        """Add a state and return its number."""
+        if len(self.transitions) >= MAX_NFA_STATES:
             raise ConstraintError(
-                "too large for an automaton: lower its bounds (of lengths, repetitions, depth)"
+                f"the constraint needs more than {MAX_NFA_STATES} NFA states, which is too large: "
+                "lower its bounds (lengths, repetitions, depth)"
             )
-        self.arcs.append([])
-        self.silent.append([])
-        return len(self.arcs) - 1
+        self.transitions.append([])
+        self.epsilon.append([])
+        return len(self.transitions) - 1
 
-    def add(self, expression: Expression, start: int) -> int:
-        """Lay an expression out behind `start`; returns where it ends."""
+    def _add(self, expression: Expression, start: int) -> int:
+        """Add the states of an expression that begins in `start`; return the state it ends in."""
         match expression:
-            case One(of):
-                end = self.state()
-                self.arcs[start].append((of, end))
-            case Chain(parts):
+            case Symbol(charset):
+                end = self._state()
+                self.transitions[start].append((charset, end))
+            case Concat(parts):
                 end = start
                 for part in parts:
-                    end = self.add(part, end)
-            case Either(parts):
-                end = self.state()
+                    end = self._add(part, end)
+            case Union(parts):
+                end = self._state()
                 for part in parts:
-                    begin = self.state()
-                    self.silent[start].append(begin)
-                    self.silent[self.add(part, begin)].append(end)
-            case Repeat(part, least, most):
-                end = self._repeat(part, least, most, start)
-            case Texts(automaton, spell):
-                end = self._texts(automaton, start, spell)
+                    begin = self._state()
+                    self.epsilon[start].append(begin)
+                    self.epsilon[self._add(part, begin)].append(end)
+            case Repeat(part, minimum, maximum):
+                end = self._add_repeat(part, minimum, maximum, start)
+            case Language(dfa, spell):
+                end = self._add_dfa(dfa, start, spell)
         return end
 
-    def _repeat(self, part: Expression, least: int, most: int | None, start: int) -> int:
+    def _add_repeat(self, part: Expression, minimum: int, maximum: int | None, start: int) -> int:
         at = start
-        for _ in range(least):
+        for _ in range(minimum):
             before = at
-            at = self.add(part, at)
-            if at == before:  # the part is the empty text
+            at = self._add(part, at)
+            if at == before:  # the part is the empty text: more of it changes nothing
                 return at
-        end = self.state()
-        if most is None:
-            loop = self.state()
-            self.silent[at].append(loop)
-            self.silent[self.add(part, loop)].append(loop)
-            self.silent[loop].append(end)
+        end = self._state()
+        if maximum is None:
+            loop = self._state()
+            self.epsilon[at].append(loop)
+            self.epsilon[self._add(part, loop)].append(loop)
+            self.epsilon[loop].append(end)
             return end
-        self.silent[at].append(end)
-        for _ in range(most - least):
+        self.epsilon[at].append(end)
+        for _ in range(maximum - minimum):
             before = at
-            at = self.add(part, at)
+            at = self._add(part, at)
             if at == before:
                 break
-            self.silent[at].append(end)
+            self.epsilon[at].append(end)
         return end
 
-    def _texts(
-        self, automaton: DFA, start: int, spell: Callable[[Charset], Expression] | None
-    ) -> int:
-        states = [self.state() for _ in range(len(automaton.table))]
-        end = self.state()
-        self.silent[start].append(states[0])
-        for state, charset, target in automaton.arcs():
+    def _add_dfa(self, dfa: DFA, start: int, spell: Callable[[Charset], Expression] | None) -> int:
+        states = [self._state() for _ in range(len(dfa.table))]
+        end = self._state()
+        self.epsilon[start].append(states[0])
+        for state, charset, target in dfa.transitions():
             if spell is None:
-                self.arcs[states[state]].append((charset, states[target]))
+                self.transitions[states[state]].append((charset, states[target]))
             else:
-                self.silent[self.add(spell(charset), states[state])].append(states[target])
-        for state in np.flatnonzero(automaton.final).tolist():
-            self.silent[states[state]].append(end)
+                self.epsilon[self._add(spell(charset), states[state])].append(states[target])
+        for state in np.flatnonzero(dfa.final).tolist():
+            self.epsilon[states[state]].append(end)
         return end
 
     def closure(self, states: Iterable[int]) -> frozenset[int]:
-        """These states and all that silent steps lead to."""
+        """Return the epsilon closure: the states, and all that epsilon transitions reach."""
         found = set(states)
         left = list(found)
         while left:
-            for target in self.silent[left.pop()]:
+            for target in self.epsilon[left.pop()]:
                 if target not in found:
                     found.add(target)
                     left.append(target)

@@ -1,5 +1,5 @@
-"""Grammars in Lark's notation."""
+"""Context-free grammars in Lark's notation."""
 
-from redraft.grammar.rules.constraint import Grammar
+from redraft.grammar.rules.grammar import Grammar
 
 __all__ = ["Grammar"]

@@ -1,138 +1,146 @@
-"""From rules to an expression.
+"""From the rules of a grammar to an expression.
 
-Recursion at the ends of a rule is repetition, and stays without a limit: X: X a | b X | c is b* c
-a*, and X: X a X | c is c (a c)*. Recursion in the middle nests, to a depth, which makes the
-language a regular one.
+Recursion at the ends of a rule is repetition and has no limit: X: X a | b X | c is b* c a*, and
+X: X a X | c is c (a c)*. Recursion in the middle of a rule nests, to a depth; within a depth a
+context-free grammar is a regular language.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+
+from lark import Lark
+from lark.grammar import Symbol as LarkSymbol
 
 from redraft.errors import ConstraintError
-from redraft.grammar import regex
 from redraft.grammar.language.charset import Charset
+from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
-    EMPTY,
-    NOTHING,
+    EMPTY_LANGUAGE,
+    EMPTY_TEXT,
     Expression,
-    One,
+    Language,
     Repeat,
-    Texts,
-    chain,
-    either,
+    Symbol,
+    concat,
+    union,
 )
-from redraft.grammar.recursion import Nesting
+from redraft.grammar.nesting import Nesting
+from redraft.grammar.regex import regex_fullmatch
 
-Symbols = tuple[Any, ...]  # of Lark: terminals and rules
+# The right side of a rule: terminals and rules, one after the other.
+Expansion = tuple[LarkSymbol, ...]
+
+# Lark's own pattern for strings has a lookbehind: a string ends at a quote that is not escaped.
+# This is the same set without one.
+REPLACED_PATTERNS = {'"' + r".*?(?<!\\)(\\\\)*?" + '"': r'"([^"\\\n]|\\.)*"'}
+WHITE_SPACE = minimal_dfa(Repeat(Symbol(Charset.chars(" \t\r\n\f\v"))))
 
 
-# Lark's own string has a lookbehind, which means that it ends at a quote that is not escaped.
-KNOWN = {'"' + r".*?(?<!\\)(\\\\)*?" + '"': r'"([^"\\\n]|\\.)*"'}
-SPACE = DFA.of(Repeat(One(Charset.chars(" \t\r\n\f\v"))))
+class GrammarCompiler:
+    """Compiles the rules of one grammar, which Lark has parsed."""
 
-
-class Compiler:
-    """Compiles the rules of one grammar, read by Lark."""
-
-    def __init__(self, parser: Any, start: str, depth: int) -> None:
+    def __init__(self, parser: Lark, start: str, depth: int) -> None:
         self.start, self.depth = start, depth
-        self.rules: dict[str, list[Symbols]] = defaultdict(list)
+        self.rules: dict[str, list[Expansion]] = defaultdict(list)
         for rule in parser.rules:
             self.rules[str(rule.origin.name)].append(tuple(rule.expansion))
         self.patterns = {terminal.name: terminal.pattern for terminal in parser.terminals}
-        self._terminals: dict[str, Texts] = {}
+        self._terminals: dict[str, DFA] = {}
         self.ignored = self._ignored(parser.ignore_tokens)
-        self._nesting = Nesting(start, self._follow)
-        self._done: dict[tuple[str, int], DFA] = {}
+        self._nesting = Nesting(start, self._references)
+        self._expansions: dict[tuple[str, int], DFA] = {}
 
-    def automaton(self) -> DFA:
-        """The texts of the start."""
+    def compile(self) -> DFA:
+        """Return the DFA of the texts that the start derives."""
         try:
-            return DFA.of(chain(self.rule(self.start), self.ignored))
+            return minimal_dfa(concat(self.rule(self.start), self.ignored))
         except RecursionError:
             raise ConstraintError("grammar: it is nested too deeply") from None
 
     def rule(self, name: str) -> Expression:
-        """What a rule derives at the level where we are."""
+        """Return the texts that a rule derives at the current level of nesting."""
         level = self._nesting.level(name)
         if level > self.depth:
-            return NOTHING
-        if (name, level) not in self._done:
-            found = self._nesting.inside(name, lambda: self._alternatives(name))
+            return EMPTY_LANGUAGE
+        if (name, level) not in self._expansions:
+            found = self._nesting.expand(name, lambda: self._alternatives(name))
             try:
-                self._done[name, level] = DFA.of(found)
+                self._expansions[name, level] = minimal_dfa(found)
             except ConstraintError as error:
                 raise ConstraintError(f"grammar, rule {name}: {error}") from None
-        return Texts(self._done[name, level])
+        return Language(self._expansions[name, level])
 
-    def _follow(self, name: str) -> list[str]:
-        """The rules that a rule refers to."""
-        return [
-            str(symbol.name)
-            for symbols in self.rules[name]
-            for symbol in symbols
-            if not symbol.is_term
-        ]
+    def _references(self, name: str) -> list[str]:
+        """Return the rules that a rule refers to."""
+        found: list[str] = []
+        for symbols in self.rules[name]:
+            found += [str(symbol.name) for symbol in symbols if not symbol.is_term]
+        return found
 
     def _ignored(self, names: Sequence[str]) -> Expression:
-        """What may stand before each terminal and behind the last."""
-        parts = [self._pattern(name) for name in names]
-        for name, part in zip(names, parts, strict=True):
-            if not (part.automaton - SPACE).empty:
+        """Return the texts that may stand before each terminal and behind the last."""
+        for name in names:
+            if not (self._terminal(name) - WHITE_SPACE).empty:
                 raise ConstraintError(
-                    f"grammar: {name} is ignored and not white space: it could swallow what follows it"
+                    f"grammar: {name} is ignored and not white space: "
+                    "it could swallow what follows it"
                 )
-        return Texts(DFA.of(Repeat(either(parts)))) if parts else EMPTY
+        if not names:
+            return EMPTY_TEXT
+        ignored = union([Language(self._terminal(name)) for name in names])
+        return Language(minimal_dfa(Repeat(ignored)))
 
     def _alternatives(self, name: str) -> Expression:
-        heads, tails, doubles, plain = [], [], [], []
+        """Return the alternatives of a rule, with its recursion at the ends as repetition."""
+        left, right, both, plain = [], [], [], []
         for symbols in self.rules[name]:
-            left, right = _is(symbols[:1], name), _is(symbols[-1:], name)
-            if len(symbols) == 1 and left:
-                continue
-            if left and right:
-                doubles.append(symbols[1:-1])
-            elif left:
-                tails.append(symbols[1:])
-            elif right:
-                heads.append(symbols[:-1])
+            at_left, at_right = _is_rule(symbols[:1], name), _is_rule(symbols[-1:], name)
+            if len(symbols) == 1 and at_left:
+                continue  # X: X derives nothing new
+            if at_left and at_right:
+                both.append(symbols[1:-1])
+            elif at_left:
+                left.append(symbols[1:])
+            elif at_right:
+                right.append(symbols[:-1])
             else:
                 plain.append(symbols)
-        core = chain(Repeat(self._any(heads)), self._any(plain)) if heads else self._any(plain)
-        if doubles or tails:
-            more = either([self._any(tails), chain(self._any(doubles), core)])
-            return chain(core, Repeat(more))
+        core = self._any_of(plain)
+        if right:
+            core = concat(Repeat(self._any_of(right)), core)
+        if both or left:
+            more = union([self._any_of(left), concat(self._any_of(both), core)])
+            return concat(core, Repeat(more))
         return core
 
-    def _any(self, alternatives: list[Symbols]) -> Expression:
-        return either(
-            [chain(*(self._symbol(symbol) for symbol in symbols)) for symbols in alternatives]
-        )
+    def _any_of(self, alternatives: Sequence[Expansion]) -> Expression:
+        return union([self._sequence(symbols) for symbols in alternatives])
 
-    def _symbol(self, symbol: Any) -> Expression:
+    def _sequence(self, symbols: Expansion) -> Expression:
+        return concat(*(self._symbol(symbol) for symbol in symbols))
+
+    def _symbol(self, symbol: LarkSymbol) -> Expression:
         if not symbol.is_term:
             return self.rule(str(symbol.name))
-        found = self._pattern(str(symbol.name))
-        return found if self.ignored is EMPTY else chain(self.ignored, found)
+        found = Language(self._terminal(str(symbol.name)))
+        return found if self.ignored is EMPTY_TEXT else concat(self.ignored, found)
 
-    def _pattern(self, name: str) -> Texts:
-        """A terminal."""
+    def _terminal(self, name: str) -> DFA:
+        """Return the DFA of a terminal."""
         if name not in self._terminals:
             if name not in self.patterns:
                 raise ConstraintError(f"grammar: the terminal {name} has no pattern")
             pattern = self.patterns[name].to_regexp()
+            pattern = REPLACED_PATTERNS.get(pattern, pattern)
             try:
-                self._terminals[name] = Texts(
-                    DFA.of(regex.whole(KNOWN.get(pattern, pattern), anchors=False))
-                )
+                self._terminals[name] = minimal_dfa(regex_fullmatch(pattern, anchors=False))
             except ConstraintError as error:
                 raise ConstraintError(f"grammar, terminal {name}: {error}") from None
         return self._terminals[name]
 
 
-def _is(symbols: Symbols, name: str) -> bool:
+def _is_rule(symbols: Expansion, name: str) -> bool:
     return bool(symbols) and not symbols[0].is_term and symbols[0].name == name

@@ -1,6 +1,6 @@
-"""JSON Schema: which values, how they are written, and the texts that they become."""
+"""JSON Schema: from a schema to the texts of its values, in JSON or in Gemma's tool calls."""
 
-from redraft.grammar.schema.constraint import JsonSchema
+from redraft.grammar.schema.json_schema import JsonSchema, SchemaClass
 from redraft.grammar.schema.tools import ToolCalls
 
-__all__ = ["JsonSchema", "ToolCalls"]
+__all__ = ["JsonSchema", "SchemaClass", "ToolCalls"]

@@ -1,339 +1,229 @@
 """From a JSON Schema to the expression of the texts that it admits.
 
-Every text is valid; not every valid text is among them. There is one order of an object's members,
-one spelling of each character, no exponent where a number has bounds, no members that the schema
-does not name (unless it says which, or names none), and what recurses does so to a depth.
+Every text is valid, but not every valid text is admitted: members are in one order, a character has
+one spelling, a number with bounds has no exponent, an object has no members that the schema does
+not describe, and recursion has a limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from urllib.parse import unquote
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
-from redraft.grammar.language.builders import listed
+from redraft.grammar.language.builders import dfa_of_texts
+from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
-    EMPTY,
-    NOTHING,
+    EMPTY_LANGUAGE,
     Expression,
-    Repeat,
-    Texts,
-    chain,
-    either,
+    Language,
     literal,
-    optional,
+    union,
 )
-from redraft.grammar.recursion import Nesting
-from redraft.grammar.schema.keywords import ANY_FORMAT, TYPES, Place
+from redraft.grammar.nesting import Nesting
+from redraft.grammar.schema.arrays import array_items
 from redraft.grammar.schema.members import Members
-from redraft.grammar.schema.numbers import Bound, numbers
-from redraft.grammar.schema.strings import FORMATS, strings
+from redraft.grammar.schema.numbers import numbers_of
+from redraft.grammar.schema.strings import strings_of
+from redraft.grammar.schema.subschema import TYPES, Subschema
 from redraft.grammar.schema.syntax import Syntax
-from redraft.grammar.schema.values import apart, constants, fits, narrowed, written
+from redraft.grammar.schema.values import are_disjoint, common_types, constants, has_type
+from redraft.text.json_value import Json
 
 ROOT = "#"
-ANYTHING = "any value"  # what recurses where a schema asks for nothing
+# The name of the expansion of a schema that admits every value.
+ANY_VALUE = "any value"
+# Keywords whose values hold no subschemas that are part of this one.
+NOT_WALKED = ("const", "enum", "$defs", "definitions", "default", "examples")
 
 
-class Compiler:
+class SchemaCompiler:
     """Compiles one schema.
 
     Args:
         root: the whole schema, which references point into.
-        depth: how often what refers to itself may stand inside itself.
+        depth: how often a definition may be nested inside itself.
     """
 
-    def __init__(self, root: Any, syntax: Syntax, depth: int) -> None:
+    def __init__(self, root: Json, syntax: Syntax, depth: int) -> None:
         self.root = root
         self.syntax = syntax
         self.depth = depth
         self._nesting = Nesting(ROOT, self._references_in)
-        self._anything = 0  # how deep we are in values of which nothing is asked
-        self._done: dict[tuple[Any, ...], DFA] = {}
-        self._nothing: ConstraintUnsatisfiedError | None = (
-            None  # the first place that admits nothing
-        )
+        self._any_level = 0  # the nesting of values of ANY_VALUE at the place that is compiled
+        self._expansions: dict[Hashable, DFA] = {}
+        self._first_empty: ConstraintUnsatisfiedError | None = None
 
-    def automaton(self, types: Sequence[str] = TYPES) -> DFA:
-        """The texts of the whole schema, as far as they are of some types.
+    def compile(self, types: Sequence[str] = TYPES) -> DFA:
+        """Return the DFA of the values of the whole schema that have one of some types.
 
         Raises:
-            ConstraintError: a keyword is not supported or its value wrong.
-                ConstraintUnsatisfiedError: no text is admitted.
+            ConstraintError: a keyword is not supported, or its value is wrong.
+            ConstraintUnsatisfiedError: no value is admitted.
         """
         try:
-            found = DFA.of(self.value(Place(self.root, ROOT), types))
+            found = minimal_dfa(self.value(Subschema(self.root, ROOT), types))
         except RecursionError:
             raise ConstraintError("the schema is nested too deeply") from None
         if found.empty:
-            raise self._nothing or ConstraintUnsatisfiedError("schema #: it admits no value at all")
+            raise self._first_empty or ConstraintUnsatisfiedError(
+                "schema #: it admits no value at all"
+            )
         return found
 
-    def automaton_of(self, expression: Expression, place: Place) -> DFA:
-        """An automaton; where it becomes too large, the place is told."""
-        try:
-            return DFA.of(expression)
-        except ConstraintError as error:
-            raise place.error(str(error)) from None
-
     def value(
-        self, place: Place, types: Sequence[str] = TYPES, tag: str | None = None
+        self, subschema: Subschema, types: Sequence[str] = TYPES, tag: str | None = None
     ) -> Expression:
-        """Values that a subschema admits, of some types; an object has the member `tag`."""
-        admitted = narrowed(place.types(), types)
-        if "$ref" in place:
-            if beside := place.besides("$ref", "type"):
-                raise place.error(f"{beside[0]!r} beside $ref is not supported", beside[0])
-            return self._referred(self.resolved(place), admitted, tag)
-        for name in ("anyOf", "oneOf", "allOf"):
-            if name in place:
-                return self._branches(place, name, admitted)
-        if (values := constants(place)) is not None:
-            return self._listed(place, values, admitted)
-        if not place.besides("type") and {"array", "object"} & set(admitted):
-            return self._any(place, admitted)
-        return self._typed(place, admitted, tag)
+        """Return the values that a subschema admits and that have one of some types.
 
-    def _typed(self, place: Place, types: Sequence[str], tag: str | None = None) -> Expression:
+        Args:
+            tag: a member that objects must have.
+        """
+        admitted = common_types(subschema.types(), types)
+        if "$ref" in subschema:
+            if beside := subschema.restrictions("$ref", "type"):
+                raise subschema.error(f"{beside[0]!r} beside $ref is not supported", beside[0])
+            return self._referred(self.resolve(subschema), admitted, tag)
+        for name in ("anyOf", "oneOf", "allOf"):
+            if name in subschema:
+                return self._branches(subschema, name, admitted)
+        if (values := constants(subschema)) is not None:
+            return self._constants(subschema, values, admitted)
+        if not subschema.restrictions("type") and {"array", "object"} & set(admitted):
+            return self._any_value(subschema, admitted)
+        return self._typed(subschema, admitted, tag)
+
+    def _typed(
+        self, subschema: Subschema, types: Sequence[str], tag: str | None = None
+    ) -> Expression:
+        """Return the values that the keywords of each type admit."""
+        syntax, noted = self.syntax, self._note_empty
         forms: dict[str, Callable[[], Expression]] = {
             "null": lambda: literal("null"),
-            "boolean": lambda: either(["true", "false"]),
-            "integer": lambda: self._number(place, True),
-            "number": lambda: self._number(place, False),
-            "string": lambda: self._told(place, self.syntax.string(self._strings(place))),
-            "array": lambda: self._array(place),
-            "object": lambda: self.syntax.enclosed(
-                "{", Members(self, place, tag).expression(), "}"
+            "boolean": lambda: union(["true", "false"]),
+            "integer": lambda: noted(subschema, numbers_of(subschema, integer=True)),
+            "number": lambda: noted(subschema, numbers_of(subschema, integer=False)),
+            "string": lambda: noted(subschema, syntax.string(strings_of(subschema))),
+            "array": lambda: syntax.enclosed("[", array_items(subschema, syntax, self.value), "]"),
+            "object": lambda: syntax.enclosed(
+                "{", Members(subschema, syntax, self.value, tag).expression(), "}"
             ),
         }
-        return either([forms[name]() for name in types])
+        return union([forms[name]() for name in types])
 
-    def _any(self, place: Place, types: Sequence[str]) -> Expression:
-        """Values of which nothing but their type is asked, nested to the depth."""
-        if self._anything > self.depth:
-            return NOTHING
-        key = ANYTHING, tuple(types), self._anything
-        if key not in self._done:
-            self._anything += 1
-            self._done[key] = self.automaton_of(self._typed(place, types), place)
-            self._anything -= 1
-        return Texts(self._done[key])
+    def _any_value(self, subschema: Subschema, types: Sequence[str]) -> Expression:
+        """Return all values of some types, nested to the depth."""
+        if self._any_level > self.depth:
+            return EMPTY_LANGUAGE
+        key = ANY_VALUE, tuple(types), self._any_level
+        if key not in self._expansions:
+            self._any_level += 1
+            self._expansions[key] = subschema.dfa(self._typed(subschema, types))
+            self._any_level -= 1
+        return Language(self._expansions[key])
 
-    def _referred(self, target: Place, types: Sequence[str], tag: str | None) -> Expression:
+    def _referred(self, target: Subschema, types: Sequence[str], tag: str | None) -> Expression:
+        """Return the values of the target of a reference, nested to the depth."""
         name = target.path
         level = self._nesting.level(name)
         if level > self.depth:
-            return NOTHING
+            return EMPTY_LANGUAGE
         key = name, tuple(types), tag, level
-        if key not in self._done:
-            found = self._nesting.inside(name, lambda: self.value(target, types, tag))
-            self._done[key] = self.automaton_of(found, target)
-        return Texts(self._done[key])
+        if key not in self._expansions:
+            found = self._nesting.expand(name, lambda: self.value(target, types, tag))
+            self._expansions[key] = target.dfa(found)
+        return Language(self._expansions[key])
 
-    def resolved(self, place: Place) -> Place:
-        """The subschema that a place stands for, its reference followed."""
-        pointer = place.of_kind("$ref", str, "")
+    def resolve(self, subschema: Subschema) -> Subschema:
+        """Return the target of a subschema's reference, or itself where it has none."""
+        pointer = subschema.value("$ref", str, "")
         if not pointer:
-            return place
+            return subschema
         found = self.root
         if pointer != ROOT and not pointer.startswith("#/"):
-            raise place.error(
+            raise subschema.error(
                 f"{pointer!r} points outside the schema: only #/... can be followed", "$ref"
             )
         for part in pointer.split("/")[1:]:
             name = unquote(part).replace("~1", "/").replace("~0", "~")
             if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
                 found = found[int(name)]
-            elif isinstance(found, Mapping) and name in found:
+            elif isinstance(found, dict) and name in found:
                 found = found[name]
             else:
-                raise place.error(f"{pointer!r} points to nothing", "$ref")
-        return Place(found, pointer)
+                raise subschema.error(f"{pointer!r} points to nothing", "$ref")
+        return Subschema(found, pointer)
 
     def _references_in(self, pointer: str) -> list[str]:
-        """Where the references inside a subschema point."""
-        here = self.resolved(Place({"$ref": pointer}, ROOT))
+        """Return the targets of the references inside a subschema."""
+        here = self.resolve(Subschema({"$ref": pointer}, ROOT))
 
-        def walk(schema: Any) -> Iterator[str]:
-            if isinstance(schema, Mapping):
+        def walk(schema: Json) -> Iterator[str]:
+            if isinstance(schema, dict):
                 if isinstance(schema.get("$ref"), str):
-                    yield self.resolved(Place({"$ref": schema["$ref"]}, here.path)).path
+                    yield self.resolve(Subschema({"$ref": schema["$ref"]}, here.path)).path
                 for name, part in schema.items():
-                    if name not in ("const", "enum", "$defs", "definitions", "default", "examples"):
+                    if name not in NOT_WALKED:
                         yield from walk(part)
             elif isinstance(schema, list):
                 for part in schema:
                     yield from walk(part)
 
-        return list(dict.fromkeys(walk(here.schema)))
+        return list(dict.fromkeys(walk(dict(here.schema))))
 
-    def _branches(self, place: Place, name: str, types: Sequence[str]) -> Expression:
-        if beside := place.besides(name, "type"):
-            raise place.error(f"{beside[0]!r} beside {name} is not supported", beside[0])
-        count = len(place.of_kind(name, list, []))
+    def _branches(self, subschema: Subschema, name: str, types: Sequence[str]) -> Expression:
+        """Return the values of anyOf, oneOf or allOf."""
+        if beside := subschema.restrictions(name, "type"):
+            raise subschema.error(f"{beside[0]!r} beside {name} is not supported", beside[0])
+        count = len(subschema.value(name, list, []))
         if not count:
-            raise place.error("must have one schema at least", name)
-        branches = [place.inside(name, number) for number in range(count)]
+            raise subschema.error("must have one schema at least", name)
+        branches = [subschema.inside(name, number) for number in range(count)]
         if name == "allOf" and count > 1:
-            raise place.error("allOf of several schemas is not supported: write them as one", name)
+            raise subschema.error(
+                "allOf of several schemas is not supported: write them as one", name
+            )
         tag = None
         if name == "oneOf":
-            tag = place.of_kind("discriminator", dict, {}).get("propertyName")
-            self._check_apart(place, [self.resolved(branch) for branch in branches], tag)
-        return either([self.value(branch, types, tag) for branch in branches])
+            tag = subschema.value("discriminator", dict, {}).get("propertyName")
+            self._check_disjoint(subschema, [self.resolve(branch) for branch in branches], tag)
+        return union([self.value(branch, types, tag) for branch in branches])
 
-    def _check_apart(self, place: Place, branches: list[Place], tag: str | None) -> None:
-        """Whether no value is of two branches."""
+    def _check_disjoint(
+        self, subschema: Subschema, branches: Sequence[Subschema], tag: str | None
+    ) -> None:
+        """Raise where a value may be valid for two branches of oneOf."""
         for number, one in enumerate(branches):
             for other in branches[number + 1 :]:
-                if not apart(one, other, tag):
-                    raise place.error(
-                        f"{one.path} and {other.path} may admit the same value: use anyOf, or give each a required property "
-                        "with a const of its own",
+                if not are_disjoint(one, other, tag):
+                    raise subschema.error(
+                        f"{one.path} and {other.path} may admit the same value: use anyOf, or "
+                        "give each a required property with a const of its own",
                         "oneOf",
                     )
 
-    def _listed(self, place: Place, values: list[Any], types: Sequence[str]) -> Expression:
-        """Values of enum and const; other keywords beside them are asked of each."""
-        fitting = [value for value in values if fits(value, types)]
-        words = [value for value in fitting if isinstance(value, str)]
-        rest = [self.literal(value) for value in fitting if not isinstance(value, str)]
-        found = either([*rest, *([self.syntax.string(listed(words))] if words else [])])
-        if place.besides("type", "enum", "const"):
-            others = {
-                name: value for name, value in place.schema.items() if name not in ("enum", "const")
-            }
-            found = Texts(
-                DFA.of(found)
-                & self.automaton_of(self._typed(Place(others, place.path), types), place)
-            )
-        return self._told(place, found, "enum" if "enum" in place else "const")
+    def _constants(
+        self, subschema: Subschema, values: Sequence[Json], types: Sequence[str]
+    ) -> Expression:
+        """Return the values of enum and const that the other keywords admit too."""
+        fitting = [value for value in values if has_type(value, types)]
+        texts = [value for value in fitting if isinstance(value, str)]
+        parts = [self.syntax.value(value) for value in fitting if not isinstance(value, str)]
+        if texts:
+            parts.append(self.syntax.string(dfa_of_texts(texts)))
+        found = union(parts)
+        if subschema.restrictions("type", "enum", "const"):
+            others = dict(subschema.schema)
+            others.pop("enum", None)
+            others.pop("const", None)
+            typed = self._typed(Subschema(others, subschema.path), types)
+            found = Language(minimal_dfa(found) & subschema.dfa(typed))
+        return self._note_empty(subschema, found, "enum" if "enum" in subschema else "const")
 
-    def literal(self, value: Any) -> Expression:
-        """One value as it is written."""
-        match value:
-            case None | bool():
-                return literal({None: "null", True: "true", False: "false"}[value])
-            case int() | float():
-                return literal(written(value))
-            case str():
-                return self.syntax.string(DFA.of(literal(value)))
-            case list():
-                return self.syntax.enclosed(
-                    "[", self._joined([self.literal(item) for item in value]), "]"
-                )
-        names = self.syntax.order(list(value))
-        members = [
-            chain(self.syntax.key(name), self.syntax.colon, self.literal(value[name]))
-            for name in names
-        ]
-        return self.syntax.enclosed("{", self._joined(members), "}")
-
-    def _joined(self, parts: list[Expression]) -> Expression:
-        return chain(
-            *(
-                chain(self.syntax.comma, part) if number else part
-                for number, part in enumerate(parts)
-            )
-        )
-
-    def _told(self, place: Place, expression: Expression, *names: str) -> Expression:
-        """The same; where it has no text at all, the place is kept for the message."""
-        found = self.automaton_of(expression, place)
-        if self._nothing is None and found.empty:
-            self._nothing = place.unsatisfied("admits no value", *names)
-        return Texts(found)
-
-    def _number(self, place: Place, integer: bool) -> Expression:
-        low = _tighter(place, "minimum", "exclusiveMinimum", low=True)
-        high = _tighter(place, "maximum", "exclusiveMaximum", low=False)
-        multiple = place.number("multipleOf")
-        if multiple is not None and multiple <= 0:
-            raise place.error(f"{multiple} must be more than 0", "multipleOf")
-        return self._told(place, numbers(integer, low, high, multiple))
-
-    def content(self, place: Place) -> DFA:
-        """The strings of a schema, by their characters."""
-        values = constants(place)
-        found = (
-            strings()
-            if values is None
-            else listed(value for value in values if isinstance(value, str))
-        )
-        return found & self._strings(place)
-
-    def _strings(self, place: Place) -> DFA:
-        form = place.of_kind("format", str, None)
-        if form is not None and form not in (*FORMATS, *ANY_FORMAT):
-            raise place.error(
-                f"{form!r} is none of the formats {', '.join((*FORMATS, *ANY_FORMAT))}", "format"
-            )
-        pattern = place.of_kind("pattern", str, None)
-        least, most = place.count("minLength") or 0, place.count("maxLength")
-        if most is not None and most < least:
-            raise place.unsatisfied(f"minLength {least} is more than maxLength {most}")
-        try:
-            return strings(
-                least,
-                most,
-                () if pattern is None else (pattern,),
-                None if form in ANY_FORMAT else form,
-            )
-        except ConstraintError as error:
-            raise place.error(str(error)) from None
-
-    def _array(self, place: Place) -> Expression:
-        least, most = place.count("minItems") or 0, place.count("maxItems")
-        if place.of_kind("uniqueItems", bool, False) and (most is None or most > 1):
-            raise place.error("uniqueItems is not supported for more than one item", "uniqueItems")
-        if most is not None and most < least:
-            raise place.unsatisfied(f"minItems {least} is more than maxItems {most}")
-        first = len(place.of_kind("prefixItems", list, []))
-        own = [
-            self.value(place.inside("prefixItems", number))
-            for number in range(first if most is None else min(first, most))
-        ]
-        inner = self._more_items(
-            place, max(least - first, 0), None if most is None else max(most - first, 0), bool(own)
-        )
-        # From the last item to the first: as many as are asked for, then each with all that follow
-        # it or none.
-        for number in reversed(range(len(own))):
-            item = chain(self.syntax.comma, own[number]) if number else own[number]
-            inner = chain(item, inner) if number < least else optional(chain(item, inner))
-        return self.syntax.enclosed("[", inner, "]")
-
-    def _more_items(self, place: Place, least: int, most: int | None, behind: bool) -> Expression:
-        """Items that follow those of prefixItems, or all."""
-        if most == 0:
-            return EMPTY
-        if "items" not in place and behind:  # none that the schema does not describe
-            if least:
-                raise place.error("more items than prefixItems describes: give items", "minItems")
-            return EMPTY
-        where = place.inside("items") if "items" in place else Place({}, place.path)
-        item = Texts(self.automaton_of(self.value(where), where))
-        if behind:
-            return Repeat(chain(self.syntax.comma, item), least, most)
-        several = chain(
-            item,
-            Repeat(
-                chain(self.syntax.comma, item),
-                max(least - 1, 0),
-                None if most is None else most - 1,
-            ),
-        )
-        return several if least else optional(several)
-
-
-def _tighter(place: Place, inclusive: str, exclusive: str, *, low: bool) -> Bound | None:
-    """The tighter of two bounds."""
-    bounds = [(place.number(inclusive), True), (place.number(exclusive), False)]
-    given = [(value, included) for value, included in bounds if value is not None]
-    if not given:
-        return None
-    return Bound(
-        *max(given, key=lambda bound: (bound[0] if low else bound[0].copy_negate(), not bound[1]))
-    )
+    def _note_empty(self, subschema: Subschema, expression: Expression, *names: str) -> Expression:
+        """Return an expression; where it is empty, note its place for the error message."""
+        found = subschema.dfa(expression)
+        if self._first_empty is None and found.empty:
+            self._first_empty = subschema.unsatisfied("admits no value", *names)
+        return Language(found)

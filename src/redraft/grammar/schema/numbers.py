@@ -1,9 +1,9 @@
-"""Numbers: decimal notations of values within bounds, or multiples of something, as automata over
-digits.
+"""Numbers: decimal notations of values within bounds, or of multiples, as DFAs over digits.
 
-Read digit by digit, a number is compared with a bound by its count of digits so far and by the
-first digit that differs, and its remainder is that of the digits so far. Numbers with an exponent
-are written only where nothing is asked of them: their digits alone do not tell how large they are.
+A number is read digit by digit. Its comparison with a bound follows from the count of its digits
+before the point and from the first digit that differs; its remainder modulo the step of
+`multipleOf` from that of the digits so far. An exponent is admitted only where no keyword restricts
+the value: the digits alone do not say how large such a number is.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
-from redraft.grammar import regex
-from redraft.grammar.language.builders import explored
+from redraft.grammar.language.builders import dfa_from_step
 from redraft.grammar.language.dfa import DFA
-from redraft.grammar.language.expression import NOTHING, Expression, Texts, chain, either
+from redraft.grammar.language.expression import (
+    EMPTY_LANGUAGE,
+    Expression,
+    Language,
+    concat,
+    union,
+)
+from redraft.grammar.regex import regex_fullmatch
+from redraft.grammar.schema.subschema import Subschema
 
 INTEGER = r"0|-?[1-9][0-9]*"
 NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
@@ -24,44 +31,48 @@ SYMBOLS = "0123456789."
 
 @dataclass(frozen=True)
 class Bound:
-    """A number of at least 0, and whether values may equal it."""
+    """A limit of a value, which may equal it where it is `included`."""
 
     value: Decimal
     included: bool
 
     @cached_property
     def digits(self) -> tuple[str, str]:
-        """Before and behind the point, without needless zeros."""
+        """The digits before and behind the point, without trailing zeros."""
         whole, _, part = format(self.value, "f").partition(".")
         return whole, part.rstrip("0")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is known of the digits so far.
+class DigitState:
+    """What the digits so far say; the state of the DFA.
 
-    whole: how many before the point, counted up to one more than any bound has. part: how many
-    behind it, -1 before the point.
-    against: of each bound, whether the digits are below (-1), equal to or above (1) its own so far.
-    rest: remainder.
-    zero: whether the first digit is 0, which no other may follow. positive: whether any digit is
-    not 0.
+    Attributes:
+        integer_digits: the digits before the point, counted up to one more than any bound has.
+        decimals: the digits behind the point, counted in the same way; -1 before the point.
+        order: for each bound, -1, 0 or 1: the digits so far are below it, equal to it or above it.
+        remainder: the digits so far modulo the step of the multiples.
+        is_zero: the first digit is 0, which no other digit may follow.
+        is_positive: a digit is not 0.
     """
 
-    whole: int
-    part: int
-    against: tuple[int, ...]
-    rest: int
-    zero: bool
-    positive: bool
+    integer_digits: int
+    decimals: int
+    order: tuple[int, ...]
+    remainder: int
+    is_zero: bool
+    is_positive: bool
 
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Values of at least 0.
+    """The notations of values of at least 0.
 
-    integer: without a point. low, high: bounds, or None. multiple: of what they are multiples, None
-    for anything. positive: more than 0.
+    Attributes:
+        integer: values have no point.
+        low, high: bounds of at least 0, or None.
+        multiple: the values are multiples of it; None for any value.
+        positive: 0 is not among the values.
     """
 
     integer: bool
@@ -75,16 +86,14 @@ class Magnitude:
         return [bound for bound in (self.low, self.high) if bound is not None]
 
     @cached_property
-    def places(self) -> int | None:
-        """Digits behind the point at most."""
+    def max_decimals(self) -> int | None:
+        """The number of digits that may stand behind the point; None for no limit."""
         if self.integer:
             return 0
-        return None if self.multiple is None else self.decimals
+        return None if self.multiple is None else self.step_decimals
 
     @cached_property
-    def step(self) -> tuple[int, int]:
-        """The step between multiples in units of its last digit, and how many digits it has behind
-        the point."""
+    def _step(self) -> tuple[int, int]:
         if self.multiple is None:
             return 1, 0
         whole, _, part = format(self.multiple, "f").partition(".")
@@ -92,106 +101,152 @@ class Magnitude:
         return int(whole + part), len(part)
 
     @property
-    def decimals(self) -> int:
-        return self.step[1]
+    def step(self) -> int:
+        """The step between multiples, in units of its own last digit."""
+        return self._step[0]
 
     @property
-    def modulus(self) -> int:
-        return self.step[0]
+    def step_decimals(self) -> int:
+        """The number of digits of the step behind the point."""
+        return self._step[1]
 
-    def automaton(self) -> DFA:
-        """Their notations."""
-        start = Seen(0, -1, tuple(0 for _ in self.bounds), 0, False, False)
-        return explored(start, self.after, self.ends, SYMBOLS)
+    def dfa(self) -> DFA:
+        """Return the DFA of the notations."""
+        start = DigitState(0, -1, tuple(0 for _ in self.bounds), 0, False, False)
+        return dfa_from_step(start, self.next_state, self.is_final, SYMBOLS)
 
-    def after(self, seen: Seen, symbol: str) -> Seen | None:
-        """One more character."""
+    def next_state(self, state: DigitState, symbol: str) -> DigitState | None:
+        """Return the state after one more character, None where it is not allowed."""
         if symbol == ".":
-            fits = seen.part < 0 and seen.whole > 0 and self.places != 0
-            return (
-                Seen(seen.whole, 0, self._at_point(seen), seen.rest, False, seen.positive)
-                if fits
-                else None
-            )
-        rest = (seen.rest * 10 + int(symbol)) % self.modulus
-        positive = seen.positive or symbol != "0"
-        if seen.part < 0:
-            if seen.zero:
+            return self._after_point(state)
+        remainder = (state.remainder * 10 + int(symbol)) % self.step
+        is_positive = state.is_positive or symbol != "0"
+        if state.decimals < 0:
+            if state.is_zero:
                 return None
             longest = max((len(bound.digits[0]) for bound in self.bounds), default=0) + 1
-            against = self._compared(seen, symbol, 0, seen.whole)
-            return Seen(
-                min(seen.whole + 1, longest),
+            return DigitState(
+                min(state.integer_digits + 1, longest),
                 -1,
-                against,
-                rest,
-                not seen.whole and symbol == "0",
-                positive,
+                self._compared(state, symbol, 0, state.integer_digits),
+                remainder,
+                not state.integer_digits and symbol == "0",
+                is_positive,
             )
-        if self.places is not None and seen.part >= self.places:
+        if self.max_decimals is not None and state.decimals >= self.max_decimals:
             return None
-        longest = max([self.decimals, *(len(bound.digits[1]) for bound in self.bounds)]) + 1
-        return Seen(
-            seen.whole,
-            min(seen.part + 1, longest),
-            self._compared(seen, symbol, 1, seen.part),
-            rest,
+        lengths = [len(bound.digits[1]) for bound in self.bounds]
+        return DigitState(
+            state.integer_digits,
+            min(state.decimals + 1, max([self.step_decimals, *lengths]) + 1),
+            self._compared(state, symbol, 1, state.decimals),
+            remainder,
             False,
-            positive,
+            is_positive,
         )
 
-    def _compared(self, seen: Seen, symbol: str, side: int, at: int) -> tuple[int, ...]:
+    def _after_point(self, state: DigitState) -> DigitState | None:
+        if state.decimals >= 0 or not state.integer_digits or self.max_decimals == 0:
+            return None
+        order = self._order_at_point(state)
+        return DigitState(state.integer_digits, 0, order, state.remainder, False, state.is_positive)
+
+    def _compared(self, state: DigitState, symbol: str, side: int, at: int) -> tuple[int, ...]:
+        """Return the order with one more digit; the first digit that differs decides.
+
+        Args:
+            side: 0 before the point, 1 behind it.
+            at: the index of the digit on its side.
+        """
         found = []
-        for bound, so_far in zip(self.bounds, seen.against, strict=True):
+        for bound, so_far in zip(self.bounds, state.order, strict=True):
             digits = bound.digits[side]
             other = digits[at] if at < len(digits) else "0"
             found.append(so_far or (symbol > other) - (symbol < other))
         return tuple(found)
 
-    def _at_point(self, seen: Seen) -> tuple[int, ...]:
-        """Against each bound, once the count of digits before the point is known."""
+    def _order_at_point(self, state: DigitState) -> tuple[int, ...]:
+        """Return the order once the count of digits before the point is known."""
         found = []
-        for bound, so_far in zip(self.bounds, seen.against, strict=True):
+        for bound, so_far in zip(self.bounds, state.order, strict=True):
             length = len(bound.digits[0])
-            found.append((seen.whole > length) - (seen.whole < length) or so_far)
+            count = state.integer_digits
+            found.append((count > length) - (count < length) or so_far)
         return tuple(found)
 
-    def ends(self, seen: Seen) -> bool:
-        """Whether the digits so far are such a value."""
-        if not seen.whole or seen.part == 0 or (self.positive and not seen.positive):
+    def is_final(self, state: DigitState) -> bool:
+        """Return True where the digits so far are such a value."""
+        if not state.integer_digits or state.decimals == 0:
             return False
-        written = max(seen.part, 0)
-        if self.multiple is not None and seen.rest * 10 ** (self.decimals - written) % self.modulus:
+        if self.positive and not state.is_positive:
             return False
-        against = self._at_point(seen) if seen.part < 0 else seen.against
+        decimals = max(state.decimals, 0)
+        if self.multiple is not None:
+            # The remainder as if all digits of the step had been written: the others are 0.
+            scale: int = 10 ** (self.step_decimals - decimals)
+            if state.remainder * scale % self.step:
+                return False
+        order = self._order_at_point(state) if state.decimals < 0 else state.order
+        # A bound with more digits behind the point is above digits that are equal so far.
         full = [
-            so_far or -(len(bound.digits[1]) > written)
-            for bound, so_far in zip(self.bounds, against, strict=True)
+            so_far or -(len(bound.digits[1]) > decimals)
+            for bound, so_far in zip(self.bounds, order, strict=True)
         ]
-        kinds = [*([1] if self.low else []), *([-1] if self.high else [])]
+        sides = [*([1] if self.low else []), *([-1] if self.high else [])]
         return all(
-            order == kind or (order == 0 and bound.included)
-            for order, kind, bound in zip(full, kinds, self.bounds, strict=True)
+            position == side or (position == 0 and bound.included)
+            for position, side, bound in zip(full, sides, self.bounds, strict=True)
         )
 
 
 def numbers(
     integer: bool, low: Bound | None, high: Bound | None, multiple: Decimal | None
 ) -> Expression:
-    """Notations of numbers from `low` to `high`, which may be negative, None where there is
-    none."""
+    """Return the notations of numbers.
+
+    Args:
+        integer: they have no point.
+        low, high: bounds, which may be negative; None for no bound.
+        multiple: they are multiples of it; None for any number.
+    """
     if low is None and high is None and multiple is None:
-        return regex.whole(INTEGER if integer else NUMBER)
+        return regex_fullmatch(INTEGER if integer else NUMBER)
     parts: list[Expression] = []
     if high is None or high.value >= 0:
-        over = low if low is not None and low.value >= 0 else None
-        parts.append(Texts(Magnitude(integer, over, high, multiple, False).automaton()))
+        positive_low = low if low is not None and low.value >= 0 else None
+        magnitude = Magnitude(integer, positive_low, high, multiple, positive=False)
+        parts.append(Language(magnitude.dfa()))
     if low is None or low.value < 0:
-        least = _negated(high) if high is not None and high.value <= 0 else None
-        most = _negated(low) if low is not None else None
-        parts.append(chain("-", Texts(Magnitude(integer, least, most, multiple, True).automaton())))
-    return either(parts) if parts else NOTHING
+        # A minus sign turns the bounds around: -5 <= x means that |x| <= 5.
+        smallest = _negated(high) if high is not None and high.value <= 0 else None
+        largest = _negated(low) if low is not None else None
+        magnitude = Magnitude(integer, smallest, largest, multiple, positive=True)
+        parts.append(concat("-", Language(magnitude.dfa())))
+    return union(parts) if parts else EMPTY_LANGUAGE
+
+
+def numbers_of(subschema: Subschema, integer: bool) -> Expression:
+    """Return the numbers that the keywords of numbers admit."""
+    low = _tighter(subschema, "minimum", "exclusiveMinimum", is_low=True)
+    high = _tighter(subschema, "maximum", "exclusiveMaximum", is_low=False)
+    multiple = subschema.number("multipleOf")
+    if multiple is not None and multiple <= 0:
+        raise subschema.error(f"{multiple} must be more than 0", "multipleOf")
+    return numbers(integer, low, high, multiple)
 
 
 def _negated(bound: Bound) -> Bound:
     return Bound(bound.value.copy_negate() if bound.value else Decimal(0), bound.included)
+
+
+def _tighter(subschema: Subschema, inclusive: str, exclusive: str, *, is_low: bool) -> Bound | None:
+    """Return the tighter of the bounds of two keywords, None where there is neither."""
+    bounds = [(subschema.number(inclusive), True), (subschema.number(exclusive), False)]
+    given = [Bound(value, included) for value, included in bounds if value is not None]
+    if not given:
+        return None
+
+    def tightness(bound: Bound) -> tuple[Decimal, bool]:
+        return bound.value if is_low else bound.value.copy_negate(), not bound.included
+
+    return max(given, key=tightness)

@@ -1,1 +1,1 @@
-"""From characters to the tokens of a vocabulary."""
+"""From characters to tokens: UTF-8, token transitions, and the DFA over tokens."""

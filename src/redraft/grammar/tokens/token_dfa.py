@@ -1,4 +1,4 @@
-"""TokenDFA: states, and the classes of tokens that lead from one to another."""
+"""TokenDFA: a DFA over classes of tokens, the compiled form of a constraint."""
 
 from __future__ import annotations
 
@@ -12,227 +12,253 @@ from numpy.typing import NDArray
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.language.dfa import DFA
-from redraft.grammar.tokens.token_transitions import Lift, Spelling
+from redraft.grammar.tokens.token_transitions import TokenTransitions, VocabularyBytes
 from redraft.grammar.tokens.utf8 import ByteDFA
 from redraft.ops.vocabulary import TokenClasses
 
 Ints = NDArray[np.int64]
-NEVER = 1 << 30
-MOST_TRANSITIONS = 2_000_000
-MOST_PAIRS = 100_000  # of states: a canvas of 256 takes 200 MB with so many
+UNREACHABLE = 1 << 30  # a number of tokens from which no final state is reached
+MAX_TRANSITIONS = 2_000_000
+MAX_EDGES = 100_000  # inference on a canvas of 256 positions needs 200 MB with this many
 NO_TOKENS = "no tokens of this vocabulary spell a text that the constraint admits"
-TOO_LARGE = "too large; lower its bounds (of lengths, repetitions, depth)"
+TOO_LARGE = "too large; lower its bounds (lengths, repetitions, depth)"
 
 
 @dataclass(frozen=True, eq=False)
 class TokenDFA:
-    """States 0 to Q - 1, the last of them the end of the text. A pair is two states of which some
-    token leads from the first to the second; pairs that the same classes make share their set.
+    """States 0 to Q - 1; the last state is behind an end-of-text token.
+
+    A *transition* is (state, token class, next state). An *edge* is a pair of states with at least
+    one transition; its *label* is the set of token classes that lead along it. Edges with the same
+    label share it.
 
     Attributes:
-        start: where a text begins. final: bool [Q], where it may stop. ended: the last state,
-            behind an end-of-text token.
-        classes: int64 [V], the class of each token, -1 for tokens of no use. count: classes, K.
-        source, target: int64 [P], of each pair, ascending by source. set_of: int64 [P], its set.
-        set_start: int64 [U], where each set's classes begin in set_classes.
-        class_source, class_target, class_number: int64 [E], every transition of every class,
-            ascending by class.
+        start: the state in which a text begins.
+        final: bool [Q], the states in which a text may stop.
+        token_class: int64 [V], the class of each token, -1 for tokens that no text contains.
+        class_count: the number of classes, K.
+        edge_source, edge_target: int64 [P], the states of each edge, ascending by source.
+        edge_label: int64 [P], the number of each edge's label.
+        label_start: int64 [U], where the classes of each label begin in `label_classes`.
+        label_classes: int64 [E], the classes of all labels, one label after another.
+        transition_source, transition_target, transition_class: int64 [T], all transitions,
+            ascending by class, then by source.
     """
 
     start: int
     final: NDArray[np.bool_]
-    classes: Ints
-    count: int
-    source: Ints
-    target: Ints
-    set_of: Ints
-    set_start: Ints
-    set_classes: Ints
-    class_source: Ints
-    class_target: Ints
-    class_number: Ints
-    _token_classes: dict[torch.device, TokenClasses] = field(default_factory=dict)
+    token_class: Ints
+    class_count: int
+    edge_source: Ints
+    edge_target: Ints
+    edge_label: Ints
+    label_start: Ints
+    label_classes: Ints
+    transition_source: Ints
+    transition_target: Ints
+    transition_class: Ints
+    _vocabulary_classes: dict[torch.device, TokenClasses] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
-        automaton: DFA,
-        spelling: Spelling,
-        ends: Collection[int],
-        fillers: Collection[int],
-        size: int,
+        dfa: DFA,
+        vocabulary: VocabularyBytes,
+        eos_ids: Collection[int],
+        filler_ids: Collection[int],
+        vocab_size: int,
     ) -> TokenDFA:
-        """The token sequences that spell a text of an automaton, end, and are filled up.
+        """Build the DFA of the token sequences that spell a text of `dfa`, end it, and fill the
+        rest of a canvas.
 
         Args:
-            ends: tokens that end a text. fillers: tokens that stand behind the end beside these.
-                size: tokens of the model.
+            eos_ids: tokens that end a text.
+            filler_ids: tokens that may stand behind the end, beside `eos_ids`.
+            vocab_size: the number of tokens of the model.
 
         Raises:
-            ConstraintUnsatisfiedError: no tokens spell any of its texts. ConstraintError: it is too
-                large.
+            ConstraintUnsatisfiedError: no tokens spell any text of `dfa`.
+            ConstraintError: the result is too large.
         """
-        if automaton.empty:
+        if dfa.empty:
             raise ConstraintUnsatisfiedError("the constraint admits no text at all")
-        letters = ByteDFA.of(automaton)
-        lift = Lift(letters, spelling)
-        ended = len(letters.table)
-        classes = np.full(size, -1, dtype=np.int64)
-        known = min(size, len(lift.classes))
-        classes[:known] = lift.classes[:known]
-        functions = list(lift.functions)
-        final = np.append(letters.final, True)
-        marks = _marks(letters, ends, fillers, ended)
-        for token, arcs in marks.items():
-            if token < size:
-                classes[token] = len(functions)
+        byte_dfa = ByteDFA.of(dfa)
+        ordinary = TokenTransitions(byte_dfa, vocabulary)
+        ended = len(byte_dfa.table)
+        token_class = np.full(vocab_size, -1, dtype=np.int64)
+        known = min(vocab_size, len(ordinary.token_class))
+        token_class[:known] = ordinary.token_class[:known]
+        functions = list(ordinary.functions)
+        # Each special token and each end token is a class of its own.
+        for token, arcs in _special_transitions(byte_dfa, eos_ids, filler_ids, ended).items():
+            if token < vocab_size:
+                token_class[token] = len(functions)
                 functions.append((np.array([s for s, _ in arcs]), np.array([t for _, t in arcs])))
-        used, classes[classes >= 0] = np.unique(classes[classes >= 0], return_inverse=True)
+        used, token_class[token_class >= 0] = np.unique(
+            token_class[token_class >= 0], return_inverse=True
+        )
         if not len(used):
             raise ConstraintUnsatisfiedError(NO_TOKENS)
         functions = [functions[number] for number in used.tolist()]
-        number = np.repeat(np.arange(len(functions)), [len(states) for states, _ in functions])
-        source = np.concatenate([states for states, _ in functions])
-        target = np.concatenate([reached for _, reached in functions])
-        return _trimmed(final, classes, number, source, target)
+        sizes = [len(states) for states, _ in functions]
+        return _trimmed(
+            np.append(byte_dfa.final, True),
+            token_class,
+            np.repeat(np.arange(len(functions)), sizes),
+            np.concatenate([states for states, _ in functions]),
+            np.concatenate([reached for _, reached in functions]),
+        )
 
     @property
     def size(self) -> int:
-        """What it takes, in transitions."""
-        return len(self.class_source)
+        """The number of transitions, which its memory is proportional to."""
+        return len(self.transition_source)
 
     @property
     def ended(self) -> int:
+        """The state behind an end-of-text token."""
         return len(self.final) - 1
 
     @cached_property
-    def steps_left(self) -> Ints:
-        """int64 [Q], the fewest tokens from each state to where the text may stop."""
-        left = np.where(self.final, 0, NEVER).astype(np.int64)
+    def tokens_to_final(self) -> Ints:
+        """int64 [Q], the fewest tokens from each state to a final one."""
+        found = np.where(self.final, 0, UNREACHABLE).astype(np.int64)
         while True:
-            nearer = left.copy()
-            np.minimum.at(nearer, self.source, left[self.target] + 1)
-            if (nearer == left).all():
-                return left
-            left = nearer
+            nearer = found.copy()
+            np.minimum.at(nearer, self.edge_source, found[self.edge_target] + 1)
+            if (nearer == found).all():
+                return found
+            found = nearer
 
-    def token_classes(self, device: torch.device) -> TokenClasses:
-        """The classes as the vocabulary is read by them."""
-        if device not in self._token_classes:
-            self._token_classes[device] = TokenClasses.of(
-                torch.from_numpy(self.classes).to(device), self.count
+    @property
+    def min_tokens(self) -> int:
+        """The number of tokens of the shortest text, without an end token."""
+        return int(self.tokens_to_final[self.start])
+
+    def vocabulary_classes(self, device: torch.device) -> TokenClasses:
+        """Return the classes in the form in which the vocabulary pass reads them."""
+        if device not in self._vocabulary_classes:
+            self._vocabulary_classes[device] = TokenClasses.of(
+                torch.from_numpy(self.token_class).to(device), self.class_count
             )
-        return self._token_classes[device]
+        return self._vocabulary_classes[device]
 
-    def step(self, states: NDArray[np.bool_], given: int = -1) -> NDArray[np.bool_]:
-        """Where one token leads from any of some states (bool [Q]): any token, or one of the class
-        `given`."""
+    def step(self, states: NDArray[np.bool_], token_class: int = -1) -> NDArray[np.bool_]:
+        """Return the states, bool [Q], after one token: any token, or one of `token_class`."""
         reached = np.zeros_like(states)
-        if given < 0:
-            reached[self.target[states[self.source]]] = True
+        if token_class < 0:
+            reached[self.edge_target[states[self.edge_source]]] = True
         else:
-            part = slice(*self._first_of_class[given : given + 2])
-            reached[self.class_target[part][states[self.class_source[part]]]] = True
+            part = slice(*self._first_of_class[token_class : token_class + 2])
+            alive = states[self.transition_source[part]]
+            reached[self.transition_target[part][alive]] = True
         return reached
 
-    @cached_property
-    def by_source(self) -> tuple[Ints, Ints, Ints]:
-        """The states that lead anywhere, where the pairs of each begin, and how many it has."""
-        states, starts, sizes = np.unique(self.source, return_index=True, return_counts=True)
-        return states, starts, sizes
-
-    @cached_property
-    def set_sizes(self) -> Ints:
-        """Classes in each set."""
-        return np.diff(self.set_start, append=len(self.set_classes))
-
-    @cached_property
-    def by_class(self) -> tuple[Ints, Ints]:
-        """Members of sets in the order of their classes, and where those of each class begin."""
-        order = np.argsort(self.set_classes, kind="stable")
-        return order, np.searchsorted(self.set_classes[order], np.arange(self.count))
-
-    @cached_property
-    def _first_of_class(self) -> Ints:
-        return np.searchsorted(self.class_number, np.arange(self.count + 1))
-
-    def after(self, state: int, tokens: Iterable[int]) -> int | None:
-        """Where tokens lead; None where one of them is not allowed."""
+    def state_after(self, state: int, tokens: Iterable[int]) -> int | None:
+        """Return the state after these tokens, None where one of them is not allowed."""
         for token in tokens:
-            number = self.classes[token] if 0 <= token < len(self.classes) else -1
+            number = self.token_class[token] if 0 <= token < len(self.token_class) else -1
             if number < 0:
                 return None
             first, past = self._first_of_class[number : number + 2]
-            at = first + np.searchsorted(self.class_source[first:past], state)
-            if at == past or self.class_source[at] != state:
+            at = first + np.searchsorted(self.transition_source[first:past], state)
+            if at == past or self.transition_source[at] != state:
                 return None
-            state = int(self.class_target[at])
+            state = int(self.transition_target[at])
         return state
 
+    @cached_property
+    def edges_by_source(self) -> tuple[Ints, Ints, Ints]:
+        """The states that have edges, the first edge of each, and how many each has."""
+        states, starts, sizes = np.unique(self.edge_source, return_index=True, return_counts=True)
+        return states, starts, sizes
 
-def _marks(
-    letters: ByteDFA, ends: Collection[int], fillers: Collection[int], ended: int
+    @cached_property
+    def label_sizes(self) -> Ints:
+        """int64 [U], the number of classes of each label."""
+        return np.diff(self.label_start, append=len(self.label_classes))
+
+    @cached_property
+    def label_order(self) -> tuple[Ints, Ints]:
+        """The indices of `label_classes` in the order of their classes, int64 [E], and where each
+        class begins in that order, int64 [K]."""
+        order = np.argsort(self.label_classes, kind="stable")
+        return order, np.searchsorted(self.label_classes[order], np.arange(self.class_count))
+
+    @cached_property
+    def _first_of_class(self) -> Ints:
+        """int64 [K + 1], the first transition of each class."""
+        return np.searchsorted(self.transition_class, np.arange(self.class_count + 1))
+
+
+def _special_transitions(
+    byte_dfa: ByteDFA, eos_ids: Collection[int], filler_ids: Collection[int], ended: int
 ) -> dict[int, list[tuple[int, int]]]:
-    """Where special tokens lead: those of the language, those that end a text, those that stand
-    behind its end."""
-    marks: dict[int, dict[int, int]] = {}
-    if both := sorted({token for _, token, _ in letters.special} & set(ends)):
+    """Return the (state, next state) pairs of tokens without bytes: the special tokens inside
+    texts, the end tokens, and the fillers behind the end."""
+    found: dict[int, dict[int, int]] = {}
+    inside = {token for _, token, _ in byte_dfa.special}
+    if both := sorted(inside & set(eos_ids)):
         raise ConstraintError(
             f"token {both[0]} stands inside the constraint's texts: take it out of eos_token_id"
         )
-    for state, token, target in letters.special:
-        marks.setdefault(token, {})[state] = target
-    for token in ends:
-        for state in np.flatnonzero(letters.final).tolist():
-            marks.setdefault(token, {}).setdefault(state, ended)
-    for token in (*ends, *fillers):
-        marks.setdefault(token, {})[ended] = ended
-    return {token: sorted(arcs.items()) for token, arcs in marks.items()}
+    for state, token, target in byte_dfa.special:
+        found.setdefault(token, {})[state] = target
+    for token in eos_ids:
+        for state in np.flatnonzero(byte_dfa.final).tolist():
+            found.setdefault(token, {}).setdefault(state, ended)
+    for token in (*eos_ids, *filler_ids):
+        found.setdefault(token, {})[ended] = ended
+    return {token: sorted(arcs.items()) for token, arcs in found.items()}
 
 
 def _trimmed(
-    final: NDArray[np.bool_], classes: Ints, number: Ints, source: Ints, target: Ints
+    final: NDArray[np.bool_], token_class: Ints, number: Ints, source: Ints, target: Ints
 ) -> TokenDFA:
-    """Without what no text needs, states and classes numbered anew."""
-    states = len(final)
-    live = _reached(source, target, np.array([0]), states) & _reached(
-        target, source, np.flatnonzero(final), states
-    )
+    """Build the DFA from transitions, without states and classes that lie on no accepting path.
+
+    Args:
+        number, source, target: int64 [T], the class and the states of each transition.
+    """
+    count = len(final)
+    forward = _reachable(source, target, np.array([0]), count)
+    live = forward & _reachable(target, source, np.flatnonzero(final), count)
     if not live[0]:
         raise ConstraintUnsatisfiedError(NO_TOKENS)
     live[-1] = True
     kept = live[source] & live[target]
     number, source, target = number[kept], source[kept], target[kept]
-    if len(number) > MOST_TRANSITIONS:
+    if len(number) > MAX_TRANSITIONS:
         raise ConstraintError(f"the constraint has {len(number)} transitions: {TOO_LARGE}")
     renumbered = np.cumsum(live) - 1
-    number, source, target, classes = _distinct(
-        number, renumbered[source], renumbered[target], classes
+    number, source, target, token_class = _merge_classes(
+        number, renumbered[source], renumbered[target], token_class
     )
     order = np.lexsort((source, number))
     number, source, target = number[order], source[order], target[order]
-    keys, pair_of = np.unique(source * states + target, return_inverse=True)
-    if len(keys) > MOST_PAIRS:
-        raise ConstraintError(f"the constraint has {len(keys)} pairs of states: {TOO_LARGE}")
-    set_of, set_start, set_classes = _sets(pair_of, number, len(keys))
+    edges, edge_of = np.unique(source * count + target, return_inverse=True)
+    if len(edges) > MAX_EDGES:
+        raise ConstraintError(f"the constraint has {len(edges)} edges between states: {TOO_LARGE}")
+    edge_label, label_start, label_classes = _labels(edge_of, number, len(edges))
     return TokenDFA(
         start=0,
         final=final[live],
-        classes=classes,
-        count=int(number[-1]) + 1,
-        source=keys // states,
-        target=keys % states,
-        set_of=set_of,
-        set_start=set_start,
-        set_classes=set_classes,
-        class_source=source,
-        class_target=target,
-        class_number=number,
+        token_class=token_class,
+        class_count=int(number[-1]) + 1,
+        edge_source=edges // count,
+        edge_target=edges % count,
+        edge_label=edge_label,
+        label_start=label_start,
+        label_classes=label_classes,
+        transition_source=source,
+        transition_target=target,
+        transition_class=number,
     )
 
 
-def _reached(source: Ints, target: Ints, begin: Ints, states: int) -> NDArray[np.bool_]:
-    found = np.zeros(states, dtype=bool)
+def _reachable(source: Ints, target: Ints, begin: Ints, count: int) -> NDArray[np.bool_]:
+    """Return the states, bool [count], that transitions reach from those of `begin`."""
+    found = np.zeros(count, dtype=bool)
     found[begin] = True
     while True:
         before = found.sum()
@@ -241,45 +267,53 @@ def _reached(source: Ints, target: Ints, begin: Ints, states: int) -> NDArray[np
             return found
 
 
-def _distinct(
-    number: Ints, source: Ints, target: Ints, classes: Ints
+def _merge_classes(
+    number: Ints, source: Ints, target: Ints, token_class: Ints
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """Transitions and classes of tokens, those classes as one that have become alike, none for
-    those that lead nowhere."""
-    functions: dict[tuple[bytes, bytes], int] = {}
-    renumbered = np.full(int(max(number.max(), classes.max())) + 1, -1, dtype=np.int64)
+    """Merge the classes whose functions became equal, and drop those that became empty.
+
+    Returns:
+        The class, the source and the target of each transition, and the class of each token.
+    """
+    merged: dict[tuple[bytes, bytes], int] = {}
+    renumbered = np.full(int(max(number.max(), token_class.max())) + 1, -1, dtype=np.int64)
     order = np.lexsort((source, number))
-    edges = np.flatnonzero(np.diff(number[order], prepend=-1, append=number.max() + 1))
+    bounds = np.flatnonzero(np.diff(number[order], prepend=-1, append=number.max() + 1))
     kept = np.zeros(len(number), dtype=bool)
-    for first, past in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for first, past in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         part = order[first:past]
         key = source[part].tobytes(), target[part].tobytes()
-        if key not in functions:
-            functions[key] = len(functions)
+        if key not in merged:
+            merged[key] = len(merged)
             kept[part] = True
-        renumbered[number[part[0]]] = functions[key]
+        renumbered[number[part[0]]] = merged[key]
     return (
         renumbered[number[kept]],
         source[kept],
         target[kept],
-        np.where(classes < 0, -1, renumbered[classes]),
+        np.where(token_class < 0, -1, renumbered[token_class]),
     )
 
 
-def _sets(pair_of: Ints, number: Ints, pairs: int) -> tuple[Ints, Ints, Ints]:
-    """The set of classes of each pair, those sets end to end."""
-    order = np.lexsort((number, pair_of))
-    edges = np.searchsorted(pair_of[order], np.arange(pairs + 1)).tolist()
+def _labels(edge_of: Ints, number: Ints, edge_count: int) -> tuple[Ints, Ints, Ints]:
+    """Return the label of each edge, where each label begins, and the classes of all labels.
+
+    Args:
+        edge_of: int64 [T], the edge of each transition.
+        number: int64 [T], its class.
+    """
+    order = np.lexsort((number, edge_of))
+    bounds = np.searchsorted(edge_of[order], np.arange(edge_count + 1)).tolist()
     ordered = number[order]
     found: dict[bytes, int] = {}
-    set_of = np.empty(pairs, dtype=np.int64)
-    parts: list[Ints] = []
-    for pair in range(pairs):
-        part = ordered[edges[pair] : edges[pair + 1]]
-        key = part.tobytes()
+    edge_label = np.empty(edge_count, dtype=np.int64)
+    labels: list[Ints] = []
+    for edge in range(edge_count):
+        label = ordered[bounds[edge] : bounds[edge + 1]]
+        key = label.tobytes()
         if key not in found:
-            found[key] = len(parts)
-            parts.append(part)
-        set_of[pair] = found[key]
-    starts = np.cumsum([0, *(len(part) for part in parts)])[:-1]
-    return set_of, starts, np.concatenate(parts)
+            found[key] = len(labels)
+            labels.append(label)
+        edge_label[edge] = found[key]
+    starts = np.cumsum([0, *(len(label) for label in labels)])[:-1]
+    return edge_label, starts, np.concatenate(labels)

@@ -1,9 +1,8 @@
-"""From bytes to tokens: which tokens are alike to an automaton, and where each leads from each
-state.
+"""Token transitions: from a DFA over bytes, the next state of every token in every state.
 
-A token is a function of states: where its bytes lead from each. Tokens of the same function are one
-class; there are hundreds of these where there are a quarter of a million tokens. All tokens are
-read at once, a byte at a time; functions that were met before are looked up.
+A token is a function of states: from each, the state that its bytes lead to. Tokens with the same
+function are one class. A vocabulary of a quarter of a million tokens has hundreds of classes. All
+tokens are read at once, one byte a step; the composition of a function and a byte is computed once.
 """
 
 from __future__ import annotations
@@ -17,94 +16,96 @@ from redraft.grammar.language.dfa import DEAD
 from redraft.grammar.tokens.utf8 import ByteDFA
 
 Ints = NDArray[np.int64]
-Function = tuple[Ints, Ints]  # states, ascending, and where each leads
-UNKNOWN = -2
+# A partial function of states: where it is defined, ascending, and its values.
+StateFunction = tuple[Ints, Ints]
+UNKNOWN = -2  # a composition that was not computed yet
 
 
-class Spelling:
-    """The bytes of a vocabulary, as arrays.
-
-    Attributes:
-        size: tokens of the vocabulary. spelled: those that have bytes.
-        tokens: int64 [N], the same, the longest first. bytes: uint8 [longest, N]. lengths: int64
-            [N].
-    """
-
-    def __init__(self, spelled: Sequence[bytes | None]) -> None:
-        self.size = len(spelled)
-        self.spelled = frozenset(number for number, text in enumerate(spelled) if text)
-        texts = sorted((len(text), number) for number, text in enumerate(spelled) if text)[::-1]
-        self.tokens = np.array([number for _, number in texts], dtype=np.int64)
-        self.lengths = np.array([length for length, _ in texts], dtype=np.int64)
-        longest = texts[0][0] if texts else 0
-        padded = b"".join((spelled[number] or b"").ljust(longest, b"\0") for _, number in texts)
-        self.bytes = np.ascontiguousarray(
-            np.frombuffer(padded, dtype=np.uint8).reshape(len(texts), longest).T
-        )
-
-
-class Lift:
-    """The functions of all tokens.
+class VocabularyBytes:
+    """The bytes of all tokens, as arrays.
 
     Attributes:
-        classes: int64 [V], the class of each token, -1 for those that lead nowhere.
-        functions: of each class.
+        size: the number of tokens, V.
+        spelled: the ids of tokens that have bytes; special tokens have none.
+        tokens: int64 [N], the same ids, the longest token first.
+        lengths: int64 [N], the number of bytes of each.
+        bytes: uint8 [longest, N], padded with 0.
     """
 
-    def __init__(self, automaton: ByteDFA, spelling: Spelling) -> None:
-        columns, self._kinds = np.unique(automaton.table, axis=1, return_inverse=True)
-        self._kinds = self._kinds.reshape(-1)
-        self._table = columns
-        self._found: dict[tuple[bytes, bytes], int] = {}
-        self._functions: list[Function] = []
-        states = np.arange(len(automaton.table), dtype=np.int64)
-        self._after = np.empty((0, columns.shape[1]), dtype=np.int64)  # [functions, kinds of bytes]
-        identity = self._number((states, states))
-        met = self._read(spelling, identity)
-        used, numbers = np.unique(met[met >= 0], return_inverse=True)
-        self.classes = np.full(spelling.size, -1, dtype=np.int64)
-        self.classes[spelling.tokens[met >= 0]] = numbers
+    def __init__(self, token_bytes: Sequence[bytes | None]) -> None:
+        """Args: token_bytes: the bytes of each token id, None for tokens without text."""
+        self.size = len(token_bytes)
+        self.spelled = frozenset(token for token, text in enumerate(token_bytes) if text)
+        ordered = sorted((len(text), token) for token, text in enumerate(token_bytes) if text)
+        ordered.reverse()
+        self.tokens = np.array([token for _, token in ordered], dtype=np.int64)
+        self.lengths = np.array([length for length, _ in ordered], dtype=np.int64)
+        longest = ordered[0][0] if ordered else 0
+        padded = b"".join((token_bytes[token] or b"").ljust(longest, b"\0") for _, token in ordered)
+        table = np.frombuffer(padded, dtype=np.uint8).reshape(len(ordered), longest)
+        self.bytes = np.ascontiguousarray(table.T)
+
+
+class TokenTransitions:
+    """The transition functions of all tokens.
+
+    Attributes:
+        token_class: int64 [V], the class of each token, -1 for tokens that lead nowhere.
+        functions: the function of each class.
+    """
+
+    def __init__(self, dfa: ByteDFA, vocabulary: VocabularyBytes) -> None:
+        # Bytes with equal columns of the table are one class of bytes.
+        self._table, byte_class = np.unique(dfa.table, axis=1, return_inverse=True)
+        self._byte_class = byte_class.reshape(-1)
+        self._numbers: dict[tuple[bytes, bytes], int] = {}
+        self._functions: list[StateFunction] = []
+        # int64 [functions, classes of bytes], the number of the function with one byte more.
+        self._after = np.empty((0, self._table.shape[1]), dtype=np.int64)
+        states = np.arange(len(dfa.table), dtype=np.int64)
+        found = self._read(vocabulary, self._number((states, states)))
+        used, classes = np.unique(found[found >= 0], return_inverse=True)
+        self.token_class = np.full(vocabulary.size, -1, dtype=np.int64)
+        self.token_class[vocabulary.tokens[found >= 0]] = classes
         self.functions = [self._functions[number] for number in used.tolist()]
 
-    def _read(self, spelling: Spelling, identity: int) -> Ints:
-        """The number of each token's function, DEAD for none."""
-        met = np.full(len(spelling.tokens), identity, dtype=np.int64)
-        ends = np.searchsorted(
-            -spelling.lengths, -np.arange(len(spelling.bytes))
-        )  # how many are longer than each depth
-        for column, count in zip(spelling.bytes, ends.tolist(), strict=True):
-            alive = np.flatnonzero(met[:count] >= 0)
-            now, kinds = met[alive], self._kinds[column[alive]]
-            after = self._after[now, kinds]
+    def _read(self, vocabulary: VocabularyBytes, identity: int) -> Ints:
+        """Return the number of each token's function, DEAD for tokens that lead nowhere."""
+        found = np.full(len(vocabulary.tokens), identity, dtype=np.int64)
+        depths = np.arange(len(vocabulary.bytes))
+        # Tokens are in order of length, so those longer than a depth are the first ones.
+        counts = np.searchsorted(-vocabulary.lengths, -depths)
+        for column, count in zip(vocabulary.bytes, counts.tolist(), strict=True):
+            alive = np.flatnonzero(found[:count] >= 0)
+            now, classes = found[alive], self._byte_class[column[alive]]
+            after = self._after[now, classes]
             unknown = after == UNKNOWN
             if unknown.any():
-                for function, kind in np.unique(
-                    np.stack([now[unknown], kinds[unknown]]), axis=1
-                ).T.tolist():
-                    self._step(function, kind)
-                after = self._after[now, kinds]
-            met[alive] = after
-        return met
+                missing = np.unique(np.stack([now[unknown], classes[unknown]]), axis=1)
+                for function, byte_class in missing.T.tolist():
+                    self._compose(function, byte_class)
+                after = self._after[now, classes]
+            found[alive] = after
+        return found
 
-    def _step(self, function: int, kind: int) -> None:
+    def _compose(self, function: int, byte_class: int) -> None:
+        """Compute the function with one byte more, and note its number."""
         states, reached = self._functions[function]
-        following = self._table[reached, kind]
+        following = self._table[reached, byte_class]
         alive = following != DEAD
-        number = (
-            self._number((states[alive], following[alive].astype(np.int64)))
-            if alive.any()
-            else DEAD
-        )
-        self._after[function, kind] = number
+        number = DEAD
+        if alive.any():
+            number = self._number((states[alive], following[alive].astype(np.int64)))
+        self._after[function, byte_class] = number
 
-    def _number(self, function: Function) -> int:
+    def _number(self, function: StateFunction) -> int:
+        """Return the number of a function; a new one gets the next."""
         key = function[0].tobytes(), function[1].tobytes()
-        if key not in self._found:
-            number = self._found[key] = len(self._functions)
+        if key not in self._numbers:
+            number = self._numbers[key] = len(self._functions)
             self._functions.append(function)
             if number >= len(self._after):
-                more = np.full(
-                    (max(64, len(self._after)), self._after.shape[1]), UNKNOWN, dtype=np.int64
-                )
+                count = max(64, len(self._after))
+                more = np.full((count, self._after.shape[1]), UNKNOWN, dtype=np.int64)
                 self._after = np.concatenate([self._after, more])
-        return self._found[key]
+        return self._numbers[key]

@@ -1,10 +1,9 @@
-"""Grammar: texts that a context-free grammar derives, nested to a depth."""
+"""Grammar: texts that a context-free grammar derives, with a limit on nesting."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import Any
 
 import lark
 
@@ -12,11 +11,11 @@ from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.dfa import DFA
-from redraft.grammar.rules.compiler import Compiler
+from redraft.grammar.rules.compiler import GrammarCompiler
 from redraft.text import Tokenizer
 
-DEPTH = 3
-OWN_FILES = re.compile(r"^\s*%import\s+\(?\s*\.", re.MULTILINE)
+DEFAULT_DEPTH = 3
+IMPORT_OF_FILE = re.compile(r"^\s*%import\s+\(?\s*\.", re.MULTILINE)
 
 
 class Grammar(Constraint):
@@ -24,39 +23,40 @@ class Grammar(Constraint):
     priority.
 
     Args:
-        source: the grammar, in the notation of Lark (EBNF).
+        source: the grammar, in Lark's notation (EBNF).
         start: the rule to begin with.
-        depth: how often rules that derive one another may nest. What only repeats (recursion at the
-            left or right end of a rule) has no limit.
+        depth: how often rules that derive one another may nest. Recursion at the left or the right
+            end of a rule is repetition, and has no limit.
 
     Raises:
         ConstraintError: the grammar is not valid; the message names the rule or the line.
-            ConstraintUnsatisfiedError: it derives nothing to this depth.
+        ConstraintUnsatisfiedError: it derives no text within this depth.
     """
 
-    def __init__(self, source: str, *, start: str = "start", depth: int = DEPTH) -> None:
+    def __init__(self, source: str, *, start: str = "start", depth: int = DEFAULT_DEPTH) -> None:
         check_integer("depth", depth, minimum=0)
         if not isinstance(source, str) or not isinstance(start, str):
             raise ConstraintError(
-                f"a grammar and its start are strings, not {type(source).__name__}, {type(start).__name__}"
+                "a grammar and its start are strings, "
+                f"not {type(source).__name__} and {type(start).__name__}"
             )
         self.source, self.start, self.depth = source, start, depth
-        self.automaton = Compiler(_read(source, start), start, depth).automaton()
-        if self.automaton.empty:
+        self.dfa = GrammarCompiler(_parse(source, start), start, depth).compile()
+        if self.dfa.empty:
             raise ConstraintUnsatisfiedError(
-                f"grammar: {start!r} derives no text to a depth of {depth}"
+                f"grammar: {start!r} derives no text within a depth of {depth}"
             )
 
     @property
     def key(self) -> Hashable:
         return self.source, self.start, self.depth
 
-    def language(self, tokenizer: Tokenizer) -> DFA:
-        return self.automaton
+    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
+        return self.dfa
 
 
-def _read(source: str, start: str) -> Any:
-    if OWN_FILES.search(source):
+def _parse(source: str, start: str) -> lark.Lark:
+    if IMPORT_OF_FILE.search(source):
         raise ConstraintError(
             "grammar: only the grammars that come with Lark can be imported, not files"
         )
@@ -69,5 +69,5 @@ def _read(source: str, start: str) -> Any:
             maybe_placeholders=False,
             import_paths=[],
         )
-    except Exception as error:  # its own errors, and those of whatever reads its patterns
+    except Exception as error:  # Lark's own errors, and those of the parser of its patterns
         raise ConstraintError(f"grammar: {' '.join(str(error).split())}") from None

@@ -1,0 +1,96 @@
+"""JsonSchema: texts that are JSON of a schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol
+
+from redraft.config.check import check_integer
+from redraft.errors import ConstraintError
+from redraft.grammar.constraint import Constraint
+from redraft.grammar.language.dfa import DFA
+from redraft.grammar.schema.compiler import SchemaCompiler
+from redraft.grammar.schema.subschema import json_text
+from redraft.grammar.schema.syntax import json_syntax
+from redraft.text import Tokenizer
+
+DEFAULT_DEPTH = 3
+
+
+class SchemaClass(Protocol):
+    """A class with a JSON Schema, as pydantic's models are."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """Return the schema."""
+        ...
+
+    @classmethod
+    def model_validate_json(cls, json_data: str, /) -> object:
+        """Return the instance that a JSON text describes."""
+        ...
+
+
+class JsonSchema(Constraint):
+    """JSON texts whose value a schema admits; `Finished.parsed` is that value.
+
+    Args:
+        schema: a dictionary, a boolean or JSON text, bare or as OpenAI's `response_format` has it;
+            or a pydantic model class, and then `parsed` is an instance of it.
+        depth: how often a definition may be nested inside itself.
+        space: a pattern for the white space inside brackets and behind commas and colons.
+
+    Raises:
+        ConstraintError: a keyword is not supported or has a wrong value; the message names the
+            place.
+        ConstraintUnsatisfiedError: the schema admits no value.
+    """
+
+    def __init__(
+        self,
+        schema: Mapping[str, Any] | bool | str | type[SchemaClass],
+        *,
+        depth: int = DEFAULT_DEPTH,
+        space: str = " ?",
+    ) -> None:
+        check_integer("depth", depth, minimum=0)
+        self.model: type[SchemaClass] | None = None
+        if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
+            self.model = schema
+        self.source = json_text(_without_wrapper(_schema_of(schema)))
+        self.depth, self.space = depth, space
+        compiler = SchemaCompiler(json.loads(self.source), json_syntax(space), depth)
+        self.dfa = compiler.compile()
+
+    @property
+    def key(self) -> Hashable:
+        return self.source, self.depth, self.space
+
+    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
+        return self.dfa
+
+    def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> object:
+        return json.loads(text) if self.model is None else self.model.model_validate_json(text)
+
+
+def _schema_of(schema: object) -> object:
+    """Return the schema of a class, or of a JSON text; any other value as it is."""
+    try:
+        if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
+            return schema.model_json_schema()
+        return json.loads(schema) if isinstance(schema, str) else schema
+    except (ValueError, RecursionError, TypeError) as error:
+        raise ConstraintError(f"the schema is not JSON: {error}") from None
+    except Exception as error:  # pydantic's own, for a class that JSON cannot describe
+        raise ConstraintError(f"{schema!r} has no JSON Schema: {error}") from None
+
+
+def _without_wrapper(schema: object) -> object:
+    """Return the schema inside OpenAI's `response_format`; any other value as it is."""
+    if isinstance(schema, Mapping) and schema.get("type") == "json_schema":
+        schema = schema.get("json_schema", schema)
+    if not isinstance(schema, Mapping) or "type" in schema:
+        return schema
+    inner = schema.get("schema")
+    return inner if isinstance(inner, Mapping) else schema
