@@ -10,21 +10,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redraft.editing.fill import Row, fill
-from redraft.editing.score import scores
 
 import redraft
 from redraft.api import Model
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise
-from redraft.editing import Candidate, Hole, Infilled, Template, filling
+from redraft.editing import Candidate, Hole, Infilled, Template, infill, plan
+from redraft.editing.candidate_row import CandidateRow
+from redraft.editing.infill import InfillCandidates
 from redraft.editing.layout import Pieces, place, widths_to_try
+from redraft.editing.prefix import prefix_row
+from redraft.editing.scores import score_texts, total
 from redraft.editing.token_healing import before_hole, behind_hole
+from redraft.engine.row import LastState, Part, Row
 from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError, TokenRangeError
 from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.text.tokenizer import BROKEN
+from tests.engine.probe import run_course
 
 STEPS = {"max_denoising_steps": 2}
 
@@ -51,15 +55,26 @@ WORDS = st.lists(
 )
 
 
-ROWS: list[Row] = []
+ROWS: list[CandidateRow] = []
 
 
-class Witness(Row):
+class Witness(CandidateRow):
     """A row that is seen by the tests."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         ROWS.append(self)
+
+
+PLANS: list[InfillCandidates] = []
+
+
+class WitnessPlan(InfillCandidates):
+    """An infill whose plan is seen by the tests."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        PLANS.append(self)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +90,8 @@ def wordy() -> Iterator[Model]:
         3, vocab_size=small.config.vocab_size, max_position_embeddings=2048, **shape
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filling, "Row", Witness)
+        patch.setattr(infill, "CandidateRow", Witness)
+        patch.setattr(plan, "InfillCandidates", WitnessPlan)
         yield Model(network, small.tokenizer, small.chat_template)
 
 
@@ -103,6 +119,7 @@ def test_text_outside_the_holes_is_as_it_was(
     )
     instruction = data.draw(st.sampled_from([None, "fill"]))
     ROWS.clear()
+    PLANS.clear()
     filled = wordy.infill(
         template, instruction=instruction, seed=seed, max_candidates=2, max_denoising_steps=1
     )
@@ -110,9 +127,10 @@ def test_text_outside_the_holes_is_as_it_was(
     assert len(ROWS) in (1, 2, 4)  # each width apart, and healed where there are seams
     tokenizer = wordy.tokenizer
     assert tokenizer is not None
-    for row in ROWS:
-        pieces = row.placed.pieces
-        fills = [tokenizer.decode(row.hole(number)) for number in range(len(template.holes))]
+    placed_rows = PLANS[0].plan.placed
+    for row, placed in zip(ROWS, placed_rows, strict=True):
+        pieces = placed.pieces
+        fills = [tokenizer.decode(row.fill(number)) for number in range(len(template.holes))]
         seams = [
             ((before.text if before else ""), (behind.text if behind else ""))
             for before, behind in pieces.seams
@@ -147,15 +165,13 @@ def test_text_outside_the_holes_is_as_it_was(
                 )  # a text may be cut inside a character
         # And so it lies on the canvases: the pieces in their order around the holes, and nothing of
         # them changed.
-        at, holes = 0, row.placed.holes
+        at, holes = 0, placed.layout.holes
         for text_tokens, hole in zip([pieces.left, *pieces.between], holes, strict=True):
             assert row.tokens[at : hole.start] == text_tokens
             at = hole.stop
-        seen_behind = pieces.right[
-            : row.placed.right_seen - (pieces.right_length - len(pieces.right))
-        ]
+        seen_behind = pieces.right[: placed.right_seen - (pieces.right_length - len(pieces.right))]
         assert row.tokens[at : at + len(seen_behind)] == seen_behind
-        assert [place for canvas in row.placed.canvases for place in canvas] == list(
+        assert [place for canvas in placed.layout.canvases for place in canvas] == list(
             range(len(row.tokens))
         )
     seen, there = filled.right_context
@@ -180,11 +196,16 @@ def test_the_same_seed_fills_the_same(model: Model) -> None:
 def test_a_score_is_the_texts_log_probability(model: Model) -> None:
     network, prefix = model.network, [2, 200, 201, 202]
     texts = [[210, 211, 212], [220], [230, 231]]
-    cache = network.new_cache(40)
+
+    def course(resources):
+        row = prefix_row(resources, prefix, 40, LastState())
+        yield [row]
+        scored = yield from score_texts(resources, row, row.result, texts)
+        assert row.begin().length == len(prefix)
+        return [total(one) for one in scored]
+
+    found = run_course(network, course)
     with torch.inference_mode():
-        last = network.encode([torch.tensor(prefix)], [cache])[0][-1]
-        found = scores(network, cache, last, texts)
-        assert cache.length == len(prefix)
         for text, score in zip(texts, found, strict=True):
             states = network.encode([torch.tensor(prefix + text)], [network.new_cache(40)])[0]
             likely = network.logits(states).log_softmax(-1)[len(prefix) - 1 : -1]
@@ -205,11 +226,11 @@ def test_the_line_of_the_first_hole_is_on_the_canvas_and_what_comes_before_is_no
     assert pieces.prefix == [2, *tokenizer.encode("ab\n", bos=False)]
     assert pieces.left == tokenizer.encode("cd", bos=False)
     placed = place(pieces, (2, 3), 16, 1)
-    assert placed.holes == (range(2, 4), range(5, 8))
-    assert placed.tokens[8:] == [*tokenizer.encode("fg", bos=False), 106, 1, 1, 1, 1, 1]
-    assert placed.canvases == (range(16),)
+    assert placed.layout.holes == (range(2, 4), range(5, 8))
+    assert placed.layout.tokens[8:] == [*tokenizer.encode("fg", bos=False), 106, 1, 1, 1, 1, 1]
+    assert placed.layout.canvases == (range(16),)
     short = place(pieces, (2, 3), 9, 1)
-    assert (short.right_seen, short.tokens[8]) == (1, tokenizer.encode("f", bos=False)[0])
+    assert (short.right_seen, short.layout.tokens[8]) == (1, tokenizer.encode("f", bos=False)[0])
 
 
 def test_widths_go_from_least_to_most() -> None:
@@ -325,15 +346,25 @@ def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model)
     tokenizer, network = byte_tokenizer(), model.network
     pieces = Pieces.of(Template.of(["ab\n", Hole(52, 52), "cd"]), tokenizer, [2], [], [], 32)
     placed = place(pieces, (52,), 32, 1)
-    assert placed.canvases == (range(22), range(22, 54))
+    assert placed.layout.canvases == (range(22), range(22, 54))
+    config = model.generation_config.with_options({"seed": 5, "max_denoising_steps": 4})
+    drafts: list[Draft] = []
+
+    def course(resources):
+        prefix = Row(resources.prefixes, 200)
+        prefix.append(Part(tuple(pieces.prefix), LastState()))
+        yield [prefix]
+        ignored = tokenizer.special_tokens()
+        row = CandidateRow(0, placed.layout, prefix, resources, config, None, ignored)
+        while not row.settled:
+            yield [row.row]
+            drafts.append(row.absorb())
+        assert prefix.begin().length == len(pieces.prefix)  # the shared prefix is as it was
+        return row
+
+    row = run_course(network, course)
+    first = row.text_tokens(range(22))
     with torch.inference_mode():
-        cache = network.new_cache(200)
-        network.prefill([torch.tensor(pieces.prefix)], [cache])
-        row = Row(0, placed, network, cache, 5, tokenizer.special_tokens())
-        config = model.generation_config.with_options({"seed": 5, "max_denoising_steps": 4})
-        drafts = list(fill([row], network, config, None))
-        first = row.clean(range(22))
-        assert cache.length == len(pieces.prefix)  # the shared prefix is as it was
         again = network.new_cache(200)
         network.prefill([torch.tensor(pieces.prefix + first)], [again])
         frozen = torch.zeros(1, 32, dtype=torch.bool)
@@ -352,7 +383,7 @@ def test_canvases_behind_each_other_are_what_one_prefix_makes_them(model: Model)
     assert [draft.tokens for draft in second] == [
         tuple(step.argmax_canvas[0].tolist()) for step, _ in steps
     ]
-    assert one.fills == (tokenizer.decode(row.hole(0)),)
+    assert one.fills == (tokenizer.decode(row.fill(0)),)
 
 
 def test_drafts_tell_what_was_revised_and_the_history_what_was_held(model: Model) -> None:
@@ -406,10 +437,15 @@ def test_a_canvas_of_padding_is_no_text(model: Model) -> None:
 def score_of(model: Model, text: str) -> float:
     """Of a text behind "ab" that ends there."""
     tokenizer, end = byte_tokenizer(), [model.generation_config.eos_token_id[0]]
-    with torch.inference_mode():
-        cache = model.network.new_cache(40)
-        last = model.network.read(tokenizer.encode("ab\n"), cache)
-        return scores(model.network, cache, last, [tokenizer.encode(text, bos=False) + end])[0]
+
+    def course(resources):
+        row = prefix_row(resources, tokenizer.encode("ab\n"), 40, LastState())
+        yield [row]
+        texts = [tokenizer.encode(text, bos=False) + end]
+        (scored,) = yield from score_texts(resources, row, row.result, texts)
+        return total(scored)
+
+    return run_course(model.network, course)
 
 
 def test_options_that_name_no_token_are_refused(model: Model) -> None:

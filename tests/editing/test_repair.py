@@ -43,7 +43,7 @@ def test_what_is_likely_already_stays_and_so_do_line_ends(small: Model) -> None:
 
 def test_a_text_longer_than_a_canvas_is_repaired_all_along(random_weights: Model) -> None:
     text = "".join(f"line {number}\n" for number in range(16))
-    repaired = random_weights.repair(text, seed=1, most=4, rounds=2, max_denoising_steps=2)
+    repaired = random_weights.repair(text, seed=1, max_noised=4, rounds=2, max_denoising_steps=2)
     assert len(text) > 6 * random_weights.config.canvas_length
     halves = {
         change.at // (random_weights.config.canvas_length // 2) for change in repaired.changes
@@ -63,7 +63,7 @@ def random_weights() -> Model:
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40))
 def test_changes_lead_from_the_text_to_what_came_of_it(random_weights: Model, text: str) -> None:
-    repaired = random_weights.repair(text, seed=2, most=3, rounds=2, max_denoising_steps=1)
+    repaired = random_weights.repair(text, seed=2, max_noised=3, rounds=2, max_denoising_steps=1)
     now = text
     for change in repaired.changes:
         assert now[change.at :].startswith(change.before)

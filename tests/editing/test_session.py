@@ -6,11 +6,13 @@ import pytest
 import torch
 
 import redraft
-from redraft.editing import Hole, Model
-from redraft.editing.prefix import Prefix
+from redraft.api import Model
+from redraft.editing import Hole
+from redraft.editing.prefix import SessionPrefix
 from redraft.errors import RequestError
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.testing.tiny import random_shape
+from tests.engine.probe import run_course
 
 STEPS = {"max_denoising_steps": 2, "max_candidates": 2, "hole": Hole(2, 4)}
 
@@ -35,21 +37,29 @@ def test_a_prefix_that_is_cut_back_is_as_if_read_at_once(seed: int) -> None:
         torch.randint(0, 384, (1, length)),
         torch.zeros(1, length, network.config.hidden_size),
     )
-    kept = Prefix(network, kept=True)
-    with torch.inference_mode():
-        for tokens in (
-            first,
-            first[:60] + second,
-            first[:33],
-            first[:33] + second,
-            first[:33] + second,
-        ):
-            cache, state = kept.read(tokens, length)
-            alone, expected = Prefix(network).read(tokens, length)
+    kept = SessionPrefix()
+    texts = (
+        first,
+        first[:60] + second,
+        first[:33],
+        first[:33] + second,
+        first[:33] + second,
+    )
+
+    def course(resources):
+        for tokens in texts:
+            row = kept.row(resources, tokens, len(tokens) + length)
+            yield [row]
+            kept.note(tokens)
+            cache, state = row.begin(), row.result
+            alone = network.new_cache(len(tokens) + length)
+            expected = network.read(tokens, alone)
             assert cache.length == alone.length == len(tokens)
             assert torch.allclose(state, expected, atol=1e-4)
             found = network.canvas_states(canvas, [cache], signal)
             assert torch.allclose(found, network.canvas_states(canvas, [alone], signal), atol=1e-4)
+
+    run_course(network, course)
     assert kept.encoded == 90 + 40 + 1 + 40 + 1
 
 
@@ -104,7 +114,9 @@ def test_an_interrupted_reading_leaves_nothing_wrong_behind(
     session.insert(len(text), seed=1, **STEPS)
     session.undo()
     with monkeypatch.context() as patch:
-        patch.setattr(model.network, "encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            model.network, "encode", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         session.replace(0, 4, "LINE")
         with pytest.raises(KeyboardInterrupt):
             session.insert(30, seed=1, **STEPS)

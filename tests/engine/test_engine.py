@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from redraft.engine.sequence import Sequence
 from torch import Tensor
 
 from redraft.api import Model, load
 from redraft.config import GenerationConfig
-from redraft.engine import Engine, Request, Share, typewrite
-from redraft.engine import runner as runner_module
-from redraft.engine.runner import Part, Runner
+from redraft.engine import Engine, Request, Share
+from redraft.engine.generation import Generation, Writing
+from redraft.engine.row import Canvas, Row
+from redraft.engine.runner import Parts, Runner
 from redraft.errors import (
     ConfigError,
     ContextLengthError,
@@ -262,7 +262,9 @@ def test_the_typewriter_is_greedy_decoding_by_hand_at_temperature_zero(seed: int
     model = tiny_model(seed)
     prompt = [2, 140 + seed, 150]
     config = GenerationConfig(max_new_tokens=12, temperature=0.0, eos_token_id=(), seed=0)
-    events = list(typewrite(model, [Request.checked(prompt, config, model.config)]))
+    engine = Engine(model)
+    engine.add(Request.checked(prompt, config, model.config, method="autoregressive"))
+    events = list(engine.run())
     tokens = list(prompt)
     with torch.inference_mode():
         for _ in range(12):  # no cache: the whole text anew for each token
@@ -312,7 +314,8 @@ def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model)
         ([2], {"frozen": {0: 999}}, TokenRangeError, "999"),
         ([2], {"logit_bias": {999: 1.0}}, ValueError, "999"),
         ([2], {"method": "telepathy"}, ValueError, "telepathy"),
-        ([2], {"method": "typewriter", "frozen": {0: 5}}, RequestError, "typewriter"),
+        ([2], {"method": "typewriter", "frozen": {0: 5}}, RequestError, "left to right"),
+        ([2], {"method": "autoregressive", "frozen": {0: 5}}, RequestError, "left to right"),
         ([2], {"messages": [{"role": "user", "content": "x"}]}, RequestError, "either"),
         (None, {}, RequestError, "either"),
     ],
@@ -508,14 +511,15 @@ def test_a_request_that_breaks_a_step_fails_alone(
     alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
     engine = Engine(model.network, model.tokenizer, prefill_chunk=2)
     numbers = [engine.add(request) for request in requests]
-    start, broken = Sequence.start_canvas, Broken()
+    start, broken = Generation.start_canvas, Broken()
 
-    def breaking(sequence: Sequence) -> None:
-        start(sequence)
-        if sequence.writing.number == numbers[1]:
-            sequence.constraints = (broken,)
+    def breaking(work: Generation, resources: Any) -> Canvas:
+        canvas = start(work, resources)
+        if work.number == numbers[1]:
+            canvas.constraints = (broken,)
+        return canvas
 
-    monkeypatch.setattr(Sequence, "start_canvas", breaking)
+    monkeypatch.setattr(Generation, "start_canvas", breaking)
     events = list(engine.run())
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert (failed.request, str(failed.error)) == (numbers[1], "'a bug'")
@@ -544,8 +548,8 @@ def test_a_prompt_that_cannot_be_encoded_fails_alone(
     good = engine.add(Request.checked([2, 5], config, model.config))
     encode = Runner.encode
 
-    def failing(runner: Runner, parts: list[Part]) -> None:
-        if any(sequence.writing.number == bad for sequence, _ in parts):
+    def failing(runner: Runner, parts: Parts) -> None:
+        if any(row.prompt == (2,) * 9 for row, _ in parts):
             raise MemoryError("no room")
         encode(runner, parts)
 
@@ -566,14 +570,14 @@ def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(
     alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
     engine = Engine(model.network, model.tokenizer)
     numbers = [engine.add(request) for request in requests]
-    settle = Sequence.settle
+    commit = Writing.commit
 
-    def failing(sequence: Sequence, tokens: list[int], steps: int) -> tuple[list[int], str]:
-        if sequence.writing.number == numbers[1]:
+    def failing(work: Writing, tokens: tuple[int, ...], steps: int) -> None:
+        if work.number == numbers[1]:
             raise KeyError("a bug")
-        return settle(sequence, tokens, steps)
+        commit(work, tokens, steps)
 
-    monkeypatch.setattr(Sequence, "settle", failing)
+    monkeypatch.setattr(Writing, "commit", failing)
     events = list(engine.run())
     assert [event.request for event in events if isinstance(event, Failed)] == [numbers[1]]
     told = {event.request: event for event in events if isinstance(event, Finished)}
@@ -598,12 +602,11 @@ def test_what_is_read_again_becomes_the_same_bits(
     def entropies(breaks_at: int) -> list[tuple[float, ...]]:
         engine, denoise, passes = Engine(model, prefix_cache=prefix_cache), Runner.denoise, []
 
-        def failing(runner: Runner, sequences: list[Sequence], parts: list[Part]) -> Any:
+        def failing(runner: Runner, rows: list[Row], parts: Parts) -> Any:
             passes.append(parts)
             if len(passes) == breaks_at:
-                with runner_module._encoding(parts):
-                    raise RuntimeError("no room")
-            return denoise(runner, sequences, parts)
+                raise RuntimeError("no room")
+            return denoise(runner, rows, parts)
 
         monkeypatch.setattr(Runner, "denoise", failing)
         engine.add(request)
@@ -643,7 +646,8 @@ def test_a_step_with_nobody_in_it_is_no_pass(monkeypatch: pytest.MonkeyPatch) ->
     engine = Engine(model, memory=Engine(model).memory.needed([Share(1, 1, 40)]))
     assert engine.memory.take(-1, Share(1, 1, 40))
     engine.add(Request.checked([3] * 20, GenerationConfig(max_new_tokens=4, seed=5), model.config))
-    monkeypatch.setattr(Engine, "_apart", lambda *_: pytest.fail("a pass was tried"))
+    monkeypatch.setattr(Runner, "run", lambda *_: pytest.fail("a pass was tried"))
     assert [engine.step() for _ in range(3)] == [[], [], []]
+    monkeypatch.undo()
     engine.memory.release(-1)
     assert engine.step()

@@ -10,7 +10,6 @@ import torch
 import redraft
 from redraft.api import Model
 from redraft.checkpoint.quantize import Quantization
-from redraft.editing import Model as Editor
 from redraft.grammar import Regex
 from redraft.network.layers import Layer
 from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model
@@ -95,7 +94,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_constraints_and_holes_come_out_the_same() -> None:
-    cpu, cuda = on_both(4, Editor, vocab_size=384, canvas_length=32, max_position_embeddings=2048)
+    cpu, cuda = on_both(4, Model, vocab_size=384, canvas_length=32, max_position_embeddings=2048)
     written = [
         model.generate("x", constraint=Regex("[a-c]{3,9}"), seed=1, max_new_tokens=20).text
         for model in (cpu, cuda)

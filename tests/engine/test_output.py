@@ -9,19 +9,19 @@ import tokenizers
 
 from redraft.config import GenerationConfig
 from redraft.engine import Request
-from redraft.engine.output import Writing
+from redraft.engine.output import Output
 from redraft.testing import byte_tokenizer, tiny_config
 from redraft.text import Tokenizer
 
 TOKENIZER = byte_tokenizer()
 
 
-def writing(**options) -> Writing:
+def writing(**options) -> Output:
     config = GenerationConfig(**{"max_new_tokens": 400, "eos_token_id": (1,), "seed": 0, **options})
-    return Writing(0, Request.checked([2], config, tiny_config()), TOKENIZER)
+    return Output(0, Request.checked([2], config, tiny_config()), TOKENIZER)
 
 
-def writing_in_bytes(letter: str) -> Writing:
+def writing_in_bytes(letter: str) -> Output:
     """With a tokenizer of raw byte tokens as Gemma has them: ids 4 to 259, and `letter` is 3."""
     vocabulary = {"<pad>": 0, "<eos>": 1, "<bos>": 2, letter: 3} | {
         f"<0x{byte:02X}>": 4 + byte for byte in range(256)
@@ -34,7 +34,7 @@ def writing_in_bytes(letter: str) -> Writing:
     )
     backend.add_special_tokens(["<pad>", "<eos>", "<bos>"])
     config = GenerationConfig(max_new_tokens=400, eos_token_id=(1,), seed=0)
-    return Writing(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
+    return Output(0, Request.checked([2], config, tiny_config()), Tokenizer(backend))
 
 
 def ids(text: str | bytes) -> list[int]:
@@ -110,9 +110,9 @@ def test_half_a_character_waits_for_its_other_half() -> None:
 def test_a_draft_is_cut_where_the_text_would_end() -> None:
     one = writing(stop=("STOP",), max_new_tokens=9)
     one.commit(ids("ab"), 1)
-    assert one.draft([*ids("cd"), 1, *ids("ef")]) == "cd"
-    assert one.draft(ids("cSTOPd")) == "c"
-    assert one.draft(ids("1234567890")) == "1234567"
+    assert one.draft_text([*ids("cd"), 1, *ids("ef")]) == "cd"
+    assert one.draft_text(ids("cSTOPd")) == "c"
+    assert one.draft_text(ids("1234567890")) == "1234567"
 
 
 def test_reasoning_is_kept_apart_even_when_canvases_cut_it() -> None:

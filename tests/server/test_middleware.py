@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from redraft.cli import serve
 from redraft.server import Settings
 from redraft.server.middleware import Guard
-from redraft.server.runtime.metrics import Meter
+from redraft.server.runtime.metrics import Metrics
 from tests.server.test_openai import Served
 
 
@@ -35,7 +35,7 @@ def spoken(served: Served, head: str, body: bytes) -> str:
         return raw.recv(1000).decode().splitlines()[0]
 
 
-def asked(app: ASGIApp, meter: Meter, body: list[bytes], **settings: Any) -> list[Message]:
+def asked(app: ASGIApp, metrics: Metrics, body: list[bytes], **settings: Any) -> list[Message]:
     """What an application sends behind a guard, for a request in pieces that says nothing true of
     its length."""
     scope: Scope = {
@@ -53,7 +53,7 @@ def asked(app: ASGIApp, meter: Meter, body: list[bytes], **settings: Any) -> lis
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Guard(app, meter, Settings(**settings))(scope, receive, send))
+    asyncio.run(Guard(app, metrics, Settings(**settings))(scope, receive, send))
     return sent
 
 
@@ -71,14 +71,14 @@ def test_a_body_is_counted_whatever_it_says_of_itself() -> None:
         while (message := await receive())["more_body"]:
             read.append(len(message["body"]))
 
-    asked(reading, Meter(), [b"x" * 10] * 10, max_body=100)
+    asked(reading, Metrics(), [b"x" * 10] * 10, max_body=100)
     with pytest.raises(HTTPException) as caught:
-        asked(reading, Meter(), [b"x" * 10] * 11, max_body=100)
+        asked(reading, Metrics(), [b"x" * 10] * 11, max_body=100)
     assert (caught.value.status_code, sum(read)) == (413, 200)
 
 
 def test_what_fails_unexpectedly_is_counted() -> None:
-    meter, labels = Meter(), {"route": "other", "status": "500"}
+    metrics, labels = Metrics(), {"route": "other", "status": "500"}
 
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise KeyError("a bug")
@@ -89,8 +89,8 @@ def test_what_fails_unexpectedly_is_counted() -> None:
 
     for app in (broken, late):
         with pytest.raises(KeyError):
-            asked(app, meter, [])
-    assert meter.registry.get_sample_value("redraft_responses_total", labels) == 1
+            asked(app, metrics, [])
+    assert metrics.registry.get_sample_value("redraft_responses_total", labels) == 1
 
 
 @pytest.mark.parametrize("headers", [{"host": "[::1"}, {"origin": "http://[x"}])

@@ -12,7 +12,7 @@ import pytest
 
 from redraft.config import GenerationConfig
 from redraft.engine import Request
-from redraft.engine.output import Writing
+from redraft.engine.output import Output
 from redraft.events import Committed, Event
 from redraft.server.openai.response import Answer
 from redraft.server.openai.translate import Job
@@ -37,7 +37,7 @@ def cut(
     tokens = TOKENIZER.encode(text, bos=False)
     config = GenerationConfig(max_new_tokens=len(tokens), eos_token_id=(), seed=1)
     request = Request((2,), config)
-    writing = Writing(0, request, TOKENIZER)
+    writing = Output(0, request, TOKENIZER)
     events: list[tuple[int, Event]] = []
     while tokens:
         count = min(most, rng.choice((1, 1, 2, 5, len(tokens))))

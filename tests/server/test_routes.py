@@ -17,16 +17,14 @@ from typing import Any
 import httpx2
 import pytest
 import torch
-from redraft.editing.fill import Row
 
-from redraft.editing import Template
-from redraft.editing.prefix import Prefix
+from redraft.editing.candidate_row import CandidateRow
 from redraft.engine import Engine, Share
 from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Draft
 from redraft.grammar.guide import CanvasConstraint
 from redraft.server.openai.logprobs import text_logprobs
-from redraft.server.runtime.registry import Served as Model
+from redraft.server.runtime.registry import ServedModel
 from tests.server.test_openai import MESSAGES, QUICK, Served
 
 TEXT = (
@@ -126,6 +124,7 @@ def test_whoever_will_not_wait_is_told_so(served: Served) -> None:
     late = post(served, "/v1/chat/completions", **body)
     assert (late.status_code, late.json()["error"]["code"]) == (408, "deadline")
     drafts = {"stream": True, "stream_options": {"include_drafts": True}}
+    body["timeout"] = 3  # seconds: enough for a first draft on a busy machine
     streamed = post(served, "/v1/chat/completions", **body, **drafts).text.split("\n\n")
     assert json.loads(streamed[-3].removeprefix("data: "))["error"]["code"] == "deadline"
     assert streamed[-2] == "data: [DONE]"
@@ -332,17 +331,17 @@ def test_log_probabilities_are_what_the_model_reads_from_left_to_right(served: S
 def test_there_is_room_for_log_probabilities_once_a_request_is_let_in(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    likelihoods, left = Model.likelihoods, list[float]()
+    score, left = ServedModel.score, list[float]()
 
-    async def crowded(model: Model, *given: Any) -> Any:
-        monkeypatch.setattr(model.worker, "_room", 0)  # others came in meanwhile
+    async def crowded(model: ServedModel, *given: Any) -> Any:
+        monkeypatch.setattr(model.worker, "_capacity", 0)  # others came in meanwhile
         left.append(given[-1])
         try:
-            return await likelihoods(model, *given)
+            return await score(model, *given)
         finally:
-            monkeypatch.setattr(model.worker, "_room", 8)
+            monkeypatch.setattr(model.worker, "_capacity", 8)
 
-    monkeypatch.setattr(Model, "likelihoods", crowded)
+    monkeypatch.setattr(ServedModel, "score", crowded)
     answer = post(served, "/v1/chat/completions", **CHAT, logprobs=True, timeout=30)
     assert answer.status_code == 200
     assert answer.json()["choices"][0]["logprobs"]["content"]
@@ -438,9 +437,7 @@ def test_a_fill_tells_of_every_position_as_a_chat_does(served: Served) -> None:
     length = served.model.config.canvas_length
     expected = [
         event
-        for event in served.model.filling(
-            Template.of(template), Prefix(served.model.network), seed=1, max_candidates=3, **QUICK
-        ).run()
+        for event in served.model.stream_infill(template, seed=1, max_candidates=3, **QUICK)
         if isinstance(event, Draft)
     ]
     assert len(drafts) == len(expected)
@@ -634,7 +631,7 @@ def test_a_fill_has_a_deadline_and_a_fault_of_its_own(
         raise KeyError("/a/secret/path")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Row, "take", broken)
+        patch.setattr(CandidateRow, "absorb", broken)
         failed = post(served, "/v1/infill", **body)
         assert (failed.status_code, "secret" in failed.text) == (500, False)
         assert post(served, "/v1/chat/completions", **CHAT).status_code == 200

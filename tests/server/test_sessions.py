@@ -19,7 +19,8 @@ import httpx2
 import pytest
 
 from redraft.errors import ConfigError, RequestError
-from redraft.server import filling, keeping, state
+from redraft.server.routes import infill, sessions
+from redraft.server.runtime import store
 from redraft.server.runtime.store import State
 from tests.server.test_openai import MESSAGES, QUICK, Served
 from tests.server.test_routes import TEXT
@@ -139,10 +140,10 @@ def test_work_on_texts_is_done_beside_the_loop(
         monkeypatch.setattr(module, name, noted)
 
     for module, name in (
-        (keeping, "unified_diff"),
-        (filling, "unified_diff"),
-        (filling, "usage"),
-        (keeping, "told"),
+        (sessions, "unified_diff"),
+        (infill, "unified_diff"),
+        (infill, "usage"),
+        (sessions, "told"),
     ):
         watched(module, name)
     watched(served.model.tokenizer, "encode")
@@ -205,7 +206,7 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
     name = kept.begin("m", "0", None)["id"]
     for number in range(5):
         kept.edit(name, str(number), str(number + 1))
-    monkeypatch.setattr(state, "MOST_EDITS", 3)
+    monkeypatch.setattr(store, "MOST_EDITS", 3)
     for number in range(5, 8):
         kept.edit(name, str(number), str(number + 1))
     assert kept.session(name)["edits"] == 3
@@ -215,7 +216,7 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
         kept.undo(name)
     assert (kept.session(name)["edits"], kept.session(name)["undone"]) == (0, 3)
     assert kept.redo(name)[0]["text"] == "6"
-    monkeypatch.setattr(state, "MOST_KEPT", 2)
+    monkeypatch.setattr(store, "MOST_KEPT", 2)
     kept.begin("m", "", None)
     with pytest.raises(RequestError, match="2 sessions are kept here"):
         kept.begin("m", "", None)
@@ -224,7 +225,7 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RequestError, match="2 pages are kept here"):
         kept.keep_page("m", "c", "")
     assert kept.page("m", "a")["text"] == "a"
-    monkeypatch.setattr(state, "MOST", len(TEXT) + 3)
+    monkeypatch.setattr(store, "MOST", len(TEXT) + 3)
     path = f"/v1/sessions/{begun['id']}/edits"
     for count, status in ((3, 200), (1, 400)):
         answer = ask(served, "POST", path, kind="replace", spans=[[0, 0]], replacement="#" * count)
