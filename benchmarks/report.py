@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -123,15 +124,15 @@ def constraint_rows(lines: list[Line]) -> list[str]:
 
 
 def crossing(lines: list[Line]) -> str:
-    """From how many steps a canvas on the typewriter wins."""
+    """Return from how many steps a canvas on autoregressive decoding wins."""
     parts = [
         f"{line['steps'] * line['over_typewriter']:.0f} ({line['model']}, {line['dtype']}, {line['threads']} thread(s), "
         f"{line['rows']} row(s))"
         for line in lines
     ]
     return (
-        "Diffusion's time goes by its steps, the typewriter's does not. On this machine, which computes more slowly than it "
-        f"reads, the typewriter wins from this many steps a canvas on: {', '.join(parts)}."
+        "Diffusion's time goes by its steps, that of autoregressive decoding does not. On this machine, which computes more slowly than it "
+        f"reads, autoregressive decoding wins from this many steps a canvas on: {', '.join(parts)}."
     )
 
 
@@ -143,7 +144,7 @@ def traffic() -> str:
     return (
         f"Counted for the released 26B in bfloat16, one reader: {passes} passes for {length} tokens are {length / passes:.1f} "
         "times fewer passes than one a token. A canvas sends its tokens to all experts and reads "
-        f"{canvas:.2f} GB of weights a token, a typed token goes to {RELEASED.top_k_experts} of {RELEASED.num_experts} and "
+        f"{canvas:.2f} GB of weights a token, an autoregressive token goes to {RELEASED.top_k_experts} of {RELEASED.num_experts} and "
         f"reads {typed:.2f} GB: {typed / canvas:.1f} times less memory traffic by diffusion, not ten times. Ten times is what "
         "a dense model would gain, and what a machine gains whose time goes by passes."
     )
@@ -178,7 +179,7 @@ def page(found: dict[str, list[Line]]) -> str:
         "256 tokens of prompt, 512 new ones, 16 steps a canvas, whatever the model makes of them: tokens a second (passes; "
         "weights read a token, counted).",
         table(
-            "| model | dtype | threads | rows | redraft | transformers | typewriter | over transformers | over typewriter |",
+            "| model | dtype | threads | rows | redraft | transformers | autoregressive | over transformers | over autoregressive |",
             generate_rows(found["generate"]),
         ),
         crossing(found["generate"]),
@@ -207,9 +208,9 @@ def page(found: dict[str, list[Line]]) -> str:
             "| strings | states | pairs of states | built in | a step | over a free one |",
             constraint_rows(found["constraint"]),
         ),
-        "## Weights in few bits",
-        "A step of `mid` behind 256 tokens, its dense and expert weights in few bits ([quant.md](quant.md)), against bfloat16; "
-        "and the process's peak. The embedding stays whole.",
+        "## Quantized weights",
+        "A step of `mid` behind 256 tokens, its dense and expert weights [quantized](how-to/quantize.md), against bfloat16; "
+        "and the process's peak. The embedding is not quantized.",
         table(
             "| weights | a step | times as fast as bfloat16 | peak |",
             quantized_rows(found["quantized"][0]),
@@ -220,7 +221,14 @@ def page(found: dict[str, list[Line]]) -> str:
         )
         + ".",
     ]
-    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+    return "\n\n".join(wrapped(part.rstrip()) for part in parts) + "\n"
+
+
+def wrapped(part: str) -> str:
+    """Return prose in lines of 120 characters; headings, tables and pictures as they are."""
+    if part.startswith(("#", "|", "!")):
+        return part
+    return textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def quantized_rows(line: Line) -> list[str]:

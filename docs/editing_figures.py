@@ -1,5 +1,5 @@
-"""Measure filling in, repair and edit sessions on the small text model, and put the figures into
-docs/editing.md.
+"""Measure infilling, repair and edit sessions on the small text model, and put the figures into
+docs/concepts/infilling.md.
 
 python docs/editing_figures.py [--count N]
 """
@@ -24,7 +24,7 @@ from redraft.evals.problems import of_examples
 from redraft.tasks import Example
 from redraft.tasks.task import held_out
 
-PAGE = Path(__file__).parent / "editing.md"
+PAGE = Path(__file__).parent / "concepts" / "infilling.md"
 WIDTH = 8  # tokens: the single width that is right most often
 NAMES = {"1": "a span", "2": "a line", "3": "two holes"}
 
@@ -40,7 +40,7 @@ def search(model: Model, examples: list[Example]) -> str:
     fill = partial(fill_problems, model, method="diffusion", seed=0, progress=lambda: None)
     ways = {
         "from both sides, six widths": fill(problems),
-        "left to right, every length": fill(problems, method="typewriter"),
+        "left to right, every length": fill(problems, method="autoregressive"),
         f"from both sides, one width of {WIDTH}, padded": fill(narrow, max_candidates=1),
     }
     lines = [
@@ -51,9 +51,8 @@ def search(model: Model, examples: list[Example]) -> str:
         answers = list(filled)
         cells = [_share([one for one in answers if one.group == group]) for group in NAMES]
         passed = sum(bool(one.passed) for one in answers)
-        lines.append(
-            f"| {way} | {' | '.join(cells)} | {_share(answers)} | {100 * passed / len(answers):.1f} % |"
-        )
+        cells += [_share(answers), f"{100 * passed / len(answers):.1f} %"]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     return "\n".join(lines)
 
@@ -65,7 +64,7 @@ def _share(answers: list[Answer]) -> str:
 
 
 def repaired(model: Model, examples: list[Example]) -> str:
-    """How often one exchanged word is put right, and how often a right text is left alone."""
+    """Return how often one exchanged word is put right, and a right text left alone."""
     rng, mended, better, kept = random.Random(5), 0, 0, 0
     for example in examples:
         broken = _break(model, example.answer, rng)
@@ -77,13 +76,14 @@ def repaired(model: Model, examples: list[Example]) -> str:
     count = len(examples)
     assert better == count
     return (
-        f"Of {count} held-out snippets in which one word was exchanged for another of the same snippet the small text model "
-        f"put {mended} right, to the letter; of the {count} snippets as they were it left {kept} alone."
+        f"Of {count} held-out snippets in which one word was exchanged for another of the\n"
+        f"same snippet the small text model put {mended} right, to the letter. Of the {count}\n"
+        f"snippets as they were it left {kept} alone."
     )
 
 
 def _break(model: Model, text: str, rng: random.Random) -> str:
-    """A text with one of its words in another's place."""
+    """Return a text with one of its words in another's place."""
     assert model.tokenizer is not None
     _, parts = model.tokenizer.spell(text)
     words = [at for at, part in enumerate(parts) if part.strip().isalpha() and at > 3]
@@ -93,7 +93,7 @@ def _break(model: Model, text: str, rng: random.Random) -> str:
 
 
 def sessions(model: Model, examples: list[Example]) -> str:
-    """What a first and a second edit near the end of a long text cost."""
+    """Return the costs of a first and a second edit near the end of a long text."""
     assert model.tokenizer is not None
     text = ""
     for example in examples:
@@ -102,20 +102,21 @@ def sessions(model: Model, examples: list[Example]) -> str:
             break
     session = model.edit(text)
     at = text.rfind("    return")
-    told = []
+    costs = []
     for _ in range(2):
         before, began = session.encoded, time.perf_counter()
         session.rewrite([(at + 11, at + 12)], hole=Hole(1, 4), seed=1, max_candidates=2)
-        told.append((session.encoded - before, time.perf_counter() - began))
-    (first, slow), (second, fast) = told
+        costs.append((session.encoded - before, time.perf_counter() - began))
+    (first, slow), (second, fast) = costs
     return (
-        f"Of a text of {len(model.tokenizer.encode(text)):,} tokens, the first edit near its end encoded {first:,} tokens and "
-        f"took {slow / fast:.1f} times as long as the second, which encoded {second}."
+        f"In a text of {len(model.tokenizer.encode(text)):,} tokens, the first edit near its end\n"
+        f"encoded {first:,} tokens and took {slow / fast:.1f} times as long as the second.\n"
+        f"The second encoded {second}."
     )
 
 
 def main() -> None:
-    """All of it."""
+    """Measure all of it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

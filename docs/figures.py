@@ -2,8 +2,8 @@
 
     python docs/figures.py [--count N] [--typewriter small=CHECKPOINT small-text=CHECKPOINT]
 
-Writes docs/images/eval-*.png, and between the marks of docs/small.md and of the model card the
-tables.
+Writes docs/images/eval-*.png, and between the marks of docs/small-models.md and of the model card
+the tables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ATTEMPTS = 4
 
 
 def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: int) -> str:
-    """One set, both ways and more; draws its picture and returns its tables in Markdown."""
+    """Evaluate one set in every way; draw its picture and return its tables in Markdown."""
     examples = held_out(held.task, count)
     columns = compare(
         held, examples, model, alone, attempts=ATTEMPTS if held.ruled else 1, batch_size=32
@@ -44,8 +44,9 @@ def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: 
 
 
 def markdown(rows: dict[str, list[Row]]) -> str:
-    """A table: bins down, ways across."""
-    head = "| | count | right, one attempt | passes | right after the first pass | of the wrong, corrected |"
+    """Return a table: bins down, ways across."""
+    head = "| | count | right, one attempt | steps | right after the first step |"
+    head += " of the wrong, corrected |"
     ways = [way for way in rows if way != "diffusion"]
     head += "".join(f" {way} |" for way in ways)
     lines = [head, "| --- " * (6 + len(ways)) + "|"]
@@ -66,18 +67,18 @@ def markdown(rows: dict[str, list[Row]]) -> str:
 
 
 def share(row: Row) -> str:
-    """A share and its interval."""
+    """Return a share and its interval."""
     return f"{100 * row.right:.1f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"
 
 
 def percent(value: float | None) -> str:
-    """A share that may be of nothing."""
+    """Return a share, or nothing where there are no examples."""
     return "" if value is None else f"{100 * value:.0f} %"
 
 
 def traces(name: str, count: int) -> str:
-    """Drafts, pass by pass, of the first held-out examples that were wrong after the first pass and
-    right in the end."""
+    """Return the drafts, step by step, of the first held-out examples that were wrong after the
+    first step and right in the end."""
     model, task = redraft.load(SETS[name].model), SETS[name].task
     examples = held_out(task, 100)
     corrected = [
@@ -88,18 +89,18 @@ def traces(name: str, count: int) -> str:
     blocks = []
     for seed, example in corrected[:count]:
         drafts = [
-            f"pass {event.step:2}  {event.text}"
+            f"step {event.step:2}  {event.text}"
             for event in model.stream(
                 messages=[{"role": "user", "content": example.prompt}], seed=seed
             )
             if isinstance(event, redraft.Draft)
         ]
         blocks.append("\n".join((f"{example.prompt}   (seed {seed})", *drafts)))
-    return "```\n" + "\n\n".join(blocks) + "\n```"
+    return "```text\n" + "\n\n".join(blocks) + "\n```"
 
 
 def put(path: Path, mark: str, text: str) -> None:
-    """Replace what stands between the marks of a page."""
+    """Replace the text between the marks of a page."""
     begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     page = path.read_text()
     before, after = page.partition(begin)[0], page.partition(end)[2]
@@ -107,7 +108,7 @@ def put(path: Path, mark: str, text: str) -> None:
 
 
 def main() -> None:
-    """All sets, one after the other."""
+    """Measure all sets, one after the other."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -131,9 +132,9 @@ def main() -> None:
             measure(name, held, redraft.load(held.model), alone.get(held.model), given.count)
         )
         print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
-    for path in (DOCS / "small.md", CARD):
+    for path in (DOCS / "small-models.md", CARD):
         put(path, FIGURES, "\n".join(tables))
-    put(DOCS / "small.md", TRACES, f"{traces('arithmetic', 3)}\n\n{traces('edits', 1)}")
+    put(DOCS / "small-models.md", TRACES, f"{traces('arithmetic', 3)}\n\n{traces('edits', 1)}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tests.cli.test_cli import call
 from tests.parity.test_files import logits_of_both
 
 FOLDER = Path(redraft.__file__).parent / "small"
-# Well below what is measured in docs/small.md: (set, least and most difficulty, floor).
+# Well below what is measured in docs/small-models.md: (set, least and most difficulty, floor).
 FLOORS = [
     ("sudoku", 28, 48, 0.95),
     ("arithmetic", 2, 6, 0.9),

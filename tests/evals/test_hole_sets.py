@@ -113,7 +113,7 @@ def slow_distance(one: str, other: str) -> int:
 
 
 def test_both_sides_beat_one_by_far() -> None:
-    """The promise is one and a half times the exact answers; docs/small.md has the figures of
+    """The promise is one and a half times the exact answers; docs/small-models.md has the figures of
     250."""
     held = SETS["infill"]
     problems = of_examples(held.task, held_out(held.task, 12), held.bins)
