@@ -349,7 +349,8 @@ class Model:
         limit = self.config.max_position_embeddings
         if len(before) + len(tokens) > limit:
             raise ContextLengthError(
-                f"prompt and text have {len(before) + len(tokens)} tokens, the context holds {limit}"
+                f"prompt and text have {len(before) + len(tokens)} tokens, the context holds "
+                f"{limit}: shorten them"
             )
         return cast(list[TokenLikelihood], self._result(Scoring(before, tokens, top)))
 

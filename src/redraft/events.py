@@ -17,8 +17,8 @@ class Draft:
     marks positions whose sample was kept for the next step, all others are re-noised; `revised`
     marks those whose best guess is another than a step ago. `entropy` is in nats, `confidence` the
     probability of the best guess, both at the step's temperature (0 and 1 at frozen positions).
-    `text` is the draft behind all committed text, cut where the text would end; of a candidate of an
-    infill, number `candidate`, it is all of the text as it would be.
+    `text` is the draft behind all committed text, cut where the text would end. In an infill,
+    `candidate` is the number of the candidate, and `text` all of its text as it stands.
     """
 
     request: int

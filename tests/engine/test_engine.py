@@ -13,7 +13,7 @@ from redraft.api import Model, load
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Request, Share
 from redraft.engine.generation import Generation, Writing
-from redraft.engine.row import Canvas, Row
+from redraft.engine.row import CanvasInputs, Row
 from redraft.engine.runner import Parts, Runner
 from redraft.errors import (
     ConfigError,
@@ -513,7 +513,7 @@ def test_a_request_that_breaks_a_step_fails_alone(
     numbers = [engine.add(request) for request in requests]
     start, broken = Generation.start_canvas, Broken()
 
-    def breaking(work: Generation, resources: Any) -> Canvas:
+    def breaking(work: Generation, resources: Any) -> CanvasInputs:
         canvas = start(work, resources)
         if work.number == numbers[1]:
             canvas.constraints = (broken,)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.diffusion import Canvas as Tokens
-from redraft.diffusion import DenoisingState, Noise, Sampler, StoppingCriteria
+from redraft.diffusion import Canvas, Noise, Sampler, StoppingCriteria
 from redraft.editing.layout import CanvasLayout
-from redraft.engine.row import Canvas, Part, Row, StepOfRow
+from redraft.engine.row import CanvasInputs, Part, Row, StepOfRow
 from redraft.engine.work import Resources
 from redraft.events import Draft
 from redraft.grammar import CanvasConstraint, Guide, TokenDFA
@@ -138,7 +137,7 @@ class CandidateRow:
         self._canvas_steps = 0
         self.row.canvas = self._start()
 
-    def _start(self) -> Canvas:
+    def _start(self) -> CanvasInputs:
         config, device = self._resources.config, self._resources.device
         assert self._config.seed is not None
         noise_row = self._config.seed, self.number, self.canvas
@@ -149,16 +148,14 @@ class CandidateRow:
         values = [self.tokens[at] for at in given]
         tokens[0, index] = torch.tensor(values, dtype=torch.int64, device=device)
         frozen[0, index] = True
-        canvas = Tokens(tokens, frozen, self._allowed(tokens))
-        state = DenoisingState.start(canvas, config.hidden_size, self._resources.dtype)
-        return Canvas(
-            state,
+        return self._resources.canvas_inputs(
+            Canvas(tokens, frozen, self._allowed(tokens)),
             self._config,
             noise_row,
-            self._edits,
-            self._constraints(),
-            self._sampler,
-            self._stopping,
+            edits=self._edits,
+            constraints=self._constraints(),
+            sampler=self._sampler,
+            stopping=self._stopping,
         )
 
     def _constraints(self) -> list[CanvasConstraint]:

@@ -7,13 +7,12 @@ import itertools
 import torch
 
 from redraft.config import ModelConfig
-from redraft.diffusion import Canvas as Tokens
-from redraft.diffusion import DenoisingState, Noise
+from redraft.diffusion import Canvas, Noise
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
 from redraft.engine.output import Output
 from redraft.engine.request import Request
-from redraft.engine.row import Canvas, Part, Row, StepOfRow
+from redraft.engine.row import CanvasInputs, Part, Row, StepOfRow
 from redraft.engine.work import Course, Resources, Work
 from redraft.events import Committed, Draft, EngineEvent
 from redraft.grammar import Guide
@@ -92,14 +91,14 @@ class Generation(Writing):
                 row.append(Part(step.tokens))
         self.finish(row)
 
-    def start_canvas(self, resources: Resources) -> Canvas:
+    def start_canvas(self, resources: Resources) -> CanvasInputs:
         """Lay out the next canvas: noise, with the request's frozen tokens on the first."""
         assert self.output is not None
         request, config, device = self.request, resources.config, resources.device
         index = len(self.output.steps_per_canvas)
         noise_row = request.seed, request.stream, index
         tokens = Noise.of([noise_row], device).initial(config.canvas_length, config.vocab_size)
-        canvas = Tokens.free(tokens)
+        canvas = Canvas.free(tokens)
         frozen = request.frozen if index == 0 else {}
         if frozen:
             at = torch.tensor(list(frozen), device=device)
@@ -108,14 +107,14 @@ class Generation(Writing):
         constraints = () if self.guide is None else (
             self.guide.on_canvas(config.canvas_length, frozen),
         )  # fmt: skip
-        return Canvas(
-            DenoisingState.start(canvas, config.hidden_size, resources.dtype),
+        return resources.canvas_inputs(
+            canvas,
             request.config,
             noise_row,
-            logit_edits(request.config, self.output.context, device),
-            constraints,
-            request.sampler,
-            request.stopping,
+            edits=logit_edits(request.config, self.output.context, device),
+            constraints=constraints,
+            sampler=request.sampler,
+            stopping=request.stopping,
         )
 
     def _draft(self, result: StepOfRow, step: int) -> None:

@@ -113,7 +113,7 @@ class Part:
 
 
 @dataclass
-class Canvas:
+class CanvasInputs:
     """Inputs of a row's denoising steps beside its cache.
 
     Attributes:
@@ -155,7 +155,7 @@ class Row:
     base: Cache | None = None
     resume_at: int | None = None
     cache: Cache | None = None
-    canvas: Canvas | None = None
+    canvas: CanvasInputs | None = None
     result: Result | None = None
     encoded_at: int = 0
     encoder_passes: int = 0

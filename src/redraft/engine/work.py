@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-from redraft.config import ModelConfig
+from redraft.config import GenerationConfig, ModelConfig
+from redraft.diffusion import Canvas, DenoisingState, Sampler, StoppingCriteria
 from redraft.engine.memory_budget import Share
 from redraft.engine.prefix_cache import PrefixCache
-from redraft.engine.row import Row
+from redraft.engine.row import CanvasInputs, Row
 from redraft.events import Completed, EngineEvent
+from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 from redraft.text import Tokenizer
 
 
@@ -31,9 +33,20 @@ class Resources:
     def device(self) -> torch.device:
         return self.prefixes.model.device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.prefixes.model.dtype
+    def canvas_inputs(
+        self,
+        canvas: Canvas,
+        config: GenerationConfig,
+        noise_row: tuple[int, int, int],
+        *,
+        edits: LogitEdits | None = None,
+        constraints: Sequence[SpanConstraint] = (),
+        sampler: Sampler | None = None,
+        stopping: StoppingCriteria | None = None,
+    ) -> CanvasInputs:
+        """Return the inputs of a canvas's first denoising step; `canvas` is one row."""
+        state = DenoisingState.start(canvas, self.config.hidden_size, self.prefixes.model.dtype)
+        return CanvasInputs(state, config, noise_row, edits, constraints, sampler, stopping)
 
 
 Course = Iterator[Sequence[Row]]
