@@ -167,7 +167,7 @@ def _pieces(processor: Processor, template: Template, instruction: str | None) -
 
 def _healed(processor: Processor, pieces: Pieces, constraints: Sequence[TokenDFA | None]) -> Pieces:
     """Return the pieces with seams where a hole begins or ends inside a word."""
-    texts = processor.require_tokenizer("infilling").texts[: processor.config.vocab_size]
+    texts = processor.require_tokenizer("infilling").token_texts[: processor.config.vocab_size]
     return pieces.healed(texts, [dfa is not None for dfa in constraints])
 
 
@@ -208,8 +208,8 @@ def _compiled(processor: Processor, hole: Hole, number: int) -> TokenDFA | None:
     if constraint is None:
         return None
     tokenizer, pad = processor.require_tokenizer("infilling"), processor.config.pad_token_id
-    dfa = constraint.compiled(tokenizer, [pad], pad, processor.config.vocab_size)
-    shortest = 0 if dfa is None else int(dfa.steps_left[dfa.start])
+    dfa = constraint.compile(tokenizer, [pad], pad, processor.config.vocab_size)
+    shortest = 0 if dfa is None else dfa.min_tokens
     if shortest > hole.max_tokens:
         raise ConstraintUnsatisfiedError(
             f"the shortest text for hole {number} has {shortest} tokens, it has room for "
@@ -220,7 +220,7 @@ def _compiled(processor: Processor, hole: Hole, number: int) -> TokenDFA | None:
 
 def _min_tokens(dfa: TokenDFA | None) -> int:
     """Return the tokens that a hole needs at least."""
-    return 1 if dfa is None else max(1, int(dfa.steps_left[dfa.start]))
+    return 1 if dfa is None else max(1, dfa.min_tokens)
 
 
 def _check_length(processor: Processor, pieces: Pieces, behind: int) -> None:

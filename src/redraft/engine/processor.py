@@ -85,7 +85,7 @@ class Processor:
         if constraint is None:
             return None
         tokenizer = self.require_tokenizer("a constraint")
-        return constraint.compiled(
+        return constraint.compile(
             tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size
         )
 
