@@ -25,7 +25,7 @@ from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.save import VISION_STUB
 from redraft.config import ModelConfig
 from redraft.config.file import model_config_to_dict
-from redraft.config.geometry import GEOMETRIES
+from redraft.config.presets import PRESETS
 from redraft.network import DiffusionGemma
 from redraft.quant import FORMATS, ExpertList, Fp4Weight, PackedWeight
 
@@ -179,7 +179,7 @@ def main() -> None:
     given = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("this needs a CUDA device")
-    whole = GEOMETRIES["26b"]
+    whole = PRESETS["26b"]
     config = replace(
         whole, num_hidden_layers=given.layers, layer_types=whole.layer_types[-given.layers :]
     )

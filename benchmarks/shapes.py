@@ -11,8 +11,8 @@ import torch
 from redraft.checkpoint import open_checkpoint, save_checkpoint
 from redraft.checkpoint.source import SHIPPED
 from redraft.config import GenerationConfig, ModelConfig
-from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
+from redraft.config.presets import PRESETS
 from redraft.network import DiffusionGemma
 from redraft.testing.tiny import randomise, tiny_config
 
@@ -35,7 +35,7 @@ MID = {
     "layer_types": (*[SLIDING] * 5, FULL, SLIDING, FULL),
 }
 # The released 26B: its weights are not run here, its traffic is counted.
-RELEASED = GEOMETRIES["26b"]
+RELEASED = PRESETS["26b"]
 SHAPES = {
     "mid": ModelConfig(**MID),
     "midbig": ModelConfig(**MID | {"vocab_size": 262144}),

@@ -27,7 +27,7 @@ from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.quantize_to_disk import Source, quantized_copy
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
-from redraft.config.geometry import GEOMETRIES
+from redraft.config.presets import PRESETS
 from redraft.testing.tiny import randomise_tensors
 
 SMALL = {"num_hidden_layers": 2, "num_experts": 4, "top_k_experts": 2, "vocab_size": 2048}
@@ -159,7 +159,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    config = GEOMETRIES["26b"]
+    config = PRESETS["26b"]
     if given.small:
         from dataclasses import replace
 

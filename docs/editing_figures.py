@@ -85,7 +85,7 @@ def repaired(model: Model, examples: list[Example]) -> str:
 def _break(model: Model, text: str, rng: random.Random) -> str:
     """Return a text with one of its words in another's place."""
     assert model.tokenizer is not None
-    _, parts = model.tokenizer.spell(text)
+    _, parts = model.tokenizer.encode_parts(text)
     words = [at for at, part in enumerate(parts) if part.strip().isalpha() and at > 3]
     at = rng.choice([at for at in words if any(parts[other] != parts[at] for other in words)])
     other = rng.choice([parts[one] for one in words if parts[one] != parts[at]])

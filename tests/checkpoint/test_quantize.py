@@ -26,7 +26,7 @@ from redraft.checkpoint import Quantization, open_checkpoint
 from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
 from redraft.checkpoint.quantize_to_disk import quantized_copy, source_of
 from redraft.checkpoint.shards import ShardReader
-from redraft.config.geometry import GEOMETRIES
+from redraft.config.presets import PRESETS
 from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
 from redraft.network.memory_estimate import _left_in_group
 from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, PackedWeight
@@ -186,9 +186,9 @@ def test_memory_is_told_before_it_is_taken(
         folder = copy(original, tmp_path / name, quantization).folder
         assert stored_bytes(open_checkpoint(folder), 2) == pytest.approx(taken, rel=0.1)
     assert isinstance(network.layers[0].self_attn.q_proj.weight, PackedWeight)
-    whole = weight_bytes(GEOMETRIES["26b"], 2)
+    whole = weight_bytes(PRESETS["26b"], 2)
     assert 50e9 < whole < 52e9
-    assert 14e9 < weight_bytes(GEOMETRIES["26b"], 2, Quantization("int4", 64, "int8")) < 15e9
+    assert 14e9 < weight_bytes(PRESETS["26b"], 2, Quantization("int4", 64, "int8")) < 15e9
     free = weight_bytes(network.config, 2, Quantization("int8")) + 1000
     monkeypatch.setattr("redraft.checkpoint.memory_check.free_memory", lambda _: free)
     with pytest.raises(

@@ -27,7 +27,7 @@ from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
-from redraft.text.tokenizer import BROKEN
+from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 from tests.engine.probe import run_course
 
 STEPS = {"max_denoising_steps": 2}
@@ -160,7 +160,7 @@ def test_text_outside_the_holes_is_as_it_was(
                     "".join(part for pair in zip(plain, bare, strict=False) for part in pair)
                     + plain[-1]
                 )
-                assert BROKEN in read or whole.endswith(
+                assert REPLACEMENT_CHARACTER in read or whole.endswith(
                     read
                 )  # a text may be cut inside a character
         # And so it lies on the canvases: the pieces in their order around the holes, and nothing of

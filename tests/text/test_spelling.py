@@ -11,7 +11,7 @@ import redraft
 from redraft.editing.token_healing import before_hole
 from redraft.testing import byte_tokenizer
 from redraft.text import Tokenizer
-from redraft.text.tokenizer import BROKEN
+from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 
 
 def like_gemma() -> Tokenizer:
@@ -73,7 +73,7 @@ TOKENIZERS = {
 def test_the_parts_of_a_text_are_the_text(name: str, text: str) -> None:
     tokenizer = TOKENIZERS[name]
     assert tokenizer is not None
-    tokens, parts = tokenizer.spell(text)
+    tokens, parts = tokenizer.encode_parts(text)
     assert tokens == tokenizer.encode(text, bos=False)
     assert len(parts) == len(tokens)
     assert "".join(parts) == text or not tokens
@@ -84,20 +84,23 @@ def test_a_tokens_own_text_is_whole(name: str) -> None:
     tokenizer = TOKENIZERS[name]
     assert tokenizer is not None
     special, raw = tokenizer.special_tokens(), tokenizer.byte_tokens()
-    for token, text in enumerate(tokenizer.texts):
+    for token, text in enumerate(tokenizer.token_texts):
         if token in special or token in raw:
             assert text == ""
         elif text:
             assert text == tokenizer.decode([token])
-            assert BROKEN not in text
+            assert REPLACEMENT_CHARACTER not in text
 
 
 def test_a_word_of_gemma_is_finished_with_its_space() -> None:
     tokenizer = like_gemma()
-    seam = before_hole(tokenizer.encode("x = pr", bos=False), tokenizer.texts)
+    seam = before_hole(tokenizer.encode("x = pr", bos=False), tokenizer.token_texts)
     assert seam is not None
-    assert (seam.text, [tokenizer.texts[token] for token in seam.allowed]) == (" pr", [" print"])
-    space = before_hole(tokenizer.encode("x = ", bos=False), tokenizer.texts)
+    assert (seam.text, [tokenizer.token_texts[token] for token in seam.allowed]) == (
+        " pr",
+        [" print"],
+    )
+    space = before_hole(tokenizer.encode("x = ", bos=False), tokenizer.token_texts)
     assert space is not None
-    assert [tokenizer.texts[token] for token in space.allowed] == [" ", " print", " x", "  "]
-    assert before_hole(tokenizer.encode("x\n  ", bos=False), tokenizer.texts) is None
+    assert [tokenizer.token_texts[token] for token in space.allowed] == [" ", " print", " x", "  "]
+    assert before_hole(tokenizer.encode("x\n  ", bos=False), tokenizer.token_texts) is None

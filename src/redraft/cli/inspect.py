@@ -17,8 +17,8 @@ from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
 from redraft.checkpoint.names import is_vision
 from redraft.config import ModelConfig
-from redraft.config.geometry import GEOMETRIES
 from redraft.config.model import FULL, SLIDING
+from redraft.config.presets import PRESETS
 from redraft.errors import ConfigError
 from redraft.network.memory_estimate import (
     GIB,
@@ -51,11 +51,9 @@ def describe(
     if (model is None) == (geometry is None):
         raise ConfigError("give either a checkpoint or --geometry")
     if model is None:
-        if geometry not in GEOMETRIES:
-            raise ConfigError(
-                f"--geometry {geometry} is not known: there is {', '.join(GEOMETRIES)}"
-            )
-        description = _shape(f"{geometry} (no weights)", GEOMETRIES[geometry], planned, None)
+        if geometry not in PRESETS:
+            raise ConfigError(f"--geometry {geometry} is not known: there is {', '.join(PRESETS)}")
+        description = _shape(f"{geometry} (no weights)", PRESETS[geometry], planned, None)
     else:
         checkpoint = open_checkpoint(model)
         description = _shape(str(checkpoint.path), checkpoint.config, planned, checkpoint)

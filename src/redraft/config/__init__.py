@@ -1,4 +1,4 @@
-"""Settings: frozen, validated once, under Hugging Face's field names."""
+"""Settings: frozen, checked once when they are built, with Hugging Face's field names."""
 
 from redraft.config.generation import GenerationConfig, GenerationOptions
 from redraft.config.model import LayerConfig, ModelConfig, RopeConfig

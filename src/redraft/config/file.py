@@ -1,8 +1,8 @@
-"""`config.json` to ModelConfig and back.
+"""From `config.json` to ModelConfig and back.
 
-The released file holds `global_head_dim` and `num_global_key_value_heads`; newer transformers write
-`per_layer_config` (layer index -> what differs) instead. Both are read; the two global keys are
-written, which every reader understands.
+The released file has `global_head_dim` and `num_global_key_value_heads`. Newer transformers write
+`per_layer_config` (layer index -> the settings that differ) in their place. Both forms are read;
+the first is written, because every reader understands it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,35 @@ from redraft.config.model import (
 from redraft.errors import ConfigError
 
 ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
+# Keys of `text_config` that must be there.
 REQUIRED = (
-    "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
-    "num_key_value_heads head_dim num_experts top_k_experts sliding_window max_position_embeddings"
-).split()
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "num_experts",
+    "top_k_experts",
+    "sliding_window",
+    "max_position_embeddings",
+)
+# Keys that stand beside `text_config`, not inside it.
 OUTER = ("canvas_length", "image_token_id", "boi_token_id", "eoi_token_id", "vision_config")
 
 
 def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
-    """Read the parsed `config.json`.
+    """Build a ModelConfig from a parsed `config.json`.
 
     Raises:
-        ConfigError: another model type, a missing key, or a trait that this engine does not have.
+        ConfigError: another model type, a missing key, or a feature that is not supported.
     """
     if raw.get("model_type") != MODEL_TYPE:
         raise ConfigError(
-            f"model_type is {raw.get('model_type')!r}: only {MODEL_TYPE!r} checkpoints can be loaded"
+            f"model_type is {raw.get('model_type')!r}: "
+            f"only {MODEL_TYPE!r} checkpoints can be loaded"
         )
     text = raw.get("text_config")
     if not isinstance(text, Mapping):
@@ -47,8 +60,8 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
     missing = [key for key in REQUIRED if text.get(key) is None]
     missing += [] if raw.get("canvas_length") is not None else ["canvas_length"]
     if missing:
-        raise ConfigError(f"config.json lacks {', '.join(missing)}: nothing is assumed for them")
-    _refuse_other_traits(raw, text)
+        raise ConfigError(f"config.json lacks {', '.join(missing)}: these keys have no defaults")
+    _check_features(raw, text)
     layer_types = _layer_types(text)
     global_head_dim, global_heads = _global_shape(text, layer_types)
     optional = {
@@ -76,7 +89,7 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
 
 
 def model_config_to_dict(config: ModelConfig) -> dict[str, Any]:
-    """The `config.json` that redraft, the released checkpoint's readers and transformers all
+    """Return the `config.json` that redraft, transformers and readers of the released checkpoint
     understand."""
     outer = {key: getattr(config, key) for key in OUTER if getattr(config, key) is not None}
     text = {
@@ -104,18 +117,19 @@ def model_config_to_dict(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _refuse_other_traits(raw: Mapping[str, Any], text: Mapping[str, Any]) -> None:
+def _check_features(raw: Mapping[str, Any], text: Mapping[str, Any]) -> None:
     if text.get("attention_bias"):
         raise ConfigError(
-            "attention_bias is on: DiffusionGemma has no biases, and none would be loaded"
+            "attention_bias is on: DiffusionGemma has no biases, and they would not be loaded"
         )
     if not raw.get("tie_word_embeddings", True) or not text.get("tie_word_embeddings", True):
         raise ConfigError(
-            "tie_word_embeddings is off: encoder, decoder and head share one set of weights here"
+            "tie_word_embeddings is off: encoder, decoder and head must share one set of weights"
         )
     if text.get("use_bidirectional_attention") == "all":
         raise ConfigError(
-            "use_bidirectional_attention='all' makes the encoder see the future: only causal encoders run"
+            "use_bidirectional_attention='all' lets the encoder see later tokens: "
+            "only causal encoders are supported"
         )
 
 
@@ -124,26 +138,25 @@ def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
         if not isinstance(named, list) or not all(isinstance(kind, str) for kind in named):
             raise ConfigError(f"layer_types={named!r} must be a list of names")
         return tuple(named)
-    # The reference's pattern when the file names none: five sliding, one full, and the last always
-    # full.
+    # The reference's default: five sliding layers, then a full one; the last is always full.
     count = text["num_hidden_layers"]
     check_integer("num_hidden_layers", count, minimum=1)
     return tuple(FULL if (i + 1) % 6 == 0 or i == count - 1 else SLIDING for i in range(count))
 
 
 def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tuple[int, int]:
-    """Head size and key-value heads of the full layers."""
+    """Return the head size and the number of key-value heads of the full layers."""
     overrides = text.get("per_layer_config")
     if overrides is not None and not isinstance(overrides, Mapping):
-        raise ConfigError(f"per_layer_config={overrides!r} must map layer indices to what differs")
+        raise ConfigError(f"per_layer_config={overrides!r} must map layer indices to settings")
     if overrides is None:
         if text.get("global_head_dim") is None:
             raise ConfigError(
-                "config.json has neither global_head_dim nor per_layer_config: full layers have no shape"
+                "config.json has neither global_head_dim nor per_layer_config: "
+                "the shape of full layers is missing"
             )
-        return text["global_head_dim"], text.get("num_global_key_value_heads") or text[
-            "num_key_value_heads"
-        ]
+        heads = text.get("num_global_key_value_heads") or text["num_key_value_heads"]
+        return text["global_head_dim"], heads
     shapes: dict[str, set[tuple[int, int]]] = {SLIDING: set(), FULL: set()}
     for index, kind in enumerate(layer_types):
         layer = overrides.get(str(index), overrides.get(index, {}))
@@ -152,7 +165,8 @@ def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tupl
     plain = (text["head_dim"], text["num_key_value_heads"])
     if len(shapes[FULL]) != 1 or shapes[SLIDING] - {plain}:
         raise ConfigError(
-            "per_layer_config gives layers of one kind different shapes: one shape a kind is supported"
+            "per_layer_config gives layers of one kind different shapes: "
+            "all layers of a kind must have one shape"
         )
     return shapes[FULL].pop()
 
@@ -161,7 +175,7 @@ def _rope(raw: Mapping[str, Any] | None) -> dict[str, RopeConfig]:
     if raw is None:
         return dict(DEFAULT_ROPE)
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"rope_parameters={raw!r} must map kinds of layers to their parameters")
+        raise ConfigError(f"rope_parameters={raw!r} must map kinds of layers to their settings")
     known = {f.name for f in fields(RopeConfig)}
     ropes = {}
     for kind in (SLIDING, FULL):
@@ -170,7 +184,7 @@ def _rope(raw: Mapping[str, Any] | None) -> dict[str, RopeConfig]:
             raise ConfigError(f"rope_parameters has no entry for {kind!r}")
         if unknown := set(given) - known:
             raise ConfigError(
-                f"rope_parameters[{kind!r}] holds {sorted(unknown)}, which this engine does not apply"
+                f"rope_parameters[{kind!r}] holds {sorted(unknown)}, which are not supported"
             )
         if missing := {"rope_type", "rope_theta"} - set(given):
             raise ConfigError(f"rope_parameters[{kind!r}] lacks {sorted(missing)}")

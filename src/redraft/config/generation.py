@@ -1,4 +1,4 @@
-"""GenerationConfig: how one request is written, with a meaning for every option on a canvas."""
+"""GenerationConfig: the settings of one request, each with its meaning on a canvas."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from redraft.config.check import check_integer, check_number
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID, TOOL_RESPONSE_ID
 from redraft.errors import ConfigError, UnknownOptionError
 
-# Keys of a `generation_config.json` that say nothing about how to write.
-IGNORED = frozenset(
-    "transformers_version _from_model_config _commit_hash return_dict_in_generate cache_implementation cache_config "
-    "disable_compile bos_token_id max_length do_sample top_k".split()
+# Keys of a `generation_config.json` that do not change what is generated here.
+IGNORED_KEYS = frozenset(
+    "transformers_version _from_model_config _commit_hash return_dict_in_generate "
+    "cache_implementation cache_config disable_compile bos_token_id max_length do_sample "
+    "top_k".split()
+)
+FILE_KEYS = (
+    "max_new_tokens",
+    "max_denoising_steps",
+    "t_min",
+    "t_max",
+    "stability_threshold",
+    "confidence_threshold",
+    "pad_token_id",
 )
 SAMPLER = "EntropyBoundSamplerConfig"
 SAMPLING = ("seed", "temperature", "top_p", "min_p", "repetition_penalty", "logit_bias", "stop")
-LARGEST = 2**31 - 1
-# Below this a temperature or a penalty only makes logits overflow.
-LEAST_FACTOR = 1e-3
+MAX_INT = 2**31 - 1
+# With a temperature or a penalty below this, logits overflow.
+MIN_FACTOR = 1e-3
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -47,34 +57,33 @@ class GenerationOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """How to write. The defaults are those of the released checkpoint.
+    """The settings of a generation. The defaults are those of the released checkpoint.
 
     Length
-        max_new_tokens: tokens written at most, exactly (the last canvas is cut, not rounded up).
-        eos_token_id: ids that end the text; the first one committed ends it, and is kept as the
-            last token.
-        stop: strings that end the text; the text ends before the first one.
+        max_new_tokens: the limit on new tokens. It is exact: the last canvas is cut.
+        eos_token_id: ids that end the text. The first one that is committed is its last token.
+        stop: strings that end the text. It ends before the first of them.
     Denoising, one canvas at a time
-        max_denoising_steps: N, passes over a canvas at most.
-        t_max, t_min: temperature t_min + (t_max - t_min) * n / N at the step with n steps left, N
-            the first.
-        entropy_bound: nats of entropy that one step may accept (EB-Sampler, arXiv 2505.24857).
+        max_denoising_steps: N, the limit on denoising steps of a canvas.
+        t_max, t_min: the temperature is t_min + (t_max - t_min) * n / N at the step with n steps
+            left; n is N at the first step.
+        entropy_bound: the nats of entropy that one step may accept (EB-Sampler, arXiv:2505.24857).
         stability_threshold, confidence_threshold: a canvas is settled when its argmax has not
-            changed for that many steps and its mean entropy, at the step's temperature, is below
-            that many nats.
+            changed for `stability_threshold` steps and its mean entropy, at the temperature of the
+            step, is below `confidence_threshold` nats.
     Sampling
-        seed (modulo 2**64): the noise of a request is a function of (seed, canvas, step, position)
-        alone; None draws a seed
-            and reports it.
-        temperature: multiplies the schedule; 0 takes the most likely token instead of a sample,
-            while entropies, and so acceptance and stopping, stay at the schedule's temperature.
-        top_p, min_p: keep, at each position, the smallest set of tokens with mass top_p, or those
-            at least min_p times as likely as the likeliest, at the step's temperature; sample,
-            entropy and self-conditioning see only those.
-        repetition_penalty: logits of tokens in the prompt and in committed canvases are divided (if
-            positive) or multiplied by it. The canvas being written does not count: its tokens are
-            drawn at once.
-        logit_bias: token id -> nats added to its logit at every position, before the temperature.
+        seed: taken modulo 2**64. The noise of a request is a function of (seed, canvas, step,
+            position) alone. None draws a seed and reports it.
+        temperature: a factor of the schedule. 0 takes the likeliest token in place of a sample;
+            entropies, and so acceptance and stopping, stay at the schedule's temperature.
+        top_p, min_p: filters of each position's distribution at the temperature of the step. They
+            keep the smallest set of tokens with mass top_p, and the tokens with at least min_p
+            times the likeliest one's probability. Sample, entropy and self-conditioning see only
+            these.
+        repetition_penalty: logits of tokens in the prompt and in committed canvases are divided by
+            it (if positive) or multiplied by it. The canvas that is being denoised does not count:
+            its tokens are drawn at once.
+        logit_bias: token id -> nats, added to its logit at every position before the temperature.
 
     Raises:
         ConfigError: a value out of its range.
@@ -100,22 +109,20 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
         object.__setattr__(self, "stop", _strings(self.stop))
-        check_integer("max_new_tokens", self.max_new_tokens, minimum=1, maximum=LARGEST)
+        check_integer("max_new_tokens", self.max_new_tokens, minimum=1, maximum=MAX_INT)
         check_integer("pad_token_id", self.pad_token_id, minimum=0)
-        check_integer("max_denoising_steps", self.max_denoising_steps, minimum=1, maximum=LARGEST)
-        check_integer("stability_threshold", self.stability_threshold, minimum=0, maximum=LARGEST)
+        check_integer("max_denoising_steps", self.max_denoising_steps, minimum=1, maximum=MAX_INT)
+        check_integer("stability_threshold", self.stability_threshold, minimum=0, maximum=MAX_INT)
         check_number("t_min", self.t_min, minimum=0)
-        check_number("t_max", self.t_max, minimum=LEAST_FACTOR)
+        check_number("t_max", self.t_max, minimum=MIN_FACTOR)
         if self.t_max < self.t_min:
             raise ConfigError(f"t_max={self.t_max!r} must not be below t_min={self.t_min!r}")
         check_number("entropy_bound", self.entropy_bound, minimum=0, exclusive=True)
         check_number("confidence_threshold", self.confidence_threshold, minimum=0, exclusive=True)
-        check_number(
-            "temperature", self.temperature, minimum=LEAST_FACTOR if self.temperature else 0
-        )
+        check_number("temperature", self.temperature, minimum=MIN_FACTOR if self.temperature else 0)
         check_number("top_p", self.top_p, minimum=0, maximum=1, exclusive=True)
         check_number("min_p", self.min_p, minimum=0, maximum=1)
-        check_number("repetition_penalty", self.repetition_penalty, minimum=LEAST_FACTOR)
+        check_number("repetition_penalty", self.repetition_penalty, minimum=MIN_FACTOR)
         if self.seed is not None and (
             isinstance(self.seed, bool) or not isinstance(self.seed, int)
         ):
@@ -127,10 +134,10 @@ class GenerationConfig:
             check_number(f"logit_bias[{token}]", bias, minimum=-1e9, maximum=1e9)
 
     def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
-        """A copy with `options` in place.
+        """Return a copy with `options` in place of its fields.
 
         Raises:
-            UnknownOptionError: an option that is no field of this class.
+            UnknownOptionError: an option is not a field of this class.
             ConfigError: a value out of its range.
         """
         check_names(options)
@@ -138,15 +145,23 @@ class GenerationConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> GenerationConfig:
-        """Read a parsed `generation_config.json`; null means the default. Unknown keys are told in
-        a warning."""
+        """Build the settings from a parsed `generation_config.json`; null means the default.
+
+        Unknown keys are named in a warning.
+
+        Raises:
+            ConfigError: a value out of its range, or another sampler than the entropy bound.
+        """
         given = {
-            key: value for key, value in raw.items() if value is not None and key not in IGNORED
+            key: value
+            for key, value in raw.items()
+            if value is not None and key not in IGNORED_KEYS
         }
         sampler = given.pop("sampler_config", {})
         if not isinstance(sampler, Mapping) or sampler.get("_cls_name", SAMPLER) != SAMPLER:
             raise ConfigError(
-                f"sampler_config={sampler!r} is not one of an {SAMPLER}, the only sampler here"
+                f"sampler_config={sampler!r} must be the config of an {SAMPLER}: "
+                "no other sampler can be read from a file"
             )
         if isinstance(given.get("logit_bias"), Mapping):  # JSON keys are strings
             given["logit_bias"] = {_id(token): bias for token, bias in given["logit_bias"].items()}
@@ -154,23 +169,24 @@ class GenerationConfig:
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(given) - names):
             warnings.warn(
-                f"generation_config.json: {', '.join(unknown)} not known here, not applied",
+                f"generation_config.json: unknown keys are not applied: {', '.join(unknown)}",
                 stacklevel=2,
             )
         return cls(**{key: value for key, value in given.items() if key in names})
 
     def to_dict(self) -> dict[str, Any]:
-        """The `generation_config.json` of these settings, in the reference's layout."""
-        kept = "max_new_tokens max_denoising_steps t_min t_max stability_threshold confidence_threshold pad_token_id"
+        """Return the `generation_config.json` of these settings, in the reference's layout."""
         return {
-            **{key: getattr(self, key) for key in kept.split()},
+            **{key: getattr(self, key) for key in FILE_KEYS},
             "eos_token_id": list(self.eos_token_id),
             "sampler_config": {"_cls_name": SAMPLER, "entropy_bound": float(self.entropy_bound)},
         }
 
     def sampling_to_dict(self) -> dict[str, Any]:
-        """Sampling options that are not the default: the reference's file has no place for them and
-        refuses others' keys."""
+        """Return the sampling options that are not the default.
+
+        The reference's file has no place for them, and its reader refuses unknown keys.
+        """
         plain = GenerationConfig()
         return {
             key: getattr(self, key) for key in SAMPLING if getattr(self, key) != getattr(plain, key)
@@ -178,10 +194,10 @@ class GenerationConfig:
 
 
 def check_names(options: Iterable[str]) -> None:
-    """Whether all of these are fields of GenerationConfig.
+    """Check that all of these are fields of GenerationConfig.
 
     Raises:
-        UnknownOptionError: one is not; the message names the nearest that is.
+        UnknownOptionError: one is not; the message names the nearest field.
     """
     names = [f.name for f in fields(GenerationConfig)]
     for name in options:
@@ -191,24 +207,26 @@ def check_names(options: Iterable[str]) -> None:
             raise UnknownOptionError(f"unknown option {name!r}: {hint}")
 
 
-def _strings(value: Any) -> tuple[str, ...]:
+def _strings(value: object) -> tuple[str, ...]:
+    """Return one string, or a list of strings, as a tuple."""
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or any(
         not isinstance(text, str) or not text for text in texts
     ):
-        raise ConfigError(f"stop={value!r} must be a non-empty string, or a list of such")
+        raise ConfigError(f"stop={value!r} must be a non-empty string, or a list of them")
     return tuple(texts)
 
 
-def _id(value: Any) -> Any:
-    """A token id from a JSON object's key; anything else is left for the check that follows."""
+def _id(value: object) -> object:
+    """Return the token id in a key of a JSON object; another value is left for the checks."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
-def _ids(value: Any) -> tuple[int, ...]:
+def _ids(value: object) -> tuple[int, ...]:
+    """Return one token id, or a list of them, as a tuple."""
     ids = (value,) if isinstance(value, int) else value
     if not isinstance(ids, list | tuple):
-        raise ConfigError(f"eos_token_id={value!r} must be a token id, or a list of such")
+        raise ConfigError(f"eos_token_id={value!r} must be a token id, or a list of them")
     for token in ids:
         check_integer("eos_token_id", token, minimum=0)
     return tuple(ids)

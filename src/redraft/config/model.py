@@ -1,4 +1,4 @@
-"""ModelConfig: the shape of a DiffusionGemma, read from and written to `config.json`."""
+"""ModelConfig: the shape of a network, as `config.json` has it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from redraft.errors import ConfigError
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 MODEL_TYPE = "diffusion_gemma"
-# The value the reference's class gives when the file has none (it never writes this one).
+# The reference's default where `config.json` has none.
 DEFAULT_SOFTCAP = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RopeConfig:
-    """Rotary embedding of one kind of layer.
+    """The rotary embedding of one kind of layer.
 
-    `default` turns all of a head; `proportional` turns the first `partial_rotary_factor` of the
-    frequencies and leaves the rest at zero, with exponents over the whole head.
+    Attributes:
+        rope_type: "default" rotates all pairs of a head. "proportional" rotates the first
+            `partial_rotary_factor` of them; the other frequencies are 0, and the exponents are
+            those of the whole head.
+        rope_theta: the base of the frequencies.
+        partial_rotary_factor: the share of the pairs that rotate, in (0, 1].
+        factor: positions are divided by it.
     """
 
     rope_type: str
@@ -46,7 +51,8 @@ class RopeConfig:
         check_number("rope factor", self.factor, minimum=0, exclusive=True)
         if self.rope_type == "default" and (self.partial_rotary_factor, self.factor) != (1.0, 1.0):
             raise ConfigError(
-                "rope_type='default' turns the whole head: partial_rotary_factor and factor must be 1"
+                "rope_type='default' rotates the whole head: "
+                "partial_rotary_factor and factor must be 1"
             )
 
 
@@ -56,10 +62,35 @@ DEFAULT_ROPE: Mapping[str, RopeConfig] = {
 }
 
 
+# Fields of ModelConfig that are sizes or counts.
+POSITIVE = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "num_global_key_value_heads",
+    "global_head_dim",
+    "num_experts",
+    "top_k_experts",
+    "max_position_embeddings",
+    "canvas_length",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerConfig:
-    """What differs between layers. `sliding_window` is None on a full layer, which also takes its
-    keys as values."""
+    """The settings that differ between layers.
+
+    Attributes:
+        kind: SLIDING or FULL.
+        head_dim: the size of a head.
+        sliding_window: the number of positions that a layer sees; None on a full layer, whose keys
+            are also its values.
+    """
 
     kind: str
     head_dim: int
@@ -74,12 +105,12 @@ class LayerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The shape of a DiffusionGemma. Every field is the key of the same name in `config.json` or
-    its `text_config`.
+    """The shape of a network. Each field is the key of the same name in `config.json` or in its
+    `text_config`.
 
     Raises:
-        ConfigError: a value is out of range, two values contradict each other, or a trait is not
-            supported.
+        ConfigError: a value is out of its range, two values contradict each other, or a feature is
+            not supported.
     """
 
     vocab_size: int
@@ -111,12 +142,7 @@ class ModelConfig:
     vision_config: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        sizes = (
-            "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
-            "num_key_value_heads head_dim num_global_key_value_heads global_head_dim num_experts top_k_experts "
-            "max_position_embeddings canvas_length"
-        )
-        for name in sizes.split():
+        for name in POSITIVE:
             check_integer(name, getattr(self, name), minimum=1)
         check_integer("sliding_window", self.sliding_window, minimum=2)
         check_number("rms_norm_eps", self.rms_norm_eps, minimum=0)
@@ -139,7 +165,8 @@ class ModelConfig:
     def _check_layers(self) -> None:
         if len(self.layer_types) != self.num_hidden_layers:
             raise ConfigError(
-                f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is {self.num_hidden_layers}"
+                f"layer_types names {len(self.layer_types)} layers, "
+                f"num_hidden_layers is {self.num_hidden_layers}"
             )
         if unknown := set(self.layer_types) - {SLIDING, FULL}:
             raise ConfigError(
@@ -161,12 +188,13 @@ class ModelConfig:
                 )
             if layer.head_dim % 2:
                 raise ConfigError(
-                    f"a {layer.kind} layer has head_dim={layer.head_dim}: rotary pairs need an even number"
+                    f"a {layer.kind} layer has head_dim={layer.head_dim}: "
+                    "rotary pairs need an even number"
                 )
 
     @cached_property
     def layers(self) -> tuple[LayerConfig, ...]:
-        """One LayerConfig a layer, first to last."""
+        """The settings of each layer, from the first to the last."""
         shapes = {
             SLIDING: (self.head_dim, self.num_key_value_heads, self.sliding_window),
             FULL: (self.global_head_dim, self.num_global_key_value_heads, None),

@@ -21,7 +21,7 @@ from redraft.engine.row import LastState, Row
 from redraft.engine.work import Course, Resources, Work
 from redraft.grammar import TokenDFA
 from redraft.text import Tokenizer
-from redraft.text.tokenizer import BROKEN
+from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class InfillCandidates(Work):
                 widths = self.plan.placed[row.number].widths
                 tried.append((Candidate(widths, kept, row.steps, score), row))
         # Half a character is worse than any other filling.
-        tried.sort(key=lambda one: (BROKEN in "".join(one[0].fills), -one[0].score))
+        tried.sort(key=lambda one: (REPLACEMENT_CHARACTER in "".join(one[0].fills), -one[0].score))
         best, row = tried[0]
         placed = self.plan.placed[row.number]
         assert self.plan.config.seed is not None

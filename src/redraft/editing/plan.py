@@ -167,7 +167,7 @@ def _pieces(processor: Processor, template: Template, instruction: str | None) -
 
 def _healed(processor: Processor, pieces: Pieces, constraints: Sequence[TokenDFA | None]) -> Pieces:
     """Return the pieces with seams where a hole begins or ends inside a word."""
-    texts = processor.require_tokenizer("infilling").texts[: processor.config.vocab_size]
+    texts = processor.require_tokenizer("infilling").token_texts[: processor.config.vocab_size]
     return pieces.healed(texts, [dfa is not None for dfa in constraints])
 
 

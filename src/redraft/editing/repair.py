@@ -102,7 +102,7 @@ class RepairCandidates(Work):
         super().__init__()
         # An answer ends without the line ends of a file.
         self._ended_text = self.text.rstrip("\r\n") if self.closing else self.text
-        self._spelled = _Spelled(*self.tokenizer.spell(self._ended_text))
+        self._spelled = _Spelled(*self.tokenizer.encode_parts(self._ended_text))
 
     def share(self, config: ModelConfig) -> Share:
         candidates = self.max_noised.bit_length() + 1
@@ -202,7 +202,7 @@ class RepairCandidates(Work):
     def _in_doubt(self, likely: Sequence[float], spelled: _Spelled) -> list[list[int]]:
         """The least likely position, the two least likely, four, and so on; of tokens that are
         whole texts of their own."""
-        texts = self.tokenizer.texts
+        texts = self.tokenizer.token_texts
 
         def may_change(at: int) -> bool:
             token = spelled.tokens[at]
@@ -221,7 +221,7 @@ class RepairCandidates(Work):
     def _read(self, row: CandidateRow, before: _Spelled, width: int) -> tuple[int, _Spelled]:
         """What a row made of the text, and how many tokens it exchanged; what is no text of its own
         changes nothing."""
-        now, count, texts = _Spelled([], []), 0, self.tokenizer.texts
+        now, count, texts = _Spelled([], []), 0, self.tokenizer.token_texts
         for at in range(width):
             new, old = row.tokens[at], before.part(at, at + 1)
             left_out = at in row.history and new == self.pad_token_id

@@ -18,8 +18,8 @@ from torch import Tensor
 from redraft.config import GenerationConfig
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
 from redraft.engine import Request
-from redraft.engine.logit_edits import logit_edits
 from redraft.engine.broken_weights import describe_non_finite
+from redraft.engine.logit_edits import logit_edits
 from redraft.errors import NonFiniteError
 from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary

@@ -1,5 +1,4 @@
-"""Between strings and token ids: tokenizer, chat template, detokenizer, reasoning channel. No
-torch."""
+"""Text and token ids: tokenizer, chat template, detokenizer, tool calls, reasoning. No torch."""
 
 from redraft.text.chat_template import ChatTemplate, Message
 from redraft.text.detokenizer import Detokenizer

@@ -1,4 +1,4 @@
-"""ChatTemplate: messages to the one string that the model was taught to continue."""
+"""ChatTemplate: from messages to the prompt that a model was trained to continue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redraft.text.tokenizer import tokenizer_config
 
 Message = Mapping[str, Any]
 
-# A plain template of turns, for tokenizers that are made here and have no checkpoint's template.
+# Gemma's turns without tools and reasoning, for tokenizers that are built here.
 TURN_TEMPLATE = """\
 {{ bos_token }}{% for message in messages %}<|turn>\
 {{ 'model' if message.role == 'assistant' else message.role }}
@@ -26,12 +26,14 @@ TURN_TEMPLATE = """\
 
 
 class ChatTemplate:
-    """A Jinja template, run in a sandbox: a checkpoint's template is not trusted with more than
-    text.
+    """A Jinja template of a checkpoint. It runs in a sandbox, because a checkpoint is not trusted.
 
     Args:
-        source: the template, kept as an attribute.
-        variables: names it may use beside the messages, such as `bos_token`.
+        source: the template.
+        variables: values that it may use beside the messages, such as `bos_token`.
+
+    Raises:
+        CheckpointError: the template is not valid.
     """
 
     def __init__(self, source: str, variables: Mapping[str, Any] | None = None) -> None:
@@ -41,7 +43,7 @@ class ChatTemplate:
         )
         environment.globals |= {
             "raise_exception": _raise,
-            "strftime_now": lambda form: datetime.now().strftime(form),
+            "strftime_now": lambda format: datetime.now().strftime(format),
         }
         environment.filters["tojson"] = _to_json
         try:
@@ -54,8 +56,15 @@ class ChatTemplate:
 
     @classmethod
     def from_folder(cls, folder: Path) -> ChatTemplate | None:
-        """`chat_template.jinja`, or `chat_template` inside `tokenizer_config.json`; None where
-        there is neither."""
+        """Read a checkpoint's template.
+
+        Returns:
+            The template of `chat_template.jinja`, or else of `tokenizer_config.json`; None where
+            there is neither.
+
+        Raises:
+            CheckpointError: it cannot be read.
+        """
         config = tokenizer_config(folder)
         path = folder / "chat_template.jinja"
         try:
@@ -64,10 +73,9 @@ class ChatTemplate:
             )
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
-        if isinstance(source, list):  # named templates
-            source = next(
-                (entry["template"] for entry in source if entry.get("name") == "default"), None
-            )
+        if isinstance(source, list):  # several templates, each with a name
+            defaults = [entry["template"] for entry in source if entry.get("name") == "default"]
+            source = next(iter(defaults), None)
         if not isinstance(source, str):
             return None
         variables = {}
@@ -76,16 +84,18 @@ class ChatTemplate:
             variables[name] = value.get("content") if isinstance(value, Mapping) else value or ""
         return cls(source, variables)
 
-    def render(self, messages: Sequence[Message], *, answer: bool = True, **options: Any) -> str:
-        """The prompt for `messages`, each with `role` and `content`.
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, **options: object
+    ) -> str:
+        """Return the prompt for `messages`, each with `role` and `content`.
 
         Args:
-            answer: end with the opening of the model's turn.
-            options: passed to the template (`tools`, `enable_thinking`).
+            add_generation_prompt: end with the opening of the model's turn.
+            options: variables of the template, such as `tools` and `enable_thinking`.
 
         Raises:
-            ChatTemplateError: no messages, a message without a role, or one that the template
-                refuses.
+            ChatTemplateError: there are no messages, a message has no role or no content, or the
+                template refuses them.
         """
         if not messages:
             raise ChatTemplateError("messages is empty: give at least one")
@@ -101,18 +111,19 @@ class ChatTemplate:
         try:
             return self._template.render(
                 messages=messages,
-                add_generation_prompt=answer,
+                add_generation_prompt=add_generation_prompt,
                 **{"tools": None} | self._variables | options,
             )
-        except Exception as error:  # a template can raise anything: it is a program
+        except Exception as error:  # a template is a program: it can raise anything
             raise ChatTemplateError(
                 f"the checkpoint's chat template refuses these messages: {error}"
             ) from error
 
 
 def _to_json(
-    value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any
+    value: object, ensure_ascii: bool = False, indent: int | None = None, **options: Any
 ) -> str:
+    """Write JSON as transformers' `tojson` filter does: Jinja's own escapes HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
 

@@ -1,18 +1,18 @@
-"""Detokenizer: text as it grows, never a broken character in it."""
+"""Detokenizer: the text of growing token ids, without incomplete characters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from redraft.text.reasoning import ReasoningChannel, without_label
-from redraft.text.tokenizer import BROKEN, Tokenizer
+from redraft.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
 
 
 class Detokenizer:
-    """Turns growing token ids into growing text, the reasoning channel apart.
+    """Turns growing token ids into growing text, and keeps the reasoning apart.
 
-    A token may hold part of a character, or change how its neighbours decode; so the whole is
-    decoded anew, and an end that is not yet a character is held back until more tokens come.
+    A token may be a part of a character, or change how its neighbours decode. So all tokens are
+    decoded each time, and an incomplete character at the end waits for more tokens.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -23,25 +23,28 @@ class Detokenizer:
         self._tokens: list[int] = []
 
     def add(self, tokens: Iterable[int]) -> None:
-        """Add tokens for good."""
+        """Append tokens."""
         self._tokens.extend(tokens)
 
     def text(self, more: Iterable[int] = (), *, last: bool = False) -> str:
-        """All text so far, and of `more` tokens behind it; `last` gives out an unfinished character
-        too."""
+        """Return the text so far, without the reasoning.
+
+        Args:
+            more: tokens behind those that were added; they are not added.
+            last: no more tokens will come, so an incomplete character at the end is part of it.
+        """
         tokens = [*self._tokens, *more]
         if self._channel:
             tokens = self._channel.split(tokens)[1]
         tokens = [token for token in tokens if token not in self._special]
-        # A run of byte tokens is decoded as one: until it is over, the next byte may make all of it
-        # another text.
+        # A run of byte tokens is decoded as one: one byte more may change the text of all of it.
         while not last and tokens and tokens[-1] in self._bytes:
             tokens.pop()
-        whole = self._tokenizer.decode(tokens)
-        return whole if last else whole.rstrip(BROKEN)
+        text = self._tokenizer.decode(tokens)
+        return text if last else text.rstrip(REPLACEMENT_CHARACTER)
 
     def reasoning(self) -> str:
-        """What was written into the reasoning channel so far."""
+        """Return the text of the reasoning channel so far."""
         if self._channel is None:
             return ""
         thoughts = self._channel.split(self._tokens)[0]

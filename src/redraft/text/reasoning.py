@@ -1,4 +1,4 @@
-"""The reasoning channel: what stands between `<|channel>` and `<channel|>` is thought, the rest is
+"""ReasoningChannel: tokens between `<|channel>` and `<channel|>` are reasoning, the others are the
 answer."""
 
 from __future__ import annotations
@@ -13,29 +13,35 @@ LABEL = "thought"
 
 @dataclass(frozen=True)
 class ReasoningChannel:
-    """The two marker ids. Thought is told from answer by ids, so a marker can never be cut in
-    two."""
+    """The ids of the two markers. Reasoning is found by ids, not in text: a marker that is still
+    being written can so never be mistaken for text.
 
-    opens: int
-    closes: int
+    Attributes:
+        open, close: the ids.
+    """
+
+    open: int
+    close: int
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> ReasoningChannel | None:
-        """The channel of a tokenizer that has the markers, else None."""
-        opens, closes = tokenizer.token_id("<|channel>"), tokenizer.token_id("<channel|>")
-        return None if opens is None or closes is None else cls(opens, closes)
+        """Return the channel of a tokenizer, None where it lacks the markers."""
+        opening, closing = tokenizer.token_id("<|channel>"), tokenizer.token_id("<channel|>")
+        return None if opening is None or closing is None else cls(opening, closing)
 
     def split(self, tokens: Iterable[int]) -> tuple[list[list[int]], list[int]]:
-        """Thoughts, one a channel, and the answer, markers left out; a channel that is never closed
-        has no answer behind it."""
+        """Split tokens into the thoughts, one for each channel, and the answer, without markers.
+
+        A channel that is not closed lasts to the end.
+        """
         thoughts: list[list[int]] = []
         answer: list[int] = []
         current = answer
         for token in tokens:
-            if token == self.opens:
+            if token == self.open:
                 current = []
                 thoughts.append(current)
-            elif token == self.closes:
+            elif token == self.close:
                 current = answer
             else:
                 current.append(token)
@@ -43,6 +49,6 @@ class ReasoningChannel:
 
 
 def without_label(thought: str) -> str:
-    """Thought without the channel's name, where that is its first line."""
+    """Return a thought without the channel's name, where that is its first line."""
     first, _, rest = thought.partition("\n")
     return (rest if first.strip() == LABEL else thought).strip()

@@ -1,4 +1,4 @@
-"""Tokenizer: a `tokenizer.json`, and what `tokenizer_config.json` says of it."""
+"""Tokenizer: between strings and token ids, from a checkpoint's `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import tokenizers
 from redraft.config.special_tokens import BOS_ID
 from redraft.errors import CheckpointError, RequestError
 
-BROKEN = "\ufffd"  # stands for what is no character yet
+# Stands in decoded text for bytes that are not a character, or not yet one.
+REPLACEMENT_CHARACTER = "\ufffd"
 
 
 class Tokenizer:
     """Strings to token ids and back.
 
     Args:
-        backend: the tokenizer proper.
-        bos_token_id: put in front of raw text, unless None.
+        backend: the tokenizer of the `tokenizers` library.
+        bos_token_id: the id in front of a raw text; None for no such id.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, *, bos_token_id: int | None = BOS_ID) -> None:
@@ -33,7 +34,7 @@ class Tokenizer:
         """Read a checkpoint's tokenizer.
 
         Raises:
-            CheckpointError: there is none, or it cannot be read.
+            CheckpointError: there is no `tokenizer.json`, or it cannot be read.
         """
         path = folder / "tokenizer.json"
         if not path.exists():
@@ -51,12 +52,18 @@ class Tokenizer:
         return int(self.backend.get_vocab_size())
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
-        """Token ids of raw text, with BOS in front where `bos`. Special tokens written in the text
-        become their ids."""
-        ids = list(self._encoded(text).ids)
+        """Return the token ids of a raw text. Special tokens in the text become their ids.
+
+        Args:
+            bos: put the BOS id in front.
+
+        Raises:
+            RequestError: the text is not valid Unicode.
+        """
+        ids = list(self._encode(text).ids)
         return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
 
-    def _encoded(self, text: str) -> Any:
+    def _encode(self, text: str) -> tokenizers.Encoding:
         try:
             return self.backend.encode(text, add_special_tokens=False)
         except (TypeError, UnicodeError) as error:
@@ -65,13 +72,16 @@ class Tokenizer:
             ) from error
 
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
-        """Text of token ids; special tokens are left out unless `special`."""
+        """Return the text of token ids, without special tokens unless `special` is True."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
 
-    def spell(self, text: str) -> tuple[list[int], list[str]]:
-        """Token ids of a text, and the part of it that each stands for: end to end they are the
-        text. Of a character of several tokens the first has all."""
-        encoded = self._encoded(text)
+    def encode_parts(self, text: str) -> tuple[list[int], list[str]]:
+        """Return the token ids of a text, and the part of the text that each stands for.
+
+        The parts, one after another, are the text. A character of several tokens is in the part of
+        the first one.
+        """
+        encoded = self._encode(text)
         parts, at = [], 0
         for _, end in encoded.offsets:
             parts.append(text[at : max(at, end)])
@@ -81,25 +91,25 @@ class Tokenizer:
         return list(encoded.ids), parts
 
     @cached_property
-    def texts(self) -> list[str]:
-        """The text of every token by itself; empty for special tokens, bytes, and what is a part of
-        a character."""
-        alone: list[str] = self.backend.decode_batch(
+    def token_texts(self) -> list[str]:
+        """The text of each token alone; empty for special tokens, raw bytes and parts of
+        characters."""
+        texts: list[str] = self.backend.decode_batch(
             [[token] for token in range(self.vocab_size)], skip_special_tokens=True
         )
-        bytes_ = self.byte_tokens()
+        raw = self.byte_tokens()
         return [
-            "" if BROKEN in text or token in bytes_ else text for token, text in enumerate(alone)
+            "" if REPLACEMENT_CHARACTER in text or token in raw else text
+            for token, text in enumerate(texts)
         ]
 
     def byte_tokens(self) -> frozenset[int]:
-        """Ids of tokens that stand for one raw byte (`<0x00>` to `<0xFF>`), where the vocabulary
-        has such."""
+        """Return the ids of tokens that are one raw byte, `<0x00>` to `<0xFF>`."""
         found = (self.token_id(f"<0x{byte:02X}>") for byte in range(256))
         return frozenset(token for token in found if token is not None)
 
     def special_tokens(self) -> frozenset[int]:
-        """Ids of tokens that are no text and are left out when decoding."""
+        """Return the ids of tokens that are not text, which decoding leaves out."""
         return frozenset(
             number
             for number, token in self.backend.get_added_tokens_decoder().items()
@@ -107,8 +117,10 @@ class Tokenizer:
         )
 
     def save(self, folder: Path, chat_template: str | None = None) -> None:
-        """Write tokenizer.json and, where given, chat_template.jinja into a checkpoint folder; a
-        tokenizer_config.json that is there already is left as it is."""
+        """Write the tokenizer and a chat template into a checkpoint folder.
+
+        A `tokenizer_config.json` that is there already is left as it is.
+        """
         self.backend.save(str(folder / "tokenizer.json"))
         config = {
             "bos_token": "<bos>",
@@ -124,13 +136,17 @@ class Tokenizer:
             (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
 
     def token_id(self, token: str) -> int | None:
-        """Id of one token's exact string."""
+        """Return the id of a token's exact string, None where the vocabulary lacks it."""
         found = self.backend.token_to_id(token)
         return None if found is None else int(found)
 
 
 def tokenizer_config(folder: Path) -> dict[str, Any]:
-    """The parsed `tokenizer_config.json`, empty where there is none."""
+    """Return the parsed `tokenizer_config.json`, empty where there is none.
+
+    Raises:
+        CheckpointError: it is not JSON.
+    """
     path = folder / "tokenizer_config.json"
     if not path.exists():
         return {}

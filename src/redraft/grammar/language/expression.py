@@ -19,23 +19,23 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Concat:
-    """The parts, one after the other; without parts the empty text."""
+    """The items, one after the other; without items the empty text."""
 
-    parts: tuple[Expression, ...]
+    items: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
 class Union:
-    """Any one of the parts; without parts the empty language."""
+    """Any one of the items; without items the empty language."""
 
-    parts: tuple[Expression, ...]
+    items: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A part, `minimum` to `maximum` times; a maximum of None is no limit."""
+    """An item, `minimum` to `maximum` times; a maximum of None is no limit."""
 
-    part: Expression
+    item: Expression
     minimum: int = 0
     maximum: int | None = None
 
@@ -59,14 +59,14 @@ EMPTY_TEXT = Concat(())
 EMPTY_LANGUAGE = Union(())
 
 
-def concat(*parts: Expression | str) -> Expression:
+def concat(*items: Expression | str) -> Expression:
     """Build a concatenation; a string stands for itself."""
-    return Concat(tuple(literal(part) if isinstance(part, str) else part for part in parts))
+    return Concat(tuple(literal(item) if isinstance(item, str) else item for item in items))
 
 
-def union(parts: Sequence[Expression | str]) -> Expression:
+def union(items: Sequence[Expression | str]) -> Expression:
     """Build a union; a string stands for itself."""
-    return Union(tuple(literal(part) if isinstance(part, str) else part for part in parts))
+    return Union(tuple(literal(item) if isinstance(item, str) else item for item in items))
 
 
 def literal(text: str) -> Expression:
@@ -86,9 +86,9 @@ def check_no_surrogate(text: str) -> None:
         raise ConstraintError(f"the text {text!r} holds half a surrogate pair, not a character")
 
 
-def optional(part: Expression | str) -> Expression:
-    """Build the union of a part and the empty text."""
-    return union([part, EMPTY_TEXT])
+def optional(item: Expression | str) -> Expression:
+    """Build the union of an item and the empty text."""
+    return union([item, EMPTY_TEXT])
 
 
 def special_token(token: int) -> Expression:

@@ -56,40 +56,40 @@ class NFA:
             case Symbol(charset):
                 end = self._state()
                 self.transitions[start].append((charset, end))
-            case Concat(parts):
+            case Concat(items):
                 end = start
-                for part in parts:
-                    end = self._add(part, end)
-            case Union(parts):
+                for item in items:
+                    end = self._add(item, end)
+            case Union(items):
                 end = self._state()
-                for part in parts:
+                for item in items:
                     begin = self._state()
                     self.epsilon[start].append(begin)
-                    self.epsilon[self._add(part, begin)].append(end)
-            case Repeat(part, minimum, maximum):
-                end = self._add_repeat(part, minimum, maximum, start)
+                    self.epsilon[self._add(item, begin)].append(end)
+            case Repeat(item, minimum, maximum):
+                end = self._add_repeat(item, minimum, maximum, start)
             case Language(dfa, spell):
                 end = self._add_dfa(dfa, start, spell)
         return end
 
-    def _add_repeat(self, part: Expression, minimum: int, maximum: int | None, start: int) -> int:
+    def _add_repeat(self, item: Expression, minimum: int, maximum: int | None, start: int) -> int:
         at = start
         for _ in range(minimum):
             before = at
-            at = self._add(part, at)
-            if at == before:  # the part is the empty text: more of it changes nothing
+            at = self._add(item, at)
+            if at == before:  # the item is the empty text: more of it changes nothing
                 return at
         end = self._state()
         if maximum is None:
             loop = self._state()
             self.epsilon[at].append(loop)
-            self.epsilon[self._add(part, loop)].append(loop)
+            self.epsilon[self._add(item, loop)].append(loop)
             self.epsilon[loop].append(end)
             return end
         self.epsilon[at].append(end)
         for _ in range(maximum - minimum):
             before = at
-            at = self._add(part, at)
+            at = self._add(item, at)
             if at == before:
                 break
             self.epsilon[at].append(end)

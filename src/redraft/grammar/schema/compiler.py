@@ -92,9 +92,9 @@ class SchemaCompiler:
             return self._constants(subschema, values, admitted)
         if not subschema.restrictions("type") and {"array", "object"} & set(admitted):
             return self._any_value(subschema, admitted)
-        return self._typed(subschema, admitted, tag)
+        return self._of_types(subschema, admitted, tag)
 
-    def _typed(
+    def _of_types(
         self, subschema: Subschema, types: Sequence[str], tag: str | None = None
     ) -> Expression:
         """Return the values that the keywords of each type admit."""
@@ -119,7 +119,7 @@ class SchemaCompiler:
         key = ANY_VALUE, tuple(types), self._any_level
         if key not in self._expansions:
             self._any_level += 1
-            self._expansions[key] = subschema.dfa(self._typed(subschema, types))
+            self._expansions[key] = subschema.dfa(self._of_types(subschema, types))
             self._any_level -= 1
         return Language(self._expansions[key])
 
@@ -217,7 +217,7 @@ class SchemaCompiler:
             others = dict(subschema.schema)
             others.pop("enum", None)
             others.pop("const", None)
-            typed = self._typed(Subschema(others, subschema.path), types)
+            typed = self._of_types(Subschema(others, subschema.path), types)
             found = Language(minimal_dfa(found) & subschema.dfa(typed))
         return self._note_empty(subschema, found, "enum" if "enum" in subschema else "const")
 

@@ -45,7 +45,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class DigitState:
-    """What the digits so far say; the state of the DFA.
+    """A state of the DFA: the facts about the digits so far.
 
     Attributes:
         integer_digits: the digits before the point, counted up to one more than any bound has.

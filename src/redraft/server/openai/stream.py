@@ -8,7 +8,7 @@ from typing import Any
 from redraft.events import Committed, Draft
 from redraft.text import Detokenizer, Tokenizer
 from redraft.text.reasoning import LABEL
-from redraft.text.tokenizer import BROKEN
+from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 from redraft.text.tool_calls import OPEN
 
 
@@ -35,7 +35,7 @@ class Voice:
         """What a committed canvas adds."""
         if self._detokenizer is not None:
             self._detokenizer.add(event.tokens)
-            thought = self._detokenizer.reasoning().rstrip(BROKEN)
+            thought = self._detokenizer.reasoning().rstrip(REPLACEMENT_CHARACTER)
             named = LABEL.startswith(
                 thought.rpartition("\n")[2]
             )  # perhaps the channel's name alone, which is no thought

@@ -74,7 +74,7 @@ def chat_routes(models: Registry) -> APIRouter:
         tokenizer = models[asked.model].model.tokenizer
         if tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer")
-        tokens, parts = await run_in_threadpool(tokenizer.spell, asked.text)
+        tokens, parts = await run_in_threadpool(tokenizer.encode_parts, asked.text)
         return {"tokens": tokens, "texts": parts, "count": len(tokens)}
 
     return router

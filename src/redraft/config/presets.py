@@ -1,11 +1,10 @@
-"""Geometries: shapes of released models, for who wants to know what one needs before it is
-there."""
+"""Presets: the shapes of released models, for estimates without a checkpoint."""
 
 from __future__ import annotations
 
 from redraft.config.model import FULL, SLIDING, ModelConfig
 
-GEOMETRIES = {
+PRESETS = {
     "26b": ModelConfig(
         vocab_size=262144,
         hidden_size=2816,
