@@ -1,5 +1,7 @@
-"""What a generation says while it runs: Draft after each denoising step, Committed after each
-canvas, Finished at the end; an engine that serves several says Failed of one that broke."""
+"""Events of a generation: Draft after each denoising step, Committed after each canvas, Finished.
+
+An engine sends Failed for a request that broke, and Completed for one that writes no text.
+"""
 
 from __future__ import annotations
 

@@ -124,33 +124,33 @@ def test_text_outside_the_holes_is_as_it_was(
         template, instruction=instruction, seed=seed, max_candidates=2, max_denoising_steps=1
     )
     assert filled.text == template.filled(filled.fills)
-    assert len(ROWS) in (1, 2, 4)  # each width apart, and healed where there are seams
+    assert len(ROWS) in (1, 2, 4)  # each width apart, and healed where there are borders
     tokenizer = wordy.tokenizer
     assert tokenizer is not None
     placed_rows = PLANS[0].plan.placed
     for row, placed in zip(ROWS, placed_rows, strict=True):
         pieces = placed.pieces
         fills = [tokenizer.decode(row.fill(number)) for number in range(len(template.holes))]
-        seams = [
+        borders = [
             ((before.text if before else ""), (behind.text if behind else ""))
-            for before, behind in pieces.seams
+            for before, behind in pieces.borders
         ]
         if all(
             fill.startswith(first) and fill.endswith(last)
-            for fill, (first, last) in zip(fills, seams, strict=True)
+            for fill, (first, last) in zip(fills, borders, strict=True)
         ):
-            # What the model read, hole by hole, is the text: what the seams took is in their holes,
+            # What the model read, hole by hole, is the text: what the borders took is in their holes,
             # and nowhere else.
             read = tokenizer.decode(pieces.left)
             for fill, between in zip(fills, [*pieces.between, pieces.right], strict=True):
                 read += fill + tokenizer.decode(between)
             bare = [
                 fill[len(first) : len(fill) - len(last)]
-                for fill, (first, last) in zip(fills, seams, strict=True)
+                for fill, (first, last) in zip(fills, borders, strict=True)
             ]
             if all(
                 len(fill) >= len(first + last)
-                for fill, (first, last) in zip(fills, seams, strict=True)
+                for fill, (first, last) in zip(fills, borders, strict=True)
             ):
                 plain = [
                     tokenizer.decode(tokenizer.encode(text, bos=False)) for text in template.texts

@@ -12,7 +12,7 @@ from torch import Tensor
 from redraft.api import Model, load
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Request, Share
-from redraft.engine.generation import Generation, Writing
+from redraft.engine.generation import Generation, TextWork
 from redraft.engine.row import CanvasInputs, Row
 from redraft.engine.runner import Parts, Runner
 from redraft.errors import (
@@ -570,14 +570,14 @@ def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(
     alone = [finished(Engine(model.network, model.tokenizer), request) for request in requests]
     engine = Engine(model.network, model.tokenizer)
     numbers = [engine.add(request) for request in requests]
-    commit = Writing.commit
+    commit = TextWork.commit
 
-    def failing(work: Writing, tokens: tuple[int, ...], steps: int) -> None:
+    def failing(work: TextWork, tokens: tuple[int, ...], steps: int) -> None:
         if work.number == numbers[1]:
             raise KeyError("a bug")
         commit(work, tokens, steps)
 
-    monkeypatch.setattr(Writing, "commit", failing)
+    monkeypatch.setattr(TextWork, "commit", failing)
     events = list(engine.run())
     assert [event.request for event in events if isinstance(event, Failed)] == [numbers[1]]
     told = {event.request: event for event in events if isinstance(event, Finished)}

@@ -35,7 +35,7 @@ async def read(
     client: httpx2.AsyncClient, rng: random.Random, url: str, body: dict[str, Any]
 ) -> str | None:
     """The text of one stream; None from a reader that left."""
-    patience = rng.choice([None, None, None, rng.randint(1, 6)])
+    stall_timeout = rng.choice([None, None, None, rng.randint(1, 6)])
     text = ""
     async with client.stream("POST", url, json=body) as answer:
         assert answer.status_code == 200
@@ -44,7 +44,7 @@ async def read(
             if not line.startswith("data: {"):
                 continue
             count += 1
-            if patience is not None and count > patience:
+            if stall_timeout is not None and count > stall_timeout:
                 return None
             if rng.random() < 0.05:
                 await asyncio.sleep(0.2)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.cli import serve
 from redraft.server import Settings
-from redraft.server.middleware import Guard
+from redraft.server.middleware import AccessMiddleware
 from redraft.server.runtime.metrics import Metrics
 from tests.server.test_openai import Served
 
@@ -53,7 +53,7 @@ def asked(app: ASGIApp, metrics: Metrics, body: list[bytes], **settings: Any) ->
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Guard(app, metrics, Settings(**settings))(scope, receive, send))
+    asyncio.run(AccessMiddleware(app, metrics, Settings(**settings))(scope, receive, send))
     return sent
 
 
@@ -135,7 +135,7 @@ def test_the_playground_asks_for_no_key(
 ) -> None:
     given: list[Settings] = []
 
-    def create(models: Any, settings: Settings, ears: Any) -> None:
+    def create(models: Any, settings: Settings, recogniser: Any) -> None:
         given.append(settings)
         raise Reached
 

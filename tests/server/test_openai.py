@@ -28,10 +28,10 @@ class Served:
     read."""
 
     def __init__(
-        self, *, send_buffer: int | None = None, ears: Any = None, **settings: Any
+        self, *, send_buffer: int | None = None, recogniser: Any = None, **settings: Any
     ) -> None:
         self.model = redraft.load("small-text", dtype="float32")
-        app = create_app({"small-text": self.model}, Settings(**settings), ears)
+        app = create_app({"small-text": self.model}, Settings(**settings), recogniser)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
         if send_buffer is not None:
@@ -218,7 +218,7 @@ def test_a_client_that_leaves_makes_room(served: Served) -> None:
         raise AssertionError("the request still runs")
 
 
-WRONG: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
+INVALID_REQUEST: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
     ({"model": "gpt-9"}, openai.NotFoundError, "not served here"),
     ({"messages": []}, openai.BadRequestError, "messages is empty"),
     ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
@@ -245,7 +245,9 @@ WRONG: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "error", "words"), WRONG, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("changes", "error", "words"), INVALID_REQUEST, ids=lambda value: str(value)[:40]
+)
 def test_what_is_wrong_is_told_in_openais_shape(
     served: Served, changes: dict[str, Any], error: type[openai.APIStatusError], words: str
 ) -> None:

@@ -33,7 +33,7 @@ WRITTEN = [
 def cut(
     text: str, rng: random.Random, *, calls: bool, most: int = 99
 ) -> tuple[Answer, list[tuple[int, Event]]]:
-    """What the engine would tell of a text that is cut into canvases at random, up to its end."""
+    """What the engine would report of a text that is cut into canvases at random, up to its end."""
     tokens = TOKENIZER.encode(text, bos=False)
     config = GenerationConfig(max_new_tokens=len(tokens), eos_token_id=(), seed=1)
     request = Request((2,), config)
@@ -92,7 +92,7 @@ def test_pieces_are_the_whole_wherever_it_is_cut(text: str, case: int) -> None:
 def test_thoughts_come_before_what_follows_from_them() -> None:
     answer, events = cut(WRITTEN[1], random.Random(1), calls=False, most=2)
 
-    async def streamed() -> list[str]:
+    async def stream_response() -> list[str]:
         chunks = [chunk async for chunk in answer.chunks(told(events), usage=False, drafts=False)]
         return [
             name
@@ -102,6 +102,6 @@ def test_thoughts_come_before_what_follows_from_them() -> None:
             if value
         ]
 
-    names = [name for name in asyncio.run(streamed()) if name != "role"]
+    names = [name for name in asyncio.run(stream_response()) if name != "role"]
     assert names == sorted(names, key=["reasoning_content", "content"].index)
     assert names.count("reasoning_content") > 1

@@ -24,7 +24,7 @@ from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Draft
 from redraft.grammar.guide import CanvasConstraint
 from redraft.server.openai.logprobs import text_logprobs
-from redraft.server.runtime.registry import ServedModel
+from redraft.server.runtime.registry import HostedModel
 from tests.server.test_openai import MESSAGES, QUICK, Served
 
 TEXT = (
@@ -125,9 +125,9 @@ def test_whoever_will_not_wait_is_told_so(served: Served) -> None:
     assert (late.status_code, late.json()["error"]["code"]) == (408, "deadline")
     drafts = {"stream": True, "stream_options": {"include_drafts": True}}
     body["timeout"] = 3  # seconds: enough for a first draft on a busy machine
-    streamed = post(served, "/v1/chat/completions", **body, **drafts).text.split("\n\n")
-    assert json.loads(streamed[-3].removeprefix("data: "))["error"]["code"] == "deadline"
-    assert streamed[-2] == "data: [DONE]"
+    stream_response = post(served, "/v1/chat/completions", **body, **drafts).text.split("\n\n")
+    assert json.loads(stream_response[-3].removeprefix("data: "))["error"]["code"] == "deadline"
+    assert stream_response[-2] == "data: [DONE]"
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ def test_log_probabilities_are_what_the_model_reads_from_left_to_right(served: S
 def test_there_is_room_for_log_probabilities_once_a_request_is_let_in(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, left = ServedModel.score, list[float]()
+    score, left = HostedModel.score, list[float]()
 
-    async def crowded(model: ServedModel, *given: Any) -> Any:
+    async def crowded(model: HostedModel, *given: Any) -> Any:
         monkeypatch.setattr(model.worker, "_capacity", 0)  # others came in meanwhile
         left.append(given[-1])
         try:
@@ -341,7 +341,7 @@ def test_there_is_room_for_log_probabilities_once_a_request_is_let_in(
         finally:
             monkeypatch.setattr(model.worker, "_capacity", 8)
 
-    monkeypatch.setattr(ServedModel, "score", crowded)
+    monkeypatch.setattr(HostedModel, "score", crowded)
     answer = post(served, "/v1/chat/completions", **CHAT, logprobs=True, timeout=30)
     assert answer.status_code == 200
     assert answer.json()["choices"][0]["logprobs"]["content"]
@@ -552,7 +552,7 @@ def test_pages_of_other_sites_are_kept_out(
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Served]:
-    server = Served(send_buffer=4096, hosts=("127.0.0.1",), patience=1.0)
+    server = Served(send_buffer=4096, hosts=("127.0.0.1",), stall_timeout=1.0)
     yield server
     server.close()
 

@@ -180,13 +180,13 @@ def test_a_session_that_ends_while_it_is_edited_is_not_there(
     served: Served, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()["id"]
-    told = keeping.told
+    told = sessions.told
 
     def ended(*given: Any) -> Any:
         assert ask(served, "DELETE", f"/v1/sessions/{name}").status_code == 200
         return told(*given)
 
-    monkeypatch.setattr(keeping, "told", ended)
+    monkeypatch.setattr(sessions, "told", ended)
     answer = ask(
         served,
         "POST",
@@ -206,7 +206,7 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
     name = kept.begin("m", "0", None)["id"]
     for number in range(5):
         kept.edit(name, str(number), str(number + 1))
-    monkeypatch.setattr(store, "MOST_EDITS", 3)
+    monkeypatch.setattr(store, "MAX_EDITS", 3)
     for number in range(5, 8):
         kept.edit(name, str(number), str(number + 1))
     assert kept.session(name)["edits"] == 3
@@ -216,7 +216,7 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
         kept.undo(name)
     assert (kept.session(name)["edits"], kept.session(name)["undone"]) == (0, 3)
     assert kept.redo(name)[0]["text"] == "6"
-    monkeypatch.setattr(store, "MOST_KEPT", 2)
+    monkeypatch.setattr(store, "MAX_ROWS", 2)
     kept.begin("m", "", None)
     with pytest.raises(RequestError, match="2 sessions are kept here"):
         kept.begin("m", "", None)

@@ -23,7 +23,7 @@ models = pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    server = Served(ears=recogniser(str(models.get_model_path())))
+    server = Served(recogniser=recogniser(str(models.get_model_path())))
     yield server
     server.close()
 

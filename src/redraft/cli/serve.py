@@ -74,7 +74,7 @@ def run(asked: Asked) -> None:
         signal.SIGTERM, lambda *_: sys.exit(0)
     )  # once the server is through with what it does on this signal
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
-    with _listening(asked.host, asked.port, settings.patience) as listening:
+    with _listening(asked.host, asked.port, settings.stall_timeout) as listening:
         address = f"http://{asked.host}:{listening.getsockname()[1]}"
         console.print(
             f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops",
@@ -85,9 +85,9 @@ def run(asked: Asked) -> None:
         server.run([listening])
 
 
-def _listening(host: str, port: int, patience: float) -> socket.socket:
+def _listening(host: str, port: int, stall_timeout: float) -> socket.socket:
     """A socket whose connections the system drops where nothing of what is sent is read for
-    `patience` seconds.
+    `stall_timeout` seconds.
 
     Raises:
         ConfigError: it cannot be had.
@@ -98,7 +98,7 @@ def _listening(host: str, port: int, patience: float) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}") from None
     if sys.platform == "linux":
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * patience))
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_timeout))
     return found
 
 

@@ -172,15 +172,17 @@ class CandidateRow:
         return range(max(hole.start, here.start), min(hole.stop, here.stop))
 
     def _allowed(self, tokens: Tensor) -> Allowed | None:
-        """Return what the seams of this canvas may take; None where it has none."""
+        """Return what the borders of this canvas may take; None where it has none."""
         here = self.positions
-        seams = [(at - here.start, seam) for at, seam in self.layout.seams.items() if at in here]
-        if not seams:
+        borders = [
+            (at - here.start, seam) for at, seam in self.layout.borders.items() if at in here
+        ]
+        if not borders:
             return None
         size = self._resources.config.vocab_size
-        masks = torch.zeros(len(seams), size, dtype=torch.bool, device=tokens.device)
+        masks = torch.zeros(len(borders), size, dtype=torch.bool, device=tokens.device)
         which = torch.full_like(tokens, -1)
-        for number, (at, seam) in enumerate(seams):
+        for number, (at, seam) in enumerate(borders):
             masks[number, list(seam.allowed)] = True
             which[0, at] = number
         return Allowed(masks, which)

@@ -1,11 +1,11 @@
-"""Diffs as git and patch read them."""
+"""Diffs in the form that git and patch read."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable
-from itertools import takewhile
+from itertools import chain, takewhile
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
@@ -13,9 +13,10 @@ Opcode = tuple[str, int, int, int, int]
 
 
 def unified_diff(before: str, after: str, old: str = "before", new: str = "after") -> str:
-    """The change from one text to another as a unified diff; empty where they are the same."""
+    """Return the change from one text to another as a unified diff; empty where they are equal."""
     matcher = _Matcher(_LINE.findall(before), _LINE.findall(after))
-    lines = [line for group in matcher.get_grouped_opcodes() for line in matcher.hunk(group)]
+    hunks = (matcher.hunk(group) for group in matcher.get_grouped_opcodes())
+    lines = list(chain.from_iterable(hunks))
     head = [f"--- {old}\n", f"+++ {new}\n"] if lines else []
     return "".join(
         line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
@@ -24,8 +25,10 @@ def unified_diff(before: str, after: str, old: str = "before", new: str = "after
 
 
 class _Matcher(difflib.SequenceMatcher[str]):
-    """Finds what two texts share. What they begin and end with alike is not searched: in a large
-    text that is nearly all."""
+    """Finds what two texts share.
+
+    Their common beginning and end are not searched: in a large text that is nearly everything.
+    """
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         self.before, self.after = before, after
@@ -39,15 +42,18 @@ class _Matcher(difflib.SequenceMatcher[str]):
         )
 
     def get_opcodes(self) -> list[Opcode]:  # type: ignore[override]
-        """Of the whole texts."""
+        """Return the opcodes of the whole texts."""
         first, old, new = self.first, len(self.before), len(self.after)
-        moved = [(tag, *(at + first for at in ends)) for tag, *ends in super().get_opcodes()]
+        moved = [
+            (tag, i + first, i_end + first, j + first, j_end + first)
+            for tag, i, i_end, j, j_end in super().get_opcodes()
+        ]
         front = [("equal", 0, first, 0, first)] if first else []
         back = [("equal", old - self.last, old, new - self.last, new)] if self.last else []
-        return [*front, *moved, *back]  # type: ignore[list-item]
+        return [*front, *moved, *back]
 
     def hunk(self, group: list[Opcode]) -> Iterable[str]:
-        """The lines of one hunk."""
+        """Yield the lines of one hunk."""
         (_, old, _, new, _), (_, _, old_end, _, new_end) = group[0], group[-1]
         yield f"@@ -{_range(old, old_end)} +{_range(new, new_end)} @@\n"
         for tag, i, i_end, j, j_end in group:
@@ -59,7 +65,7 @@ class _Matcher(difflib.SequenceMatcher[str]):
 
 
 def _alike(pairs: Iterable[tuple[str, str]]) -> int:
-    """How many pairs are of the same line, up to the first that is not."""
+    """Return the number of pairs of equal lines, up to the first that differs."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 

@@ -1,4 +1,4 @@
-"""Infill: candidates of a text with holes, denoised as rows behind one prefix; the likeliest wins."""
+"""Infill: candidates of a text with holes, denoised as rows behind one prefix."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InfillPlan:
     """Everything that filling one template takes, checked.
 
     Attributes:
-        placed: one a candidate; at least one has no seams.
+        placed: one a candidate; at least one has no borders.
         config: with a seed. pad_token_id: fills the rest of a hole.
         max_steps: denoising steps of all candidates together; None for no limit.
         constraints: one a hole, None for a free one.
@@ -50,7 +50,10 @@ class InfillPlan:
 
 
 class InfillCandidates(Work):
-    """Fills the holes of a template; sends a Draft a candidate and step, completes with Infilled."""
+    """Fills the holes of a template; completes with Infilled.
+
+    It sends a Draft for each candidate and step.
+    """
 
     def __init__(self, plan: InfillPlan) -> None:
         super().__init__()
@@ -60,9 +63,11 @@ class InfillCandidates(Work):
         # The prefix, and a copy of it for each candidate of several canvases.
         placed = self.plan.placed
         copies = sum(len(one.layout.canvases) > 1 for one in placed)
-        return Share(len(placed), 1 + copies, len(placed[0].pieces.prefix) + self._room(config))
+        return Share(
+            len(placed), 1 + copies, len(placed[0].pieces.prefix) + self._capacity_behind(config)
+        )
 
-    def _room(self, config: ModelConfig) -> int:
+    def _capacity_behind(self, config: ModelConfig) -> int:
         """Return the tokens behind the prefix that a candidate's cache holds at most."""
         canvases = max(len(placed.layout.canvases) for placed in self.plan.placed)
         return canvases * config.canvas_length
@@ -83,12 +88,12 @@ class InfillCandidates(Work):
         self.complete(self._result(complete, [total(found) for found in scores]))
 
     def _prefix(self, resources: Resources, tokens: Sequence[int]) -> Row:
-        pieces, room = self.plan.placed[0].pieces, self._room(resources.config)
+        pieces, behind_prefix = self.plan.placed[0].pieces, self._capacity_behind(resources.config)
         if self.plan.session is None:
-            return prefix_row(resources, tokens, len(tokens) + room, LastState())
-        # What is kept for later edits has room for the whole text.
+            return prefix_row(resources, tokens, len(tokens) + behind_prefix, LastState())
+        # What is kept for later edits has behind_prefix for the whole text.
         whole = pieces.between_length + len(pieces.right)
-        return self.plan.session.row(resources, tokens, len(tokens) + room + whole)
+        return self.plan.session.row(resources, tokens, len(tokens) + behind_prefix + whole)
 
     def _candidates(self, prefix: Row, resources: Resources) -> list[CandidateRow]:
         plan = self.plan
@@ -152,13 +157,13 @@ class InfillCandidates(Work):
         )
 
     def _fills(self, row: CandidateRow) -> list[str | None]:
-        """Return the text of each hole so far, without what its seams have from outside.
+        """Return the text of each hole so far, without what its borders have from outside.
 
         None where the text outside would change.
         """
         fills: list[str | None] = []
         pieces = self.plan.placed[row.number].pieces
-        for number, (left, right) in enumerate(pieces.seams):
+        for number, (left, right) in enumerate(pieces.borders):
             text = self.plan.tokenizer.decode(row.fill(number))
             first, last = (left.text if left else ""), (right.text if right else "")
             if row.written < row.layout.holes[number].stop:

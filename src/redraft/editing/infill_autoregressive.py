@@ -29,7 +29,7 @@ class AutoregressiveInfill(Work):
     """Fills holes greedily, one after the other; completes with Infilled.
 
     Of every length from a hole's minimum on, the one is kept with which the text goes on most
-    likely. Pieces have no seams here. ends: tokens that end a hole.
+    likely. Pieces have no borders here. ends: tokens that end a hole.
     """
 
     tokenizer: Tokenizer
@@ -42,16 +42,16 @@ class AutoregressiveInfill(Work):
         super().__init__()
 
     @property
-    def _room(self) -> int:
+    def _capacity_behind(self) -> int:
         return sum(hole.max_tokens for hole in self.template.holes) + self.pieces.between_length
 
     def share(self, config: ModelConfig) -> Share:
         # The text so far, and a copy of it for the hole that is being written.
-        return Share(rows=1, caches=2, tokens=len(self.pieces.prefix) + self._room)
+        return Share(rows=1, caches=2, tokens=len(self.pieces.prefix) + self._capacity_behind)
 
     def course(self, resources: Resources) -> Course:
         pieces, first = self.pieces, self.template.holes[0]
-        capacity = len(pieces.prefix) + self._room
+        capacity = len(pieces.prefix) + self._capacity_behind
         row = prefix_row(resources, pieces.prefix, capacity, self._greedy(first, 0, resources))
         yield [row]
         score = total((yield from self._scores(resources, row, [pieces.left]))[0])

@@ -27,7 +27,7 @@ class Pieces:
             text behind the last hole.
         closing: tokens that end the answer where all of `right` is on the canvas.
         end: tokens scored behind the whole text, which end it.
-        seams: two a hole, before and behind it; their tokens are not among the others.
+        borders: two a hole, before and behind it: its seams, whose tokens are not among the others.
         between_length: number of tokens before and between the holes, without the prefix.
             right_length: number of tokens behind the last hole, those of a seam included.
     """
@@ -38,7 +38,7 @@ class Pieces:
     right: list[int]
     closing: list[int]
     end: list[int]
-    seams: tuple[tuple[Seam | None, Seam | None], ...]
+    borders: tuple[tuple[Seam | None, Seam | None], ...]
 
     @property
     def between_length(self) -> int:
@@ -46,7 +46,7 @@ class Pieces:
 
     @property
     def right_length(self) -> int:
-        seam = self.seams[-1][1]
+        seam = self.borders[-1][1]
         return len(self.right) + (seam.count if seam else 0)
 
     @classmethod
@@ -74,20 +74,20 @@ class Pieces:
             far = len(left)
         prefix, left = prefix + left[:far], left[far:]
         between = [tokenizer.encode(text, bos=False) for text in middle]
-        seams = ((None, None),) * len(template.holes)
-        return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, end, seams)
+        borders = ((None, None),) * len(template.holes)
+        return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, end, borders)
 
     def healed(self, texts: Sequence[str], bound: Sequence[bool] = ()) -> Pieces:
-        """Return these pieces with seams; `texts` are those of all tokens.
+        """Return these pieces with borders; `texts` are those of all tokens.
 
         Holes that are `bound` to a constraint have none: what fills them must not depend on text
         from outside.
         """
         around = [list(self.left), *map(list, self.between), list(self.right)]
-        seams: list[tuple[Seam | None, Seam | None]] = []
+        borders: list[tuple[Seam | None, Seam | None]] = []
         for number, (before, behind) in enumerate(pairwise(around)):
             if number < len(bound) and bound[number]:
-                seams.append((None, None))
+                borders.append((None, None))
                 continue
             one = before_hole(before, texts)
             if one:
@@ -95,9 +95,9 @@ class Pieces:
             other = behind_hole(behind, texts)
             if other:
                 del behind[: other.count]
-            seams.append((one, other))
+            borders.append((one, other))
         return replace(
-            self, left=around[0], between=around[1:-1], right=around[-1], seams=tuple(seams)
+            self, left=around[0], between=around[1:-1], right=around[-1], borders=tuple(borders)
         )
 
 
@@ -108,15 +108,15 @@ class CanvasLayout:
     Attributes:
         tokens: one a position, all canvases end to end; 0 where a position is open. Behind the
             last of them a canvas is free: open, and nobody reads it.
-        holes: the open positions of each hole, seams included.
+        holes: the open positions of each hole, borders included.
         canvases: the positions of each canvas.
-        seams: position -> tokens that it may take.
+        borders: position -> tokens that it may take.
     """
 
     tokens: list[int]
     holes: tuple[range, ...]
     canvases: tuple[range, ...]
-    seams: Mapping[int, Seam] = field(default_factory=dict)
+    borders: Mapping[int, Seam] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def place(pieces: Pieces, widths: Sequence[int], length: int, fill_token: int) -
     of the last hole and the text behind it on the last.
     """
     tokens, holes = list(pieces.left), list[range]()
-    seams: dict[int, Seam] = {}
+    borders: dict[int, Seam] = {}
     for width, (before, behind), text in zip(
-        widths, pieces.seams, [*pieces.between, []], strict=True
+        widths, pieces.borders, [*pieces.between, []], strict=True
     ):
         start = len(tokens)
         stop = start + width + (before is not None) + (behind is not None)
-        seams |= {at: seam for at, seam in ((start, before), (stop - 1, behind)) if seam}
+        borders |= {at: seam for at, seam in ((start, before), (stop - 1, behind)) if seam}
         holes.append(range(start, stop))
         tokens += [0] * len(holes[-1]) + text
     starts = _starts(len(tokens), len(pieces.right) + len(pieces.closing), length)
@@ -161,7 +161,7 @@ def place(pieces: Pieces, widths: Sequence[int], length: int, fill_token: int) -
     ends = [*starts[1:], len(tokens)]
     canvases = tuple(range(start, end) for start, end in zip(starts, ends, strict=True))
     right_seen = len(seen) + pieces.right_length - len(pieces.right)
-    layout = CanvasLayout(tokens, tuple(holes), canvases, seams)
+    layout = CanvasLayout(tokens, tuple(holes), canvases, borders)
     return Placed(pieces, layout, right_seen, tuple(widths))
 
 

@@ -44,7 +44,7 @@ def plan_infill(
     forms = [pieces]
     if search.heal:
         healed = _healed(processor, pieces, constraints)
-        forms += [healed] if any(any(pair) for pair in healed.seams) else []
+        forms += [healed] if any(any(pair) for pair in healed.borders) else []
     needed = [_min_tokens(dfa) for dfa in constraints]
     widths = widths_to_try(template, search.max_candidates, needed)
     placed = _place_all(processor, forms, widths, processor.fill_token(config))
@@ -166,7 +166,7 @@ def _pieces(processor: Processor, template: Template, instruction: str | None) -
 
 
 def _healed(processor: Processor, pieces: Pieces, constraints: Sequence[TokenDFA | None]) -> Pieces:
-    """Return the pieces with seams where a hole begins or ends inside a word."""
+    """Return the pieces with borders where a hole begins or ends inside a word."""
     texts = processor.require_tokenizer("infilling").token_texts[: processor.config.vocab_size]
     return pieces.healed(texts, [dfa is not None for dfa in constraints])
 

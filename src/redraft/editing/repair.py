@@ -33,8 +33,10 @@ GAIN = 2.0  # nats by which every exchanged token must make the text likelier
 
 @dataclass(frozen=True)
 class Change:
-    """One change that was kept. at: character of the text as it was then. score: nats by which the
-    text became likelier."""
+    """One change that was kept.
+
+    at: character of the text as it was then. score: nats by which the text became likelier.
+    """
 
     at: int
     before: str
@@ -44,8 +46,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Repaired:
-    """A repaired text. steps: denoising steps of all that was tried. seed: repairs the same
-    again."""
+    """A repaired text.
+
+    steps: denoising steps of all candidates. seed: repairs the same again.
+    """
 
     text: str
     original: str
@@ -196,12 +200,15 @@ class RepairCandidates(Work):
         return CanvasLayout(tokens, holes, (range(len(tokens)),))
 
     def _ended(self, tokens: list[int], spelled: _Spelled) -> list[int]:
-        """Tokens as they are scored: with the end of the turn where the text ends with them."""
+        """Return tokens as they are scored: with the end of the turn where they end the text."""
         return tokens + self.closing if len(tokens) == len(spelled.tokens) else tokens
 
     def _in_doubt(self, likely: Sequence[float], spelled: _Spelled) -> list[list[int]]:
-        """The least likely position, the two least likely, four, and so on; of tokens that are
-        whole texts of their own."""
+        """Return sets of positions to noise: the least likely one, the two least likely, four, and
+        so on.
+
+        Only tokens that are whole texts of their own are noised.
+        """
         texts = self.tokenizer.token_texts
 
         def may_change(at: int) -> bool:
@@ -219,8 +226,10 @@ class RepairCandidates(Work):
         return [sorted(order[:count]) for count in counts]
 
     def _read(self, row: CandidateRow, before: _Spelled, width: int) -> tuple[int, _Spelled]:
-        """What a row made of the text, and how many tokens it exchanged; what is no text of its own
-        changes nothing."""
+        """Return the number of tokens that a row exchanged, and the text with them.
+
+        A token that is no text of its own changes nothing.
+        """
         now, count, texts = _Spelled([], []), 0, self.tokenizer.token_texts
         for at in range(width):
             new, old = row.tokens[at], before.part(at, at + 1)
@@ -256,7 +265,7 @@ class _Window:
 
 
 def _change(before: _Spelled, after: _Spelled, score: float) -> Change:
-    """What differs between two texts, as one span."""
+    """Return what differs between two texts, as one span."""
     old, new = "".join(before.texts), "".join(after.texts)
     first = next(
         (at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, RequestError
@@ -15,11 +16,13 @@ MAX_TOKENS = 24
 
 @dataclass(frozen=True)
 class Hole:
-    """A place to be filled, with room for `min_tokens` to `max_tokens` tokens; padding may leave a
-    part of it empty. What fills it is a text of the constraint, where there is one.
+    """A place to fill, with room for `min_tokens` to `max_tokens` tokens.
+
+    Padding may leave a part of it empty. With a constraint, what fills it is a text of the
+    constraint.
 
     Raises:
-        ConfigError: either is not a whole number of at least 1, or they are in the wrong order.
+        ConfigError: a number is not a whole number of at least 1, or they are in the wrong order.
         ConstraintError: the constraint is none, or its texts hold special tokens.
     """
 
@@ -48,12 +51,11 @@ class Template:
     def of(
         cls, template: str | Sequence[str | Hole] | Template, hole: Hole | None = None
     ) -> Template:
-        """From a text with `<hole>` marks, each of them `hole`, or from texts and Holes in their
-        order.
+        """Return the template of a text with `<hole>` marks, or of texts and Holes in their order.
 
         Raises:
-            RequestError: there is no hole, or two of them touch, so that nobody could say where one
-                ends.
+            RequestError: there is no hole, or two of them touch, so that nobody could tell where
+                one ends.
         """
         if isinstance(template, Template):
             return template
@@ -76,7 +78,7 @@ class Template:
     def around(
         cls, text: str, spans: Sequence[tuple[int, int]], hole: Hole | None = None
     ) -> Template:
-        """`text` with a hole for each span of characters (first, last).
+        """Return `text` with a hole for each span of characters (first, last).
 
         Raises:
             RequestError: a span lies outside the text, or two overlap or touch.
@@ -87,20 +89,24 @@ class Template:
             check_span(text, first, last)
             if texts and first <= at:
                 raise RequestError(
-                    f"the span ({first}, {last}) overlaps or touches the one before it, which ends at {at}"
+                    f"the span ({first}, {last}) overlaps or touches the one before it, which ends "
+                    f"at {at}"
                 )
             texts.append(text[at:first])
             at = last
-        return cls.of([part for one in texts for part in (one, hole or Hole())] + [text[at:]])
+        parts: list[str | Hole] = []
+        for one in texts:
+            parts += [one, hole or Hole()]
+        return cls.of([*parts, text[at:]])
 
     def filled(self, fills: Sequence[str]) -> str:
-        """The text with something in each hole."""
-        parts = [part for pair in zip(self.texts, fills, strict=False) for part in pair]
-        return "".join((*parts, self.texts[-1]))
+        """Return the text with something in each hole."""
+        pairs = zip(self.texts, fills, strict=False)
+        return "".join((*chain.from_iterable(pairs), self.texts[-1]))
 
 
 def check_span(text: str, first: int, last: int) -> None:
-    """Whether characters `first` to `last` lie in the text.
+    """Check that characters `first` to `last` lie in the text.
 
     Raises:
         RequestError: they do not.

@@ -1,10 +1,10 @@
-"""Seams: a hole that begins or ends inside a word.
+"""Token healing: a hole that begins or ends inside a word.
 
 Tokens do not end where a hole does: `pri<hole>(x)` wants the one token `print`, and of `x = <hole>`
-the last space belongs to the token that follows it. So what stands beside such a hole is written
-anew, by one of all the tokens that begin (behind the
-hole: end) with its text: as many tokens of it as any one token begins with. What stands outside the
-hole stays as it was, and a word can be finished as the model spells it.
+the last space belongs to the token that follows it. So the text beside such a hole is written anew,
+by one of the tokens that begin (behind the hole: end) with it: as many tokens of it as any one
+token begins with. The text outside the hole stays as it was, and a word can be finished as the
+model spells it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ DEEPEST = 4  # tokens
 
 @dataclass(frozen=True)
 class Seam:
-    """What is written anew by one token. text: what of it stands outside the hole, as `count`
-    tokens until now. allowed: the tokens that it may be."""
+    """A border of a hole that one token writes anew.
+
+    text: the text outside the hole that the token covers. count: tokens that it was before.
+    allowed: tokens that it may be.
+    """
 
     text: str
     count: int
@@ -26,8 +29,10 @@ class Seam:
 
 
 def before_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
-    """The seam that the last of `tokens` make with a hole behind them; None where they end a word.
-    `texts` are those of all tokens."""
+    """Return the seam of the last of `tokens` with a hole behind them; None where they end a word.
+
+    `texts` are those of all tokens.
+    """
     text = _text(tokens[-1:], texts)
     if text == " " and not _text(tokens[-2:-1], texts)[-1:].isspace() and len(tokens) > 1:
         return _seam(tokens[-1:], texts, str.startswith)  # not where it indents a line
@@ -41,7 +46,7 @@ def before_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
 
 
 def behind_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
-    """The seam that the first of `tokens` make with a hole before them; None where they begin a
+    """Return the seam of the first of `tokens` with a hole before them; None where they begin a
     word."""
     if not _in_word(_text(tokens[:1], texts)[:1]):
         return None
@@ -55,14 +60,14 @@ def behind_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
 def _seam(
     tokens: list[int], texts: Sequence[str], matches: Callable[[str, str], bool]
 ) -> Seam | None:
-    """The seam of these tokens; None where none but themselves would do."""
+    """Return the seam of these tokens; None where only they themselves would do."""
     text = _text(tokens, texts)
     allowed = [token for token, other in enumerate(texts) if matches(other, text)] if text else []
     return Seam(text, len(tokens), tuple(allowed)) if allowed and allowed != tokens else None
 
 
 def _text(tokens: list[int], texts: Sequence[str]) -> str:
-    """The text of some tokens; empty where one of them has none of its own."""
+    """Return the text of some tokens; empty where one of them has none of its own."""
     found = [texts[token] if token < len(texts) else "" for token in tokens]
     return "".join(found) if all(found) else ""
 

@@ -6,14 +6,14 @@ The encoder with the tied head is an autoregressive model.
 from __future__ import annotations
 
 from redraft.config import ModelConfig
-from redraft.engine.generation import Writing
+from redraft.engine.generation import TextWork
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
 from redraft.engine.row import Drawn, NextToken, Part, Row
 from redraft.engine.work import Course, Resources
 
 
-class Autoregressive(Writing):
+class Autoregressive(TextWork):
     """Writes one token a pass."""
 
     def share(self, config: ModelConfig) -> Share:

@@ -18,7 +18,7 @@ from redraft.events import Committed, Draft, EngineEvent
 from redraft.grammar import Guide
 
 
-class Writing(Work):
+class TextWork(Work):
     """Work that writes the text of a Request, by whatever method.
 
     Attributes:
@@ -61,7 +61,7 @@ class Writing(Work):
         return [] if self.output is None else [self.output.cancel()]
 
 
-class Generation(Writing):
+class Generation(TextWork):
     """Writes by diffusion: noise, denoising steps, commit, and the next canvas behind it."""
 
     def share(self, config: ModelConfig) -> Share:

@@ -1,4 +1,4 @@
-"""From the sampling options of a request to edits of its logits."""
+"""Logit edits: from the sampling options of a request to changes of its logits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from redraft.ops.vocabulary import LogitEdits
 def logit_edits(
     config: GenerationConfig, context: Iterable[int], device: torch.device
 ) -> LogitEdits | None:
-    """What a request changes in its logits behind `context`, its tokens so far; None where it
-    changes nothing."""
+    """Return what a request changes in its logits behind `context`, its tokens so far.
+
+    None where it changes nothing.
+    """
     penalised = config.repetition_penalty != 1.0
     if not config.logit_bias and not penalised and config.top_p == 1.0 and config.min_p == 0.0:
         return None

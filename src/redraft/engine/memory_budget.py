@@ -1,4 +1,4 @@
-"""Memory: who may run, by what it will hold beside the weights."""
+"""Memory budget: who may run, by the memory that it holds beside the weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redraft.network.memory_estimate import GIB, estimate_memory
 
 @dataclass(frozen=True)
 class Share:
-    """What one request holds at most: rows of a pass, caches of so many tokens each."""
+    """Memory of one request: rows of a pass, and caches of so many tokens each."""
 
     rows: int
     caches: int
@@ -20,8 +20,10 @@ class Share:
 
 
 class Memory:
-    """Counts what runs against a limit. What is kept of prompts gives way to it. Whoever was
-    refused goes before all that come later, so that small requests cannot keep a large one waiting.
+    """Counts the memory of running requests against a limit.
+
+    The prefix cache gives way to requests. A request that was refused goes before all that come
+    later, so that small requests cannot keep a large one waiting.
 
     Args:
         limit: bytes for caches and passes; None for no limit.
@@ -34,21 +36,25 @@ class Memory:
         self._refused: dict[int, None] = {}  # who waits for memory, in the order of their coming
 
     def check(self, share: Share) -> None:
-        """Whether there could be room for it at all.
+        """Check that there could be memory for a request.
 
         Raises:
-            MemoryLimitError: not even alone.
+            MemoryLimitError: it needs more than the limit, even running alone.
         """
         needed = self.needed([share])
         if self.limit is not None and needed > self.limit:
             raise MemoryLimitError(
-                f"this needs {needed / GIB:.2f} GiB beside the weights ({share.rows} x {share.tokens} tokens), and "
-                f"{self.limit / GIB:.2f} may be used: shorten the prompt or lower max_new_tokens"
+                f"the request needs {needed / GIB:.2f} GiB beside the weights ({share.rows} x "
+                f"{share.tokens} tokens), and the limit is {self.limit / GIB:.2f}: shorten the "
+                "prompt or lower max_new_tokens"
             )
 
     def take(self, key: int, share: Share) -> bool:
-        """Let a request run, where there is room for it beside those that do, and nobody was
-        refused before it. One that was refused asks again, or is released."""
+        """Return True and count the request where there is memory beside those that run.
+
+        False where there is not, or where another was refused before it. A refused request asks
+        again, or is released.
+        """
         if self.limit is not None:
             needed = self.needed([*self._held.values(), share])
             if needed > self.limit or next(iter(self._refused), key) != key:
@@ -60,14 +66,16 @@ class Memory:
         return True
 
     def release(self, key: int) -> None:
-        """It runs no more, or will not."""
+        """Give back the memory of a request that has ended, or will not run."""
         self._refused.pop(key, None)
         if self._held.pop(key, None) and self.limit is not None:
             self.prefixes.allow(self.limit - self.needed(self._held.values()))
 
     def needed(self, held: Collection[Share]) -> int:
-        """Bytes: caches of all, and a pass over all, which is more than passes over some of them
-        would take."""
+        """Return the bytes of all caches, and of one pass over all rows.
+
+        Passes over some of the rows take less.
+        """
         model = self.prefixes.model
         config, itemsize = model.config, model.dtype.itemsize
         kv = sum(

@@ -1,10 +1,10 @@
-"""Prefix cache: encoded beginnings of prompts, kept by what they say, for others that begin alike.
+"""Prefix cache: KV blocks of prompt prefixes, keyed by content and parent block.
 
-prompt -> blocks of READ_BLOCK tokens -> those that are kept are copied, the rest is encoded -> and
-kept in turn
+prompt -> blocks of READ_BLOCK tokens -> known blocks are copied, the rest is encoded -> and kept in
+turn
 
-A block is encoded alike whatever stands behind it and however passes are cut, so a text is the same
-with this cache and without.
+A block is encoded alike whatever follows it and however passes are cut, so a text is the same with
+this cache and without.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Name = tuple[
 
 @dataclass(frozen=True)
 class _Block:
-    """READ_BLOCK tokens behind those of other blocks, encoded: keys and values of each layer."""
+    """KV pairs of READ_BLOCK tokens behind those of the parent blocks, layer by layer."""
 
     number: int
     name: Name
@@ -38,11 +38,11 @@ class _Block:
 
 
 class PrefixCache:
-    """At most `capacity` bytes of blocks; whatever was used longest ago makes room.
+    """At most `capacity` bytes of blocks; the least recently used make room.
 
     Attributes:
-        held: bytes. hits: tokens that were copied. misses: tokens that were to be encoded, all
-            prompts together.
+        held: bytes. hits: tokens that were copied. misses: tokens that were encoded, all prompts
+            together.
     """
 
     def __init__(self, model: DiffusionGemma, capacity: int = 0) -> None:
@@ -55,15 +55,18 @@ class PrefixCache:
         self._numbers: dict[Name, int] = {}
         self._next = 1
 
-    def begin(self, tokens: Sequence[int], room: int, *, whole: bool = False) -> Cache:
-        """A cache with room for `room` tokens that holds as many of these as are known, at
-        multiples of READ_BLOCK: its `length`. What is then encoded of the rest is kept for
-        others."""
-        cache = self.model.new_cache(room, whole=whole)
+    def begin(self, tokens: Sequence[int], capacity: int, *, whole: bool = False) -> Cache:
+        """Return a cache with room for `capacity` tokens that holds the known blocks of `tokens`.
+
+        Its `length` says how many tokens these are. What is then encoded of the rest is kept for
+        others.
+        """
+        cache = self.model.new_cache(capacity, whole=whole)
         found = self._find(tokens)
         if found:
-            cache.load([self._joined(found, layer, cache.keeps(layer)) for layer in range(len(self.model.layers))],
-                       len(found) * READ_BLOCK)  # fmt: skip
+            layers = range(len(self.model.layers))
+            pairs = [self._joined(found, layer, cache.keeps(layer)) for layer in layers]
+            cache.load(pairs, len(found) * READ_BLOCK)
         self.hits += cache.length
         self.misses += len(tokens) - cache.length
         if self.capacity and len(tokens) >= cache.length + READ_BLOCK:
@@ -72,12 +75,15 @@ class PrefixCache:
         return cache
 
     def known(self, tokens: Sequence[int]) -> int:
-        """How many of these a cache would hold from the beginning."""
+        """Return how many of these tokens a cache would hold from the beginning."""
         return len(self._find(tokens)) * READ_BLOCK
 
     def keep(self, name: Name, layers: list[KeysValues]) -> int | None:
-        """Keep a block; its number, None where a block that it stands behind is gone, so that it
-        could not be found, or where there is no room beside them."""
+        """Keep a block; return its number.
+
+        None where a parent block is gone, so that it could not be found, or where there is no
+        memory beside the parents.
+        """
         line = self._line(name[0])
         if line is None:
             return None
@@ -95,13 +101,13 @@ class PrefixCache:
         self.held += block.nbytes
         return block.number
 
-    def allow(self, most: int) -> None:
-        """Hold at most `most` bytes for now, where that is less than the capacity."""
-        self.allowed = max(0, min(self.capacity, most))
+    def allow(self, limit: int) -> None:
+        """Hold at most `limit` bytes for now, where that is less than the capacity."""
+        self.allowed = max(0, min(self.capacity, limit))
         self._shrink(self.allowed)
 
-    def _shrink(self, most: int) -> None:
-        while self._blocks and self.held > most:
+    def _shrink(self, limit: int) -> None:
+        while self._blocks and self.held > limit:
             self._drop_first()
 
     def _drop_first(self) -> None:
@@ -110,12 +116,12 @@ class PrefixCache:
         self.held -= block.nbytes
 
     def _use(self, line: Sequence[int]) -> None:
-        """Blocks, the last of a text first, are used now."""
+        """Mark blocks as used now, the last of a text first."""
         for number in line:
             self._blocks.move_to_end(number)
 
     def _line(self, number: int) -> list[int] | None:
-        """A block and all that it stands behind, itself first; None where one is gone."""
+        """Return a block and its parents, itself first; None where one is gone."""
         line: list[int] = []
         while number:
             if (block := self._blocks.get(number)) is None:
@@ -125,7 +131,7 @@ class PrefixCache:
         return line
 
     def _find(self, tokens: Sequence[int]) -> list[_Block]:
-        """The blocks that `tokens` begin with, as far as they are known; they are used now."""
+        """Return the known blocks that `tokens` begin with, and mark them as used."""
         found: list[_Block] = []
         for first in range(0, len(tokens) - READ_BLOCK + 1, READ_BLOCK):
             name = (found[-1].number if found else 0, tuple(tokens[first : first + READ_BLOCK]))
@@ -136,15 +142,17 @@ class PrefixCache:
         return found
 
     @staticmethod
-    def _joined(blocks: list[_Block], layer: int, most: int) -> KeysValues:
-        """Keys and values of the last blocks, with `most` tokens at least."""
-        last = [block.layers[layer] for block in blocks[-max(1, -(-most // READ_BLOCK)) :]]
+    def _joined(blocks: list[_Block], layer: int, minimum: int) -> KeysValues:
+        """Return keys and values of the last blocks, `minimum` tokens or more."""
+        last = [block.layers[layer] for block in blocks[-max(1, -(-minimum // READ_BLOCK)) :]]
         return torch.cat([key for key, _ in last], 1), torch.cat([value for _, value in last], 1)
 
 
 class _Keeper:
-    """Listens to one cache while a prompt is written to it, from `position` on, behind the block
-    `before`."""
+    """Listens to one cache while a prompt is written to it, from `position` on.
+
+    `before` is the number of the block in front.
+    """
 
     def __init__(
         self, prefixes: PrefixCache, tokens: Sequence[int], position: int, before: int
@@ -156,7 +164,7 @@ class _Keeper:
         )  # by the block's first position
 
     def hear(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """What one layer gets of the next tokens."""
+        """Take the keys and values of one layer for the next tokens."""
         first = self._lengths[layer]
         last = self._lengths[layer] = first + key.shape[1]
         if first % READ_BLOCK or key.shape[1] != READ_BLOCK or last > len(self.tokens):

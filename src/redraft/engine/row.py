@@ -60,7 +60,10 @@ Readout = LastState | TokenScores | NextToken
 
 @dataclass(frozen=True)
 class Scores:
-    """Result of TokenScores: log-probabilities float32 [n], likeliest tokens and theirs [n, top]."""
+    """Result of TokenScores.
+
+    log_probabilities: float32 [n], nats. top_tokens, top_log_probabilities: [n, top].
+    """
 
     log_probabilities: Tensor
     top_tokens: Tensor
@@ -205,7 +208,7 @@ class Row:
         return self.prompt[:end] if end <= len(self.prompt) else ()
 
     def begin(self) -> Cache:
-        """Return the cache, allocated when the row is first encoded: waiting rows hold no memory."""
+        """Return the cache, which is allocated when the row is first encoded."""
         if self.cache is not None:
             return self.cache
         if self.base is None:

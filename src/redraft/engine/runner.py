@@ -40,11 +40,11 @@ class Plan:
     """One step of the engine.
 
     Attributes:
-        silent: parts that are encoded for the cache alone. read: parts with a readout.
+        cache_only: parts that are encoded for the cache alone. read: parts with a readout.
         canvases: rows that take a denoising step. failed: rows that could not get a cache.
     """
 
-    silent: Parts = field(default_factory=list)
+    cache_only: Parts = field(default_factory=list)
     read: Parts = field(default_factory=list)
     canvases: list[Row] = field(default_factory=list)
     failed: list[tuple[Row, Exception]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Plan:
     @property
     def parts(self) -> Parts:
         """All parts."""
-        return self.silent + self.read
+        return self.cache_only + self.read
 
 
 class Runner:
@@ -92,7 +92,7 @@ class Runner:
                 continue
             part = row.take(self.prefill_chunk)
             if part is not None:
-                (plan.read if part.readout else plan.silent).append((row, part))
+                (plan.read if part.readout else plan.cache_only).append((row, part))
                 row.encoded_at = now
                 budget -= len(part.tokens)
         plan.canvases = [row for row in rows if row.canvas is not None and not row.pending]
@@ -109,10 +109,10 @@ class Runner:
         results: list[tuple[Row, Result]] = []
         with _encoding(plan.parts):
             if plan.canvases:
-                steps, states = self.denoise(plan.canvases, plan.silent)
+                steps, states = self.denoise(plan.canvases, plan.cache_only)
                 results += zip(plan.canvases, steps, strict=True)
-            elif plan.silent:
-                self.encode(plan.silent)
+            elif plan.cache_only:
+                self.encode(plan.cache_only)
             if plan.read:
                 results += self.read(plan.read)
         # Nothing moves on before every pass is through: a step that failed is taken again.

@@ -20,7 +20,7 @@ from redraft.text import Tokenizer
 
 @dataclass(frozen=True)
 class Resources:
-    """What the engine offers to the work that runs in it."""
+    """The engine's resources for the work that runs in it."""
 
     prefixes: PrefixCache
     tokenizer: Tokenizer | None

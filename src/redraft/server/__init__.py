@@ -1,7 +1,6 @@
-"""OpenAI's API over HTTP, one engine behind it.
+"""OpenAI's API over HTTP, one engine a model behind it.
 
-request -> wire (checked) -> jobs (what the engine is asked) -> worker (the engine's thread) ->
-events -> answers
+request -> schemas -> translate -> worker (the engine's thread) -> events -> response
 """
 
 from redraft.server.app import create_app

@@ -1,4 +1,4 @@
-"""The application: models, what is kept, and the routes to them."""
+"""Application: models, state, and the routes to them."""
 
 from __future__ import annotations
 
@@ -11,56 +11,61 @@ from fastapi import FastAPI
 from redraft import __version__
 from redraft.api import Model
 from redraft.server.errors import descriptions, explain
-from redraft.server.middleware import Guard
-from redraft.server.routes.infill import filling_routes
-from redraft.server.routes.openai import chat_routes
-from redraft.server.routes.playground import add_page, play_routes
-from redraft.server.routes.sessions import keeping_routes
+from redraft.server.middleware import AccessMiddleware
+from redraft.server.routes.infill import infill_routes
+from redraft.server.routes.openai import openai_routes
+from redraft.server.routes.playground import add_page, playground_routes
+from redraft.server.routes.sessions import session_routes
 from redraft.server.runtime.metrics import Metrics
 from redraft.server.runtime.registry import Registry
-from redraft.server.runtime.store import State
+from redraft.server.runtime.store import Store
 from redraft.server.settings import Settings
 from redraft.server.speech import Recogniser
 
 
 def create_app(
-    models: Mapping[str, Model], settings: Settings | None = None, ears: Recogniser | None = None
+    models: Mapping[str, Model],
+    settings: Settings | None = None,
+    recogniser: Recogniser | None = None,
 ) -> FastAPI:
-    """The application that serves models by their names; `ears` recognise speech.
+    """Return the application that serves models by their names.
+
+    Args:
+        recogniser: recognises speech for the page; None offers no speech.
 
     Raises:
-        ConfigError: the file of what is kept cannot be used.
+        ConfigError: the state file cannot be used.
     """
-    given = settings or Settings()
+    settings = settings or Settings()
     metrics = Metrics()
-    served, state = Registry(models, given, metrics), State(given.state)
+    registry, state = Registry(models, settings, metrics), Store(settings.state)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        served.start()
+        registry.start()
         try:
             yield
         finally:
-            await served.stop()
+            await registry.stop()
             state.close()
 
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
     for routes in (
-        chat_routes(served),
-        filling_routes(served),
-        keeping_routes(served, state),
-        play_routes(ears),
+        openai_routes(registry),
+        infill_routes(registry),
+        session_routes(registry, state),
+        playground_routes(recogniser),
     ):
         app.include_router(routes)
-    _watch(app, served, metrics)
+    _watch(app, registry, metrics)
     add_page(app)
-    app.add_middleware(Guard, metrics=metrics, settings=given)
+    app.add_middleware(AccessMiddleware, metrics=metrics, settings=settings)
     explain(app)
     return app
 
 
-def _watch(app: FastAPI, served: Registry, metrics: Metrics) -> None:
-    """Routes for those who watch over the server."""
+def _watch(app: FastAPI, registry: Registry, metrics: Metrics) -> None:
+    """Add the routes for monitoring."""
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -68,12 +73,12 @@ def _watch(app: FastAPI, served: Registry, metrics: Metrics) -> None:
 
     @app.get("/ready")
     async def ready() -> dict[str, Any]:
-        return {"status": "ready", "requests": served.load}
+        return {"status": "ready", "requests": registry.load}
 
-    metrics.watch("redraft_requests", "Requests that run or wait.", lambda: served.load)
+    metrics.watch("redraft_requests", "Requests that run or wait.", lambda: registry.load)
     metrics.watch(
         "redraft_prefix_cache_bytes",
-        "Kept of prompts.",
-        lambda: sum(one.engine.prefixes.held for one in served),
+        "Bytes of the prefix cache.",
+        lambda: sum(one.engine.prefixes.held for one in registry),
     )
     app.get("/metrics", include_in_schema=False)(metrics.page)

@@ -1,5 +1,4 @@
-"""Guard: who may call, and with how much; every answer is counted, and nobody holds one up for
-long."""
+"""Access middleware: API keys, cross-origin requests, request sizes, slow clients."""
 
 from __future__ import annotations
 
@@ -13,26 +12,26 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from redraft.server.errors import WRONG, error_body
+from redraft.server.errors import INVALID_REQUEST, error_body
 from redraft.server.runtime.metrics import Metrics
 from redraft.server.settings import Settings
 from redraft.web import static_folder
 
-OPEN = ("/health", "/ready")  # asked by those who watch over the server
+OPEN = ("/health", "/ready")  # for monitoring, without a key
 SAFE = ("GET", "HEAD")
 log = logging.getLogger("redraft.server")
 
 
 class ClientStalledError(OSError):
-    """The client took too long to read: as if the connection were lost."""
+    """The client read nothing for too long; it is treated as a lost connection."""
 
 
-class Guard:
-    """In front of the application."""
+class AccessMiddleware:
+    """Checks every request before the application, and counts every answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, settings: Settings) -> None:
         self.app, self.metrics, self.settings = app, metrics, settings
-        # The page asks for the key itself: it is open, what it asks for is not.
+        # The page needs no key: it asks its user for one, and sends it with its requests.
         self._page = frozenset(("", *(path.name for path in static_folder().iterdir())))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,27 +47,26 @@ class Guard:
                 status = message["status"]
                 self._count(scope, message["status"])
             try:
-                await asyncio.wait_for(send(message), self.settings.patience)
+                await asyncio.wait_for(send(message), self.settings.stall_timeout)
             except TimeoutError:
                 raise ClientStalledError(
-                    f"a client read nothing for {self.settings.patience:g} seconds"
+                    f"a client read nothing for {self.settings.stall_timeout:g} seconds"
                 ) from None
 
         try:
             await (self._refused(scope) or self.app)(scope, self._limited(receive), counted)
         except ClientStalledError as error:
-            log.warning("%s: it is sent no more", error)
+            log.warning("%s: the connection is closed", error)
         except Exception:
             if status is None:
-                self._count(scope, 500)  # which is sent from outside of this
+                self._count(scope, 500)  # an outer layer sends it
             raise
 
     def _count(self, scope: Scope, status: int) -> None:
         self.metrics.answered(getattr(scope.get("route"), "path", "other"), status)
 
     def _limited(self, receive: Receive) -> Receive:
-        """What a client sends, as long as it is no more than a request may have, whatever it said
-        of its length."""
+        """Return `receive` with a limit on a body's bytes, whatever its content-length says."""
         received = 0
 
         async def counted() -> Message:
@@ -83,22 +81,20 @@ class Guard:
 
     @property
     def _too_large(self) -> str:
-        return f"a request may have {self.settings.max_body} bytes"
+        return f"a request may have at most {self.settings.max_body} bytes"
 
     def _open(self, scope: Scope) -> bool:
-        """Whether anybody may ask for this."""
+        """Return True for a path that needs no API key."""
         return scope["path"] in OPEN or (
             scope["method"] in SAFE and scope["path"].lstrip("/").split("/")[0] in self._page
         )
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
-        """The answer to a request that is not let in."""
+        """Return the answer to a request that is refused; None for one that is admitted."""
         headers = Headers(scope=scope)
-        if self._from_elsewhere(headers, scope["method"]):
+        if self._is_cross_origin(headers, scope["method"]):
             return JSONResponse(
-                error_body(
-                    "this server takes no requests from another site's page", "permission_error"
-                ),
+                error_body("cross-origin requests are refused", "permission_error"),
                 403,
             )
         if self.settings.api_key is not None and not self._open(scope):
@@ -113,20 +109,23 @@ class Guard:
             length is None and scope["method"] in ("POST", "PUT")
         ):
             return JSONResponse(
-                error_body("say how long the request is (content-length, not in chunks)", WRONG),
+                error_body(
+                    "the request needs a content-length; bodies in chunks are not accepted",
+                    INVALID_REQUEST,
+                ),
                 411,
             )
         if length is not None and (not length.isdecimal() or int(length) > self.settings.max_body):
-            return JSONResponse(error_body(self._too_large, WRONG), 413)
+            return JSONResponse(error_body(self._too_large, INVALID_REQUEST), 413)
         return None
 
-    def _from_elsewhere(self, headers: Headers, method: str) -> bool:
-        """Whether a page of another site asks, or one that gave its own name to this address."""
+    def _is_cross_origin(self, headers: Headers, method: str) -> bool:
+        """Return True for cross-origin requests and for DNS rebinding."""
         host, origin = headers.get("host", ""), headers.get("origin")
         try:
             name = urlsplit(f"//{host}").hostname
             asking = host if origin is None else urlsplit(origin).netloc
-        except ValueError:  # no address at all
+        except ValueError:  # malformed
             return True
         if self.settings.hosts is not None and name not in self.settings.hosts:
             return True

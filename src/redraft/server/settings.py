@@ -9,19 +9,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How it is to be served.
+    """Settings of a server.
 
     Attributes:
-        api_key: asked of every caller, where there is one.
-        hosts: names by which the server may be called, lest another's name be pointed at it; None
-            for any.
-        max_batch_size: texts written at a time, by each model. max_waiting: requests that may wait
-            besides.
-        max_body: bytes of a request. patience: seconds that a client may take to read what it is
-            sent, before it is dropped.
-        memory: bytes for caches and passes of all models, beside their weights; None for no limit.
-        prefix_cache: bytes of these in which beginnings of prompts are kept.
-        state: the file of what outlasts a restart; without one it is kept in memory.
+        api_key: key that every caller sends; None asks for none.
+        hosts: accepted Host headers (stops DNS rebinding); None accepts any.
+        max_batch_size: requests that each model runs at a time. max_waiting: size of the waiting
+            queue.
+        max_body: bytes of a request. stall_timeout: seconds that a client may read nothing before
+            it is dropped.
+        memory: bytes for caches and passes of all models, beside their weights; None sets no limit.
+        prefix_cache: bytes of these for the prefix cache.
+        state: the SQLite file of sessions and pages; None keeps them in memory.
     """
 
     api_key: str | None = None
@@ -29,7 +28,7 @@ class Settings:
     max_batch_size: int = 8
     max_waiting: int = 64
     max_body: int = 4 << 20
-    patience: float = 60.0
+    stall_timeout: float = 60.0
     memory: int | None = None
     prefix_cache: int = 256 << 20
     state: Path | None = None

@@ -1,5 +1,4 @@
-"""Speech: a spoken wish as text, by a recogniser on this machine or by another server of OpenAI's
-API."""
+"""Speech recognition: a spoken instruction as text, by a model here or by another server."""
 
 from __future__ import annotations
 
@@ -14,20 +13,22 @@ KEY = "REDRAFT_SPEECH_API_KEY"
 
 
 class Recogniser(Protocol):
-    """What turns sound into words."""
+    """Turns sound into text."""
 
     def words(self, sound: bytes, name: str) -> str:
-        """What is said in a sound file; `name` may tell its kind.
+        """Return the text that is spoken in a sound file; `name` may show its format.
 
         Raises:
-            RequestError: the sound cannot be read, or nobody understood it.
+            RequestError: the sound cannot be read, or nothing was recognised.
         """
         ...
 
 
 class WhisperRecogniser:
-    """Whisper by faster-whisper, on the CPU in int8: a folder with a converted model, or the name
-    of one on the hub.
+    """Whisper by faster-whisper, on the CPU in int8.
+
+    Args:
+        model: a folder with a converted model, or the name of one on the hub.
 
     Raises:
         ConfigError: the package is missing, or there is no such model.
@@ -38,35 +39,35 @@ class WhisperRecogniser:
             from faster_whisper import WhisperModel
         except ImportError as error:
             raise ConfigError(
-                f"recognising speech needs more packages: pip install 'redraft[speech]' ({error})"
+                f"speech recognition needs faster-whisper: pip install 'redraft[speech]' ({error})"
             ) from None
         try:
             self._model = WhisperModel(model, device="cpu", compute_type="int8")
-        except Exception as error:  # whatever the hub or the library makes of a wrong name
-            raise ConfigError(f"{model!r} is no speech model that can be used: {error}") from None
+        except Exception as error:  # the hub and the library raise many kinds
+            raise ConfigError(f"the speech model {model!r} cannot be used: {error}") from None
 
     def words(self, sound: bytes, name: str) -> str:
         try:
             segments, _ = self._model.transcribe(io.BytesIO(sound))
             return " ".join(segment.text.strip() for segment in segments)
-        except (OSError, ValueError, IndexError) as error:  # av's errors are such
+        except (OSError, ValueError, IndexError) as error:  # the errors of the audio library
             raise RequestError(f"the sound cannot be read: {error}") from None
 
 
 class RemoteRecogniser:
-    """Any server of OpenAI's API; its key, where it asks for one, is in REDRAFT_SPEECH_API_KEY.
+    """A server with OpenAI's API; REDRAFT_SPEECH_API_KEY holds its key, if it needs one.
 
     Args:
-        url: up to and with `/v1`. model: what it is asked for.
+        url: up to and including `/v1`. model: the name of its model.
 
     Raises:
-        ConfigError: the package that asks it is missing.
+        ConfigError: a package is missing.
     """
 
     def __init__(self, url: str, model: str = "whisper-1") -> None:
         if find_spec("httpx2") is None:
             raise ConfigError(
-                "asking a server that recognises speech needs more packages: pip install 'redraft[speech]' (httpx2)"
+                "speech recognition by a server needs httpx2: pip install 'redraft[speech]'"
             )
         self._url, self._model = f"{url.rstrip('/')}/audio/transcriptions", model
 
@@ -85,15 +86,16 @@ class RemoteRecogniser:
             return str(answer.raise_for_status().json()["text"])
         except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
             raise RequestError(
-                f"the server that recognises speech did not: {type(error).__name__}"
+                f"speech recognition failed: {type(error).__name__} from {self._url}; is that "
+                "server running?"
             ) from None
 
 
 def recogniser(given: str) -> Recogniser:
-    """The recogniser that is meant: an address, or a whisper model.
+    """Return the recogniser at an address, or that of a whisper model.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it cannot be used.
     """
     return (
         RemoteRecogniser(given)

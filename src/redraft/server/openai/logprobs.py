@@ -1,5 +1,4 @@
-"""Log-probabilities as OpenAI's clients read them: left to right at temperature 1, of the text's
-own tokens."""
+"""Log-probabilities in OpenAI's form: left to right at temperature 1, of the text's own tokens."""
 
 from __future__ import annotations
 
@@ -12,26 +11,26 @@ from redraft.text import Tokenizer
 
 
 def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
-    """Of a chat's choice."""
-    content = [
-        _one(one.token, one.log_probability, tokenizer)
-        | {"top_logprobs": [_one(token, logprob, tokenizer) for token, logprob in one.likeliest]}
-        for one in _of_text(found, tokenizer)
-    ]
+    """Return the log-probabilities of a chat's choice."""
+    content = []
+    for one in _of_text(found, tokenizer):
+        top = [_one(token, logprob, tokenizer) for token, logprob in one.likeliest]
+        content.append(_one(one.token, one.log_probability, tokenizer) | {"top_logprobs": top})
     return {"content": content, "refusal": None}
 
 
 def text_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
-    """Of a completion's choice."""
+    """Return the log-probabilities of a completion's choice."""
     kept = _of_text(found, tokenizer)
     texts = [_text(one.token, tokenizer) for one in kept]
     offsets = list(accumulate(map(len, texts), initial=0))[: len(texts)]
+    top = []
+    for one in kept:
+        top.append({_text(token, tokenizer): logprob for token, logprob in one.likeliest})
     return {
         "tokens": texts,
         "token_logprobs": [one.log_probability for one in kept],
-        "top_logprobs": [
-            {_text(token, tokenizer): logprob for token, logprob in one.likeliest} for one in kept
-        ],
+        "top_logprobs": top,
         "text_offset": offsets,
     }
 

@@ -1,4 +1,4 @@
-"""Answers: events as OpenAI's objects, whole or in chunks."""
+"""Responses: events as OpenAI's objects, whole or in chunks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
-from redraft.server.openai.stream import Voice
-from redraft.server.openai.translate import Job
+from redraft.server.openai.stream import ChoiceStream
+from redraft.server.openai.translate import Translation
 from redraft.server.runtime.worker import BusyError
 from redraft.text import Detokenizer, Tokenizer
 from redraft.text.tool_calls import ToolCall, answer_and_calls
@@ -21,13 +21,19 @@ from redraft.text.tool_calls import ToolCall, answer_and_calls
 Events = AsyncGenerator[tuple[int, Event], None]
 
 
-class Answer:
-    """One response on its way: its id, its name, the choices that have ended, and likelihoods where
-    they were asked for."""
+class OpenAIResponse:
+    """One response: its id, its finished choices, and their log-probabilities if requested."""
 
-    def __init__(self, kind: str, model: str, tokenizer: Tokenizer | None, job: Job) -> None:
-        """kind: chat.completion or text_completion."""
-        self.kind, self.model, self.tokenizer, self.job = kind, model, tokenizer, job
+    def __init__(
+        self, kind: str, model: str, tokenizer: Tokenizer | None, translation: Translation
+    ) -> None:
+        """Begin a response; `kind` is chat.completion or text_completion."""
+        self.kind, self.model, self.tokenizer, self.translation = (
+            kind,
+            model,
+            tokenizer,
+            translation,
+        )
         self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
         self.created = int(time.time())
         self.ended: dict[int, Finished] = {}
@@ -38,7 +44,7 @@ class Answer:
         return self.kind == "chat.completion"
 
     async def collected(self, events: Events) -> dict[str, Any]:
-        """All choices, once they have ended."""
+        """Return all choices once they have finished."""
         async with aclosing(events):
             async for index, event in events:
                 if isinstance(event, Finished):
@@ -49,14 +55,19 @@ class Answer:
     async def chunks(
         self, events: Events, *, usage: bool, drafts: bool
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Chunks as the events come: a delta a committed canvas, one that closes each choice. The
-        first comes once the request has shown that it can run."""
-        voices = [Voice(self.tokenizer, calls=self.job.calls) for _ in self.job.requests]
+        """Yield chunks: a delta for each committed canvas, and one that closes each choice.
+
+        The first chunk comes once the request has shown that it can run.
+        """
+        streams = [
+            ChoiceStream(self.tokenizer, calls=self.translation.calls)
+            for _ in self.translation.requests
+        ]
         begun = False
         async with aclosing(events):
             async for index, event in events:
                 if not begun and self.chat:
-                    for choice in range(len(voices)):
+                    for choice in range(len(streams)):
                         yield self.chunk(
                             [self._delta(choice, {"role": "assistant", "content": ""})]
                         )
@@ -64,10 +75,10 @@ class Answer:
                 match event:
                     case Draft() if drafts:
                         yield self.chunk([]) | {
-                            "draft": {"index": index} | voices[index].draft(event)
+                            "draft": {"index": index} | streams[index].draft(event)
                         }
                     case Committed():
-                        for delta in voices[index].deltas(event):
+                        for delta in streams[index].deltas(event):
                             if not self.chat and "content" not in delta:
                                 continue
                             yield self.chunk(
@@ -75,13 +86,13 @@ class Answer:
                             )
                     case Finished():
                         self.ended[index] = event
-                        for closing in self._closing(index, event, voices[index]):
+                        for closing in self._closing(index, event, streams[index]):
                             yield self.chunk([closing])
         if usage:
             yield self.chunk([]) | {"usage": self.usage()}
 
     def usage(self) -> dict[str, Any]:
-        """Tokens and passes of all choices."""
+        """Return tokens and forward passes of all choices."""
         figures = [finished.statistics for _, finished in sorted(self.ended.items())]
         written, passes = (
             sum(one.new_tokens for one in figures),
@@ -110,7 +121,7 @@ class Answer:
         }
 
     def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        """A part of a stream."""
+        """Return one chunk of a stream."""
         return self._object("chat.completion.chunk" if self.chat else self.kind, choices)
 
     def _delta(self, index: int, delta: Any, reason: str | None = None) -> dict[str, Any]:
@@ -121,13 +132,15 @@ class Answer:
             "logprobs": None,
         }
 
-    def _closing(self, index: int, finished: Finished, voice: Voice) -> Iterable[dict[str, Any]]:
+    def _closing(
+        self, index: int, finished: Finished, stream: ChoiceStream
+    ) -> Iterable[dict[str, Any]]:
         reason, text, calls = self._said(finished)
         likely = {"logprobs": self._logprobs(index)}
         if not self.chat:
-            yield self._delta(index, text.removeprefix(voice.content), reason) | likely
+            yield self._delta(index, text.removeprefix(stream.content), reason) | likely
             return
-        for delta in voice.rest(finished.reasoning, text):
+        for delta in stream.rest(finished.reasoning, text):
             yield self._delta(index, delta)
         if calls:
             yield self._delta(
@@ -153,8 +166,8 @@ class Answer:
         return closed | {"message": message}
 
     def _said(self, finished: Finished) -> tuple[str, str, list[dict[str, Any]]]:
-        """Why a choice ended, its text, and the calls in it."""
-        if self.job.calls:
+        """Return why a choice ended, its text, and the tool calls in it."""
+        if self.translation.calls:
             assert self.tokenizer is not None
             before, calls = answer_and_calls(finished.tokens, self.tokenizer)
             if calls:
@@ -165,25 +178,27 @@ class Answer:
                     [_call(call) for call in calls],
                 )
         # Under a constraint a text that fills its room is as complete as one that ends.
-        reason = "length" if finished.reason == "length" and not self.job.constrained else "stop"
+        reason = (
+            "length" if finished.reason == "length" and not self.translation.constrained else "stop"
+        )
         return reason, finished.text, []
 
     def _logprobs(self, index: int) -> dict[str, Any] | None:
         if index not in self.likelihoods:
             return None
         assert self.tokenizer is not None
-        told = chat_logprobs if self.chat else text_logprobs
-        return told(self.likelihoods[index], self.tokenizer)
+        spelled = chat_logprobs if self.chat else text_logprobs
+        return spelled(self.likelihoods[index], self.tokenizer)
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    """A call as OpenAI tells it."""
+    """Return a tool call in OpenAI's form."""
     function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
     return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
 
 def raised(event: EngineEvent) -> Event:
-    """An event; the error of a request that failed is raised."""
+    """Return an event; raise the error of a request that failed."""
     if isinstance(event, Failed):
         raise event.error
     if isinstance(event, Finished) and event.reason == "cancelled":

@@ -1,4 +1,4 @@
-"""What comes in: OpenAI's requests, checked."""
+"""Schemas of OpenAI's requests."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ IGNORED = (
 
 
 def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
-    """Fields that are settings of the generation, without those that mean nothing here.
+    """Return the fields that are generation settings, without those that mean nothing here.
 
     Raises:
-        UnknownOptionError: a field that is neither.
+        UnknownOptionError: a field is neither.
     """
     found = {name: value for name, value in extra.items() if name not in IGNORED}
     check_names(found)
@@ -34,8 +34,11 @@ def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 class StreamOptions(BaseModel):
-    """include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step.
-    include_obfuscation means nothing here."""
+    """Options of a stream.
+
+    include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step.
+        include_obfuscation: ignored.
+    """
 
     model_config = ConfigDict(extra="forbid")
     include_usage: bool = False
@@ -44,9 +47,10 @@ class StreamOptions(BaseModel):
 
 
 class Common(BaseModel):
-    """Fields of all requests; null is the same as none. Others must be settings of the generation,
-    such as entropy_bound.
-    method: the typewriter writes with the same weights from left to right.
+    """Fields of all requests; null means that a field is not given.
+
+    Other fields must be generation settings, such as entropy_bound. method: "autoregressive" writes
+    with the same weights from left to right.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -67,7 +71,7 @@ class Common(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def without_null(cls, given: Any) -> Any:
-        """OpenAI's clients may send null for what is not given."""
+        """Drop fields that are null: OpenAI's clients send null for what is not given."""
         return (
             {name: value for name, value in given.items() if value is not None}
             if isinstance(given, dict)
@@ -75,10 +79,10 @@ class Common(BaseModel):
         )
 
     def settings(self) -> dict[str, Any]:
-        """Options of the generation config.
+        """Return the generation options.
 
         Raises:
-            UnknownOptionError: a field that is none.
+            UnknownOptionError: a field is no such option.
         """
         stops = [self.stop] if isinstance(self.stop, str) else self.stop
         named = {
@@ -93,7 +97,7 @@ class Common(BaseModel):
 
 
 class JsonSchemaFormat(BaseModel):
-    """A name, and the schema."""
+    """A JSON Schema and its name."""
 
     model_config = ConfigDict(extra="allow")
     name: str = "answer"
@@ -101,7 +105,7 @@ class JsonSchemaFormat(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """text, json_object, json_schema, or redraft's own: regex, choice, grammar."""
+    """Format of an answer: text, json_object, json_schema; redraft's regex, choice, grammar."""
 
     model_config = ConfigDict(extra="forbid")
     type: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"]
@@ -123,9 +127,8 @@ class ChatRequest(Common):
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
 
     @property
-    def likeliest(self) -> int | None:
-        """How many likeliest tokens are told in the place of each; None where no likelihoods are
-        asked for."""
+    def top_logprobs_count(self) -> int | None:
+        """Number of likeliest tokens reported in each place; None for no log-probabilities."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
     def settings(self) -> dict[str, Any]:
@@ -138,7 +141,7 @@ class ChatRequest(Common):
 
 
 class CompletionRequest(Common):
-    """POST /v1/completions: a text continued or, with a suffix, filled in before it."""
+    """POST /v1/completions: a text to continue or, with a suffix, to fill in before it."""
 
     prompt: str | list[int]
     suffix: str | None = None
@@ -147,7 +150,7 @@ class CompletionRequest(Common):
     logprobs: int | None = Field(default=None, ge=0, le=5)
 
     @property
-    def likeliest(self) -> int | None:
+    def top_logprobs_count(self) -> int | None:
         """As for a chat."""
         return self.logprobs
 
@@ -161,7 +164,7 @@ class TokenizeRequest(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """message: for a person. type and code: for a program. param: the field that is wrong."""
+    """One error: message for a person, type and code for a program, param for the invalid field."""
 
     message: str
     type: str

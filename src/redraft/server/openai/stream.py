@@ -1,4 +1,4 @@
-"""Voice: one choice as it is streamed, and what of it was handed out."""
+"""Choice stream: the deltas of one streamed choice."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 from redraft.text.tool_calls import OPEN
 
 
-class Voice:
-    """Deltas of one choice: reasoning as it comes, the answer as it comes, and nothing of a tool
-    call before it is whole.
+class ChoiceStream:
+    """Deltas of one choice: reasoning and answer as they come, tool calls once they are whole.
 
     Attributes:
-        content, reasoning: what was handed out.
+        content, reasoning: text that was sent.
     """
 
     def __init__(self, tokenizer: Tokenizer | None, *, calls: bool) -> None:
@@ -32,7 +31,7 @@ class Voice:
         )  # the draft that was sent last: its canvas, its tokens
 
     def deltas(self, event: Committed) -> Iterator[dict[str, str]]:
-        """What a committed canvas adds."""
+        """Yield the deltas of a committed canvas."""
         if self._detokenizer is not None:
             self._detokenizer.add(event.tokens)
             thought = self._detokenizer.reasoning().rstrip(REPLACEMENT_CHARACTER)
@@ -49,16 +48,18 @@ class Voice:
             yield {"content": event.text}
 
     def rest(self, reasoning: str, text: str) -> Iterator[dict[str, str]]:
-        """What is still to be handed out of a choice that has ended."""
+        """Yield the deltas that are left of a choice that has finished."""
         if len(reasoning) > len(self.reasoning) and reasoning.startswith(self.reasoning):
             yield {"reasoning_content": reasoning[len(self.reasoning) :]}
         if len(text) > len(self.content) and text.startswith(self.content):
             yield {"content": text[len(self.content) :]}
 
     def draft(self, event: Draft) -> dict[str, Any]:
-        """A step: what changed since the draft that was sent before, what was accepted and revised,
-        how sure the model is of each position (in hundredths), and the mean entropy of them in
-        nats."""
+        """Return a denoising step as JSON.
+
+        changed: positions and texts that differ from the draft sent before. accepted, revised:
+            positions. confidence: in hundredths, a position each. entropy: mean, nats.
+        """
         canvas, tokens = self._drawn
         before = tokens if canvas == event.canvas else ()
         self._drawn = event.canvas, event.tokens

@@ -1,4 +1,4 @@
-"""Suffix: a completion between two texts, filled in from both sides."""
+"""Suffix: a completion between a prompt and a suffix, filled in from both sides."""
 
 from __future__ import annotations
 
@@ -15,49 +15,46 @@ from redraft.editing.options import InfillOptions
 from redraft.editing.template import MAX_TOKENS
 from redraft.engine import Work
 from redraft.errors import RequestError
-from redraft.server.openai.response import Answer
+from redraft.server.openai.response import OpenAIResponse
 from redraft.server.openai.schemas import CompletionRequest
-from redraft.server.openai.translate import Job
+from redraft.server.openai.translate import Translation
 from redraft.server.routes.infill import usage
-from redraft.server.runtime.registry import ServedModel
-from redraft.server.runtime.sse import streamed, unless_gone
+from redraft.server.runtime.registry import HostedModel
+from redraft.server.runtime.sse import stream_response, while_connected
 
 
-async def suffix_answer(
-    served: ServedModel, asked: CompletionRequest, request: Request
-) -> Response:
-    """What belongs between a prompt and its suffix, as a completion: whole, or in a stream of one
-    delta."""
-    whole = Answer("text_completion", asked.model, served.model.tokenizer, Job([]))
-    chunks = _chunks(served, asked, whole)
-    if asked.stream:
-        return await streamed(request, chunks)
-    return JSONResponse(await unless_gone(request, _joined(chunks)))
+async def suffix_answer(hosted: HostedModel, body: CompletionRequest, request: Request) -> Response:
+    """Return a completion with a suffix: whole, or as a stream of one delta."""
+    whole = OpenAIResponse("text_completion", body.model, hosted.model.tokenizer, Translation([]))
+    chunks = _chunks(hosted, body, whole)
+    if body.stream:
+        return await stream_response(request, chunks)
+    return JSONResponse(await while_connected(request, _joined(chunks)))
 
 
 async def _chunks(
-    served: ServedModel, asked: CompletionRequest, whole: Answer
+    hosted: HostedModel, body: CompletionRequest, whole: OpenAIResponse
 ) -> AsyncGenerator[dict[str, Any], None]:
-    if not isinstance(asked.prompt, str) or not asked.suffix or asked.n != 1:
+    if not isinstance(body.prompt, str) or not body.suffix or body.n != 1:
         raise RequestError("with a suffix the prompt is a text, and there is one answer")
-    if asked.stop or asked.logprobs is not None or asked.method != "diffusion":
+    if body.stop or body.logprobs is not None or body.method != "diffusion":
         raise RequestError("stop, logprobs and method mean nothing with a suffix: leave them out")
-    options = asked.settings()
+    options = body.settings()
     template = Template.of(
-        [asked.prompt, Hole(1, options.pop("max_new_tokens", MAX_TOKENS)), asked.suffix]
+        [body.prompt, Hole(1, options.pop("max_new_tokens", MAX_TOKENS)), body.suffix]
     )
 
-    def make() -> Work:
-        return plan_infill(served.model.processor, template, None, cast(InfillOptions, options))
+    def plan() -> Work:
+        return plan_infill(hosted.model.processor, template, None, cast(InfillOptions, options))
 
-    async with aclosing(served.infill(make, asked.timeout, drafts=False)) as events:
+    async with aclosing(hosted.infill(plan, body.timeout, drafts=False)) as events:
         (filled,) = [event async for event in events if isinstance(event, Infilled)]
     yield whole.chunk(
         [{"index": 0, "text": filled.fills[0], "finish_reason": "stop", "logprobs": None}]
     )
-    if asked.stream_options.include_usage or not asked.stream:
+    if body.stream_options.include_usage or not body.stream:
         yield whole.chunk([]) | {
-            "usage": await run_in_threadpool(usage, served, asked.prompt + asked.suffix, filled)
+            "usage": await run_in_threadpool(usage, hosted, body.prompt + body.suffix, filled)
         }
 
 

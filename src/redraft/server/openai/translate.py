@@ -1,4 +1,4 @@
-"""Jobs: from a request on the wire to what the engine is asked for."""
+"""Translate OpenAI's requests into requests of the engine."""
 
 from __future__ import annotations
 
@@ -14,66 +14,72 @@ from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest
 
 
 @dataclass(frozen=True)
-class Job:
-    """requests: one a choice. constrained: whether an answer is complete wherever it ends. calls:
-    whether it may hold tool calls. likeliest: how many likeliest tokens are told in the place of
-    each; None for no likelihoods."""
+class Translation:
+    """Requests of the engine, one a choice.
+
+    constrained: an answer is complete wherever it ends. calls: it may hold tool calls.
+        top_logprobs_count: likeliest tokens reported in each place; None for no
+        log-probabilities.
+    """
 
     requests: list[Request]
     constrained: bool = False
     calls: bool = False
-    likeliest: int | None = None
+    top_logprobs_count: int | None = None
 
 
-def chat_job(model: Model, asked: ChatRequest) -> Job:
-    """What `/v1/chat/completions` asks.
+def translate_chat(model: Model, body: ChatRequest) -> Translation:
+    """Translate `/v1/chat/completions`.
 
     Raises:
-        RequestError, ConfigError: what is wrong with it.
+        RequestError, ConfigError: the request is invalid; the message says why.
     """
-    constraint = _tool_constraint(asked)
-    if constraint is None and asked.response_format is not None:
-        constraint = response_constraint(asked.response_format)
-    offered = asked.tools if asked.tools and asked.tool_choice != "none" else None
-    messages = [_plain(message) for message in asked.messages]
+    constraint = _tool_constraint(body)
+    if constraint is None and body.response_format is not None:
+        constraint = response_constraint(body.response_format)
+    offered = body.tools if body.tools and body.tool_choice != "none" else None
+    messages = [_plain(message) for message in body.messages]
     prompt = model.chat_prompt(messages, **({"tools": offered} if offered else {}))
-    requests = _requests(model, asked, prompt, constraint)
-    return Job(requests, constraint is not None, bool(offered), _likeliest(model, asked.likeliest))
+    requests = _requests(model, body, prompt, constraint)
+    return Translation(
+        requests, constraint is not None, bool(offered), _likeliest(model, body.top_logprobs_count)
+    )
 
 
-def completion_job(model: Model, asked: CompletionRequest) -> Job:
-    """What `/v1/completions` asks without a suffix; errors as above."""
-    if model.tokenizer is None and isinstance(asked.prompt, str):
+def translate_completion(model: Model, body: CompletionRequest) -> Translation:
+    """Translate `/v1/completions` without a suffix; errors as above."""
+    if model.tokenizer is None and isinstance(body.prompt, str):
         raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
-    prompt = asked.prompt
+    prompt = body.prompt
     if isinstance(prompt, str):
         assert model.tokenizer is not None
         prompt = model.tokenizer.encode(prompt)
-    return Job(_requests(model, asked, prompt, None), likeliest=_likeliest(model, asked.likeliest))
+    return Translation(
+        _requests(model, body, prompt, None),
+        top_logprobs_count=_likeliest(model, body.top_logprobs_count),
+    )
 
 
-def _likeliest(model: Model, most: int | None) -> int | None:
-    if most is not None and model.tokenizer is None:
-        raise RequestError(
-            "log-probabilities are told by the texts of tokens, and this checkpoint has no tokenizer"
-        )
-    return most
+def _likeliest(model: Model, limit: int | None) -> int | None:
+    if limit is not None and model.tokenizer is None:
+        raise RequestError("log-probabilities need a tokenizer, and this checkpoint has none")
+    return limit
 
 
-def response_constraint(asked: ResponseFormat) -> Constraint | None:
-    """The constraint of a response format.
+def response_constraint(body: ResponseFormat) -> Constraint | None:
+    """Return the constraint of a response format.
 
     Raises:
-        RequestError: it lacks what its type needs. ConstraintError: that cannot be used.
+        RequestError: a field is missing. ConstraintError: the constraint cannot be used.
     """
-    if asked.type == "text":
+    if body.type == "text":
         return None
-    if asked.type == "json_object":
+    if body.type == "json_object":
         return JsonSchema({"type": "object"})
-    given = getattr(asked, asked.type)
+    given = getattr(body, body.type)
     if given is None:
-        raise RequestError(f"response_format of type {asked.type!r} needs the field {asked.type!r}")
-    match asked.type:
+        raise RequestError(f"response_format of type {body.type!r} needs the field {body.type!r}")
+    match body.type:
         case "json_schema":
             return JsonSchema(given.schema_)
         case "regex":
@@ -84,40 +90,40 @@ def response_constraint(asked: ResponseFormat) -> Constraint | None:
 
 
 def _requests(
-    model: Model, asked: Common, prompt: list[int], constraint: Constraint | None
+    model: Model, body: Common, prompt: list[int], constraint: Constraint | None
 ) -> list[Request]:
-    config = seeded(model.generation_config.with_options(asked.settings()))
+    config = seeded(model.generation_config.with_options(body.settings()))
     dfa = model.processor.compile(constraint, config)
     return [
-        Request.checked(prompt, config, model.config, stream=number, dfa=dfa, method=asked.method)
-        for number in range(asked.n)
+        Request.checked(prompt, config, model.config, stream=number, dfa=dfa, method=body.method)
+        for number in range(body.n)
     ]
 
 
-def _tool_constraint(asked: ChatRequest) -> Constraint | None:
-    """Calls where one is demanded; a model that may call is free to."""
-    choice = asked.tool_choice
+def _tool_constraint(body: ChatRequest) -> Constraint | None:
+    """Return the constraint that demands a tool call; None where the model may call or not."""
+    choice = body.tool_choice
     if choice in (None, "none", "auto"):
         return None
-    if not asked.tools:
+    if not body.tools:
         raise RequestError("tool_choice demands a call, and there are no tools")
-    if asked.response_format is not None and asked.response_format.type != "text":
+    if body.response_format is not None and body.response_format.type != "text":
         raise RequestError(
             "a demanded call and a response_format do not go together: leave one out"
         )
     function = choice.get("function") if isinstance(choice, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
-    functions = [(tool, tool.get("function", tool)) for tool in asked.tools]
+    functions = [(tool, tool.get("function", tool)) for tool in body.tools]
     named = [tool for tool, one in functions if isinstance(one, dict) and one.get("name") == name]
     if choice == "required":
-        return ToolCalls(asked.tools)
+        return ToolCalls(body.tools)
     if not named:
         raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
     return ToolCalls(named)
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    """A message whose content is one text: parts of text are put together."""
+    """Return a message with one text as content: text parts are joined."""
     content = message.get("content")
     if not isinstance(content, list):
         return message

@@ -1,4 +1,4 @@
-"""Filling in and editing: what only a model that sees both ways can do, under routes of its own."""
+"""Routes of infilling and editing."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, settings_among
-from redraft.server.openai.stream import Voice
+from redraft.server.openai.stream import ChoiceStream
 from redraft.server.openai.translate import response_constraint
-from redraft.server.runtime.registry import Registry, ServedModel
-from redraft.server.runtime.sse import streamed, unless_gone
+from redraft.server.runtime.registry import HostedModel, Registry
+from redraft.server.runtime.sse import stream_response, while_connected
 
-Told = Callable[[Infilled], dict[str, Any]]
+Report = Callable[[Infilled], dict[str, Any]]
 
 
 class Options(BaseModel):
-    """Fields of all; others must be settings of the generation. timeout: seconds. stream: drafts as
-    they come."""
+    """Fields of all requests; others must be generation settings. timeout: seconds. stream: drafts
+    as they come."""
 
     model_config = ConfigDict(extra="allow")
     instruction: str | None = None
@@ -47,14 +47,14 @@ class Options(BaseModel):
 
 
 class InfillRequest(Options):
-    """POST /v1/infill: a text with `<hole>` marks. formats: of each hole, or of all."""
+    """POST /v1/infill: a text with `<hole>` marks; one format for every hole, or one for all."""
 
     model: str
     template: str
     formats: list[ResponseFormat] | None = None
 
     def parts(self) -> Template:
-        """Texts and holes.
+        """Return the template.
 
         Raises:
             RequestError: there are other formats than holes.
@@ -78,18 +78,18 @@ class InfillRequest(Options):
         return Template(whole.texts, tuple(holes))
 
 
-class Change(Options):
-    """Spans of characters of a text rewritten; an empty span is a place to insert something."""
+class EditOptions(Options):
+    """Spans of characters to rewrite; an empty span is a place to insert text."""
 
     spans: list[tuple[int, int]] = Field(min_length=1)
     kind: Literal["rewrite", "insert"] = "rewrite"
 
-    def plan(self, served: ServedModel, text: str) -> Work:
+    def plan(self, hosted: HostedModel, text: str) -> Work:
         """Return the work that makes the change in a text.
 
         Raises:
-            RequestError: the spans do not lie in it, or something is to be inserted in place of
-                what is there.
+            RequestError: a span lies outside the text, or an insertion has a span that is not
+                empty.
         """
         hole = None if self.max_tokens is None else Hole(1, self.max_tokens)
         instruction = self.instruction
@@ -99,81 +99,83 @@ class Change(Options):
             template = Template.around(text, self.spans, hole)
         else:
             template, instruction = rewriting(
-                served.model.processor, text, self.spans, instruction, hole
+                hosted.model.processor, text, self.spans, instruction, hole
             )
-        return plan_infill(served.model.processor, template, instruction, self.settings())
+        return plan_infill(hosted.model.processor, template, instruction, self.settings())
 
 
-class EditRequest(Change):
+class EditRequest(EditOptions):
     """POST /v1/edits."""
 
     model: str
     text: str
 
 
-def filling_routes(models: Registry) -> APIRouter:
-    """What is filled in."""
+def infill_routes(models: Registry) -> APIRouter:
+    """Return the routes that fill holes."""
     router = APIRouter()
 
     @router.post("/v1/infill", response_model=None, responses=STREAMS)
-    async def infill(asked: InfillRequest, request: Request) -> Response:
-        served = models[asked.model]
+    async def infill(body: InfillRequest, request: Request) -> Response:
+        hosted = models[body.model]
 
-        def make() -> Work:
+        def plan() -> Work:
             return plan_infill(
-                served.model.processor, asked.parts(), asked.instruction, asked.settings()
+                hosted.model.processor, body.parts(), body.instruction, body.settings()
             )
 
         return await answer(
-            served,
-            make,
-            asked,
+            hosted,
+            plan,
+            body,
             request,
-            lambda filled: told(served, "infill", asked.template, filled),
+            lambda filled: infill_report(hosted, "infill", body.template, filled),
         )
 
     @router.post("/v1/edits", response_model=None, responses=STREAMS)
-    async def edit(asked: EditRequest, request: Request) -> Response:
-        served = models[asked.model]
+    async def edit(body: EditRequest, request: Request) -> Response:
+        hosted = models[body.model]
 
-        def make() -> Work:
-            return asked.plan(served, asked.text)
+        def plan() -> Work:
+            return body.plan(hosted, body.text)
 
         def changed(filled: Infilled) -> dict[str, Any]:
-            return told(served, "edit", asked.text, filled) | {
-                "diff": unified_diff(asked.text, filled.text, "text")
+            return infill_report(hosted, "edit", body.text, filled) | {
+                "diff": unified_diff(body.text, filled.text, "text")
             }
 
-        return await answer(served, make, asked, request, changed)
+        return await answer(hosted, plan, body, request, changed)
 
     return router
 
 
 async def answer(
-    served: ServedModel, make: Callable[[], Work], asked: Options, request: Request, tell: Told
+    hosted: HostedModel, plan: Callable[[], Work], body: Options, request: Request, report: Report
 ) -> Response:
-    """Fill in, and tell what came of it: as a whole, or behind the drafts."""
-    chunks = _chunks(served, make, asked, tell)
-    if asked.stream:
-        return await streamed(request, chunks)
-    return JSONResponse(await unless_gone(request, _last(chunks)))
+    """Answer with the result of an infill: whole, or behind its drafts."""
+    chunks = _chunks(hosted, plan, body, report)
+    if body.stream:
+        return await stream_response(request, chunks)
+    return JSONResponse(await while_connected(request, _last(chunks)))
 
 
 async def _chunks(
-    served: ServedModel, make: Callable[[], Work], asked: Options, tell: Told
+    hosted: HostedModel, plan: Callable[[], Work], body: Options, report: Report
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Drafts, and last what came of it, which is told in a thread: texts are tokenized and compared
-    for it."""
-    voices: dict[int, Voice] = {}
-    async with aclosing(served.infill(make, asked.timeout, drafts=asked.stream)) as events:
+    """Yield drafts, then the report of the result.
+
+    The report is made in a thread: it tokenizes and compares texts.
+    """
+    streams: dict[int, ChoiceStream] = {}
+    async with aclosing(hosted.infill(plan, body.timeout, drafts=body.stream)) as events:
         async for event in events:
             if isinstance(event, Infilled):
-                yield await run_in_threadpool(tell, event)
+                yield await run_in_threadpool(report, event)
             else:
-                voice = voices.setdefault(
-                    event.candidate, Voice(served.model.tokenizer, calls=False)
+                stream = streams.setdefault(
+                    event.candidate, ChoiceStream(hosted.model.tokenizer, calls=False)
                 )
-                yield _draft(event, voice)
+                yield _draft(event, stream)
 
 
 async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
@@ -181,17 +183,17 @@ async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
         return [chunk async for chunk in chunks][-1]
 
 
-def _draft(event: Draft, voice: Voice) -> dict[str, Any]:
-    """A step of a candidate, as a chat tells of one of its choices."""
-    drawn = voice.draft(event)
+def _draft(event: Draft, stream: ChoiceStream) -> dict[str, Any]:
+    """Return a denoising step of a candidate, in the form of a chat's drafts."""
+    drawn = stream.draft(event)
     return {"object": "infill.draft", "candidate": event.candidate} | drawn
 
 
-def told(served: ServedModel, kind: str, given: str, filled: Infilled) -> dict[str, Any]:
-    """A filled text, and all that was tried. given: the text that was asked with."""
+def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) -> dict[str, Any]:
+    """Return a filled text and all candidates as JSON; `given` is the text of the request."""
     return {
         "object": kind,
-        "model": served.name,
+        "model": hosted.name,
         "text": filled.text,
         "fills": list(filled.fills),
         "seed": filled.seed,
@@ -206,15 +208,15 @@ def told(served: ServedModel, kind: str, given: str, filled: Infilled) -> dict[s
             for one in filled.candidates
         ],
         "right_context": list(filled.right_context),
-        "usage": usage(served, given, filled),
+        "usage": usage(hosted, given, filled),
     }
 
 
-def usage(served: ServedModel, given: str, filled: Infilled) -> dict[str, Any]:
-    """Tokens of what was given and of what was filled in, and the steps of each candidate."""
-    assert served.model.tokenizer is not None
+def usage(hosted: HostedModel, given: str, filled: Infilled) -> dict[str, Any]:
+    """Return the tokens of the request and of the fills, and the steps of each candidate."""
+    assert hosted.model.tokenizer is not None
     read, *written = (
-        len(served.model.tokenizer.encode(text, bos=False)) for text in (given, *filled.fills)
+        len(hosted.model.tokenizer.encode(text, bos=False)) for text in (given, *filled.fills)
     )
     return {
         "prompt_tokens": read,

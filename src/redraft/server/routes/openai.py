@@ -1,4 +1,4 @@
-"""Chat and completions: OpenAI's routes, and what their clients ask besides."""
+"""OpenAI's routes: models, chat, completions, and tokenize."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from redraft.errors import RequestError
 from redraft.events import Event, Finished
-from redraft.server.openai.response import Answer, raised
+from redraft.server.openai.response import OpenAIResponse, raised
 from redraft.server.openai.schemas import (
     STREAMS,
     ChatRequest,
@@ -21,13 +21,13 @@ from redraft.server.openai.schemas import (
     TokenizeRequest,
 )
 from redraft.server.openai.suffix import suffix_answer
-from redraft.server.openai.translate import chat_job, completion_job
-from redraft.server.runtime.registry import Registry, ServedModel
-from redraft.server.runtime.sse import streamed, unless_gone
+from redraft.server.openai.translate import translate_chat, translate_completion
+from redraft.server.runtime.registry import HostedModel, Registry
+from redraft.server.runtime.sse import stream_response, while_connected
 
 
-def chat_routes(models: Registry) -> APIRouter:
-    """What OpenAI's clients ask."""
+def openai_routes(models: Registry) -> APIRouter:
+    """Return OpenAI's routes."""
     router = APIRouter()
     started = int(time.time())
 
@@ -46,67 +46,71 @@ def chat_routes(models: Registry) -> APIRouter:
         return {"object": "list", "data": listed}
 
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
-    async def chat(asked: ChatRequest, request: Request) -> Response:
-        served = models[asked.model]
-        job = await run_in_threadpool(chat_job, served.model, asked)
+    async def chat(body: ChatRequest, request: Request) -> Response:
+        hosted = models[body.model]
+        translation = await run_in_threadpool(translate_chat, hosted.model, body)
         return await _answer(
-            served,
-            Answer("chat.completion", asked.model, served.model.tokenizer, job),
-            asked,
+            hosted,
+            OpenAIResponse("chat.completion", body.model, hosted.model.tokenizer, translation),
+            body,
             request,
         )
 
     @router.post("/v1/completions", response_model=None, responses=STREAMS)
-    async def complete(asked: CompletionRequest, request: Request) -> Response:
-        served = models[asked.model]
-        if asked.suffix:
-            return await suffix_answer(served, asked, request)
-        job = await run_in_threadpool(completion_job, served.model, asked)
+    async def complete(body: CompletionRequest, request: Request) -> Response:
+        hosted = models[body.model]
+        if body.suffix:
+            return await suffix_answer(hosted, body, request)
+        translation = await run_in_threadpool(translate_completion, hosted.model, body)
         return await _answer(
-            served,
-            Answer("text_completion", asked.model, served.model.tokenizer, job),
-            asked,
+            hosted,
+            OpenAIResponse("text_completion", body.model, hosted.model.tokenizer, translation),
+            body,
             request,
         )
 
     @router.post("/tokenize")
-    async def tokenize(asked: TokenizeRequest) -> dict[str, object]:
-        tokenizer = models[asked.model].model.tokenizer
+    async def tokenize(body: TokenizeRequest) -> dict[str, object]:
+        tokenizer = models[body.model].model.tokenizer
         if tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer")
-        tokens, parts = await run_in_threadpool(tokenizer.encode_parts, asked.text)
+        tokens, parts = await run_in_threadpool(tokenizer.encode_parts, body.text)
         return {"tokens": tokens, "texts": parts, "count": len(tokens)}
 
     return router
 
 
-async def _answer(served: ServedModel, answer: Answer, asked: Common, request: Request) -> Response:
-    wanted = asked.stream_options
-    drafts = asked.stream and wanted.include_drafts
-    events = _events(served, answer, asked, drafts=drafts)
-    if asked.stream:
-        return await streamed(
-            request, answer.chunks(events, usage=wanted.include_usage, drafts=drafts)
+async def _answer(
+    hosted: HostedModel, answer: OpenAIResponse, body: Common, request: Request
+) -> Response:
+    options = body.stream_options
+    drafts = body.stream and options.include_drafts
+    events = _events(hosted, answer, body, drafts=drafts)
+    if body.stream:
+        return await stream_response(
+            request, answer.chunks(events, usage=options.include_usage, drafts=drafts)
         )
-    return JSONResponse(await unless_gone(request, answer.collected(events)))
+    return JSONResponse(await while_connected(request, answer.collected(events)))
 
 
 async def _events(
-    served: ServedModel, answer: Answer, asked: Common, *, drafts: bool
+    hosted: HostedModel, answer: OpenAIResponse, body: Common, *, drafts: bool
 ) -> AsyncGenerator[tuple[int, Event], None]:
-    """Events with the index of their choice. Before a choice ends, its likelihoods are there, where
-    they are asked for."""
-    requests = answer.job.requests
-    ends = None if asked.timeout is None else time.monotonic() + asked.timeout
-    if answer.job.likeliest is not None:
-        served.check_scoring(requests[0])  # sooner than behind an answer
-    async with aclosing(served.write(requests, asked.timeout, drafts=drafts)) as events:
+    """Yield events with the index of their choice.
+
+    Before a choice ends, its log-probabilities are there, where they are requested.
+    """
+    requests = answer.translation.requests
+    ends = None if body.timeout is None else time.monotonic() + body.timeout
+    if answer.translation.top_logprobs_count is not None:
+        hosted.check_scoring(requests[0])  # before anything is written
+    async with aclosing(hosted.write(requests, body.timeout, drafts=drafts)) as events:
         async for index, event in events:
-            told = raised(event)
-            if isinstance(told, Finished) and answer.job.likeliest is not None:
+            ended = raised(event)
+            if isinstance(ended, Finished) and answer.translation.top_logprobs_count is not None:
                 left = None if ends is None else ends - time.monotonic()
-                likely = await served.score(
-                    requests[index], told.tokens, answer.job.likeliest, left
+                likely = await hosted.score(
+                    requests[index], ended.tokens, answer.translation.top_logprobs_count, left
                 )
                 answer.likelihoods[index] = likely
-            yield index, told
+            yield index, ended

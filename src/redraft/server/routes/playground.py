@@ -1,4 +1,4 @@
-"""Play: the page in a browser, and what it alone asks for."""
+"""Routes of the playground: the page, and what it alone needs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from redraft.server.speech import Recogniser
 from redraft.tasks.sudoku_generator import generate
 from redraft.web import static_folder
 
-# The page has nothing inline, and asks nobody but this server.
-POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+# The page has no inline script and connects to this server only.
+POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 class SudokuRequest(BaseModel):
-    """POST /play/sudoku: how hard the puzzle is to be."""
+    """POST /play/sudoku: the number of blanks of a new puzzle."""
 
     model_config = ConfigDict(extra="forbid")
     blanks: int = Field(ge=1, le=58)
 
 
-class Page(StaticFiles):
-    """The built page, under its policy."""
+class PageFiles(StaticFiles):
+    """The built page, with its security headers."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file."""
+        """Return a file with the headers."""
         response = await super().get_response(path, scope)
         response.headers["content-security-policy"] = POLICY
         response.headers["x-content-type-options"] = "nosniff"
@@ -42,33 +45,33 @@ class Page(StaticFiles):
         return response
 
 
-def play_routes(ears: Recogniser | None) -> APIRouter:
-    """What the page asks beside what everybody may."""
+def playground_routes(recogniser: Recogniser | None) -> APIRouter:
+    """Return the routes that only the page uses."""
     router = APIRouter()
 
     @router.get("/play/config")
     async def config() -> dict[str, Any]:
-        return {"speech": ears is not None}
+        return {"speech": recogniser is not None}
 
     @router.post("/play/sudoku")
-    async def sudoku(asked: SudokuRequest) -> dict[str, str]:
-        puzzle, _ = await run_in_threadpool(generate, random.Random(), asked.blanks)
+    async def sudoku(body: SudokuRequest) -> dict[str, str]:
+        puzzle, _ = await run_in_threadpool(generate, random.Random(), body.blanks)
         return {"puzzle": puzzle.replace("0", ".")}
 
     limiter: list[anyio.CapacityLimiter] = []
 
     @router.post("/v1/audio/transcriptions")
     async def transcribe(file: Annotated[UploadFile, File()]) -> dict[str, str]:
-        if ears is None:
+        if recogniser is None:
             raise NotHereError(
                 "model", "nothing recognises speech here: start the server with --speech"
             )
         if not limiter:
-            limiter.append(anyio.CapacityLimiter(1))  # made in the loop that uses it
+            limiter.append(anyio.CapacityLimiter(1))  # made in the event loop that uses it
         sound = await file.read()
         return {
             "text": await anyio.to_thread.run_sync(
-                ears.words, sound, file.filename or "sound", limiter=limiter[0]
+                recogniser.words, sound, file.filename or "sound", limiter=limiter[0]
             )
         }
 
@@ -76,5 +79,5 @@ def play_routes(ears: Recogniser | None) -> APIRouter:
 
 
 def add_page(app: FastAPI) -> None:
-    """Put the page at the address itself, behind all other routes."""
-    app.mount("/", Page(directory=static_folder(), html=True), name="page")
+    """Serve the page at the root, behind all other routes."""
+    app.mount("/", PageFiles(directory=static_folder(), html=True), name="page")

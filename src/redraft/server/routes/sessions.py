@@ -1,4 +1,4 @@
-"""Keeping: texts being edited and pages that were written, for as long as they are wanted."""
+"""Routes of edit sessions and pages."""
 
 from __future__ import annotations
 
@@ -17,53 +17,51 @@ from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.server.errors import NotHereError
 from redraft.server.openai.schemas import STREAMS
-from redraft.server.routes.infill import Change, answer, told
+from redraft.server.routes.infill import EditOptions, answer, infill_report
 from redraft.server.runtime.registry import Registry
-from redraft.server.runtime.store import MOST, State
+from redraft.server.runtime.store import MAX_CHARACTERS, Store
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class NewSession(BaseModel):
-    """POST /v1/sessions. instruction: what a user asked for, to which the text is the answer; none
-    for a text by itself."""
+    """POST /v1/sessions. instruction: the text is an answer to it; none for a text by itself."""
 
     model_config = ConfigDict(extra="forbid")
     model: str
-    text: str = Field(max_length=MOST)
-    instruction: str | None = Field(default=None, max_length=MOST)
+    text: str = Field(max_length=MAX_CHARACTERS)
+    instruction: str | None = Field(default=None, max_length=MAX_CHARACTERS)
 
 
-class SessionEdit(Change):
-    """POST /v1/sessions/ID/edits: a change by the model, or `replace`, with what a person put
-    there."""
+class SessionEdit(EditOptions):
+    """POST /v1/sessions/ID/edits: a change by the model, or `replace` with a given text."""
 
     kind: Literal["rewrite", "insert", "replace"] = "rewrite"  # type: ignore[assignment]
-    replacement: str | None = Field(default=None, max_length=MOST)
+    replacement: str | None = Field(default=None, max_length=MAX_CHARACTERS)
 
 
-class Page(BaseModel):
+class PageBody(BaseModel):
     """PUT /v1/pages/TITLE."""
 
     model_config = ConfigDict(extra="forbid")
     model: str
-    text: str = Field(max_length=MOST)
+    text: str = Field(max_length=MAX_CHARACTERS)
 
 
-def keeping_routes(models: Registry, state: State) -> APIRouter:
-    """What is kept."""
+def session_routes(models: Registry, state: Store) -> APIRouter:
+    """Return the routes of sessions and pages."""
     router = APIRouter()
     _session_routes(router, models, state)
     _page_routes(router, models, state)
     return router
 
 
-def _session_routes(router: APIRouter, models: Registry, state: State) -> None:
+def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.post("/v1/sessions")
-    async def begin(asked: NewSession) -> dict[str, Any]:
-        models[asked.model]
+    async def begin(body: NewSession) -> dict[str, Any]:
+        models[body.model]
         return _session(
-            await run_in_threadpool(state.begin, asked.model, asked.text, asked.instruction)
+            await run_in_threadpool(state.begin, body.model, body.text, body.instruction)
         )
 
     @router.get("/v1/sessions")
@@ -91,7 +89,7 @@ def _session_routes(router: APIRouter, models: Registry, state: State) -> None:
         return await _found("session", _moved, state.redo, name)
 
     @router.post("/v1/sessions/{name}/edits", response_model=None, responses=STREAMS)
-    async def edit(name: str, asked: SessionEdit, request: Request) -> Response:
+    async def edit(name: str, body: SessionEdit, request: Request) -> Response:
         found = await _found("session", state.session, name)
         before: str = found["text"]
 
@@ -99,45 +97,47 @@ def _session_routes(router: APIRouter, models: Registry, state: State) -> None:
             now = state.edit(name, before, after)
             return {"session": _session(now), "diff": unified_diff(before, after, "text")}
 
-        if asked.kind == "replace":
-            after = _replaced(before, asked)
+        if body.kind == "replace":
+            after = _replaced(before, body)
             return JSONResponse(
                 {"object": "edit", "text": after} | await _found("session", changed, after)
             )
-        if asked.replacement is not None:
+        if body.replacement is not None:
             raise RequestError("a replacement goes with the kind 'replace'")
-        served = models[found["model"]]
+        hosted = models[found["model"]]
         change = (
-            asked
-            if asked.instruction is not None
-            else asked.model_copy(update={"instruction": found["instruction"]})
+            body
+            if body.instruction is not None
+            else body.model_copy(update={"instruction": found["instruction"]})
         )
 
-        def make() -> Work:
-            return change.plan(served, before)
+        def plan() -> Work:
+            return change.plan(hosted, before)
 
-        def tell(filled: Infilled) -> dict[str, Any]:
-            return told(served, "edit", before, filled) | _looked("session", changed, filled.text)
+        def report(filled: Infilled) -> dict[str, Any]:
+            return infill_report(hosted, "edit", before, filled) | _looked(
+                "session", changed, filled.text
+            )
 
-        return await answer(served, make, asked, request, tell)
+        return await answer(hosted, plan, body, request, report)
 
 
-def _page_routes(router: APIRouter, models: Registry, state: State) -> None:
+def _page_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.get("/v1/pages")
     async def pages(model: str) -> dict[str, Any]:
         models[model]
         return {"object": "list", "data": await run_in_threadpool(state.pages, model)}
 
-    # A title may hold a slash: it is all of the rest.
+    # A title may hold a slash: it takes the rest of the path.
     @router.get("/v1/pages/{title:path}")
     async def page(title: str, model: str) -> dict[str, Any]:
         return await _found("page", state.page, model, title)
 
     @router.put("/v1/pages/{title:path}")
-    async def keep(title: str, asked: Page) -> dict[str, Any]:
-        models[asked.model]
-        await run_in_threadpool(state.keep_page, asked.model, title, asked.text)
-        return await _found("page", state.page, asked.model, title)
+    async def keep(title: str, body: PageBody) -> dict[str, Any]:
+        models[body.model]
+        await run_in_threadpool(state.keep_page, body.model, title, body.text)
+        return await _found("page", state.page, body.model, title)
 
     @router.delete("/v1/pages/{title:path}")
     async def forget_page(title: str, model: str) -> dict[str, Any]:
@@ -150,26 +150,25 @@ def _session(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moved(move: Callable[[str], tuple[dict[str, Any], str]], name: str) -> dict[str, Any]:
-    """A session whose text was moved on or back, and how that changed."""
+    """Return a session after undo or redo, with the diff."""
     now, before = move(name)
     return _session(now) | {"diff": unified_diff(before, now["text"], "text")}
 
 
-def _replaced(text: str, asked: SessionEdit) -> str:
-    if asked.replacement is None or len(asked.spans) != 1:
+def _replaced(text: str, body: SessionEdit) -> str:
+    if body.replacement is None or len(body.spans) != 1:
         raise RequestError("to replace something, give one span and the replacement")
-    ((first, last),) = asked.spans
+    ((first, last),) = body.spans
     check_span(text, first, last)
-    return text[:first] + asked.replacement + text[last:]
+    return text[:first] + body.replacement + text[last:]
 
 
-async def _found(kind: str, look: Callable[..., Found], *arguments: Any) -> Found:
-    """What is looked for, in a thread: neither the file nor a comparison of texts may hold up
-    others."""
+async def _found(kind: str, look: Callable[..., Result], *arguments: Any) -> Result:
+    """Look something up in a thread: neither the file nor a diff may block the event loop."""
     return await run_in_threadpool(_looked, kind, look, *arguments)
 
 
-def _looked(kind: str, look: Callable[..., Found], *arguments: Any) -> Found:
+def _looked(kind: str, look: Callable[..., Result], *arguments: Any) -> Result:
     try:
         return look(*arguments)
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus reads at /metrics."""
+"""Metrics: the counters that Prometheus reads at /metrics."""
 
 from __future__ import annotations
 
@@ -21,43 +21,47 @@ SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100)
 
 
 class Metrics:
-    """Counts of one application."""
+    """Counters of one application."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ["route", "status"]
         self._answers = Counter(
-            "redraft_responses", "Answers by route and status.", labels, registry=self.registry
+            "redraft_responses",
+            "HTTP responses by route and status.",
+            labels,
+            registry=self.registry,
         )
         self._tokens = Counter("redraft_tokens", "Tokens written.", registry=self.registry)
-        self._prompt = Counter(
-            "redraft_prompt_tokens", "Tokens of prompts.", registry=self.registry
-        )
+        self._prompt = Counter("redraft_prompt_tokens", "Prompt tokens.", registry=self.registry)
         self._cached = Counter(
             "redraft_cached_tokens",
-            "Those of them that were known already.",
+            "Prompt tokens found in the prefix cache.",
             registry=self.registry,
         )
         self._passes = Counter(
-            "redraft_denoising_steps", "Denoising steps of all rows.", registry=self.registry
+            "redraft_denoising_steps", "Denoising steps, summed over rows.", registry=self.registry
         )
-        self._fills = Counter("redraft_fills", "Templates filled in.", registry=self.registry)
+        self._fills = Counter("redraft_fills", "Infills.", registry=self.registry)
         self._first = Histogram(
             "redraft_first_draft_seconds",
-            "To the first draft.",
+            "Seconds to the first draft.",
             buckets=SECONDS,
             registry=self.registry,
         )
         self._whole = Histogram(
-            "redraft_text_seconds", "To the whole text.", buckets=SECONDS, registry=self.registry
+            "redraft_text_seconds",
+            "Seconds to the whole text.",
+            buckets=SECONDS,
+            registry=self.registry,
         )
 
     def watch(self, name: str, words: str, value: Callable[[], float]) -> None:
-        """Tell of something whenever it is asked for."""
+        """Add a gauge whose value is read on every scrape."""
         Gauge(name, words, registry=self.registry).set_function(value)
 
     def count_text(self, statistics: Statistics) -> None:
-        """A text is finished."""
+        """Count a finished text."""
         self._tokens.inc(statistics.new_tokens)
         self._prompt.inc(statistics.prompt_tokens)
         self._cached.inc(statistics.cached_tokens)
@@ -66,14 +70,14 @@ class Metrics:
         self._whole.observe(statistics.seconds)
 
     def count_infill(self, filled: Infilled) -> None:
-        """A template is filled in."""
+        """Count a finished infill."""
         self._fills.inc()
         self._passes.inc(sum(one.steps for one in filled.candidates))
 
     def answered(self, route: str, status: int) -> None:
-        """A request has its answer, or the beginning of one."""
+        """Count an answer, whole or begun."""
         self._answers.labels(route, str(status)).inc()
 
     async def page(self) -> Response:
-        """All of it as text."""
+        """Return all metrics as text."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)

@@ -22,15 +22,15 @@ from redraft.server.settings import Settings
 
 
 class Description(TypedDict):
-    """What a client may want to know of a model."""
+    """Facts of a model that clients use."""
 
     canvas_length: int
     context_length: int
     shipped: bool
 
 
-class ServedModel:
-    """One model that is served. `memory` and `prefix_cache` are its share of the server's."""
+class HostedModel:
+    """One model of a server, with its share of memory and prefix cache."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class ServedModel:
         self.worker = Worker(self.engine, max_batch_size=size, max_waiting=settings.max_waiting)
 
     def describe(self) -> Description:
-        """Return what a client may want to know of it."""
+        """Return the facts of the model that clients use."""
         config, checkpoint = self.model.config, self.model.checkpoint
         return {
             "canvas_length": config.canvas_length,
@@ -111,11 +111,11 @@ def _result_of(event: EngineEvent) -> Any:
 
 
 class Registry:
-    """All models that are served, by name."""
+    """All models of a server, by name."""
 
     def __init__(self, models: Mapping[str, Model], settings: Settings, metrics: Metrics) -> None:
         self._models, self._settings, self._metrics = dict(models), settings, metrics
-        self._served: dict[str, ServedModel] = {}
+        self._hosted: dict[str, HostedModel] = {}
 
     def start(self) -> None:
         """Start a thread for each; memory is shared out evenly."""
@@ -123,15 +123,15 @@ class Registry:
         memory = None if settings.memory is None else settings.memory // count
         prefix_cache = settings.prefix_cache // count
         for name, model in self._models.items():
-            self._served[name] = ServedModel(
+            self._hosted[name] = HostedModel(
                 name, model, self._metrics, settings, memory, prefix_cache
             )
 
     async def stop(self) -> None:
         """Stop all of them at once, each when its work is done or its time is over."""
-        limiter = anyio.CapacityLimiter(len(self._served) or 1)
+        limiter = anyio.CapacityLimiter(len(self._hosted) or 1)
         async with anyio.create_task_group() as group:
-            for one in self._served.values():
+            for one in self._hosted.values():
                 close = partial(anyio.to_thread.run_sync, one.worker.close, limiter=limiter)
                 group.start_soon(close)
 
@@ -140,17 +140,17 @@ class Registry:
         """Number of requests that run or wait."""
         return sum(one.worker.load for one in self)
 
-    def __iter__(self) -> Iterator[ServedModel]:
-        return iter(self._served.values())
+    def __iter__(self) -> Iterator[HostedModel]:
+        return iter(self._hosted.values())
 
-    def __getitem__(self, name: str) -> ServedModel:
+    def __getitem__(self, name: str) -> HostedModel:
         """Return the model of this name.
 
         Raises:
             NotHereError: there is none.
         """
-        if (found := self._served.get(name)) is None:
+        if (found := self._hosted.get(name)) is None:
             raise NotHereError(
-                "model", f"the model {name!r} is not served here: {', '.join(self._served)} is"
+                "model", f"the model {name!r} is not hosted here: {', '.join(self._hosted)} is"
             )
         return found

@@ -1,4 +1,4 @@
-"""Sending: answers whole or as server-sent events, for as long as the client is there."""
+"""Server-sent events: answers, whole or streamed, for as long as the client is connected."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Send
 
-from redraft.server.errors import told
+from redraft.server.errors import error_response
 
-LOOK = 0.2  # seconds between two looks at whether a client is still there
-Found = TypeVar("Found")
+POLL_SECONDS = 0.2  # between two checks that the client is connected
+Result = TypeVar("Result")
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events, whose source is closed with them however they end."""
+    """A stream of server-sent events; its source is closed with it, however it ends."""
 
     media_type = "text/event-stream"
 
@@ -29,7 +29,7 @@ class EventStream(StreamingResponse):
         self._lines = lines
 
     async def stream_response(self, send: Send) -> None:
-        """Send them all."""
+        """Send all events."""
         async with aclosing(self._lines):
             await super().stream_response(send)
 
@@ -37,11 +37,11 @@ class EventStream(StreamingResponse):
 Chunks = AsyncGenerator[dict[str, Any], None]
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
-    """What some work gives; it is cancelled where the client leaves before."""
+async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of some work; cancel it where the client disconnects."""
     task = asyncio.ensure_future(work)
     try:
-        while not (await asyncio.wait({task}, timeout=LOOK))[0]:
+        while not (await asyncio.wait({task}, timeout=POLL_SECONDS))[0]:
             if await request.is_disconnected():
                 raise HTTPException(499, "the client has left")
         return task.result()
@@ -49,26 +49,25 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, Found]) -> Fou
         task.cancel()
 
 
-async def streamed(request: Request, chunks: Chunks) -> Response:
-    """Chunks as server-sent events. What is wrong with the request is raised before the stream
-    begins."""
+async def stream_response(request: Request, chunks: Chunks) -> Response:
+    """Return chunks as server-sent events. Errors before the first chunk are raised."""
 
     async def first() -> dict[str, Any]:
         return await anext(chunks)
 
-    begun = await unless_gone(request, first())
+    begun = await while_connected(request, first())
     return EventStream(_sent(begun, chunks))
 
 
 async def _sent(first: dict[str, Any], rest: Chunks) -> AsyncGenerator[str, None]:
-    """An error in their midst is the last of them."""
+    """Yield the lines of a stream; an error in it is its last event."""
     async with aclosing(rest):
         yield _line(first)
         try:
             async for chunk in rest:
                 yield _line(chunk)
         except Exception as error:
-            yield _line(told(error)[1])
+            yield _line(error_response(error)[1])
         yield "data: [DONE]\n\n"
 
 

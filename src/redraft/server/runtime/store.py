@@ -1,5 +1,4 @@
-"""State: what outlasts a restart, in one SQLite file: texts being edited, and pages that were
-written."""
+"""Store: edit sessions and pages, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -15,19 +14,21 @@ from typing import Any
 from redraft.errors import ConfigError, RequestError
 
 VERSION = 1
-MOST = 1 << 20  # characters of a text that is kept
-MOST_EDITS = 1000  # of a session; the oldest are forgotten
-MOST_KEPT = 10_000  # sessions, and pages
+MAX_CHARACTERS = 1 << 20  # characters of a text that is kept
+MAX_EDITS = 1000  # of a session; the oldest are forgotten
+MAX_ROWS = 10_000  # sessions, and pages
 SCHEMA = """
 CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, instruction TEXT, done INTEGER NOT NULL, updated REAL NOT NULL
+    id TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, instruction TEXT,
+    done INTEGER NOT NULL, updated REAL NOT NULL
 ) STRICT;
 CREATE TABLE edits (
     session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE, number INTEGER NOT NULL,
     before TEXT NOT NULL, after TEXT NOT NULL, PRIMARY KEY (session, number)
 ) STRICT;
 CREATE TABLE pages (
-    model TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, created REAL NOT NULL, PRIMARY KEY (model, title)
+    model TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (model, title)
 ) STRICT;
 """
 FIGURES = """updated, (SELECT count(*) FROM edits WHERE session = id AND number <= done) AS edits,
@@ -35,15 +36,14 @@ FIGURES = """updated, (SELECT count(*) FROM edits WHERE session = id AND number 
 
 
 class ConflictError(RequestError):
-    """The text was changed by another meanwhile."""
+    """Another request has changed the text meanwhile."""
 
 
-class State:
-    """The file, or memory alone where there is none. Every method is one transaction: it happened
-    or it did not.
+class Store:
+    """The state file, or memory alone. Every method is one transaction.
 
     Raises:
-        ConfigError: the file is none of ours, or cannot be opened.
+        ConfigError: the file is not a state file, or cannot be opened.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -59,7 +59,7 @@ class State:
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if version != VERSION and (version or tables):
                 raise ConfigError(
-                    f"{path} holds something else than redraft's state of version {VERSION}: name another file"
+                    f"{path} is not a state file of version {VERSION}: name another file"
                 )
             if not version:
                 self._file.executescript(
@@ -69,7 +69,7 @@ class State:
             raise ConfigError(f"{path} cannot be used to keep state: {error}") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     @contextmanager
@@ -84,14 +84,14 @@ class State:
             self._file.execute("COMMIT")
 
     def begin(self, model: str, text: str, instruction: str | None) -> dict[str, Any]:
-        """A new session.
+        """Add a session.
 
         Raises:
-            RequestError: there are as many as may be.
+            RequestError: there are too many.
         """
         name = secrets.token_hex(12)
         with self._transaction() as file:
-            _check_room(file, "sessions")
+            _check_count(file, "sessions")
             file.execute(
                 "INSERT INTO sessions VALUES (?, ?, ?, ?, 0, ?)",
                 (name, model, text, instruction, time.time()),
@@ -99,7 +99,8 @@ class State:
             return self._session(file, name)
 
     def session(self, name: str) -> dict[str, Any]:
-        """A session: id, model, text, instruction, edits, undone (how many of each), updated.
+        """Return a session: id, model, text, instruction, edits, undone (how many of each),
+        updated.
 
         Raises:
             KeyError: there is none of this name.
@@ -108,27 +109,27 @@ class State:
             return self._session(file, name)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """All of them without their texts, the last changed first."""
+        """Return all sessions without their texts, the last changed first."""
         with self._transaction() as file:
             query = f"SELECT id, model, instruction, {FIGURES} FROM sessions ORDER BY updated DESC"
             return [dict(row) for row in file.execute(query)]
 
     def forget(self, name: str) -> None:
-        """End a session, for good; KeyError as above."""
+        """Delete a session; KeyError as above."""
         with self._transaction() as file:
             self._session(file, name)
             file.execute("DELETE FROM sessions WHERE id = ?", (name,))
 
     def edit(self, name: str, before: str, after: str) -> dict[str, Any]:
-        """Make `after` of `before`; what was undone is forgotten.
+        """Change a text from `before` to `after`; edits that were undone are dropped.
 
         Raises:
-            ConflictError: the text is no longer `before`. RequestError: `after` is too long to be
-                kept. KeyError as above.
+            ConflictError: the text is no longer `before`. RequestError: `after` is too long.
+                KeyError as above.
         """
-        if len(after) > MOST:
+        if len(after) > MAX_CHARACTERS:
             raise RequestError(
-                f"the text would have {len(after)} characters, and {MOST} can be kept"
+                f"the text would have {len(after)} characters, and {MAX_CHARACTERS} can be kept"
             )
         with self._transaction() as file:
             now = self._session(file, name)
@@ -137,7 +138,7 @@ class State:
                     "the text was changed meanwhile: read the session again, and edit that"
                 )
             number = self._done(file, name) + 1
-            kept = name, number, number - MOST_EDITS
+            kept = name, number, number - MAX_EDITS
             file.execute(
                 "DELETE FROM edits WHERE session = ? AND (number >= ? OR number <= ?)", kept
             )
@@ -145,10 +146,10 @@ class State:
             return self._move(file, name, after, number)
 
     def undo(self, name: str) -> tuple[dict[str, Any], str]:
-        """Take the last edit back; the session, and the text as it was until now.
+        """Undo the last edit; return the session, and the text before this call.
 
         Raises:
-            RequestError: there is none. KeyError as above.
+            RequestError: there is no edit. KeyError as above.
         """
         with self._transaction() as file:
             now, done = self._session(file, name), self._done(file, name)
@@ -156,14 +157,14 @@ class State:
             return self._move(file, name, row["before"], done - 1), now["text"]
 
     def redo(self, name: str) -> tuple[dict[str, Any], str]:
-        """Make the edit again that was taken back last; result and errors as above."""
+        """Redo the edit that was undone last; result and errors as above."""
         with self._transaction() as file:
             now, done = self._session(file, name), self._done(file, name)
             row = self._edit(file, name, done + 1, "redo")
             return self._move(file, name, row["after"], done + 1), now["text"]
 
     def page(self, model: str, title: str) -> dict[str, Any]:
-        """A page: title, text, created.
+        """Return a page: title, text, created.
 
         Raises:
             KeyError: there is none of this title.
@@ -175,24 +176,24 @@ class State:
             return dict(row)
 
     def pages(self, model: str) -> list[dict[str, Any]]:
-        """Titles of all pages, and when they were written."""
+        """Return the titles of all pages, and when they were written."""
         with self._transaction() as file:
             query = "SELECT title, created FROM pages WHERE model = ? ORDER BY created"
             return [dict(row) for row in file.execute(query, (model,))]
 
     def keep_page(self, model: str, title: str, text: str) -> None:
-        """Keep a page, in place of one of the same title.
+        """Store a page, in place of one of the same title.
 
         Raises:
-            RequestError: there are as many as may be.
+            RequestError: there are too many.
         """
         with self._transaction() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
-            _check_room(file, "pages")
+            _check_count(file, "pages")
             file.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (model, title, text, time.time()))
 
     def forget_page(self, model: str, title: str) -> None:
-        """Forget a page, where it is known."""
+        """Delete a page, if there is one."""
         with self._transaction() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
 
@@ -205,7 +206,7 @@ class State:
 
     @staticmethod
     def _done(file: sqlite3.Connection, name: str) -> int:
-        """The number of the last edit that was made and not taken back."""
+        """Return the number of the last edit that is not undone."""
         (done,) = file.execute("SELECT done FROM sessions WHERE id = ?", (name,)).fetchone()
         return int(done)
 
@@ -227,7 +228,7 @@ class State:
         return self._session(file, name)
 
 
-def _check_room(file: sqlite3.Connection, kind: str) -> None:
+def _check_count(file: sqlite3.Connection, kind: str) -> None:
     (count,) = file.execute(f"SELECT count(*) FROM {kind}").fetchone()
-    if count >= MOST_KEPT:
+    if count >= MAX_ROWS:
         raise RequestError(f"{count} {kind} are kept here, and no more can be: delete some first")
