@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
+from redraft.config.special_tokens import SPECIAL_TOKENS
 from redraft.errors import ConfigError
 from redraft.text import Tokenizer
-from redraft.text.special_tokens import SPECIAL_TOKENS
 
 RESERVED = 128  # ids below are special tokens, or unused, as in every tokenizer made here
 PIECES = r" ?self\.|\n+ *| {2,}|\t+| ?[A-Za-z_]+| ?[0-9]| ?[!-/:-@\[-^`{-~]+| |[^ -~]"
