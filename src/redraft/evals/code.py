@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from redraft.editing.model import Model, load
+from redraft.api import Model, load
 from redraft.evals.code_curve import readings
 from redraft.evals.code_set import choose, problems, read_places, write_places
 from redraft.evals.hole_sets import Method, fill_problems, group
@@ -24,9 +24,8 @@ PREFIX = 256  # tokens of context in `--curve`, as in training
 def fill(model: Model, found: Sequence[Problem], candidates: int, seed: int) -> None:
     """Fill all holes by both methods, with one search, and print a line of JSON a group."""
     for method in METHODS:
-        done: list[object] = []
         options = {"max_candidates": candidates} if method == "diffusion" else {}
-        answers = fill_problems(model, found, method, seed, lambda: done.append(None), **options)
+        answers = fill_problems(model, found, method, seed, lambda: None, **options)
         for row in group(list(answers)):
             print(json.dumps({"method": method} | asdict(row)), flush=True)
 
@@ -55,7 +54,8 @@ def main() -> None:
     if not args.curve:
         fill(model, problems(places), args.candidates, args.seed)
         return
-    assert model.tokenizer is not None and model.chat_template is not None
+    assert model.tokenizer is not None
+    assert model.chat_template is not None
     layout = Layout(model.tokenizer, model.chat_template, model.config.canvas_length, PREFIX)
     for row in readings(model.network, layout, problems(places)):
         print(json.dumps(asdict(row)))

@@ -26,9 +26,9 @@ SIZE = 16  # holes in a forward pass
 
 @dataclass(frozen=True)
 class Reading:
-    """Figures of one group. nats: mean cross-entropy of the holes' tokens. exact: share of the holes
-    of which every token is the likeliest. Each for one denoising pass over a hole of noise, and for
-    the same hole read left to right behind the true text."""
+    """Figures of one group. nats: mean cross-entropy of the tokens in holes. exact: share of the
+    holes of which every token is the likeliest. Each for one denoising pass over a hole of noise,
+    and for the same hole read left to right behind the true text."""
 
     group: str
     count: int

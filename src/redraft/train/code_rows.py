@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import chain, pairwise
 from typing import Protocol
 
 from redraft.tasks.code.holes import CodeExample
@@ -66,10 +67,9 @@ def laid_out(
 
 def _parts(example: CodeExample, tokenizer: Tokenizer) -> tuple[list[list[int]], list[list[int]]]:
     """Return the tokens outside the holes, one part more than there are holes, and inside."""
-    edges = [0, *(edge for hole in example.holes for edge in hole), len(example.answer)]
+    edges = [0, *chain.from_iterable(example.holes), len(example.answer)]
     parts = [
-        tokenizer.encode(example.answer[first:last], bos=False)
-        for first, last in zip(edges[:-1], edges[1:], strict=True)
+        tokenizer.encode(example.answer[first:last], bos=False) for first, last in pairwise(edges)
     ]
     return parts[::2], parts[1::2]
 

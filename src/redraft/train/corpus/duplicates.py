@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ def shingles(text: str, least: int = 0) -> Hashes:
     """
     lines = [line.strip() for line in text.split("\n")]
     lines = [line for line in lines if len(line) >= SHORT_LINE and not line.startswith("#")]
-    pairs = (f"{one}\n{two}" for one, two in zip(lines, lines[1:], strict=False))
+    pairs = (f"{one}\n{two}" for one, two in pairwise(lines))
     digests = [
         hashlib.blake2b(pair.encode(), digest_size=8).digest()
         for pair in pairs
@@ -40,7 +41,8 @@ def signature(hashes: Hashes) -> Hashes:
     """Return the MinHash signature [PERMUTATIONS] of a set of hashes."""
     odd = np.random.default_rng(1).integers(0, 1 << 63, (2, PERMUTATIONS), dtype=np.uint64)
     mixed = (hashes[None, :] ^ odd[1][:, None]) * (odd[0][:, None] | np.uint64(1))
-    return (mixed ^ (mixed >> np.uint64(32))).min(axis=1)
+    lowest: Hashes = (mixed ^ (mixed >> np.uint64(32))).min(axis=1)
+    return lowest
 
 
 def similarity(one: Hashes, other: Hashes) -> float:
@@ -61,7 +63,7 @@ def unique(texts: Sequence[str]) -> list[int]:
             continue
         rows = signature(mine).reshape(BANDS, -1)
         keys = [(band, row.tobytes()) for band, row in enumerate(rows)]
-        near = dict.fromkeys(other for key in keys for other in buckets[key])
+        near = dict.fromkeys(chain.from_iterable(buckets[key] for key in keys))
         if any(similarity(mine, hashes[other]) >= SIMILAR for other in near):
             continue
         kept.append(number)

