@@ -12,7 +12,7 @@ from rich.console import Console
 
 from redraft.api import load
 from redraft.errors import ConfigError
-from redraft.text import ChatTemplate
+from redraft.text import ChatTemplate, Tokenizer
 from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
 from redraft.train.plot import PICTURE, plot_metrics
@@ -78,9 +78,7 @@ def _work(
     console = Console(highlight=False, quiet=parallel.number() > 0)
     template = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
     if start is None:
-        tokenizer = train_tokenizer(
-            [source.task for source in recipe.sources], recipe.model.vocab_size, recipe.seed
-        )
+        tokenizer = _tokenizer(recipe)
         trainer = Trainer(recipe, tokenizer, template, folder)
     else:
         first = load(start, dtype="float32", device="cpu")
@@ -116,6 +114,14 @@ def _work(
     console.print(f"done: {folder / CHECKPOINT}")
 
 
+def _tokenizer(recipe: Recipe) -> Tokenizer:
+    """Return the recipe's own tokenizer, or one that is trained on its tasks."""
+    if recipe.tokenizer:
+        return Tokenizer.from_folder(Path(recipe.tokenizer))
+    tasks = [source.task for source in recipe.sources]
+    return train_tokenizer(tasks, recipe.model.vocab_size, recipe.seed)
+
+
 def line(metrics: dict[str, Any]) -> str:
     """One row of metrics for a person."""
     levels = " ".join(
@@ -124,6 +130,8 @@ def line(metrics: dict[str, Any]) -> str:
     encoder = (
         "" if metrics["encoder_loss"] is None else f"  left to right {metrics['encoder_loss']:.3f}"
     )
+    if "prefix_loss" in metrics:
+        encoder += f"  prefix {metrics['prefix_loss']:.3f}"
     return (
         f"step {metrics['step']:6d}  loss {metrics['loss']:.4f}  by noise {levels}{encoder}  "
         f"{metrics['canvases_per_second']:.1f} canvases/s"

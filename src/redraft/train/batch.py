@@ -12,27 +12,15 @@ from torch import Tensor
 
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID
 from redraft.errors import ConfigError
+from redraft.tasks.code.holes import CodeExample
 from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
+from redraft.train.code_rows import code_row
+from redraft.train.row import Row
 
 MOST_PADDING = 6  # tokens that a hole may be wider than what fills it
 TAIL = 4  # what fills the canvas behind the end of the turn weighs as so many tokens, at most
 PREFIXED = 0.3  # share of the examples with holes whose text before the first hole's line is read as a prefix
-
-
-@dataclass(frozen=True)
-class Row:
-    """One example as token ids.
-
-    canvas: what is right on the canvas, up to and with the end of the turn. given: which of it is
-    known and stays.
-    answer: the same left to right, without the padding of holes.
-    """
-
-    prefix: list[int]
-    canvas: list[int]
-    given: list[bool]
-    answer: list[int]
 
 
 @dataclass(frozen=True)
@@ -118,13 +106,28 @@ class Layout:
         return Row(prefix, canvas + rest, given + [True] * len(rest), answer + rest)
 
 
+def row_of(example: Example, layout: Layout, rng: random.Random) -> Row:
+    """Return an example as tokens, source code in its own way."""
+    if isinstance(example, CodeExample):
+        return code_row(example, layout, rng)
+    return layout.row(example, rng)
+
+
 def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) -> Batch:
     """Tensors of a few examples.
 
     Raises:
         ConfigError: a prompt or an answer is longer than the layout has room for.
     """
-    rows = [layout.row(example, rng) for example in examples]
+    return batch_of([row_of(example, layout, rng) for example in examples], layout)
+
+
+def batch_of(rows: Sequence[Row], layout: Layout) -> Batch:
+    """Return rows as tensors.
+
+    Raises:
+        ConfigError: a prompt or an answer is longer than the layout has room for.
+    """
     longest_prefix, longest_canvas = (
         max(len(row.prefix) for row in rows),
         max(len(row.canvas) for row in rows),
@@ -143,9 +146,7 @@ def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) 
         prefix=table([row.prefix for row in rows], layout.prefix_length, layout.pad),
         prefix_lengths=torch.tensor([len(row.prefix) for row in rows]),
         target=table([row.canvas for row in rows], length, layout.eos),
-        given=torch.tensor(
-            [row.given + [any(row.given)] * (length - len(row.given)) for row in rows]
-        ),
+        given=torch.tensor([row.given + [row.closed] * (length - len(row.given)) for row in rows]),
         weight=torch.tensor([_weights(row, length) for row in rows]),
         answer=table([row.answer for row in rows], length, layout.eos),
         answer_lengths=torch.tensor([len(row.answer) for row in rows]),
@@ -155,5 +156,5 @@ def make_batch(examples: Sequence[Example], layout: Layout, rng: random.Random) 
 def _weights(row: Row, length: int) -> list[float]:
     """What each position of a canvas counts in the loss."""
     behind = length - len(row.canvas)
-    tail = 0.0 if any(row.given) else min(1.0, TAIL / max(1, behind))
+    tail = 0.0 if row.closed else min(1.0, TAIL / max(1, behind))
     return [0.0 if known else 1.0 for known in row.given] + [tail] * behind

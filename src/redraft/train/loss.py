@@ -34,11 +34,14 @@ class Losses:
     encoder: Tensor | None
     level: Tensor
     by_row: Tensor
+    prefix: Tensor | None = None
+    prefix_weight: float = 0.0
 
     @property
     def total(self) -> Tensor:
         """What the gradient is of."""
-        parts = [part for part in (self.diffusion, self.encoder) if part is not None]
+        prefix = None if self.prefix is None else self.prefix * self.prefix_weight
+        parts = [part for part in (self.diffusion, self.encoder, prefix) if part is not None]
         return torch.stack(parts).sum()
 
 
@@ -75,6 +78,7 @@ def losses(
     *,
     answer: bool = False,
     self_conditioning: Sequence[float] = (0.5,),
+    prefix_weight: float = 0.0,
 ) -> Losses:
     """Losses of one batch.
 
@@ -83,12 +87,14 @@ def losses(
             own loss).
         self_conditioning: share of the canvases that hear a first pass, of those that hear a second
             upon it, and so on.
+        prefix_weight: weight of the prefix's own cross-entropy, read left to right.
     """
     draws, noisy = len(corruption.noisy), corruption.noisy.flatten(0, 1)
     states, past = context.read_clean(model, batch.prefix)
     encoder = (
         answer_loss(model, batch, answer_states(model, batch, states, past)) if answer else None
     )
+    prefix = prefix_loss(model, batch, states) if prefix_weight else None
     past, lengths = context.repeated(past, draws), batch.prefix_lengths.repeat(draws)
     target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
     signal = torch.zeros(*noisy.shape, model.config.hidden_size)
@@ -106,7 +112,8 @@ def losses(
     weight = batch.weight.repeat(draws, 1)
     sums, counts = (by_token * weight).sum(dim=1), weight.sum(dim=1)
     loss = (sums / counts.clamp_min(LEAST_WEIGHT)).mean()
-    return Losses(loss, encoder, corruption.level.flatten(), (sums / counts.clamp_min(1)).detach())
+    by_row = (sums / counts.clamp_min(1)).detach()
+    return Losses(loss, encoder, corruption.level.flatten(), by_row, prefix, prefix_weight)
 
 
 def typewriter_losses(model: DiffusionGemma, batch: Batch) -> Losses:
@@ -143,6 +150,13 @@ def answer_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
     """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas
     behind it does not count."""
     return _answer_tokens(model, batch, states).sum() / batch.answer_lengths.sum()
+
+
+def prefix_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
+    """Mean cross-entropy of the prefix's tokens but the first, under its states [B, P, H]."""
+    target = torch.cat((batch.prefix[:, 1:], batch.prefix[:, :1]), dim=1)
+    counted = torch.arange(target.shape[1]) < batch.prefix_lengths[:, None] - 1
+    return (token_loss(model, states, target) * counted).sum() / counted.sum().clamp_min(1)
 
 
 def _answer_tokens(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:

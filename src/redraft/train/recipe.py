@@ -15,10 +15,13 @@ from redraft.config.check import check_integer, check_number
 from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
+from redraft.tasks.code.holes import Code
 
 TASKS: dict[str, type[Any]] = {
     "sudoku": Sudoku, "arithmetic": Arithmetic, "infill": Infill, "rewrite": Rewrite, "edits": ToDo, "wiki": Wiki,
+    "code": Code,
 }  # fmt: skip
+PRECISIONS = ("bfloat16", "float32", "auto")
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,13 @@ class Recipe:
             rates fall linearly to zero. Before the decay nothing depends on `steps`: a run can be
             lengthened from there.
         encoder_every: every so many steps the answer is also read left to right (0: never).
+        prefix_weight: weight of the left-to-right loss over the prefix itself, which is read anyway
+            (0: it is not counted). For source code; a prompt of a task is not worth learning.
         ema: decay of the averaged weights, which are what is saved.
         compile: compile the layers' parts; a minute at the start, then about half again as fast.
+        precision: "bfloat16" or "float32" for the products, or "auto": bfloat16 where this
+            processor multiplies it faster.
+        tokenizer: folder of a tokenizer, named from the recipe's; without one it is trained on the tasks.
         start: the recipe whose averaged weights this one begins with, and whose tokenizer it keeps;
             None for random ones.
         generation: settings that the checkpoint is to write with, fields of GenerationConfig.
@@ -68,10 +76,13 @@ class Recipe:
     decay: float = 0.4
     clip: float = 1.0
     encoder_every: int = 4
+    prefix_weight: float = 0.0
     ema: float = 0.999
     save_every: int = 200
     log_every: int = 20
     compile: bool = False
+    precision: str = field(default="bfloat16", repr=False)
+    tokenizer: str = field(default="", repr=False)
     start: Recipe | None = None
     generation: Mapping[str, Any] = field(
         default_factory=dict, repr=False
@@ -88,6 +99,9 @@ class Recipe:
         check_integer("encoder_every", self.encoder_every, minimum=0)
         for name in ("matrix_lr", "other_lr", "clip"):
             check_number(name, getattr(self, name), minimum=0, exclusive=True)
+        check_number("prefix_weight", self.prefix_weight, minimum=0)
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"{self.precision=} is not one of {', '.join(PRECISIONS)}")
         check_integer("warm_up", self.warm_up, minimum=0)
         for name in ("decay", "ema"):
             check_number(name, getattr(self, name), minimum=0, maximum=1)
@@ -148,6 +162,8 @@ class Recipe:
                     f"{path}: start={start!r} must be the name of another recipe, which does not start from this one"
                 )
             start = cls.from_file(path.parent / start, (*following, path.resolve()))
+        if "tokenizer" in training:
+            training["tokenizer"] = str(path.parent / str(training["tokenizer"]))
         sources = tuple(_source(entry) for entry in entries)
         if "steps" not in training or ("model" not in raw and start is None):
             raise ConfigError(f"{path} needs training.steps, and a [model] table or training.start")

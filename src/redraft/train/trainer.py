@@ -68,6 +68,7 @@ class Trainer:
                 module.dense = True
         self.average = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.optimizers = _optimizers(self.model, recipe)
+        self.narrow = uses_bfloat16(recipe.precision)
         self.step = 0
         self.stopping = False
         try:
@@ -173,7 +174,7 @@ class Trainer:
         recipe = self.recipe
         rng = random.Random(f"{recipe.seed} {self.step}")
         batch = make_batch(step_examples(recipe, rng), self.layout, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.narrow):
             result = self._losses(batch)
         result.total.backward()
         parallel.average_gradients(self.model.parameters())
@@ -207,7 +208,12 @@ class Trainer:
         answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
         part, noise = batch.part(*mine), corruption.part(*mine)
         return losses(
-            self.model, part, noise, answer=answer, self_conditioning=recipe.self_conditioning
+            self.model,
+            part,
+            noise,
+            answer=answer,
+            self_conditioning=recipe.self_conditioning,
+            prefix_weight=recipe.prefix_weight,
         )
 
 
@@ -217,6 +223,13 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def uses_bfloat16(precision: str) -> bool:
+    """Check whether products are to be in bfloat16; "auto" asks the processor."""
+    if precision == "auto":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return precision == "bfloat16"
 
 
 @cache
@@ -249,7 +262,9 @@ def summarise(rows: list[Losses]) -> dict[str, Any]:
     which = (level * LEVELS).long().clamp_max(LEVELS - 1)
     bins = [_mean(by_row[which == number]) for number in range(LEVELS)]
     encoder = [row.encoder.detach() for row in rows if row.encoder is not None]
-    return {
+    prefix = [row.prefix.detach() for row in rows if row.prefix is not None]
+    told = {"prefix_loss": _mean(torch.stack(prefix))} if prefix else {}
+    return told | {
         "loss": _mean(by_row),
         "loss_by_level": bins,
         "encoder_loss": _mean(torch.stack(encoder)) if encoder else None,
@@ -268,7 +283,8 @@ def _optimizers(model: DiffusionGemma, recipe: Recipe) -> list[torch.optim.Optim
 
     matrices = [p for name, p in model.named_parameters() if is_matrix(name, p)]
     others = [p for name, p in model.named_parameters() if not is_matrix(name, p)]
-    muon = Muon(matrices, lr=recipe.matrix_lr)
+    dtype = torch.bfloat16 if uses_bfloat16(recipe.precision) else torch.float32
+    muon = Muon(matrices, lr=recipe.matrix_lr, dtype=dtype)
     adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0)
     for optimizer in (muon, adam):
         for group in optimizer.param_groups:
