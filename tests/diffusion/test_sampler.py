@@ -37,9 +37,7 @@ def statistics(entropy: torch.Tensor) -> VocabularyStatistics:
     )
 
 
-def test_positions_are_accepted_from_the_surest_on_while_the_sum_before_them_is_within_the_bound() -> (
-    None
-):
+def test_positions_are_accepted_while_the_entropy_before_them_is_within_the_bound() -> None:
     generator = torch.Generator().manual_seed(0)
     for bound in (0.01, 0.1, 1.0, 50.0):
         entropy = torch.rand(4, 30, generator=generator) ** 3
