@@ -47,6 +47,22 @@ def test_generate_json_is_the_api(checkpoint: Path) -> None:
     assert printed["statistics"]["steps_per_canvas"] == list(finished.statistics.steps_per_canvas)
 
 
+def test_generate_with_a_sampler_is_the_api(checkpoint: Path) -> None:
+    done = call("generate", "-m", str(checkpoint), "-p", "hello", "--raw", "--seed", "3", "--max-new-tokens", "20",
+                "--sampler", "confidence:threshold=0.4", "--stopping", "stable_and_confident:stability_threshold=0",
+                "-s", "max_denoising_steps=4", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    finished = redraft.load(checkpoint).generate(
+        "hello",
+        seed=3,
+        max_new_tokens=20,
+        max_denoising_steps=4,
+        sampler={"name": "confidence", "threshold": 0.4},
+        stopping="stable_and_confident:stability_threshold=0",
+    )
+    assert json.loads(done.stdout)["tokens"] == list(finished.tokens)
+
+
 def test_generate_raw_and_typewriter_from_a_pipe(checkpoint: Path) -> None:
     done = call("generate", "-m", str(checkpoint), "--raw", "--typewriter", "--seed", "1", "--max-new-tokens", "9",
                 stdin="piped text")  # fmt: skip
@@ -79,6 +95,9 @@ def test_what_comes_in_must_be_text(checkpoint: Path) -> None:
         (["-p", "x", "-s", "entropy_bound=-1"], "entropy_bound"),
         (["-p", "x", "--max-new-tokens", "0"], "max_new_tokens"),
         (["-p", "x", "--dtype", "int3"], "int3"),
+        (["-p", "x", "--sampler", "klas"], "did you mean 'klass'"),
+        (["-p", "x", "--sampler", "confidence:treshold=1"], "did you mean 'threshold'"),
+        (["-p", "x", "--stopping", "stable_and_confident:x"], "option=number"),
         (["-p", "x" * 600], "shorten the prompt"),
         (["-p", "x", "--device", "cuda:77"], "cuda:77"),
         (["-p", "x", "--device", "foo"], "foo"),

@@ -80,6 +80,27 @@ def test_a_chat_is_what_the_model_writes(served: Served) -> None:
     assert answer.usage.model_extra["steps"][0] == list(expected.statistics.steps_per_canvas)
 
 
+@pytest.mark.parametrize(
+    "sampler", ["top_k", {"name": "confidence", "threshold": 0.6}, "klass:threshold=0.5"]
+)
+def test_a_sampler_is_that_of_the_model(served: Served, sampler: Any) -> None:
+    strategies = {"sampler": sampler, "stopping": "stable_and_confident:stability_threshold=0"}
+    expected = alone(served, seed=4, max_new_tokens=40, **strategies)
+    client = served.client()
+    chat = client.chat.completions.create(
+        model="small-text", messages=MESSAGES, seed=4, max_tokens=40, extra_body=QUICK | strategies
+    )
+    assert chat.choices[0].message.content == expected.text
+    assert chat.usage is not None
+    assert chat.usage.model_extra is not None
+    assert chat.usage.model_extra["steps"][0] == list(expected.statistics.steps_per_canvas)
+    prompt = served.model.chat_prompt(MESSAGES)
+    completion = client.completions.create(
+        model="small-text", prompt=prompt, seed=4, max_tokens=40, extra_body=QUICK | strategies
+    )
+    assert completion.choices[0].text == expected.text
+
+
 def test_a_stream_is_the_same_in_pieces(served: Served) -> None:
     stream = served.client().chat.completions.create(
         model="small-text", messages=MESSAGES, seed=3, max_tokens=200, stream=True,
@@ -224,6 +245,12 @@ INVALID_REQUEST: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] =
     ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
     ({"max_tokens": 100_000}, openai.BadRequestError, "context"),
     ({"extra_body": {"entropy_bond": 1}}, openai.BadRequestError, "entropy_bound"),
+    ({"extra_body": {"sampler": "klas"}}, openai.BadRequestError, "did you mean 'klass'"),
+    (
+        {"extra_body": {"sampler": {"name": "confidence", "threshold": "high"}}},
+        openai.BadRequestError,
+        "finite number",
+    ),
     (
         {"response_format": {"type": "regex", "regex": "(?<=a)b"}},
         openai.BadRequestError,

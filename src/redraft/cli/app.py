@@ -20,9 +20,11 @@ from redraft.cli.options import (
     LengthOption,
     ModelOption,
     RegexOption,
+    SamplerOption,
     SchemaOption,
     SeedOption,
     SmallOption,
+    StoppingOption,
     TextOption,
     WriteOption,
 )
@@ -92,6 +94,8 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="End the text before this string; may be repeated.")
     ] = None,
+    sampler: SamplerOption = None,
+    stopping: StoppingOption = None,
     json_schema: SchemaOption = None,
     regex: RegexOption = None,
     choice: ChoiceOption = None,
@@ -115,6 +119,8 @@ def generate(
         dtype=dtype,
         device=device,
         constraint=Wanted(json_schema, regex, choice, grammar).constraint(),
+        sampler=sampler,
+        stopping=stopping,
     )
     write(
         job,

@@ -61,6 +61,21 @@ GrammarOption = Annotated[
     str | None,
     typer.Option("--grammar", metavar="FILE", help="What this grammar (Lark's EBNF) derives."),
 ]
+SamplerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[:OPTION=NUMBER,...]",
+        help="Decides each denoising step: entropy_bound, confidence:threshold=0.9, top_k, klass or "
+        "predictor_corrector.",
+    ),
+]
+StoppingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[:OPTION=NUMBER,...]",
+        help="Decides when a canvas is settled: stable_and_confident.",
+    ),
+]
 LengthOption = Annotated[
     int | None, typer.Option("--max-new-tokens", help="Tokens written at most.")
 ]

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from redraft.api import Model, load
 from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig
+from redraft.diffusion import as_sampler, as_stopping
 from redraft.engine import Method
 from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
@@ -34,6 +35,8 @@ class Job:
     dtype: str
     device: str
     constraint: Constraint | None = None
+    sampler: str | None = None
+    stopping: str | None = None
 
     def settings(self, assignments: list[str], **named: Any) -> dict[str, Any]:
         """Options of the call: those with an option of their own, and NAME=VALUE for all others."""
@@ -87,16 +90,22 @@ def write(job: Job, settings: dict[str, Any]) -> None:
         raise EmptyPromptError(
             "there is nothing to write about: give --prompt TEXT, or pipe a text in"
         )
-    GenerationConfig().with_options(settings)  # a bad option is told before the model is loaded
+    # A bad option is an error before the model is loaded.
+    GenerationConfig().with_options(settings)
+    as_sampler(job.sampler)
+    as_stopping(job.stopping)
     model = open_model(job.model, job.dtype, job.device)
     method: Method = "typewriter" if job.typewriter else "diffusion"
-    if job.raw or model.chat_template is None:
-        events = model.stream(prompt, method=method, constraint=job.constraint, **settings)
-    else:
-        messages = [{"role": "user", "content": prompt}]
-        events = model.stream(
-            messages=messages, method=method, constraint=job.constraint, **settings
-        )
+    plain = job.raw or model.chat_template is None
+    events = model.stream(
+        prompt if plain else None,
+        messages=None if plain else [{"role": "user", "content": prompt}],
+        method=method,
+        constraint=job.constraint,
+        sampler=job.sampler,
+        stopping=job.stopping,
+        **settings,
+    )
     try:
         if job.json:
             print(json.dumps(as_json(_last(events)), ensure_ascii=False))

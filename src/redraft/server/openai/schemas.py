@@ -33,6 +33,21 @@ def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+class Strategies(BaseModel):
+    """Strategies of denoising: `sampler` decides each step, `stopping` when a canvas is settled.
+
+    Each is a name, `confidence:threshold=0.9`, or `{"name": "confidence", "threshold": 0.9}`.
+    """
+
+    sampler: str | dict[str, Any] | None = None
+    stopping: str | dict[str, Any] | None = None
+
+    def strategies(self) -> dict[str, Any]:
+        """Return those that were given, as options of `Model.infill`."""
+        given = {"sampler": self.sampler, "stopping": self.stopping}
+        return {name: value for name, value in given.items() if value is not None}
+
+
 class StreamOptions(BaseModel):
     """Options of a stream.
 
@@ -46,7 +61,7 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool = False
 
 
-class Common(BaseModel):
+class Common(Strategies):
     """Fields of all requests; null means that a field is not given.
 
     Other fields must be generation settings, such as entropy_bound. method: "autoregressive" writes

@@ -95,7 +95,16 @@ def _requests(
     config = seeded(model.generation_config.with_options(body.settings()))
     dfa = model.processor.compile(constraint, config)
     return [
-        Request.checked(prompt, config, model.config, stream=number, dfa=dfa, method=body.method)
+        Request.checked(
+            prompt,
+            config,
+            model.config,
+            stream=number,
+            dfa=dfa,
+            method=body.method,
+            sampler=body.sampler,
+            stopping=body.stopping,
+        )
         for number in range(body.n)
     ]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template, plan_infill, rewriting
@@ -18,7 +18,7 @@ from redraft.editing.template import MAX_TOKENS
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
-from redraft.server.openai.schemas import STREAMS, ResponseFormat, settings_among
+from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
 from redraft.server.openai.stream import ChoiceStream
 from redraft.server.openai.translate import response_constraint
 from redraft.server.runtime.registry import HostedModel, Registry
@@ -27,7 +27,7 @@ from redraft.server.runtime.sse import stream_response, while_connected
 Report = Callable[[Infilled], dict[str, Any]]
 
 
-class Options(BaseModel):
+class Options(Strategies):
     """Fields of all requests; others must be generation settings. timeout: seconds. stream: drafts
     as they come."""
 
@@ -43,7 +43,8 @@ class Options(BaseModel):
         """Return the options of `Model.infill`."""
         extra = settings_among(self.model_extra or {})
         seed = {} if self.seed is None else {"seed": self.seed}
-        return cast(InfillOptions, extra | seed | {"max_candidates": self.max_candidates})
+        search = {"max_candidates": self.max_candidates} | self.strategies()
+        return cast(InfillOptions, extra | seed | search)
 
 
 class InfillRequest(Options):
