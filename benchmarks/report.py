@@ -205,7 +205,7 @@ def page(found: dict[str, list[Line]]) -> str:
         "A step of `midbig` that writes a record of seven members by a JSON Schema, its strings bounded by so many characters "
         "or not, against one that writes anything.",
         table(
-            "| strings | states | pairs of states | built in | a step | over a free one |",
+            "| strings | states | edges | built in | a step | over a free one |",
             constraint_rows(found["constraint"]),
         ),
         "## Quantized weights",

@@ -1,41 +1,40 @@
-"""Every error a user of redraft can meet.
+"""The errors that redraft raises.
 
 RedraftError
-├── ConfigError                 a setting, or a config file, is wrong
-│   └── UnknownOptionError      an option that does not exist
-├── CheckpointError             a folder of weights cannot be used as it is
-│   ├── UnsafeFormatError       weights in a format that can run code (pickle)
-│   └── TensorMismatchError     tensors missing, unknown, wrongly shaped or cut short: all of them
-named ├── RequestError                what was asked for cannot be done
-│   ├── EmptyPromptError        nothing to go on from
-│   ├── ContextLengthError      more tokens than the model can hold
-│   ├── MemoryLimitError        more memory than the engine may take
+├── ConfigError                 a setting or a config file is not valid
+│   └── UnknownOptionError      an option does not exist
+├── CheckpointError             a checkpoint cannot be used
+│   ├── UnsafeFormatError       its weights are in a format that can run code (pickle)
+│   └── TensorMismatchError     tensors are missing, unknown, of a wrong shape or cut short
+├── RequestError                a request cannot be served as it is
+│   ├── EmptyPromptError        the prompt has no tokens
+│   ├── ContextLengthError      more tokens than the model's context
+│   ├── MemoryLimitError        more memory than the engine may use
 │   ├── TokenRangeError         a token id outside the vocabulary
-│   ├── ChatTemplateError       messages that cannot be turned into a prompt
-│   └── ConstraintError         a schema, pattern or grammar that cannot be used: the message names
-the place │       └── ConstraintUnsatisfiedError  no valid text fits: too few tokens, or frozen ones
-that contradict it └── NonFiniteError              NaN or infinity came out of the model: the
-weights that hold it are named
+│   ├── ChatTemplateError       messages that cannot become a prompt
+│   └── ConstraintError         a schema, pattern or grammar that cannot be used
+│       └── ConstraintUnsatisfiedError   no valid text fits
+└── NonFiniteError              the model computed NaN or infinity
 
-Settings and requests are checked before any work is done. Errors that a caller can also read as a
-plain `ValueError` (wrong arguments) inherit from it.
+Settings and requests are checked before any work begins. Errors in arguments are also ValueErrors.
 """
 
 from __future__ import annotations
 
-LISTED = 100
+# The number of problems in the message of a TensorMismatchError.
+MAX_LISTED = 100
 
 
 class RedraftError(Exception):
-    """Base of everything redraft raises on purpose."""
+    """The base of all errors that redraft raises on purpose."""
 
 
 class ConfigError(RedraftError, ValueError):
-    """A setting or a config file holds a value that cannot be used."""
+    """A setting or a config file holds a value that is not valid."""
 
 
 class UnknownOptionError(ConfigError, TypeError):
-    """An option that does not exist; the message names the nearest one that does."""
+    """An option does not exist; the message names the nearest one."""
 
 
 class CheckpointError(RedraftError):
@@ -47,25 +46,25 @@ class UnsafeFormatError(CheckpointError):
 
 
 class TensorMismatchError(CheckpointError):
-    """The tensors of a checkpoint are not those the config asks for.
+    """The tensors of a checkpoint are not those of its config.
 
     Attributes:
-        problems: one sentence a tensor, all of them, in the file's order; the message lists the
-            first LISTED.
+        problems: one sentence for each wrong tensor, in the file's order. The message lists the
+            first MAX_LISTED.
     """
 
     def __init__(self, where: str, problems: list[str]) -> None:
         self.problems = problems
-        listed = "\n".join(f"  - {problem}" for problem in problems[:LISTED])
-        if len(problems) > LISTED:
-            listed += f"\n  - and {len(problems) - LISTED} more (all in .problems)"
+        listed = "\n".join(f"  - {problem}" for problem in problems[:MAX_LISTED])
+        if len(problems) > MAX_LISTED:
+            listed += f"\n  - and {len(problems) - MAX_LISTED} more (all in .problems)"
         super().__init__(
-            f"{where} does not hold the tensors its config asks for ({len(problems)}):\n{listed}"
+            f"{where} does not hold the tensors of its config ({len(problems)}):\n{listed}"
         )
 
 
 class RequestError(RedraftError, ValueError):
-    """A request cannot be served as it stands."""
+    """A request cannot be served as it is."""
 
 
 class EmptyPromptError(RequestError):
@@ -73,31 +72,30 @@ class EmptyPromptError(RequestError):
 
 
 class ContextLengthError(RequestError):
-    """Prompt and answer together do not fit into the model's context."""
+    """The prompt and the answer together are longer than the model's context."""
 
 
 class MemoryLimitError(RequestError):
-    """What was asked for would not fit into the memory that may be used, even with nothing beside
-    it."""
+    """The request needs more memory than the limit allows, even if it runs alone."""
 
 
 class TokenRangeError(RequestError):
-    """A token id lies outside the vocabulary, or means something this model cannot read."""
+    """A token id is outside the vocabulary, or stands for an input that cannot be read here."""
 
 
 class ChatTemplateError(RequestError):
-    """Messages cannot be turned into a prompt."""
+    """Messages cannot become a prompt."""
 
 
 class ConstraintError(RequestError):
-    """A schema, a pattern or a grammar cannot be used as a constraint."""
+    """A schema, a pattern or a grammar cannot be used; the message names the place."""
 
 
 class ConstraintUnsatisfiedError(ConstraintError):
-    """No text that the constraint allows fits.
+    """No text of the constraint fits: it needs too many tokens, or frozen tokens contradict it.
 
     Attributes:
-        text: what was written before.
+        text: the text that was written before.
     """
 
     def __init__(self, message: str, text: str = "") -> None:
@@ -106,4 +104,4 @@ class ConstraintUnsatisfiedError(ConstraintError):
 
 
 class NonFiniteError(RedraftError):
-    """The model produced NaN or infinity."""
+    """The model computed NaN or infinity; the message names the weights that hold it."""

@@ -13,15 +13,14 @@ import pytest
 from redraft.tasks import Example, Infill, Rewrite, Task
 from redraft.tasks.snippets import filled
 from redraft.tasks.snippets.snippet import (
-    MOST_CHARACTERS,
-    MOST_HOLE_TOKENS,
-    MOST_LINES,
-    MOST_TOKENS,
-    pieces,
-    tokens,
+    MAX_CHARACTERS,
+    MAX_HOLE_TOKENS,
+    MAX_LINES,
+    MAX_TOKENS,
+    count_tokens,
 )
 from redraft.tasks.snippets.words import CITIES, PEOPLE
-from redraft.tasks.task import HELD_OUT_ONE_IN, held_out, is_held_out, training_stream
+from redraft.tasks.task import HELD_OUT_ONE_IN, held_out, is_held_out, outside, training_stream
 
 TASKS = (Infill(), Rewrite())
 
@@ -59,13 +58,13 @@ def test_snippets_are_right_and_keep_the_limits(task: Task) -> None:
     kinds = set()
     for example in drawn(task, 2_000):
         kinds.add((example.prompt if task.name == "infill" else "", example.difficulty))
-        assert len(example.answer) <= MOST_CHARACTERS
-        assert example.answer.count("\n") < MOST_LINES
-        assert tokens(example.answer) <= MOST_TOKENS
-        assert tokens(example.prompt) <= 40
+        assert len(example.answer) <= MAX_CHARACTERS
+        assert example.answer.count("\n") < MAX_LINES
+        assert count_tokens(example.answer) <= MAX_TOKENS
+        assert count_tokens(example.prompt) <= 40
         assert all(0 <= start < end <= len(example.answer) for start, end in example.holes)
         assert all(left[1] < right[0] for left, right in pairwise(example.holes))
-        assert all(0 < tokens(part) <= MOST_HOLE_TOKENS for part in inside(example))
+        assert all(0 < count_tokens(part) <= MAX_HOLE_TOKENS for part in inside(example))
         assert "«" not in example.answer
         assert "$" not in example.answer
         assert task.check(example, example.answer)
@@ -118,14 +117,14 @@ def test_corrupted_fillings_are_wrong(task: Task) -> None:
                 )
         for fillings in wrong:
             assert not task.check(example, filled(example, fillings)), filled(example, fillings)
-        outside = pieces(answer, example.holes)
+        around = outside(answer, example.holes)
         assert not task.check(example, answer + " x")
-        assert not outside[-1] or not task.check(example, answer + " ")
+        assert not around[-1] or not task.check(example, answer + " ")
         assert not task.check(example, " " + answer)
         assert not task.check(example, answer[:start])
-        assert not task.check(example, answer + "\n" + outside[-1])
+        assert not task.check(example, answer + "\n" + around[-1])
         assert not task.check(
-            example, answer[:end] + answer[end:].replace(outside[1].strip() or "}", "", 1) + "x"
+            example, answer[:end] + answer[end:].replace(around[1].strip() or "}", "", 1) + "x"
         )
 
 

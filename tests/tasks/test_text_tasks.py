@@ -5,16 +5,16 @@ import re
 
 import pytest
 
-from redraft.tasks.todo import MOST_ITEMS, Page, ToDo
+from redraft.tasks.todo import MAX_ITEMS, ToDo, ToDoPage
 from redraft.tasks.world import STYLES, Wiki, claims, links, page, parses, world
 
 
-def read(html: str) -> Page:
+def read(html: str) -> ToDoPage:
     """A page back from its HTML."""
     match = re.fullmatch(r'<body class="(\w+)"><h1>(\w+)</h1><ul>(.*)</ul></body>', html)
     assert match
     items = re.findall(r"<li>\[( |x)\] ([^<]+)</li>", match[3])
-    return Page(match[2], match[1], tuple((text, mark == "x") for mark, text in items))
+    return ToDoPage(match[2], match[1], tuple((text, mark == "x") for mark, text in items))
 
 
 def test_an_edit_changes_one_thing_and_says_which() -> None:
@@ -44,7 +44,7 @@ def test_an_edit_changes_one_thing_and_says_which() -> None:
                 (len(gone), len(new), {text for text, _ in gone} == {text for text, _ in new})
             )
         kinds.update(changed)
-        assert len(after.items) <= MOST_ITEMS
+        assert len(after.items) <= MAX_ITEMS
         assert ToDo().check(example, example.answer + "\n")
         assert not ToDo().check(example, html)
     # Added, removed, renamed, ticked, and the two others.

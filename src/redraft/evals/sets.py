@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from redraft.evals.evaluate import Outcome
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
-from redraft.tasks.world import asked, claims, links, page, parses, world
+from redraft.tasks.world import claims, links, page, parses, subject_and_style, world
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def facts(outcomes: Sequence[Outcome]) -> Facts:
         parsed=sum(parses(outcome.text) for outcome in outcomes),
         stated=len(claimed),
         right=sum(
-            claim in claims(page(world()[asked(outcome.example.prompt)[0]], "full"))
+            claim in claims(page(world()[subject_and_style(outcome.example.prompt)[0]], "full"))
             for outcome, claim in claimed
         ),
         links=len(targets),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from redraft.errors import ConstraintError
 from redraft.grammar.character_classes import category, ignoring_case
@@ -27,7 +27,9 @@ from redraft.grammar.language.expression import (
 # Marks of the begin and the end of a text, while anchors are resolved. No token has these symbols.
 BEGIN = Charset(((1 << 30, 1 << 30),))
 END = Charset((((1 << 30) + 2, (1 << 30) + 2),))
-# The parser is private, but there is no other reader of Python's patterns. Its trees have no types.
+# A node, or a list of nodes, of the parser's tree. It has no types.
+PatternTree: TypeAlias = Any
+# The parser is private, but there is no other reader of Python's patterns.
 PARSER: Any = re._parser
 FLAGS = re.IGNORECASE | re.DOTALL | re.VERBOSE
 NEWLINE = Charset.chars("\n")
@@ -94,7 +96,7 @@ def _without_marks(charset: Charset) -> Expression:
     return Union((characters, EMPTY_TEXT)) if characters.charset else EMPTY_TEXT
 
 
-def _parse(pattern: str) -> Any:
+def _parse(pattern: str) -> PatternTree:
     """Return the tree of Python's parser."""
     try:
         with warnings.catch_warnings():
@@ -130,12 +132,12 @@ class _PatternReader:
         except RecursionError:
             raise ConstraintError("the pattern is nested too deeply") from None
 
-    def sequence(self, items: Any) -> Expression:
+    def sequence(self, items: PatternTree) -> Expression:
         if hasattr(items, "state"):
             self.flags = self.flags or items.state.flags
         return Concat(tuple(self.item(str(op), argument) for op, argument in items))
 
-    def item(self, op: str, argument: Any) -> Expression:
+    def item(self, op: str, argument: PatternTree) -> Expression:
         match op:
             case "LITERAL":
                 return Symbol(self.checked(self.cased(Charset(((argument, argument),)))))
@@ -158,7 +160,7 @@ class _PatternReader:
                 return self.anchor(str(argument))
         raise self.refused(REFUSED.get(op, op.lower()))
 
-    def group(self, argument: Any) -> Expression:
+    def group(self, argument: PatternTree) -> Expression:
         _, added, removed, inner = argument
         if (added | removed) & ~FLAGS:
             raise self.refused("a flag other than i, s and x")
@@ -177,7 +179,7 @@ class _PatternReader:
                 return Symbol(END)
         raise self.refused("a word boundary")
 
-    def members(self, items: Sequence[tuple[Any, Any]]) -> Charset:
+    def members(self, items: Sequence[tuple[object, PatternTree]]) -> Charset:
         """Return the charset of [...]."""
         found, inverted = Charset(()), False
         categories = {str(argument) for op, argument in items if str(op) == "CATEGORY"}

@@ -1,5 +1,4 @@
-"""Work that can be generated without end and checked exactly: for training, evaluation and demos.
-No torch."""
+"""Tasks: problems that are generated without limit and checked exactly. No torch."""
 
 from redraft.tasks.arithmetic import Arithmetic
 from redraft.tasks.snippets import Infill, Rewrite

@@ -1,4 +1,4 @@
-"""Arithmetic, answer first: the canvas begins with the result of steps that come after it."""
+"""Arithmetic with the result first: it stands before the steps that it follows from."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ OPERATIONS = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b
 
 @dataclass
 class Arithmetic:
-    """Chains of `least` to `most` operations, worked from left to right, every value in 0 to 99;
-    difficulty is their number. `signs` are the operations that may occur.
+    """Chains of operations, worked from left to right, with every value in 0 to 99.
 
     The prompt is `calc 17-08*02`, the answer `18;17-08=09;09*02=18`: the result, then the steps.
-    All numbers have two digits.
+    All numbers have two digits. Difficulty is the number of operations.
+
+    Attributes:
+        min_operations, max_operations: the bounds of their number.
+        signs: the operations that may occur.
     """
 
-    least: int = 2
-    most: int = 6
+    min_operations: int = 2
+    max_operations: int = 6
     signs: str = "+-*"
     name: str = field(default="arithmetic", init=False)
 
     def __post_init__(self) -> None:
-        check_integer("least", self.least, minimum=1)
-        check_integer("most", self.most, minimum=1)
-        if self.least > self.most:
-            raise ConfigError(
-                f"operations from {self.least} to {self.most}: both must be at least 1, in this order"
-            )
+        check_integer("min_operations", self.min_operations, minimum=1)
+        check_integer("max_operations", self.max_operations, minimum=self.min_operations)
         if not isinstance(self.signs, str) or not self.signs or set(self.signs) - set(OPERATIONS):
             raise ConfigError(f"signs={self.signs!r} must be some of {''.join(OPERATIONS)}")
 
     def draw(self, rng: random.Random) -> Example:
-        count = rng.randint(self.least, self.most)
+        count = rng.randint(self.min_operations, self.max_operations)
         value = rng.randint(0, 99)
         chain, steps = f"{value:02}", []
         for _ in range(count):
@@ -48,10 +47,8 @@ class Arithmetic:
                 if 0 <= OPERATIONS[sign](value, b) <= 99 and (sign != "*" or b > 1 or not value)
             ]
             if not fitting:
-                sign, fitting = (
-                    "-",
-                    list(range(value + 1)),
-                )  # nothing to multiply by: only 0 and 1 are left
+                # Only 0 and 1 are left to multiply by: subtract instead.
+                sign, fitting = "-", list(range(value + 1))
             operand = rng.choice(fitting)
             result = OPERATIONS[sign](value, operand)
             chain += f"{sign}{operand:02}"
@@ -60,5 +57,5 @@ class Arithmetic:
         return Example(f"calc {chain}", ";".join((f"{value:02}", *steps)), count)
 
     def check(self, example: Example, text: str) -> bool:
-        """The final answer, which stands first, is what counts."""
+        """Compare the results alone, which stand first."""
         return text.split(";")[0].strip() == example.answer.split(";")[0]

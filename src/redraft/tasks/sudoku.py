@@ -1,46 +1,56 @@
-"""Sudoku 9x9: puzzles with one solution, and the rules."""
+"""Sudoku 9x9: puzzles with one solution, and the rules.
+
+A grid is a string of 81 digits, row by row, with 0 for a blank.
+"""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from itertools import chain
 
 from redraft.errors import ConfigError, RequestError
 from redraft.tasks.task import Example
 
+
+def _box(first: int) -> tuple[int, ...]:
+    """Return the cells of the box whose first cell this is."""
+    rows = (first, first + 9, first + 18)
+    return tuple(chain.from_iterable(range(cell, cell + 3) for cell in rows))
+
+
+# The cells of each row, column and box.
 UNITS: tuple[tuple[int, ...], ...] = (
-    *(tuple(range(9 * row, 9 * row + 9)) for row in range(9)),
-    *(tuple(range(column, 81, 9)) for column in range(9)),
-    *(
-        tuple(27 * band + 3 * stack + 9 * r + c for r in range(3) for c in range(3))
-        for band in range(3)
-        for stack in range(3)
-    ),
+    *(tuple(range(first, first + 9)) for first in range(0, 81, 9)),
+    *(tuple(range(first, 81, 9)) for first in range(9)),
+    *(_box(first) for first in (0, 3, 6, 27, 30, 33, 54, 57, 60)),
 )
+MAX_BLANKS = 60
 
 
 @dataclass
 class Sudoku:
-    """Puzzles of `least` to `most` blanks, drawn evenly; difficulty is the number of blanks.
+    """Puzzles with `min_blanks` to `max_blanks` blanks, drawn evenly.
 
-    The prompt is `sudoku ` and 81 digits row by row, 0 for a blank; the answer is the 81 digits of
-    the solution.
+    The prompt is `sudoku ` and the grid; the answer is the grid of the solution. Difficulty is the
+    number of blanks.
     """
 
-    least: int = 28
-    most: int = 58
+    min_blanks: int = 28
+    max_blanks: int = 58
     name: str = field(default="sudoku", init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.most <= 60:
+        if not 1 <= self.min_blanks <= self.max_blanks <= MAX_BLANKS:
             raise ConfigError(
-                f"blanks from {self.least} to {self.most}: both must lie in 1 to 60, in this order"
+                f"min_blanks={self.min_blanks} and max_blanks={self.max_blanks} must lie in "
+                f"1 to {MAX_BLANKS}, in this order"
             )
 
     def draw(self, rng: random.Random) -> Example:
         from redraft.tasks.sudoku_generator import generate
 
-        blanks = rng.randint(self.least, self.most)
+        blanks = rng.randint(self.min_blanks, self.max_blanks)
         puzzle, solution = generate(rng, blanks)
         return Example(f"sudoku {puzzle}", solution, blanks)
 
@@ -51,11 +61,10 @@ class Sudoku:
 
 
 def parse_grid(text: str) -> str:
-    """81 digits, 0 for a blank, from a grid written with 0 or . for blanks; white space is passed
-    over.
+    """Return the grid in a text, which has 0 or . for blanks; white space is ignored.
 
     Raises:
-        RequestError: anything but 81 cells, or another sign.
+        RequestError: the text does not have 81 cells, or has another character.
     """
     cells = "".join(text.split()).replace(".", "0")
     if len(cells) != 81 or not (cells.isascii() and cells.isdigit()):
@@ -66,7 +75,7 @@ def parse_grid(text: str) -> str:
 
 
 def conflicts(grid: str) -> list[int]:
-    """Cells whose digit stands twice in a row, column or box; `grid` has 0 for blanks."""
+    """Return the cells whose digit occurs twice in a row, column or box."""
     wrong = set()
     for unit in UNITS:
         for cell in unit:
@@ -76,6 +85,6 @@ def conflicts(grid: str) -> list[int]:
 
 
 def solves(puzzle: str, grid: str) -> bool:
-    """Whether `grid` is complete, keeps the clues of `puzzle`, and breaks no rule."""
+    """Return True where `grid` is complete, keeps the clues of `puzzle` and breaks no rule."""
     keeps = all(clue in ("0", cell) for clue, cell in zip(puzzle, grid, strict=True))
     return keeps and "0" not in grid and not conflicts(grid)

@@ -1,29 +1,32 @@
-"""Unique Sudokus by a bit-mask search: thousands a second where numba compiles it (extra `train`),
-some without."""
+"""Generate Sudokus with one solution by a bit-mask search.
+
+Numba compiles it (extra `train`): thousands of puzzles a second. Without numba it is slow.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+Function = TypeVar("Function")
+# int64 [81], 0 for a blank.
+Grid = NDArray[np.int64]
 
 try:
     from numba import njit
 except ImportError:
 
-    def njit(**_: Any) -> Callable[[Any], Any]:  # type: ignore[no-redef]
-        """The search as it stands."""
+    def njit(**_: bool) -> Callable[[Function], Function]:  # type: ignore[no-redef]
+        """Leave a function as it is."""
         return lambda function: function
 
 
-Grid = Any  # int64 [81], 0 for a blank
-
-
 def generate(rng: random.Random, blanks: int) -> tuple[str, str]:
-    """A puzzle with exactly `blanks` blanks and one solution, and that solution, as 81 digits
-    each."""
+    """Return a puzzle with exactly `blanks` blanks and one solution, and the solution."""
     while True:
         solution = np.zeros(81, np.int64)
         _search(np.zeros(81, np.int64), rng.getrandbits(62), 1, solution)
@@ -34,14 +37,14 @@ def generate(rng: random.Random, blanks: int) -> tuple[str, str]:
 
 
 def count_solutions(grid: str, limit: int = 2) -> int:
-    """Solutions of a grid of 81 digits, counted up to `limit`."""
+    """Return the number of solutions of a grid, counted up to `limit`."""
     cells = np.array([int(cell) for cell in grid])
     return int(_search(cells, 1, limit, np.zeros(81, np.int64)))
 
 
 @njit(cache=True)
 def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
-    """Blank cells in `order` where the solution stays the only one, until there are enough."""
+    """Blank cells in `order` while the solution stays unique; return True with `blanks` of them."""
     scratch = np.zeros(81, np.int64)
     left = blanks
     for cell in order:
@@ -66,27 +69,29 @@ def _count_bits(bits: int) -> int:
 
 
 @njit(cache=True)
-def _fewest(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
-    """The blank with the fewest candidates: cell (-1 where none is blank), their number, their
-    bits."""
-    best, least, bits = -1, 10, 0
+def _fewest_candidates(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
+    """Return the blank with the fewest candidates (-1 where there is no blank), their number, and
+    their bits."""
+    best, fewest, bits = -1, 10, 0
     for cell in range(81):
         if work[cell] == 0:
             free = 0x3FE & ~(
                 rows[cell // 9] | columns[cell % 9] | boxes[cell // 27 * 3 + cell % 9 // 3]
             )
             count = _count_bits(free)
-            if count < least:
-                best, least, bits = cell, count, free
+            if count < fewest:
+                best, fewest, bits = cell, count, free
                 if count <= 1:
                     break
-    return best, least, bits
+    return best, fewest, bits
 
 
 @njit(cache=True)
 def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
-    """Count solutions up to `limit`, trying candidates in an order drawn from `seed`; the first
-    goes into `solution`."""
+    """Count the solutions up to `limit`, and write the first one into `solution`.
+
+    Candidates are tried in an order that is drawn from `seed`, by a linear congruential generator.
+    """
     rows, columns, boxes = np.zeros(9, np.int64), np.zeros(9, np.int64), np.zeros(9, np.int64)
     work = grid.copy()
     for cell in range(81):
@@ -98,7 +103,7 @@ def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
     cells, untried = np.empty(82, np.int64), np.empty(82, np.int64)
     depth, found, state = 0, 0, seed
     while True:
-        cell, count, bits = _fewest(work, rows, columns, boxes)
+        cell, count, bits = _fewest_candidates(work, rows, columns, boxes)
         if cell < 0:
             if found == 0:
                 solution[:] = work

@@ -1,7 +1,6 @@
-"""A tiny world: some hundred towns, rivers, mountains and people that agree with each other, and
-wiki pages about them.
+"""A small world of 120 consistent entities (towns, rivers, mountains, people), and wiki pages.
 
-The world is made once, from a fixed seed, and never changes. A page states facts of the graph and
+The world is generated from a fixed seed and never changes. A page states facts of its graph and
 links to other pages.
 """
 
@@ -16,25 +15,35 @@ from redraft.tasks.task import Example
 
 SEED = 1742
 COUNTS = {"region": 6, "mountain": 12, "river": 18, "town": 40, "person": 44}
-SYLLABLES = ("bra", "cor", "dun", "el", "fen", "gar", "hol", "is", "kel", "lor", "mar", "nor", "or", "pel", "quin", "ros",
-             "sel", "tor", "ul", "ver", "wyn", "yar", "zan", "tha", "mir")  # fmt: skip
-ENDINGS = {"region": ("ia", "land"), "mountain": (" Peak", " Horn"), "river": ("a", "en"), "town": ("ton", "burg", "by"),
-           "person": ("",)}  # fmt: skip
+SYLLABLES = (
+    "bra cor dun el fen gar hol is kel lor mar nor or pel quin ros sel tor ul ver wyn yar zan tha "
+    "mir"
+).split()
+ENDINGS = {
+    "region": ("ia", "land"),
+    "mountain": (" Peak", " Horn"),
+    "river": ("a", "en"),
+    "town": ("ton", "burg", "by"),
+    "person": ("",),
+}
 TRADES = ("painter", "baker", "poet", "smith", "judge", "sailor", "miller", "teacher")
 STYLES = ("short", "full", "story")
 
 
 @dataclass(frozen=True)
 class Entity:
-    """One page's subject: its kind, and facts as name -> value, a value being a number, a word or
-    another entity's name."""
+    """The subject of a page.
+
+    Attributes:
+        facts: name -> value; a value is a number, a word or the name of another entity.
+    """
 
     name: str
     kind: str
     facts: dict[str, str]
 
 
-# What a fact of a kind says; {0} is its value, linked where it names an entity.
+# The sentences of a fact of a kind; {0} is its value, linked where it names an entity.
 SENTENCES: dict[tuple[str, str], tuple[str, ...]] = {
     ("region", "capital"): ("Its capital is {0}.", "{0} is its capital."),
     ("region", "founded"): ("It was founded in {0}.", "It is a region since {0}."),
@@ -53,7 +62,7 @@ SENTENCES: dict[tuple[str, str], tuple[str, ...]] = {
 
 @cache
 def world() -> dict[str, Entity]:
-    """All entities by name, the same in every process."""
+    """Return all entities by name; they are the same in every process."""
     rng = random.Random(SEED)
     names: dict[str, list[str]] = {kind: [] for kind in COUNTS}
     taken: set[str] = set()
@@ -77,10 +86,8 @@ def _facts(
     kind: str, number: int, names: dict[str, list[str]], rng: random.Random
 ) -> dict[str, str]:
     if kind == "region":
-        return {
-            "capital": names["town"][number],
-            "founded": str(rng.randrange(900, 1700)),
-        }  # the first towns are capitals
+        # The first towns are the capitals.
+        return {"capital": names["town"][number], "founded": str(rng.randrange(900, 1700))}
     if kind == "mountain":
         return {"region": rng.choice(names["region"]), "height": str(rng.randrange(900, 4900, 10))}
     if kind == "river":
@@ -107,8 +114,8 @@ def _facts(
 class Wiki:
     """Pages of the world; difficulty is the number of facts on the page.
 
-    The prompt is `wiki NAME (STYLE)` or `wiki NAME (TOPICS)`, topics being facts in the order in
-    which they are wanted. A page is held out while the same facts are taught in other styles and
+    The prompt is `wiki NAME (STYLE)` or `wiki NAME (TOPICS)`; topics are facts, in the order that
+    the page must have. The facts of a held-out page are in the training set, in other styles and
     orders.
     """
 
@@ -127,9 +134,9 @@ class Wiki:
         )
 
     def check(self, example: Example, text: str) -> bool:
-        """The page parses, is about its subject, and claims what is wanted in that order, linked as
-        it should be."""
-        name, wanted = asked(example.prompt)
+        """Return True for a page about the subject that states the right facts in the right order,
+        with their links."""
+        name, wanted = subject_and_style(example.prompt)
         return (
             parses(text)
             and text.startswith(f"<h1>{name}</h1>")
@@ -137,24 +144,22 @@ class Wiki:
         )
 
 
-def asked(prompt: str) -> tuple[str, str]:
-    """The subject of a prompt, and the style or topics that it wants."""
+def subject_and_style(prompt: str) -> tuple[str, str]:
+    """Return the subject of a prompt, and its style or topics."""
     name, _, wanted = prompt.removeprefix("wiki ").removesuffix(")").rpartition(" (")
     return name, wanted
 
 
 def chosen(entity: Entity, wanted: str) -> list[str]:
-    """The facts that a page states: `short` the first, `full` all in order, `story` all backwards,
-    or topics as listed."""
+    """Return the facts of a page: the first (`short`), all (`full`), all backwards (`story`), or
+    the topics."""
     facts = list(entity.facts)
-    return {"short": facts[:1], "full": facts, "story": facts[::-1]}.get(wanted) or wanted.split(
-        ", "
-    )
+    styles = {"short": facts[:1], "full": facts, "story": facts[::-1]}
+    return styles.get(wanted) or wanted.split(", ")
 
 
 def page(entity: Entity, wanted: str) -> str:
-    """The page about an entity in a style, or with topics; `story` has other words than the
-    rest."""
+    """Return the page about an entity in a style, or with topics; `story` has other sentences."""
     sentences = [f"{entity.name} is a {entity.kind}."]
     for fact in chosen(entity, wanted):
         value = entity.facts[fact]
@@ -164,19 +169,22 @@ def page(entity: Entity, wanted: str) -> str:
 
 
 def parses(text: str) -> bool:
-    """Whether a text is a page of the subset: h1, then p, with closed links and no other tags."""
+    """Return True for a page of the subset: h1, then p, with closed links and no other tags."""
     match = re.fullmatch(r"<h1>[^<>]+</h1><p>(.*)</p>", text)
     return match is not None and not re.search(r"[<>]", re.sub(r"<a>[^<>]+</a>", "", match[1]))
 
 
 def links(text: str) -> list[str]:
-    """Titles that a page links to."""
+    """Return the titles that a page links to."""
     return re.findall(r"<a>([^<>]*)</a>", text)
 
 
 def claims(text: str) -> list[tuple[str, str]]:
-    """What a page claims, sentence by sentence: ("kind", the kind), (fact, value as it stands
-    there, with its link), or ("?", the sentence) for one that says nothing known."""
+    """Return the claims of a page, one for each sentence.
+
+    A claim is ("kind", the kind), (fact, its value with its link), or ("?", the sentence) for a
+    sentence that is not known.
+    """
     match = re.fullmatch(r"<h1>([^<>]+)</h1><p>(.*)</p>", text)
     entity = world().get(match[1]) if match else None
     if match is None or entity is None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from itertools import chain, pairwise
 from typing import Protocol
 
+from redraft.config.special_tokens import BOS_ID
 from redraft.tasks.code.holes import CodeExample
 from redraft.text import Tokenizer
 from redraft.train.row import Row
 
-BOS = 2
 LEFT_SHARE = 4  # of a canvas, a quarter at most is what stands before the first hole
 NARROW = 8  # an eighth of the canvas is left to the text behind the first hole
 LEAST_PADDING = 6  # a hole has up to so many tokens of padding, or up to its own length if longer
@@ -57,7 +57,7 @@ def laid_out(
     if example.holes:
         far = max(0, len(left) - length // LEFT_SHARE)
         prefix, texts[0] = prefix + left[:far], left[far:]
-    prefix = [BOS, *prefix[max(0, len(prefix) - most) :]]
+    prefix = [BOS_ID, *prefix[max(0, len(prefix) - most) :]]
     if not example.holes:
         canvas = (texts[0] + end)[:length]
         return Row(prefix, canvas, [False] * len(canvas), canvas, open_end=True)

@@ -17,8 +17,8 @@ from redraft.tasks.task import Example
 SPAN, LINE, TWO, LINES, MANY, OPEN = range(1, 7)
 # How often each kind is drawn. Many holes give most to learn from one canvas.
 WEIGHTS = {SPAN: 5, LINE: 5, TWO: 2, LINES: 3, MANY: 4, OPEN: 1}
-MOST_LINES = 6
-MOST_HOLE = 220  # characters: the longest hole, about half of a canvas
+MAX_LINES = 6
+MAX_HOLE_CHARACTERS = 220  # characters: the longest hole, about half of a canvas
 BEFORE, BEHIND = 1600, 1000  # characters of context, more than the tokens that are read
 PROSE_KEPT = 0.2  # share of the holes in comments and docstrings that are kept
 SNIPPETS = 0.3  # share of the examples that are a function by itself
@@ -105,7 +105,7 @@ def _holes(
     elif kind == LINE:
         found = [_whole(text, *lines[0], rng)]
     elif kind == LINES:
-        last = lines[min(len(lines), rng.randint(2, MOST_LINES)) - 1]
+        last = lines[min(len(lines), rng.randint(2, MAX_LINES)) - 1]
         found = [(_whole(text, *lines[0], rng)[0], last[1])]
     else:
         most, share = (2, 0.6) if kind == TWO else (len(lines), 0.6)
@@ -115,7 +115,7 @@ def _holes(
                 make = _whole if rng.random() < 0.4 else span
                 found.append(make(text, *line, rng))
     holes = [hole for hole in found if hole is not None]
-    if any(last - first > MOST_HOLE or last <= first for first, last in holes):
+    if any(last - first > MAX_HOLE_CHARACTERS or last <= first for first, last in holes):
         return None
     needed = 2 if kind == TWO else 1
     return tuple(holes) if len(holes) >= needed and len(holes) == len(found) else None
@@ -159,10 +159,10 @@ def _line(text: str, at: int) -> Range:
     return start, len(text) if end < 0 else end
 
 
-def _lines_from(text: str, start: int, limit: int, most: int = 14) -> list[Range]:
+def _lines_from(text: str, start: int, limit: int, max_lines: int = 14) -> list[Range]:
     """Return the lines from `start` on that are not blank, the first always."""
     found: list[Range] = []
-    while start < len(text) and len(found) < most:
+    while start < len(text) and len(found) < max_lines:
         line = _line(text, start)
         if found and line[1] > limit:
             break

@@ -1,5 +1,4 @@
-"""Whether a filled snippet is right: never by running it, but by comparing what it says with what
-the answer says."""
+"""Check a filled snippet: compare its syntax tree, or its JSON, with the answer's; never run it."""
 
 from __future__ import annotations
 
@@ -7,16 +6,15 @@ import ast
 import json
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
-from redraft.tasks.snippets.snippet import pieces
 from redraft.tasks.snippets.words import CITIES, PEOPLE
+from redraft.tasks.task import outside
 
 
 def keeps(answer: str, holes: Sequence[tuple[int, int]], text: str) -> bool:
-    """Whether a text is the answer outside the holes, and as many lines, without comments and not
-    much longer."""
-    first, *middle, last = pieces(answer, holes)
+    """Return True where a text equals the answer outside the holes, has as many lines and no
+    comments, and is not much longer."""
+    first, *middle, last = outside(answer, holes)
     if not (text.startswith(first) and text.endswith(last)) or len(text) > 2 * len(answer) + 100:
         return False
     at, end = len(first), len(text) - len(last)
@@ -31,24 +29,26 @@ def keeps(answer: str, holes: Sequence[tuple[int, int]], text: str) -> bool:
 
 
 def same_python(answer: str, text: str, rename: bool = True) -> bool:
-    """Whether two functions are one and the same; with `rename`, but for the names of their
-    variables."""
-    return _meaning(answer, rename) == _meaning(text, rename) is not None
+    """Return True where two functions have one syntax tree; with `rename`, apart from the names of
+    their variables."""
+    return _tree_text(answer, rename) == _tree_text(text, rename) is not None
 
 
-def _meaning(code: str, rename: bool) -> str | None:
-    """The code's tree as text, its variables numbered as they appear; None where it does not
-    parse."""
+def _tree_text(code: str, rename: bool) -> str | None:
+    """Return the syntax tree as text, None where the code does not parse.
+
+    With `rename` the variables are numbered in the order in which they appear.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
-        return _dumped(tree, rename)
+        return _dump(tree, rename)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def _dumped(tree: ast.Module, rename: bool) -> str:
+def _dump(tree: ast.Module, rename: bool) -> str:
     nodes = list(ast.walk(tree))
     own = {node.arg for node in nodes if isinstance(node, ast.arg)}
     own |= {
@@ -61,12 +61,12 @@ def _dumped(tree: ast.Module, rename: bool) -> str:
         elif isinstance(node, ast.Name) and rename and node.id in own:
             node.id = numbers.setdefault(node.id, f"${len(numbers)}")
         elif isinstance(node, ast.FunctionDef):
-            _tidy(node)
+            _join_docstring(node)
     return ast.dump(tree)
 
 
-def _tidy(function: ast.FunctionDef) -> None:
-    """Takes the spaces of a docstring for one."""
+def _join_docstring(function: ast.FunctionDef) -> None:
+    """Replace each run of white space in a docstring by one space."""
     first = function.body[0]
     if (
         isinstance(first, ast.Expr)
@@ -77,8 +77,10 @@ def _tidy(function: ast.FunctionDef) -> None:
 
 
 def same_json(answer: str, text: str) -> bool:
-    """Whether two documents agree in keys, their order, types and values, but for names that
-    nothing else tells."""
+    """Return True where two documents agree in keys, their order, types and values.
+
+    A name that the rest of the document does not determine may be any other of its list.
+    """
     try:
         right, other = (json.loads(part, object_pairs_hook=_Pairs) for part in (answer, text))
     except (ValueError, RecursionError):
@@ -87,18 +89,18 @@ def same_json(answer: str, text: str) -> bool:
     return _agree(right, other, free)
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """An object's fields in order, also where a key comes twice."""
+class _Pairs(list[tuple[str, object]]):
+    """The fields of an object in order; a key may come twice."""
 
 
-def _agree(right: Any, other: Any, free: set[str]) -> bool:
+def _agree(right: object, other: object, free: set[str]) -> bool:
     if type(right) is not type(other):
         return False
-    if isinstance(right, _Pairs):
-        return [key for key, _ in right] == [key for key, _ in other] and all(
-            _agree(mine, theirs, free) for (_, mine), (_, theirs) in zip(right, other, strict=True)
-        )
-    if isinstance(right, list):
+    if isinstance(right, _Pairs) and isinstance(other, _Pairs):
+        if [key for key, _ in right] != [key for key, _ in other]:
+            return False
+        right, other = [value for _, value in right], [value for _, value in other]
+    if isinstance(right, list) and isinstance(other, list):
         return len(right) == len(other) and all(
             _agree(mine, theirs, free) for mine, theirs in zip(right, other, strict=True)
         )

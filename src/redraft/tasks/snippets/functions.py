@@ -1,5 +1,4 @@
-"""Python snippets: small functions on lists of things, named by what they do or by nothing that
-tells."""
+"""Python snippets: small functions on lists of things, with a telling or a neutral name."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ from redraft.tasks.snippets.words import (
 )
 
 RESULTS = {SUM: SUMS, LIST: LISTS, MAP: MAPS, SINGLE: SINGLES}
-# Names that may be lost altogether: any other would do as well, and the checker takes it.
+# Slots whose word the rest need not determine: any other is as good, and the checker takes it.
 FREE = ("acc", "it")
 
 
 def draw_function(rng: random.Random) -> Snippet:
-    """A function of three to eight lines, with or without a docstring, an early return and a name
-    that tells what it does."""
+    """Return a function of three to eight lines, with or without a docstring, an early return and a
+    name that says what it does."""
     theme = rng.choice(THEMES)
     noun, (first, second) = rng.choice(NOUNS), rng.sample(NUMBERS, 2)
     slots = {

@@ -1,4 +1,4 @@
-"""Filling in: a snippet with one or two holes that both sides together determine."""
+"""Infill: a snippet with one or two holes that the text on both sides determines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ SPAN, LINE, TWO = 1, 2, 3
 
 @dataclass
 class Infill:
-    """The prompt is `fill python` or `fill json`; difficulty 1 is a span, 2 a whole line with its
-    indentation, 3 two holes."""
+    """The task of filling holes.
+
+    The prompt is `fill python` or `fill json`. Difficulty 1 is a span, 2 a whole line with its
+    indentation, 3 two holes.
+    """
 
     name: str = field(default="infill", init=False)
 
@@ -34,8 +37,10 @@ class Infill:
                 return Example(f"fill {language}", snippet.text, difficulty, holes)
 
     def check(self, example: Example, text: str) -> bool:
-        """The answer, or one that says the same in other names: of variables in Python, of people
-        and cities in JSON."""
+        """Return True for the answer, or one that differs in names alone.
+
+        Names are those of variables in Python, of people and cities in JSON.
+        """
         same = same_python if example.prompt == "fill python" else same_json
         return keeps(example.answer, example.holes, text) and (
             text == example.answer or same(example.answer, text)

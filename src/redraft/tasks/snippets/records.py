@@ -1,5 +1,4 @@
-"""JSON snippets: records in rows, totals, schemas, routes and indexes, whose parts follow from one
-another."""
+"""JSON snippets: rows, totals, schemas, routes and indexes whose parts follow from one another."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from redraft.tasks.snippets.words import CITIES, FLAGS, NOUNS, NUMBERS, PEOPLE, 
 
 
 def draw_record(rng: random.Random) -> Snippet:
-    """A JSON document of three to eight lines."""
+    """Return a JSON document of three to eight lines."""
     kind = rng.choice(
         (_rows, _rows, _people, _amounts, _values, _schema, _schema, _route, _index, _page)
     )
@@ -26,13 +25,13 @@ def _list(lines: list[str]) -> str:
 
 
 def _inner(name: str, lines: list[str]) -> str:
-    """A list of records as a field of an object."""
+    """Return a list of records as a field of an object."""
     return f'  "{name}": [\n' + ",\n".join("  " + line for line in lines) + "\n  ]"
 
 
 def _rows(rng: random.Random) -> Snippet:
-    """Records with the same keys: ids that count up, a free name or city, and a column that stays
-    or steps."""
+    """Records with the same keys: ids that count up, a free name or city, and a column whose value
+    stays or grows by a step."""
     count, first = rng.randint(2, 4), rng.randint(1, 9)
     tie = "!" if count == 2 else ""
     free, names = rng.choice((("name", PEOPLE), ("city", CITIES)))
@@ -53,7 +52,7 @@ def _rows(rng: random.Random) -> Snippet:
 
 
 def _people(rng: random.Random) -> Snippet:
-    """A list of people and how many they are."""
+    """A list of people and their number."""
     count, first, nouns = rng.randint(2, 4), rng.randint(1, 9), rng.choice(NOUNS) + "s"
     tie = "!" if count == 2 else ""
     lines = [
@@ -78,7 +77,7 @@ def _amounts(rng: random.Random) -> Snippet:
 
 
 def _values(rng: random.Random) -> Snippet:
-    """A list of small numbers and what it comes to."""
+    """A list of small numbers with its count, sum, minimum and maximum."""
     values = [rng.randint(1, 7) for _ in range(rng.randint(3, 4))]
     facts = {"count": len(values), "total": sum(values), "least": min(values), "most": max(values)}
     stated = [f'  "{key}": «!{value}»' for key, value in facts.items()]
@@ -88,7 +87,7 @@ def _values(rng: random.Random) -> Snippet:
 
 
 def _schema(rng: random.Random) -> Snippet:
-    """A schema: what type each property has, and that all are required."""
+    """A schema: the type of each property, and the list of all as required."""
     fields = rng.sample(TEXTS + NUMBERS + FLAGS, rng.randint(2, 3))
     lines = [f'    "«{field}»": {{"«type»": "«{TYPES[field]}»"}}' for field in fields]
     properties = '  "properties": {\n' + ",\n".join(lines) + "\n  }"
@@ -114,7 +113,7 @@ def _route(rng: random.Random) -> Snippet:
 
 
 def _index(rng: random.Random) -> Snippet:
-    """An order of names and where each of them stands."""
+    """An order of names, and the place of each in it."""
     names, first = rng.sample(NOUNS, rng.randint(2, 3)), rng.randint(0, 1)
     order = '  "order": [' + ", ".join(f'"«{name}»"' for name in names) + "]"
     index = (
@@ -127,7 +126,7 @@ def _index(rng: random.Random) -> Snippet:
 
 
 def _page(rng: random.Random) -> Snippet:
-    """A page of a list: its neighbours' numbers, and how many are on it."""
+    """A page of a list: its number and its neighbours', and the count of its items."""
     page, items = rng.randint(2, 20), rng.sample(PEOPLE, rng.randint(2, 4))
     numbers = [
         f'  "{key}": «{value}»'

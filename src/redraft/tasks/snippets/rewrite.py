@@ -1,4 +1,4 @@
-"""Rewriting: one line of a function, changed as the prompt says."""
+"""Rewrite: one line of a function, changed by an instruction."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from dataclasses import dataclass, field
 
 from redraft.tasks.snippets.check import keeps, same_python
 from redraft.tasks.snippets.functions import draw_function
-from redraft.tasks.snippets.snippet import MOST_HOLE_TOKENS, MOST_TOKENS, tokens
+from redraft.tasks.snippets.snippet import MAX_HOLE_TOKENS, MAX_TOKENS, count_tokens
 from redraft.tasks.snippets.words import LISTS, LOOPS, MAPS, NOUNS, NUMBERS, SINGLES, SUMS, TEXTS
 from redraft.tasks.task import Example
 
-MOST_PROMPT_TOKENS = 40
+MAX_PROMPT_TOKENS = 40
 RESULTS = "|".join(sorted({*SUMS, *LISTS, *MAPS, *SINGLES}))
-RETURNS = (("the length", "len({})"), ("it sorted", "sorted({})"), ("the first", "{}[0]"), ("the last", "{}[-1]"),
-           ("it reversed", "{}[::-1]"), ("a set", "set({})"))  # fmt: skip
-# The line as it was, what to do, and the line as it shall be.
-Change = tuple[str, str, str]
+RETURNS = (
+    ("the length", "len({})"),
+    ("it sorted", "sorted({})"),
+    ("the first", "{}[0]"),
+    ("the last", "{}[-1]"),
+    ("it reversed", "{}[::-1]"),
+    ("a set", "set({})"),
+)
+# The line before the change, the instruction, and the line after it.
+LineChange = tuple[str, str, str]
 
 
-def _field(line: str, rng: random.Random) -> Change | None:
-    """Another field of a thing: the line had a wrong one."""
+def _field(line: str, rng: random.Random) -> LineChange | None:
+    """Use another field: the line had a wrong one."""
     found = [
         match
         for match in re.finditer(r"(?<=[a-z]\.)([a-z]+)\b(?!\()", line)
@@ -35,15 +41,15 @@ def _field(line: str, rng: random.Random) -> Change | None:
     return line[: found[0].start()] + other + line[found[0].end() :], f"use {found[0][1]}", line
 
 
-def _start(line: str, rng: random.Random) -> Change | None:
-    """A count that starts elsewhere."""
+def _start(line: str, rng: random.Random) -> LineChange | None:
+    """Start a count at another number."""
     match = re.fullmatch(rf"(\s+(?:{RESULTS}) = )([01])", line)
     value = rng.randint(2, 40)
     return (line, f"start at {value}", f"{match[1]}{value}") if match else None
 
 
-def _loop(line: str, rng: random.Random) -> Change | None:
-    """A loop that went over something else."""
+def _loop(line: str, rng: random.Random) -> LineChange | None:
+    """Loop over something else."""
     match = re.fullmatch(r"(\s+for \w+ in )(\w+):", line)
     return (f"{match[1]}{_other(match[2], rng)}:", f"go over {match[2]}", line) if match else None
 
@@ -52,15 +58,15 @@ def _other(nouns: str, rng: random.Random) -> str:
     return rng.choice([noun + "s" for noun in NOUNS if noun + "s" != nouns])
 
 
-def _returned(line: str, rng: random.Random) -> Change | None:
-    """Something else made of the list that is returned."""
+def _returned(line: str, rng: random.Random) -> LineChange | None:
+    """Return something that is made of the list."""
     match = re.fullmatch(rf"(\s+return )({'|'.join(LISTS)})", line)
-    wish, form = rng.choice(RETURNS)
-    return (line, f"return {wish}", match[1] + form.format(match[2])) if match else None
+    words, form = rng.choice(RETURNS)
+    return (line, f"return {words}", match[1] + form.format(match[2])) if match else None
 
 
-def _limit(line: str, rng: random.Random) -> Change | None:
-    """A comparison with another number, the same way or the other."""
+def _limit(line: str, rng: random.Random) -> LineChange | None:
+    """Compare with another number, in the same direction or the other."""
     match = re.fullmatch(r"(\s+(?:if|return) \w+\.\w+ )([<>]) (\d+)(:?)", line)
     if not match:
         return None
@@ -72,8 +78,8 @@ def _limit(line: str, rng: random.Random) -> Change | None:
     )
 
 
-def _default(line: str, rng: random.Random) -> Change | None:
-    """Another default of a parameter."""
+def _default(line: str, rng: random.Random) -> LineChange | None:
+    """Change the default of a parameter."""
     match = re.fullmatch(r"(def .*=)(\d+)(\):)", line)
     if not match:
         return None
@@ -81,14 +87,14 @@ def _default(line: str, rng: random.Random) -> Change | None:
     return f"{match[1]}{number}{match[3]}", f"default to {match[2]}", line
 
 
-def _negate(line: str, rng: random.Random) -> Change | None:
-    """The opposite of a plain condition."""
+def _negate(line: str, rng: random.Random) -> LineChange | None:
+    """Negate a plain condition."""
     match = re.fullmatch(r"(\s+if )(not )?(\w+\.\w+:)", line)
     return (f"{match[1]}{'' if match[2] else 'not '}{match[3]}", "negate", line) if match else None
 
 
-def _name(line: str, rng: random.Random) -> Change | None:
-    """Another name of the thing assigned to, which the rest of the function has already."""
+def _name(line: str, rng: random.Random) -> LineChange | None:
+    """Rename the target of an assignment to the name that the rest of the function uses."""
     match = re.fullmatch(rf"(\s+)({RESULTS})( = .*)", line)
     if not match:
         return None
@@ -96,18 +102,18 @@ def _name(line: str, rng: random.Random) -> Change | None:
     return f"{match[1]}{other}{match[3]}", f"call it {match[2]}", line
 
 
-def _operator(line: str, rng: random.Random) -> Change | None:
-    """Another way to reckon."""
+def _operator(line: str, rng: random.Random) -> LineChange | None:
+    """Use another operator."""
     match = re.fullmatch(r"(\s+\w+ )([+*]=)( .*)", line)
     if not match:
         return None
     ways = {"add": "+=", "subtract": "-=", "multiply": "*="}
-    wish = rng.choice([way for way, sign in ways.items() if sign != match[2]])
-    return line, wish, f"{match[1]}{ways[wish]}{match[3]}"
+    way = rng.choice([way for way, sign in ways.items() if sign != match[2]])
+    return line, way, f"{match[1]}{ways[way]}{match[3]}"
 
 
-def _variable(line: str, rng: random.Random) -> Change | None:
-    """Another name for what a loop hands out, which the body has already."""
+def _variable(line: str, rng: random.Random) -> LineChange | None:
+    """Rename a loop's variable to the name that its body uses."""
     match = re.fullmatch(r"(\s+for )(\w+)( in \w+:)", line)
     if not match:
         return None
@@ -117,18 +123,28 @@ def _variable(line: str, rng: random.Random) -> Change | None:
     return f"{match[1]}{other}{match[3]}", f"take each as {match[2]}", line
 
 
-# In the order of their difficulty, which counts from 1.
-KINDS: tuple[Callable[[str, random.Random], Change | None], ...] = (
-    _start, _default, _loop, _variable, _name, _field, _limit, _negate, _operator, _returned)  # fmt: skip
+# Difficulty 1 to 10.
+KINDS: tuple[Callable[[str, random.Random], LineChange | None], ...] = (
+    _start,
+    _default,
+    _loop,
+    _variable,
+    _name,
+    _field,
+    _limit,
+    _negate,
+    _operator,
+    _returned,
+)
 
 
 @dataclass
 class Rewrite:
-    """The prompt is `rewrite OLD LINE: WISH`, the answer the function after it, whose one hole is
-    the changed line.
+    """The task of changing a line.
 
-    Difficulty is the kind of change, 1 to 10: start, default, loop, variable, name, field, limit,
-    negate, operator, return.
+    The prompt is `rewrite OLD LINE: INSTRUCTION`. The answer is the function after it; the changed
+    line is its one hole. Difficulty is the kind of change, 1 to 10: start, default, loop, variable,
+    name, field, limit, negate, operator, return.
     """
 
     name: str = field(default="rewrite", init=False)
@@ -141,23 +157,19 @@ class Rewrite:
                 change = KINDS[difficulty - 1](snippet.text[spot.start : spot.end], rng)
                 if change is None:
                     continue
-                old, wish, new = change
-                prompt = f"rewrite {old.strip().removesuffix(':')}: {wish}"
+                old, instruction, new = change
+                prompt = f"rewrite {old.strip().removesuffix(':')}: {instruction}"
                 answer = snippet.text[: spot.start] + new + snippet.text[spot.end :]
                 if (
-                    max(
-                        tokens(prompt) - MOST_PROMPT_TOKENS,
-                        tokens(new) - MOST_HOLE_TOKENS,
-                        tokens(answer) - MOST_TOKENS,
-                    )
-                    <= 0
+                    count_tokens(prompt) <= MAX_PROMPT_TOKENS
+                    and count_tokens(new) <= MAX_HOLE_TOKENS
+                    and count_tokens(answer) <= MAX_TOKENS
                 ):
-                    return Example(
-                        prompt, answer, difficulty, ((spot.start, spot.start + len(new)),)
-                    )
+                    hole = spot.start, spot.start + len(new)
+                    return Example(prompt, answer, difficulty, (hole,))
 
     def check(self, example: Example, text: str) -> bool:
-        """The line as asked for, its spaces aside."""
+        """Return True for the changed line; white space that Python ignores may differ."""
         return keeps(example.answer, example.holes, text) and same_python(
             example.answer, text, rename=False
         )

@@ -1,9 +1,7 @@
-"""Snippets with marks on what may be taken out of them, and the choice of holes that the rest
-determines.
+"""Snippet: a text with marks on the spans that may become holes.
 
-In marked text `«...»` is a span that may become a hole, `«!...»` one of those of which at most one
-may (each of them is worked out from the others), and a line that begins with `·` is never taken out
-whole.
+In marked text `«...»` is a span that may become a hole. Of the spans `«!...»` at most one may,
+because each follows from the others. A line that begins with `·` is never a hole as a whole.
 """
 
 from __future__ import annotations
@@ -14,24 +12,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from redraft.tasks.task import Example
+from redraft.tasks.task import Example, outside
 
-MOST_CHARACTERS, MOST_LINES, MOST_TOKENS, MOST_HOLE_TOKENS = 260, 8, 80, 20
-# About what a small byte-pair vocabulary makes of a text.
+MAX_CHARACTERS = 260
+MAX_LINES = 8
+MAX_TOKENS = 80
+MAX_HOLE_TOKENS = 20
+# How often a choice of holes is tried.
+TRIES = 8
+# About the tokens that a small byte-pair vocabulary makes of a text.
 TOKEN = re.compile(r"[ ]?[A-Za-z]+|[0-9]|[ ]+|\n|[^\sA-Za-z0-9]+")
 WORD = re.compile(r"[A-Za-z]+|[0-9]+|[<>]")
-# Which way a comparison goes is told by any one of these; one of them must be left to read.
+# Words that say the direction of a comparison: outside the holes there must be one of them.
 DIRECTIONS = (frozenset((">", "over", "largest")), frozenset(("<", "under", "smallest", "up")))
 
 
-def tokens(text: str) -> int:
-    """An estimate of a text's length in tokens."""
+def count_tokens(text: str) -> int:
+    """Estimate the number of a text's tokens."""
     return len(TOKEN.findall(text))
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A range of characters that may become a hole; of two holes, at most one may be `tied`."""
+    """A range of characters that may become a hole; at most one hole of a snippet may be `tied`."""
 
     start: int
     end: int
@@ -40,8 +43,13 @@ class Spot:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A text, where it may have holes, and the words that nobody can guess: they must be left
-    standing somewhere."""
+    """A text and its possible holes.
+
+    Attributes:
+        spans: spans that may become holes.
+        lines: whole lines that may.
+        words: words that cannot be guessed, so each must also occur outside the holes.
+    """
 
     text: str
     spans: tuple[Spot, ...]
@@ -49,17 +57,19 @@ class Snippet:
     words: frozenset[str]
 
     def fits(self) -> bool:
-        """Whether it is within the limits of length."""
+        """Return True where the text is within the limits of length."""
         lines = self.text.count("\n") + 1
         return (
-            len(self.text) <= MOST_CHARACTERS
-            and lines <= MOST_LINES
-            and tokens(self.text) <= MOST_TOKENS
+            len(self.text) <= MAX_CHARACTERS
+            and lines <= MAX_LINES
+            and count_tokens(self.text) <= MAX_TOKENS
         )
 
     def determined(self, *spots: Spot) -> bool:
-        """Whether the rest tells what is in these holes: no word is lost, no two of a tie, none
-        long, none touches."""
+        """Return True where the rest determines the text of these holes.
+
+        No word is lost, at most one hole is tied, none is long, and no two touch.
+        """
         spots = tuple(sorted(spots, key=lambda spot: spot.start))
         if (
             any(left.end >= right.start for left, right in pairwise(spots))
@@ -67,21 +77,23 @@ class Snippet:
         ):
             return False
         inside = [self.text[spot.start : spot.end] for spot in spots]
-        if any(tokens(part) > MOST_HOLE_TOKENS for part in inside):
+        if any(count_tokens(part) > MAX_HOLE_TOKENS for part in inside):
             return False
-        lost = {word for part in inside for word in WORD.findall(part)}
-        seen = set(
-            WORD.findall(" ".join(pieces(self.text, [(spot.start, spot.end) for spot in spots])))
-        )
+        holes = [(spot.start, spot.end) for spot in spots]
+        lost = set(WORD.findall("\n".join(inside)))
+        seen = set(WORD.findall(" ".join(outside(self.text, holes))))
         return lost & self.words <= seen and all(not lost & way or seen & way for way in DIRECTIONS)
 
     def pick(self, count: int, whole: bool, rng: random.Random) -> tuple[tuple[int, int], ...]:
-        """Holes: one line if `whole`, one span, or two of either; none where a few tries find
-        nothing."""
+        """Choose holes: one line if `whole`, else one span, or two spans or lines.
+
+        Returns:
+            The holes in order, or none where TRIES tries find nothing.
+        """
         spots = self.lines if whole else self.spans if count == 1 else self.spans + self.lines
-        # What comes early, and so is told by what follows, is chosen more often.
+        # Early spots are chosen more often: the text behind them is what determines them.
         weights = [2 if spot.end < len(self.text) / 2 else 1 for spot in spots]
-        for _ in range(8 if spots else 0):
+        for _ in range(TRIES if spots else 0):
             chosen = rng.choices(spots, weights, k=count)
             if self.determined(*chosen):
                 return tuple(sorted((spot.start, spot.end) for spot in chosen))
@@ -89,7 +101,7 @@ class Snippet:
 
 
 def snippet(marked: str, words: Sequence[str]) -> Snippet:
-    """Reads marked text."""
+    """Build a Snippet from marked text."""
     text, spans, lines = "", [], []
     for line in marked.split("\n"):
         begin, start, one_of = len(text), 0, False
@@ -100,20 +112,14 @@ def snippet(marked: str, words: Sequence[str]) -> Snippet:
                 spans.append(Spot(start, len(text), one_of))
             else:
                 text += part
-        # Nobody learns anything from a line of brackets.
+        # A line of brackets teaches nothing.
         if not line.startswith("·") and WORD.search(line):
             lines.append(Spot(begin, len(text), "«!" in line))
         text += "\n"
     return Snippet(text[:-1], tuple(spans), tuple(lines), frozenset(words))
 
 
-def pieces(text: str, holes: Sequence[tuple[int, int]]) -> list[str]:
-    """What stands before, between and behind the holes: one piece more than there are holes."""
-    edges = [0, *(edge for hole in holes for edge in hole), len(text)]
-    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def filled(example: Example, fillings: Sequence[str]) -> str:
-    """The answer of an example with its holes filled otherwise."""
-    first, *rest = pieces(example.answer, example.holes)
-    return first + "".join(filling + piece for filling, piece in zip(fillings, rest, strict=True))
+def filled(example: Example, fills: Sequence[str]) -> str:
+    """Return the answer of an example with other fills in its holes."""
+    first, *rest = outside(example.answer, example.holes)
+    return first + "".join(fill + piece for fill, piece in zip(fills, rest, strict=True))
