@@ -103,6 +103,9 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
         (("wiki", "--png", "."), "cannot be written"),
         (("wiki", "--png", "nowhere/at/all.png"), "cannot be written"),
         (("wiki", "-m", "nowhere"), "small-text"),
+        (("wiki", "--sampler", "klas"), "did you mean 'klass'"),
+        (("wiki", "--sampler", "klass", "--attempts", "2"), "no others"),
+        (("chess", "--sampler", "klass"), "sudoku, arithmetic"),
     ],
 )
 def test_misuse_is_told_before_anything_is_measured(arguments: tuple[str, ...], said: str) -> None:

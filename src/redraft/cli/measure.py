@@ -47,6 +47,17 @@ def evaluate(
     typewriter: Annotated[
         str | None, typer.Option(help="A checkpoint trained left to right only, for comparison.")
     ] = None,
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare samplers: a name with options, such as klass or confidence:threshold=0.9; "
+            "may be repeated."
+        ),
+    ] = None,
+    stopping: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare stopping criteria, by name; may be repeated."),
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Write the table as a picture too.")] = None,
     search: Annotated[
         bool,
@@ -115,7 +126,7 @@ def evaluate(
     paths = paths or []
     of_files = run_tests or instruction is not None or max_tokens is not None
     if name == "divergence":
-        if model or attempts > 1 or typewriter or search or of_files:
+        if model or attempts > 1 or typewriter or search or of_files or sampler or stopping:
             raise ConfigError(
                 "divergence takes A, B and its own options, --count, --seed, --png and --json: no others"
             )
@@ -139,6 +150,18 @@ def evaluate(
         raise ConfigError(f"{names} are for divergence")
     if not paths and of_files:
         raise ConfigError("--run-tests, --instruction and --max-tokens are for infill with FILES")
+    if sampler or stopping:
+        if paths or search or attempts > 1 or typewriter or png:
+            raise ConfigError(
+                "--sampler and --stopping take a set, --model, --count, --seed and --json: no others"
+            )
+        from redraft.cli import eval_strategies
+
+        eval_strategies.run(
+            name, model, samplers=sampler or [], stopping=stopping or [], count=count, seed=seed,
+            as_json=json,
+        )  # fmt: skip
+        return
     if paths or search:
         if name != "infill" or len(paths) > 1 or attempts > 1 or typewriter or png:
             raise ConfigError(

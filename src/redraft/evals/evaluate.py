@@ -7,6 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from redraft.api import Model
+from redraft.diffusion import (
+    Sampler,
+    SamplerSpec,
+    StoppingCriteria,
+    StoppingSpec,
+    as_sampler,
+    as_stopping,
+)
 from redraft.engine import Method
 from redraft.evals import infilling
 from redraft.events import Draft, Event, Finished
@@ -47,14 +55,17 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 16,
     progress: Progress | None = None,
+    sampler: SamplerSpec | None = None,
+    stopping: StoppingSpec | None = None,
     **options: Any,
 ) -> list[Outcome]:
     """One attempt at each example, in order; example i is written with seed + i. `progress` is
-    called after each."""
+    called after each; sampler and stopping are those of `Model.generate`."""
     if method == "typewriter" and any(example.holes for example in examples):
         return _typed(model, task, examples, seed, batch_size, progress, options)
     seeds = range(seed, seed + len(examples))
-    return _attempt(model, task, examples, seeds, method, batch_size, progress, options)
+    strategies = as_sampler(sampler), as_stopping(stopping)
+    return _attempt(model, task, examples, seeds, method, batch_size, progress, options, strategies)
 
 
 def try_again(
@@ -102,10 +113,14 @@ def _attempt(
     batch_size: int,
     progress: Progress | None,
     options: dict[str, Any],
+    strategies: tuple[Sampler | None, StoppingCriteria | None] = (None, None),
 ) -> list[Outcome]:
     """One attempt at each example, in order, each with its own seed."""
+    sampler, stopping = strategies
     requests = [
-        infilling.request(model, example, seed, options)
+        replace(
+            infilling.request(model, example, seed, options), sampler=sampler, stopping=stopping
+        )
         for example, seed in zip(examples, seeds, strict=True)
     ]
     most_steps = model.generation_config.with_options(options).max_denoising_steps
