@@ -18,8 +18,8 @@ from redraft.network import DiffusionGemma
 from redraft.tasks.code.holes import LINE, CodeExample
 from redraft.train.batch import Batch, Layout, batch_of
 from redraft.train.code_rows import laid_out
-from redraft.train.context import read_clean, repeated
-from redraft.train.loss import answer_states, canvas_states
+from redraft.train.forward import ForwardPasses
+from redraft.train.loss import answer_states
 
 SIZE = 16  # holes in a forward pass
 
@@ -51,12 +51,13 @@ def example_of(problem: Problem) -> CodeExample:
 def readings(model: DiffusionGemma, layout: Layout, problems: Sequence[Problem]) -> list[Reading]:
     """Return the figures of each group of problems."""
     found: dict[str, list[tuple[float, float, float, float, int]]] = {}
+    passes = ForwardPasses(model)
     for first in range(0, len(problems), SIZE):
         part = problems[first : first + SIZE]
         rows = [laid_out(example_of(one), layout, layout.prefix_length - 1) for one in part]
         batch = batch_of(rows, layout)
         hole = torch.tensor([_open(row.given, layout.canvas_length) for row in rows])
-        both = [_denoised(model, batch, hole, first), _read(model, batch, hole)]
+        both = [_denoised(passes, batch, hole, first), _read(passes, batch, hole)]
         for number, problem in enumerate(part):
             (nats, exact), (other, other_exact) = (pair[number] for pair in both)
             row = (nats, exact, other, other_exact, int(hole[number].sum()))
@@ -77,23 +78,24 @@ def _open(given: list[bool], length: int) -> list[bool]:
 
 
 def _denoised(
-    model: DiffusionGemma, batch: Batch, hole: Tensor, seed: int
+    passes: ForwardPasses, batch: Batch, hole: Tensor, seed: int
 ) -> list[tuple[float, float]]:
     """Return nats and exactness of each row's hole after one pass over noise."""
+    model = passes.network
     generator = torch.Generator().manual_seed(seed)
     noise = corrupt(batch.target, torch.ones(len(batch.target)), model.vocab_size, generator)
     noisy = torch.where(hole, noise, batch.target)
-    _, past = read_clean(model, batch.prefix)
+    _, past = passes.encode(batch.prefix)
     signal = torch.zeros(*noisy.shape, model.config.hidden_size)
-    states = canvas_states(model, noisy, signal, repeated(past, 1), batch.prefix_lengths)
+    states = passes.canvas_states(noisy, signal, past, batch.prefix_lengths)
     return _figures(model, states, batch.target, hole)
 
 
-def _read(model: DiffusionGemma, batch: Batch, hole: Tensor) -> list[tuple[float, float]]:
+def _read(passes: ForwardPasses, batch: Batch, hole: Tensor) -> list[tuple[float, float]]:
     """Return the same for the answer read left to right: holes without padding lie alike."""
-    states, past = read_clean(model, batch.prefix)
-    after = answer_states(model, batch, states, past)
-    return _figures(model, after, batch.answer, hole)
+    states, past = passes.encode(batch.prefix)
+    after = answer_states(passes, batch, states, past)
+    return _figures(passes.network, after, batch.answer, hole)
 
 
 def _figures(

@@ -31,6 +31,11 @@ READ_BLOCK = 256
 class Context(Protocol):
     """What a layer needs to know beside its hidden states."""
 
+    @property
+    def dense_experts(self) -> bool:
+        """True if every expert is to run on every token; false if only the chosen ones."""
+        ...
+
     def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
         """Cosines and sines [..., head_dim] for this layer's kind."""
         ...
@@ -119,6 +124,8 @@ class CachedContext:
         size: tokens in the pass; those outside every segment are padding and get zeros from
             attention.
     """
+
+    dense_experts = False
 
     def __init__(
         self, config: ModelConfig, segments: Sequence[Segment], size: int, like: Tensor

@@ -129,10 +129,7 @@ class Router(nn.Module):
 
 
 class Experts(nn.Module):
-    """All experts' weights, fused: gate above up. `dense` runs every expert on every token, which
-    suits training."""
-
-    dense = False
+    """All experts' weights, fused: gate above up."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -144,13 +141,15 @@ class Experts(nn.Module):
     @property
     def in_kernels(self) -> bool:
         """Whether a kernel reads all of them as they lie."""
-        return not self.dense and None not in (
-            packing_of(self.gate_up_proj),
-            packing_of(self.down_proj),
-        )
+        return None not in (packing_of(self.gate_up_proj), packing_of(self.down_proj))
 
-    def forward(self, x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
-        run = experts_dense if self.dense else experts
+    def forward(self, x: Tensor, weights: Tensor, index: Tensor, *, dense: bool = False) -> Tensor:
+        """Return the mixed output [N, H] of each token's experts; see `ops.experts`.
+
+        Args:
+            dense: run every expert on every token, which suits the training of small networks.
+        """
+        run = experts_dense if dense else experts
         return run(x, self.gate_up_proj, self.down_proj, weights, index, self.activation)
 
 
@@ -183,15 +182,17 @@ class Layer(nn.Module):
         mixed = self.self_attn(self.input_layernorm(x), context, first)
         x = (x[first:] if first else x) + self.post_attention_layernorm(mixed)
         return (
-            self.feed_forward(x)
+            self.feed_forward(x, dense_experts=context.dense_experts)
             * context.layer_scalar(self.encoder_layer_scalar, self.layer_scalar)[first:]
         )
 
-    def feed_forward(self, x: Tensor) -> Tensor:
+    def feed_forward(self, x: Tensor, *, dense_experts: bool = False) -> Tensor:
         """Residual [..., H] plus what dense feed-forward and experts make of it."""
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
         tokens = x.reshape(-1, x.shape[-1])
-        sparse = self.experts(self.pre_feedforward_layernorm_2(tokens), *self.router(tokens))
+        sparse = self.experts(
+            self.pre_feedforward_layernorm_2(tokens), *self.router(tokens), dense=dense_experts
+        )
         sparse = self.post_feedforward_layernorm_2(sparse).view(x.shape)
         update: Tensor = self.post_feedforward_layernorm(dense + sparse)
         return x + update

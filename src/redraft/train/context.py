@@ -1,13 +1,11 @@
-"""The two readings of training: clean tokens causally, canvases both ways behind what the first
-reading left.
+"""The context of training: whole batches through a layer, differentiable, without a cache.
 
-    prefix   (encoder)  sees the prefix before it
-    canvas   (decoder)  sees the prefix, as much of it as a cache would keep, and the whole canvas
-    answer   (encoder)  sees the prefix and the answer before it: what the canvas becomes, read as a
-    typewriter would
+    prefix   (clean)   sees the prefix before it
+    canvas             sees the prefix, as much of it as a cache would keep, and the whole canvas
+    answer   (clean)   sees the prefix, and the answer before it
 
-A prefix is read once and serves every canvas drawn for it. Layers run through `layer_pass`, one
-function without any index, so that it can be compiled once for all layers of a kind.
+"Clean" tokens are read causally, with the encoder's scalar of a layer; a canvas is read in both
+directions. The keys and values that a layer leaves are the past of the next forward pass.
 """
 
 from __future__ import annotations
@@ -17,125 +15,142 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from redraft.network import DiffusionGemma
-from redraft.network.context import rotary_tables
+from redraft.config import LayerConfig, ModelConfig
 from redraft.network.layers import Layer
 from redraft.ops.attention import attention
 
-KeyValue = tuple[Tensor, Tensor]  # [B, T, kv_heads, D] each
-Past = Sequence[KeyValue]  # one a layer
-UNSEEN = -1e30  # added to a score that must not count
+# Keys and values [B, T, kv_heads, D] each.
+KeyValue = tuple[Tensor, Tensor]
+# The keys and values of a prefix, of every layer.
+Past = Sequence[KeyValue]
+# Added to the score of a key that a query must not see.
+MASKED_SCORE = -1e30
 
 
-def layer_pass(
+class TrainingContext:
+    """What one layer needs beside the hidden states [B, T, H] of a batch.
+
+    It belongs to one layer and knows no index, so that layers of one kind share a compiled forward.
+
+    Attributes:
+        table: cosines and sines [B, T, head_dim].
+        mask: added to the attention scores, [B, T, P + T]; [B, 1, P + T] if all tokens see alike.
+        past: keys and values of the P tokens before; None if there are none.
+        clean: the tokens are clean; otherwise they are a canvas.
+        dtype: of the hidden states.
+        key_value: what the layer's tokens leave, once its forward has run.
+    """
+
+    dense_experts = True
+
+    def __init__(
+        self,
+        table: tuple[Tensor, Tensor],
+        mask: Tensor,
+        past: KeyValue | None,
+        *,
+        clean: bool,
+        dtype: torch.dtype,
+    ) -> None:
+        self.table, self.mask, self.past = table, mask, past
+        self.clean, self.dtype = clean, dtype
+        self.key_value: KeyValue | None = None
+
+    def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
+        return self.table
+
+    def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return the attention output [B, T, heads * D] of query [B, T, heads, D]."""
+        # Autocast leaves normed queries and keys in float32.
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        self.key_value = key, value
+        if self.past is not None:
+            key = torch.cat((self.past[0], key), dim=1)
+            value = torch.cat((self.past[1], value), dim=1)
+        mask = self.mask.expand(-1, query.shape[1], -1)
+        return attention(query, key.transpose(-2, -3), value.transpose(-2, -3), mask)
+
+    def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
+        return (encoder if self.clean else decoder).to(self.dtype)
+
+
+def run_layer(
     layer: Layer,
     x: Tensor,
     table: tuple[Tensor, Tensor],
     mask: Tensor,
     past: KeyValue | None,
-    scalar: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One layer over x [B, T, H] behind `past`; returns its output, and the keys and values of x
-    alone."""
-    own = layer.self_attn
-    query, key, value = own.project(layer.input_layernorm(x), table)
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    keys = key if past is None else torch.cat((past[0], key), dim=1)
-    values = value if past is None else torch.cat((past[1], value), dim=1)
-    mixed = attention(query, keys.transpose(-2, -3), values.transpose(-2, -3), mask)
-    x = x + layer.post_attention_layernorm(own.o_proj(mixed))
-    return layer.feed_forward(x) * scalar, key, value
+    clean: bool,
+) -> tuple[Tensor, KeyValue]:
+    """Return a layer's output [B, T, H] for x [B, T, H], and the keys and values of x alone.
+
+    A function of tensors, so that it can be compiled once for all layers of a kind.
+    """
+    context = TrainingContext(table, mask, past, clean=clean, dtype=x.dtype)
+    states: Tensor = layer(x, context)
+    assert context.key_value is not None
+    return states, context.key_value
 
 
-def read_clean(
-    model: DiffusionGemma, tokens: Tensor, past: Past | None = None, lengths: Tensor | None = None
-) -> tuple[Tensor, Past]:
-    """Encode tokens [B, T] causally, behind `past`, of which `lengths` [B] tokens count; states [B,
-    T, H] and their cache."""
-    rows, count = tokens.shape
-    device = tokens.device
-    here = torch.arange(count, device=device)
-    start = torch.zeros(rows, dtype=torch.int64, device=device) if lengths is None else lengths
-    positions = start[:, None] + here
+def clean_masks(config: ModelConfig, start: Tensor, count: int, held: int) -> dict[str, Tensor]:
+    """Build the mask of clean tokens by kind of layer: bool [B, T, P + T], true where visible.
+
+    Args:
+        start: int64 [B], the tokens of each row's prefix; the first clean token has this position.
+        count: T, the number of clean tokens.
+        held: P, the length to which prefixes are padded.
+    """
+    positions = start[:, None] + torch.arange(count, device=start.device)
+    prefix = torch.arange(held, device=start.device).expand(len(start), -1)
     masks = {}
-    for layer in dict.fromkeys(model.config.layers):
+    for layer in dict.fromkeys(config.layers):
         window = layer.sliding_window or count + int(start.max())
-        mask = _within(positions, positions, window)
-        if past is not None:
-            mask = torch.cat((_behind(past, start, positions, window), mask), dim=-1)
-        masks[layer.kind] = mask
-    return _run(model, model.embed(tokens), positions, masks, past, clean=True)
+        before = (prefix < start[:, None])[:, None] & _causal(positions, prefix, window)
+        masks[layer.kind] = torch.cat((before, _causal(positions, positions, window)), dim=-1)
+    return masks
 
 
-def read_canvas(model: DiffusionGemma, embeddings: Tensor, past: Past, lengths: Tensor) -> Tensor:
-    """States [B, L, H] of joined canvas embeddings behind the first `lengths` [B] tokens of
-    `past`."""
-    length = embeddings.shape[1]
-    device = embeddings.device
-    positions = lengths[:, None] + torch.arange(length, device=device)
-    open_canvas = torch.ones(len(embeddings), 1, length, dtype=torch.bool, device=device)
-    held = torch.arange(past[0][0].shape[1], device=device)[None, None]
+def canvas_masks(config: ModelConfig, lengths: Tensor, count: int, held: int) -> dict[str, Tensor]:
+    """Build the mask of canvases by kind of layer: bool [B, 1, P + L], true where visible.
+
+    A cache keeps the last window - 1 tokens of a prefix, the same for every position of the canvas.
+
+    Args:
+        lengths: int64 [B], the tokens of each row's prefix.
+        count: L, the canvas length.
+        held: P, the length to which prefixes are padded.
+    """
+    prefix = torch.arange(held, device=lengths.device)
+    canvas = torch.ones(len(lengths), count, dtype=torch.bool, device=lengths.device)
     masks = {}
-    for layer in dict.fromkeys(model.config.layers):
-        # A cache keeps the last window - 1 tokens of the prefix, the same for every position of the
-        # canvas.
-        kept = held < lengths[:, None, None]
+    for layer in dict.fromkeys(config.layers):
+        kept = prefix < lengths[:, None]
         if layer.sliding_window:
-            kept = kept & (held > (lengths - layer.sliding_window)[:, None, None])
-        masks[layer.kind] = torch.cat(
-            (kept, open_canvas), dim=-1
-        )  # [B, 1, T]: the same for every position
-    return _run(model, embeddings, positions, masks, past, clean=False)[0]
+            kept = kept & (prefix > (lengths - layer.sliding_window)[:, None])
+        masks[layer.kind] = torch.cat((kept, canvas), dim=-1)[:, None]
+    return masks
+
+
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a bool mask as numbers to add to scores: 0 where visible, MASKED_SCORE elsewhere."""
+    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return zeros.masked_fill(~mask, MASKED_SCORE)
 
 
 def repeated(past: Past, times: int) -> Past:
-    """The same cache for `times` canvases of every row, all rows once, then all again."""
+    """Return the past of `times` canvases of every row: all rows once, then all again."""
     return [(key.repeat(times, 1, 1, 1), value.repeat(times, 1, 1, 1)) for key, value in past]
 
 
 def first_rows(past: Past, count: int) -> Past:
-    """The cache of the first rows, cut off from the gradient."""
+    """Return the past of the first `count` rows, without gradient."""
     return [(key[:count].detach(), value[:count].detach()) for key, value in past]
 
 
-def _run(
-    model: DiffusionGemma,
-    x: Tensor,
-    positions: Tensor,
-    masks: dict[str, Tensor],
-    past: Past | None,
-    *,
-    clean: bool,
-) -> tuple[Tensor, Past]:
-    if torch.is_autocast_enabled("cpu"):
-        x = x.to(torch.get_autocast_dtype("cpu"))
-    tables = rotary_tables(model.config, positions, x.dtype)
-    added = {
-        kind: torch.zeros(mask.shape, dtype=x.dtype).masked_fill(~mask, UNSEEN)
-        for kind, mask in masks.items()
-    }
-    cache = []
-    for index, layer in enumerate(model.layers):
-        assert isinstance(layer, Layer)
-        kind = model.config.layers[index].kind
-        scalar = layer.encoder_layer_scalar if clean else layer.layer_scalar
-        x, key, value = layer_pass(
-            layer, x, tables[kind], added[kind], past[index] if past else None, scalar.to(x.dtype)
-        )
-        cache.append((key, value))
-    states: Tensor = model.norm(x)
-    return states, cache
+def _causal(query: Tensor, key: Tensor, window: int) -> Tensor:
+    """Return which keys each query sees: those not after it, at most `window` of them.
 
-
-def _within(query: Tensor, key: Tensor, window: int) -> Tensor:
-    """Causal, at most `window` back: bool [B, T, T] of positions [B, T]."""
+    Positions are int64 [B, T] and [B, K]; the result is bool [B, T, K].
+    """
     back = query[:, :, None] - key[:, None, :]
     return (back >= 0) & (back < window)
-
-
-def _behind(past: Past, start: Tensor, positions: Tensor, window: int) -> Tensor:
-    """Which tokens of a padded cache each position sees: bool [B, T, P]."""
-    held = torch.arange(past[0][0].shape[1], device=start.device)
-    return (held < start[:, None])[:, None] & _within(
-        positions, held.expand(len(start), -1), window
-    )

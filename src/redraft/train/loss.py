@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.diffusion.corruption import corrupt
-from redraft.network import DiffusionGemma
-from redraft.train import context
 from redraft.train.batch import Batch
+from redraft.train.context import Past, first_rows, repeated
+from redraft.train.forward import ForwardPasses
 
 LEAST_LEVEL = 1e-4
 LEAST_WEIGHT = 20  # a hole, or an answer, of fewer tokens weighs as its share of so many
@@ -72,7 +71,7 @@ class Corruption:
 
 
 def losses(
-    model: DiffusionGemma,
+    passes: ForwardPasses,
     batch: Batch,
     corruption: Corruption,
     *,
@@ -80,35 +79,33 @@ def losses(
     self_conditioning: Sequence[float] = (0.5,),
     prefix_weight: float = 0.0,
 ) -> Losses:
-    """Losses of one batch.
+    """Compute the losses of one batch.
 
     Args:
-        answer: also read the clean answer left to right and add its cross-entropy (the encoder's
-            own loss).
-        self_conditioning: share of the canvases that hear a first pass, of those that hear a second
-            upon it, and so on.
-        prefix_weight: weight of the prefix's own cross-entropy, read left to right.
+        answer: also encode the clean answer and add its cross-entropy (the encoder's own loss).
+        self_conditioning: share of the canvases that get the soft embedding of a first pass, of
+            those that get one of a second pass upon the first, and so on.
+        prefix_weight: weight of the autoregressive loss of the prefix itself; 0 leaves it out.
     """
     draws, noisy = len(corruption.noisy), corruption.noisy.flatten(0, 1)
-    states, past = context.read_clean(model, batch.prefix)
-    encoder = (
-        answer_loss(model, batch, answer_states(model, batch, states, past)) if answer else None
-    )
-    prefix = prefix_loss(model, batch, states) if prefix_weight else None
-    past, lengths = context.repeated(past, draws), batch.prefix_lengths.repeat(draws)
+    states, past = passes.encode(batch.prefix)
+    encoder = None
+    if answer:
+        encoder = answer_loss(passes, batch, answer_states(passes, batch, states, past))
+    prefix = prefix_loss(passes, batch, states) if prefix_weight else None
+    past, lengths = repeated(past, draws), batch.prefix_lengths.repeat(draws)
     target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
-    signal = torch.zeros(*noisy.shape, model.config.hidden_size)
+    signal = torch.zeros(*noisy.shape, passes.network.config.hidden_size)
     for share in self_conditioning:
-        hearing = math.ceil(len(noisy) * share)
+        count = math.ceil(len(noisy) * share)
         with torch.no_grad():
-            before = context.first_rows(past, hearing)
-            belief = soft_belief(
-                model,
-                canvas_states(model, noisy[:hearing], signal[:hearing], before, lengths[:hearing]),
-            )
-            heard = torch.where(given[:hearing, :, None], model.embed(target[:hearing]), belief)
-            signal[:hearing] = heard.to(signal.dtype)
-    by_token = token_loss(model, canvas_states(model, noisy, signal, past, lengths), target)
+            before = first_rows(past, count)
+            found = passes.canvas_states(noisy[:count], signal[:count], before, lengths[:count])
+            soft = passes.soft_embedding(found)
+            own = passes.network.embed(target[:count])
+            # A known token is its own embedding, as a frozen position is at inference.
+            signal[:count] = torch.where(given[:count, :, None], own, soft).to(signal.dtype)
+    by_token = passes.token_loss(passes.canvas_states(noisy, signal, past, lengths), target)
     weight = batch.weight.repeat(draws, 1)
     sums, counts = (by_token * weight).sum(dim=1), weight.sum(dim=1)
     loss = (sums / counts.clamp_min(LEAST_WEIGHT)).mean()
@@ -116,63 +113,49 @@ def losses(
     return Losses(loss, encoder, corruption.level.flatten(), by_row, prefix, prefix_weight)
 
 
-def typewriter_losses(model: DiffusionGemma, batch: Batch) -> Losses:
-    """The left-to-right loss alone: what a model minimises that is to be nothing but a
-    typewriter."""
-    states, past = context.read_clean(model, batch.prefix)
-    by_token = _answer_tokens(model, batch, answer_states(model, batch, states, past))
+def autoregressive_losses(passes: ForwardPasses, batch: Batch) -> Losses:
+    """Compute the autoregressive loss alone: all that an autoregressive network minimises."""
+    states, past = passes.encode(batch.prefix)
+    by_token = _answer_tokens(passes, batch, answer_states(passes, batch, states, past))
     by_row = by_token.sum(dim=1) / batch.answer_lengths
     return Losses(
         None, by_token.sum() / batch.answer_lengths.sum(), torch.zeros(len(by_row)), by_row.detach()
     )
 
 
-def canvas_states(
-    model: DiffusionGemma, noisy: Tensor, signal: Tensor, past: context.Past, lengths: Tensor
-) -> Tensor:
-    """States [B, L, H] of canvases [B, L] that hear `signal` [B, L, H]."""
-    return context.read_canvas(
-        model, model.self_conditioning.join(model.embed(noisy), signal), past, lengths
-    )
+def answer_states(passes: ForwardPasses, batch: Batch, states: Tensor, past: Past) -> Tensor:
+    """Return the states [B, L, H] that predict the answer's tokens.
 
+    They are the prefix's last state, then the answer's own states but its last.
 
-def answer_states(
-    model: DiffusionGemma, batch: Batch, states: Tensor, past: context.Past
-) -> Tensor:
-    """The states [B, L, H] that predict the answer: the prefix's last, then the answer's own but
-    its last."""
-    after, _ = context.read_clean(model, batch.answer, past, batch.prefix_lengths)
+    Args:
+        states, past: of the prefix.
+    """
+    after, _ = passes.encode(batch.answer, past, batch.prefix_lengths)
     last = states[torch.arange(len(states)), batch.prefix_lengths - 1]
     return torch.cat((last[:, None], after[:, :-1]), dim=1)
 
 
-def answer_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
-    """Mean cross-entropy of the answer up to and with the end of the turn; what fills the canvas
-    behind it does not count."""
-    return _answer_tokens(model, batch, states).sum() / batch.answer_lengths.sum()
+def answer_loss(passes: ForwardPasses, batch: Batch, states: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the answer, up to and with the end of the turn.
+
+    Tokens behind the end of the turn do not count.
+    """
+    return _answer_tokens(passes, batch, states).sum() / batch.answer_lengths.sum()
 
 
-def prefix_loss(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
-    """Mean cross-entropy of the prefix's tokens but the first, under its states [B, P, H]."""
+def prefix_loss(passes: ForwardPasses, batch: Batch, states: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the prefix's tokens but the first.
+
+    Args:
+        states: [B, P, H], of the prefix.
+    """
     target = torch.cat((batch.prefix[:, 1:], batch.prefix[:, :1]), dim=1)
     counted = torch.arange(target.shape[1]) < batch.prefix_lengths[:, None] - 1
-    return (token_loss(model, states, target) * counted).sum() / counted.sum().clamp_min(1)
+    return (passes.token_loss(states, target) * counted).sum() / counted.sum().clamp_min(1)
 
 
-def _answer_tokens(model: DiffusionGemma, batch: Batch, states: Tensor) -> Tensor:
-    """Cross-entropy [B, L] of the answer's tokens, 0 behind the end of the turn."""
+def _answer_tokens(passes: ForwardPasses, batch: Batch, states: Tensor) -> Tensor:
+    """Return the cross-entropy [B, L] of the answer's tokens, 0 behind the end of the turn."""
     counted = torch.arange(batch.answer.shape[1]) < batch.answer_lengths[:, None]
-    return token_loss(model, states, batch.answer) * counted
-
-
-def token_loss(model: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy [B, L] of tokens [B, L] under the logits of states [B, L, H]."""
-    logits = model.logits(states).float()
-    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target)
-
-
-def soft_belief(model: DiffusionGemma, states: Tensor) -> Tensor:
-    """The mean embedding [B, L, H] under the logits of states [B, L, H], scaled: what the next step
-    hears."""
-    weight = model.embed_tokens.weight
-    return (model.logits(states).softmax(dim=-1).to(weight.dtype) @ weight) * model.embedding_scale
+    return passes.token_loss(states, batch.answer) * counted

@@ -16,6 +16,7 @@ from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
 from redraft.tasks.code.holes import Code
+from redraft.train.recorded import is_recorded_as
 
 TASKS: dict[str, type[Any]] = {
     "sudoku": Sudoku, "arithmetic": Arithmetic, "infill": Infill, "rewrite": Rewrite, "edits": ToDo, "wiki": Wiki,
@@ -196,20 +197,30 @@ class Recipe:
         return replace(self, draws=0, start=self.start and self.start.typewriter())
 
     def to_json(self) -> str:
-        """All that the weights depend on, for `continues`."""
-        rest = repr(replace(self, steps=1, decay=0.0, save_every=1, log_every=1, compile=False))
+        """Return everything that the weights depend on, as JSON, for `continues`."""
+        rest = repr(self._without_length())
         return json.dumps({"steps": self.steps, "decay_start": self.decay_start, "rest": rest})
 
     def continues(self, other: str, step: int) -> bool:
-        """Whether `step` updates of the recipe that wrote `other` are this one's too: it is the
-        same, or lengthened before the rates fell."""
-        mine = json.loads(self.to_json())
+        """Return true if `step` updates of another recipe are those of this one too.
+
+        That is so if both are the same, or differ in length and the rates had not fallen yet.
+
+        Args:
+            other: `to_json` of the other recipe, possibly of an earlier version.
+        """
         try:
             theirs = json.loads(other)
-        except ValueError:  # written by an earlier version
+        except ValueError:
             return False
-        flat = step <= min(mine["decay_start"], theirs["decay_start"])
-        return bool(mine == theirs or (mine["rest"] == theirs["rest"] and flat))
+        if not is_recorded_as(self._without_length(), theirs["rest"]):
+            return False
+        same_length = (self.steps, self.decay_start) == (theirs["steps"], theirs["decay_start"])
+        return bool(same_length or step <= min(self.decay_start, theirs["decay_start"]))
+
+    def _without_length(self) -> Recipe:
+        """Return the recipe without what the weights before the decay do not depend on."""
+        return replace(self, steps=1, decay=0.0, save_every=1, log_every=1, compile=False)
 
 
 def _source(entry: Mapping[str, Any]) -> Source:

@@ -6,7 +6,6 @@ import json
 import random
 import time
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,18 @@ from redraft.checkpoint.save import save_checkpoint
 from redraft.config import GenerationConfig
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID
 from redraft.errors import ConfigError, NonFiniteError
-from redraft.network import DiffusionGemma, layers
+from redraft.network import DiffusionGemma
 from redraft.text import ChatTemplate, Tokenizer
-from redraft.train import context, loss, parallel
+from redraft.train import parallel
 from redraft.train.batch import Batch, Layout, make_batch
+from redraft.train.forward import ForwardPasses
 from redraft.train.initial import initialise
-from redraft.train.loss import Corruption, Losses, losses, typewriter_losses
+from redraft.train.loss import Corruption, Losses, autoregressive_losses, losses
 from redraft.train.muon import Muon
 from redraft.train.recipe import Recipe
 from redraft.train.state import digest, read_state, write_state
 from redraft.train.stream import step_examples
 
-COMPILED = 32  # kinds of layer, times what they read, times the sizes of it, at most
 LEVELS = 5  # bins of noise level that the loss is told by
 STATE = "state.safetensors"
 BEFORE_DECAY = "before-decay.safetensors"  # what a longer run can go on from
@@ -63,9 +62,7 @@ class Trainer:
         self.start = "" if start is None else digest(start)
         if start is not None:
             self._begin_with(start)
-        for module in self.model.modules():
-            if isinstance(module, layers.Experts):
-                module.dense = True
+        self.passes = ForwardPasses(self.model, compiled=recipe.compile)
         self.average = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.optimizers = _optimizers(self.model, recipe)
         self.narrow = uses_bfloat16(recipe.precision)
@@ -82,8 +79,6 @@ class Trainer:
         """Train to the recipe's end, or for `until` seconds, or until `stopping` is set (between
         two updates, so that what is saved is whole); yields a row of metrics every `log_every`
         steps, and one of what is left at the end."""
-        if self.recipe.compile:
-            compile_parts()
         started, seen, rows = time.perf_counter(), 0, []
         while self.step < self.recipe.steps:
             late = until is not None and time.perf_counter() - started >= until
@@ -203,12 +198,12 @@ class Trainer:
         """Of this process's part of a batch."""
         recipe, mine = self.recipe, (parallel.number(), parallel.count())
         if not recipe.draws:
-            return typewriter_losses(self.model, batch.part(*mine))
+            return autoregressive_losses(self.passes, batch.part(*mine))
         corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
         answer = bool(recipe.encoder_every) and self.step % recipe.encoder_every == 0
         part, noise = batch.part(*mine), corruption.part(*mine)
         return losses(
-            self.model,
+            self.passes,
             part,
             noise,
             answer=answer,
@@ -230,16 +225,6 @@ def uses_bfloat16(precision: str) -> bool:
     if precision == "auto":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return precision == "bfloat16"
-
-
-@cache
-def compile_parts() -> None:
-    """Compile a layer's pass, once for all layers of a kind, and what is done with the vocabulary:
-    for the whole process."""
-    torch._dynamo.config.recompile_limit = COMPILED
-    context.layer_pass = torch.compile(context.layer_pass, dynamic=False)
-    loss.token_loss = torch.compile(loss.token_loss, dynamic=False)
-    loss.soft_belief = torch.compile(loss.soft_belief, dynamic=False)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
