@@ -14,8 +14,8 @@ from redraft.config import GenerationConfig
 from redraft.engine import Request
 from redraft.engine.output import Output
 from redraft.events import Committed, Event
-from redraft.server.openai.response import Answer
-from redraft.server.openai.translate import Job
+from redraft.server.openai.response import OpenAIResponse
+from redraft.server.openai.translate import Translation
 from tests.text.test_tool_calls import TOKENIZER
 
 CALL = '<|tool_call>call:weather{city:<|"|>Rome<|"|>}<tool_call|>'
@@ -32,7 +32,7 @@ WRITTEN = [
 
 def cut(
     text: str, rng: random.Random, *, calls: bool, most: int = 99
-) -> tuple[Answer, list[tuple[int, Event]]]:
+) -> tuple[OpenAIResponse, list[tuple[int, Event]]]:
     """What the engine would report of a text that is cut into canvases at random, up to its end."""
     tokens = TOKENIZER.encode(text, bos=False)
     config = GenerationConfig(max_new_tokens=len(tokens), eos_token_id=(), seed=1)
@@ -47,7 +47,7 @@ def cut(
             (0, Committed(request=0, canvas=len(events), steps=1, tokens=tuple(added), text=said))
         )
     events.append((0, writing.finished()))
-    return Answer("chat.completion", "m", TOKENIZER, Job([request], calls=calls)), events
+    return OpenAIResponse("chat.completion", "m", TOKENIZER, Translation([request], calls=calls)), events
 
 
 async def told(events: list[tuple[int, Event]]) -> AsyncGenerator[tuple[int, Event], None]:

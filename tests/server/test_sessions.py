@@ -21,7 +21,7 @@ import pytest
 from redraft.errors import ConfigError, RequestError
 from redraft.server.routes import infill, sessions
 from redraft.server.runtime import store
-from redraft.server.runtime.store import State
+from redraft.server.runtime.store import Store
 from tests.server.test_openai import MESSAGES, QUICK, Served
 from tests.server.test_routes import TEXT
 
@@ -92,7 +92,7 @@ def test_edits_that_cannot_be_made_change_nothing(
 
 
 def test_an_edit_of_a_text_that_another_changed_is_refused(tmp_path: Path) -> None:
-    state = State(tmp_path / "state.db")
+    state = Store(tmp_path / "state.db")
     name = state.begin("m", "one", None)["id"]
     state.edit(name, "one", "two")
     with pytest.raises(ValueError, match="changed meanwhile"):
@@ -143,7 +143,7 @@ def test_work_on_texts_is_done_beside_the_loop(
         (sessions, "unified_diff"),
         (infill, "unified_diff"),
         (infill, "usage"),
-        (sessions, "told"),
+        (sessions, "infill_report"),
     ):
         watched(module, name)
     watched(served.model.tokenizer, "encode")
@@ -171,7 +171,7 @@ def test_work_on_texts_is_done_beside_the_loop(
         max_tokens=4,
         **OPTIONS,
     )
-    assert {name for name, _ in done} == {"unified_diff", "usage", "told", "encode"}
+    assert {name for name, _ in done} == {"unified_diff", "usage", "infill_report", "encode"}
     assert [name for name, looped in done if looped] == []
 
 
@@ -180,13 +180,13 @@ def test_a_session_that_ends_while_it_is_edited_is_not_there(
     served: Served, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()["id"]
-    told = sessions.told
+    report = sessions.infill_report
 
     def ended(*given: Any) -> Any:
         assert ask(served, "DELETE", f"/v1/sessions/{name}").status_code == 200
-        return told(*given)
+        return report(*given)
 
-    monkeypatch.setattr(sessions, "told", ended)
+    monkeypatch.setattr(sessions, "infill_report", ended)
     answer = ask(
         served,
         "POST",
@@ -202,7 +202,7 @@ def test_a_session_that_ends_while_it_is_edited_is_not_there(
 
 def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()
-    kept = State()
+    kept = Store()
     name = kept.begin("m", "0", None)["id"]
     for number in range(5):
         kept.edit(name, str(number), str(number + 1))
@@ -225,7 +225,7 @@ def test_what_is_kept_has_bounds(served: Served, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RequestError, match="2 pages are kept here"):
         kept.keep_page("m", "c", "")
     assert kept.page("m", "a")["text"] == "a"
-    monkeypatch.setattr(store, "MOST", len(TEXT) + 3)
+    monkeypatch.setattr(store, "MAX_CHARACTERS", len(TEXT) + 3)
     path = f"/v1/sessions/{begun['id']}/edits"
     for count, status in ((3, 200), (1, 400)):
         answer = ask(served, "POST", path, kind="replace", spans=[[0, 0]], replacement="#" * count)
@@ -249,7 +249,7 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     text.write_text("no database" * 100)
     for path in (other, text, tmp_path / "no" / "folder.db"):
         with pytest.raises(ConfigError, match=path.name):
-            State(path)
+            Store(path)
 
 
 def begin(port: int, state: Path) -> subprocess.Popen[bytes]:

@@ -69,7 +69,7 @@ class Worker:
             BusyError: the waiting queue is full, or the worker is closing. DeadlineError: the time
                 is over.
         """
-        if len(requests) > self._capacity:
+        if len(requests) > self._capacity and not follow_up:
             raise RequestError(
                 f"{len(requests)} choices are more than this server writes at a time "
                 f"({self._capacity})"
