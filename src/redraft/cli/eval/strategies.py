@@ -1,55 +1,52 @@
-"""`redraft eval SET --sampler NAME --stopping NAME`: one table of samplers and stopping criteria."""
+"""`redraft eval set NAME --sampler ... --stopping ...`: samplers and stopping criteria in one
+table."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from redraft.cli.eval import EXAMPLES, percent
-from redraft.cli.write import errors, open_model
-from redraft.diffusion import as_sampler, as_stopping
-from redraft.errors import ConfigError
-from redraft.evals import SETS
-from redraft.evals.infilling import layout
-from redraft.evals.strategies import StrategyRow, compare_strategies
-from redraft.tasks.task import held_out
+from redraft.cli.eval.figures import EXAMPLES, percent
+from redraft.cli.progress import open_model, progress_bars
+
+if TYPE_CHECKING:
+    from redraft.evals import HeldOut
+    from redraft.evals.strategies import StrategyRow
 
 
-def run(
+def measure_strategies(
     name: str,
-    path: str | None,
-    *,
+    held: HeldOut,
+    model: str | None,
     samplers: Sequence[str],
     stopping: Sequence[str],
+    *,
     count: int | None,
     seed: int,
     as_json: bool,
 ) -> None:
-    """Write the same examples with each sampler and each stopping criterion."""
-    if name not in SETS:
-        raise ConfigError(f"there is no set {name!r}: choose one of {', '.join(SETS)}")
+    """Write the examples of a held-out set with each sampler and each stopping criterion."""
+    from redraft.diffusion import as_sampler, as_stopping
+    from redraft.evals.infilling import layout
+    from redraft.evals.strategies import compare_strategies
+    from redraft.tasks.task import held_out
+
     # A wrong name is an error before the model is loaded.
     for spec in samplers:
         as_sampler(spec)
     for spec in stopping:
         as_stopping(spec)
-    held = SETS[name]
-    model = open_model(path or held.model, "auto", "auto")
-    layout(model)
+    loaded = open_model(model or held.model)
+    layout(loaded)
     examples = held_out(held.task, count or EXAMPLES)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-
-        def begin(pair: str) -> Callable[[], None]:
-            return partial(bar.advance, bar.add_task(pair, total=len(examples)))
-
+    with progress_bars(len(examples)) as begin:
         rows = compare_strategies(
-            held, examples, model, samplers or [None], stopping or [None], seed=seed, begin=begin
+            held, examples, loaded, samplers or [None], stopping or [None], seed=seed, begin=begin
         )
     if as_json:
         table = [asdict(row) for row in rows]
