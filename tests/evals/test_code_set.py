@@ -16,7 +16,7 @@ from redraft.text import ChatTemplate, Tokenizer
 from redraft.train import Recipe
 from redraft.train.batch import Layout
 from redraft.train.code_rows import laid_out
-from redraft.train.context import read_clean
+from redraft.train.forward import ForwardPasses
 from redraft.train.initial import initialise
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -94,7 +94,7 @@ def test_the_reading_left_to_right_is_that_of_the_whole_text(
         row = laid_out(example_of(problem), layout, 255)
         tokens = torch.tensor([[*row.prefix, *row.answer]])
         with torch.inference_mode():
-            states, _ = read_clean(model, tokens)
+            states, _ = ForwardPasses(model).encode(tokens)
             log = model.logits(states[0]).log_softmax(-1)
         first = len(row.prefix)
         holes = [first + at for at, known in enumerate(row.given) if not known]

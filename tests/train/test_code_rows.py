@@ -16,7 +16,7 @@ from redraft.text import ChatTemplate, Tokenizer
 from redraft.train import Recipe, losses
 from redraft.train.batch import Layout, batch_of, make_batch
 from redraft.train.code_rows import code_row, laid_out
-from redraft.train.context import read_clean
+from redraft.train.forward import ForwardPasses
 from redraft.train.initial import initialise
 from redraft.train.loss import Corruption
 
@@ -112,8 +112,8 @@ def test_the_loss_over_the_prefix_is_that_of_its_next_tokens(layout: Layout) -> 
         | {"target": batch.target % 512, "answer": batch.answer % 512}
     )
     corruption = Corruption.of(batch, 1, 512, generator)
-    found = losses(model, batch, corruption, prefix_weight=0.5)
-    states, _ = read_clean(model, prefixes)
+    found = losses(ForwardPasses(model), batch, corruption, prefix_weight=0.5)
+    states, _ = ForwardPasses(model).encode(prefixes)
     wanted = []
     for row, length in enumerate((12, 7, 1)):
         for at in range(length - 1):
