@@ -68,7 +68,7 @@ format: setup ## format, and mend what lint can mend
 	$(BIN)/ruff check --fix $(PLACES)
 
 docs: .venv/.docs ## the site, in build/site; warnings are errors
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # What is built is committed, so that only those who change the page need node.
 page: ## the playground's page, from web/

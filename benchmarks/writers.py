@@ -22,7 +22,7 @@ import httpx2
 import torch
 import uvicorn
 
-from redraft.cli.app import WAITING
+from redraft.cli.app import SPIN_COUNT
 
 RESET = Path("/proc/self/clear_refs")
 NEVER = 1000  # steps that a canvas must stay the same for
@@ -154,7 +154,7 @@ class Writer:
     """
 
     def __init__(self, name: str, folder: Path, dtype: torch.dtype, threads: int) -> None:
-        os.environ.setdefault("GOMP_SPINCOUNT", WAITING)
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
         context = mp.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(

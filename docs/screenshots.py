@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 import redraft
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.browser.conftest import QUIET, Served, chromium
+from tests.browser.conftest import QUIET, LiveServer, chromium
 
 SIZE = {"width": 1280, "height": 820}
 
@@ -28,11 +28,11 @@ def main(folder: Path) -> None:
     if path is None:
         sys.exit("no browser: install chromium or google-chrome, or name one in REDRAFT_CHROMIUM")
     with tempfile.TemporaryDirectory() as kept, sync_playwright() as playwright:
-        served = Served(models, Path(kept) / "kept.db")
+        server = LiveServer(models, Path(kept) / "kept.db")
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         for theme in ("light", "dark"):
             context = browser.new_context(
-                viewport=SIZE, base_url=served.address, color_scheme=theme, device_scale_factor=1.5
+                viewport=SIZE, base_url=server.address, color_scheme=theme, device_scale_factor=1.5
             )
             page = context.new_page()
             for name, prepare in VIEWS.items():
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
                 page.screenshot(path=folder / f"playground-{name}-{theme}.png")
             context.close()
         browser.close()
-        served.close()
+        server.close()
 
 
 def canvas(page: Page) -> None:
@@ -78,17 +78,17 @@ def sudoku(page: Page) -> None:
 def wiki(page: Page) -> None:
     """The second page of two."""
     page.goto("/#/wiki/Cordunia%20(full)")
-    page.get_by_label("Kept pages").get_by_text("Cordunia (full)").wait_for()
+    page.get_by_label("Saved pages").get_by_text("Cordunia (full)").wait_for()
     page.frame_locator("iframe").get_by_text("Yarbraby").click()
-    page.get_by_label("Kept pages").get_by_text("Yarbraby (full)").wait_for()
+    page.get_by_label("Saved pages").get_by_text("Yarbraby (full)").wait_for()
     page.wait_for_timeout(300)
 
 
 def voice(page: Page) -> None:
-    """After a wish."""
+    """After an instruction."""
     page.goto("/#/voice")
     page.locator(".cm-content").wait_for()
-    page.get_by_role("textbox", name="Wish").fill("I did fix the bike")
+    page.get_by_role("textbox", name="Instruction").fill("I did fix the bike")
     page.get_by_role("button", name="Apply").click()
     page.get_by_label("Change", exact=True).wait_for()
     page.wait_for_timeout(300)

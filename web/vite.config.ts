@@ -1,7 +1,7 @@
 import preact from "@preact/preset-vite";
 import { defineConfig } from "vite";
 
-// The page is served by the Python package itself: relative addresses, hashed names, nothing from elsewhere.
+// The Python package serves the page: relative URLs, hashed names, nothing from other sites.
 export default defineConfig({
   base: "./",
   plugins: [preact()],

@@ -20,19 +20,22 @@ pytest.importorskip(
 )
 
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import redraft
 from redraft.server import Settings, create_app
 
+# A busy machine is slow: what is expected has as long as any other step.
+TIMEOUT = 20_000
+expect.set_options(timeout=TIMEOUT)
+
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-# A microphone that beeps, and nobody to be asked whether it may be listened to.
+# A microphone that beeps, which the page may use without a question.
 MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
 
 def chromium() -> str | None:
-    """A browser that is installed here, is named by REDRAFT_CHROMIUM, or was fetched by
-    playwright."""
+    """Return the path of the browser: REDRAFT_CHROMIUM, the system's or playwright's."""
     named = os.environ.get("REDRAFT_CHROMIUM")
     found = named or next(
         (path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None
@@ -44,8 +47,8 @@ def chromium() -> str | None:
     return found
 
 
-class Served:
-    """A server in a thread, with what it keeps in a file."""
+class LiveServer:
+    """A server in a thread, with its state in a file."""
 
     def __init__(
         self,
@@ -53,9 +56,9 @@ class Served:
         state: Path,
         port: int = 0,
         api_key: str | None = None,
-        ears: Any = None,
+        speech: Any = None,
     ) -> None:
-        app = create_app(models, Settings(state=state, api_key=api_key), ears)
+        app = create_app(models, Settings(state=state, api_key=api_key), speech)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", port))
         self.port = listening.getsockname()[1]
@@ -79,8 +82,10 @@ def models() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="package")
-def served(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(models, tmp_path_factory.mktemp("state") / "kept.db")
+def live_server(
+    models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    server = LiveServer(models, tmp_path_factory.mktemp("state") / "kept.db")
     yield server
     server.close()
 
@@ -101,21 +106,21 @@ def chrome() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(chrome: Browser, served: Served) -> Iterator[Page]:
+def tab(chrome: Browser, live_server: LiveServer) -> Iterator[Page]:
     """A fresh profile at 1280 by 900. A test fails where the page throws, or asks for anything from
     elsewhere."""
     context = chrome.new_context(
-        viewport={"width": 1280, "height": 900}, base_url=served.address, color_scheme="light"
+        viewport={"width": 1280, "height": 900}, base_url=live_server.address, color_scheme="light"
     )
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(TIMEOUT)
     thrown: list[str] = []
     elsewhere: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
     page.on(
         "request",
         lambda request: (
-            None if _own(request.url, served.address) else elsewhere.append(request.url)
+            None if _own(request.url, live_server.address) else elsewhere.append(request.url)
         ),
     )
     yield page

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Served
+from tests.browser.conftest import LiveServer
 
 
 def text(tab: Page) -> str:
@@ -44,7 +44,7 @@ def test_a_rejected_draft_leaves_the_text_as_it_was(tab: Page) -> None:
     assert text(tab) == before
 
 
-def test_a_line_is_rewritten_by_a_wish(tab: Page) -> None:
+def test_a_line_is_rewritten_by_an_instruction(tab: Page) -> None:
     opened(tab)
     tab.get_by_role("button", name="Rewrite", exact=True).click()
     tab.locator(".cm-line").nth(1).click()
@@ -103,7 +103,7 @@ def test_words_that_were_not_sent_before_the_page_was_left_are_kept(tab: Page) -
     expect(tab.locator(".cm-line").first).to_contain_text("# late def total_cost")
 
 
-def test_a_server_that_forgot_the_text_is_given_it_again(tab: Page, served: Served) -> None:
+def test_a_server_that_forgot_the_text_is_given_it_again(tab: Page) -> None:
     opened(tab)
     tab.locator(".cm-line").first.click()
     tab.keyboard.press("Home")
@@ -120,7 +120,7 @@ def test_a_server_that_forgot_the_text_is_given_it_again(tab: Page, served: Serv
 def test_the_text_and_its_undo_outlive_a_restart_of_the_server(
     chrome: Browser, models: dict[str, Any], tmp_path: Path
 ) -> None:
-    server = Served(models, tmp_path / "kept.db")
+    server = LiveServer(models, tmp_path / "kept.db")
     context = chrome.new_context(base_url=server.address)
     tab = context.new_page()
     opened(tab)
@@ -128,7 +128,7 @@ def test_the_text_and_its_undo_outlive_a_restart_of_the_server(
     with tab.expect_response(lambda response: response.url.endswith("/edits")):
         tab.get_by_role("button", name="Accept").click()
     server.close()
-    again = Served(models, tmp_path / "kept.db", server.port)
+    again = LiveServer(models, tmp_path / "kept.db", server.port)
     tab.reload()
     expect(tab.locator(".cm-content")).to_contain_text("amount += each.")
     tab.get_by_role("button", name="Undo").click()

@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Served
+from tests.browser.conftest import TIMEOUT, LiveServer
 
 
 @pytest.fixture
 def locked(chrome: Browser, models: dict[str, Any], tmp_path: Path) -> Iterator[Page]:
-    server = Served(models, tmp_path / "kept.db", api_key="secret")
+    server = LiveServer(models, tmp_path / "kept.db", api_key="secret")
     context = chrome.new_context(base_url=server.address)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(TIMEOUT)
     yield page
     context.close()
     server.close()
 
 
 def give(page: Page, key: str) -> None:
-    page.get_by_label("API key").fill(key)
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("textbox", name="API key").fill(key)
+    page.get_by_role("button", name="Use key").click()
 
 
 def test_the_page_asks_for_the_key_once_and_keeps_it_for_the_tab(locked: Page) -> None:
@@ -37,7 +37,7 @@ def test_the_page_asks_for_the_key_once_and_keeps_it_for_the_tab(locked: Page) -
         ),
     )
     locked.goto("/#/canvas")
-    expect(locked.get_by_role("dialog")).to_contain_text("asks for a key")
+    expect(locked.get_by_role("dialog")).to_contain_text("requires an API key")
     give(locked, "wrong")
     expect(locked.get_by_role("dialog")).to_contain_text("refused")
     give(locked, "secret")
@@ -58,6 +58,6 @@ def test_whoever_has_no_key_is_told_and_may_try_again(locked: Page) -> None:
     locked.goto("/")
     locked.get_by_role("button", name="Cancel").click()
     expect(locked.locator(".toast")).to_contain_text("key is missing")
-    locked.get_by_role("button", name="Ask the server again").click()
+    locked.get_by_role("button", name="Try again").click()
     give(locked, "secret")
     expect(locked.locator("#prompt")).to_be_visible()

@@ -14,7 +14,8 @@ CONTRAST = """() => {
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
   const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [x, y, z] = [r, g, b].map((v) => linear(v / 255));
     return 0.2126 * x + 0.7152 * y + 0.0722 * z;
   };
   const behind = (node) => {
@@ -27,7 +28,8 @@ CONTRAST = """() => {
   const found = [];
   for (const node of document.querySelectorAll("#page *")) {
     const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-    if (!own || !node.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    const seen = node.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    if (!own || !seen) continue;
     const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     const name = `${node.tagName}.${node.className} "${node.textContent.trim().slice(0, 20)}"`;
@@ -103,7 +105,10 @@ def test_whoever_wants_no_motion_gets_the_last_draft(tab: Page) -> None:
 
 def test_the_page_keeps_to_a_strict_policy(tab: Page) -> None:
     """Nothing inline, nothing from elsewhere: the policy of a careful host breaks no view."""
-    policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-src 'self'; img-src 'self' data:"
+    policy = (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-src 'self'; "
+        "img-src 'self' data:"
+    )
     broken: list[str] = []
     tab.on(
         "console",
@@ -123,6 +128,7 @@ def test_the_page_keeps_to_a_strict_policy(tab: Page) -> None:
         used(tab, view)
     assert broken == []
     tab.evaluate(
-        "document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.hurt = 1' }))"
+        "const script = document.createElement('script');"
+        "script.textContent = 'window.hurt = 1'; document.head.append(script)"
     )
     assert tab.evaluate("window.hurt === undefined"), "the policy was not in force"

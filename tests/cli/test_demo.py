@@ -28,7 +28,7 @@ def test_diffusion_is_right_in_every_scene_where_the_typewriter_is_not(shown: st
     results = {(title.strip(), way.strip()): result.strip() for title, way, _, _, result in rows}
     assert all(
         results[title, "diffusion"] == "right"
-        for title in ("Sudoku", "page edited by a wish", "hole in a function")
+        for title in ("Sudoku", "page edited by an instruction", "hole in a function")
     )
     assert results["Sudoku", "typewriter"] == results["hole in a function", "typewriter"] == "wrong"
 

@@ -50,7 +50,7 @@ def test_both_sides_can_be_given() -> None:
     [
         ((), "give one of FILE"),
         (("a", "--prefix", "b"), "give one of FILE"),
-        (("--template", "a", "--line", "3"), "--line names lines of FILE"),
+        (("--template", "a", "--line", "3"), "--lines names lines of FILE"),
         (("nothing.py",), "nothing.py cannot be read"),
         (("--line", "2"), "give one of FILE"),
         (("--prefix", "-", "--suffix", "-"), "NUL"),

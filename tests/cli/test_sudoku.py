@@ -105,11 +105,11 @@ def test_the_command_prints_a_line_each_and_exits_1_where_one_is_unsolved(
     file = tmp_path / "puzzles.txt"
     file.write_text(f"{PUZZLE}\n{'0' * 80}9\n")
     monkeypatch.setattr(sudoku, "open_model", lambda *_: oracle(SOLVED))
-    sudoku.run(str(file), "model", 1, 0, as_json=True)
+    sudoku.sudoku(str(file), "model", 1, 0, as_json=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["valid"] for line in lines] == [True, True]
     monkeypatch.setattr(sudoku, "open_model", lambda *_: oracle(WRONG))
     with pytest.raises(SystemExit) as ended:
-        sudoku.run(PUZZLE, "model", 2, 0, as_json=False)
+        sudoku.sudoku(PUZZLE, "model", 2, 0, as_json=False)
     assert ended.value.code == 1
     assert "2 attempts" in capsys.readouterr().out

@@ -17,6 +17,7 @@ import torch
 from typer.main import get_command
 
 from redraft.cli.app import app
+from redraft.evals import SETS
 from tests.docs.blocks import ALL, Block
 
 # Checkpoints that the pages name, and that are not here: a tiny one stands for them.
@@ -85,8 +86,11 @@ def parse(arguments: list[str]) -> None:
     """Hold a command against the real one: its name, its options, the number of its arguments."""
     command: Any = get_command(app)
     while hasattr(command, "commands") and arguments and not arguments[0].startswith("-"):
-        assert arguments[0] in command.commands, f"no command {arguments[0]!r}"
-        command, arguments = command.commands[arguments[0]], arguments[1:]
+        name, *rest = arguments
+        if command.name == "eval" and name in SETS:
+            name, rest = "set", arguments
+        assert name in command.commands, f"no command {name!r}"
+        command, arguments = command.commands[name], rest
     options = {name: one for one in command.params for name in (*one.opts, *one.secondary_opts)}
     left, places = list(arguments), 0
     while left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from redraft.cli import serve
+from redraft.cli import serving
+from redraft.cli.play import play
+from redraft.cli.serve import serve
 from redraft.server import Settings
 from redraft.server.middleware import AccessMiddleware
 from redraft.server.runtime.metrics import Metrics
@@ -129,9 +131,12 @@ class Reached(Exception):
     """The server would start now."""
 
 
-@pytest.mark.parametrize(("keyless", "key"), [(True, None), (False, "from outside")])
+@pytest.mark.parametrize(("command", "key"), [(play, None), (serve, "from outside")])
 def test_the_playground_asks_for_no_key(
-    keyless: bool, key: str | None, monkeypatch: pytest.MonkeyPatch
+    command: Callable[..., None],
+    key: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     given: list[Settings] = []
 
@@ -139,34 +144,9 @@ def test_the_playground_asks_for_no_key(
         given.append(settings)
         raise Reached
 
-    monkeypatch.setenv(serve.KEY, "from outside")
-    monkeypatch.setattr(serve, "create_app", create)
-    options: dict[str, Any] = {
-        "name": None,
-        "host": "127.0.0.1",
-        "port": 0,
-        "key_file": None,
-        "state": None,
-        "dtype": "float32",
-    }
-    options |= {
-        "device": "cpu",
-        "batch": 1,
-        "waiting": 1,
-        "memory": 1.0,
-        "prefix_cache": None,
-        "speech": None,
-    }
+    monkeypatch.setenv(serving.KEY, "from outside")
+    monkeypatch.setattr("redraft.server.create_app", create)
     with pytest.raises(Reached):
-        serve.run(serve.Asked(models=["small"], keyless=keyless, **options))
+        command(model=["small"], port=0, state=tmp_path / "kept.db", dtype="float32", device="cpu")
     assert given[0].api_key == key
-
-
-def test_the_command_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from redraft.cli import serving as cli
-
-    given: list[dict[str, Any]] = []
-    monkeypatch.setattr(cli, "_serve", lambda **asked: given.append(asked))
-    cli.play(state=tmp_path / "kept.db", port=0)
-    cli.serve()
-    assert [one.get("keyless", False) for one in given] == [True, False]
+    assert given[0].state == tmp_path / "kept.db"

@@ -10,4 +10,5 @@ import "./style/sudoku.css";
 import "./style/wiki.css";
 
 applyTheme();
-render(<App />, document.getElementById("page")!);
+const page = document.getElementById("page");
+if (page) render(<App />, page);

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
-from redraft.api import Model
+from redraft.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    LengthOption,
+    ModelOption,
+    SeedOption,
+    given,
+)
+from redraft.cli.progress import open_model
 from redraft.cli.view import show
 from redraft.errors import RequestError
 
+if TYPE_CHECKING:
+    from redraft.text import Message
 
-def talk(model: Model, system: str | None, settings: dict[str, Any]) -> None:
-    """Read questions until the input ends; every answer is shown as it settles and joins the
-    conversation."""
+
+def chat(
+    model: ModelOption,
+    system: Annotated[
+        str | None, typer.Option(help="A system message at the start of the conversation.")
+    ] = None,
+    max_new_tokens: LengthOption = None,
+    seed: SeedOption = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Chat with a model.
+
+    /reset starts again, /quit leaves, Ctrl-C stops an answer.
+    """
+    loaded = open_model(model, dtype, device)
+    options = given(max_new_tokens=max_new_tokens, seed=seed)
     console = Console()
-    opening = [{"role": "system", "content": system}] if system else []
+    opening: list[Message] = [{"role": "system", "content": system}] if system else []
     messages = list(opening)
     while True:
         try:
@@ -30,9 +55,9 @@ def talk(model: Model, system: str | None, settings: dict[str, Any]) -> None:
             continue
         if not question:
             continue
-        asked = [*messages, {"role": "user", "content": question}]
+        conversation = [*messages, {"role": "user", "content": question}]
         try:
-            finished = show(model.stream(messages=asked, **settings), model, console)
+            finished = show(loaded.stream(messages=conversation, **options), loaded, console)
         except RequestError as error:
             console.print(f"redraft: {error}", style="red", markup=False)
             continue
@@ -40,4 +65,4 @@ def talk(model: Model, system: str | None, settings: dict[str, Any]) -> None:
             console.print("(stopped)", style="dim")
             continue
         # The answer alone goes into the history: reasoning is not repeated to the model.
-        messages = [*asked, {"role": "assistant", "content": finished.text}]
+        messages = [*conversation, {"role": "assistant", "content": finished.text}]

@@ -1,45 +1,40 @@
-"""From the options that say what a text must be to a constraint."""
+"""From the options --json-schema, --regex, --choice and --grammar to a constraint."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redraft.errors import RequestError
-from redraft.grammar import Choice, Constraint, Grammar, JsonSchema, Regex
+
+if TYPE_CHECKING:
+    from redraft.grammar import Constraint
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """At most one of these is given."""
+def constraint_of(
+    json_schema: str | None, regex: str | None, choice: list[str] | None, grammar: str | None
+) -> Constraint | None:
+    """Return the constraint that the options ask for; None where none of them is given.
 
-    json_schema: str | None = None
-    regex: str | None = None
-    choice: list[str] | None = None
-    grammar: str | None = None
+    Args:
+        json_schema, grammar: the name of a file. choice: texts, divided by commas.
 
-    def constraint(self) -> Constraint | None:
-        """What they ask for; None where nothing is asked.
+    Raises:
+        RequestError: more than one is given, or a file cannot be read.
+        ConstraintError: the schema, the pattern or the grammar cannot be used.
+    """
+    from redraft.grammar import Choice, Grammar, JsonSchema, Regex
 
-        Raises:
-            RequestError: more than one is given, or a file cannot be read. ConstraintError: what it
-                holds cannot be used.
-        """
-        if (
-            sum(
-                given is not None
-                for given in (self.json_schema, self.regex, self.choice, self.grammar)
-            )
-            > 1
-        ):
-            raise RequestError("give one of --json-schema, --regex, --choice and --grammar")
-        if self.json_schema is not None:
-            return JsonSchema(_read(self.json_schema))
-        if self.regex is not None:
-            return Regex(self.regex)
-        if self.choice is not None:
-            return Choice([text for texts in self.choice for text in texts.split(",")])
-        return None if self.grammar is None else Grammar(_read(self.grammar))
+    options = (json_schema, regex, choice, grammar)
+    if len(options) - options.count(None) > 1:
+        raise RequestError("give one of --json-schema, --regex, --choice and --grammar")
+    if json_schema is not None:
+        return JsonSchema(_read(json_schema))
+    if regex is not None:
+        return Regex(regex)
+    if choice is not None:
+        return Choice(",".join(choice).split(","))
+    return None if grammar is None else Grammar(_read(grammar))
 
 
 def _read(path: str) -> str:

@@ -1,4 +1,4 @@
-"""A Sudoku on the screen."""
+"""A Sudoku on the terminal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from redraft.tasks.sudoku import conflicts
 
 
 def cells_of(text: str) -> str:
-    """81 cells, whatever was written: other signs count as blanks."""
+    """Return 81 cells of a text; other signs than digits count as blanks."""
     cells = "".join(cell if cell in "123456789" else "0" for cell in text)
     return (cells + "0" * 81)[:81]
 
 
 def grid_text(puzzle: str, cells: str, changed: Collection[int] = ()) -> Text:
-    """Nine rows: clues bold, what was filled in green, conflicts and blanks red, cells of `changed`
+    """Return nine rows: clues bold, other cells green, conflicts and blanks red, cells of `changed`
     on yellow."""
     wrong = set(conflicts(cells))
     text = Text()

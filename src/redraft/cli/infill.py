@@ -4,115 +4,157 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from redraft.cli.constraints import constraint_of
+from redraft.cli.options import (
+    ChoiceOption,
+    GrammarOption,
+    InstructionOption,
+    ModelOption,
+    RegexOption,
+    SchemaOption,
+    SeedOption,
+    given,
+)
+from redraft.cli.progress import open_model
 from redraft.cli.texts import line_span, read_text, write_text
 from redraft.cli.view import printable
-from redraft.cli.write import given, open_model
-from redraft.editing import MARK, Hole, Infilled, Template
 from redraft.errors import RequestError
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where the text and its holes come from: a file with marks, a file and lines of it, or what
-    stands on both sides."""
-
-    file: str | None
-    template: str | None
-    lines: str | None
-    prefix: str | None
-    suffix: str | None
-
-    def read(self, hole: Hole) -> Template:
-        """The template, every hole of it alike.
-
-        Raises:
-            RequestError: none, or more than one, of the ways is used, or the text does not go with
-                it.
-        """
-        sides = self.prefix is not None or self.suffix is not None
-        if sum((self.file is not None, self.template is not None, sides)) != 1:
-            raise RequestError("give one of FILE, --template FILE, and --prefix with --suffix")
-        if self.lines is not None and self.file is None:
-            raise RequestError("--line names lines of FILE: give one")
-        if sides:
-            return self._sides(hole)
-        text = read_text(self.file or self.template or "")
-        if self.lines is not None:
-            return Template.around(text, [line_span(text, self.lines)], hole)
-        return Template.of(text, hole)
-
-    def _sides(self, hole: Hole) -> Template:
-        prefix, suffix = self.prefix or "", self.suffix or ""
-        if prefix == suffix == "-":
-            text = read_text("-")
-            parts = text.split("\0" if "\0" in text else MARK)
-            if len(parts) != 2:
-                raise RequestError(
-                    f"standard input must hold prefix and suffix with a NUL or one {MARK} between them"
-                )
-            prefix, suffix = parts
-        elif "-" in (prefix, suffix):
-            text = read_text("-")
-            prefix, suffix = (text if side == "-" else side for side in (prefix, suffix))
-        return Template.of([prefix, hole, suffix])
+if TYPE_CHECKING:
+    from redraft.editing import Hole, Infilled, Template
 
 
-def run(
-    source: Source,
-    path: str,
-    instruction: str | None,
-    hole: Hole,
-    *,
-    candidates: int,
-    seed: int | None,
-    as_json: bool,
+def infill(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="A text with <hole> marks, or - for standard input."),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Another way to give FILE.")
+    ] = None,
+    lines: Annotated[
+        str | None,
+        typer.Option(metavar="A-B", help="Make these lines of FILE the hole; no marks then."),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="The text before one hole; - reads standard input.")
+    ] = None,
+    suffix: Annotated[
+        str | None, typer.Option(help="The text after it; - reads standard input.")
+    ] = None,
+    model: ModelOption = "small-text",
+    instruction: InstructionOption = None,
+    candidates: Annotated[
+        int,
+        typer.Option(help="The limit on candidates: widths of the holes that are tried.", min=1),
+    ] = 6,
+    max_tokens: Annotated[int, typer.Option(help="The limit on tokens in a hole.", min=1)] = 24,
+    json_schema: SchemaOption = None,
+    regex: RegexOption = None,
+    choice: ChoiceOption = None,
+    grammar: GrammarOption = None,
+    seed: SeedOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with all candidates.")
+    ] = False,
 ) -> None:
-    """Fill what the source holds, and print it: plainly into a pipe, with the fillings marked on a
-    terminal."""
-    template = source.read(hole)
-    model = open_model(path, "auto", "auto")
-    filled = model.infill(
-        template, instruction=instruction, max_candidates=candidates, **given(seed=seed)
+    """Fill the holes of a text from both sides.
+
+    The text outside of the holes does not change.
+    """
+    from redraft.editing import Hole
+
+    hole = Hole(1, max_tokens, constraint_of(json_schema, regex, choice, grammar))
+    source = _template(file, template, lines, (prefix, suffix), hole)
+    result = open_model(model).infill(
+        source, instruction=instruction, max_candidates=candidates, **given(seed=seed)
     )
     if as_json:
-        print(json.dumps(told(filled)))
+        print(json.dumps(to_json(result)))
     elif sys.stdout.isatty():
-        Console(highlight=False).print(marked(template, filled), soft_wrap=True)
+        Console(highlight=False).print(marked(source, result), soft_wrap=True)
     else:
-        write_text(filled.text)
+        write_text(result.text)
     if seed is None and not as_json:
-        print(f"redraft: seed {filled.seed}", file=sys.stderr)
-    seen, there = filled.right_context
-    if seen < there:
+        print(f"redraft: seed {result.seed}", file=sys.stderr)
+    seen, total = result.right_context
+    if seen < total:
         print(
-            f"redraft: the model saw {seen} of the {there} tokens behind the last hole",
+            f"redraft: the model saw {seen} of the {total} tokens after the last hole",
             file=sys.stderr,
         )
 
 
-def told(filled: Infilled) -> dict[str, Any]:
-    """A filled text as `redraft infill --json` prints it."""
-    best = filled.candidates[0]
+def _template(
+    file: str | None,
+    template: str | None,
+    lines: str | None,
+    sides: tuple[str | None, str | None],
+    hole: Hole,
+) -> Template:
+    """Return the template of a file with marks, of lines of a file, or of a text on both sides.
+
+    Raises:
+        RequestError: no text is given, or more than one, or the text has no such hole.
+    """
+    from redraft.editing import Template
+
+    two_sided = sides != (None, None)
+    if sum((file is not None, template is not None, two_sided)) != 1:
+        raise RequestError("give one of FILE, --template FILE, and --prefix with --suffix")
+    if lines is not None and file is None:
+        raise RequestError("--lines names lines of FILE: give a FILE")
+    if two_sided:
+        prefix, suffix = _read_sides(sides[0] or "", sides[1] or "")
+        return Template.of([prefix, hole, suffix])
+    text = read_text(file or template or "")
+    if lines is not None:
+        return Template.around(text, [line_span(text, lines)], hole)
+    return Template.of(text, hole)
+
+
+def _read_sides(prefix: str, suffix: str) -> tuple[str, str]:
+    """Return prefix and suffix, with standard input in the place of "-"."""
+    from redraft.editing import MARK
+
+    if "-" not in (prefix, suffix):
+        return prefix, suffix
+    text = read_text("-")
+    if prefix != suffix:
+        return (text, suffix) if prefix == "-" else (prefix, text)
+    before, border, after = text.partition("\0" if "\0" in text else MARK)
+    if not border or border in after:
+        raise RequestError(
+            "standard input must hold the prefix and the suffix, with a NUL character or one "
+            f"{MARK} between them"
+        )
+    return before, after
+
+
+def to_json(result: Infilled) -> dict[str, object]:
+    """Return a result as `redraft infill --json` prints it."""
+    best = result.candidates[0]
     return {
-        "text": filled.text,
-        "holes": filled.fills,
+        "text": result.text,
+        "holes": result.fills,
         "score": best.score,
         "steps": best.steps,
-        "candidates": [asdict(one) for one in filled.candidates],
-        "right_context": filled.right_context,
-        "seed": filled.seed,
+        "candidates": [asdict(candidate) for candidate in result.candidates],
+        "right_context": result.right_context,
+        "seed": result.seed,
     }
 
 
-def marked(template: Template, filled: Infilled) -> Text:
-    """The text, its fillings in green."""
+def marked(template: Template, result: Infilled) -> Text:
+    """Return the text, with the fills in green."""
     text = Text(printable(template.texts[0]))
-    for fill, behind in zip(filled.fills, template.texts[1:], strict=True):
-        text.append(printable(fill), "bold green").append(printable(behind))
+    for fill, after in zip(result.fills, template.texts[1:], strict=True):
+        text.append(printable(fill), "bold green").append(printable(after))
     return text

@@ -4,123 +4,134 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from redraft.api import DTYPES
-from redraft.checkpoint import Checkpoint, Quantization, open_checkpoint
-from redraft.checkpoint.load import stored_dtype
-from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
-from redraft.checkpoint.names import is_vision
-from redraft.config import ModelConfig
+from redraft.cli.options import GIB, DtypeOption, EmbeddingOption, GroupOption, JsonOption
 from redraft.config.model import FULL, SLIDING
 from redraft.config.presets import PRESETS
 from redraft.errors import ConfigError
-from redraft.network.memory_estimate import (
-    GIB,
-    active_parameters,
-    estimate_memory,
-    parameter_counts,
-)
+
+if TYPE_CHECKING:
+    from redraft.checkpoint import Checkpoint
+    from redraft.checkpoint.memory_plan import MemoryPlan
+    from redraft.config import ModelConfig
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What memory is told for. quantization: of weights that are whole, None where they stay so."""
-
-    context: int
-    batch: int
-    dtype: str
-    quantization: Quantization | None
-
-
-def describe(
-    model: str | None, geometry: str | None, planned: Planned, *, list_tensors: bool, as_json: bool
+def inspect(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A checkpoint: a folder, a GGUF file, a hub id, small or small-text."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="The shape of a released model in place of a checkpoint: 26b."),
+    ] = None,
+    context: Annotated[int, typer.Option(help="The tokens of each text.", min=1)] = 4096,
+    batch: Annotated[int, typer.Option(help="The texts of a batch.", min=1)] = 1,
+    dtype: DtypeOption = "auto",
+    format: Annotated[
+        str | None, typer.Option(help="Plan for quantized weights: int8, int4 or fp8.")
+    ] = None,
+    group: GroupOption = 64,
+    embedding: EmbeddingOption = None,
+    tensors: Annotated[bool, typer.Option(help="List every tensor.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print the description of a checkpoint, or of a released shape.
+    """Describe a checkpoint without loading it.
 
-    Raises:
-        ConfigError: neither or both are given, or one that is not known.
+    Its shape, its parameters and memory by part, and the cards that hold it.
     """
-    if planned.dtype not in (*DTYPES, "auto"):
-        raise ConfigError(f"--dtype {planned.dtype} must be one of auto, {', '.join(DTYPES)}")
-    if (model is None) == (geometry is None):
-        raise ConfigError("give either a checkpoint or --geometry")
-    if model is None:
-        if geometry not in PRESETS:
-            raise ConfigError(f"--geometry {geometry} is not known: there is {', '.join(PRESETS)}")
-        description = _shape(f"{geometry} (no weights)", PRESETS[geometry], planned, None)
-    else:
-        checkpoint = open_checkpoint(model)
-        description = _shape(str(checkpoint.path), checkpoint.config, planned, checkpoint)
-        description["stored"] = dict(Counter(info.dtype for info in checkpoint.tensors.values()))
-        description["vision"] = any(map(is_vision, checkpoint.tensors))
-        if list_tensors:
-            description["tensors"] = {
-                name: {"shape": list(info.shape), "dtype": info.dtype, "file": info.file.name}
-                for name, info in checkpoint.tensors.items()
-            }
+    from redraft.api import DTYPES
+    from redraft.checkpoint import Quantization, open_checkpoint
+    from redraft.checkpoint.memory_plan import plan_memory
+
+    if dtype not in (*DTYPES, "auto"):
+        raise ConfigError(f"--dtype {dtype} must be one of auto, {', '.join(DTYPES)}")
+    if (model is None) == (preset is None):
+        raise ConfigError("give either a checkpoint or --preset")
+    checkpoint = None if model is None else open_checkpoint(model)
+    config = _preset(preset) if checkpoint is None else checkpoint.config
+    plan = plan_memory(
+        config,
+        checkpoint,
+        dtype=DTYPES.get(dtype),
+        quantization=None if format is None else Quantization(format, group, embedding),
+        context=context,
+        batch=batch,
+    )
+    title = f"{preset} (no weights)" if checkpoint is None else str(checkpoint.path)
+    description = describe(title, config, plan)
+    if checkpoint is not None:
+        description |= describe_tensors(checkpoint, tensors)
     if as_json:
         print(json.dumps(description))
-        return
-    _print(description, Console())
+    else:
+        _print(description, Console())
 
 
-def _weights(
-    config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None, itemsize: int
-) -> int:
-    """Bytes of the weights as they would be loaded."""
-    if checkpoint is not None:
-        return stored_bytes(checkpoint, itemsize, planned.quantization)
-    return weight_bytes(config, itemsize, planned.quantization)
+def _preset(name: str | None) -> ModelConfig:
+    if name not in PRESETS:
+        raise ConfigError(f"--preset {name} is not known: there is {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
-def _shape(
-    name: str, config: ModelConfig, planned: Planned, checkpoint: Checkpoint | None
-) -> dict[str, Any]:
-    stored = (
-        torch.bfloat16 if checkpoint is None or planned.quantization else stored_dtype(checkpoint)
-    )
-    itemsize = (DTYPES.get(planned.dtype) or stored).itemsize
-    estimate = estimate_memory(
-        config, itemsize=itemsize, context=planned.context, batch=planned.batch, device="cuda"
-    )
-    estimate = replace(estimate, weights=_weights(config, planned, checkpoint, itemsize))
-    counts = parameter_counts(config)
+def describe(title: str, config: ModelConfig, plan: MemoryPlan) -> dict[str, Any]:
+    """Return the shape of a model and its memory (bytes), as `redraft inspect --json` prints
+    them."""
+    sliding, full = config.layer_types.count(SLIDING), config.layer_types.count(FULL)
+    heads, memory = config.num_attention_heads, plan.memory
     return {
-        "model": name,
+        "model": title,
         "config": {
-            "layers": f"{config.layer_types.count(SLIDING)} sliding (window {config.sliding_window}), "
-            f"{config.layer_types.count(FULL)} full",
+            "layers": f"{sliding} sliding (window {config.sliding_window}), {full} full",
             "hidden_size": config.hidden_size,
-            "heads": f"{config.num_attention_heads} x {config.head_dim} ({config.num_key_value_heads} kv) sliding, "
-            f"{config.num_attention_heads} x {config.global_head_dim} ({config.num_global_key_value_heads} kv) full",
-            "experts": f"{config.num_experts}, top {config.top_k_experts}, width {config.moe_intermediate_size}, "
-            f"beside a dense {config.intermediate_size}",
+            "heads": f"{heads} x {config.head_dim} ({config.num_key_value_heads} kv) sliding, "
+            f"{heads} x {config.global_head_dim} ({config.num_global_key_value_heads} kv) full",
+            "experts": f"{config.num_experts}, top {config.top_k_experts}, "
+            f"width {config.moe_intermediate_size}, beside a dense {config.intermediate_size}",
             "vocab_size": config.vocab_size,
             "canvas_length": config.canvas_length,
             "max_position_embeddings": config.max_position_embeddings,
         },
-        "parameters": counts,
-        "total_parameters": sum(counts.values()),
-        "active_parameters": active_parameters(config),
-        "format": planned.quantization and planned.quantization.format,
-        "context": planned.context,
-        "batch": planned.batch,
-        "weights_bytes": estimate.weights,
-        "kv_cache_bytes": estimate.kv_cache,
-        "activations_bytes": estimate.activations,
-        "vocabulary_bytes": estimate.vocabulary,
-        "total_bytes": estimate.total,
-        "fits": estimate.fits(),
+        "parameters": plan.parameters,
+        "total_parameters": sum(plan.parameters.values()),
+        "active_parameters": plan.active_parameters,
+        "format": plan.format,
+        "context": plan.context,
+        "batch": plan.batch,
+        "weights_bytes": memory.weights,
+        "kv_cache_bytes": memory.kv_cache,
+        "activations_bytes": memory.activations,
+        "vocabulary_bytes": memory.vocabulary,
+        "total_bytes": memory.total,
+        "fits": memory.fits(),
     }
 
 
+def describe_tensors(checkpoint: Checkpoint, every: bool) -> dict[str, object]:
+    """Return the stored dtypes of a checkpoint and whether it has a vision tower; with `every`
+    each tensor too."""
+    from redraft.checkpoint.names import is_vision
+
+    infos = checkpoint.tensors
+    found: dict[str, object] = {
+        "stored": dict(Counter(info.dtype for info in infos.values())),
+        "vision": any(map(is_vision, infos)),
+    }
+    if every:
+        found["tensors"] = {
+            name: {"shape": list(info.shape), "dtype": info.dtype, "file": info.file.name}
+            for name, info in infos.items()
+        }
+    return found
+
+
 def _print(description: dict[str, Any], console: Console) -> None:
+    """Print a description as tables."""
     shape = Table(title=description["model"], show_header=False, title_justify="left")
     for name, value in description["config"].items():
         shape.add_row(name, str(value))
@@ -142,6 +153,5 @@ def _print(description: dict[str, Any], console: Console) -> None:
     cards = [f"{name} {'yes' if fits else 'no'}" for name, fits in description["fits"].items()]
     console.print("fits: " + ", ".join(cards))
     for name, tensor in description.get("tensors", {}).items():
-        console.print(
-            f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}", markup=False
-        )
+        line = f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}"
+        console.print(line, markup=False)

@@ -1,81 +1,154 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the settings that were given."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 
+from redraft.config import GenerationOptions
+
+GIB = 1 << 30  # bytes in the unit of --memory
+CONSTRAINTS = "Constraints (at most one)"
+
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Checkpoint: a folder, a GGUF file, or a hub id.")
-]
-SmallOption = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="Checkpoint: a folder, a hub id, or small, the one that ships with redraft.",
+        help="A checkpoint: a folder, a GGUF file, a hub id, small or small-text.",
     ),
-]
-TextOption = Annotated[
-    str, typer.Option("--model", "-m", help="Checkpoint: a folder, a hub id, or small-text.")
 ]
 ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
         "-m",
-        help="A checkpoint: a folder or a hub id; again for another. Both small ones.",
+        help="A checkpoint; may be repeated. Unless given: small and small-text.",
+    ),
+]
+SetModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="A checkpoint. Unless given: the small model that knows the set."
     ),
 ]
 SpeechOption = Annotated[
     str | None,
     typer.Option(
-        help="What hears: a whisper model (folder or hub id), or http://.../v1 of a server that does."
+        help="The speech recogniser: a whisper model (folder or hub id), or the URL of a server, "
+        "http://HOST/v1."
     ),
 ]
 InstructionOption = Annotated[
     str | None,
-    typer.Option("--instruction", "-i", help="What is asked for; the text is then the answer."),
+    typer.Option(
+        "--instruction", "-i", help="The instruction of a user; the text is the answer to it."
+    ),
 ]
 WriteOption = Annotated[
-    bool, typer.Option("--write", help="Make the change in the file instead; exit status 0.")
+    bool, typer.Option("--write", help="Change the file, print nothing; exit status 0.")
 ]
 SeedOption = Annotated[
-    int | None, typer.Option(help="Same seed, same text. Without one, a seed is drawn and told.")
+    int | None,
+    typer.Option(help="The same seed gives the same text. Unless given: drawn, and printed."),
 ]
+FirstSeedOption = Annotated[int, typer.Option(help="The seed of the first example.")]
+MethodOption = Annotated[
+    str, typer.Option(help="diffusion, or autoregressive: the same weights from left to right.")
+]
+# A short form of `--method autoregressive`; its older name is --typewriter.
+AutoregressiveFlag = Annotated[bool, typer.Option(hidden=True)]
 DtypeOption = Annotated[
-    str, typer.Option(help="auto, float32, bfloat16, float16; or int8, int4, fp8: few bits.")
+    str,
+    typer.Option(
+        help="auto, float32, bfloat16 or float16; int8, int4 or fp8 quantize the weights."
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+FormatOption = Annotated[str, typer.Option("--to", help="The format: int8, int4 or fp8.")]
+GroupOption = Annotated[int, typer.Option(help="int4: columns that share a scale: 32, 64 or 128.")]
+EmbeddingOption = Annotated[
+    str | None, typer.Option(help="int8 quantizes the embedding too. Unless given: it is not.")
+]
 SchemaOption = Annotated[
-    str | None, typer.Option("--json-schema", metavar="FILE", help="JSON that this schema admits.")
+    str | None,
+    typer.Option(
+        "--json-schema",
+        metavar="FILE",
+        help="The text is JSON that satisfies this JSON Schema.",
+        rich_help_panel=CONSTRAINTS,
+    ),
 ]
 RegexOption = Annotated[
-    str | None, typer.Option("--regex", metavar="PATTERN", help="What matches this as a whole.")
+    str | None,
+    typer.Option(
+        "--regex",
+        metavar="PATTERN",
+        help="The whole text matches this pattern.",
+        rich_help_panel=CONSTRAINTS,
+    ),
 ]
 ChoiceOption = Annotated[
-    list[str] | None, typer.Option("--choice", metavar="A,B", help="One of these; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--choice",
+        metavar="A,B",
+        help="The text is one of these; may be repeated.",
+        rich_help_panel=CONSTRAINTS,
+    ),
 ]
 GrammarOption = Annotated[
     str | None,
-    typer.Option("--grammar", metavar="FILE", help="What this grammar (Lark's EBNF) derives."),
+    typer.Option(
+        "--grammar",
+        metavar="FILE",
+        help="This grammar (Lark's EBNF) derives the text.",
+        rich_help_panel=CONSTRAINTS,
+    ),
 ]
 SamplerOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME[:OPTION=NUMBER,...]",
-        help="Decides each denoising step: entropy_bound, confidence:threshold=0.9, top_k, klass or "
-        "predictor_corrector.",
+        metavar="NAME",
+        help="The sampler: entropy_bound, confidence, top_k, klass or predictor_corrector; with "
+        "options, e.g. confidence:threshold=0.9.",
     ),
 ]
 StoppingOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME[:OPTION=NUMBER,...]",
-        help="Decides when a canvas is settled: stable_and_confident.",
+        metavar="NAME",
+        help="The stopping criterion: stable_and_confident; with options, e.g. "
+        "stable_and_confident:stability_threshold=2.",
+    ),
+]
+SamplersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sampler",
+        metavar="NAME",
+        help="Compare samplers: a name, or a name with options such as confidence:threshold=0.9; "
+        "may be repeated.",
+    ),
+]
+StoppingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stopping",
+        metavar="NAME",
+        help="Compare stopping criteria, named like samplers; may be repeated.",
     ),
 ]
 LengthOption = Annotated[
-    int | None, typer.Option("--max-new-tokens", help="Tokens written at most.")
+    int | None, typer.Option("--max-new-tokens", help="The limit on new tokens.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+PictureOption = Annotated[Path | None, typer.Option(help="Draw the result as a picture too.")]
+
+
+def given(**options: object) -> GenerationOptions:
+    """Return the options that are not None."""
+    found = {name: value for name, value in options.items() if value is not None}
+    return cast(GenerationOptions, found)

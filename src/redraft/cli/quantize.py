@@ -1,46 +1,58 @@
-"""`redraft quantize`: a copy of a checkpoint in few bits."""
+"""`redraft quantize`: a copy of a checkpoint with quantized weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from redraft.checkpoint import Quantization, open_checkpoint
-from redraft.checkpoint.quantize_to_disk import quantized_copy, source_of
-from redraft.checkpoint.shards import ShardReader
-from redraft.network.memory_estimate import GIB
+from redraft.cli.options import GIB, EmbeddingOption, GroupOption
+from redraft.cli.progress import errors
 
 
-def run(model: str, out: Path, quantization: Quantization) -> None:
-    """Write it, and say what it takes."""
+def quantize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A checkpoint: a folder or a hub id.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    to: Annotated[str, typer.Option("--to", help="The format: int8, int4 or fp8.")],
+    group: GroupOption = 64,
+    embedding: EmbeddingOption = None,
+) -> None:
+    """Write a quantized copy of a checkpoint.
+
+    One tensor is in memory at a time. After an interrupt the same command continues.
+    """
+    from redraft.checkpoint import Quantization, open_checkpoint
+    from redraft.checkpoint.quantize_to_disk import quantized_copy, source_of
+    from redraft.checkpoint.shards import ShardReader
+
+    quantization = Quantization(to, group, embedding)
     checkpoint = open_checkpoint(model)
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with ShardReader(checkpoint.tensors) as reader, Progress(*columns, console=console) as bar:
+    with ShardReader(checkpoint.tensors) as reader, Progress(*columns, console=errors) as bar:
         source = source_of(checkpoint, reader)
         task = bar.add_task("weights", total=None)
-        summary = quantized_copy(
-            source,
-            out,
-            quantization,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    before = sum(
-        path.stat().st_size for path in {info.file for info in checkpoint.tensors.values()}
-    )
-    console.print(
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        summary = quantized_copy(source, out, quantization, progress=update)
+    files = {info.file for info in checkpoint.tensors.values()}
+    before = sum(path.stat().st_size for path in files)
+    errors.print(
         f"{summary.folder}: {summary.bytes / GIB:.2f} GiB, was {before / GIB:.2f}", highlight=False
     )
     if summary.kept:
-        width = f"rows do not divide into groups of {quantization.group}"
-        console.print(
-            f"{len(summary.kept)} weights stay whole, whose {width}: {', '.join(summary.kept[:3])} ...",
+        errors.print(
+            f"{len(summary.kept)} weights stay as they are: their rows do not divide into groups "
+            f"of {quantization.group}: {', '.join(summary.kept[:3])} ...",
             highlight=False,
         )

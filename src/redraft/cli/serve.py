@@ -1,131 +1,78 @@
-"""`redraft serve`: the server, until it is told to stop."""
+"""`redraft serve`: OpenAI's API over HTTP."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import sys
-import webbrowser
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import uvicorn
-from rich.console import Console
+import typer
 
-from redraft.api import Model
-from redraft.checkpoint.source import SHIPPED
-from redraft.cli.write import open_model
-from redraft.errors import ConfigError
-from redraft.network.memory_estimate import GIB, USABLE, free_memory
-from redraft.server import Settings, create_app
-from redraft.server.speech import recogniser
-
-KEY = "REDRAFT_API_KEY"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from redraft.cli import serving
+from redraft.cli.options import DeviceOption, DtypeOption, ModelsOption, SpeechOption
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What `redraft serve` was asked for. models: paths or ids; none means the small ones. memory,
-    prefix_cache: GiB.
-    keyless: no key is asked for, whatever the environment holds."""
+def serve(
+    model: ModelsOption = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 admits other machines.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the model in requests; with one model only.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with the API key that every request must carry. Unless given: "
+            "$REDRAFT_API_KEY."
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="The largest batch of a model.", min=1)] = 8,
+    waiting: Annotated[
+        int, typer.Option(help="The length of a model's waiting queue.", min=0)
+    ] = 64,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            help="GiB for caches and passes, beside the weights. Unless given: 94 % of the free "
+            "memory.",
+            min=0.001,
+        ),
+    ] = None,
+    prefix_cache: Annotated[
+        float | None,
+        typer.Option(
+            help="GiB of --memory for the prefix cache. Unless given: a quarter, at most 4.",
+            min=0,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that keeps edit sessions and pages. Unless given: they end with the "
+            "server."
+        ),
+    ] = None,
+    speech: SpeechOption = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Serve OpenAI's API over HTTP.
 
-    models: Sequence[str]
-    name: str | None
-    host: str
-    port: int
-    key_file: Path | None
-    state: Path | None
-    dtype: str
-    device: str
-    batch: int
-    waiting: int
-    memory: float | None
-    prefix_cache: float | None
-    speech: str | None
-    browser: bool = False
-    keyless: bool = False
-
-
-def run(asked: Asked) -> None:
-    """Serve models; SIGTERM and Ctrl-C let what runs come to its end."""
-    key = None if asked.keyless else _key(asked.key_file)
-    ears = None if asked.speech is None else recogniser(asked.speech)
-    models = _models(asked)
-    device = next(iter(models.values())).network.device
-    memory = int(free_memory(device) * USABLE) if asked.memory is None else int(asked.memory * GIB)
-    kept = (
-        min(memory // 4, 4 * GIB) if asked.prefix_cache is None else int(asked.prefix_cache * GIB)
-    )
-    local = asked.host in LOOPBACK
-    settings = Settings(
-        api_key=key, hosts=LOOPBACK if local else None, max_batch_size=asked.batch, max_waiting=asked.waiting,
-        memory=memory, prefix_cache=kept, state=asked.state,
-    )  # fmt: skip
-    app = create_app(models, settings, ears)
-    console = Console(stderr=True)
-    if not local and key is None:
-        console.print(
-            f"redraft: anyone who reaches {asked.host} may use this server: set {KEY} to ask for a key"
-        )
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # once the server is through with what it does on this signal
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
-    with _listening(asked.host, asked.port, settings.stall_timeout) as listening:
-        address = f"http://{asked.host}:{listening.getsockname()[1]}"
-        console.print(
-            f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops",
-            highlight=False,
-        )
-        if asked.browser:
-            webbrowser.open(address)  # it waits: the socket listens already
-        server.run([listening])
-
-
-def _listening(host: str, port: int, stall_timeout: float) -> socket.socket:
-    """A socket whose connections the system drops where nothing of what is sent is read for
-    `stall_timeout` seconds.
-
-    Raises:
-        ConfigError: it cannot be had.
+    Chat, completions, infill, structured output, tools, streams.
     """
-    try:
-        family = socket.getaddrinfo(host, port)[0][0]
-        found = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}") from None
-    if sys.platform == "linux":
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_timeout))
-    return found
-
-
-def _key(file: Path | None) -> str | None:
-    key = os.environ.get(KEY)
-    if file is not None:
-        try:
-            key = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the key file cannot be read: {error}") from None
-    if key == "":
-        raise ConfigError(
-            f"the API key is empty: give one in {KEY} or --api-key-file, or none at all"
-        )
-    return key
-
-
-def _models(asked: Asked) -> dict[str, Model]:
-    paths = asked.models or list(SHIPPED)
-    if asked.name is not None and len(paths) > 1:
-        raise ConfigError(
-            "--name goes with one model: several are called by the last part of their path"
-        )
-    names = [asked.name or Path(path).name for path in paths]
-    if double := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"two models are called {sorted(double)[0]}: rename a folder")
-    return {
-        name: open_model(path, asked.dtype, asked.device)
-        for name, path in zip(names, paths, strict=True)
-    }
+    serving.check_packages()
+    key = serving.read_key(api_key_file)
+    recogniser = serving.open_recogniser(speech)
+    models = serving.open_models(model, name, dtype, device)
+    settings = serving.settings_of(
+        models,
+        host,
+        key,
+        batch=batch,
+        waiting=waiting,
+        memory=memory,
+        prefix_cache=prefix_cache,
+        state=state,
+    )
+    serving.run(models, settings, recogniser, host, port)

@@ -1,85 +1,188 @@
-"""`redraft serve` and `redraft play` on the command line: options in, a server out."""
+"""A server for `redraft serve` and `redraft play`: models, settings, a socket, and a clean end."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import sys
+import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from redraft.cli.options import DeviceOption, DtypeOption, ModelsOption, SpeechOption
+from redraft.cli.options import GIB
+from redraft.cli.progress import errors, open_model
 from redraft.errors import ConfigError
 
+if TYPE_CHECKING:
+    from redraft.api import Model
+    from redraft.server import Settings
+    from redraft.server.speech import Recogniser
 
-def serve(
-    model: ModelsOption = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; other machines reach 0.0.0.0.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-    name: Annotated[str | None, typer.Option(help="What the model is called in requests.")] = None,
-    api_key_file: Annotated[
-        Path | None, typer.Option(help="A key that callers must give; else $REDRAFT_API_KEY.")
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Texts written at a time.", min=1)] = 8,
-    waiting: Annotated[int, typer.Option(help="Requests that may wait besides.", min=0)] = 64,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            help="GiB for caches and passes, beside the weights; nearly all that is free.",
-            min=0.001,
-        ),
-    ] = None,
-    prefix_cache: Annotated[
-        float | None,
-        typer.Option(
-            help="GiB of that for known beginnings of prompts; a quarter, at most 4.", min=0
-        ),
-    ] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="File that keeps edits and pages; without it they end here.")
-    ] = None,
-    speech: SpeechOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "auto",
-) -> None:
-    """Serve OpenAI's API: chat, completions (with a suffix: filled in), structured output, tools,
-    streams."""
-    _serve(
-        models=model or [], name=name, host=host, port=port, key_file=api_key_file, state=state, dtype=dtype, device=device,
-        batch=batch, waiting=waiting, memory=memory, prefix_cache=prefix_cache, speech=speech,
-    )  # fmt: skip
+KEY = "REDRAFT_API_KEY"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MAX_PREFIX_CACHE = 4 * GIB  # unless --prefix-cache says otherwise
 
 
-def play(
-    model: ModelsOption = None,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-    state: Annotated[
-        Path | None,
-        typer.Option(help="File that keeps edits and pages; one of yours unless given."),
-    ] = None,
-    speech: SpeechOption = None,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "auto",
-) -> None:
-    """Watch text settle, edit in place, solve Sudokus, browse a wiki that is written as you go: a
-    page in your browser."""
-    if state is None:
-        state = Path(typer.get_app_dir("redraft")) / "play.db"
-        state.parent.mkdir(parents=True, exist_ok=True)
-    _serve(
-        models=model or [], name=None, host="127.0.0.1", port=port, key_file=None, state=state, dtype=dtype, device=device,
-        batch=8, waiting=64, memory=None, prefix_cache=None, speech=speech, browser=browser, keyless=True,
-    )  # fmt: skip
+def check_packages() -> None:
+    """Check that the packages of the extra `serve` are installed.
 
-
-def _serve(**asked: Any) -> None:
+    Raises:
+        ConfigError: one is missing; the message says how to install them.
+    """
     try:
-        from redraft.cli.serve import Asked, run
+        import uvicorn  # noqa: F401
+
+        import redraft.server  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             f"serving needs more packages: pip install 'redraft[serve]' ({error})"
         ) from None
 
-    run(Asked(**asked))
+
+def read_key(file: Path | None) -> str | None:
+    """Return the API key of a file, or else of the environment; None where there is none.
+
+    Raises:
+        ConfigError: the file cannot be read, or the key is empty.
+    """
+    key = os.environ.get(KEY)
+    if file is not None:
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the key file cannot be read: {error}") from None
+    if key == "":
+        raise ConfigError(f"the API key is empty: give one in {KEY} or --api-key-file, or neither")
+    return key
+
+
+def open_recogniser(name: str | None) -> Recogniser | None:
+    """Return the speech recogniser of an address or a whisper model; None for None.
+
+    Raises:
+        ConfigError: there is no such model, or a package is missing.
+    """
+    from redraft.server.speech import recogniser
+
+    return None if name is None else recogniser(name)
+
+
+def open_models(
+    paths: list[str] | None, name: str | None, dtype: str, device: str
+) -> dict[str, Model]:
+    """Load models, and return them by the names that requests use.
+
+    Args:
+        paths: folders, files or hub ids; without any, the models that ship with redraft.
+        name: the name of the one model; unless given, a name is the last part of the path.
+
+    Raises:
+        ConfigError: two models have one name, or a name is given for several models.
+    """
+    from redraft.checkpoint.source import SHIPPED
+
+    paths = paths or list(SHIPPED)
+    if name is not None and len(paths) > 1:
+        raise ConfigError(
+            "--name needs exactly one model: the name of several is the last part of their path"
+        )
+    names = [name or Path(path).name for path in paths]
+    if double := {one for one in names if names.count(one) > 1}:
+        raise ConfigError(f"two models have the name {sorted(double)[0]}: rename a folder")
+    return {one: open_model(path, dtype, device) for one, path in zip(names, paths, strict=True)}
+
+
+def settings_of(
+    models: Mapping[str, Model],
+    host: str,
+    key: str | None,
+    *,
+    batch: int = 8,
+    waiting: int = 64,
+    memory: float | None = None,
+    prefix_cache: float | None = None,
+    state: Path | None = None,
+) -> Settings:
+    """Return the settings of a server at `host`.
+
+    Args:
+        key: the API key; None asks for none.
+        batch: the largest batch of a model. waiting: the length of a model's waiting queue.
+        memory: GiB for caches and passes; None for nearly all that the device has free.
+        prefix_cache: GiB of `memory` for the prefix cache; None for a quarter, at most 4.
+        state: the file of edit sessions and pages; None keeps them in memory.
+    """
+    from redraft.engine.memory_budget import usable_memory
+    from redraft.server import Settings
+
+    device = next(iter(models.values())).network.device
+    limit = usable_memory(device) if memory is None else int(memory * GIB)
+    kept = min(limit // 4, MAX_PREFIX_CACHE) if prefix_cache is None else int(prefix_cache * GIB)
+    return Settings(
+        api_key=key,
+        # A server that listens on this machine alone accepts no other Host header: this stops DNS
+        # rebinding.
+        hosts=LOOPBACK if host in LOOPBACK else None,
+        max_batch_size=batch,
+        max_waiting=waiting,
+        memory=limit,
+        prefix_cache=kept,
+        state=state,
+    )
+
+
+def run(
+    models: Mapping[str, Model],
+    settings: Settings,
+    recogniser: Recogniser | None,
+    host: str,
+    port: int,
+    *,
+    browser: bool = False,
+) -> None:
+    """Serve models until SIGTERM or Ctrl-C; requests that run are finished first.
+
+    Raises:
+        ConfigError: the address cannot be used, or neither can the file of the state.
+    """
+    import uvicorn
+
+    from redraft.server import create_app
+
+    app = create_app(models, settings, recogniser)
+    if settings.hosts is None and settings.api_key is None:
+        errors.print(
+            f"redraft: everyone who reaches {host} can use this server: set {KEY} to require a key"
+        )
+    # After uvicorn's own handler has ended the server, the process ends with status 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
+    with _listen(host, port, settings.stall_timeout) as listening:
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        errors.print(
+            f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops",
+            highlight=False,
+        )
+        if browser:
+            # The socket listens already: the browser waits for the server.
+            webbrowser.open(address)
+        server.run([listening])
+
+
+def _listen(host: str, port: int, stall_timeout: float) -> socket.socket:
+    """Return a listening socket. The system drops its connections when a client reads nothing for
+    `stall_timeout` seconds.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}") from None
+    if sys.platform == "linux":
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_timeout))
+    return listening

@@ -1,4 +1,4 @@
-"""`redraft sudoku`: solve puzzles, check the rules, try again with other seeds where asked."""
+"""`redraft sudoku`: solve puzzles, check them by the rules, and try other seeds."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
-from redraft.api import Model
 from redraft.cli.grid import cells_of, grid_text
-from redraft.cli.write import open_model
+from redraft.cli.options import ModelOption
+from redraft.cli.progress import open_model
 from redraft.config.check import check_integer
-from redraft.engine import Engine, Request
 from redraft.errors import RequestError
-from redraft.evals.evaluate import at_attempt
 from redraft.events import Draft, Finished
 from redraft.tasks.sudoku import conflicts, parse_grid, solves
+
+if TYPE_CHECKING:
+    from redraft.api import Model
+
+MAX_GRID = 200  # characters: a longer argument is no file name
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A puzzle's best attempt: `valid` where it is complete, keeps the clues and breaks no rule;
-    `steps` of all attempts."""
+    """The best attempt at a puzzle.
+
+    Attributes:
+        puzzle, solution: 81 cells each. valid: the solution is complete, keeps the clues and breaks
+            no rule.
+        steps: denoising steps of all attempts. attempts: the number of seeds.
+    """
 
     puzzle: str
     solution: str
@@ -33,14 +43,36 @@ class Solution:
     attempts: int
 
 
-def run(given: str, path: str, attempts: int, seed: int, as_json: bool) -> None:
-    """Solve what GRID, FILE or standard input holds; exit status 1 where a puzzle stays
-    unsolved."""
-    puzzles = read_puzzles(given)
-    model = open_model(path, "auto", "auto")
+def sudoku(
+    puzzle: Annotated[
+        str,
+        typer.Argument(
+            metavar="PUZZLE",
+            help="81 cells (0 or . is a blank), a file with one puzzle a line, or - for standard "
+            "input.",
+        ),
+    ],
+    model: ModelOption = "small",
+    attempts: Annotated[
+        int,
+        typer.Option(
+            help="Seeds to try at once; the first solution that keeps the rules is taken.", min=1
+        ),
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each puzzle.")
+    ] = False,
+) -> None:
+    """Solve Sudokus and check them by the rules.
+
+    Exit status 1: a puzzle stays unsolved.
+    """
+    puzzles = read_puzzles(puzzle)
+    loaded = open_model(model)
     unsolved = 0
-    for puzzle in puzzles:
-        solution = solve(model, puzzle, attempts, seed)
+    for cells in puzzles:
+        solution = solve(loaded, cells, attempts, seed)
         unsolved += not solution.valid
         if as_json:
             print(json.dumps(vars(solution)), flush=True)
@@ -50,25 +82,26 @@ def run(given: str, path: str, attempts: int, seed: int, as_json: bool) -> None:
         sys.exit(1)
 
 
-def read_puzzles(given: str) -> list[str]:
-    """Puzzles of 81 cells each: a grid itself, or a file or standard input with one a line.
+def read_puzzles(source: str) -> list[str]:
+    """Return puzzles of 81 cells each: a grid, or a file or standard input with one a line.
 
     Raises:
-        RequestError: there is none, one is not 81 cells, or its clues break the rules.
+        RequestError: there is no puzzle, one has not 81 cells, or its clues break the rules.
     """
     try:
-        if given == "-":
+        if source == "-":
             lines = sys.stdin.read().split("\n")
-        elif len(given) < 200 and Path(given).is_file():
-            lines = Path(given).read_text(encoding="utf-8").split("\n")
+        elif len(source) < MAX_GRID and Path(source).is_file():
+            lines = Path(source).read_text(encoding="utf-8").split("\n")
         else:
-            lines = [given]
+            lines = [source]
     except UnicodeDecodeError as error:
         raise RequestError(f"the puzzles are not UTF-8 text: {error}") from error
     puzzles = [parse_grid(line) for line in lines if line.strip()]
     if not puzzles:
         raise RequestError(
-            "there is no puzzle to solve: give 81 cells, a file with one puzzle a line, or - for standard input"
+            "there is no puzzle to solve: give 81 cells, a file with one puzzle a line, or - for "
+            "standard input"
         )
     for puzzle in puzzles:
         if wrong := conflicts(puzzle):
@@ -78,8 +111,13 @@ def read_puzzles(given: str) -> list[str]:
 
 
 def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
-    """`attempts` seeds from `seed` on, each at a temperature of its own, as rows of one batch; the
-    first that is right ends all, else the first is told."""
+    """Try `attempts` seeds from `seed` on, each at its own temperature, as rows of one batch.
+
+    The first right solution ends all attempts. Without one the first attempt is returned.
+    """
+    from redraft.engine import Engine, Request
+    from redraft.evals.evaluate import at_attempt
+
     check_integer("attempts", attempts, minimum=1)
     prompt = model.chat_prompt([{"role": "user", "content": f"sudoku {puzzle}"}])
     engine = Engine(model.network, model.tokenizer, max_batch_size=attempts)
@@ -91,19 +129,18 @@ def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
     while engine.busy:
         events = engine.step()
         steps += sum(isinstance(event, Draft) for event in events)
-        for event in (event for event in events if isinstance(event, Finished)):
-            grids[event.request] = cells_of(event.text)
-            if solves(puzzle, grids[event.request]):
-                return Solution(puzzle, grids[event.request], True, steps, attempts)
+        for event in events:
+            if isinstance(event, Finished):
+                grids[event.request] = cells_of(event.text)
+                if solves(puzzle, grids[event.request]):
+                    return Solution(puzzle, grids[event.request], True, steps, attempts)
     return Solution(puzzle, grids[0], False, steps, attempts)
 
 
 def drawn(solution: Solution) -> Text:
-    """The grid: clues bold, what was filled in green, conflicts red."""
+    """Return the grid: clues bold, other cells green, conflicts red."""
     text = grid_text(solution.puzzle, solution.solution)
     state = "solved" if solution.valid else "not solved"
-    text.append(
-        f"{state}, {solution.steps} passes, {solution.attempts} attempt{'s' * (solution.attempts > 1)}\n",
-        "cyan",
-    )
+    attempts = f"{solution.attempts} attempt{'s' * (solution.attempts > 1)}"
+    text.append(f"{state}, {solution.steps} steps, {attempts}\n", "cyan")
     return text

@@ -1,4 +1,4 @@
-"""Texts that commands read and change: as they are, byte for byte."""
+"""Files and standard input as texts: read, printed and replaced byte for byte."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pathlib import Path
 from redraft.errors import RequestError
 
 
-def read_text(given: str) -> str:
-    """What FILE, or standard input for -, holds, line ends and all.
+def read_text(file: str) -> str:
+    """Return the text of a file, or of standard input for "-", with its line ends as they are.
 
     Raises:
         RequestError: it cannot be read, or is not UTF-8.
     """
     try:
-        if given == "-" and sys.stdin is None:
+        if file == "-" and sys.stdin is None:
             raise RequestError("there is no standard input to read")
-        raw = sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes()
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{given} cannot be read as text: {error}") from error
+        raise RequestError(f"{file} cannot be read as text: {error}") from error
 
 
 def write_text(text: str) -> None:
-    """Print a text as it is."""
+    """Print a text without a change."""
     sys.stdout.buffer.write(text.encode("utf-8"))
     sys.stdout.flush()
 
 
 def replace_text(path: Path, before: str, after: str) -> None:
-    """Put `after` into a file that held `before`: all of it or nothing.
+    """Replace the text of a file, `before`, by `after`: all of it or nothing.
 
     Raises:
         RequestError: the file has changed since it was read, or cannot be written.
@@ -62,31 +62,34 @@ def replace_text(path: Path, before: str, after: str) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Whether `replace_text` could write.
+    """Check that `replace_text` could write.
 
     Raises:
-        RequestError: the file's folder cannot be written to.
+        RequestError: the folder of the file cannot be written to.
     """
     if not os.access(path.resolve().parent, os.W_OK):
         raise RequestError(f"{path} cannot be replaced: its folder cannot be written to")
 
 
 def line_span(text: str, lines: str) -> tuple[int, int]:
-    """First and last character of lines A-B, or of line A, counted from 1, without the end of the
-    last of them.
+    """Return the span of characters of lines A-B, or of line A, counted from 1.
+
+    The end of the last line does not belong to it.
 
     Raises:
-        RequestError: this is no such range, or the text has fewer lines.
+        RequestError: `lines` is no such range, or the text has fewer lines.
     """
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", lines)
     if not match:
-        raise RequestError(f"{lines!r} names no lines: write 12, or 12-14")
+        raise RequestError(f"{lines!r} is no range of lines: write 12, or 12-14")
     first, last = int(match[1]), int(match[2] or match[1])
     starts = [0, *(found.end() for found in re.finditer("\n", text))]
     if starts[-1] == len(text) and len(starts) > 1:
-        starts.pop()  # what ends a line begins none
+        starts.pop()  # the end of the last line starts no other
     if not 1 <= first <= last <= len(starts):
-        raise RequestError(f"lines {first} to {last} do not lie in the text of {len(starts)} lines")
+        raise RequestError(
+            f"lines {first} to {last} are not in the text, which has {len(starts)} lines"
+        )
     end = starts[last] if last < len(starts) else len(text)
     line = text[starts[first - 1] : end].removesuffix("\n").removesuffix("\r")
     return starts[first - 1], starts[first - 1] + len(line)

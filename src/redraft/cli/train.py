@@ -5,41 +5,57 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import typer
 from rich.console import Console
 
-from redraft.api import load
+from redraft.cli.options import AutoregressiveFlag, MethodOption
 from redraft.errors import ConfigError
-from redraft.text import ChatTemplate, Tokenizer
-from redraft.text.chat_template import TURN_TEMPLATE
-from redraft.train import Recipe, Trainer, parallel
-from redraft.train.plot import PICTURE, plot_metrics
-from redraft.train.state import step_of
-from redraft.train.trainer import METRICS, STATE
-from redraft.train.vocabulary import train_tokenizer
+
+if TYPE_CHECKING:
+    from redraft.text import Tokenizer
+    from redraft.train import Recipe, Trainer
 
 CHECKPOINT = "checkpoint"
 
 
-def run(
-    path: Path,
-    folder: Path,
-    minutes: float | None,
-    threads: int | None,
-    processes: int,
-    steps: int | None,
-    typewriter: bool,
-    start: str | None,
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")],
+    folder: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder of the run: state, metrics, checkpoint.")
+    ],
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this time; the same command continues.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    processes: Annotated[
+        int, typer.Option(help="Processes of one thread that share every batch.", min=1)
+    ] = 1,
+    steps: Annotated[
+        int | None, typer.Option(help="Updates, in place of the recipe's number.", min=1)
+    ] = None,
+    method: MethodOption = "diffusion",
+    autoregressive: AutoregressiveFlag = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="The checkpoint to start from, in place of the recipe's own."),
+    ] = None,
 ) -> None:
-    """Train, tell a line now and then, and write the checkpoint when the recipe is done."""
-    recipe = Recipe.from_file(path)
+    """Train a model by a recipe.
+
+    It starts from random weights or from a checkpoint. After an interrupt the same command
+    continues.
+    """
+    from redraft.engine.request import checked_method
+    from redraft.train import Recipe, parallel
+
+    chosen = Recipe.from_file(recipe)
     if steps is not None:
-        recipe = replace(recipe, steps=steps)
-    if typewriter:
-        recipe = recipe.typewriter()
-    stages = _stages(recipe, folder, start)
+        chosen = replace(chosen, steps=steps)
+    if checked_method("autoregressive" if autoregressive else method) == "autoregressive":
+        chosen = chosen.typewriter()
+    stages = _stages(chosen, folder, start)
     for stage, _, _ in stages:
         parallel.check(processes, stage.batch_size)
     began = time.monotonic()
@@ -47,7 +63,7 @@ def run(
         if number < len(stages) and _done(stage, where):
             continue
         left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-        if parallel.in_processes(processes, _work, stage, where, weights, left, threads):
+        if parallel.in_processes(processes, _train_stage, stage, where, weights, left, threads):
             raise SystemExit(130)
         if not _done(stage, where):
             break
@@ -56,8 +72,8 @@ def run(
 def _stages(
     recipe: Recipe, folder: Path, start: str | None
 ) -> list[tuple[Recipe, Path, str | None]]:
-    """Recipes in the order of their training, each with its folder and the checkpoint that it
-    begins with."""
+    """Return recipes in the order of their training, each with its folder and the checkpoint that
+    it starts from."""
     if start is not None or recipe.start is None:
         return [(recipe, folder, start)]
     inside = folder / "start"
@@ -65,28 +81,28 @@ def _stages(
 
 
 def _done(recipe: Recipe, folder: Path) -> bool:
-    """Whether a recipe was trained to its end here."""
+    """Return True where a recipe was trained to its end in this folder."""
+    from redraft.train.state import step_of
+    from redraft.train.trainer import STATE
+
     step = step_of(folder / STATE)
     return (folder / CHECKPOINT).exists() and step in (None, recipe.steps)
 
 
-def _work(
+def _train_stage(
     recipe: Recipe, folder: Path, start: str | None, minutes: float | None, threads: int | None
 ) -> None:
+    """Train one recipe, print a line now and then, and write the checkpoint at the end."""
+    import torch
+
+    from redraft.train import parallel
+    from redraft.train.plot import PICTURE, plot_metrics
+    from redraft.train.trainer import METRICS
+
     if threads:
         torch.set_num_threads(threads)
     console = Console(highlight=False, quiet=parallel.number() > 0)
-    template = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
-    if start is None:
-        tokenizer = _tokenizer(recipe)
-        trainer = Trainer(recipe, tokenizer, template, folder)
-    else:
-        first = load(start, dtype="float32", device="cpu")
-        if first.tokenizer is None:
-            raise ConfigError(
-                f"{start} has no tokenizer: training starts from a checkpoint that has one"
-            )
-        trainer = Trainer(recipe, first.tokenizer, template, folder, first.network.state_dict())
+    trainer = _trainer(recipe, folder, start)
     began = trainer.step
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     console.print(
@@ -101,21 +117,43 @@ def _work(
         if not parallel.number():
             plot_metrics(folder / METRICS, folder / PICTURE)
     if trainer.step < recipe.steps:
-        console.print(f"saved at step {trainer.step}: the same command goes on from there")
+        console.print(f"saved at step {trainer.step}: the same command continues from there")
         if trainer.stopping and parallel.count() == 1:
             raise SystemExit(130)
+    elif parallel.number():
         return
-    if parallel.number():
-        return
-    if began == recipe.steps and (folder / CHECKPOINT).exists():
+    elif began == recipe.steps and (folder / CHECKPOINT).exists():
         console.print(f"done before: {folder / CHECKPOINT}")
-        return
-    trainer.export(folder / CHECKPOINT)
-    console.print(f"done: {folder / CHECKPOINT}")
+    else:
+        trainer.export(folder / CHECKPOINT)
+        console.print(f"done: {folder / CHECKPOINT}")
+
+
+def _trainer(recipe: Recipe, folder: Path, start: str | None) -> Trainer:
+    """Return a trainer of random weights and a new tokenizer, or of those of a checkpoint.
+
+    Raises:
+        ConfigError: the checkpoint has no tokenizer.
+    """
+    from redraft.api import load
+    from redraft.text import ChatTemplate
+    from redraft.text.chat_template import TURN_TEMPLATE
+    from redraft.train import Trainer
+
+    template = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
+    if start is None:
+        return Trainer(recipe, _tokenizer(recipe), template, folder)
+    first = load(start, dtype="float32", device="cpu")
+    if first.tokenizer is None:
+        raise ConfigError(f"{start} has no tokenizer: start from a checkpoint that has one")
+    return Trainer(recipe, first.tokenizer, template, folder, first.network.state_dict())
 
 
 def _tokenizer(recipe: Recipe) -> Tokenizer:
     """Return the recipe's own tokenizer, or one that is trained on its tasks."""
+    from redraft.text import Tokenizer
+    from redraft.train.vocabulary import train_tokenizer
+
     if recipe.tokenizer:
         return Tokenizer.from_folder(Path(recipe.tokenizer))
     tasks = [source.task for source in recipe.sources]
@@ -123,13 +161,12 @@ def _tokenizer(recipe: Recipe) -> Tokenizer:
 
 
 def line(metrics: dict[str, Any]) -> str:
-    """One row of metrics for a person."""
+    """Return one row of the metrics as a line of text."""
     levels = " ".join(
         "  -  " if value is None else f"{value:.3f}" for value in metrics["loss_by_level"]
     )
-    encoder = (
-        "" if metrics["encoder_loss"] is None else f"  left to right {metrics['encoder_loss']:.3f}"
-    )
+    loss = metrics["encoder_loss"]
+    encoder = "" if loss is None else f"  left to right {loss:.3f}"
     if "prefix_loss" in metrics:
         encoder += f"  prefix {metrics['prefix_loss']:.3f}"
     return (

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
+
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import MemoryLimitError
-from redraft.network.memory_estimate import GIB, estimate_memory
+from redraft.network.memory_estimate import GIB, USABLE, estimate_memory, free_memory
 
 
 @dataclass(frozen=True)
@@ -92,3 +94,8 @@ class Memory:
             config, itemsize=itemsize, context=longest, batch=rows, device=model.device
         )
         return kv + all_at_once.activations + all_at_once.vocabulary
+
+
+def usable_memory(device: torch.device) -> int:
+    """Return the bytes that a limit may take on a device now: nearly all that is free."""
+    return int(free_memory(device) * USABLE)

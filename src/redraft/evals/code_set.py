@@ -22,9 +22,9 @@ from redraft.tasks.code.holes import span
 from redraft.tasks.code.snippet import enclosing
 from redraft.tasks.code.store import Corpus, Source, open_corpus
 
-LEAST_LINE, MOST_LINE = 8, 48  # characters of a line
-MOST_SPAN = 32
-MOST_CONTEXT = 800  # characters of a function before the hole, and behind it: what a model reads
+MIN_LINE, MAX_LINE = 8, 48  # characters of a line
+MAX_SPAN = 32
+MAX_CONTEXT = 800  # characters of a function before the hole, and behind it: what a model reads
 ROOM = {"line": 24, "span": 24, "lines": 96}  # tokens that a hole may take
 TRIES = 400
 
@@ -130,8 +130,8 @@ def _tries(
             continue
         first, last = around
         if (
-            hole[0] - first > MOST_CONTEXT
-            or last - hole[1] > MOST_CONTEXT
+            hole[0] - first > MAX_CONTEXT
+            or last - hole[1] > MAX_CONTEXT
             or hole[1] > last
             or hole[0] < first + 4
             or not parses(text[first:last])
@@ -148,10 +148,10 @@ def _hole(text: str, start: int, group: str, rng: random.Random) -> tuple[int, i
     if not line.strip() or line.lstrip().startswith("#") or line.rstrip() != line:
         return None
     if group == "line":
-        return (inside, end) if LEAST_LINE <= end - inside <= MOST_LINE else None
+        return (inside, end) if MIN_LINE <= end - inside <= MAX_LINE else None
     if group == "span":
         found = span(text, start, end, rng)
-        good = found and found[1] - found[0] <= MOST_SPAN and text[found[0] : found[1]].strip()
+        good = found and found[1] - found[0] <= MAX_SPAN and text[found[0] : found[1]].strip()
         return found if good else None
     for _ in range(rng.randint(1, 3)):
         end = text.find("\n", end + 1)

@@ -13,9 +13,9 @@ from redraft.tasks.code.holes import CodeExample
 from redraft.text import Tokenizer
 from redraft.train.row import Row
 
-LEFT_SHARE = 4  # of a canvas, a quarter at most is what stands before the first hole
-NARROW = 8  # an eighth of the canvas is left to the text behind the first hole
-LEAST_PADDING = 6  # a hole has up to so many tokens of padding, or up to its own length if longer
+MAX_LEFT_SHARE = 4  # of a canvas, a quarter at most is what stands before the first hole
+MIN_RIGHT_SHARE = 8  # an eighth of the canvas is left to the text behind the first hole
+PADDING = 6  # a hole has up to so many tokens of padding, or up to its own length if longer
 WHOLE_PREFIX = 0.75  # share of the examples with as much context as there is room for
 
 
@@ -39,7 +39,7 @@ def code_row(example: CodeExample, room: Room, rng: random.Random) -> Row:
     most = room.prefix_length - 1
     if rng.random() > WHOLE_PREFIX:
         most = rng.randint(0, most)
-    return laid_out(example, room, most, lambda count: rng.randint(0, max(LEAST_PADDING, count)))
+    return laid_out(example, room, most, lambda count: rng.randint(0, max(PADDING, count)))
 
 
 def laid_out(
@@ -55,7 +55,7 @@ def laid_out(
     prefix, left = room.tokenizer.encode(example.prompt, bos=False), texts[0]
     end = [room.eos] if example.ends else []
     if example.holes:
-        far = max(0, len(left) - length // LEFT_SHARE)
+        far = max(0, len(left) - length // MAX_LEFT_SHARE)
         prefix, texts[0] = prefix + left[:far], left[far:]
     prefix = [BOS_ID, *prefix[max(0, len(prefix) - most) :]]
     if not example.holes:
@@ -83,7 +83,7 @@ def _with_holes(
     room: Room,
 ) -> Row:
     length = room.canvas_length
-    limit = length - length // NARROW  # the last position that a hole may take
+    limit = length - length // MIN_RIGHT_SHARE  # the last position that a hole may take
     canvas, answer = list(texts[0]), list(texts[0])
     given = [True] * len(canvas)
     for number, (inside, padding, text) in enumerate(zip(insides, widths, texts[1:], strict=True)):

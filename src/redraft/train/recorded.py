@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-# Classes and fields by the names that earlier versions wrote.
-RENAMED: dict[str, str] = {}
+# Classes, and fields of a class, by the names that earlier versions wrote.
+RENAMED_CLASSES: dict[str, str] = {}
+RENAMED_FIELDS = {
+    "Arithmetic": {"least": "min_operations", "most": "max_operations"},
+    "Sudoku": {"least": "min_blanks", "most": "max_blanks"},
+}
 
 
 def is_recorded_as(value: object, text: str) -> bool:
@@ -47,9 +51,13 @@ def _matches(value: object, node: ast.expr) -> bool:
 def _matches_dataclass(value: Any, node: ast.expr) -> bool:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return False
-    written = {_today(word.arg): word.value for word in node.keywords if word.arg is not None}
+    name = type(value).__name__
+    names = RENAMED_FIELDS.get(name, {})
+    written = {names.get(word.arg, word.arg): word.value for word in node.keywords if word.arg}
     shown = {field.name: field for field in fields(value) if field.repr}
-    if _today(node.func.id) != type(value).__name__ or not written.keys() <= shown.keys():
+    if RENAMED_CLASSES.get(node.func.id, node.func.id) != name:
+        return False
+    if not written.keys() <= shown.keys():
         return False
     return all(
         _matches(getattr(value, name), written[name])
@@ -57,10 +65,6 @@ def _matches_dataclass(value: Any, node: ast.expr) -> bool:
         else getattr(value, name) == _default(field)
         for name, field in shown.items()
     )
-
-
-def _today(name: str) -> str:
-    return RENAMED.get(name, name)
 
 
 def _default(field: Field[Any]) -> object:

@@ -1,7 +1,16 @@
-// One way to the server: JSON in, JSON or a stream of events out, and its own words where it refuses.
+// The client of the server's API: JSON in; JSON or server-sent events out; its error messages.
 
-import { anotherKey, currentKey, withKey } from "./key";
-import type { Chunk, InfillChunk, Message, Method, ModelInfo, Page, Session } from "./types";
+import { currentKey, renewKey, withKey } from "./key";
+import { readEvents } from "./sse";
+import type {
+  GenerateChunk,
+  InfillChunk,
+  Message,
+  Method,
+  ModelInfo,
+  Page,
+  Session,
+} from "./types";
 
 export class ApiError extends Error {
   constructor(
@@ -12,12 +21,13 @@ export class ApiError extends Error {
   }
 }
 
-export async function call<T>(path: string, options: RequestInit = {}): Promise<T> {
-  const response = await reach(path, options);
+/** Return the JSON of a response; an empty object where the response has no content. */
+export async function fetchJson<T>(path: string, options: RequestInit = {}): Promise<T> {
+  const response = await fetchWithKey(path, options);
   return (response.status === 204 ? {} : await response.json()) as T;
 }
 
-async function reach(path: string, options: RequestInit): Promise<Response> {
+async function fetchWithKey(path: string, options: RequestInit): Promise<Response> {
   const key = currentKey();
   let response: Response;
   try {
@@ -26,12 +36,12 @@ async function reach(path: string, options: RequestInit): Promise<Response> {
     if (isAbort(error)) throw error;
     throw new ApiError("The server cannot be reached. Is it still running?", 0);
   }
-  if (response.status === 401 && (await anotherKey(key))) return reach(path, options);
-  if (!response.ok) throw new ApiError(await wording(response), response.status);
+  if (response.status === 401 && (await renewKey(key))) return fetchWithKey(path, options);
+  if (!response.ok) throw new ApiError(await errorMessage(response), response.status);
   return response;
 }
 
-async function wording(response: Response): Promise<string> {
+async function errorMessage(response: Response): Promise<string> {
   try {
     const body = (await response.json()) as { error?: { message?: string } };
     return body.error?.message ?? response.statusText;
@@ -44,73 +54,54 @@ export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
-export function send<T>(method: string, path: string, body?: unknown): Promise<T> {
-  return call<T>(path, {
+function jsonRequest(method: string, body: unknown): RequestInit {
+  return {
     method,
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body ?? {}),
-  });
+    body: JSON.stringify(body),
+  };
 }
 
-/** The events of a streamed answer. An event that tells of an error is thrown. */
+export function sendJson<T>(method: string, path: string, body: object = {}): Promise<T> {
+  return fetchJson<T>(path, jsonRequest(method, body));
+}
+
+/** Yield the chunks of a streamed response. A chunk with an error is thrown as an ApiError. */
 export async function* stream<T extends { error?: { message: string } }>(
   path: string,
   body: object,
   signal?: AbortSignal,
 ): AsyncGenerator<T> {
-  const response = await reach(path, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ...body, stream: true }),
+  const response = await fetchWithKey(path, {
+    ...jsonRequest("POST", { ...body, stream: true }),
     ...(signal ? { signal } : {}),
   });
-  for await (const line of lines(response.body!)) {
-    if (!line.startsWith("data:")) continue;
-    const data = line.slice(5).trim();
-    if (data === "[DONE]") return;
+  if (!response.body) return;
+  for await (const data of readEvents(response.body)) {
     const chunk = JSON.parse(data) as T;
     if (chunk.error) throw new ApiError(chunk.error.message, 200);
     yield chunk;
   }
 }
 
-async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      rest += decoder.decode(value, { stream: !done });
-      const parts = rest.split(/\r?\n/);
-      rest = done ? "" : parts.pop()!;
-      yield* parts;
-      if (done) return;
-    }
-  } finally {
-    // Leaving early tells the server to stop.
-    void reader.cancel().catch(() => undefined);
-  }
-}
-
-export interface Asked {
+export interface GenerateRequest {
   model: string;
   messages?: Message[];
   prompt?: string;
   method?: Method;
   seed?: number;
-  [setting: string]: unknown;
+  [option: string]: unknown;
 }
 
-/** A chat or a completion, step by step. */
-export function write(asked: Asked, signal?: AbortSignal): AsyncGenerator<Chunk> {
-  const path = asked.messages ? "/v1/chat/completions" : "/v1/completions";
-  const drafts = asked.method !== "typewriter";
-  return stream<Chunk>(
-    path,
-    { ...asked, stream_options: { include_usage: true, include_drafts: drafts } },
-    signal,
-  );
+/** Stream a chat completion, or a completion where there are no messages. */
+export function generate(
+  request: GenerateRequest,
+  signal?: AbortSignal,
+): AsyncGenerator<GenerateChunk> {
+  const path = request.messages ? "/v1/chat/completions" : "/v1/completions";
+  const drafts = request.method !== "autoregressive";
+  const options = { include_usage: true, include_drafts: drafts };
+  return stream<GenerateChunk>(path, { ...request, stream_options: options }, signal);
 }
 
 export const infill = (body: object, signal?: AbortSignal) =>
@@ -118,33 +109,34 @@ export const infill = (body: object, signal?: AbortSignal) =>
 export const rewrite = (body: object, signal?: AbortSignal) =>
   stream<InfillChunk>("/v1/edits", body, signal);
 
-export const models = async () => (await call<{ data: ModelInfo[] }>("/v1/models")).data;
+export const listModels = async () => (await fetchJson<{ data: ModelInfo[] }>("/v1/models")).data;
 
-const page = (title: string) => `/v1/pages/${encodeURIComponent(title)}`;
+/** The server stores pages by model and title. */
+const pagePath = (title: string) => `/v1/pages/${encodeURIComponent(title)}`;
+const modelQuery = (model: string) => `?model=${encodeURIComponent(model)}`;
+
+export type PageEntry = Pick<Page, "title" | "created">;
+
 export const pages = {
-  all: async (model: string) =>
-    (
-      await call<{ data: { title: string; created: number }[] }>(
-        `/v1/pages?model=${encodeURIComponent(model)}`,
-      )
-    ).data,
-  get: (model: string, title: string) =>
-    call<Page>(`${page(title)}?model=${encodeURIComponent(model)}`),
+  list: async (model: string) =>
+    (await fetchJson<{ data: PageEntry[] }>(`/v1/pages${modelQuery(model)}`)).data,
+  get: (model: string, title: string) => fetchJson<Page>(pagePath(title) + modelQuery(model)),
   put: (model: string, title: string, text: string) =>
-    send<Page>("PUT", page(title), { model, text }),
+    sendJson<Page>("PUT", pagePath(title), { model, text }),
   remove: (model: string, title: string) =>
-    call(`${page(title)}?model=${encodeURIComponent(model)}`, { method: "DELETE" }),
+    fetchJson(pagePath(title) + modelQuery(model), { method: "DELETE" }),
 };
 
 export const sessions = {
-  open: (model: string, text: string) => send<Session>("POST", "/v1/sessions", { model, text }),
-  get: (id: string) => call<Session>(`/v1/sessions/${id}`),
+  open: (model: string, text: string) => sendJson<Session>("POST", "/v1/sessions", { model, text }),
+  get: (id: string) => fetchJson<Session>(`/v1/sessions/${id}`),
+  /** Replace the code points from `first` to `last` (not included). */
   replace: (id: string, first: number, last: number, replacement: string) =>
-    send<{ text: string; session: Session }>("POST", `/v1/sessions/${id}/edits`, {
+    sendJson<{ text: string; session: Session }>("POST", `/v1/sessions/${id}/edits`, {
       kind: "replace",
       spans: [[first, last]],
       replacement,
     }),
-  undo: (id: string) => send<Session>("POST", `/v1/sessions/${id}/undo`),
-  redo: (id: string) => send<Session>("POST", `/v1/sessions/${id}/redo`),
+  undo: (id: string) => sendJson<Session>("POST", `/v1/sessions/${id}/undo`),
+  redo: (id: string) => sendJson<Session>("POST", `/v1/sessions/${id}/redo`),
 };

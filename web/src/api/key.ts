@@ -1,24 +1,28 @@
-// The key of a server that asks for one: given once, kept until the tab is closed. Storage may be forbidden: it is then forgotten.
+// The API key: entered once, stored until the tab is closed. Where storage is forbidden, it is
+// forgotten when the page is left.
 
 const NAME = "redraft.key";
 
-let key = kept();
-let asking: Promise<string | null> | null = null;
-let ask: () => Promise<string | null> = () => Promise.resolve(null);
+let key = storedKey();
+let pending: Promise<string | null> | null = null;
+let prompt: () => Promise<string | null> = () => Promise.resolve(null);
 
 export const currentKey = (): string | null => key;
 
-/** How the reader is asked; null is no answer. */
-export function askWith(how: () => Promise<string | null>): void {
-  ask = how;
+/** Set the function that asks the reader for a key. It resolves to null on a cancel. */
+export function setKeyPrompt(ask: () => Promise<string | null>): void {
+  prompt = ask;
 }
 
-/** Whether there is another key than the one that was refused. All that are refused at once ask once. */
-export async function anotherKey(refused: string | null): Promise<boolean> {
+/**
+ * Return true where there is another key than `refused`, asking the reader for one if needed.
+ * Requests that are refused at the same time ask once.
+ */
+export async function renewKey(refused: string | null): Promise<boolean> {
   if (key === refused) {
-    asking ??= ask().finally(() => (asking = null));
-    const given = await asking;
-    if (given !== null) keep(given);
+    pending ??= prompt().finally(() => (pending = null));
+    const entered = await pending;
+    if (entered !== null) storeKey(entered);
   }
   return key !== null && key !== refused;
 }
@@ -30,16 +34,16 @@ export function withKey(options: RequestInit): RequestInit {
   return { ...options, headers };
 }
 
-function keep(given: string): void {
-  key = given;
+function storeKey(entered: string): void {
+  key = entered;
   try {
-    sessionStorage.setItem(NAME, given);
+    sessionStorage.setItem(NAME, entered);
   } catch {
-    // The page has it until it is left.
+    // The variable above has it until the page is left.
   }
 }
 
-function kept(): string | null {
+function storedKey(): string | null {
   try {
     return sessionStorage.getItem(NAME);
   } catch {

@@ -1,10 +1,11 @@
-// What the server says, in its own words.
+// The server's JSON.
 
 export interface ModelInfo {
   id: string;
   redraft: { canvas_length: number; shipped?: boolean };
 }
 
+/** One denoising step. Positions are counted from 0; confidence is in percent, entropy in nats. */
 export interface DraftChunk {
   canvas: number;
   step: number;
@@ -24,13 +25,19 @@ export interface Usage {
   seconds: number;
 }
 
-export interface Chunk {
+/** A chunk of a streamed chat completion or completion. */
+export interface GenerateChunk {
   choices?: { delta?: { content?: string | null }; text?: string; finish_reason?: string | null }[];
   draft?: DraftChunk;
   usage?: Usage | null;
   error?: { message: string };
 }
 
+/** Return the text that a chunk adds to the response; "" where it adds none. */
+export const textOf = (chunk: GenerateChunk): string =>
+  chunk.choices?.[0]?.delta?.content ?? chunk.choices?.[0]?.text ?? "";
+
+/** One width of the holes: its fills, and the log-probability of the whole text with them. */
 export interface Candidate {
   fills: string[];
   score: number;
@@ -42,17 +49,16 @@ export interface InfillDraft extends DraftChunk {
   candidate: number;
 }
 
-export interface InfillDone {
+export interface InfillResult {
   object: "infill" | "edit";
   text: string;
   fills: string[];
   score: number;
   candidates: Candidate[];
   usage: { steps: number | number[][] };
-  diff?: string;
 }
 
-export type InfillChunk = (InfillDraft | InfillDone) & { error?: { message: string } };
+export type InfillChunk = (InfillDraft | InfillResult) & { error?: { message: string } };
 
 export interface Session {
   id: string;
@@ -74,4 +80,4 @@ export interface Message {
   content: string;
 }
 
-export type Method = "diffusion" | "typewriter";
+export type Method = "diffusion" | "autoregressive";

@@ -1,61 +1,58 @@
-import { useFrames } from "../parts/useTick";
+import { usePlayerFrames } from "../components/usePlayer";
 import type { Player } from "../trace/player";
 
-const WIDE = 300;
-const HIGH = 56;
+const WIDTH = 300;
+const HEIGHT = 56;
+const MARGIN = 4;
 
-/** How uncertain each draft was, and how many positions it kept: a line each, and a mark where the scrubber stands. */
+/** Mean entropy and accepted positions of each draft, with a mark at the draft on screen. */
 export function Curves({ player }: { player: Player }) {
-  useFrames(player);
-  const frames = player.frames;
-  const entropy = frames.map((frame) => frame.entropy);
-  const kept = frames.map((frame) => frame.kept);
+  usePlayerFrames(player);
+  const entropy = player.frames.map((frame) => frame.entropy);
+  const accepted = player.frames.map((frame) => frame.acceptedCount);
+  const at = player.cursor;
   return (
     <div class="curves">
-      <Curve name="Entropy, mean" unit=" nats" values={entropy} at={player.cursor} digits={2} />
-      <Curve name="Positions kept" unit="" values={kept} at={player.cursor} digits={0} />
+      <Curve name="Mean entropy" unit=" nats" values={entropy} at={at} digits={2} />
+      <Curve name="Accepted positions" unit="" values={accepted} at={at} digits={0} />
     </div>
   );
 }
 
-function Curve(props: {
+interface CurveProps {
   name: string;
   unit: string;
   values: number[];
   at: number;
   digits: number;
-}) {
-  const { name, unit, values, at, digits } = props;
-  const most = Math.max(...values, 1e-9);
-  const x = (index: number) =>
-    values.length < 2 ? WIDE / 2 : (index / (values.length - 1)) * (WIDE - 8) + 4;
-  const y = (value: number) => HIGH - 4 - (value / most) * (HIGH - 10);
-  const points = values
-    .map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`)
-    .join(" ");
-  const now = values[at];
+}
+
+function Curve({ name, unit, values, at, digits }: CurveProps) {
+  const max = Math.max(...values, 1e-9);
+  const bottom = HEIGHT - MARGIN;
+  const x = (index: number) => {
+    if (values.length < 2) return WIDTH / 2;
+    return (index / (values.length - 1)) * (WIDTH - 2 * MARGIN) + MARGIN;
+  };
+  const y = (value: number) => bottom - (value / max) * (HEIGHT - 10);
+  const points = values.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`);
+  const shown = values[at];
   return (
     <figure class="curve">
       <figcaption>
         <span class="muted">{name}</span>
-        <span class="mono">{now === undefined ? "–" : now.toFixed(digits) + unit}</span>
+        <span class="mono">{shown === undefined ? "–" : shown.toFixed(digits) + unit}</span>
       </figcaption>
       <svg
-        viewBox={`0 0 ${WIDE} ${HIGH}`}
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         preserveAspectRatio="none"
         role="img"
         aria-label={`${name} over ${values.length} drafts`}
       >
-        <line x1="0" x2={WIDE} y1={HIGH - 4} y2={HIGH - 4} class="axis" />
-        <polyline points={points} class="trend" />
-        <polyline
-          points={points
-            .split(" ")
-            .slice(0, at + 1)
-            .join(" ")}
-          class="trend past"
-        />
-        {now !== undefined && <line x1={x(at)} x2={x(at)} y1="2" y2={HIGH - 4} class="here" />}
+        <line x1="0" x2={WIDTH} y1={bottom} y2={bottom} class="axis" />
+        <polyline points={points.join(" ")} class="trend" />
+        <polyline points={points.slice(0, at + 1).join(" ")} class="trend past" />
+        {shown !== undefined && <line x1={x(at)} x2={x(at)} y1="2" y2={bottom} class="here" />}
       </svg>
     </figure>
   );

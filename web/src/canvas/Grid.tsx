@@ -1,44 +1,48 @@
+import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Player } from "../trace/player";
 import { Cells } from "./cells";
 
-const STEPS: Record<string, (at: number, wide: number, last: number) => number> = {
+const MOVES: Record<string, (at: number, columns: number, last: number) => number> = {
   ArrowLeft: (at) => at - 1,
   ArrowRight: (at) => at + 1,
-  ArrowUp: (at, wide) => at - wide,
-  ArrowDown: (at, wide) => at + wide,
+  ArrowUp: (at, columns) => at - columns,
+  ArrowDown: (at, columns) => at + columns,
   Home: () => 0,
-  End: (_, __, last) => last,
+  End: (_at, _columns, last) => last,
 };
 
-/** Where a key leads from a position; null where it leads nowhere. */
-function after(key: string, at: number | null, host: HTMLElement): number | null {
-  const step = STEPS[key];
-  if (!step) return null;
+/** Return the position that a key leads to; null for a key that does not move. */
+function moved(key: string, at: number | null, host: HTMLElement): number | null {
+  const move = MOVES[key];
+  if (!move) return null;
   const last = host.childElementCount - 1;
-  const wide = getComputedStyle(host).gridTemplateColumns.split(" ").length;
-  return at === null ? 0 : Math.max(0, Math.min(last, step(at, wide, last)));
+  const columns = getComputedStyle(host).gridTemplateColumns.split(" ").length;
+  return at === null ? 0 : Math.max(0, Math.min(last, move(at, columns, last)));
 }
 
-/** Every position of the canvas as a cell. The cell under the pointer, or reached by the arrow keys, is told to `onLook`. */
-export function Grid(props: {
+interface Props {
   player: Player;
+  /** The number of cells before the first draft. */
   length: number;
+  /** The selected position: under the pointer, or reached by the arrow keys. */
   at: number | null;
-  onLook: (at: number | null) => void;
-}) {
-  const { player, length, at, onLook } = props;
+  onSelect: (at: number) => void;
+}
+
+/** Each position of the canvas as a cell. */
+export function Grid({ player, length, at, onSelect }: Props) {
   const host = useRef<HTMLDivElement>(null);
   useCells(host, player, length);
-  const under = (event: Event) => {
-    const found = (event.target as HTMLElement).dataset.at;
-    if (found !== undefined) onLook(Number(found));
+  const point = (event: Event) => {
+    const position = (event.target as HTMLElement).dataset.at;
+    if (position !== undefined) onSelect(Number(position));
   };
-  const pressed = (event: KeyboardEvent) => {
-    const next = after(event.key, at, host.current!);
+  const press = (event: KeyboardEvent) => {
+    const next = host.current && moved(event.key, at, host.current);
     if (next === null) return;
     event.preventDefault();
-    onLook(next);
+    onSelect(next);
   };
   return (
     <div class="grid-frame">
@@ -49,35 +53,39 @@ export function Grid(props: {
         tabIndex={0}
         aria-label="Canvas: the arrow keys move between positions"
         aria-activedescendant={at === null ? undefined : `cell-${at}`}
-        onPointerOver={under}
-        onPointerDown={under}
-        onKeyDown={pressed}
-        onFocus={() => at === null && onLook(0)}
+        onPointerOver={point}
+        onPointerDown={point}
+        onKeyDown={press}
+        onFocus={() => at === null && onSelect(0)}
       />
       <Cursor host={host.current} at={at} />
     </div>
   );
 }
 
-/** Draws what the player shows, past Preact: it would compare all cells at every draft. */
-function useCells(host: { current: HTMLElement | null }, player: Player, length: number): void {
+/** Draw the player's frame without Preact, which would compare all cells at each draft. */
+function useCells(host: RefObject<HTMLElement | null>, player: Player, length: number): void {
   const made = useRef<Cells | null>(null);
-  // Before anything is painted: what stands below must not move down afterwards.
+  // In a layout effect, before the first paint: so nothing below the grid moves down later.
   useLayoutEffect(() => {
-    const cells = (made.current ??= new Cells(host.current!));
+    if (!host.current) return;
+    const cells = (made.current ??= new Cells(host.current));
     const draw = () => cells.draw(player.frame);
     cells.resize(player.frame?.cells.length ?? length);
     draw();
-    const stop = player.subscribe(draw);
-    return () => void stop();
-  }, [player, length]);
+    return player.subscribe(draw);
+  }, [host, player, length]);
 }
 
-/** The frame around the looked-at cell lies over the grid, so that drawing cells need not know of it. */
+/** The border around the selected cell. It lies over the grid: the cells do not know of it. */
 function Cursor({ host, at }: { host: HTMLElement | null; at: number | null }) {
   const node = at === null ? null : (host?.children[at] as HTMLElement | undefined);
   if (!node) return null;
-  const { offsetLeft: left, offsetTop: top, offsetWidth: width, offsetHeight: height } = node;
-  const style = { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
+  const style = {
+    left: `${node.offsetLeft}px`,
+    top: `${node.offsetTop}px`,
+    width: `${node.offsetWidth}px`,
+    height: `${node.offsetHeight}px`,
+  };
   return <div class="cursor" aria-hidden="true" style={style} />;
 }

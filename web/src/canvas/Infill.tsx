@@ -1,14 +1,16 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { infill } from "../api/client";
-import type { InfillDone } from "../api/types";
+import type { InfillResult } from "../api/types";
 import { Candidates } from "../editor/Candidates";
-import { calm } from "../shell/theme";
-import { complain } from "../shell/toast";
 import { isSmall, useModels } from "../shell/models";
+import { pause } from "../shell/motion";
+import { showError } from "../shell/toast";
+import { useAbort } from "../shell/useAbort";
 
-const BEAT = 110;
+/** The time between two denoising steps of the candidates. */
+const PAUSE_MILLISECONDS = 28;
 const HOLE = "<hole>";
-const FRESH = `def step(shops):
+const FIRST_TEMPLATE = `def step(shops):
 ${HOLE}
     for one in shops:
         acc += one.age
@@ -18,21 +20,21 @@ ${HOLE}
 interface Props {
   model: string;
   seed: number;
-  values: Record<string, number>;
+  settings: Record<string, number>;
 }
 
-/** A text with holes, filled in from both sides; in the editor the same is done to a selection. */
-export function Infill({ model, seed, values }: Props) {
+/** A template whose holes are filled from both sides. The editor does the same to a selection. */
+export function Infill({ model, seed, settings }: Props) {
   const small = isSmall(useModels().find((one) => one.id === model));
-  const [template, setTemplate] = useState(FRESH);
+  const [template, setTemplate] = useState(FIRST_TEMPLATE);
   const [instruction, setInstruction] = useState(small ? "fill python" : "");
   const run = useInfill();
-  const asked = { model, template, seed, ...values, ...(instruction ? { instruction } : {}) };
+  const request = { model, template, seed, ...settings, ...(instruction ? { instruction } : {}) };
   return (
     <div class="lanes">
       <div class="stack">
         <label class="stack tight">
-          <span class="small muted">Template, with {HOLE} where something is missing</span>
+          <span class="small muted">Template, with {HOLE} where text is missing</span>
           <textarea
             rows={6}
             value={template}
@@ -45,14 +47,14 @@ export function Infill({ model, seed, values }: Props) {
             type="text"
             aria-label="Instruction"
             value={instruction}
-            placeholder="Instruction, if any"
+            placeholder="Instruction (optional)"
             onInput={(event) => setInstruction(event.currentTarget.value)}
           />
           <button
             type="button"
             class="button main"
             disabled={run.busy || !template.includes(HOLE)}
-            onClick={() => void run.start(asked)}
+            onClick={() => void run.start(request)}
           >
             Fill
           </button>
@@ -63,40 +65,38 @@ export function Infill({ model, seed, values }: Props) {
       </div>
       <div class="stack">
         <h2>Candidates</h2>
-        <Candidates candidates={run.candidates} done={run.done} />
+        <Candidates candidates={run.candidates} result={run.result} />
       </div>
     </div>
   );
 }
 
-/** The newest draft, all candidates, and the filling that was kept. */
+/** The newest draft, the drafts of all candidates, and the result. */
 function useInfill() {
   const [text, setText] = useState("");
   const [candidates, setCandidates] = useState(new Map<number, string>());
-  const [done, setDone] = useState<InfillDone | null>(null);
+  const [result, setResult] = useState<InfillResult | null>(null);
   const [busy, setBusy] = useState(false);
-  const stopper = useRef<AbortController | null>(null);
-  useEffect(() => () => stopper.current?.abort(), []);
-  const start = async (asked: object) => {
-    const { signal } = (stopper.current = new AbortController());
-    const found = new Map<number, string>();
+  const abort = useAbort();
+  const start = async (request: object) => {
+    const drafts = new Map<number, string>();
     setBusy(true);
-    setDone(null);
+    setResult(null);
     try {
-      for await (const chunk of infill(asked, signal)) {
+      for await (const chunk of infill(request, abort.signal())) {
         setText(chunk.text);
         if (chunk.object !== "infill.draft") {
-          setDone(chunk);
+          setResult(chunk);
           continue;
         }
-        const last = found.size > chunk.candidate;
-        setCandidates(new Map(found.set(chunk.candidate, chunk.text)));
-        if (last && !calm()) await new Promise((wake) => setTimeout(wake, BEAT / 4));
+        const seenBefore = drafts.size > chunk.candidate;
+        setCandidates(new Map(drafts.set(chunk.candidate, chunk.text)));
+        if (seenBefore) await pause(PAUSE_MILLISECONDS);
       }
     } catch (error) {
-      complain(error);
+      showError(error);
     }
     setBusy(false);
   };
-  return { text, candidates, done, busy, start };
+  return { text, candidates, result, busy, start };
 }

@@ -1,10 +1,12 @@
-import { Segments } from "../parts/Segments";
-import { ModelSelect } from "../parts/ModelSelect";
+import { ModelSelect } from "../components/ModelSelect";
+import { SegmentedControl } from "../components/SegmentedControl";
 import { examplesOf, useModels } from "../shell/models";
+
+const EXAMPLE_LENGTH = 34;
 
 export type Mode = "chat" | "prompt" | "infill";
 
-interface Props {
+interface PromptProps {
   model: string;
   text: string;
   onText: (text: string) => void;
@@ -13,7 +15,27 @@ interface Props {
   onStop: () => void;
 }
 
-interface HowProps {
+/** The prompt, and examples of prompts that the model knows. */
+export function Prompt(props: PromptProps) {
+  const model = useModels().find((one) => one.id === props.model);
+  return (
+    <div class="prompt stack">
+      <PromptInput {...props} />
+      <div class="row chips" role="group" aria-label="Examples">
+        {examplesOf(model).map((example) => (
+          <button type="button" class="chip" title={example} onClick={() => props.onText(example)}>
+            {shortened(example)}
+          </button>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+const shortened = (text: string): string =>
+  text.length > EXAMPLE_LENGTH ? `${text.slice(0, EXAMPLE_LENGTH - 1)}…` : text;
+
+interface ModeProps {
   model: string;
   onModel: (id: string) => void;
   remembers: boolean;
@@ -22,39 +44,17 @@ interface HowProps {
   onMode: (mode: Mode) => void;
 }
 
-/** What is asked, and examples of what the model knows. */
-export function Prompt(props: Props) {
-  const model = useModels().find((one) => one.id === props.model);
-  return (
-    <div class="prompt stack">
-      <Ask {...props} />
-      <div class="row chips" role="group" aria-label="Examples">
-        {examplesOf(model).map((example) => (
-          <button type="button" class="chip" title={example} onClick={() => props.onText(example)}>
-            {example.length > 34 ? `${example.slice(0, 33)}…` : example}
-          </button>
-        ))}
-      </div>
-    </div>
-  );
-}
+const MODES = [
+  ["chat", "Chat"],
+  ["prompt", "Prompt"],
+  ["infill", "Infill"],
+] as const;
 
-/** Which of the three ways of asking, and which model. */
-export function How(props: HowProps) {
+/** The mode of the request, and its model. */
+export function ModeAndModel(props: ModeProps) {
   return (
     <div class="row spread">
-      <Segments
-        label="Mode"
-        value={props.mode}
-        options={
-          [
-            ["chat", "Chat"],
-            ["prompt", "Prompt"],
-            ["infill", "Infill"],
-          ] as const
-        }
-        onChange={props.onMode}
-      />
+      <SegmentedControl label="Mode" value={props.mode} options={MODES} onChange={props.onMode} />
       <div class="row">
         {props.mode === "chat" && (
           <label class="row small check">
@@ -72,13 +72,13 @@ export function How(props: HowProps) {
   );
 }
 
-function Ask(props: Props) {
-  const pressed = (event: KeyboardEvent) => {
+function PromptInput({ text, onText, busy, onRun, onStop }: PromptProps) {
+  const press = (event: KeyboardEvent) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey || !event.shiftKey)) {
       event.preventDefault();
-      if (!props.busy) props.onRun();
+      if (!busy) onRun();
     }
-    if (event.key === "Escape") props.onStop();
+    if (event.key === "Escape") onStop();
   };
   return (
     <div class="ask">
@@ -88,23 +88,18 @@ function Ask(props: Props) {
       <textarea
         id="prompt"
         rows={2}
-        value={props.text}
+        value={text}
         spellcheck={false}
-        placeholder="Ask something. Enter runs it, Shift+Enter begins a new line."
-        onInput={(event) => props.onText(event.currentTarget.value)}
-        onKeyDown={pressed}
+        placeholder="Write a prompt. Enter runs it, Shift+Enter starts a new line."
+        onInput={(event) => onText(event.currentTarget.value)}
+        onKeyDown={press}
       />
-      {props.busy ? (
-        <button type="button" class="button" onClick={props.onStop}>
+      {busy ? (
+        <button type="button" class="button" onClick={onStop}>
           Stop
         </button>
       ) : (
-        <button
-          type="button"
-          class="button main"
-          disabled={!props.text.trim()}
-          onClick={props.onRun}
-        >
+        <button type="button" class="button main" disabled={!text.trim()} onClick={onRun}>
           Run
         </button>
       )}

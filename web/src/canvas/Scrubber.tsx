@@ -1,5 +1,5 @@
-import { Segments } from "../parts/Segments";
-import { useFrames } from "../parts/useTick";
+import { SegmentedControl } from "../components/SegmentedControl";
+import { usePlayerFrames } from "../components/usePlayer";
 import type { Player } from "../trace/player";
 
 const SPEEDS = [
@@ -8,46 +8,50 @@ const SPEEDS = [
   ["10", "10× slower"],
 ] as const;
 
-/** Through the denoising, back and forth. */
-export function Scrubber(props: {
+interface Props {
   player: Player;
   slowness: number;
   onSlowness: (slowness: number) => void;
-}) {
-  const { player } = props;
-  useFrames(player);
+}
+
+/** Moves through the denoising steps, back and forth, and plays them. */
+export function Scrubber({ player, slowness, onSlowness }: Props) {
+  usePlayerFrames(player);
   const toggle = () => (player.playing ? player.pause() : player.play());
+  const action = player.playing ? "Pause" : "Play";
   return (
     <div class="scrubber">
       <button
         type="button"
         class="icon play"
         disabled={!player.trace}
-        aria-label={player.playing ? "Pause" : "Play"}
+        aria-label={action}
         onClick={toggle}
       >
-        {player.playing ? "Pause" : "Play"}
+        {action}
       </button>
       <Slider player={player} onToggle={toggle} />
-      <span class="place mono">{placeOf(player)}</span>
-      <Segments
+      <span class="place mono">{stepName(player)}</span>
+      <SegmentedControl
         label="Speed of the replay"
-        value={String(props.slowness) as (typeof SPEEDS)[number][0]}
+        value={String(slowness) as (typeof SPEEDS)[number][0]}
         options={SPEEDS}
-        onChange={(value) => props.onSlowness(Number(value))}
+        onChange={(value) => onSlowness(Number(value))}
       />
     </div>
   );
 }
 
-function placeOf(player: Player): string {
-  const frame = player.frame;
+function stepName(player: Player): string {
+  const { frame } = player;
   if (!frame) return "no draft yet";
-  return `pass ${frame.step}${several(player) ? ` of canvas ${frame.canvas + 1}` : ""}`;
+  return `step ${frame.step}${hasCanvases(player) ? ` of canvas ${frame.canvas + 1}` : ""}`;
 }
 
+const hasCanvases = (player: Player): boolean => (player.frames.at(-1)?.canvas ?? 0) > 0;
+
 function Slider({ player, onToggle }: { player: Player; onToggle: () => void }) {
-  const pressed = (event: KeyboardEvent) => {
+  const press = (event: KeyboardEvent) => {
     if (event.key !== " ") return;
     event.preventDefault();
     onToggle();
@@ -60,24 +64,21 @@ function Slider({ player, onToggle }: { player: Player; onToggle: () => void }) 
       value={Math.max(0, player.cursor)}
       disabled={player.frames.length === 0}
       aria-label="Denoising step"
-      aria-valuetext={placeOf(player)}
+      aria-valuetext={stepName(player)}
       onInput={(event) => player.show(Number(event.currentTarget.value))}
-      onKeyDown={pressed}
+      onKeyDown={press}
     />
   );
 }
 
-const several = (player: Player): boolean => (player.frames.at(-1)?.canvas ?? 0) > 0;
-
-/** Of a long text every canvas has a button, which shows it as it settled. */
+/** A button for each canvas of a long text: it shows the canvas's last draft. */
 export function CanvasPicker({ player }: { player: Player }) {
-  useFrames(player);
-  if (!several(player)) return null;
-  const lasts = new Map<number, number>();
-  player.frames.forEach((frame, index) => lasts.set(frame.canvas, index));
+  usePlayerFrames(player);
+  if (!hasCanvases(player)) return null;
+  const lastFrames = new Map(player.frames.map((frame, index) => [frame.canvas, index]));
   return (
     <div class="segments wrap" role="group" aria-label="Canvas">
-      {[...lasts].map(([canvas, index]) => (
+      {[...lastFrames].map(([canvas, index]) => (
         <button
           type="button"
           aria-pressed={player.frame?.canvas === canvas}

@@ -1,37 +1,34 @@
-// The canvas as fixed cells. Nodes are made once; a frame touches only those that differ, so that 256 cells keep up with the screen.
+// The canvas as fixed cells. Nodes are made once, and a frame changes only the nodes that differ:
+// so 256 cells keep up with the screen.
 
 import type { Frame } from "../trace/trace";
 
-const LEVELS = 10;
+/** Confidence is drawn in so many shades: the classes c0 to c10. */
+const SHADES = 10;
+const LONG = 7;
+const LONGEST = 10;
 
-interface Shown {
+interface Cell {
+  node: HTMLElement;
+  textNode: Text;
   text: string;
-  look: string;
+  className: string;
 }
 
 export class Cells {
-  #nodes: HTMLElement[] = [];
-  #shown: Shown[] = [];
+  #cells: Cell[] = [];
 
   constructor(private readonly host: HTMLElement) {}
 
-  /** As many cells as the canvas has, before there is anything in them. */
+  /** Make as many cells as the canvas has positions; new ones are blank. */
   resize(length: number): void {
-    while (this.#nodes.length > length) {
-      this.#nodes.pop()!.remove();
-      this.#shown.pop();
-    }
+    for (const cell of this.#cells.splice(length)) cell.node.remove();
     const fresh = document.createDocumentFragment();
-    while (this.#nodes.length < length) {
-      const node = document.createElement("div");
-      node.className = "cell";
-      node.id = `cell-${this.#nodes.length}`;
-      node.dataset.at = String(this.#nodes.length);
-      node.setAttribute("role", "option");
-      node.setAttribute("aria-label", "blank");
-      node.append("");
-      this.#nodes.push(node);
-      this.#shown.push({ text: "", look: "cell" });
+    while (this.#cells.length < length) {
+      const node = blankNode(this.#cells.length);
+      const textNode = document.createTextNode("");
+      node.append(textNode);
+      this.#cells.push({ node, textNode, text: "", className: "cell" });
       fresh.append(node);
     }
     this.host.append(fresh);
@@ -39,39 +36,54 @@ export class Cells {
 
   draw(frame: Frame | undefined): void {
     if (frame) this.resize(frame.cells.length);
-    for (let at = 0; at < this.#nodes.length; at++) {
-      const text = frame ? inCell(frame.cells[at] ?? "") : "";
-      const look = frame ? lookOf(frame, at, text) : "cell";
-      const shown = this.#shown[at]!;
-      const node = this.#nodes[at]!;
-      if (shown.text !== text) {
-        // What is not to be seen is still to be heard.
-        if (text === "") node.setAttribute("aria-label", "blank");
-        else if (shown.text === "") node.removeAttribute("aria-label");
-        (node.firstChild as Text).data = shown.text = text;
-      }
-      if (shown.look !== look) node.className = shown.look = look;
+    for (const [at, cell] of this.#cells.entries()) {
+      setText(cell, frame ? textInCell(frame.cells[at] ?? "") : "");
+      setClass(cell, frame ? classOf(frame, at, cell.text) : "cell");
     }
   }
 }
 
-function lookOf(frame: Frame, at: number, text: string): string {
-  const level = Math.round((frame.confidence[at] ?? 0) / (100 / LEVELS));
-  let look = text === "" ? "cell blank" : `cell c${level}`;
-  if (text.length > 7) look += text.length > 10 ? " longest" : " long";
-  if (frame.accepted[at]) look += " kept";
-  if (frame.revised[at]) look += " revised";
-  return look;
+function blankNode(at: number): HTMLElement {
+  const node = document.createElement("div");
+  node.className = "cell";
+  node.id = `cell-${at}`;
+  node.dataset.at = String(at);
+  node.setAttribute("role", "option");
+  node.setAttribute("aria-label", "blank");
+  return node;
 }
 
-/** Behind the end there is nothing to read: the end has a sign, and what fills the canvas up none. */
-function inCell(text: string): string {
-  if (/^<(eos|pad|bos)>$/.test(text)) return "";
-  return /^<(turn\||end_of_turn)>$/.test(text) ? "∎" : visible(text);
+function setText(cell: Cell, text: string): void {
+  if (cell.text === text) return;
+  // A screen reader says "blank" where there is nothing to see.
+  if (text === "") cell.node.setAttribute("aria-label", "blank");
+  else if (cell.text === "") cell.node.removeAttribute("aria-label");
+  cell.textNode.data = cell.text = text;
 }
 
-/** White space that can be seen; a space in front of a word goes without saying. */
-export function visible(text: string): string {
-  if (text.trim() !== "") return text.trim().replace(/\n/g, "⏎");
-  return text.replace(/\n/g, "⏎").replace(/[ \t]+/g, "␣");
+function setClass(cell: Cell, className: string): void {
+  if (cell.className === className) return;
+  cell.node.className = cell.className = className;
+}
+
+function classOf(frame: Frame, at: number, text: string): string {
+  const shade = Math.round((frame.confidence[at] ?? 0) / (100 / SHADES));
+  let name = text === "" ? "cell blank" : `cell c${shade}`;
+  if (text.length > LONGEST) name += " longest";
+  else if (text.length > LONG) name += " long";
+  if (frame.accepted[at]) name += " accepted";
+  if (frame.revised[at]) name += " revised";
+  return name;
+}
+
+/** Show the end of a turn as a sign, and the tokens that fill the canvas behind it as nothing. */
+function textInCell(token: string): string {
+  if (/^<(eos|pad|bos)>$/.test(token)) return "";
+  return /^<(turn\||end_of_turn)>$/.test(token) ? "∎" : visible(token);
+}
+
+/** Return a token with its white space visible; without the space in front of a word. */
+export function visible(token: string): string {
+  if (token.trim() !== "") return token.trim().replace(/\n/g, "⏎");
+  return token.replace(/\n/g, "⏎").replace(/[ \t]+/g, "␣");
 }

@@ -1,112 +1,109 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import type { Message } from "../api/types";
+import { useState } from "preact/hooks";
+import type { Message, ModelInfo } from "../api/types";
 import { examplesOf, isSmall, useModels } from "../shell/models";
-import { complain } from "../shell/toast";
-import { Player } from "../trace/player";
-import { record, type Wanted } from "../trace/record";
+import { showError } from "../shell/toast";
+import { useAbort } from "../shell/useAbort";
+import type { Player } from "../trace/player";
+import { record, type Run } from "../trace/record";
 import { laneText, type Trace } from "../trace/trace";
 import type { Mode } from "./Prompt";
-import { askedFor } from "./run";
+import { requestFor } from "./request";
 
-/** The run outlives a look at another view. */
-export const player = new Player();
-declare global {
-  interface Window {
-    /** Plays a trace that a test or a demonstration brings along. */
-    redraftPlayer?: Player;
-  }
-}
-window.redraftPlayer = player;
+const DEFAULT_CANVAS_LENGTH = 64;
 
-/** What is asked of which model and how, and the runs that come of it. */
-export function useCanvas() {
-  const all = useModels();
-  const [model, setModel] = useState(player.trace?.model ?? all[0]?.id ?? "");
-  const info = all.find((one) => one.id === model);
+/** Small models are done before anybody could look: their runs are played slowly. */
+const slownessFor = (model: ModelInfo | undefined): number => (isSmall(model) ? 10 : 1);
+
+/** Small models know single tasks: they have no conversation. */
+const firstMessages = (model: ModelInfo | undefined): Message[] | null =>
+  isSmall(model) ? null : [];
+
+export type CanvasState = ReturnType<typeof useCanvas>;
+
+/** The state of the canvas view: model, prompt and settings, and the runs of them. */
+export function useCanvas(player: Player) {
+  const models = useModels();
+  const [model, setModel] = useState(player.trace?.model ?? models[0]?.id ?? "");
+  const info = models.find((one) => one.id === model);
   const [mode, setMode] = useState<Mode>("chat");
   const [text, setText] = useState(player.trace?.prompt ?? examplesOf(info)[2] ?? "");
   const [seed, setSeed] = useState(1);
-  const [values, setValues] = useState<Record<string, number>>({});
-  const [thread, setThread] = useState<Message[] | null>(isSmall(info) ? null : []);
-  // The small models are through before anybody could look.
-  const [slowness, setSlowness] = useState(player.trace ? player.slowness : isSmall(info) ? 10 : 1);
+  const [settings, setSettings] = useState<Record<string, number>>({});
+  const [messages, setMessages] = useState(firstMessages(info));
+  const [slowness, setSlowness] = useState(player.trace ? player.slowness : slownessFor(info));
   player.slowness = slowness;
-  const run = useRun();
+  const run = useRun(player);
 
   const choose = (id: string) => {
-    const next = all.find((one) => one.id === id);
+    const next = models.find((one) => one.id === id);
     setModel(id);
     setText(examplesOf(next)[0] ?? "");
-    setThread(isSmall(next) ? null : []);
-    setSlowness(isSmall(next) ? 10 : 1);
+    setMessages(firstMessages(next));
+    setSlowness(slownessFor(next));
     run.stop();
     player.open(null, false);
   };
   const start = async () => {
-    const how = mode === "prompt" ? "prompt" : "chat";
-    const asked = askedFor(model, how, text, thread ?? [], seed);
-    const trace = await run.start({ model, prompt: text, mode: how, settings: values, asked });
-    if (!trace || !thread || how !== "chat") return;
-    setThread([
-      ...thread,
+    const kind = mode === "prompt" ? "prompt" : "chat";
+    const request = requestFor(model, kind, text, messages ?? [], seed);
+    const trace = await run.start({ model, prompt: text, mode: kind, settings, request });
+    if (!trace || !messages || kind !== "chat") return;
+    const answer = laneText(trace.diffusion);
+    setMessages([
+      ...messages,
       { role: "user", content: text },
-      { role: "assistant", content: laneText(trace.diffusion) },
+      { role: "assistant", content: answer },
     ]);
     setText("");
   };
   const open = (trace: Trace) => {
     run.stop();
-    if (all.some((one) => one.id === trace.model)) setModel(trace.model);
+    if (models.some((one) => one.id === trace.model)) setModel(trace.model);
     setText(trace.prompt);
     player.open(trace, false);
   };
-  const asked = {
+  return {
     model,
+    choose,
+    length: info?.redraft.canvas_length ?? DEFAULT_CANVAS_LENGTH,
     mode,
     setMode,
     text,
     setText,
     seed,
     setSeed,
-    values,
-    setValues,
-    thread,
-    setThread,
-  };
-  return {
-    ...asked,
-    choose,
+    settings,
+    setSettings,
+    messages,
+    setMessages,
     slowness,
     setSlowness,
-    start,
     open,
-    run,
-    length: info?.redraft.canvas_length ?? 64,
+    busy: run.busy,
+    start,
+    stop: run.stop,
   };
 }
 
-type Started = Omit<Wanted, "signal" | "typewriter">;
-
-/** Starts and stops runs, one at a time; tells the trace of one that came to its end. */
-function useRun() {
+/** Starts and stops runs, one at a time. */
+function useRun(player: Player) {
   const [busy, setBusy] = useState(false);
-  const stopper = useRef<AbortController | null>(null);
-  useEffect(() => () => stopper.current?.abort(), []);
-  const start = async (wanted: Started): Promise<Trace | null> => {
-    const mine = (stopper.current = new AbortController());
+  const abort = useAbort();
+  /** Return the complete trace; null where the run failed or was stopped. */
+  const start = async (run: Omit<Run, "signal" | "typewriter">): Promise<Trace | null> => {
     setBusy(true);
-    const { trace, done } = record({ ...wanted, typewriter: true, signal: mine.signal });
+    const { trace, done } = record({ ...run, typewriter: true, signal: abort.signal() });
     player.open(trace, true);
     try {
       await done;
       return trace;
     } catch (error) {
-      complain(error);
+      showError(error);
       return null;
     } finally {
       if (player.trace === trace) player.finish();
       setBusy(false);
     }
   };
-  return { busy, start, stop: () => stopper.current?.abort() };
+  return { busy, start, stop: abort.abort };
 }

@@ -1,38 +1,47 @@
-import type { InfillDone } from "../api/types";
+import type { InfillResult } from "../api/types";
 
-/** Holes of several widths are filled at once; the one that makes the likeliest text is kept. */
-export function Candidates({
-  candidates,
-  done,
-}: {
+interface Props {
+  /** The newest draft of each candidate, by its number. */
   candidates: Map<number, string>;
-  done: InfillDone | null;
-}) {
+  result: InfillResult | null;
+}
+
+/** The candidates of a fill: one for each width of the holes. */
+export function Candidates({ candidates, result }: Props) {
   if (candidates.size === 0) {
     return (
       <p class="small muted">
-        Nobody knows how wide a hole is: holes of several widths settle side by side, and the
-        likeliest text of all is kept.
+        The length of the missing text is not known. Several lengths are filled side by side, and
+        the most likely text is chosen.
       </p>
     );
   }
-  const shown = done
-    ? done.candidates.map((one) => ({ text: one.fills.join(" … "), note: one.score.toFixed(1) }))
-    : [...candidates].sort(([a], [b]) => a - b).map(([, text]) => ({ text, note: "" }));
   return (
     <ol class="candidates">
-      {shown.map(({ text, note }, index) => (
-        <li class={done && index === 0 ? "best" : ""}>
+      {(result ? ranked(result) : inOrder(candidates)).map(({ text, score }, index) => (
+        <li class={result && index === 0 ? "best" : ""}>
           <pre>{text || " "}</pre>
-          <span class="small muted mono">{note}</span>
+          <span class="small muted mono">{score}</span>
         </li>
       ))}
-      {done && (
+      {result && (
         <li class="note small muted">
-          Sorted by the log-probability of the whole text.{" "}
-          {[done.usage.steps].flat(2).reduce((sum, one) => sum + one, 0)} passes in all.
+          Sorted by the log-probability of the whole text. {stepCount(result)} steps in all.
         </li>
       )}
     </ol>
   );
 }
+
+/** Return the candidates as the server sorts them: the most likely text first. */
+const ranked = (result: InfillResult) =>
+  result.candidates.map(({ fills, score }) => ({
+    text: fills.join(" … "),
+    score: score.toFixed(1),
+  }));
+
+const inOrder = (candidates: Map<number, string>) =>
+  [...candidates].sort(([a], [b]) => a - b).map(([, text]) => ({ text, score: "" }));
+
+const stepCount = (result: InfillResult): number =>
+  [result.usage.steps].flat(2).reduce((sum, steps) => sum + steps, 0);

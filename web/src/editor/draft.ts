@@ -1,8 +1,9 @@
-// A draft that stands in the editor without being in the text: it settles in place, and is then accepted or rejected.
+// A draft that is shown in the editor but is not part of its text until it is accepted.
 
-import { StateEffect, StateField, type EditorState, type Extension } from "@codemirror/state";
+import { StateEffect, StateField, type EditorState } from "@codemirror/state";
 import { Decoration, EditorView, WidgetType, type DecorationSet } from "@codemirror/view";
 
+/** The text for a range of the document. */
 export interface Draft {
   from: number;
   to: number;
@@ -10,26 +11,30 @@ export interface Draft {
   settled: boolean;
 }
 
+/** Shows a draft; null shows none. */
 export const setDraft = StateEffect.define<Draft | null>();
 
-class Ghost extends WidgetType {
+class DraftWidget extends WidgetType {
   constructor(
     private readonly text: string,
     private readonly settled: boolean,
-    private readonly apart: boolean,
+    private readonly onNewLine: boolean,
   ) {
     super();
   }
 
-  override eq(other: Ghost): boolean {
-    return other.text === this.text && other.settled === this.settled;
+  override eq(other: DraftWidget): boolean {
+    return (
+      other.text === this.text &&
+      other.settled === this.settled &&
+      other.onNewLine === this.onNewLine
+    );
   }
 
   override toDOM(): HTMLElement {
     const node = document.createElement("span");
     node.className = this.settled ? "ghost settled" : "ghost";
-    // What replaces whole lines stands below them.
-    node.textContent = (this.apart ? "\n" : "") + this.text;
+    node.textContent = (this.onNewLine ? "\n" : "") + this.text;
     return node;
   }
 
@@ -38,41 +43,41 @@ class Ghost extends WidgetType {
   }
 }
 
+/** While it changes, a draft covers its range; a settled one stands behind the range. */
 function decorations(draft: Draft | null, state: EditorState): DecorationSet {
   if (!draft) return Decoration.none;
   const { from, to, text, settled } = draft;
   if (!settled) {
-    const ghost = new Ghost(text || " ", false, false);
+    const widget = new DraftWidget(text || " ", false, false);
     return Decoration.set(
       from === to
-        ? Decoration.widget({ widget: ghost, side: 1 }).range(to)
-        : Decoration.replace({ widget: ghost }).range(from, to),
+        ? Decoration.widget({ widget, side: 1 }).range(to)
+        : Decoration.replace({ widget }).range(from, to),
     );
   }
-  const line = state.doc.lineAt(from);
-  const whole = from === line.from && to > from && to === state.doc.lineAt(to).to;
-  const put = Decoration.widget({ widget: new Ghost(text, true, whole), side: 1 }).range(to);
-  return Decoration.set(
-    from === to ? [put] : [Decoration.mark({ class: "removed" }).range(from, to), put],
-  );
+  const widget = new DraftWidget(text, true, isWholeLines(draft, state));
+  const added = Decoration.widget({ widget, side: 1 }).range(to);
+  if (from === to) return Decoration.set([added]);
+  return Decoration.set([Decoration.mark({ class: "removed" }).range(from, to), added]);
 }
 
-const field = StateField.define<Draft | null>({
+function isWholeLines({ from, to }: Draft, { doc }: EditorState): boolean {
+  return to > from && from === doc.lineAt(from).from && to === doc.lineAt(to).to;
+}
+
+export const draftField = StateField.define<Draft | null>({
   create: () => null,
   update(draft, transaction) {
     for (const effect of transaction.effects) if (effect.is(setDraft)) return effect.value;
-    // The text changed under it: it no longer fits.
+    // A draft is for one text: it does not outlive a change of the text.
     return transaction.docChanged ? null : draft;
   },
-  provide: (self) =>
+  provide: (self) => [
     EditorView.decorations.compute([self], (state) => decorations(state.field(self), state)),
+    EditorView.editorAttributes.compute([self], (state) => ({
+      class: state.field(self) ? "drafting" : "",
+    })),
+  ],
 });
 
-export const draftOf = (state: EditorState): Draft | null => state.field(field);
-
-export const drafting: Extension = [
-  field,
-  EditorView.editorAttributes.compute([field], (state) => ({
-    class: state.field(field) ? "drafting" : "",
-  })),
-];
+export const draftOf = (state: EditorState): Draft | null => state.field(draftField);

@@ -1,86 +1,83 @@
-import { useEffect, useRef, useState } from "preact/hooks";
 import type { EditorView } from "@codemirror/view";
-import type { InfillDone } from "../api/types";
-import { complain, say } from "../shell/toast";
+import { useRef, useState } from "preact/hooks";
+import type { InfillResult } from "../api/types";
+import { showError, showNotice } from "../shell/toast";
+import { useAbort } from "../shell/useAbort";
 import { setDraft, type Draft } from "./draft";
-import { drafts, type Action, type Stretch } from "./fill";
+import { streamDrafts, type Action, type DraftStep, type Range } from "./streamDrafts";
 
 interface State {
   busy: boolean;
   settled: Draft | null;
   candidates: Map<number, string>;
-  done: InfillDone | null;
+  result: InfillResult | null;
 }
 
-const IDLE: State = { busy: false, settled: null, candidates: new Map(), done: null };
+const IDLE: State = { busy: false, settled: null, candidates: new Map(), result: null };
 
-/** One draft at a time: asked for, settling, then accepted or rejected. */
+/** One draft at a time: it is streamed into the editor, then accepted or rejected. */
 export function useDraft(model: string) {
   const [state, setState] = useState(IDLE);
-  const put = (part: Partial<State>) => setState((before) => ({ ...before, ...part }));
-  const stopper = useRef<AbortController | null>(null);
+  const update = (part: Partial<State>) => setState((before) => ({ ...before, ...part }));
+  const abort = useAbort();
   const editor = useRef<EditorView | null>(null);
   const seed = useRef(0);
-  useEffect(() => () => stopper.current?.abort(), []);
 
-  const clear = () => (ghost(editor.current, null), put({ settled: null, busy: false }));
-  const start = async (view: EditorView, action: Action, stretch: Stretch, wish: string) => {
+  const clear = () => {
+    if (editor.current) showDraft(editor.current, null);
+    update({ settled: null, busy: false });
+  };
+  const start = async (view: EditorView, action: Action, range: Range, instruction: string) => {
     editor.current = view;
     clear();
-    put({ ...IDLE, busy: true });
-    const { signal } = (stopper.current = new AbortController());
+    update({ ...IDLE, busy: true });
+    const signal = abort.signal();
     try {
-      // Another seed each time: to ask again is to ask for something else.
-      const steps = drafts(
-        action,
-        model,
-        view.state.doc.toString(),
-        stretch,
-        wish,
-        ++seed.current,
-        signal,
-      );
-      for await (const step of steps) if (!signal.aborted) put(shown(view, stretch, step));
+      const text = view.state.doc.toString();
+      // Another seed each time: the same request again must give another text.
+      const request = { action, model, text, range, instruction, seed: ++seed.current };
+      for await (const step of streamDrafts(request, signal)) {
+        if (!signal.aborted) update(showStep(view, range, step));
+      }
     } catch (error) {
       if (!signal.aborted) clear();
-      complain(error);
+      showError(error);
     }
-    // After a stop another draft may be under way already.
-    if (!signal.aborted) put({ busy: false });
+    // After a stop another draft may have been started.
+    if (!signal.aborted) update({ busy: false });
     view.focus();
   };
   const reject = () => {
     if (!state.busy && !state.settled) return;
-    stopper.current?.abort();
+    abort.abort();
     clear();
     editor.current?.focus();
   };
-  /** The text with the draft in it; null where none has settled. */
-  const accepted = (): string | null => {
+  /** Return the text with the draft in it; null where no draft has settled. */
+  const accept = (): string | null => {
     if (!state.settled || !editor.current) return null;
     clear();
     return withDraft(editor.current.state.doc.toString(), state.settled);
   };
-  return { ...state, start, reject, accepted };
+  return { ...state, start, reject, accept };
 }
 
-const withDraft = (text: string, draft: Draft) =>
-  text.slice(0, draft.from) + draft.text + text.slice(draft.to);
+const withDraft = (text: string, { from, to, text: draft }: Draft): string =>
+  text.slice(0, from) + draft + text.slice(to);
 
-const ghost = (view: EditorView | null, draft: Draft | null) =>
-  view?.dispatch({ effects: setDraft.of(draft) });
+const showDraft = (view: EditorView, draft: Draft | null): void =>
+  view.dispatch({ effects: setDraft.of(draft) });
 
-type Step = Awaited<ReturnType<ReturnType<typeof drafts>["next"]>>["value"];
-
-/** Draws a step in the editor, and tells what it changes beside it. */
-function shown(view: EditorView, { from, to }: Stretch, step: NonNullable<Step>): Partial<State> {
-  if (!("done" in step)) {
-    ghost(view, { from, to, text: step.newest, settled: false });
+/** Show a step in the editor, and return the changes of the state. */
+function showStep(view: EditorView, { from, to }: Range, step: DraftStep): Partial<State> {
+  if (!("result" in step)) {
+    showDraft(view, { from, to, text: step.newest, settled: false });
     return { candidates: step.candidates };
   }
   const settled = { from, to, text: step.text, settled: true };
-  ghost(view, settled);
-  if (step.text === view.state.doc.sliceString(from, to))
-    say("The draft says what stands there already.");
-  return { settled, done: step.done };
+  showDraft(view, settled);
+  if (step.text === view.state.doc.sliceString(from, to)) {
+    showNotice("The draft is the same as the text.");
+  }
+  return { settled, result: step.result };
 }

@@ -1,19 +1,22 @@
-import { useEffect, useRef, useState } from "preact/hooks";
 import type { Extension } from "@codemirror/state";
 import type { EditorView } from "@codemirror/view";
-import { complain } from "../shell/toast";
-import { SessionFile } from "./file";
-import { makeEditor, showText, type Hands } from "./setup";
+import type { RefObject } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { showError } from "../shell/toast";
+import { SessionFile } from "./sessionFile";
+import { makeEditor, showText, type EditorActions } from "./setup";
 
 interface Options {
+  /** The name under which the browser stores the session's id. */
   key: string;
   model: string;
-  fresh: string;
+  /** The text of a new session. */
+  firstText: string;
   language: Extension;
   label: string;
 }
 
-type Acts = Pick<Hands, "run" | "accept" | "reject">;
+type DraftActions = Pick<EditorActions, "run" | "accept" | "reject">;
 
 interface Opened {
   view: EditorView;
@@ -23,34 +26,39 @@ interface Opened {
 export interface Editing {
   view: EditorView | null;
   file: SessionFile | null;
-  /** The text as it is now, drafts not counted. */
+  /** The text without drafts. */
   text: string;
-  /** Another text, here and on the server. */
+  /** Replace the text, here and on the server. */
   put: (text: string) => void;
   undo: () => void;
   redo: () => void;
 }
 
-/** An editor on a text that is kept on the server. Its keys always call what was given last. */
+/** An editor for a text in an edit session. Its keys call the newest `actions`. */
 export function useEditor(
-  host: { current: HTMLElement | null },
+  host: RefObject<HTMLElement | null>,
   options: Options,
-  acts: Acts,
+  actions: DraftActions,
 ): Editing {
   const [opened, setOpened] = useState<Opened | null>(null);
   const [text, setText] = useState("");
   const [, redraw] = useState(0);
-  const latest = useRef(acts);
-  latest.current = acts;
+  const latest = useRef(actions);
+  latest.current = actions;
   useEffect(() => {
-    const opening = open(host.current!, options, () => latest.current, setText);
-    const stop = opening.file.subscribe(() => redraw((n) => n + 1));
-    opening.view.then((view) => view && setOpened({ view, file: opening.file }), complain);
+    if (!host.current) return;
+    const opening = open(host.current, options, () => latest.current, setText);
+    const unsubscribe = opening.file.subscribe(() => redraw((n) => n + 1));
+    opening.view.then((view) => {
+      if (view) setOpened({ view, file: opening.file });
+    }, showError);
     return () => {
-      stop();
+      unsubscribe();
       opening.close();
     };
-  }, [options.key, options.model]);
+    // The other options are the same at each call.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [host, options.key, options.model]);
   const show = (next: string) => {
     if (opened) showText(opened.view, next);
     setText(next);
@@ -61,50 +69,50 @@ export function useEditor(
     text,
     put: (next) => {
       show(next);
-      opened?.file.put(next).catch(complain);
+      opened?.file.put(next).catch(showError);
     },
-    undo: () => void opened?.file.undo().then(show, complain),
-    redo: () => void opened?.file.redo().then(show, complain),
+    undo: () => void opened?.file.undo().then(show, showError),
+    redo: () => void opened?.file.redo().then(show, showError),
   };
 }
 
-/** Fetches the text and makes the editor; it may be closed before it is there. */
+/** Fetch the text and make the editor. `close` may be called before the text has come. */
 function open(
   host: HTMLElement,
   options: Options,
-  acts: () => Acts,
+  actions: () => DraftActions,
   onText: (text: string) => void,
 ) {
-  const file = new SessionFile(options.key, options.model, complain);
-  let made: EditorView | null = null;
+  const file = new SessionFile(options.key, options.model, showError);
+  let editor: EditorView | null = null;
   let closed = false;
   const show = (text: string) => {
-    if (made) showText(made, text);
+    if (editor) showText(editor, text);
     onText(text);
   };
-  const hands: Hands = {
-    changed: (text) => {
-      file.typed(text);
+  const editorActions: EditorActions = {
+    change: (text) => {
+      file.type(text);
       onText(text);
-      // A draft was made for the text as it was.
-      acts().reject();
+      // The draft was for the text before the change.
+      actions().reject();
     },
-    run: () => acts().run(),
-    accept: () => acts().accept(),
-    reject: () => acts().reject(),
-    undo: () => void file.undo().then(show, complain),
-    redo: () => void file.redo().then(show, complain),
+    run: () => actions().run(),
+    accept: () => actions().accept(),
+    reject: () => actions().reject(),
+    undo: () => void file.undo().then(show, showError),
+    redo: () => void file.redo().then(show, showError),
   };
-  const view = file.open(options.fresh).then((text) => {
+  const view = file.open(options.firstText).then((text) => {
     if (closed) return null;
-    made = makeEditor(host, text, options.language, options.label, hands);
+    editor = makeEditor(host, text, options.language, options.label, editorActions);
     onText(text);
-    return made;
+    return editor;
   });
   const close = () => {
     closed = true;
-    void file.flush().catch(complain);
-    made?.destroy();
+    void file.flush().catch(showError);
+    editor?.destroy();
   };
   return { file, view, close };
 }

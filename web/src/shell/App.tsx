@@ -1,103 +1,124 @@
 import { useEffect, useState } from "preact/hooks";
-import { models as listed } from "../api/client";
+import { listModels } from "../api/client";
 import type { ModelInfo } from "../api/types";
-import { CanvasView } from "../canvas/View";
-import { EditorView } from "../editor/View";
-import { SudokuView } from "../sudoku/View";
-import { VoiceView } from "../voice/View";
-import { WikiView } from "../wiki/View";
+import { CanvasView } from "../canvas/CanvasView";
+import { EditorView } from "../editor/EditorView";
+import { SudokuView } from "../sudoku/SudokuView";
+import { Player } from "../trace/player";
+import { VoiceView } from "../voice/VoiceView";
+import { WikiView } from "../wiki/WikiView";
 import { Help } from "./Help";
-import { Key } from "./Key";
+import { KeyPrompt } from "./KeyPrompt";
 import { Models } from "./models";
 import { hashOf, useRoute, type Route } from "./router";
 import { useTheme, type Theme } from "./theme";
-import { complain, Toasts } from "./toast";
+import { showError, Toasts } from "./toast";
 
-const VIEWS: { id: string; name: string; view: (route: Route) => preact.JSX.Element }[] = [
-  { id: "canvas", name: "Canvas", view: () => <CanvasView /> },
-  { id: "editor", name: "Editor", view: () => <EditorView /> },
-  { id: "sudoku", name: "Sudoku", view: () => <SudokuView /> },
-  { id: "wiki", name: "Wiki", view: (route) => <WikiView wanted={route.rest[0] ?? ""} /> },
-  { id: "voice", name: "Voice coding", view: () => <VoiceView /> },
-];
-
-/** Whether a key belongs to what is being written in. */
-function writing(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement &&
-    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-  );
+interface View {
+  id: string;
+  name: string;
+  draw: (route: Route, player: Player) => preact.JSX.Element;
 }
+
+const CANVAS: View = {
+  id: "canvas",
+  name: "Canvas",
+  draw: (_route, player) => <CanvasView player={player} />,
+};
+
+const VIEWS: View[] = [
+  CANVAS,
+  { id: "editor", name: "Editor", draw: () => <EditorView /> },
+  { id: "sudoku", name: "Sudoku", draw: () => <SudokuView /> },
+  { id: "wiki", name: "Wiki", draw: (route) => <WikiView title={route.rest[0] ?? ""} /> },
+  { id: "voice", name: "Voice coding", draw: () => <VoiceView /> },
+];
 
 export function App() {
   const route = useRoute();
-  const { all, lost, load } = useAll();
+  const { models, failed, load } = useModelList();
+  const [player] = useState(() => new Player());
   const [help, setHelp] = useState(false);
   const [theme, toggleTheme] = useTheme();
   useShortcuts(() => setHelp(true), toggleTheme);
-  const shown = VIEWS.find((view) => view.id === route.view) ?? VIEWS[0]!;
+  const view = VIEWS.find((one) => one.id === route.view) ?? CANVAS;
   useEffect(() => {
-    document.title = `${shown.name} · redraft`;
+    document.title = `${view.name} · redraft`;
     // On a narrow screen the tabs scroll.
-    document
-      .querySelector(".tabs [aria-current]")
-      ?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }, [shown]);
+    const tab = document.querySelector(".tabs [aria-current]");
+    tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [view]);
   return (
     <div class="shell">
-      <Top shown={shown.id} theme={theme} onTheme={toggleTheme} onHelp={() => setHelp(true)} />
+      <TopBar view={view} theme={theme} onTheme={toggleTheme} onHelp={() => setHelp(true)} />
       <main>
-        {all && <Models.Provider value={all}>{shown.view(route)}</Models.Provider>}
-        {lost && (
+        {models && <Models.Provider value={models}>{view.draw(route, player)}</Models.Provider>}
+        {failed && (
           <button type="button" class="button" onClick={load}>
-            Ask the server again
+            Try again
           </button>
         )}
       </main>
       {help && <Help onClose={() => setHelp(false)} />}
-      <Key />
+      <KeyPrompt />
       <Toasts />
     </div>
   );
 }
 
-/** The models that the server has, once it has told. */
-function useAll() {
-  const [all, setAll] = useState<ModelInfo[] | null>(null);
-  const [lost, setLost] = useState(false);
+/** The server's models; null until they are known. */
+function useModelList() {
+  const [models, setModels] = useState<ModelInfo[] | null>(null);
+  const [failed, setFailed] = useState(false);
   const load = () => {
-    setLost(false);
-    listed().then(setAll, (error: unknown) => (setLost(true), complain(error)));
+    setFailed(false);
+    listModels().then(setModels, (error: unknown) => {
+      setFailed(true);
+      showError(error);
+    });
   };
   useEffect(load, []);
-  return { all, lost, load };
+  return { models, failed, load };
+}
+
+/** Return true where a key is input for the element that has the focus. */
+function takesInput(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 
 function useShortcuts(onHelp: () => void, onTheme: () => void): void {
   useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
+    const press = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || takesInput(event.target)) return;
       const view = VIEWS[Number(event.key) - 1];
-      if (view && !(event.target as HTMLElement).closest?.("[data-digits]"))
-        location.hash = hashOf(view.id);
+      const inBoard = event.target instanceof Element && event.target.closest("[data-digits]");
+      if (view && !inBoard) location.hash = hashOf(view.id);
       else if (event.key === "?") onHelp();
       else if (event.key === "t") onTheme();
     };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
   });
 }
 
-function Top(props: { shown: string; theme: Theme; onTheme: () => void; onHelp: () => void }) {
+interface TopBarProps {
+  view: View;
+  theme: Theme;
+  onTheme: () => void;
+  onHelp: () => void;
+}
+
+function TopBar(props: TopBarProps) {
   return (
     <header class="top">
       <a class="brand" href={hashOf("canvas")}>
-        <Mark />
+        <Logo />
         redraft
       </a>
       <nav class="tabs" aria-label="Views">
         {VIEWS.map((view) => (
-          <a href={hashOf(view.id)} aria-current={view.id === props.shown ? "page" : undefined}>
+          <a href={hashOf(view.id)} aria-current={view === props.view ? "page" : undefined}>
             {view.name}
           </a>
         ))}
@@ -115,12 +136,12 @@ function Top(props: { shown: string; theme: Theme; onTheme: () => void; onHelp: 
   );
 }
 
-/** A canvas that has settled for the most part. */
-function Mark() {
-  const strength = [0.25, 0.9, 0.45, 1, 0.55, 1, 1, 1, 1];
+/** A canvas of nine cells, most of them settled. */
+function Logo() {
+  const confidence = [0.25, 0.9, 0.45, 1, 0.55, 1, 1, 1, 1];
   return (
     <svg viewBox="0 0 18 18" aria-hidden="true" fill="currentColor">
-      {strength.map((opacity, at) => (
+      {confidence.map((opacity, at) => (
         <rect
           x={(at % 3) * 6 + 0.5}
           y={Math.floor(at / 3) * 6 + 0.5}

@@ -1,16 +1,16 @@
 import { useEffect, useRef } from "preact/hooks";
 
-const KEYS: [string[], string][] = [
+const KEYS: [keys: string[], action: string][] = [
   [["1", "…", "5"], "Go to a view"],
-  [["Ctrl", "Enter"], "Run, or accept what was drafted"],
-  [["Esc"], "Stop, or reject what was drafted"],
-  [["←", "→"], "One draft back or on; in a grid, one cell"],
+  [["Ctrl", "Enter"], "Run, or accept the draft"],
+  [["Esc"], "Stop, or reject the draft"],
+  [["←", "→"], "Previous or next draft; in a grid, previous or next cell"],
   [["Home", "End"], "First or last draft"],
-  [["Space"], "Play or pause, where the scrubber is focused"],
-  [["Tab"], "Accept, while a draft stands in the editor"],
+  [["Space"], "Play or pause, when the scrubber has the focus"],
+  [["Tab"], "Accept, when there is a draft in the editor"],
   [["Ctrl", "Z"], "Undo in the editors, also after a reload"],
-  [["t"], "Dark or light"],
-  [["?"], "This list"],
+  [["t"], "Dark or light theme"],
+  [["?"], "Show this list"],
 ];
 
 export function Help({ onClose }: { onClose: () => void }) {
@@ -25,14 +25,14 @@ export function Help({ onClose }: { onClose: () => void }) {
         </button>
       </div>
       <dl>
-        {KEYS.map(([keys, what]) => (
+        {KEYS.map(([keys, action]) => (
           <>
             <dt>
               {keys.map((key) => (
                 <kbd>{key}</kbd>
               ))}
             </dt>
-            <dd>{what}</dd>
+            <dd>{action}</dd>
           </>
         ))}
       </dl>

@@ -1,4 +1,5 @@
-// Which models there are, and what each is asked: those that ship know a few tasks and their exact prompts, others read plain words.
+// The server's models and their prompts: the small models know a few tasks with exact prompts,
+// other models read plain language.
 
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
@@ -8,13 +9,13 @@ export const Models = createContext<ModelInfo[]>([]);
 
 export const useModels = (): ModelInfo[] => useContext(Models);
 
-/** The model for a view: of those that ship the one that knows the task, otherwise the first. */
+/** Return the small model that knows a view's task, or the first model where it is not served. */
 export function useModelFor(id: string): ModelInfo | undefined {
-  const all = useModels();
-  return all.find((model) => model.id === id) ?? all[0];
+  const models = useModels();
+  return models.find((model) => model.id === id) ?? models[0];
 }
 
-const EXAMPLES: Record<string, string[]> = {
+const SMALL_MODELS_EXAMPLES: Record<string, string[]> = {
   small: [
     "calc 17+25-03",
     "calc 39-15*03-62-06+69",
@@ -24,20 +25,23 @@ const EXAMPLES: Record<string, string[]> = {
   "small-text": [
     "wiki Cordunia (full)",
     "wiki Cordunia (story)",
-    'edit <body class="grey"><h1>Home</h1><ul><li>[ ] call mum</li><li>[ ] find tickets</li></ul></body>\nmark find tickets as done',
+    'edit <body class="grey"><h1>Home</h1><ul><li>[ ] call mum</li><li>[ ] find tickets</li></ul>' +
+      "</body>\nmark find tickets as done",
     "fill python",
   ],
 };
 
-const FREE = [
+const EXAMPLES = [
   "Why is the sky blue? Answer in three sentences.",
   "Write a Python function that returns the n-th prime.",
   "A short poem about a river that runs uphill.",
 ];
 
-/** Whether a model is one of those that know their few tasks and nothing else. */
+/** Return true for the small models that ship with redraft: they know their tasks and no others. */
 export const isSmall = (model: ModelInfo | undefined): boolean =>
-  model !== undefined && (model.redraft.shipped ?? model.id in EXAMPLES) && model.id in EXAMPLES;
+  model !== undefined &&
+  Object.hasOwn(SMALL_MODELS_EXAMPLES, model.id) &&
+  model.redraft.shipped !== false;
 
 export const examplesOf = (model: ModelInfo | undefined): string[] =>
-  model && isSmall(model) ? EXAMPLES[model.id]! : FREE;
+  (model && isSmall(model) && SMALL_MODELS_EXAMPLES[model.id]) || EXAMPLES;

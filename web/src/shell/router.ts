@@ -1,4 +1,4 @@
-// The address behind # names the view and what it shows, so that Back and bookmarks work without the server.
+// The address behind # names the view and its content: Back and bookmarks work without the server.
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -8,11 +8,11 @@ export interface Route {
 }
 
 export function routeOf(hash: string): Route {
-  const [view = "", ...rest] = hash.replace(/^#\/?/, "").split("/").map(decoded);
+  const [view = "", ...rest] = hash.replace(/^#\/?/, "").split("/").map(decode);
   return { view: view || "canvas", rest };
 }
 
-function decoded(part: string): string {
+function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

@@ -1,37 +1,36 @@
-// Dark or light: the system's wish, until the reader says otherwise.
+// Dark or light: the system's theme, until the reader chooses one.
 
 import { useEffect, useState } from "preact/hooks";
-import { remember, remembered } from "./store";
+import { readStored, store } from "./storage";
 
 export type Theme = "light" | "dark";
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 
-const wished = (): Theme => {
-  const kept = remembered("theme");
-  return kept === "light" || kept === "dark" ? kept : dark.matches ? "dark" : "light";
-};
+function currentTheme(): Theme {
+  const chosen = readStored("theme");
+  if (chosen === "light" || chosen === "dark") return chosen;
+  return systemIsDark.matches ? "dark" : "light";
+}
 
 export function applyTheme(): void {
-  document.documentElement.dataset.theme = wished();
+  document.documentElement.dataset.theme = currentTheme();
 }
 
 export function useTheme(): [Theme, () => void] {
-  const [theme, setTheme] = useState(wished);
+  const [theme, setTheme] = useState(currentTheme);
   useEffect(() => {
-    const follow = () => setTheme(wished());
-    dark.addEventListener("change", follow);
-    return () => dark.removeEventListener("change", follow);
+    const follow = () => setTheme(currentTheme());
+    systemIsDark.addEventListener("change", follow);
+    return () => systemIsDark.removeEventListener("change", follow);
   }, []);
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
   }, [theme]);
   const toggle = () => {
     const other = theme === "dark" ? "light" : "dark";
-    remember("theme", other);
+    store("theme", other);
     setTheme(other);
   };
   return [theme, toggle];
 }
-
-export const calm = (): boolean => matchMedia("(prefers-reduced-motion: reduce)").matches;

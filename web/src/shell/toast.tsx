@@ -1,54 +1,57 @@
-// Short notes in the corner; errors stay until they are read.
+// Short notes in the corner. A notice goes after a while; an error stays until it is dismissed.
 
 import { useEffect, useState } from "preact/hooks";
 import { isAbort } from "../api/client";
 
+const NOTICE_MILLISECONDS = 4000;
+const MAX_NOTES = 4;
+
 interface Note {
   id: number;
   text: string;
-  bad: boolean;
+  isError: boolean;
 }
 
 let notes: Note[] = [];
 let count = 0;
-let changed: () => void = () => undefined;
+let redrawToasts: () => void = () => undefined;
 
-function put(text: string, bad: boolean): void {
-  const note = { id: ++count, text, bad };
-  notes = [...notes.filter((other) => other.text !== text), note].slice(-4);
-  changed();
-  if (!bad) setTimeout(() => drop(note.id), 4000);
+function add(text: string, isError: boolean): void {
+  const note = { id: ++count, text, isError };
+  notes = [...notes.filter((other) => other.text !== text), note].slice(-MAX_NOTES);
+  redrawToasts();
+  if (!isError) setTimeout(() => dismiss(note.id), NOTICE_MILLISECONDS);
 }
 
-function drop(id: number): void {
+function dismiss(id: number): void {
   notes = notes.filter((note) => note.id !== id);
-  changed();
+  redrawToasts();
 }
 
-export const say = (text: string): void => put(text, false);
+export const showNotice = (text: string): void => add(text, false);
 
-/** An error as the server words it; one that the reader asked for (a stop) is none. */
-export function complain(error: unknown): void {
+/** Show an error's message. An aborted request is no error: the reader stopped it. */
+export function showError(error: unknown): void {
   if (isAbort(error)) return;
-  put(error instanceof Error ? error.message : String(error), true);
+  add(error instanceof Error ? error.message : String(error), true);
 }
 
 export function Toasts() {
   const [, redraw] = useState(0);
   useEffect(() => {
-    changed = () => redraw((n) => n + 1);
-    changed();
+    redrawToasts = () => redraw((n) => n + 1);
+    redrawToasts();
   }, []);
   return (
     <div class="toasts" role="status" aria-live="polite">
       {notes.map((note) => (
         <div
-          class={`toast ${note.bad ? "bad" : ""}`}
+          class={`toast ${note.isError ? "bad" : ""}`}
           key={note.id}
-          role={note.bad ? "alert" : undefined}
+          role={note.isError ? "alert" : undefined}
         >
           <span>{note.text}</span>
-          <button type="button" aria-label="Dismiss" onClick={() => drop(note.id)}>
+          <button type="button" aria-label="Dismiss" onClick={() => dismiss(note.id)}>
             ×
           </button>
         </div>

@@ -1,41 +1,50 @@
+import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
-import { complain } from "../shell/toast";
-import { NO_PUZZLE } from "./Controls";
-import { conflicts, isDigit, parse } from "./rules";
+import { showError } from "../shell/toast";
+import { NOT_A_PUZZLE } from "./Controls";
+import { conflicts, isDigit, parseGrid } from "./rules";
 
-const MOVES: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -9, ArrowDown: 9 };
+const MOVES: Record<string, number> = {
+  ArrowLeft: -1,
+  ArrowRight: 1,
+  ArrowUp: -9,
+  ArrowDown: 9,
+};
+const ERASERS = ["Backspace", "Delete", "0", "."];
+const LAST_CELL = 80;
 const NINE = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 interface Props {
   label: string;
   puzzle: string;
   grid: string;
-  /** Cells that hold another digit than a draft ago. */
+  /** The cells whose digit was replaced in the last step. */
   changed: Set<number>;
-  /** Where it may be written in. */
-  onPuzzle?: (puzzle: string) => void;
+  /** Called with a changed puzzle; undefined where the board cannot be edited. */
+  onPuzzle: ((puzzle: string) => void) | undefined;
 }
 
-/** Nine by nine. Clues are bold, what breaks a rule is red and underlined, what was corrected flashes. */
-export function Board(props: Props) {
-  const { label, puzzle, grid, changed, onPuzzle } = props;
-  const table = useRef<HTMLDivElement>(null);
+/** The grid: clues are bold, conflicts red and underlined, and a replaced digit flashes. */
+export function Board({ label, puzzle, grid, changed, onPuzzle }: Props) {
+  const board = useRef<HTMLDivElement>(null);
   const wrong = conflicts(grid);
-  const keys = useKeys(table, puzzle, onPuzzle);
+  const handlers = boardHandlers(board, puzzle, onPuzzle);
   const square = (cell: number) => {
-    const digit = isDigit(grid[cell]) ? grid[cell]! : "";
-    const clue = digit !== "" && puzzle[cell] === digit;
-    const look = ["sq", clue && "clue", wrong.has(cell) && "wrong", changed.has(cell) && "flash"]
-      .filter(Boolean)
-      .join(" ");
-    const says = `Row ${Math.floor(cell / 9) + 1}, column ${(cell % 9) + 1}: ${digit || "blank"}${wrong.has(cell) ? ", conflict" : ""}`;
+    const digit = isDigit(grid[cell]) ? grid[cell] : "";
+    const place = `Row ${Math.floor(cell / 9) + 1}, column ${(cell % 9) + 1}`;
+    const classes = [
+      "sq",
+      digit && puzzle[cell] === digit ? "clue" : "",
+      wrong.has(cell) ? "wrong" : "",
+      changed.has(cell) ? "flash" : "",
+    ];
     return (
       <div
         role="gridcell"
-        class={look}
+        class={classes.filter(Boolean).join(" ")}
         data-cell={cell}
         tabIndex={cell === 0 ? 0 : -1}
-        aria-label={says}
+        aria-label={`${place}: ${digit || "blank"}${wrong.has(cell) ? ", conflict" : ""}`}
       >
         {digit}
       </div>
@@ -46,10 +55,10 @@ export function Board(props: Props) {
       class={`board ${onPuzzle ? "" : "still"}`}
       role="grid"
       aria-label={label}
-      ref={table}
+      ref={board}
       data-digits
       data-grid={grid}
-      {...keys}
+      {...handlers}
     >
       {NINE.map((row) => (
         <div role="row">{NINE.map((column) => square(row * 9 + column))}</div>
@@ -58,40 +67,38 @@ export function Board(props: Props) {
   );
 }
 
-/** What keys, the pointer and a paste do on the board. */
-function useKeys(
-  table: { current: HTMLElement | null },
+/** Return the board's handlers of keys, paste and pointer. */
+function boardHandlers(
+  board: RefObject<HTMLElement | null>,
   puzzle: string,
   onPuzzle: ((puzzle: string) => void) | undefined,
 ) {
   const cellOf = (event: Event) => Number((event.target as HTMLElement).dataset.cell ?? NaN);
-  const move = (to: number) =>
-    (
-      table.current!.querySelector(
-        `[data-cell="${Math.max(0, Math.min(80, to))}"]`,
-      ) as HTMLElement | null
-    )?.focus();
+  const focus = (cell: number) => {
+    const inside = Math.max(0, Math.min(LAST_CELL, cell));
+    board.current?.querySelector<HTMLElement>(`[data-cell="${inside}"]`)?.focus();
+  };
   const put = (cell: number, digit: string) =>
     onPuzzle?.(puzzle.slice(0, cell) + digit + puzzle.slice(cell + 1));
   const onKeyDown = (event: KeyboardEvent) => {
     const cell = cellOf(event);
     if (Number.isNaN(cell) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = MOVES[event.key];
-    if (step !== undefined) move(cell + step);
+    const move = MOVES[event.key];
+    if (move !== undefined) focus(cell + move);
     else if (onPuzzle && isDigit(event.key)) {
       put(cell, event.key);
-      move(cell + 1);
-    } else if (onPuzzle && ["Backspace", "Delete", "0", "."].includes(event.key)) put(cell, ".");
+      focus(cell + 1);
+    } else if (onPuzzle && ERASERS.includes(event.key)) put(cell, ".");
     else return;
     event.preventDefault();
   };
   const onPaste = (event: ClipboardEvent) => {
     if (!onPuzzle) return;
     event.preventDefault();
-    const found = parse(event.clipboardData?.getData("text") ?? "");
-    if (found) onPuzzle(found);
-    else complain(NO_PUZZLE);
+    const pasted = parseGrid(event.clipboardData?.getData("text") ?? "");
+    if (pasted) onPuzzle(pasted);
+    else showError(NOT_A_PUZZLE);
   };
-  const onPointerDown = (event: PointerEvent) => move(cellOf(event));
+  const onPointerDown = (event: PointerEvent) => focus(cellOf(event));
   return { onKeyDown, onPaste, onPointerDown };
 }

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
-import { send } from "../api/client";
-import { complain } from "../shell/toast";
-import { EMPTY, parse } from "./rules";
+import { sendJson } from "../api/client";
+import { showError } from "../shell/toast";
+import { EMPTY, parseGrid } from "./rules";
 
 const LEVELS = [
   ["34", "Easy, 34 blanks"],
@@ -10,59 +10,56 @@ const LEVELS = [
   ["56", "Very hard, 56 blanks"],
 ] as const;
 
-export const NO_PUZZLE =
-  "That is not a Sudoku: 81 cells are needed, digits 1 to 9, and 0 or a point for a blank.";
+export const NOT_A_PUZZLE =
+  "This is not a Sudoku: 81 cells are needed, digits 1 to 9, and 0 or a point for a blank.";
 
 interface Props {
   busy: boolean;
+  /** True for a puzzle without blanks. */
   full: boolean;
   onSolve: () => void;
   onStop: () => void;
   onPuzzle: (puzzle: string) => void;
 }
 
-/** What can be done with the puzzle, and where another comes from. */
-export function Controls(props: Props) {
+/** The buttons that solve, clear or replace the puzzle. */
+export function Controls({ busy, full, onSolve, onStop, onPuzzle }: Props) {
   const [waiting, setWaiting] = useState(false);
-  const busy = props.busy || waiting;
+  const disabled = busy || waiting;
   return (
     <div class="card row">
-      <button
-        type="button"
-        class="button main"
-        disabled={busy || props.full}
-        onClick={props.onSolve}
-      >
+      <button type="button" class="button main" disabled={disabled || full} onClick={onSolve}>
         Solve
       </button>
-      {props.busy && (
-        <button type="button" class="button" onClick={props.onStop}>
+      {busy && (
+        <button type="button" class="button" onClick={onStop}>
           Stop
         </button>
       )}
-      <Fresh busy={busy} onWait={setWaiting} onPuzzle={props.onPuzzle} />
-      <button type="button" class="button" disabled={busy} onClick={() => props.onPuzzle(EMPTY)}>
+      <NewPuzzle disabled={disabled} onWait={setWaiting} onPuzzle={onPuzzle} />
+      <button type="button" class="button" disabled={disabled} onClick={() => onPuzzle(EMPTY)}>
         Clear
       </button>
-      <Paste {...props} />
+      <PastedPuzzle onPuzzle={onPuzzle} />
     </div>
   );
 }
 
-function Fresh({
-  busy,
-  onWait,
-  onPuzzle,
-}: Pick<Props, "busy" | "onPuzzle"> & { onWait: (waiting: boolean) => void }) {
+interface NewPuzzleProps {
+  disabled: boolean;
+  onWait: (waiting: boolean) => void;
+  onPuzzle: (puzzle: string) => void;
+}
+
+function NewPuzzle({ disabled, onWait, onPuzzle }: NewPuzzleProps) {
   const [blanks, setBlanks] = useState("44");
-  const fresh = async () => {
+  const load = async () => {
     onWait(true);
     try {
-      onPuzzle(
-        (await send<{ puzzle: string }>("POST", "/play/sudoku", { blanks: Number(blanks) })).puzzle,
-      );
+      const body = { blanks: Number(blanks) };
+      onPuzzle((await sendJson<{ puzzle: string }>("POST", "/play/sudoku", body)).puzzle);
     } catch (error) {
-      complain(error);
+      showError(error);
     } finally {
       onWait(false);
     }
@@ -77,23 +74,23 @@ function Fresh({
           ))}
         </select>
       </label>
-      <button type="button" class="button" disabled={busy} onClick={() => void fresh()}>
+      <button type="button" class="button" disabled={disabled} onClick={() => void load()}>
         New puzzle
       </button>
     </>
   );
 }
 
-function Paste({ onPuzzle }: Props) {
+function PastedPuzzle({ onPuzzle }: { onPuzzle: (puzzle: string) => void }) {
   const [line, setLine] = useState("");
-  const taken = (event: Event) => {
+  const submit = (event: Event) => {
     event.preventDefault();
-    const found = parse(line);
-    if (found) onPuzzle(found);
-    else complain(NO_PUZZLE);
+    const puzzle = parseGrid(line);
+    if (puzzle) onPuzzle(puzzle);
+    else showError(NOT_A_PUZZLE);
   };
   return (
-    <form class="row paste" onSubmit={taken}>
+    <form class="row paste" onSubmit={submit}>
       <label class="hidden" for="line">
         A puzzle as 81 characters
       </label>
@@ -105,7 +102,7 @@ function Paste({ onPuzzle }: Props) {
         onInput={(event) => setLine(event.currentTarget.value)}
       />
       <button type="submit" class="button">
-        Take
+        Load
       </button>
     </form>
   );

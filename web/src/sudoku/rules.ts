@@ -1,48 +1,48 @@
-// The rules, and nothing about models. A grid is 81 characters, "." for a blank.
+// The rules of Sudoku. A grid is a text of 81 characters, row by row: a digit, or "." for a blank.
 
-export const EMPTY = ".".repeat(81);
+const SIZE = 9;
+const CELLS = SIZE * SIZE;
 
-const row = (cell: number) => Math.floor(cell / 9);
-const column = (cell: number) => cell % 9;
+export const EMPTY = ".".repeat(CELLS);
+
+const row = (cell: number) => Math.floor(cell / SIZE);
+const column = (cell: number) => cell % SIZE;
 const box = (cell: number) => Math.floor(row(cell) / 3) * 3 + Math.floor(column(cell) / 3);
 
-/** For each cell those that must not hold the same digit. */
-const PEERS: number[][] = Array.from({ length: 81 }, (_, cell) =>
-  Array.from({ length: 81 }, (__, other) => other).filter(
-    (other) =>
-      other !== cell &&
-      (row(other) === row(cell) || column(other) === column(cell) || box(other) === box(cell)),
-  ),
+const inOneUnit = (a: number, b: number): boolean =>
+  row(a) === row(b) || column(a) === column(b) || box(a) === box(b);
+
+const ALL_CELLS = Array.from({ length: CELLS }, (_, cell) => cell);
+
+/** For each cell the cells that must not have the same digit. */
+const PEERS = ALL_CELLS.map((cell) =>
+  ALL_CELLS.filter((other) => other !== cell && inOneUnit(cell, other)),
 );
 
-export const isDigit = (char: string | undefined): boolean =>
-  char !== undefined && char >= "1" && char <= "9" && char.length === 1;
+export const isDigit = (text: string | undefined): text is string =>
+  text !== undefined && /^[1-9]$/.test(text);
 
-/** Cells whose digit stands twice in a row, a column or a box. */
+/** Return the cells whose digit occurs twice in a row, a column or a box. */
 export function conflicts(grid: string): Set<number> {
-  const wrong = new Set<number>();
-  for (let cell = 0; cell < 81; cell++) {
-    if (isDigit(grid[cell]) && PEERS[cell]!.some((other) => grid[other] === grid[cell]))
-      wrong.add(cell);
-  }
-  return wrong;
+  const isConflict = (cell: number) =>
+    isDigit(grid[cell]) && PEERS[cell]?.some((other) => grid[other] === grid[cell]);
+  return new Set(ALL_CELLS.filter(isConflict));
 }
 
-/** Whether a grid is complete, breaks no rule and keeps the clues. */
+/** Return true for a complete grid that follows the rules and keeps the puzzle's clues. */
 export function solves(puzzle: string, grid: string): boolean {
-  return (
-    grid.length === 81 &&
-    [...grid].every(
-      (digit, cell) => isDigit(digit) && (!isDigit(puzzle[cell]) || puzzle[cell] === digit),
-    ) &&
-    conflicts(grid).size === 0
-  );
+  const isRight = (cell: number) =>
+    isDigit(grid[cell]) && (!isDigit(puzzle[cell]) || puzzle[cell] === grid[cell]);
+  return grid.length === CELLS && ALL_CELLS.every(isRight) && conflicts(grid).size === 0;
 }
 
-/** What was typed or pasted as a grid; null where it is not 81 cells. Blanks may be 0, a point, a star, a dash or an underscore. */
-export function parse(text: string): string | null {
+/**
+ * Return the grid of a text; null where the text has other than 81 cells. A blank may be 0, a
+ * point, a star, a dash or an underscore; white space and the lines of a drawn grid are skipped.
+ */
+export function parseGrid(text: string): string | null {
   const cells = text.replace(/[\s|+]/g, "").replace(/[0*_-]/g, ".");
   return /^[1-9.]{81}$/.test(cells) ? cells : null;
 }
 
-export const clues = (grid: string): number => [...grid].filter(isDigit).length;
+export const countClues = (grid: string): number => Array.from(grid).filter(isDigit).length;

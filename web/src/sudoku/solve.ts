@@ -1,90 +1,82 @@
-// A puzzle put to the model: drafts as they come, several seeds where one does not do, and the typewriter's single attempt.
+// Solves a puzzle with a model: by diffusion, in several attempts if needed, or from left to right.
 
-import { write } from "../api/client";
-import { calm } from "../shell/theme";
-import { textOf } from "../trace/record";
-import { solves } from "./rules";
+import { generate } from "../api/client";
+import { textOf, type Message } from "../api/types";
+import { pause } from "../shell/motion";
+import { isDigit, solves } from "./rules";
 
-/** What the temperature of each attempt is multiplied by: a puzzle that resists one is often solved at another. */
-const SPREAD = [1, 1.3, 0.8, 1.5];
-const BEAT = 160;
+/** The temperature of each attempt: a puzzle that fails at one is often solved at another. */
+const TEMPERATURES = [1, 1.3, 0.8, 1.5];
+/** The time between two steps: the same for both methods. */
+const PAUSE_MILLISECONDS = 160;
 
-export interface Drafted {
+/** The state after one step. */
+export interface Progress {
   grid: string;
+  /** Counted from 1. */
   attempt: number;
-  passes: number;
+  /** Denoising steps, or forward passes from left to right, of all attempts. */
+  steps: number;
   solved: boolean;
   ended: boolean;
 }
 
-const question = (puzzle: string) => [
-  { role: "user" as const, content: `sudoku ${puzzle.replaceAll(".", "0")}` },
+const promptFor = (puzzle: string): Message[] => [
+  { role: "user", content: `sudoku ${puzzle.replaceAll(".", "0")}` },
 ];
 
-const asGrid = (cells: string[]): string =>
-  Array.from({ length: 81 }, (_, at) => (/^[1-9]$/.test(cells[at] ?? "") ? cells[at] : ".")).join(
-    "",
-  );
+function gridOf(cells: string[]): string {
+  const digit = (_: unknown, at: number) => (isDigit(cells[at]) ? cells[at] : ".");
+  return Array.from({ length: 81 }, digit).join("");
+}
 
-export async function* solve(
+/** Yield the grid after each denoising step, until an attempt has solved the puzzle. */
+export async function* solveByDiffusion(
   model: string,
   puzzle: string,
   seed: number,
   signal: AbortSignal,
-): AsyncGenerator<Drafted> {
-  let passes = 0;
-  for (let attempt = 0; attempt < SPREAD.length; attempt++) {
+): AsyncGenerator<Progress> {
+  let steps = 0;
+  for (const [index, temperature] of TEMPERATURES.entries()) {
+    const attempt = index + 1;
     const cells: string[] = [];
-    const asked = {
-      model,
-      messages: question(puzzle),
-      seed: seed + attempt,
-      temperature: SPREAD[attempt],
-    };
-    for await (const chunk of write(asked, signal)) {
-      if (chunk.draft?.canvas !== 0) continue;
-      for (const [at, text] of chunk.draft.changed) cells[at] = text;
-      passes++;
-      yield { grid: asGrid(cells), attempt: attempt + 1, passes, solved: false, ended: false };
-      if (!calm()) await new Promise((wake) => setTimeout(wake, BEAT));
+    const request = { model, messages: promptFor(puzzle), seed: seed + index, temperature };
+    for await (const { draft } of generate(request, signal)) {
+      if (draft?.canvas !== 0) continue;
+      for (const [at, text] of draft.changed) cells[at] = text;
+      steps++;
+      yield { grid: gridOf(cells), attempt, steps, solved: false, ended: false };
+      await pause(PAUSE_MILLISECONDS);
     }
-    const grid = asGrid(cells);
+    const grid = gridOf(cells);
     const solved = solves(puzzle, grid);
-    yield {
-      grid,
-      attempt: attempt + 1,
-      passes,
-      solved,
-      ended: solved || attempt + 1 === SPREAD.length,
-    };
+    yield { grid, attempt, steps, solved, ended: solved || attempt === TEMPERATURES.length };
     if (solved) return;
   }
 }
 
-/** The same model from left to right: a digit a pass. */
-export async function* typed(
+/** Yield the grid after each digit, from left to right, in one attempt. */
+export async function* solveAutoregressively(
   model: string,
   puzzle: string,
   seed: number,
   signal: AbortSignal,
-): AsyncGenerator<Drafted> {
+): AsyncGenerator<Progress> {
   let text = "";
-  let passes = 0;
-  const now = (ended: boolean): Drafted => {
-    const grid = asGrid([...text]);
-    return { grid, attempt: 1, passes, solved: ended && solves(puzzle, grid), ended };
+  let steps = 0;
+  const progress = (ended: boolean): Progress => {
+    const grid = gridOf(Array.from(text));
+    return { grid, attempt: 1, steps, solved: ended && solves(puzzle, grid), ended };
   };
-  for await (const chunk of write(
-    { model, messages: question(puzzle), seed, method: "typewriter" },
-    signal,
-  )) {
-    const more = textOf(chunk);
-    if (!more) continue;
-    text += more;
-    passes++;
-    yield now(false);
-    // As much time a pass as the other has.
-    if (!calm()) await new Promise((wake) => setTimeout(wake, BEAT));
+  const request = { model, messages: promptFor(puzzle), seed, method: "autoregressive" as const };
+  for await (const chunk of generate(request, signal)) {
+    const added = textOf(chunk);
+    if (!added) continue;
+    text += added;
+    steps++;
+    yield progress(false);
+    await pause(PAUSE_MILLISECONDS);
   }
-  yield now(true);
+  yield progress(true);
 }

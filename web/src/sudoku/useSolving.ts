@@ -1,56 +1,59 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { complain } from "../shell/toast";
-import { solve, typed, type Drafted } from "./solve";
+import { useRef, useState } from "preact/hooks";
+import { showError } from "../shell/toast";
+import { useAbort } from "../shell/useAbort";
+import { solveAutoregressively, solveByDiffusion, type Progress } from "./solve";
 
-export interface SideState {
-  drafted: Drafted | null;
+/** One method's state. */
+export interface Side {
+  progress: Progress | null;
+  /** The cells whose digit was replaced in the last step. */
   changed: Set<number>;
+  /** The number of digits that were replaced in all steps. */
   corrected: number;
 }
 
-const NOTHING: SideState = { drafted: null, changed: new Set(), corrected: 0 };
+const IDLE: Side = { progress: null, changed: new Set(), corrected: 0 };
 
-/** A digit that took another's place was corrected; one that took a blank's was not. */
-function after(before: SideState, drafted: Drafted): SideState {
-  const last = before.drafted;
+/** Return the state after a step. A digit in the place of a blank is no correction. */
+export function nextSide(before: Side, progress: Progress): Side {
+  const last = before.progress;
   const changed = new Set<number>();
-  if (last && last.attempt === drafted.attempt) {
-    for (let cell = 0; cell < 81; cell++) {
-      if (last.grid[cell] !== "." && last.grid[cell] !== drafted.grid[cell]) changed.add(cell);
+  if (last?.attempt === progress.attempt) {
+    for (const [cell, digit] of Array.from(last.grid).entries()) {
+      if (digit !== "." && digit !== progress.grid[cell]) changed.add(cell);
     }
   }
-  return { drafted, changed, corrected: before.corrected + changed.size };
+  return { progress, changed, corrected: before.corrected + changed.size };
 }
 
-/** Both ways of writing on the same puzzle, at the same time. */
+/** Both methods on one puzzle, at the same time. */
 export function useSolving(model: string) {
-  const [diffusion, setDiffusion] = useState(NOTHING);
-  const [typewriter, setTypewriter] = useState(NOTHING);
+  const [diffusion, setDiffusion] = useState(IDLE);
+  const [typewriter, setTypewriter] = useState(IDLE);
   const [busy, setBusy] = useState(false);
-  const stopper = useRef<AbortController | null>(null);
+  const { signal: newSignal, abort } = useAbort();
   const seed = useRef(0);
-  useEffect(() => () => stopper.current?.abort(), []);
   const clear = () => {
-    stopper.current?.abort();
-    setDiffusion(NOTHING);
-    setTypewriter(NOTHING);
+    abort();
+    setDiffusion(IDLE);
+    setTypewriter(IDLE);
   };
   const start = async (puzzle: string) => {
     clear();
-    const { signal } = (stopper.current = new AbortController());
+    const signal = newSignal();
     setBusy(true);
     seed.current += 1;
-    const follow = async (drafts: AsyncGenerator<Drafted>, put: typeof setDiffusion) => {
-      for await (const drafted of drafts)
-        if (!signal.aborted) put((before) => after(before, drafted));
+    const follow = async (steps: AsyncGenerator<Progress>, setSide: typeof setDiffusion) => {
+      for await (const progress of steps) {
+        if (!signal.aborted) setSide((before) => nextSide(before, progress));
+      }
     };
-    const both = [
-      follow(solve(model, puzzle, seed.current, signal), setDiffusion),
-      follow(typed(model, puzzle, seed.current, signal), setTypewriter),
-    ];
-    for (const one of await Promise.allSettled(both))
-      if (one.status === "rejected") complain(one.reason);
+    const results = await Promise.allSettled([
+      follow(solveByDiffusion(model, puzzle, seed.current, signal), setDiffusion),
+      follow(solveAutoregressively(model, puzzle, seed.current, signal), setTypewriter),
+    ]);
+    for (const result of results) if (result.status === "rejected") showError(result.reason);
     setBusy(false);
   };
-  return { diffusion, typewriter, busy, start, clear, stop: () => stopper.current?.abort() };
+  return { diffusion, typewriter, busy, start, clear, stop: abort };
 }

@@ -1,22 +1,24 @@
-// Plays a trace by a clock that may run slower than the world: the same for both methods, so that the race stays fair.
+// Plays a trace by a clock that can run slower than real time: one clock for both lanes, so that
+// the comparison stays fair.
 
-import { calm } from "../shell/theme";
-import { frameAfter, type Frame, type Lane, type Trace } from "./trace";
+import { prefersReducedMotion } from "../shell/motion";
+import { nextFrame, type Frame, type Lane, type Trace } from "./trace";
 
 type Listener = () => void;
 
 export class Player {
   frames: Frame[] = [];
-  /** The frame that is shown; -1 before the first. */
+  /** The index of the frame on screen; -1 before the first. */
   cursor = -1;
   playing = false;
+  /** True while the trace is being recorded. */
   live = false;
-  /** Milliseconds of the trace that have passed. */
+  /** Milliseconds of the trace that have been played. */
   clock = 0;
   slowness = 10;
   #trace: Trace | null = null;
-  #read = 0;
-  #last = 0;
+  #draftsRead = 0;
+  #lastTick = 0;
   #handle = 0;
   #listeners = new Set<Listener>();
 
@@ -28,83 +30,77 @@ export class Player {
     return this.frames[this.cursor];
   }
 
+  /** Call `listener` on each change; return a function that ends this. */
   subscribe(listener: Listener): Listener {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
   }
 
-  /** A trace to play from its start; one that is live still grows. */
+  /** Play a trace from its start. A live one still grows. */
   open(trace: Trace | null, live: boolean): void {
     this.#trace = trace;
     this.live = live;
     this.frames = [];
-    this.#read = 0;
+    this.#draftsRead = 0;
     this.#rewind();
-    this.take();
-    if (trace && !calm()) this.play();
+    this.#readDrafts();
+    if (trace && !prefersReducedMotion()) this.play();
     else this.end();
-  }
-
-  /** Reads what the trace has grown by. */
-  take(): void {
-    const drafts = this.#trace?.drafts ?? [];
-    for (; this.#read < drafts.length; this.#read++) {
-      this.frames.push(frameAfter(this.frames.at(-1), drafts[this.#read]!));
-    }
   }
 
   play(): void {
     if (!this.#trace) return;
     if (!this.live && this.clock >= this.length) this.#rewind();
     this.playing = true;
-    this.#last = performance.now();
+    this.#lastTick = performance.now();
     cancelAnimationFrame(this.#handle);
     this.#handle = requestAnimationFrame(this.#tick);
-    this.#tell();
+    this.#notify();
   }
 
   pause(): void {
     this.playing = false;
     cancelAnimationFrame(this.#handle);
-    this.#tell();
+    this.#notify();
   }
 
-  /** A live trace has come to its end. */
+  /** Take the trace as complete: it does not grow any more. */
   finish(): void {
-    this.take();
+    this.#readDrafts();
     this.live = false;
-    if (calm()) this.end();
-    else if (!this.playing) this.#tell();
+    if (prefersReducedMotion()) this.end();
+    else if (!this.playing) this.#notify();
   }
 
-  /** Jumps to a frame, and stands still there. */
+  /** Show one frame, and pause there. */
   show(cursor: number): void {
     this.cursor = Math.max(0, Math.min(cursor, this.frames.length - 1));
     this.clock = this.frame?.at ?? 0;
     this.pause();
   }
 
+  /** Show the last frame, and pause there. */
   end(): void {
     this.cursor = this.frames.length - 1;
     this.clock = this.length;
     this.pause();
   }
 
+  /** Milliseconds from the start of the trace to its end. */
   get length(): number {
     const trace = this.#trace;
-    return Math.max(
-      this.frames.at(-1)?.at ?? 0,
-      laneEnd(trace?.diffusion),
-      laneEnd(trace?.typewriter),
-    );
+    const lastFrame = this.frames.at(-1)?.at ?? 0;
+    return Math.max(lastFrame, laneEnd(trace?.diffusion), laneEnd(trace?.typewriter));
   }
 
-  /** What a lane has written by now, on this clock. */
-  written(lane: Lane | null | undefined): { text: string; tokens: number; done: boolean } {
+  /** Return a lane's text up to the clock; each of its events counts as one token. */
+  textAtClock(lane: Lane | null | undefined): { text: string; tokens: number; done: boolean } {
     if (!lane) return { text: "", tokens: 0, done: false };
-    const shown = lane.events.filter((event) => event.at <= this.clock);
+    const events = lane.events.filter((event) => event.at <= this.clock);
     const done = lane.ended !== null && this.clock >= lane.ended;
-    return { text: shown.map((event) => event.text).join(""), tokens: shown.length, done };
+    return { text: events.map((event) => event.text).join(""), tokens: events.length, done };
   }
 
   #rewind(): void {
@@ -112,20 +108,28 @@ export class Player {
     this.cursor = -1;
   }
 
+  /** Make frames of the drafts that the trace has grown by. */
+  #readDrafts(): void {
+    const drafts = this.#trace?.drafts ?? [];
+    for (const draft of drafts.slice(this.#draftsRead)) {
+      this.frames.push(nextFrame(this.frames.at(-1), draft));
+    }
+    this.#draftsRead = drafts.length;
+  }
+
   #tick = (now: number): void => {
-    this.take();
-    this.clock += (now - this.#last) / this.slowness;
-    this.#last = now;
-    while (this.cursor + 1 < this.frames.length && this.frames[this.cursor + 1]!.at <= this.clock)
-      this.cursor++;
+    this.#readDrafts();
+    this.clock += (now - this.#lastTick) / this.slowness;
+    this.#lastTick = now;
+    while ((this.frames[this.cursor + 1]?.at ?? Infinity) <= this.clock) this.cursor++;
     if (!this.live && this.clock >= this.length) this.end();
     else {
-      this.#tell();
+      this.#notify();
       this.#handle = requestAnimationFrame(this.#tick);
     }
   };
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of this.#listeners) listener();
   }
 }

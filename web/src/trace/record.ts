@@ -1,58 +1,59 @@
-// Asks both methods at once and writes down what comes and when.
+// Sends a prompt to both methods at once, and records each chunk with its time.
 
-import { write, type Asked } from "../api/client";
-import type { Chunk } from "../api/types";
+import { generate, type GenerateRequest } from "../api/client";
+import { textOf, type Method } from "../api/types";
 import { emptyLane, FORMAT, type Lane, type Trace } from "./trace";
 
-export interface Wanted {
+/** A run: the trace's head, and the request that both lanes send. */
+export interface Run {
   model: string;
   prompt: string;
   mode: Trace["mode"];
   settings: Record<string, number>;
-  asked: Asked;
+  request: GenerateRequest;
   typewriter: boolean;
   signal: AbortSignal;
 }
 
-/** The trace at once, and a promise that holds when it has grown to its end. */
-export function record(wanted: Wanted): { trace: Trace; done: Promise<void> } {
+/** Return the trace at once, and a promise that resolves when it is complete. */
+export function record(run: Run): { trace: Trace; done: Promise<void> } {
   const trace: Trace = {
     format: FORMAT,
     version: 1,
     created: new Date().toISOString(),
-    model: wanted.model,
-    prompt: wanted.prompt,
-    mode: wanted.mode,
-    settings: wanted.settings,
+    model: run.model,
+    prompt: run.prompt,
+    mode: run.mode,
+    settings: run.settings,
     drafts: [],
     diffusion: emptyLane(),
-    typewriter: wanted.typewriter ? emptyLane() : null,
+    typewriter: run.typewriter ? emptyLane() : null,
   };
   const start = performance.now();
   const now = () => Math.round((performance.now() - start) * 10) / 10;
-  const runs = [follow(wanted, "diffusion", trace.diffusion, trace, now)];
-  if (trace.typewriter) runs.push(follow(wanted, "typewriter", trace.typewriter, trace, now));
-  return { trace, done: all(runs) };
+  const lanes = [recordLane(run, "diffusion", trace.diffusion, trace, now)];
+  const { typewriter } = trace;
+  if (typewriter) lanes.push(recordLane(run, "autoregressive", typewriter, trace, now));
+  return { trace, done: allSettled(lanes) };
 }
 
-/** Waits for both, also where one fails: the other goes on, and what it writes is kept. */
-async function all(runs: Promise<void>[]): Promise<void> {
-  const failed = (await Promise.allSettled(runs)).find((run) => run.status === "rejected");
+/** Wait for both lanes: when one fails, the other goes on, and its text is recorded. */
+async function allSettled(lanes: Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(lanes);
+  const failed = results.find((result) => result.status === "rejected");
   if (failed) throw failed.reason;
 }
 
-async function follow(
-  wanted: Wanted,
-  method: "diffusion" | "typewriter",
+async function recordLane(
+  run: Run,
+  method: Method,
   lane: Lane,
   trace: Trace,
   now: () => number,
 ): Promise<void> {
-  const extra = method === "typewriter" ? { method } : {};
-  for await (const chunk of write(
-    { ...wanted.asked, ...wanted.settings, ...extra },
-    wanted.signal,
-  )) {
+  const options = method === "diffusion" ? {} : { method };
+  const request = { ...run.request, ...run.settings, ...options };
+  for await (const chunk of generate(request, run.signal)) {
     if (chunk.draft) trace.drafts.push({ ...chunk.draft, at: now() });
     const text = textOf(chunk);
     if (text) lane.events.push({ at: now(), text });
@@ -60,6 +61,3 @@ async function follow(
   }
   lane.ended = now();
 }
-
-export const textOf = (chunk: Chunk): string =>
-  chunk.choices?.[0]?.delta?.content ?? chunk.choices?.[0]?.text ?? "";

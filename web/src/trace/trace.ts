@@ -1,11 +1,11 @@
-// A run as it is kept: every draft with the moment at which it came, and the typewriter's words beside it.
+// A trace: every draft of a run with its time, and the typewriter's text beside it.
 
 import type { DraftChunk, Usage } from "../api/types";
 
 export const FORMAT = "redraft-trace";
 
 export interface Timed {
-  /** Milliseconds since both methods were asked. */
+  /** Milliseconds since the requests of both lanes were sent. */
   at: number;
 }
 
@@ -15,13 +15,15 @@ export interface TextEvent extends Timed {
   text: string;
 }
 
+/** The text of one method, chunk by chunk. */
 export interface Lane {
   events: TextEvent[];
   usage: Usage | null;
-  /** Milliseconds until the answer was complete; null while it is not. */
+  /** Milliseconds until the response was complete; null before. */
   ended: number | null;
 }
 
+/** A run as it is saved in a file: the names of the fields are the file's. */
 export interface Trace {
   format: typeof FORMAT;
   version: 1;
@@ -32,6 +34,7 @@ export interface Trace {
   settings: Record<string, number>;
   drafts: DraftEvent[];
   diffusion: Lane;
+  /** Autoregressive decoding of the same prompt; null where it was not requested. */
   typewriter: Lane | null;
 }
 
@@ -46,41 +49,37 @@ export interface Frame {
   step: number;
   cells: string[];
   confidence: number[];
+  /** 1 at each accepted position, else 0. */
   accepted: Uint8Array;
+  /** 1 at each revised position, else 0. */
   revised: Uint8Array;
-  kept: number;
+  acceptedCount: number;
   entropy: number;
   text: string;
 }
 
-/** The next frame: `changed` is told against the draft before, of the same canvas. */
-export function frameAfter(before: Frame | undefined, draft: DraftEvent): Frame {
-  const cells = before && before.canvas === draft.canvas ? before.cells.slice() : [];
+/** Return the frame after `before`. A draft lists its changes from the draft before it only. */
+export function nextFrame(before: Frame | undefined, draft: DraftEvent): Frame {
+  const cells = before?.canvas === draft.canvas ? before.cells.slice() : [];
   for (const [position, text] of draft.changed) cells[position] = text;
   const length = Math.max(cells.length, draft.confidence.length);
-  for (let at = 0; at < length; at++) cells[at] ??= "";
+  for (let position = 0; position < length; position++) cells[position] ??= "";
   return {
     at: draft.at,
     canvas: draft.canvas,
     step: draft.step,
     cells,
     confidence: draft.confidence,
-    accepted: marks(draft.accepted, length),
-    revised: marks(draft.revised, length),
-    kept: draft.accepted.length,
+    accepted: mask(draft.accepted, length),
+    revised: mask(draft.revised, length),
+    acceptedCount: draft.accepted.length,
     entropy: draft.entropy,
     text: draft.text,
   };
 }
 
-function marks(positions: number[], length: number): Uint8Array {
-  const found = new Uint8Array(length);
-  for (const position of positions) found[position] = 1;
-  return found;
-}
-
-export function framesOf(drafts: DraftEvent[]): Frame[] {
-  const frames: Frame[] = [];
-  for (const draft of drafts) frames.push(frameAfter(frames.at(-1), draft));
-  return frames;
+function mask(positions: number[], length: number): Uint8Array {
+  const values = new Uint8Array(length);
+  for (const position of positions) values[position] = 1;
+  return values;
 }

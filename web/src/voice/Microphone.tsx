@@ -1,35 +1,40 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { complain } from "../shell/toast";
-import { asWish, listen, wayToListen, type Listening, type Way } from "./speech";
+import { showError } from "../shell/toast";
+import { asInstruction, findRecogniser, listen, type Listening, type Recogniser } from "./speech";
 
-const HINTS: Record<Way, string> = {
-  server: "The sound is understood on the machine that serves this page",
-  browser: "The browser understands the sound itself; some send it to their maker for that",
-  none: "This browser has no recogniser, and the server has none installed",
+const HINTS: Record<Recogniser, string> = {
+  server: "The server of this page recognises the speech",
+  browser: "The browser recognises the speech; some browsers send it to their maker",
+  none: "Neither the server nor this browser has a speech recogniser",
 };
 
-export function Microphone(props: {
+interface Props {
+  /** Called with the words that are recognised so far. */
   onWords: (words: string) => void;
-  onDone: (words: string) => void;
+  /** Called with the whole instruction. */
+  onInstruction: (instruction: string) => void;
   disabled: boolean;
-}) {
-  const [way, setWay] = useState<Way | null>(null);
+}
+
+export function Microphone({ onWords, onInstruction, disabled }: Props) {
+  const [recogniser, setRecogniser] = useState<Recogniser | null>(null);
   const [on, setOn] = useState(false);
   const listening = useRef<Listening | null>(null);
   useEffect(() => {
-    void wayToListen().then(setWay);
+    void findRecogniser().then(setRecogniser);
     return () => listening.current?.stop();
   }, []);
-  const toggle = async () => {
-    if (on) return listening.current?.stop();
+  const available = recogniser !== null && recogniser !== "none";
+  const start = async () => {
+    if (!available) return;
     setOn(true);
     try {
-      listening.current = await listen(way!, props.onWords);
-      const words = asWish(await listening.current.words);
-      props.onWords(words);
-      if (words) props.onDone(words);
+      listening.current = await listen(recogniser, onWords);
+      const instruction = asInstruction(await listening.current.words);
+      onWords(instruction);
+      if (instruction) onInstruction(instruction);
     } catch (error) {
-      complain(error);
+      showError(error);
     } finally {
       setOn(false);
     }
@@ -39,11 +44,14 @@ export function Microphone(props: {
       type="button"
       class="button mic"
       aria-pressed={on}
-      title={way ? HINTS[way] : ""}
-      disabled={!way || way === "none" || (props.disabled && !on)}
-      onClick={() => void toggle()}
+      title={recogniser ? HINTS[recogniser] : ""}
+      disabled={!available || (disabled && !on)}
+      onClick={() => {
+        if (on) listening.current?.stop();
+        else void start();
+      }}
     >
-      {on ? "Stop" : way === "none" ? "No recogniser" : "Speak"}
+      {on ? "Stop" : recogniser === "none" ? "No recogniser" : "Speak"}
     </button>
   );
 }

@@ -1,4 +1,5 @@
-// Just enough of HTML to colour a small page: the full grammar would bring those of scripts and styles along.
+// Syntax colours for a small HTML page. CodeMirror's own HTML grammar would bring the grammars of
+// scripts and styles with it.
 
 import { StreamLanguage } from "@codemirror/language";
 

@@ -1,94 +1,107 @@
-// From a voice to words: by the server's recogniser where it has one, for the sound then stays on this machine, else by the
-// browser's own, which may send it to the browser's maker.
+// From speech to words: by the server's recogniser, or else by the browser's. The server's keeps
+// the sound on its machine; the browser's may send it to the browser's maker.
 
-import { call } from "../api/client";
+import { fetchJson } from "../api/client";
 
-export type Way = "server" | "browser" | "none";
+export type Recogniser = "server" | "browser" | "none";
 
-interface Recognition extends EventTarget {
+/** The parts of the Web Speech API that are used here; TypeScript's DOM types do not have them. */
+interface SpeechRecognition extends EventTarget {
   lang: string;
   interimResults: boolean;
   start(): void;
   stop(): void;
-  abort(): void;
 }
 
-interface Heard extends Event {
-  results: ArrayLike<ArrayLike<{ transcript: string }> & { isFinal: boolean }>;
+interface ResultEvent extends Event {
+  results: ArrayLike<ArrayLike<{ transcript: string }>>;
 }
 
-type RecognitionMaker = new () => Recognition;
+interface RecognitionErrorEvent extends Event {
+  error: string;
+}
 
-const maker = (): RecognitionMaker | undefined => {
-  const page = window as unknown as Record<string, RecognitionMaker | undefined>;
-  return page.SpeechRecognition ?? page.webkitSpeechRecognition;
-};
+type RecognitionClass = new () => SpeechRecognition;
 
-export async function wayToListen(): Promise<Way> {
-  const config = await call<{ speech?: boolean }>("/play/config").catch(() => ({ speech: false }));
-  if (config.speech && typeof MediaRecorder !== "undefined") return "server";
-  return maker() ? "browser" : "none";
+function recognitionClass(): RecognitionClass | undefined {
+  const names = window as unknown as Record<string, RecognitionClass | undefined>;
+  return names.SpeechRecognition ?? names.webkitSpeechRecognition;
+}
+
+export async function findRecogniser(): Promise<Recogniser> {
+  const config = await fetchJson<{ speech?: boolean }>("/play/config").catch(() => null);
+  if (config?.speech && typeof MediaRecorder !== "undefined") return "server";
+  return recognitionClass() ? "browser" : "none";
 }
 
 export interface Listening {
   stop: () => void;
-  /** All that was said. */
+  /** All words, once it has stopped. */
   words: Promise<string>;
 }
 
-/** Listens until it is stopped. `onWords` is told what is understood on the way, where that is known. */
-export async function listen(way: Way, onWords: (words: string) => void): Promise<Listening> {
-  return way === "server" ? recorded() : recognised(onWords);
+/** Listen until `stop`. The browser's recogniser calls `onWords` with the words so far. */
+export async function listen(
+  recogniser: Exclude<Recogniser, "none">,
+  onWords: (words: string) => void,
+): Promise<Listening> {
+  const Recognition = recognitionClass();
+  if (recogniser === "server" || !Recognition) return listenWithServer();
+  return listenWithBrowser(new Recognition(), onWords);
 }
 
-function recognised(onWords: (words: string) => void): Listening {
-  const Maker = maker()!;
-  const ear = new Maker();
-  ear.lang = "en-US";
-  ear.interimResults = true;
+function listenWithBrowser(
+  recognition: SpeechRecognition,
+  onWords: (words: string) => void,
+): Listening {
+  recognition.lang = "en-US";
+  recognition.interimResults = true;
   let said = "";
   const words = new Promise<string>((resolve, reject) => {
-    ear.addEventListener("result", (event) => {
-      said = Array.from((event as Heard).results, (result) => result[0]!.transcript).join(" ");
+    recognition.addEventListener("result", (event) => {
+      const results = Array.from((event as ResultEvent).results);
+      said = results.map((alternatives) => alternatives[0]?.transcript ?? "").join(" ");
       onWords(said);
     });
-    ear.addEventListener("error", (event) =>
-      reject(new Error(refusal((event as unknown as { error: string }).error))),
-    );
-    ear.addEventListener("end", () => resolve(said));
+    recognition.addEventListener("error", (event) => {
+      reject(new Error(recognitionError((event as RecognitionErrorEvent).error)));
+    });
+    recognition.addEventListener("end", () => resolve(said));
   });
-  ear.start();
-  return { stop: () => ear.stop(), words };
+  recognition.start();
+  return { stop: () => recognition.stop(), words };
 }
 
-function refusal(reason: string): string {
-  if (reason === "not-allowed")
-    return "The microphone is not allowed here. Allow it in the browser, or type the wish.";
-  if (reason === "network")
-    return "The browser's recogniser needs a network, and has none. Type the wish instead.";
-  return `The browser's recogniser gave up: ${reason}. Type the wish instead.`;
+function recognitionError(reason: string): string {
+  if (reason === "not-allowed") {
+    return "The browser does not allow the microphone. Allow it, or type the instruction.";
+  }
+  if (reason === "network") {
+    return "The browser's recogniser needs a network connection. Type the instruction instead.";
+  }
+  return `The browser's recogniser failed: ${reason}. Type the instruction instead.`;
 }
 
-async function recorded(): Promise<Listening> {
+async function listenWithServer(): Promise<Listening> {
   const sound = await navigator.mediaDevices.getUserMedia({ audio: true });
   const recorder = new MediaRecorder(sound);
   const parts: Blob[] = [];
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
-  const ended = new Promise((resolve) => recorder.addEventListener("stop", resolve));
+  const stopped = new Promise((resolve) => recorder.addEventListener("stop", resolve));
   recorder.start();
-  const transcribed = async () => {
-    await ended;
+  const transcribe = async () => {
+    await stopped;
     for (const track of sound.getTracks()) track.stop();
     const body = new FormData();
-    body.append("file", new File(parts, "wish.webm", { type: recorder.mimeType }));
-    return (await call<{ text: string }>("/v1/audio/transcriptions", { method: "POST", body }))
-      .text;
+    body.append("file", new File(parts, "instruction.webm", { type: recorder.mimeType }));
+    const request = { method: "POST", body };
+    return (await fetchJson<{ text: string }>("/v1/audio/transcriptions", request)).text;
   };
-  return { stop: () => recorder.stop(), words: transcribed() };
+  return { stop: () => recorder.stop(), words: transcribe() };
 }
 
-/** A recogniser writes sentences; the wish is none: no full stop, and no capital but that of I. */
-export function asWish(words: string): string {
-  const wish = words.trim().replace(/[.!?]+$/, "");
-  return /^I\b/.test(wish) ? wish : wish.charAt(0).toLowerCase() + wish.slice(1);
+/** Return an instruction: without the full stop and the capital letter of a sentence, except I. */
+export function asInstruction(sentence: string): string {
+  const words = sentence.trim().replace(/[.!?]+$/, "");
+  return /^I\b/.test(words) ? words : words.charAt(0).toLowerCase() + words.slice(1);
 }

@@ -1,37 +1,37 @@
-// Pages that were written are kept, on the server and in this window, so that Back need not write them again.
+// Pages: written by the model, and saved on the server and in this window.
 
-import { ApiError, pages, write } from "../api/client";
-import type { ModelInfo } from "../api/types";
+import { ApiError, generate, pages } from "../api/client";
+import { textOf, type ModelInfo } from "../api/types";
 import { isSmall } from "../shell/models";
-import { calm } from "../shell/theme";
-import { textOf } from "../trace/record";
+import { pause } from "../shell/motion";
 
-const BEAT = 180;
+const PAUSE_MILLISECONDS = 180;
 
-const seen = new Map<string, string>();
+/** The pages of this window: Back shows them at once. */
+const cache = new Map<string, string>();
 
-export const remembered = (model: string, title: string): string | undefined =>
-  seen.get(`${model}\n${title}`);
+const cacheKey = (model: string, title: string): string => `${model}\n${title}`;
 
-const remember = (model: string, title: string, text: string) =>
-  seen.set(`${model}\n${title}`, text);
+export const cachedPage = (model: string, title: string): string | undefined =>
+  cache.get(cacheKey(model, title));
 
-/** The page as it was kept; null where there is none. */
-export async function kept(model: string, title: string): Promise<string | null> {
-  const all = await pages.all(model);
-  if (!all.some((one) => one.title === title)) return null;
-  const page = await pages.get(model, title);
-  remember(model, title, page.text);
-  return page.text;
+/** Return the text of a saved page; null where there is none. */
+export async function loadPage(model: string, title: string): Promise<string | null> {
+  const entries = await pages.list(model);
+  if (!entries.some((entry) => entry.title === title)) return null;
+  const { text } = await pages.get(model, title);
+  cache.set(cacheKey(model, title), text);
+  return text;
 }
 
-export async function keep(model: string, title: string, text: string): Promise<void> {
-  remember(model, title, text);
+export async function savePage(model: string, title: string, text: string): Promise<void> {
+  cache.set(cacheKey(model, title), text);
   await pages.put(model, title, text);
 }
 
-export async function forget(model: string, title: string): Promise<void> {
-  seen.delete(`${model}\n${title}`);
+/** Delete a page, if the server has it. */
+export async function deletePage(model: string, title: string): Promise<void> {
+  cache.delete(cacheKey(model, title));
   try {
     await pages.remove(model, title);
   } catch (error) {
@@ -39,35 +39,38 @@ export async function forget(model: string, title: string): Promise<void> {
   }
 }
 
-/** The models that ship know `wiki NAME (STYLE)`; any other is told what a page is. */
-export function question(model: ModelInfo, title: string): string {
+/** Return the prompt for a model: small models know `wiki NAME (STYLE)`. */
+export function promptFor(model: ModelInfo, title: string): string {
   if (isSmall(model)) return `wiki ${title}`;
   return (
-    `Write a short encyclopedia page titled "${title}". Answer with HTML only: one <h1> with the title, then <p> paragraphs. ` +
-    "Put the names of things that deserve a page of their own between <a> and </a>, without any attributes."
+    `Write a short encyclopedia page titled "${title}". Answer with HTML only: one <h1> with the ` +
+    "title, then <p> paragraphs. Put the names of things that deserve a page of their own " +
+    "between <a> and </a>, without any attributes."
   );
 }
 
-/** A page draft by draft. `seed` is told so that a page written again is another. */
-export async function* written(
+export interface PageDraft {
+  text: string;
+  steps: number;
+  done: boolean;
+}
+
+/** Yield a page draft by draft. Another seed writes another page. */
+export async function* writePage(
   model: ModelInfo,
   title: string,
   seed: number,
   signal: AbortSignal,
-): AsyncGenerator<{ text: string; passes: number; done: boolean }> {
-  const asked = {
-    model: model.id,
-    seed,
-    messages: [{ role: "user" as const, content: question(model, title) }],
-  };
-  let before = "";
-  let passes = 0;
-  for await (const chunk of write(asked, signal)) {
-    before += textOf(chunk);
+): AsyncGenerator<PageDraft> {
+  const messages = [{ role: "user" as const, content: promptFor(model, title) }];
+  let text = "";
+  let steps = 0;
+  for await (const chunk of generate({ model: model.id, seed, messages }, signal)) {
+    text += textOf(chunk);
     if (!chunk.draft) continue;
-    passes++;
-    yield { text: before + chunk.draft.text, passes, done: false };
-    if (!calm()) await new Promise((wake) => setTimeout(wake, BEAT));
+    steps++;
+    yield { text: text + chunk.draft.text, steps, done: false };
+    await pause(PAUSE_MILLISECONDS);
   }
-  yield { text: before, passes, done: true };
+  yield { text, steps, done: true };
 }

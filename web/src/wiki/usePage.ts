@@ -1,58 +1,58 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ModelInfo } from "../api/types";
-import { complain } from "../shell/toast";
-import { forget, keep, kept, remembered, written } from "./pages";
+import { showError } from "../shell/toast";
+import { cachedPage, deletePage, loadPage, savePage, writePage } from "./pages";
 
 interface Shown {
   text: string;
-  passes: number | null;
-  from: "kept" | "written" | null;
+  steps: number | null;
+  source: "saved" | "written" | null;
 }
 
-const NONE: Shown = { text: "", passes: null, from: null };
+const EMPTY: Shown = { text: "", steps: null, source: null };
 
-/** The wanted page: at once where it is kept, otherwise draft by draft. */
+const saved = (text: string): Shown => ({ text, steps: null, source: "saved" });
+
+/** The page of a title: at once where it is saved, else draft by draft. */
 export function usePage(model: ModelInfo | undefined, title: string) {
-  const [shown, setShown] = useState<Shown>(NONE);
+  const [shown, setShown] = useState(EMPTY);
   const [busy, setBusy] = useState(false);
-  const [stamp, setStamp] = useState(0);
-  const [turn, setTurn] = useState(0);
+  /** Counts the pages that were written: another number means another list of saved pages. */
+  const [version, setVersion] = useState(0);
+  const [rewrites, setRewrites] = useState(0);
   const seed = useRef(1);
   useEffect(() => {
-    const stopper = new AbortController();
-    setShown(NONE);
+    const controller = new AbortController();
+    const isCurrent = () => !controller.signal.aborted;
+    const cached = model && cachedPage(model.id, title);
+    setShown(cached === undefined ? EMPTY : saved(cached));
     setBusy(false);
-    if (!model || !title) return;
-    const known = remembered(model.id, title);
-    if (known !== undefined) {
-      setShown({ text: known, passes: null, from: "kept" });
-      return;
-    }
+    if (!model || !title || cached !== undefined) return;
     const open = async () => {
-      const before = await kept(model.id, title);
-      if (stopper.signal.aborted) return;
-      if (before !== null) return setShown({ text: before, passes: null, from: "kept" });
-      setBusy(true);
-      for await (const { text, passes, done } of written(
-        model,
-        title,
-        seed.current,
-        stopper.signal,
-      )) {
-        if (stopper.signal.aborted) return;
-        setShown({ text, passes, from: "written" });
-        if (done) await keep(model.id, title, text);
+      const text = await loadPage(model.id, title);
+      if (!isCurrent()) return;
+      if (text !== null) {
+        setShown(saved(text));
+        return;
       }
-      setStamp((n) => n + 1);
+      setBusy(true);
+      for await (const draft of writePage(model, title, seed.current, controller.signal)) {
+        if (!isCurrent()) return;
+        setShown({ text: draft.text, steps: draft.steps, source: "written" });
+        if (draft.done) await savePage(model.id, title, draft.text);
+      }
+      setVersion((n) => n + 1);
     };
     open()
-      .catch(complain)
-      .finally(() => !stopper.signal.aborted && setBusy(false));
-    return () => stopper.abort();
-  }, [model?.id, title, turn]);
-  const again = () => {
+      .catch(showError)
+      .finally(() => {
+        if (isCurrent()) setBusy(false);
+      });
+    return () => controller.abort();
+  }, [model, title, rewrites]);
+  const rewrite = () => {
     seed.current++;
-    if (model) forget(model.id, title).then(() => setTurn((n) => n + 1), complain);
+    if (model) deletePage(model.id, title).then(() => setRewrites((n) => n + 1), showError);
   };
-  return { ...shown, busy, stamp, again };
+  return { ...shown, busy, version, rewrite };
 }

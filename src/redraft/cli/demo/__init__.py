@@ -1,34 +1,45 @@
-"""`redraft demo`: what diffusion is for, in half a minute, on the model that ships with the
-package.
+"""`redraft demo`: half a minute on the models that ship with the package.
 
-A hard Sudoku, a page edited by a wish, a hole in a function; the same weights as a typewriter
-beside each.
+A hard Sudoku, a page edited by an instruction, a hole in a function; each beside the same weights
+as a typewriter.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
 
-from redraft.api import load
-from redraft.cli.demo.lane import Lane
-from redraft.cli.demo.scenes import correction, infill, sudoku
+if TYPE_CHECKING:
+    from redraft.cli.demo.lane import Lane
 
 
-def run(console: Console | None = None) -> None:
-    """Play the three scenes, then the figures."""
-    console = console or Console()
+def demo() -> None:
+    """Show the small models at work.
+
+    Three tasks, each by diffusion and as a typewriter. No checkpoint is needed.
+    """
+    run(Console())
+
+
+def run(console: Console) -> None:
+    """Play the three scenes, then print the figures."""
+    from redraft.api import load
+    from redraft.cli.demo.scenes import edit_scene, infill_scene, sudoku_scene
+
     puzzles, text = load("small"), load("small-text")
     count = sum(parameter.numel() for parameter in puzzles.network.parameters())
     console.print(
-        f"The small models that ship with redraft: DiffusionGemmas of {count / 1e6:.1f} M parameters.",
+        "The small models that ship with redraft: DiffusionGemmas of "
+        f"{count / 1e6:.1f} M parameters.",
         style="dim",
     )
     lanes: list[tuple[str, Lane]] = []
     for title, scene, model in (
-        ("Sudoku", sudoku, puzzles),
-        ("page edited by a wish", correction, text),
-        ("hole in a function", infill, text),
+        ("Sudoku", sudoku_scene, puzzles),
+        ("page edited by an instruction", edit_scene, text),
+        ("hole in a function", infill_scene, text),
     ):
         lanes += [(title, lane) for lane in scene(model, console)]
     console.print(summary(lanes))
@@ -38,16 +49,9 @@ def run(console: Console | None = None) -> None:
 
 
 def summary(lanes: list[tuple[str, Lane]]) -> Table:
-    """A row for each way of doing each task."""
-    table = Table(
-        "",
-        "way",
-        "passes",
-        "seconds",
-        "result",
-        title="The same weights, two ways",
-        title_justify="left",
-    )
+    """Return a table with a row for each task and way."""
+    names = ("", "way", "passes", "seconds", "result")
+    table = Table(*names, title="The same weights, two ways", title_justify="left")
     for title, lane in lanes:
         verdict = "[green]right[/]" if lane.right else "[red]wrong[/]"
         table.add_row(title, lane.name, str(lane.passes), f"{lane.seconds:.2f}", verdict)

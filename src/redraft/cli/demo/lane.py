@@ -1,5 +1,4 @@
-"""A lane: one way of writing one text, recorded with its times, and replayed beside another at the
-pace of a person."""
+"""A lane: one way to write one text, recorded with its times and replayed beside another."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ REPLAY = 6.0  # seconds that a replay takes
 
 @dataclass(frozen=True)
 class Frame:
-    """What stood there after one more pass, `seconds` after the start."""
+    """The text after one more pass, `seconds` after the start."""
 
     seconds: float
     text: str
@@ -28,7 +27,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Lane:
-    """All frames of one way, and whether the last is right."""
+    """The frames of one way; `right` judges the last."""
 
     name: Method
     frames: tuple[Frame, ...]
@@ -47,13 +46,13 @@ class Lane:
         return self.frames[-1].text
 
     def at(self, seconds: float) -> int:
-        """The number of the last frame by that time, -1 before the first."""
+        """Return the number of the last frame by that time, -1 before the first."""
         return sum(frame.seconds <= seconds for frame in self.frames) - 1
 
 
 def record(model: Model, request: Request, method: Method, check: Callable[[str], bool]) -> Lane:
-    """Write the request this way, keeping every frame. One short pass warms the machine up
-    first."""
+    """Write the request by a method, and keep every frame. One short pass before it warms the
+    machine up."""
     warm = Request.checked(
         request.prompt[:1], request.config.with_options({"max_new_tokens": 1}), model.config
     )
@@ -74,8 +73,8 @@ def record(model: Model, request: Request, method: Method, check: Callable[[str]
 def replay(
     console: Console, lanes: Sequence[Lane], draw: Callable[[Lane, int], RenderableType]
 ) -> None:
-    """Show lanes side by side, as if begun at the same moment, slowed so that a person can follow;
-    in a pipe the end alone."""
+    """Show lanes side by side from one start, so slowly that a person can follow; in a pipe the end
+    alone."""
     longest = max(lane.seconds for lane in lanes)
     slowness = max(1.0, REPLAY / longest)
 

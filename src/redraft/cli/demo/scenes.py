@@ -1,5 +1,7 @@
-"""The three scenes. Their examples are held out, and chosen for what they show; `redraft eval` has
-the figures."""
+"""The three scenes of the demo.
+
+Their examples are held out, and chosen for what they show; `redraft eval` measures whole sets.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from rich.text import Text
 from redraft.api import Model
 from redraft.cli.demo.lane import Lane, record, replay
 from redraft.cli.grid import cells_of, grid_text
+from redraft.engine import Method
 from redraft.evals import infilling
 from redraft.tasks import Example, Infill, Sudoku, ToDo
 from redraft.tasks.task import held_out
@@ -18,18 +21,19 @@ from redraft.tasks.task import held_out
 PUZZLE = "050031690000000001007002000000004002300100000608090030000900008093040000400000006"
 EDIT, HOLE = 83, 4  # numbers among the held-out edits, and among the held-out lines of Python
 SEEDS = (47, EDIT, HOLE)
+WAYS: tuple[Method, ...] = ("diffusion", "typewriter")
 
 
-def sudoku(model: Model, console: Console) -> list[Lane]:
-    """A grid that is solved all at once, wrong digits put right on the way."""
+def sudoku_scene(model: Model, console: Console) -> list[Lane]:
+    """Solve a grid all at once; later passes correct wrong digits."""
     example = Example(f"sudoku {PUZZLE}", "", PUZZLE.count("0"))
     console.print(
-        f"\n[bold]A Sudoku with {example.difficulty} blanks.[/] Yellow: a digit that this pass changed."
+        f"\n[bold]A Sudoku with {example.difficulty} blanks.[/] "
+        "Yellow: a digit that this pass changed."
     )
     request = infilling.request(model, example, SEEDS[0], {})
     lanes = [
-        record(model, request, way, lambda text: Sudoku().check(example, text))
-        for way in ("diffusion", "typewriter")
+        record(model, request, way, lambda text: Sudoku().check(example, text)) for way in WAYS
     ]
 
     def draw(lane: Lane, number: int) -> RenderableType:
@@ -42,21 +46,20 @@ def sudoku(model: Model, console: Console) -> list[Lane]:
     return lanes
 
 
-def correction(model: Model, console: Console) -> list[Lane]:
-    """A page edited as somebody says; what the first pass gets wrong, later ones put right."""
+def edit_scene(model: Model, console: Console) -> list[Lane]:
+    """Edit a page by an instruction; later passes correct what the first one got wrong."""
     task, example = ToDo(), edit()
-    page, _, wish = example.prompt.removeprefix("edit ").partition("\n")
+    page, _, instruction = example.prompt.removeprefix("edit ").partition("\n")
     console.print(
         Text.assemble(
-            ("\nA page edited by a wish: ", "bold"), wish, (" Red: corrected later.", "dim")
+            ("\nA page edited by an instruction: ", "bold"),
+            instruction,
+            (" Red: corrected later.", "dim"),
         )
     )
     console.print(Text(f"  before   {page}", "dim"))
     request = infilling.request(model, example, SEEDS[1], {})
-    lanes = [
-        record(model, request, way, lambda text: task.check(example, text))
-        for way in ("diffusion", "typewriter")
-    ]
+    lanes = [record(model, request, way, lambda text: task.check(example, text)) for way in WAYS]
     drafted, typed = lanes
     for number, frame in enumerate(drafted.frames, 1):
         console.print(_compared(f"  pass {number:2}  ", frame.text, drafted.text))
@@ -65,15 +68,15 @@ def correction(model: Model, console: Console) -> list[Lane]:
 
 
 def _compared(head: str, text: str, right: str) -> Text:
-    """A line, what differs from `right` in red."""
+    """Return a line of text, with everything that differs from `right` in red."""
     line = Text(head, "dim")
     for tag, first, last, _, _ in SequenceMatcher(None, text, right, autojunk=False).get_opcodes():
         line.append(text[first:last], "" if tag == "equal" else "red")
     return line
 
 
-def infill(model: Model, console: Console) -> list[Lane]:
-    """A line that both sides determine; the typewriter sees but the left."""
+def infill_scene(model: Model, console: Console) -> list[Lane]:
+    """Fill a line that both sides determine; the typewriter sees the left side only."""
     task, example = Infill(), hole()
     console.print("\n[bold]A missing line, filled from both sides.[/]")
     first, last = example.holes[0]
@@ -101,12 +104,12 @@ def infill(model: Model, console: Console) -> list[Lane]:
 
 
 def edit() -> Example:
-    """The page and the wish of the second scene."""
+    """Return the page and the instruction of the second scene."""
     return held_out(ToDo(), EDIT + 1)[EDIT]
 
 
 def hole() -> Example:
-    """The function of the third scene."""
+    """Return the function of the third scene."""
     lines = [
         example
         for example in held_out(Infill(), 80)

@@ -14,9 +14,11 @@ def enclosing(text: str, start: int) -> tuple[int, int] | None:
 
     The head may be the line itself. Decorators are left out. The range ends without blank lines.
     """
-    line = text[start : start + 400]
+    stop = text.find("\n", start)
+    stop = len(text) if stop < 0 else stop
+    line = text[start:stop]
     indent = len(line) - len(line.lstrip(" "))
-    for found in reversed(list(HEAD.finditer(text, max(0, start - REACH), start + 1))):
+    for found in reversed(list(HEAD.finditer(text, max(0, start - REACH), stop))):
         depth = len(found[1])
         if found.start() == start or depth < indent:
             end = _end(text, found.start(), depth)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 
 PERMUTATIONS, BANDS = 64, 16  # four hashes a band: two files of similarity 0.5 meet in most cases
-SIMILAR = 0.5  # Jaccard similarity from which on a file is a duplicate
-SHORT_LINE = 4  # characters: a shorter line says nothing
-LEAST_PAIR = 30  # characters of two lines that can tell a copy from common code
-COPIED_SHARE = 0.1  # of a training file's pairs of lines, also in held-out files
-COPIED_PAIRS = 20  # as a number
+MAX_SIMILARITY = 0.5  # Jaccard similarity from which on a file is a duplicate
+MIN_LINE = 4  # characters: a shorter line says nothing
+MIN_PAIR = 30  # characters of two lines that can tell a copy from common code
+MAX_COPIED_SHARE = 0.1  # of a training file's pairs of lines, also in held-out files
+MAX_COPIED_PAIRS = 20  # as a number
 
 
 def shingles(text: str, least: int = 0) -> Hashes:
@@ -27,7 +27,7 @@ def shingles(text: str, least: int = 0) -> Hashes:
     characters are left out.
     """
     lines = [line.strip() for line in text.split("\n")]
-    lines = [line for line in lines if len(line) >= SHORT_LINE and not line.startswith("#")]
+    lines = [line for line in lines if len(line) >= MIN_LINE and not line.startswith("#")]
     pairs = (f"{one}\n{two}" for one, two in pairwise(lines))
     digests = [
         hashlib.blake2b(pair.encode(), digest_size=8).digest()
@@ -64,7 +64,7 @@ def unique(texts: Sequence[str]) -> list[int]:
         rows = signature(mine).reshape(BANDS, -1)
         keys = [(band, row.tobytes()) for band, row in enumerate(rows)]
         near = dict.fromkeys(chain.from_iterable(buckets[key] for key in keys))
-        if any(similarity(mine, hashes[other]) >= SIMILAR for other in near):
+        if any(similarity(mine, hashes[other]) > MAX_SIMILARITY for other in near):
             continue
         kept.append(number)
         for key in keys:
@@ -74,12 +74,12 @@ def unique(texts: Sequence[str]) -> list[int]:
 
 def copied(text: str, held_out: Hashes) -> bool:
     """Check whether a training text has lines of held-out files: a share of it, or a number."""
-    mine = shingles(text, LEAST_PAIR)
+    mine = shingles(text, MIN_PAIR)
     shared = len(np.intersect1d(mine, held_out, assume_unique=True))
-    return shared >= COPIED_PAIRS or shared > COPIED_SHARE * max(1, len(mine))
+    return shared >= MAX_COPIED_PAIRS or shared > MAX_COPIED_SHARE * max(1, len(mine))
 
 
 def pool(texts: Iterable[str]) -> Hashes:
     """Return the hashes of all pairs of lines of some texts together."""
-    found = [shingles(text, LEAST_PAIR) for text in texts]
+    found = [shingles(text, MIN_PAIR) for text in texts]
     return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.uint64)

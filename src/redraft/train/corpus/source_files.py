@@ -11,12 +11,12 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-SMALLEST, LARGEST = 400, 200_000  # bytes of a file
-LARGEST_PACKAGE = 3_000_000  # bytes of a package: none is to outweigh the others
-LONGEST_LINE = 320
-LONGEST_MEAN_LINE = 60
-LEAST_LETTERS = 0.40  # share of a file's characters
-MOST_FOREIGN = 0.02  # share of characters outside ASCII
+MIN_FILE, MAX_FILE = 400, 200_000  # bytes of a file
+MAX_PACKAGE = 3_000_000  # bytes of a package: none is to outweigh the others
+MAX_LINE = 320
+MAX_MEAN_LINE = 60
+MIN_LETTERS = 0.40  # share of a file's characters
+MAX_FOREIGN = 0.02  # share of characters outside ASCII
 PLACES = re.compile(
     r"(^|/)(tests?|testing|_?test_[^/]*|conftest\.py|[^/]*_tests?\.py|_?vendor(ed)?|_vendored?[^/]*"
     r"|third_?party|extern(al|s)?|_extern|thirdparty|locales?|migrations|site-packages|lib2to3"
@@ -36,7 +36,7 @@ HEADER = 2_000  # characters in which a licence or a generator is named
 
 def is_source(path: str, data: bytes) -> bool:
     """Check that a file is Python source to learn from, by its path, its header and its text."""
-    if not path.endswith(".py") or PLACES.search(path) or not SMALLEST <= len(data) <= LARGEST:
+    if not path.endswith(".py") or PLACES.search(path) or not MIN_FILE <= len(data) <= MAX_FILE:
         return False
     try:
         text = data.decode("utf-8")
@@ -54,10 +54,10 @@ def _is_written(text: str) -> bool:
     letters = sum(char.isalpha() for char in text)
     foreign = sum(char > "\x7f" for char in text)
     full = [len(line) for line in lines if line.strip()]
-    if not full or max(full) > LONGEST_LINE or sum(full) / len(full) > LONGEST_MEAN_LINE:
+    if not full or max(full) > MAX_LINE or sum(full) / len(full) > MAX_MEAN_LINE:
         return False
     solid = len(text) - text.count(" ") - text.count("\n")
-    return letters >= LEAST_LETTERS * solid and foreign <= MOST_FOREIGN * len(text)
+    return letters >= MIN_LETTERS * solid and foreign <= MAX_FOREIGN * len(text)
 
 
 def _parses(text: str) -> bool:
@@ -71,7 +71,7 @@ def _parses(text: str) -> bool:
 
 
 def of_wheel(wheel: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the source files of a wheel, as path and bytes, at most LARGEST_PACKAGE of them."""
+    """Yield the source files of a wheel, as path and bytes, at most MAX_PACKAGE of them."""
     with zipfile.ZipFile(wheel) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".py"))
         yield from _limited((name, archive.read(name)) for name in names)
@@ -94,6 +94,6 @@ def _limited(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
     total = 0
     for path, data in kept:
         total += len(data)
-        if total > LARGEST_PACKAGE:
+        if total > MAX_PACKAGE:
             return
         yield path, data

@@ -19,7 +19,7 @@ from redraft.text import Tokenizer
 RESERVED = 128  # ids below are special tokens, or unused, as in every tokenizer made here
 PIECES = r" ?self\.|\n+ *| {2,}|\t+| ?[A-Za-z_]+| ?[0-9]| ?[!-/:-@\[-^`{-~]+| |[^ -~]"
 ALPHABET = ["\n", "\t", *map(chr, range(32, 127))]
-LEAST = 50  # times that a pair must occur
+MIN_PAIRS = 50  # times that a pair must occur
 
 
 def train_code_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -40,7 +40,7 @@ def train_code_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         vocab_size=vocab_size - len(base) + len(ALPHABET),
         initial_alphabet=ALPHABET,
         limit_alphabet=len(ALPHABET),
-        min_frequency=LEAST,
+        min_frequency=MIN_PAIRS,
         show_progress=False,
     )
     learner.train_from_iterator(texts, trainer)

@@ -1,0 +1,42 @@
+"""`redraft eval`: a group of commands, one a kind of measurement."""
+
+from __future__ import annotations
+
+import typer
+from typer.core import TyperGroup
+
+from redraft.cli.eval.divergence import divergence
+from redraft.cli.eval.held_out import held_out_set
+from redraft.cli.eval.infill import infill
+
+
+class EvalGroup(TyperGroup):
+    """The commands of `redraft eval`, with `redraft eval NAME` for `redraft eval set NAME`."""
+
+    # Typer's own method takes any context of click, which typer does not export.
+    def parse_args(  # type: ignore[override]
+        self, ctx: typer.Context, args: list[str]
+    ) -> list[str]:
+        """Put the command first: the options may stand before it, and the command `set` may be
+        left out."""
+        args = list(args) or ["--help"]
+        if args[0] != "--help":
+            command = next((word for word in args if word in self.commands), "set")
+            if command in args:
+                args.remove(command)
+            args = [command, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=EvalGroup)
+app.command("set")(held_out_set)
+app.command("infill")(infill)
+app.command("divergence")(divergence)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure a model, or compare two.
+
+    `redraft eval sudoku` is short for `redraft eval set sudoku`.
+    """

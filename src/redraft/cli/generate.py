@@ -1,0 +1,175 @@
+"""`redraft generate`: one text, live in a terminal, plain in a pipe, or as one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from typing import Annotated, cast
+
+import typer
+from rich.console import Console
+
+from redraft.cli.constraints import constraint_of
+from redraft.cli.options import (
+    AutoregressiveFlag,
+    ChoiceOption,
+    DeviceOption,
+    DtypeOption,
+    GrammarOption,
+    JsonOption,
+    LengthOption,
+    MethodOption,
+    ModelOption,
+    RegexOption,
+    SamplerOption,
+    SchemaOption,
+    SeedOption,
+    StoppingOption,
+    given,
+)
+from redraft.cli.progress import errors, open_model
+from redraft.cli.view import show, summary
+from redraft.config import GenerationConfig, GenerationOptions
+from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
+from redraft.events import Committed, Event, Finished
+
+
+def generate(
+    model: ModelOption,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="The prompt; - reads standard input.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option(help="Continue the prompt as plain text, without the chat template.")
+    ] = False,
+    method: MethodOption = "diffusion",
+    autoregressive: AutoregressiveFlag = False,
+    max_new_tokens: LengthOption = None,
+    seed: SeedOption = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", metavar="NAME=VALUE", help="Any other setting, e.g. -s top_p=0.9."
+        ),
+    ] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End the text before this string; may be repeated.")
+    ] = None,
+    sampler: SamplerOption = None,
+    stopping: StoppingOption = None,
+    json_schema: SchemaOption = None,
+    regex: RegexOption = None,
+    choice: ChoiceOption = None,
+    grammar: GrammarOption = None,
+    as_json: JsonOption = False,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Generate a text, and show its drafts.
+
+    A terminal shows how each draft settles; a pipe gets the text alone.
+    """
+    from redraft.diffusion import as_sampler, as_stopping
+    from redraft.engine.request import checked_method
+
+    constraint = constraint_of(json_schema, regex, choice, grammar)
+    options = parse_settings(option or [])
+    options |= given(max_new_tokens=max_new_tokens, seed=seed, stop=tuple(stop) if stop else None)
+    chosen = checked_method("autoregressive" if autoregressive else method)
+    text = _read_prompt(prompt)
+    # An option that cannot be used is reported before the model is loaded.
+    GenerationConfig().with_options(options)
+    as_sampler(sampler)
+    as_stopping(stopping)
+    loaded = open_model(model, dtype, device)
+    plain = raw or loaded.chat_template is None
+    events = loaded.stream(
+        text if plain else None,
+        messages=None if plain else [{"role": "user", "content": text}],
+        method=chosen,
+        constraint=constraint,
+        sampler=sampler,
+        stopping=stopping,
+        **options,
+    )
+    try:
+        if as_json:
+            print(json.dumps(to_json(_last(events)), ensure_ascii=False))
+        elif sys.stdout.isatty():
+            ends = loaded.generation_config.with_options(options).eos_token_id
+            show(events, loaded, Console(), ends)
+        else:
+            _print_plain(events)
+    except KeyboardInterrupt:
+        # Text that was committed stays on the screen.
+        sys.exit(130)
+
+
+def parse_settings(assignments: list[str]) -> GenerationOptions:
+    """Return the settings of a list of NAME=VALUE, with values in JSON.
+
+    Raises:
+        ConfigError: the form is another, or the value is not JSON.
+        UnknownOptionError: there is no such setting.
+    """
+    settings: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment} must have the form NAME=VALUE")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            raise ConfigError(
+                f"--set {assignment}: {value!r} is not a number, a list or an object in JSON"
+            ) from None
+    bias = settings.get("logit_bias")
+    if isinstance(bias, dict):
+        # JSON has strings for keys.
+        settings["logit_bias"] = {
+            int(token) if token.isdecimal() else token: value for token, value in bias.items()
+        }
+    known = {field.name for field in fields(GenerationConfig)}
+    if unknown := set(settings) - known:
+        raise UnknownOptionError(
+            f"--set {sorted(unknown)[0]}: options are {', '.join(sorted(known))}"
+        )
+    return cast(GenerationOptions, settings)
+
+
+def _read_prompt(prompt: str | None) -> str:
+    """Return the prompt itself, or standard input for "-" and for a pipe."""
+    if prompt == "-" or (prompt is None and sys.stdin is not None and not sys.stdin.isatty()):
+        if sys.stdin is None:
+            raise EmptyPromptError("standard input is closed: give --prompt TEXT")
+        try:
+            prompt = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RequestError(f"standard input is not UTF-8 text: {error}") from None
+    if not prompt:
+        raise EmptyPromptError(
+            "there is nothing to write about: give --prompt TEXT, or pipe a text in"
+        )
+    return prompt
+
+
+def to_json(finished: Finished) -> dict[str, object]:
+    """Return the finished text as `redraft generate --json` prints it."""
+    return {name: value for name, value in asdict(finished).items() if name != "history"}
+
+
+def _last(events: Iterator[Event]) -> Finished:
+    return next(event for event in events if isinstance(event, Finished))
+
+
+def _print_plain(events: Iterator[Event]) -> None:
+    """Print text as it is committed, and the figures to standard error."""
+    for event in events:
+        if isinstance(event, Committed):
+            sys.stdout.write(event.text)
+            sys.stdout.flush()
+        elif isinstance(event, Finished):
+            sys.stdout.write("\n")
+            errors.print(summary(event.statistics, event.seed), style="dim", soft_wrap=True)

@@ -1,0 +1,30 @@
+"""`redraft rewrite`: new lines in a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from redraft.cli.changes import read_file, show_change
+from redraft.cli.options import InstructionOption, ModelOption, SeedOption, WriteOption, given
+from redraft.cli.progress import open_model
+from redraft.cli.texts import line_span
+
+
+def rewrite(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A text, or - for standard input.")],
+    lines: Annotated[str, typer.Option(metavar="A-B", help="The lines to rewrite.")],
+    model: ModelOption = "small-text",
+    instruction: InstructionOption = None,
+    seed: SeedOption = None,
+    write: WriteOption = False,
+) -> None:
+    """Rewrite lines of a file, and print a diff.
+
+    Exit status 1: the diff is not empty.
+    """
+    text = read_file(file, write)
+    span = line_span(text, lines)
+    result = open_model(model).rewrite(text, [span], instruction, **given(seed=seed))
+    show_change(file, text, result.text, write, None if seed is not None else result.seed)

@@ -1,0 +1,103 @@
+import { useState } from "preact/hooks";
+import { Stats } from "../components/Stats";
+import { ViewHeader } from "../components/ViewHeader";
+import { useModelFor } from "../shell/models";
+import { showError } from "../shell/toast";
+import { Board } from "./Board";
+import { Controls } from "./Controls";
+import { conflicts, countClues } from "./rules";
+import type { Progress } from "./solve";
+import { useSolving, type Side } from "./useSolving";
+
+const FIRST_PUZZLE =
+  "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79";
+
+export function SudokuView() {
+  const model = useModelFor("small");
+  const [puzzle, setPuzzle] = useState(FIRST_PUZZLE);
+  const run = useSolving(model?.id ?? "");
+  const change = (next: string) => {
+    run.clear();
+    setPuzzle(next);
+  };
+  const solve = () => {
+    if (conflicts(puzzle).size) {
+      showError("The puzzle breaks the rules: change the cells that are marked red.");
+    } else void run.start(puzzle);
+  };
+  return (
+    <>
+      <ViewHeader title="Sudoku">
+        Diffusion writes all cells at once, and corrects wrong digits in later steps. The typewriter
+        writes one digit after the other, and cannot correct them.
+      </ViewHeader>
+      <div class="stack">
+        {model?.id !== "small" && (
+          <p class="card">
+            Only the model “small” has learned Sudoku, and this server does not have it. Expect
+            wrong answers of {model?.id ?? "other models"}.
+          </p>
+        )}
+        <Controls
+          busy={run.busy}
+          full={countClues(puzzle) === puzzle.length}
+          onSolve={solve}
+          onStop={run.stop}
+          onPuzzle={change}
+        />
+        <div class="boards">
+          <Panel
+            name="Diffusion"
+            puzzle={puzzle}
+            side={run.diffusion}
+            onPuzzle={run.busy ? undefined : change}
+          />
+          <Panel name="Typewriter" puzzle={puzzle} side={run.typewriter} />
+        </div>
+      </div>
+    </>
+  );
+}
+
+function stateOf(progress: Progress | null, editable: boolean): string {
+  if (!progress) return editable ? "Type, paste or load a puzzle" : "Solves the same puzzle";
+  if (progress.solved) return "Solved";
+  return progress.ended ? "Not solved" : "Writing";
+}
+
+interface PanelProps {
+  name: string;
+  puzzle: string;
+  side: Side;
+  /** Called with a changed puzzle; undefined where the board cannot be edited. */
+  onPuzzle?: ((puzzle: string) => void) | undefined;
+}
+
+function Panel({ name, puzzle, side, onPuzzle }: PanelProps) {
+  const { progress, changed, corrected } = side;
+  return (
+    <section class="card stack" aria-label={name}>
+      <div class="row spread">
+        <h2>{name}</h2>
+        <span class={`state small ${progress?.solved ? "good" : ""}`} role="status">
+          {stateOf(progress, onPuzzle !== undefined)}
+        </span>
+      </div>
+      <Board
+        label={`${name}: Sudoku grid`}
+        puzzle={puzzle}
+        grid={progress?.grid ?? puzzle}
+        changed={changed}
+        onPuzzle={progress ? undefined : onPuzzle}
+      />
+      <Stats
+        of={[
+          ["steps", progress?.steps],
+          ["attempt", progress?.attempt],
+          ["corrected", progress ? corrected : null],
+          ["conflicts", progress ? conflicts(progress.grid).size : null],
+        ]}
+      />
+    </section>
+  );
+}

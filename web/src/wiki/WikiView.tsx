@@ -1,0 +1,111 @@
+import { useEffect, useState } from "preact/hooks";
+import { SegmentedControl } from "../components/SegmentedControl";
+import { Stats } from "../components/Stats";
+import { ViewHeader } from "../components/ViewHeader";
+import { isSmall, useModelFor } from "../shell/models";
+import { hashOf } from "../shell/router";
+import { PageFrame } from "./PageFrame";
+import { SavedPages } from "./SavedPages";
+import { splitTitle, styledTitle, STYLES, type Style } from "./title";
+import { usePage } from "./usePage";
+
+const SUGGESTIONS = ["Cordunia", "Yarbraby"];
+
+/** `title` is the page's, or "" for none. */
+export function WikiView({ title }: { title: string }) {
+  const model = useModelFor("small-text");
+  const small = isSmall(model);
+  const { name, style } = splitTitle(title);
+  const page = usePage(model, title);
+  const open = (next: string, nextStyle: Style = style) => {
+    const trimmed = next.trim();
+    if (!trimmed) return;
+    location.hash = hashOf("wiki", small ? styledTitle(trimmed, nextStyle) : trimmed);
+  };
+  return (
+    <>
+      <ViewHeader title="Wiki">
+        The model writes each page when you open it, and each link opens another page. All pages are
+        saved.
+      </ViewHeader>
+      <div class="wiki">
+        <section class="card stack" aria-label="Page">
+          <TitleForm name={name} onOpen={open} />
+          <div class="row spread">
+            {small ? (
+              <SegmentedControl
+                label="Style"
+                value={style}
+                options={STYLES}
+                onChange={(next) => open(name, next)}
+              />
+            ) : (
+              <span />
+            )}
+            <Buttons canRewrite={title !== "" && !page.busy} onRewrite={page.rewrite} />
+          </div>
+          {!title && <Suggestions onOpen={open} />}
+          <PageFrame text={page.text} busy={page.busy} title={title} onLink={open} />
+          <Stats
+            of={[
+              ["steps", page.steps],
+              ["page", page.busy ? "writing" : page.source],
+            ]}
+          />
+        </section>
+        <SavedPages model={model?.id ?? ""} title={title} version={page.version} />
+      </div>
+    </>
+  );
+}
+
+function TitleForm({ name, onOpen }: { name: string; onOpen: (title: string) => void }) {
+  const [title, setTitle] = useState(name);
+  useEffect(() => setTitle(name), [name]);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    onOpen(title);
+  };
+  return (
+    <form class="ask" onSubmit={submit}>
+      <label class="hidden" for="title">
+        Title
+      </label>
+      <input
+        id="title"
+        type="text"
+        value={title}
+        placeholder="A title"
+        onInput={(event) => setTitle(event.currentTarget.value)}
+      />
+      <button type="submit" class="button main" disabled={!title.trim()}>
+        Open
+      </button>
+    </form>
+  );
+}
+
+function Buttons({ canRewrite, onRewrite }: { canRewrite: boolean; onRewrite: () => void }) {
+  return (
+    <div class="row">
+      <button type="button" class="button" onClick={() => history.back()}>
+        Back
+      </button>
+      <button type="button" class="button" disabled={!canRewrite} onClick={onRewrite}>
+        Write again
+      </button>
+    </div>
+  );
+}
+
+function Suggestions({ onOpen }: { onOpen: (title: string) => void }) {
+  return (
+    <div class="row chips" role="group" aria-label="Suggested pages">
+      {SUGGESTIONS.map((title) => (
+        <button type="button" class="chip" onClick={() => onOpen(title)}>
+          {title}
+        </button>
+      ))}
+    </div>
+  );
+}
