@@ -99,7 +99,7 @@ def main() -> None:
 
     def step(bound: bool) -> float:
         options = DenoisingOptions.of(
-            [model.generation_config], constraints=[(constraint,) if bound else ()]
+            [model.generation_config], span_constraints=[(constraint,) if bound else ()]
         )
         return seconds(lambda: denoise_step(model.network, start, [cache], options, noise))
 

@@ -516,7 +516,7 @@ def test_a_request_that_breaks_a_step_fails_alone(
     def breaking(work: Generation, resources: Any) -> CanvasInputs:
         canvas = start(work, resources)
         if work.number == numbers[1]:
-            canvas.constraints = (broken,)
+            canvas.span_constraints = (broken,)
         return canvas
 
     monkeypatch.setattr(Generation, "start_canvas", breaking)

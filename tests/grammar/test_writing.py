@@ -161,7 +161,7 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
             Canvas.free(noise.initial(length, size)), network.config.hidden_size, network.dtype
         )
         options = DenoisingOptions.of(
-            [redraft.GenerationConfig(max_denoising_steps=12)], constraints=constraints
+            [redraft.GenerationConfig(max_denoising_steps=12)], span_constraints=constraints
         )
         return [step for step, _ in denoise(network, start, [cache], options, noise)]
 

@@ -99,7 +99,7 @@ def test_classes_read_apart_are_the_softmax_put_together(seed: int, edited: bool
         uniform=uniform,
         greedy=torch.tensor([False]),
         edits=[edits if edited else None],
-        constraints=[[constraint]],
+        span_constraints=[[constraint]],
     )
     found = read_vocabulary(hidden, embedding, SOFTCAP, torch.tensor(1.0), readout)
     logits = softcapped_logits(hidden[0], embedding, SOFTCAP).double()
@@ -138,7 +138,7 @@ def test_samples_within_a_class_are_distributed_as_its_tokens() -> None:
             uniform=uniform,
             greedy=torch.tensor([False]),
             edits=[None],
-            constraints=[[constraint]],
+            span_constraints=[[constraint]],
         )
         sample = read_vocabulary(hidden, embedding, SOFTCAP, torch.tensor(1.0), readout).sample[0]
         expected = torch.where(classes == number, logits, -torch.inf).double().softmax(-1) * draws
@@ -173,7 +173,7 @@ def test_rows_and_positions_without_a_constraint_are_read_as_ever() -> None:
             greedy=torch.tensor([False, True]),
             edits=[None, None],
             wanted=wanted,
-            constraints=constraints,
+            span_constraints=constraints,
         )
         found = read_vocabulary(hidden, embedding, SOFTCAP, torch.tensor(1.0), readout)
         return found.argmax, found.sample, found.entropy, found.confidence, found.soft_embedding

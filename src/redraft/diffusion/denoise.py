@@ -136,7 +136,7 @@ def denoise_step(
         edits=options.edits,
         wanted=~canvas.frozen,
         allowed=canvas.allowed,
-        constraints=options.constraints,
+        span_constraints=options.span_constraints,
         comparison=_comparison(options.samplers, state.hidden_states),
     )
     statistics = denoiser.denoise(canvas.tokens, caches, state.self_conditioning, readout)

@@ -24,7 +24,7 @@ class DenoisingOptions:
         max_denoising_steps: int64 [B]. t_min, t_max, temperature: float32 [B]; `temperature`
             multiplies the schedule. See the fields of the same names in GenerationConfig.
         samplers, stopping: strategies, each with its rows; together they hold every row once.
-        edits: logit edits, one a row, or None. constraints: those of each row.
+        edits: logit edits, one a row, or None. span_constraints: those of each row.
     """
 
     max_denoising_steps: Tensor
@@ -34,7 +34,7 @@ class DenoisingOptions:
     samplers: Sequence[Group[Sampler]]
     stopping: Sequence[Group[StoppingCriteria]]
     edits: Sequence[LogitEdits | None]
-    constraints: Sequence[Sequence[SpanConstraint]]
+    span_constraints: Sequence[Sequence[SpanConstraint]]
 
     @classmethod
     def of(
@@ -42,7 +42,7 @@ class DenoisingOptions:
         configs: Sequence[GenerationConfig],
         edits: Sequence[LogitEdits | None] | None = None,
         device: torch.device | str = "cpu",
-        constraints: Sequence[Sequence[SpanConstraint]] | None = None,
+        span_constraints: Sequence[Sequence[SpanConstraint]] | None = None,
         *,
         samplers: Sequence[Sampler | None] | None = None,
         stopping: Sequence[StoppingCriteria | None] | None = None,
@@ -79,5 +79,5 @@ class DenoisingOptions:
             samplers=grouped(samplers or none, default_sampler, device),
             stopping=grouped(stopping or none, default_stopping, device),
             edits=none if edits is None else edits,
-            constraints=[()] * len(configs) if constraints is None else constraints,
+            span_constraints=[()] * len(configs) if span_constraints is None else span_constraints,
         )

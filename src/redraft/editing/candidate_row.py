@@ -24,7 +24,7 @@ class CandidateRow:
         number: stream of its noise, and the number of its drafts.
         prefix: its cache holds what stands before the canvases.
         ignored: tokens that are no text where a hole holds them, such as padding.
-        constraints: one a hole, None for a free one; an empty sequence for no constraints.
+        dfas: the constraint of each hole, None for a free one; empty for no constraints.
 
     Attributes:
         row: the engine's row. tokens: all positions, 0 where nothing is written yet.
@@ -41,7 +41,7 @@ class CandidateRow:
         config: GenerationConfig,
         edits: LogitEdits | None,
         ignored: frozenset[int] = frozenset(),
-        constraints: Sequence[TokenDFA | None] = (),
+        dfas: Sequence[TokenDFA | None] = (),
         sampler: Sampler | None = None,
         stopping: StoppingCriteria | None = None,
     ) -> None:
@@ -56,7 +56,7 @@ class CandidateRow:
         self._sampler, self._stopping = sampler, stopping
         self._canvas_steps = 0
         self._guides: dict[int, Guide] = {}
-        for at, (hole, dfa) in enumerate(zip(layout.holes, constraints, strict=False)):
+        for at, (hole, dfa) in enumerate(zip(layout.holes, dfas, strict=False)):
             if dfa is not None:
                 self._guides[at] = Guide(dfa, len(hole))
         self.row.canvas = self._start()
@@ -153,12 +153,12 @@ class CandidateRow:
             self._config,
             noise_row,
             edits=self._edits,
-            constraints=self._constraints(),
+            span_constraints=self._span_constraints(),
             sampler=self._sampler,
             stopping=self._stopping,
         )
 
-    def _constraints(self) -> list[CanvasConstraint]:
+    def _span_constraints(self) -> list[CanvasConstraint]:
         """Return what the holes' constraints say of this canvas."""
         parts = [(guide, self._part(number)) for number, guide in self._guides.items()]
         start = self.positions.start

@@ -32,7 +32,7 @@ class InfillPlan:
         placed: one a candidate; at least one has no borders.
         config: with a seed. pad_token_id: fills the rest of a hole.
         max_steps: denoising steps of all candidates together; None for no limit.
-        constraints: one a hole, None for a free one.
+        dfas: the constraint of each hole, None for a free one.
         sampler, stopping: None for those of the config.
         session: the prefix of an edit session, kept from edit to edit.
     """
@@ -43,7 +43,7 @@ class InfillPlan:
     config: GenerationConfig
     pad_token_id: int
     max_steps: int | None
-    constraints: tuple[TokenDFA | None, ...]
+    dfas: tuple[TokenDFA | None, ...]
     sampler: Sampler | None = None
     stopping: StoppingCriteria | None = None
     session: SessionPrefix | None = None
@@ -108,7 +108,7 @@ class InfillCandidates(Work):
                 plan.config,
                 edits,
                 ignored,
-                plan.constraints,
+                plan.dfas,
                 plan.sampler,
                 plan.stopping,
             )

@@ -40,12 +40,12 @@ def plan_infill(
     if checked_method(method) == "autoregressive":
         return _plan_autoregressive(processor, template, instruction, config)
     pieces = _pieces(processor, template, instruction)
-    constraints = _constraints(processor, template, config)
+    dfas = _hole_dfas(processor, template, config)
     forms = [pieces]
     if search.heal:
-        healed = _healed(processor, pieces, constraints)
+        healed = _healed(processor, pieces, dfas)
         forms += [healed] if any(any(pair) for pair in healed.borders) else []
-    needed = [_min_tokens(dfa) for dfa in constraints]
+    needed = [_min_tokens(dfa) for dfa in dfas]
     widths = widths_to_try(template, search.max_candidates, needed)
     placed = _place_all(processor, forms, widths, processor.fill_token(config))
     return InfillCandidates(
@@ -56,7 +56,7 @@ def plan_infill(
             config,
             processor.config.pad_token_id,
             search.max_steps,
-            constraints,
+            dfas,
             as_sampler(search.sampler),
             as_stopping(search.stopping),
             session,
@@ -165,10 +165,10 @@ def _pieces(processor: Processor, template: Template, instruction: str | None) -
     return pieces
 
 
-def _healed(processor: Processor, pieces: Pieces, constraints: Sequence[TokenDFA | None]) -> Pieces:
+def _healed(processor: Processor, pieces: Pieces, dfas: Sequence[TokenDFA | None]) -> Pieces:
     """Return the pieces with borders where a hole begins or ends inside a word."""
     texts = processor.require_tokenizer("infilling").token_texts[: processor.config.vocab_size]
-    return pieces.healed(texts, [dfa is not None for dfa in constraints])
+    return pieces.healed(texts, [dfa is not None for dfa in dfas])
 
 
 def _place_all(
@@ -190,7 +190,7 @@ def _place_all(
     return placed
 
 
-def _constraints(
+def _hole_dfas(
     processor: Processor, template: Template, config: GenerationConfig
 ) -> tuple[TokenDFA | None, ...]:
     """Return what each hole must be, compiled: a text, then padding."""

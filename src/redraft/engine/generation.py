@@ -104,7 +104,7 @@ class Generation(TextWork):
             at = torch.tensor(list(frozen), device=device)
             tokens[0, at] = torch.tensor(list(frozen.values()), device=device)
             canvas.frozen[0, at] = True
-        constraints = () if self.guide is None else (
+        span_constraints = () if self.guide is None else (
             self.guide.on_canvas(config.canvas_length, frozen),
         )  # fmt: skip
         return resources.canvas_inputs(
@@ -112,7 +112,7 @@ class Generation(TextWork):
             request.config,
             noise_row,
             edits=logit_edits(request.config, self.output.context, device),
-            constraints=constraints,
+            span_constraints=span_constraints,
             sampler=request.sampler,
             stopping=request.stopping,
         )

@@ -121,7 +121,7 @@ class CanvasInputs:
 
     Attributes:
         state: one row. noise_row: (seed, stream, canvas).
-        edits: changes of the logits. constraints: what the canvas must be.
+        edits: changes of the logits. span_constraints: what the canvas must be.
         sampler, stopping: None for those of the config.
     """
 
@@ -129,7 +129,7 @@ class CanvasInputs:
     config: GenerationConfig
     noise_row: tuple[int, int, int]
     edits: LogitEdits | None = None
-    constraints: Sequence[SpanConstraint] = ()
+    span_constraints: Sequence[SpanConstraint] = ()
     sampler: Sampler | None = None
     stopping: StoppingCriteria | None = None
 

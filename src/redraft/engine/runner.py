@@ -144,7 +144,7 @@ class Runner:
             [canvas.config for canvas in canvases],
             [canvas.edits for canvas in canvases],
             device,
-            [canvas.constraints for canvas in canvases],
+            [canvas.span_constraints for canvas in canvases],
             samplers=[canvas.sampler for canvas in canvases],
             stopping=[canvas.stopping for canvas in canvases],
         )

@@ -40,13 +40,13 @@ class Resources:
         noise_row: tuple[int, int, int],
         *,
         edits: LogitEdits | None = None,
-        constraints: Sequence[SpanConstraint] = (),
+        span_constraints: Sequence[SpanConstraint] = (),
         sampler: Sampler | None = None,
         stopping: StoppingCriteria | None = None,
     ) -> CanvasInputs:
         """Return the inputs of a canvas's first denoising step; `canvas` is one row."""
         state = DenoisingState.start(canvas, self.config.hidden_size, self.prefixes.model.dtype)
-        return CanvasInputs(state, config, noise_row, edits, constraints, sampler, stopping)
+        return CanvasInputs(state, config, noise_row, edits, span_constraints, sampler, stopping)
 
 
 Course = Iterator[Sequence[Row]]

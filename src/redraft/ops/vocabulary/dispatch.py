@@ -47,7 +47,7 @@ def read_vocabulary(
     all_found = Found(
         long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states)
     )
-    for row, constraints in enumerate(readout.constraints):
+    for row, constraints in enumerate(readout.span_constraints):
         for constraint in constraints:
             span = slice(row * length + constraint.span.start, row * length + constraint.span.stop)
             index = wanted[span].nonzero().squeeze(-1) + span.start

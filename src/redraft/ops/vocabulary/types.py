@@ -86,7 +86,7 @@ class Readout:
     edits: one LogitEdits a row, or None.
     wanted: bool [B, L], positions whose statistics are read at all; None for all.
     allowed: the tokens that positions may take; None for all.
-    constraints: those of each row, their spans apart; where they are, the row has no filters and
+    span_constraints: those of each row, their spans apart; such a row has no filters and
     nothing is `allowed`.
     comparison: what is compared with the step before; None for nothing.
     """
@@ -97,7 +97,7 @@ class Readout:
     edits: Sequence[LogitEdits | None]
     wanted: Tensor | None = None
     allowed: Allowed | None = None
-    constraints: Sequence[Sequence[SpanConstraint]] = ()
+    span_constraints: Sequence[Sequence[SpanConstraint]] = ()
     comparison: Comparison | None = None
 
     @property
@@ -106,7 +106,7 @@ class Readout:
         return (
             self.comparison is None
             and self.allowed is None
-            and not any(self.constraints)
+            and not any(self.span_constraints)
             and all(edits is None for edits in self.edits)
         )
 
