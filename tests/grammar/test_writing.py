@@ -351,7 +351,7 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
         Model(tiny.network).stream([2, 3], constraint=constraint)
     with pytest.raises(ConstraintUnsatisfiedError, match=r"has 9 tokens, there is room for 4"):
         tiny.stream("a", constraint=Regex("a{9}"), max_new_tokens=4)
-    with pytest.raises(RequestError, match="typewriter cannot fill holes"):
+    with pytest.raises(RequestError, match="autoregressive method cannot fill holes"):
         tiny.infill(["a", Hole(constraint=constraint), "b"], method="typewriter")
     with pytest.raises(ConstraintUnsatisfiedError, match="hole 1 has 30 tokens"):
         tiny.infill(["a", Hole(1, 8, Regex("a{30}")), "b"])
