@@ -456,7 +456,7 @@ def test_a_fill_tells_of_every_position_as_a_chat_does(served: Served) -> None:
         assert draft["confidence"] == [round(100 * sure) for sure in event.confidence]
         assert draft["entropy"] == pytest.approx(sum(event.entropy) / length, abs=1e-3)
         assert (draft["candidate"], draft["step"], draft["text"]) == (
-            event.request,
+            event.candidate,
             event.step,
             event.text,
         )
