@@ -63,12 +63,13 @@ def test_generate_with_a_sampler_is_the_api(checkpoint: Path) -> None:
     assert json.loads(done.stdout)["tokens"] == list(finished.tokens)
 
 
-def test_generate_raw_and_typewriter_from_a_pipe(checkpoint: Path) -> None:
-    done = call("generate", "-m", str(checkpoint), "--raw", "--typewriter", "--seed", "1", "--max-new-tokens", "9",
-                stdin="piped text")  # fmt: skip
+@pytest.mark.parametrize("method", ["--typewriter", "--method=autoregressive"])
+def test_generate_raw_and_autoregressive_from_a_pipe(checkpoint: Path, method: str) -> None:
+    options = ("--raw", method, "--seed", "1", "--max-new-tokens", "9")
+    done = call("generate", "-m", str(checkpoint), *options, stdin="piped text")
     assert done.returncode == 0, done.stderr
     finished = redraft.load(checkpoint).generate(
-        "piped text", method="typewriter", seed=1, max_new_tokens=9
+        "piped text", method="autoregressive", seed=1, max_new_tokens=9
     )
     assert done.stdout == finished.text + "\n"
     assert "seed 1" in done.stderr

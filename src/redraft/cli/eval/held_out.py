@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from redraft.evals import Facts, HeldOut, Row
 
 
-def held_out_set(
+def measure_set(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="sudoku, arithmetic, infill, rewrite, edits or wiki."),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from redraft.cli.eval.figures import EXAMPLES, interval, percent
-from redraft.cli.eval.held_out import held_out_set
+from redraft.cli.eval.held_out import measure_set
 from redraft.cli.options import FirstSeedOption, InstructionOption, JsonOption, SetModelOption
 from redraft.cli.progress import open_model, progress_bars
 from redraft.errors import ConfigError
@@ -24,7 +24,7 @@ MAX_TOKENS = 64  # in a hole of FILES, unless --max-tokens says otherwise
 METHODS: tuple[Method, ...] = ("diffusion", "typewriter")
 
 
-def infill(
+def measure_infill(
     files: Annotated[
         Path | None,
         typer.Argument(
@@ -81,8 +81,16 @@ def infill(
     if files is None and (run_tests or instruction is not None or max_tokens is not None):
         raise ConfigError("--run-tests, --instruction and --max-tokens need FILES")
     if files is None and not search:
-        held_out_set(
-            "infill", model, count, seed, 1, autoregressive, sampler, stopping, png, as_json
+        measure_set(
+            "infill",
+            model=model,
+            count=count,
+            seed=seed,
+            autoregressive=autoregressive,
+            sampler=sampler,
+            stopping=stopping,
+            png=png,
+            as_json=as_json,
         )
         return
     if autoregressive or sampler or stopping or png:
