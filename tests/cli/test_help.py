@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from redraft.cli.app import app, main
 from redraft.errors import RedraftError
+from redraft.evals import SETS
 from redraft.train import Recipe
 
 ROOT = get_command(app)
@@ -89,6 +90,11 @@ def test_every_command_says_what_it_does_in_a_line() -> None:
         assert not any("\n" in paragraph for paragraph in (first, *rest)), path
 
 
+def test_the_help_names_every_held_out_set() -> None:
+    (name, *_) = at(("eval", "set")).params
+    assert all(each in name.help for each in SETS)
+
+
 def parsed(arguments: str) -> tuple[str, dict[str, Any]]:
     """Return the command that a command line calls, and its options."""
     command, words, context = ROOT, arguments.split(), None
@@ -139,9 +145,15 @@ def test_eval_infill_without_files_and_search_is_the_set(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("options", "draws"), [("", 1), ("--typewriter", 0), ("--method autoregressive", 0),
-                           ("--method typewriter", 0), ("--method diffusion", 1)],
-)  # fmt: skip
+    ("options", "draws"),
+    [
+        ("", 1),
+        ("--typewriter", 0),
+        ("--method autoregressive", 0),
+        ("--method typewriter", 0),
+        ("--method diffusion", 1),
+    ],
+)
 def test_a_recipe_is_trained_by_either_method(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: str, draws: int
 ) -> None:
