@@ -6,6 +6,7 @@ tests/docs/test_reference.py compares the page with what this writes.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
@@ -29,7 +30,7 @@ def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 def section(path: tuple[str, ...], command: Any) -> str:
     """Return the Markdown of one command."""
-    lines = [f"### {' '.join(path)}", "", _text(command.help), "", "```text"]
+    lines = [f"### {' '.join(path)}", "", textwrap.fill(_text(command.help), 110), "", "```text"]
     lines += [_usage(path, command), "```"]
     rows = [_row(one) for one in command.params if one.name != "help" and not one.hidden]
     if rows:

@@ -31,8 +31,22 @@ def call(
 
 
 def test_generate_json_is_the_api(checkpoint: Path) -> None:
-    done = call("generate", "-m", str(checkpoint), "-p", "hello", "--seed", "3", "--max-new-tokens", "20", "--json",
-                "-s", "max_denoising_steps=4", "-s", "top_p=0.9")  # fmt: skip
+    done = call(
+        "generate",
+        "-m",
+        str(checkpoint),
+        "-p",
+        "hello",
+        "--seed",
+        "3",
+        "--max-new-tokens",
+        "20",
+        "--json",
+        "-s",
+        "max_denoising_steps=4",
+        "-s",
+        "top_p=0.9",
+    )
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     finished = redraft.load(checkpoint).generate(
@@ -48,9 +62,25 @@ def test_generate_json_is_the_api(checkpoint: Path) -> None:
 
 
 def test_generate_with_a_sampler_is_the_api(checkpoint: Path) -> None:
-    done = call("generate", "-m", str(checkpoint), "-p", "hello", "--raw", "--seed", "3", "--max-new-tokens", "20",
-                "--sampler", "confidence:threshold=0.4", "--stopping", "stable_and_confident:stability_threshold=0",
-                "-s", "max_denoising_steps=4", "--json")  # fmt: skip
+    done = call(
+        "generate",
+        "-m",
+        str(checkpoint),
+        "-p",
+        "hello",
+        "--raw",
+        "--seed",
+        "3",
+        "--max-new-tokens",
+        "20",
+        "--sampler",
+        "confidence:threshold=0.4",
+        "--stopping",
+        "stable_and_confident:stability_threshold=0",
+        "-s",
+        "max_denoising_steps=4",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     finished = redraft.load(checkpoint).generate(
         "hello",
@@ -63,12 +93,13 @@ def test_generate_with_a_sampler_is_the_api(checkpoint: Path) -> None:
     assert json.loads(done.stdout)["tokens"] == list(finished.tokens)
 
 
-def test_generate_raw_and_typewriter_from_a_pipe(checkpoint: Path) -> None:
-    done = call("generate", "-m", str(checkpoint), "--raw", "--typewriter", "--seed", "1", "--max-new-tokens", "9",
-                stdin="piped text")  # fmt: skip
+@pytest.mark.parametrize("method", ["--typewriter", "--method=autoregressive"])
+def test_generate_raw_and_autoregressive_from_a_pipe(checkpoint: Path, method: str) -> None:
+    options = ("--raw", method, "--seed", "1", "--max-new-tokens", "9")
+    done = call("generate", "-m", str(checkpoint), *options, stdin="piped text")
     assert done.returncode == 0, done.stderr
     finished = redraft.load(checkpoint).generate(
-        "piped text", method="typewriter", seed=1, max_new_tokens=9
+        "piped text", method="autoregressive", seed=1, max_new_tokens=9
     )
     assert done.stdout == finished.text + "\n"
     assert "seed 1" in done.stderr
@@ -86,7 +117,7 @@ def test_what_comes_in_must_be_text(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["-p", ""], "nothing to write"),
         (["-p", "x", "-s", "topp=1"], "topp"),
@@ -109,11 +140,11 @@ def test_what_comes_in_must_be_text(checkpoint: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line_on_stderr_and_status_2(
-    checkpoint: Path, arguments: list[str], said: str
+    checkpoint: Path, arguments: list[str], message: str
 ) -> None:
     done = call("generate", "-m", str(checkpoint), *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("redraft: ")

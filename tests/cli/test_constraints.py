@@ -39,9 +39,9 @@ SMALL = (
 def test_a_schema_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
     done = call(*SMALL, "--json-schema", str(tmp_path / "schema.json"))
-    told = json.loads(done.stdout)
-    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(told["parsed"]), done.stderr
-    assert json.loads(told["text"]) == told["parsed"]
+    report = json.loads(done.stdout)
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(report["parsed"]), done.stderr
+    assert json.loads(report["text"]) == report["parsed"]
 
 
 def test_patterns_choices_and_grammars(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_holes_can_be_told_what_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--regex", "(?<=a)b"), "lookbehind"),
         (("--regex", "a", "--choice", "b"), "give one of --json-schema"),
@@ -75,8 +75,8 @@ def test_holes_can_be_told_what_they_are() -> None:
         (("--regex", "a+", "--stop", "x"), "stop strings"),
     ],
 )
-def test_mistakes_are_one_line(options: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_line(options: tuple[str, ...], message: str) -> None:
     done = call(*SMALL, *options)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.strip().splitlines()
-    assert said in line
+    assert message in line

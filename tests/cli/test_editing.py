@@ -30,11 +30,11 @@ def test_a_file_with_marks_is_filled_and_so_are_lines_of_it(file: Path) -> None:
     assert (lines.returncode, lines.stdout) == (0, TEXT), lines.stderr
     file.write_text(TEXT.replace("    acc = 0", "<hole>"))
     done = call("infill", "--template", str(file), *PYTHON, "--json")
-    told = json.loads(done.stdout)
-    assert told["text"] == TEXT
-    assert told["holes"] == ["    acc = 0"]
-    assert told["steps"] == told["candidates"][0]["steps"]
-    assert told["score"] == max(one["score"] for one in told["candidates"])
+    report = json.loads(done.stdout)
+    assert report["text"] == TEXT
+    assert report["holes"] == ["    acc = 0"]
+    assert report["steps"] == report["candidates"][0]["steps"]
+    assert report["score"] == max(one["score"] for one in report["candidates"])
 
 
 def test_both_sides_can_be_given() -> None:
@@ -46,7 +46,7 @@ def test_both_sides_can_be_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "give one of FILE"),
         (("a", "--prefix", "b"), "give one of FILE"),
@@ -56,16 +56,16 @@ def test_both_sides_can_be_given() -> None:
         (("--prefix", "-", "--suffix", "-"), "NUL"),
     ],
 )
-def test_misuse_is_one_line(arguments: tuple[str, ...], said: str) -> None:
+def test_misuse_is_one_line(arguments: tuple[str, ...], message: str) -> None:
     done = call("infill", *arguments)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 def test_a_change_is_a_diff_that_git_applies_or_is_made(file: Path) -> None:
-    asked = ("rewrite", file.name, "--lines", "2", "-i", "start at 5", "--seed", "1")
+    arguments = ("rewrite", file.name, "--lines", "2", "-i", "start at 5", "--seed", "1")
     folder = file.parent
-    shown = call(*asked, folder=folder)
+    shown = call(*arguments, folder=folder)
     assert shown.returncode == 1, shown.stderr
     assert file.read_text() == TEXT
     subprocess.run(["git", "apply", "-"], input=shown.stdout, text=True, check=True, cwd=folder)
@@ -73,15 +73,15 @@ def test_a_change_is_a_diff_that_git_applies_or_is_made(file: Path) -> None:
     assert file.read_text() == wanted
     file.write_text(TEXT)
     file.chmod(0o640)
-    made = call(*asked, "--write", folder=folder)
+    made = call(*arguments, "--write", folder=folder)
     assert (made.returncode, made.stdout) == (0, "")
     assert file.read_text() == wanted
     assert file.stat().st_mode & 0o777 == 0o640
     assert list(folder.iterdir()) == [file]
-    for lines, said in (("9", "lines 9 to 9"), ("3-2", "lines 3 to 2"), ("x", "12-14")):
+    for lines, message in (("9", "lines 9 to 9"), ("3-2", "lines 3 to 2"), ("x", "12-14")):
         wrong = call("rewrite", file.name, "--lines", lines, folder=folder)
         assert (wrong.returncode, wrong.stdout) == (2, "")
-        assert said in wrong.stderr
+        assert message in wrong.stderr
 
 
 def test_an_unlikely_token_is_exchanged(file: Path) -> None:
@@ -96,9 +96,16 @@ def test_an_unlikely_token_is_exchanged(file: Path) -> None:
 
 def test_lines_are_spans_without_their_last_end() -> None:
     text = "a\r\nbb\n\nc"
-    assert [text[slice(*line_span(text, lines))] for lines in ("1", "2", "3", "4", "1-2", "2-4")] == [
-        "a", "bb", "", "c", "a\r\nbb", "bb\n\nc",
-    ]  # fmt: skip
+    assert [
+        text[slice(*line_span(text, lines))] for lines in ("1", "2", "3", "4", "1-2", "2-4")
+    ] == [
+        "a",
+        "bb",
+        "",
+        "c",
+        "a\r\nbb",
+        "bb\n\nc",
+    ]
     assert line_span("a\n", "1") == (0, 1)
     assert line_span("a\r\n\r\nb\r\n", "1-2") == (0, 3)
     for lines in ("2", "0", "1-0", "-1", "one"):

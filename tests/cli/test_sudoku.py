@@ -1,5 +1,4 @@
-"""The Sudoku command on a network that is told what to write: what is tested is the asking, the
-checking and the telling."""
+"""The Sudoku command on a network with given answers: its requests, its checks, its output."""
 
 from __future__ import annotations
 
@@ -90,12 +89,12 @@ def test_puzzles_come_as_text_file_or_input(
     file = tmp_path / "puzzles.txt"
     file.write_text(f"{PUZZLE}\n\n{SOLVED}\n")
     assert sudoku.read_puzzles(str(file)) == [PUZZLE, SOLVED]
-    for wrong, said in (
+    for wrong, message in (
         ("123", "81 cells"),
         ("55" + PUZZLE[2:], "row 1 column 1"),
         ("", "no puzzle"),
     ):
-        with pytest.raises(RequestError, match=said):
+        with pytest.raises(RequestError, match=message):
             sudoku.read_puzzles(wrong)
 
 

@@ -57,7 +57,8 @@ def test_what_a_recipe_starts_from_is_trained_first_or_given(tmp_path: Path) -> 
     first = little(tmp_path, 2)
     second = tmp_path / "second.toml"
     second.write_text(
-        f'[training]\nstart = "{first.name}"\nsteps = 1\nlog_every = 1\nbatch_size = 2\nprefix_length = 92\n'
+        f'[training]\nstart = "{first.name}"\nsteps = 1\nlog_every = 1\nbatch_size = 2\n'
+        "prefix_length = 92\n"
         '[[task]]\nname = "sudoku"\n'
     )
     done = call("train", str(second), "-o", str(tmp_path / "run"), "--threads", "1")
@@ -96,7 +97,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("chess",), "sudoku, arithmetic"),
         (("wiki", "--attempts", "2"), "wiki is not one"),
@@ -108,10 +109,12 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
         (("chess", "--sampler", "klass"), "sudoku, arithmetic"),
     ],
 )
-def test_misuse_is_told_before_anything_is_measured(arguments: tuple[str, ...], said: str) -> None:
+def test_misuse_is_told_before_anything_is_measured(
+    arguments: tuple[str, ...], message: str
+) -> None:
     done = call("eval", *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

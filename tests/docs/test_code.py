@@ -87,7 +87,7 @@ def parse(arguments: list[str]) -> None:
     command: Any = get_command(app)
     while hasattr(command, "commands") and arguments and not arguments[0].startswith("-"):
         name, *rest = arguments
-        if command.name == "eval" and name in SETS:
+        if name not in command.commands and command.name == "eval" and name in SETS:
             name, rest = "set", arguments
         assert name in command.commands, f"no command {name!r}"
         command, arguments = command.commands[name], rest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from typing import Annotated, cast
@@ -15,6 +14,7 @@ from redraft.cli.chat import chat
 from redraft.cli.demo import demo
 from redraft.cli.eval import app as eval_app
 from redraft.cli.generate import generate
+from redraft.cli.help import add_command, is_wide
 from redraft.cli.infill import infill
 from redraft.cli.inspect import inspect
 from redraft.cli.play import play
@@ -33,7 +33,6 @@ OLD_NAMES = {
     "typewriter": "autoregressive",
     "no-typewriter": "no-autoregressive",
 }
-MIN_RICH_COLUMNS = 80
 # In the order of the help.
 COMMANDS: list[Callable[..., None]] = [
     generate,
@@ -66,13 +65,12 @@ app = typer.Typer(
     name="redraft",
     help="DiffusionGemma as software: text that is drafted whole and corrected until it settles.",
     context_settings={"token_normalize_func": current_name},
-    # The columns of the rich help need width; on a narrow terminal the plain one is easier to read.
-    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= MIN_RICH_COLUMNS else None,
+    rich_markup_mode="rich" if is_wide() else None,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
-    app.command()(command)
+    add_command(app, command)
 app.add_typer(eval_app, name="eval")
 
 

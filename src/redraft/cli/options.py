@@ -120,8 +120,7 @@ StoppingOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The stopping criterion: stable_and_confident; with options, e.g. "
-        "stable_and_confident:stability_threshold=2.",
+        help="The stopping criterion: stable_and_confident; with options as for --sampler.",
     ),
 ]
 SamplersOption = Annotated[

@@ -16,6 +16,7 @@ from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
 from redraft.tasks.code.holes import Code
+from redraft.tasks.code.rewrites import CodeRewrites
 from redraft.tasks.sums import Sums
 from redraft.tasks.todo_open import OpenToDo
 from redraft.train.recorded import is_recorded_as
@@ -23,6 +24,7 @@ from redraft.train.recorded import is_recorded_as
 TASKS: dict[str, type[Any]] = {
     "sudoku": Sudoku, "arithmetic": Arithmetic, "infill": Infill, "rewrite": Rewrite, "edits": ToDo, "wiki": Wiki,
     "code": Code, "sums": Sums, "open-edits": OpenToDo,
+    "code-rewrites": CodeRewrites,
 }  # fmt: skip
 PRECISIONS = ("bfloat16", "float32", "auto")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import typer
 from typer.core import TyperGroup
 
-from redraft.cli.eval.divergence import divergence
-from redraft.cli.eval.held_out import held_out_set
-from redraft.cli.eval.infill import infill
+from redraft.cli.eval.divergence import measure_divergence
+from redraft.cli.eval.held_out import measure_set
+from redraft.cli.eval.infill import measure_infill
+from redraft.cli.help import add_command
 
 
 class EvalGroup(TyperGroup):
@@ -29,9 +30,9 @@ class EvalGroup(TyperGroup):
 
 
 app = typer.Typer(cls=EvalGroup)
-app.command("set")(held_out_set)
-app.command("infill")(infill)
-app.command("divergence")(divergence)
+add_command(app, measure_set, "set")
+add_command(app, measure_infill, "infill")
+add_command(app, measure_divergence, "divergence")
 
 
 @app.callback()

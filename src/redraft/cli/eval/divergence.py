@@ -37,7 +37,7 @@ EXAMPLES = 50  # of each held-out set, unless --count says otherwise
 FIRST_STEPS = 8
 
 
-def divergence(
+def measure_divergence(
     a: Annotated[str, typer.Argument(metavar="A", help="A checkpoint.")],
     b: Annotated[
         str | None, typer.Argument(metavar="B", help="Another checkpoint; or --quantize.")

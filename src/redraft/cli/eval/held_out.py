@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from redraft.evals import Facts, HeldOut, Row
 
 
-def held_out_set(
+def measure_set(
     name: Annotated[
         str,
         typer.Argument(metavar="NAME", help="sudoku, arithmetic, infill, rewrite, edits or wiki."),
@@ -61,7 +61,7 @@ def held_out_set(
     """Measure a model on a held-out set.
 
     By diffusion and autoregressively: the share of right answers by difficulty, with its 95 %
-    interval, and the mean number of passes.
+    interval, and the mean number of steps.
     """
     from redraft.evals import compare, facts, summarise
     from redraft.evals.infilling import layout
@@ -73,16 +73,8 @@ def held_out_set(
             raise ConfigError(
                 "--sampler and --stopping take NAME, --model, --count, --seed and --json: no others"
             )
-        measure_strategies(
-            name,
-            held,
-            model,
-            sampler or [],
-            stopping or [],
-            count=count,
-            seed=seed,
-            as_json=as_json,
-        )
+        pairs = sampler or [], stopping or []
+        measure_strategies(name, held, model, *pairs, count=count, seed=seed, as_json=as_json)
         return
     plot = None if png is None else plotter(png)
     loaded = open_model(model or held.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,19 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from redraft.cli.eval.figures import EXAMPLES, interval, percent
-from redraft.cli.eval.held_out import held_out_set
+from redraft.cli.eval.held_out import measure_set
 from redraft.cli.options import FirstSeedOption, InstructionOption, JsonOption, SetModelOption
 from redraft.cli.progress import open_model, progress_bars
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
     from redraft.evals.hole_sets import Group, Method
+    from redraft.evals.problems import Problem
 
 MAX_TOKENS = 64  # in a hole of FILES, unless --max-tokens says otherwise
 METHODS: tuple[Method, ...] = ("diffusion", "typewriter")
 
 
-def infill(
+def measure_infill(
     files: Annotated[
         Path | None,
         typer.Argument(
@@ -75,41 +77,62 @@ def infill(
     """
     from redraft.evals import SETS
     from redraft.evals.hole_sets import fill_problems, group
-    from redraft.evals.problems import of_examples, read_problems
-    from redraft.tasks.task import held_out
+    from redraft.evals.problems import read_problems
 
     if files is None and (run_tests or instruction is not None or max_tokens is not None):
         raise ConfigError("--run-tests, --instruction and --max-tokens need FILES")
     if files is None and not search:
-        held_out_set(
-            "infill", model, count, seed, 1, autoregressive, sampler, stopping, png, as_json
+        measure_set(
+            "infill",
+            model=model,
+            count=count,
+            seed=seed,
+            autoregressive=autoregressive,
+            sampler=sampler,
+            stopping=stopping,
+            png=png,
+            as_json=as_json,
         )
         return
     if autoregressive or sampler or stopping or png:
         raise ConfigError(
             "--autoregressive, --sampler, --stopping and --png are for `redraft eval set infill`"
         )
-    held = SETS["infill"]
     if files is None:
-        problems = of_examples(held.task, held_out(held.task, count or EXAMPLES), held.bins)
+        problems = _held_out_problems(count or EXAMPLES)
     else:
-        found = read_problems(files, max_tokens or MAX_TOKENS, instruction, run_tests)
-        problems = found[:count]
-    loaded = open_model(model or held.model)
+        limit = max_tokens or MAX_TOKENS
+        problems = read_problems(files, limit, instruction, run_tests)[:count]
+    loaded = open_model(model or SETS["infill"].model)
     tables: dict[str, list[Group]] = {}
     with progress_bars(len(problems)) as begin:
         for method in METHODS:
             answers = list(fill_problems(loaded, problems, method, seed, begin(method)))
             tables[method] = group(answers)
     if as_json:
-        report: dict[str, object] = {"set": "infill", "count": len(problems), "seed": seed}
-        for way, rows in tables.items():
-            report[way] = [asdict(row) for row in rows]
-        print(json.dumps(report))
+        head: dict[str, object] = {"set": "infill", "count": len(problems), "seed": seed}
+        print(json.dumps(head | to_json(tables)))
         return
     for way, rows in tables.items():
         title = f"{len(problems)} examples with holes of unknown width, {way}"
         Console().print(_table(title, rows))
+
+
+def to_json(tables: Mapping[str, list[Group]]) -> dict[str, object]:
+    """Return the tables as `redraft eval infill --json` prints them."""
+    found: dict[str, object] = {}
+    for way, rows in tables.items():
+        found[way] = [asdict(row) for row in rows]
+    return found
+
+
+def _held_out_problems(count: int) -> list[Problem]:
+    from redraft.evals import SETS
+    from redraft.evals.problems import of_examples
+    from redraft.tasks.task import held_out
+
+    held = SETS["infill"]
+    return of_examples(held.task, held_out(held.task, count), held.bins)
 
 
 def _table(title: str, rows: list[Group]) -> Table:
