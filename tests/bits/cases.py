@@ -236,24 +236,22 @@ def filling(name: str, model: Any, rng: random.Random, count: int) -> Iterator[C
             yield Case(
                 f"{name} infill typewriter {number}",
                 lambda t=typed, s=left: without_seed(infilled(model.infill(t, **s))),
-            )  # type: ignore[misc]
-        if number % 2 == 0:
-            span, short = (
-                (17, 28),
-                {key: settings[key] for key in ("seed", "max_denoising_steps", "max_candidates")},
             )
+        if number % 2 == 0:
+            kept = ("seed", "max_denoising_steps", "max_candidates")
+            short = {key: settings[key] for key in kept}
             yield Case(
                 f"{name} rewrite {number}",
-                lambda s=short: infilled(model.rewrite(CODE, [span], "start at 5", **s)),
-            )  # type: ignore[misc]
+                lambda s=short: infilled(model.rewrite(CODE, [(17, 28)], "start at 5", **s)),
+            )
             yield Case(
                 f"{name} insert {number}",
                 lambda s=short: infilled(model.insert(CODE, 17, "fill python", **s)),
-            )  # type: ignore[misc]
+            )
             yield Case(
                 f"{name} repair {number}", lambda n=number, s=short: repairing(model, n, s["seed"])
-            )  # type: ignore[misc]
-            yield Case(f"{name} session {number}", lambda s=short: session(model, s))  # type: ignore[misc]
+            )
+            yield Case(f"{name} session {number}", lambda s=short: session(model, s))
 
 
 def repairing(model: Any, number: int, seed: int) -> Any:
@@ -331,7 +329,7 @@ def serving(model: Any, rng: random.Random, count: int) -> Iterator[Case]:
     for number in range(count):
         name, path, body = kinds[number % len(kinds)]
         settings = {"seed": rng.randrange(1 << 31), **QUICK}
-        yield Case(f"server {name} {number}", lambda p=path, b=body | settings: ask(p, b))  # type: ignore[misc]
+        yield Case(f"server {name} {number}", lambda p=path, b=body | settings: ask(p, b))
 
 
 def all_cases(folder: Path) -> Iterator[Case]:

@@ -47,7 +47,9 @@ def cut(
             (0, Committed(request=0, canvas=len(events), steps=1, tokens=tuple(added), text=said))
         )
     events.append((0, writing.finished()))
-    return OpenAIResponse("chat.completion", "m", TOKENIZER, Translation([request], calls=calls)), events
+    return OpenAIResponse(
+        "chat.completion", "m", TOKENIZER, Translation([request], calls=calls)
+    ), events
 
 
 async def told(events: list[tuple[int, Event]]) -> AsyncGenerator[tuple[int, Event], None]:
