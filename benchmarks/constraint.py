@@ -90,7 +90,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     model = redraft.load(checkpoint(given.model, dtype), dtype=dtype)
     cache = model.network.new_cache(given.prefix)
-    model.network.read(prompts(1, given.prefix, shape.vocab_size)[0], cache)
+    model.network.encode_prompt(prompts(1, given.prefix, shape.vocab_size)[0], cache)
     noise = Noise.of([(1, 0, 0)])
     canvas = Canvas.free(noise.initial(shape.canvas_length, shape.vocab_size))
     start = DenoisingState.start(canvas, shape.hidden_size, dtype)

@@ -21,7 +21,7 @@ from redraft.checkpoint import (
 )
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
-from redraft.checkpoint.memory_check import check_room
+from redraft.checkpoint.memory_check import check_memory
 from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.check import check_integer
 from redraft.diffusion import SamplerSpec, StoppingSpec
@@ -461,7 +461,7 @@ def load(
         dtype = stored_dtype(checkpoint)
         if dtype == torch.float16 and torch.device(device).type == "cpu":
             dtype = torch.float32
-    check_room(checkpoint, dtype, quantization, torch.device(device))
+    check_memory(checkpoint, dtype, quantization, torch.device(device))
     keep_freed_memory()
     network = load_weights(
         checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization

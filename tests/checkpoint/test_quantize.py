@@ -28,7 +28,7 @@ from redraft.checkpoint.quantize_to_disk import quantized_copy, source_of
 from redraft.checkpoint.shards import ShardReader
 from redraft.config.presets import PRESETS
 from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
-from redraft.network.memory_estimate import _left_in_group
+from redraft.network.memory_estimate import _left_in_cgroup
 from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, PackedWeight
 from redraft.testing import tiny_checkpoint
 from tests.checkpoint.test_formats import SHAPE, logits
@@ -291,7 +291,7 @@ def test_a_containers_limit_is_what_is_left_of_it(tmp_path: Path) -> None:
         ("memory.stat", "anon 5\ninactive_file 100\n"),
     ):
         (tmp_path / name).write_text(text)
-    assert _left_in_group(tmp_path) == 400
+    assert _left_in_cgroup(tmp_path) == 400
     (tmp_path / "memory.max").write_text("max\n")
-    assert _left_in_group(tmp_path) == math.inf
-    assert _left_in_group(tmp_path / "none") == math.inf
+    assert _left_in_cgroup(tmp_path) == math.inf
+    assert _left_in_cgroup(tmp_path / "none") == math.inf

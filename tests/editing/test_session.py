@@ -53,7 +53,7 @@ def test_a_prefix_that_is_cut_back_is_as_if_read_at_once(seed: int) -> None:
             kept.note(tokens)
             cache, state = row.begin(), row.result
             alone = network.new_cache(len(tokens) + length)
-            expected = network.read(tokens, alone)
+            expected = network.encode_prompt(tokens, alone)
             assert cache.length == alone.length == len(tokens)
             assert torch.allclose(state, expected, atol=1e-4)
             found = network.canvas_states(canvas, [cache], signal)

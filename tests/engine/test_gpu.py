@@ -49,12 +49,12 @@ def test_one_recording_serves_other_prompts_and_canvases() -> None:
             cuda.generate(prompt, seed=seed, **OPTIONS).tokens
             == cpu.generate(prompt, seed=seed, **OPTIONS).tokens
         )
-    assert [(key[0], len(key[1])) for key in cuda.network.replay._recorded] == [("denoise", 1)]
+    assert [(key[0], len(key[1])) for key in cuda.network.cuda_graphs._captured] == [("denoise", 1)]
     batch = [
         [one.tokens for one in model.generate(prompts, seed=3, **OPTIONS)] for model in (cpu, cuda)
     ]
     assert batch[0] == batch[1]
-    assert ("denoise", 4) in [(key[0], len(key[1])) for key in cuda.network.replay._recorded]
+    assert ("denoise", 4) in [(key[0], len(key[1])) for key in cuda.network.cuda_graphs._captured]
 
 
 def test_caches_of_finished_texts_are_let_go() -> None:
@@ -86,11 +86,11 @@ def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Layer, "feed_forward", waiting)
     assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
-    assert not model.network.replay._recorded
+    assert not model.network.cuda_graphs._captured
     monkeypatch.undo()
     model.network.to("cpu").to("cuda")
     assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
-    assert model.network.replay._recorded
+    assert model.network.cuda_graphs._captured
 
 
 def test_constraints_and_holes_come_out_the_same() -> None:
@@ -129,7 +129,7 @@ def test_weights_in_few_bits_load_onto_the_device(
         network = model.network
         with torch.inference_mode():
             cache = network.new_cache(40)
-            network.read(prefix.tolist(), cache)
+            network.encode_prompt(prefix.tolist(), cache)
             signal = torch.zeros(1, 16, 64, dtype=network.dtype, device=network.device)
             for _ in range(3):  # as it is, recorded, and replayed
                 found = network.canvas_states(canvas.to(network.device), [cache], signal)

@@ -14,10 +14,10 @@ from redraft.engine import Engine, Request, Share
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import ConfigError, MemoryLimitError
 from redraft.events import Finished
-from redraft.network import READ_BLOCK, DiffusionGemma
+from redraft.network import ENCODE_BLOCK, DiffusionGemma
 from redraft.testing import tiny_model
 
-PARENTS = [2 * READ_BLOCK, 3 * READ_BLOCK + 7, READ_BLOCK]
+PARENTS = [2 * ENCODE_BLOCK, 3 * ENCODE_BLOCK + 7, ENCODE_BLOCK]
 
 
 def prompts(rng: random.Random, count: int) -> list[list[int]]:
@@ -28,7 +28,7 @@ def prompts(rng: random.Random, count: int) -> list[list[int]]:
         stem = rng.choice(stems)
         cut = rng.choice((len(stem), len(stem), rng.randrange(1, len(stem))))
         found.append(
-            stem[:cut] + [rng.randrange(2, 150) for _ in range(rng.choice((0, 3, READ_BLOCK + 1)))]
+            stem[:cut] + [rng.randrange(2, 150) for _ in range(rng.choice((0, 3, ENCODE_BLOCK + 1)))]
         )
     return found
 
@@ -70,19 +70,19 @@ def test_a_text_is_the_same_whatever_is_known_of_its_prompt(case: int) -> None:
     """Every draft's entropies to the last bit, with windows shorter and longer than a block."""
     rng = random.Random(case)
     model = tiny_model(
-        case, max_position_embeddings=4096, sliding_window=rng.choice((8, READ_BLOCK + 44, 1000))
+        case, max_position_embeddings=4096, sliding_window=rng.choice((8, ENCODE_BLOCK + 44, 1000))
     )
     asked = requests(model, prompts(rng, 8))
     alone = [told(Engine(model), [one])[0] for one in asked]
     # Rows come one after another, or together; what is kept is all, or so little that it is
     # forgotten again.
-    block = READ_BLOCK * sum(
+    block = ENCODE_BLOCK * sum(
         2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers
     )
     engine = Engine(
         model,
         max_batch_size=rng.choice((1, 3)),
-        prefill_chunk=2 * READ_BLOCK,
+        prefill_chunk=2 * ENCODE_BLOCK,
         prefix_cache=rng.choice((3, 100)) * block,
     )
     for _ in range(2):
@@ -92,49 +92,49 @@ def test_a_text_is_the_same_whatever_is_known_of_its_prompt(case: int) -> None:
     assert engine.prefixes.hits > 0
     if engine.prefixes.capacity == 100 * block:
         assert engine.prefixes.hits >= sum(
-            len(one.prompt) // READ_BLOCK * READ_BLOCK for one in asked
+            len(one.prompt) // ENCODE_BLOCK * ENCODE_BLOCK for one in asked
         )
 
 
 def test_what_is_known_is_counted_and_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(0, max_position_embeddings=2048)
     engine = Engine(model, prefix_cache=1 << 30)
-    prompt = [3] * (2 * READ_BLOCK + 5)
+    prompt = [3] * (2 * ENCODE_BLOCK + 5)
     encoded = counting(engine, monkeypatch)
     figures = []
-    for asked in (prompt, prompt, prompt[: 2 * READ_BLOCK], [4, *prompt[1:]]):
+    for asked in (prompt, prompt, prompt[: 2 * ENCODE_BLOCK], [4, *prompt[1:]]):
         encoded.clear()
         engine.add(requests(model, [asked])[0])
         (finished,) = [event for event in engine.run() if isinstance(event, Finished)]
         figures.append((finished.statistics.cached_tokens, encoded[0]))
-    assert figures == [(0, len(prompt)), (2 * READ_BLOCK, 5), (2 * READ_BLOCK, 0), (0, len(prompt))]
-    assert engine.prefixes.hits == 4 * READ_BLOCK
+    assert figures == [(0, len(prompt)), (2 * ENCODE_BLOCK, 5), (2 * ENCODE_BLOCK, 0), (0, len(prompt))]
+    assert engine.prefixes.hits == 4 * ENCODE_BLOCK
 
 
 def test_what_was_used_longest_ago_is_forgotten_first() -> None:
     model = tiny_model(0, max_position_embeddings=2048)
-    size = READ_BLOCK * sum(
+    size = ENCODE_BLOCK * sum(
         2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers
     )
     prefixes = PrefixCache(model, 2 * size)
 
     def known(token: int) -> int:
-        tokens = [token] * READ_BLOCK
-        cache = prefixes.begin(tokens, READ_BLOCK)
+        tokens = [token] * ENCODE_BLOCK
+        cache = prefixes.begin(tokens, ENCODE_BLOCK)
         if not (length := cache.length):
             with torch.inference_mode():
                 model.prefill([torch.tensor(tokens)], [cache])
         return length
 
-    assert [known(token) for token in (3, 4, 3, 5)] == [0, 0, READ_BLOCK, 0]
-    assert [known(token) for token in (3, 4)] == [READ_BLOCK, 0]
+    assert [known(token) for token in (3, 4, 3, 5)] == [0, 0, ENCODE_BLOCK, 0]
+    assert [known(token) for token in (3, 4)] == [ENCODE_BLOCK, 0]
     assert prefixes.held == 2 * size
     prefixes.allow(0)
     assert (prefixes.held, known(4)) == (0, 0)
 
 
 def block_bytes(model: DiffusionGemma) -> int:
-    return READ_BLOCK * sum(
+    return ENCODE_BLOCK * sum(
         2 * layer.num_key_value_heads * layer.head_dim * 4 for layer in model.config.layers
     )
 
@@ -143,40 +143,40 @@ def test_a_prompt_longer_than_the_cache_is_known_as_far_as_it_goes() -> None:
     model = tiny_model(0, max_position_embeddings=2048)
     engine = Engine(model, prefix_cache=4 * block_bytes(model))
     (asked,) = requests(model, [list(range(2, 142)) * 10])
-    (other,) = requests(model, [[5] * (2 * READ_BLOCK)])
+    (other,) = requests(model, [[5] * (2 * ENCODE_BLOCK)])
     cached = []
     for request in (asked, asked, other, asked):
         engine.add(request)
         (ended,) = [event for event in engine.run() if isinstance(event, Finished)]
         cached.append(ended.statistics.cached_tokens)
     # The other's two blocks took the place of the last two.
-    assert cached == [0, 4 * READ_BLOCK, 0, 2 * READ_BLOCK]
+    assert cached == [0, 4 * ENCODE_BLOCK, 0, 2 * ENCODE_BLOCK]
     assert engine.prefixes.held == engine.prefixes.capacity
 
 
 def test_what_stands_behind_a_block_that_is_gone_is_not_kept() -> None:
     model = tiny_model(0, max_position_embeddings=2048)
     prefixes = PrefixCache(model, 100 * block_bytes(model))
-    tokens = torch.tensor([3] * READ_BLOCK)
-    cache = prefixes.begin([3] * (3 * READ_BLOCK), 3 * READ_BLOCK)
+    tokens = torch.tensor([3] * ENCODE_BLOCK)
+    cache = prefixes.begin([3] * (3 * ENCODE_BLOCK), 3 * ENCODE_BLOCK)
     with torch.inference_mode():
         model.prefill([tokens], [cache])
         prefixes.allow(0)
         prefixes.allow(100 * block_bytes(model))
         for _ in range(2):
             model.prefill([tokens], [cache])
-    assert (prefixes.held, prefixes.known([3] * (3 * READ_BLOCK))) == (0, 0)
+    assert (prefixes.held, prefixes.known([3] * (3 * ENCODE_BLOCK))) == (0, 0)
 
 
 def test_a_long_prompt_is_encoded_once_for_all_that_ask_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = tiny_model(0, max_position_embeddings=4096)
-    engine = Engine(model, prefill_chunk=2 * READ_BLOCK, prefix_cache=1 << 30)
+    engine = Engine(model, prefill_chunk=2 * ENCODE_BLOCK, prefix_cache=1 << 30)
     rng = random.Random(1)
-    prompt = [rng.randrange(2, 150) for _ in range(7 * READ_BLOCK + 5)]
+    prompt = [rng.randrange(2, 150) for _ in range(7 * ENCODE_BLOCK + 5)]
     encoded = counting(engine, monkeypatch)
-    for request in requests(model, [prompt] * 3 + [[*prompt[: 3 * READ_BLOCK], 7, 8]]):
+    for request in requests(model, [prompt] * 3 + [[*prompt[: 3 * ENCODE_BLOCK], 7, 8]]):
         engine.add(request)
     assert sum(isinstance(event, Finished) for event in engine.run()) == 4
     commits = 4 * model.config.canvas_length

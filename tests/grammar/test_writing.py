@@ -153,7 +153,7 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
         minimal_dfa(Repeat(everything)), VocabularyBytes([None] * size), [], [], size
     )
     cache = network.new_cache(8)
-    network.read([2, 7, 9], cache)
+    network.encode_prompt([2, 7, 9], cache)
 
     def steps(constraints: Any) -> list[Any]:
         noise = Noise.of([(3, 0, 0)])

@@ -1,6 +1,8 @@
-"""Recorded passes: what is recorded for some canvases serves others. Here a recording is a pass
-that runs again, in the interpreter; on a CUDA device, where it is a graph,
-`tests/engine/test_gpu.py` holds the same."""
+"""CUDA graphs: a pass that was captured for some canvases serves others.
+
+Here a captured pass runs again in the interpreter. On a CUDA device, where it is a graph,
+`tests/engine/test_gpu.py` checks the same.
+"""
 
 from __future__ import annotations
 
@@ -21,77 +23,77 @@ from redraft.api import Model
 from redraft.network import context as contexts
 from redraft.network import transformer
 from redraft.network.context import CachedContext
-from redraft.network.cuda_graphs import Replay, Tensors, _Recording
+from redraft.network.cuda_graphs import CapturedPass, CudaGraphs, Tensors
 from redraft.ops import triton as kernels
 from redraft.testing import tiny_model
 
 pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="a device has real recordings: tests/engine/test_gpu.py"
+    torch.cuda.is_available(), reason="a device has real graphs: tests/engine/test_gpu.py"
 )
 OPTIONS = {"max_new_tokens": 20, "max_denoising_steps": 3, "eos_token_id": ()}
 
 
 @dataclass
 class Again:
-    """Stands for a graph: the same work on the same tensors, knowing of canvases what it knew at
-    first."""
+    """Stands for a graph: the same work on the same tensors, with the canvases of the capture."""
 
     work: Callable[[], Tensors]
-    found: Tensors
+    outputs: Tensors
     replays: int = 0
 
     def replay(self) -> None:
         self.replays += 1
-        for kept, new in zip(self.found, self.work(), strict=True):
+        for kept, new in zip(self.outputs, self.work(), strict=True):
             kept.copy_(new)
 
 
-def record(
-    self: Replay, key: Any, given: Tensors, prepare: Callable[[], CachedContext], run: Any
-) -> _Recording:
-    context, kept = prepare(), tuple(part.clone() for part in given)
-    found = run(context, *kept)
+def capture(
+    self: CudaGraphs, key: Any, inputs: Tensors, make_context: Callable[[], CachedContext], run: Any
+) -> CapturedPass:
+    context, own = make_context(), tuple(part.clone() for part in inputs)
+    outputs = run(context, *own)
     shapes = [(canvas.start, canvas.stop) for canvas in context.canvases]
-    context.let_go()
+    context.drop_caches()
 
     def work() -> Tensors:
         context.canvases = [
             contexts.Segment(start, stop, None, False, -1, False) for start, stop in shapes
         ]  # type: ignore[arg-type]
         try:
-            return run(context, *kept)
+            return run(context, *own)
         finally:
-            context.let_go()
+            context.drop_caches()
 
-    recording = self._recorded[key] = _Recording(Again(work, found), context, kept, found)  # type: ignore[arg-type]
-    return recording
+    graph: Any = Again(work, outputs)
+    captured = self._captured[key] = CapturedPass(graph, context, own, outputs)
+    return captured
 
 
 @pytest.fixture
-def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    kernels.DEVICES.add("cpu")
-    monkeypatch.setattr(Replay, "_record", record)
-    monkeypatch.setattr(transformer, "_records", kernels.uses_kernels)
+def captures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    kernels.KERNEL_DEVICES.add("cpu")
+    monkeypatch.setattr(CudaGraphs, "_capture", capture)
+    monkeypatch.setattr(transformer, "_uses_cuda_graphs", kernels.uses_kernels)
     yield
-    kernels.DEVICES.discard("cpu")
+    kernels.KERNEL_DEVICES.discard("cpu")
 
 
-def test_a_recording_serves_other_prompts_steps_and_canvases(recording: None) -> None:
+def test_a_graph_serves_other_prompts_steps_and_canvases(captures: None) -> None:
     model = Model(tiny_model(1, num_hidden_layers=2))
     prompts = [[2, 7, 8], list(range(5, 25))]
     written = [
         model.generate(prompt, seed=seed, **OPTIONS).tokens for seed, prompt in enumerate(prompts)
     ]
-    (only,) = model.network.replay._recorded.values()
+    (only,) = model.network.cuda_graphs._captured.values()
     assert only.graph.replays > 6  # type: ignore[attr-defined]
-    kernels.DEVICES.discard("cpu")
+    kernels.KERNEL_DEVICES.discard("cpu")
     assert written == [
         model.generate(prompt, seed=seed, **OPTIONS).tokens for seed, prompt in enumerate(prompts)
     ]
-    kernels.DEVICES.add("cpu")
+    kernels.KERNEL_DEVICES.add("cpu")
 
 
-def test_caches_that_a_recording_was_made_with_are_let_go(recording: None) -> None:
+def test_caches_of_a_capture_are_freed(captures: None) -> None:
     network = tiny_model(2, num_hidden_layers=2)
     canvas, signal = torch.arange(16)[None], torch.zeros(1, 16, 32)
     with torch.inference_mode():
@@ -104,7 +106,7 @@ def test_caches_that_a_recording_was_made_with_are_let_go(recording: None) -> No
     assert gone() is None
 
 
-def test_passes_of_other_sizes_are_others(recording: None) -> None:
+def test_passes_of_other_sizes_are_others(captures: None) -> None:
     network = tiny_model(3, num_hidden_layers=2)
     with torch.inference_mode():
         cache = network.new_cache(10)
@@ -117,28 +119,28 @@ def test_passes_of_other_sizes_are_others(recording: None) -> None:
         assert network.canvas_states(
             torch.arange(16).view(2, 8), two, torch.zeros(2, 8, 32)
         ).shape == (2, 8, 32)
-        assert len(network.replay._recorded) == 1
-        assert len(network.replay._met) == 4
+        assert len(network.cuda_graphs._captured) == 1
+        assert len(network.cuda_graphs._seen) == 4
     with torch.no_grad():  # outside inference mode too
         network.canvas_states(torch.arange(16)[None], [cache], torch.zeros(1, 16, 32))
 
 
-def test_a_model_that_moves_or_loads_forgets_its_recordings(recording: None) -> None:
+def test_a_model_that_moves_or_loads_drops_its_graphs(captures: None) -> None:
     network = tiny_model(4, num_hidden_layers=2)
     model = Model(network)
     for change in (lambda: network.float(), lambda: network.load_state_dict(network.state_dict())):
         model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 9})
-        assert network.replay._recorded
+        assert network.cuda_graphs._captured
         change()
-        assert not network.replay._recorded
+        assert not network.cuda_graphs._captured
 
 
-def test_copies_record_for_themselves(recording: None) -> None:
+def test_copies_capture_their_own_graphs(captures: None) -> None:
     model = Model(tiny_model(5, num_hidden_layers=2))
     expected = model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 9}).tokens
-    assert model.network.replay._recorded
+    assert model.network.cuda_graphs._captured
     for copied in (deepcopy(model.network), pickle.loads(pickle.dumps(model.network))):
-        assert not copied.replay._recorded
+        assert not copied.cuda_graphs._captured
         assert (
             Model(copied).generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 9}).tokens
             == expected

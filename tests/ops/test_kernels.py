@@ -25,13 +25,13 @@ from redraft.network.layers import ACTIVATIONS
 from redraft.ops import triton as kernels
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
-from redraft.ops.linear import Linear, linear, together
-from redraft.ops.packed_layout import Packing, packed_halves, unpacked_halves
+from redraft.ops.linear import Linear, linear, parallel_linears
+from redraft.ops.packed_layout import PackedLayout, pack_blocks, unpack_blocks
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
 from redraft.ops.triton.attention import canvas_attention
-from redraft.ops.triton.grouping import grouped
-from redraft.ops.triton.numbers import SHORT_OF, e2m1, e4m3, int4, int8
+from redraft.ops.triton.grouping import group_by_expert
+from redraft.ops.triton.numbers import ENCODINGS, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
 from redraft.ops.vocabulary import Readout, read_vocabulary
 from redraft.quant import (
@@ -54,23 +54,23 @@ EVERY = [*FORMATS, "fp4", "int4 lopsided", "int8 in groups"]
 
 @pytest.fixture(autouse=True)
 def on_kernels() -> Iterator[None]:
-    kernels.DEVICES.add(DEVICE)
+    kernels.KERNEL_DEVICES.add(DEVICE)
     try:
         with torch.inference_mode():
             yield
     finally:
         if DEVICE != "cuda":
-            kernels.DEVICES.discard(DEVICE)
+            kernels.KERNEL_DEVICES.discard(DEVICE)
 
 
 @contextmanager
 def plainly() -> Iterator[None]:
     """Without kernels."""
-    kernels.DEVICES.discard(DEVICE)
+    kernels.KERNEL_DEVICES.discard(DEVICE)
     try:
         yield
     finally:
-        kernels.DEVICES.add(DEVICE)
+        kernels.KERNEL_DEVICES.add(DEVICE)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -111,7 +111,7 @@ def test_a_product_is_that_of_the_numbers(
     name: str, dtype: torch.dtype, rows: int, height: int, width: int, group: int
 ) -> None:
     weight = packed(name, height, width, dtype, group)
-    assert weight.packing() is not None
+    assert weight.packed_layout() is not None
     x = random(2, rows, width, seed=1).to(dtype)
     expected = x.float() @ weight.whole().float().T
     assert error(linear(x, weight), expected) < BARS[dtype]
@@ -119,7 +119,7 @@ def test_a_product_is_that_of_the_numbers(
 
 def test_numbers_without_a_kernel_go_the_plain_way() -> None:
     weight = packed("int4", 64, 96, torch.float32)
-    assert weight.packing() is None
+    assert weight.packed_layout() is None
     x = random(5, 96)
     assert torch.allclose(linear(x, weight), x @ weight.whole().T, atol=1e-4)
 
@@ -144,8 +144,8 @@ def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: i
         wide = ExpertList([Joined(pair) for pair in each])
         narrow = ExpertList([packed(name, size, width, dtype, seed=at) for at in range(count)])
         wide_numbers, narrow_numbers = wide.whole(), narrow.whole()
-        assert wide.packing() is not None
-        assert narrow.packing() is not None
+        assert wide.packed_layout() is not None
+        assert narrow.packed_layout() is not None
     x = random(tokens, size, seed=seed).to(dtype)
     scores = random(tokens, count, seed=seed + 9) + torch.tensor(
         [0, 0, 9, 0, -9], device=DEVICE
@@ -174,7 +174,7 @@ def test_every_assignment_is_in_one_block_of_its_expert(seed: int) -> None:
     index = index % int(
         torch.randint(1, experts_there + 1, (), generator=generator)
     )  # the last of them have nothing to do
-    groups = grouped(index.to(DEVICE), experts_there, TOKENS[seed % len(TOKENS)])
+    groups = group_by_expert(index.to(DEVICE), experts_there, TOKENS[seed % len(TOKENS)])
     met = []
     for owner, first in zip(groups.owners.tolist(), groups.firsts.tolist(), strict=True):
         if owner < experts_there:
@@ -216,19 +216,20 @@ def test_bits_are_the_numbers_that_torch_makes_of_them(fast: bool) -> None:
     _numbers[(1,)](bits, eight, whole, four, three, FAST=fast)
     real = (bits & 0x7F) != 0x7F
     assert torch.equal(
-        eight[real] * SHORT_OF["fp8", fast], bits[real].view(torch.float8_e4m3fn).float()
+        eight[real] * ENCODINGS["fp8"].missing_factors[fast],
+        bits[real].view(torch.float8_e4m3fn).float(),
     )
     assert torch.equal(whole, bits.view(torch.int8).float())
     magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
     every = torch.cat((magnitudes, -magnitudes)).to(DEVICE)
     halves = torch.cat((bits & 15, bits >> 4)).long()
-    assert torch.equal(four * SHORT_OF["fp4", fast], every[halves])
+    assert torch.equal(four * ENCODINGS["fp4"].missing_factors[fast], every[halves])
     assert torch.equal(three, halves.float() - 8)
 
 
 def test_halves_come_back() -> None:
     values = torch.randint(0, 16, (3, 192), dtype=torch.uint8)
-    assert torch.equal(unpacked_halves(packed_halves(values)), values)
+    assert torch.equal(unpack_blocks(pack_blocks(values)), values)
 
 
 @pytest.mark.parametrize("dtype", BARS)
@@ -249,18 +250,18 @@ def test_a_weight_moves_between_devices_orders(name: str) -> None:
         weight = packed(name, 64, 128, torch.bfloat16).to("cpu")
         numbers = weight.whole()
     moved = weight.to(DEVICE)
-    assert moved.packing() is not None
+    assert moved.packed_layout() is not None
     assert torch.allclose(moved.whole().cpu().float(), numbers.float(), rtol=1e-2)
-    kernels.DEVICES.discard(DEVICE)
+    kernels.KERNEL_DEVICES.discard(DEVICE)
     back = moved.to("cpu")
     assert torch.allclose(back.whole().float(), numbers.float(), rtol=1e-2)
 
 
 def test_a_copy_of_experts_reads_its_own_memory() -> None:
     first = ExpertList([packed("int8", 32, 64, torch.float32, seed=at) for at in range(2)])
-    before = first.packing()
+    before = first.packed_layout()
     second = deepcopy(first)
-    after = second.packing()
+    after = second.packed_layout()
     assert before is not None
     assert after is not None
     assert not set(before.values.tolist()) & set(after.values.tolist())
@@ -270,7 +271,7 @@ def test_experts_of_different_kinds_go_one_by_one() -> None:
     mixed = ExpertList(
         [packed("int8", 32, 64, torch.float32), packed("fp8", 32, 64, torch.float32)]
     )
-    assert mixed.packing() is None
+    assert mixed.packed_layout() is None
 
 
 @pytest.mark.parametrize("quantized", [None, "int8", "int4"])
@@ -298,7 +299,7 @@ def test_a_model_writes_the_same_text(quantized: str | None, method: str) -> Non
 
 def test_a_tensor_that_lies_in_strides_is_not_read_as_if_it_did_not() -> None:
     x, whole = random(12, 64), random(32, 128)
-    found = product(x, Packing("plain", (32, 64), whole[:, :64].contiguous()))
+    found = product(x, PackedLayout("plain", (32, 64), whole[:, :64].contiguous()))
     assert error(found, x @ whole[:, :64].T) < 1e-5
 
 
@@ -423,7 +424,7 @@ def test_layers_with_the_same_input_run_together(name: str) -> None:
         layers.append(layer)
     assert layers[0].weight._stack([layer.weight for layer in layers]) is not None  # type: ignore[operator]
     x = random(2, 5, 128)
-    for found, layer in zip(together(x, layers), layers, strict=True):
+    for found, layer in zip(parallel_linears(x, layers), layers, strict=True):
         assert error(found, x @ layer.weight.whole().T) < BARS[torch.float32]  # type: ignore[operator]
 
 
@@ -435,7 +436,7 @@ def test_layers_that_are_not_alike_run_apart() -> None:
         else None
     )  # type: ignore[assignment]
     x = random(3, 64)
-    found = together(x.to(DEVICE), [layer.to(DEVICE) for layer in layers])
+    found = parallel_linears(x.to(DEVICE), [layer.to(DEVICE) for layer in layers])
     assert [part.shape[-1] for part in found] == [32, 16, 8]
 
 
@@ -506,11 +507,11 @@ def test_tables_follow_a_weight_that_changes(name: str) -> None:
         for layer in layers:
             layer.to(dtype)
         experts_there.to(dtype)
-        for found, layer in zip(together(x.to(dtype), layers), layers, strict=True):
+        for found, layer in zip(parallel_linears(x.to(dtype), layers), layers, strict=True):
             assert error(found, x.to(dtype).float() @ layer.weight.whole().float().T) < BARS[dtype]  # type: ignore[operator]
-        packing = experts_there.packing()
+        packing = experts_there.packed_layout()
         assert packing is not None
-        groups = grouped(torch.tensor([[0], [2], [2], [1], [0]], device=DEVICE), 3, 16)
+        groups = group_by_expert(torch.tensor([[0], [2], [2], [1], [0]], device=DEVICE), 3, 16)
         found = product(x.to(dtype), packing, groups, gather=True, scatter=True)
         numbers = experts_there.whole().float()
         expected = torch.stack(

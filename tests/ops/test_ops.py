@@ -44,10 +44,9 @@ def test_attention(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         expected = naive_attention(query, key, value, mask)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
-        monkeypatch.setitem(
-            attention_module.BLOCK_ELEMENTS, "cpu", 64
-        )  # the same in blocks of queries
-        monkeypatch.setattr(attention_module, "LEAST_QUERIES", 1)
+        # The same in blocks of queries.
+        monkeypatch.setattr(attention_module, "MAX_SCORES_CPU", 64)
+        monkeypatch.setattr(attention_module, "MIN_QUERIES", 1)
         assert torch.allclose(attention(query, key, value, mask), expected, atol=1e-5)
         monkeypatch.undo()
 
@@ -64,9 +63,9 @@ def test_causal_attention_in_blocks_is_attention_under_its_mask(
         torch.randn(2, total, 8),
     )
     expected = naive_attention(query, key, value, causal_mask(length, total, window, query.device))
-    for least, elements in ((32, 1 << 21), (3, 1000), (1, 1)):
-        monkeypatch.setattr(attention_module, "LEAST_QUERIES", least)
-        monkeypatch.setitem(attention_module.BLOCK_ELEMENTS, "cpu", elements)
+    for queries, scores in ((32, 1 << 21), (3, 1000), (1, 1)):
+        monkeypatch.setattr(attention_module, "MIN_QUERIES", queries)
+        monkeypatch.setattr(attention_module, "MAX_SCORES_CPU", scores)
         with torch.no_grad():
             assert torch.allclose(causal_attention(query, key, value, window), expected, atol=1e-5)
 

@@ -147,15 +147,20 @@ def encoder_input_normed(patch: Patch) -> None:
 
 
 def window_one_token_wider(patch: Patch) -> None:
-    original = cache._Layer.__init__
+    original = cache._LayerCache.__init__
 
-    def init(self, shape, keep, dtype, device, shown):
+    def init(self, shape, max_kept, dtype, device, max_visible):
         more = shape[2] == 8
         original(
-            self, (shape[0], shape[1] + more, shape[2]), keep + more, dtype, device, shown + more
+            self,
+            (shape[0], shape[1] + more, shape[2]),
+            max_kept + more,
+            dtype,
+            device,
+            max_visible + more,
         )
 
-    patch.setattr(cache._Layer, "__init__", init)
+    patch.setattr(cache._LayerCache, "__init__", init)
 
 
 def window_for_each_canvas_position(patch: Patch) -> None:

@@ -89,7 +89,7 @@ def _packed_bytes(checkpoint: Checkpoint, matrix: Matrix, itemsize: int) -> int:
     return sum(sizes.values())
 
 
-def check_room(
+def check_memory(
     checkpoint: Checkpoint,
     dtype: torch.dtype,
     quantization: Quantization | None,

@@ -26,7 +26,7 @@ from redraft.engine.scheduler import Scheduler
 from redraft.engine.work import Resources, Work
 from redraft.errors import ConfigError
 from redraft.events import EngineEvent, Failed
-from redraft.network import PREFILL_CHUNK, READ_BLOCK, DiffusionGemma
+from redraft.network import PREFILL_CHUNK, ENCODE_BLOCK, DiffusionGemma
 from redraft.text import Tokenizer
 
 WRITERS: dict[Method, Callable[[Request], Work]] = {
@@ -67,9 +67,9 @@ class Engine:
         check_integer("max_batch_size", max_batch_size, minimum=1)
         check_integer("prefill_chunk", prefill_chunk, minimum=1)
         check_integer("prefix_cache", prefix_cache, minimum=0)
-        if prefix_cache and prefill_chunk % READ_BLOCK:
+        if prefix_cache and prefill_chunk % ENCODE_BLOCK:
             raise ConfigError(
-                f"{prefill_chunk=} must be a multiple of {READ_BLOCK}: the prefix cache keeps "
+                f"{prefill_chunk=} must be a multiple of {ENCODE_BLOCK}: the prefix cache keeps "
                 "blocks of that size"
             )
         if memory is not None:

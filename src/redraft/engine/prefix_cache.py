@@ -1,6 +1,6 @@
 """Prefix cache: KV blocks of prompt prefixes, keyed by content and parent block.
 
-prompt -> blocks of READ_BLOCK tokens -> known blocks are copied, the rest is encoded -> and kept in
+prompt -> blocks of ENCODE_BLOCK tokens -> known blocks are copied, the rest is encoded -> and kept in
 turn
 
 A block is encoded alike whatever follows it and however passes are cut, so a text is the same with
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from redraft.network import READ_BLOCK, Cache, DiffusionGemma
+from redraft.network import ENCODE_BLOCK, Cache, DiffusionGemma
 
 KeysValues = tuple[Tensor, Tensor]  # each [kv_heads, n, head_dim]
 Name = tuple[
@@ -26,7 +26,7 @@ Name = tuple[
 
 @dataclass(frozen=True)
 class _Block:
-    """KV pairs of READ_BLOCK tokens behind those of the parent blocks, layer by layer."""
+    """KV pairs of ENCODE_BLOCK tokens behind those of the parent blocks, layer by layer."""
 
     number: int
     name: Name
@@ -61,22 +61,22 @@ class PrefixCache:
         Its `length` says how many tokens these are. What is then encoded of the rest is kept for
         others.
         """
-        cache = self.model.new_cache(capacity, whole=whole)
+        cache = self.model.new_cache(capacity, truncatable=whole)
         found = self._find(tokens)
         if found:
             layers = range(len(self.model.layers))
-            pairs = [self._joined(found, layer, cache.keeps(layer)) for layer in layers]
-            cache.load(pairs, len(found) * READ_BLOCK)
+            pairs = [self._joined(found, layer, cache.max_kept(layer)) for layer in layers]
+            cache.load(pairs, len(found) * ENCODE_BLOCK)
         self.hits += cache.length
         self.misses += len(tokens) - cache.length
-        if self.capacity and len(tokens) >= cache.length + READ_BLOCK:
+        if self.capacity and len(tokens) >= cache.length + ENCODE_BLOCK:
             keeper = _Keeper(self, tokens, cache.length, found[-1].number if found else 0)
-            cache.watcher = keeper.hear
+            cache.on_write = keeper.hear
         return cache
 
     def known(self, tokens: Sequence[int]) -> int:
         """Return how many of these tokens a cache would hold from the beginning."""
-        return len(self._find(tokens)) * READ_BLOCK
+        return len(self._find(tokens)) * ENCODE_BLOCK
 
     def keep(self, name: Name, layers: list[KeysValues]) -> int | None:
         """Keep a block; return its number.
@@ -133,8 +133,8 @@ class PrefixCache:
     def _find(self, tokens: Sequence[int]) -> list[_Block]:
         """Return the known blocks that `tokens` begin with, and mark them as used."""
         found: list[_Block] = []
-        for first in range(0, len(tokens) - READ_BLOCK + 1, READ_BLOCK):
-            name = (found[-1].number if found else 0, tuple(tokens[first : first + READ_BLOCK]))
+        for first in range(0, len(tokens) - ENCODE_BLOCK + 1, ENCODE_BLOCK):
+            name = (found[-1].number if found else 0, tuple(tokens[first : first + ENCODE_BLOCK]))
             if (number := self._numbers.get(name)) is None:
                 break
             found.append(self._blocks[number])
@@ -144,7 +144,7 @@ class PrefixCache:
     @staticmethod
     def _joined(blocks: list[_Block], layer: int, minimum: int) -> KeysValues:
         """Return keys and values of the last blocks, `minimum` tokens or more."""
-        last = [block.layers[layer] for block in blocks[-max(1, -(-minimum // READ_BLOCK)) :]]
+        last = [block.layers[layer] for block in blocks[-max(1, -(-minimum // ENCODE_BLOCK)) :]]
         return torch.cat([key for key, _ in last], 1), torch.cat([value for _, value in last], 1)
 
 
@@ -167,7 +167,7 @@ class _Keeper:
         """Take the keys and values of one layer for the next tokens."""
         first = self._lengths[layer]
         last = self._lengths[layer] = first + key.shape[1]
-        if first % READ_BLOCK or key.shape[1] != READ_BLOCK or last > len(self.tokens):
+        if first % ENCODE_BLOCK or key.shape[1] != ENCODE_BLOCK or last > len(self.tokens):
             return
         layers = self._heard[first]
         layers.append((key.contiguous().clone(), value.contiguous().clone()))

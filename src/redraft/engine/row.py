@@ -13,7 +13,7 @@ from torch import Tensor
 from redraft.config import GenerationConfig
 from redraft.diffusion import DenoisingState, Sampler, StoppingCriteria
 from redraft.engine.prefix_cache import PrefixCache
-from redraft.network import READ_BLOCK, Cache
+from redraft.network import ENCODE_BLOCK, Cache
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 
 
@@ -204,7 +204,7 @@ class Row:
         if not self.prefixes.capacity:
             return ()
         known = self.prefixes.known(self.prompt) if self.cache is None else self.cache.length
-        end = READ_BLOCK + known
+        end = ENCODE_BLOCK + known
         return self.prompt[:end] if end <= len(self.prompt) else ()
 
     def begin(self) -> Cache:
@@ -218,7 +218,7 @@ class Row:
             self._skip(self.cache.length)
         elif self.resume_at is not None:
             self.cache = self.base
-            self.cache.cut(self.resume_at)
+            self.cache.truncate(self.resume_at)
         else:
             writes = any(part.keep for part in self._parts)
             self.cache = self.base.fork() if writes else self.base

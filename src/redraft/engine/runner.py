@@ -161,10 +161,14 @@ class Runner:
         """Encode parts and read what each asks for."""
         states: dict[int, Tensor] = {}
         kinds = dict.fromkeys((part.batch_invariant, part.keep) for _, part in parts)
-        for alike, keep in kinds:
-            group = [one for one in parts if (one[1].batch_invariant, one[1].keep) == (alike, keep)]
+        for invariant, keep in kinds:
+            group = [
+                one for one in parts if (one[1].batch_invariant, one[1].keep) == (invariant, keep)
+            ]
             clean = self._clean(group)
-            found = self.model.encode(clean.tokens, clean.caches, alike=alike, keep=keep)
+            found = self.model.encode(
+                clean.tokens, clean.caches, batch_invariant=invariant, keep=keep
+            )
             states |= {id(row): hidden for (row, _), hidden in zip(group, found, strict=True)}
         drawn = [(row, part.readout) for row, part in parts if isinstance(part.readout, NextToken)]
         tokens = self._draw(drawn, states)

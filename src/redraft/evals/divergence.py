@@ -228,7 +228,7 @@ class _Begun:
 def _read(model: DiffusionGemma, request: Request) -> Any:
     """A cache that holds the prompt."""
     cache = model.new_cache(len(request.prompt))
-    model.read(request.prompt, cache)
+    model.encode_prompt(request.prompt, cache)
     return cache
 
 

@@ -1,8 +1,8 @@
-"""The DiffusionGemma stack: one set of weights, read causally by `encode` and both ways by
-`denoise`."""
+"""The DiffusionGemma network: one set of weights, run causally by `encode` and in both directions
+by `denoise`."""
 
 from redraft.network.cache import Cache
-from redraft.network.context import PREFILL_CHUNK, READ_BLOCK
+from redraft.network.context import ENCODE_BLOCK, PREFILL_CHUNK
 from redraft.network.transformer import DiffusionGemma
 
-__all__ = ["PREFILL_CHUNK", "READ_BLOCK", "Cache", "DiffusionGemma"]
+__all__ = ["ENCODE_BLOCK", "PREFILL_CHUNK", "Cache", "DiffusionGemma"]

@@ -1,13 +1,14 @@
-"""Cache: keys and values of one sequence's clean prefix, allocated once, written by clean tokens
-alone.
+"""KV cache: keys and values of one sequence's prefix.
 
-A full layer holds the whole prefix. A sliding layer holds only its last `sliding_window - 1`
-tokens: what the next token, or a whole canvas, may still see. Behind the prefix each layer has room
-for one canvas; `denoise` puts its keys and values there for the length of one attention, which
-leaves the prefix as it was, so that any number of canvases can be tried on it.
+The buffers are allocated once. Only clean tokens are written, by `encode`.
 
-A cache that is to be cut back keeps the whole prefix in sliding layers too, and shows a canvas the
-last of it.
+A full layer keeps the whole prefix. A sliding layer keeps the last `sliding_window - 1` tokens:
+what the next token, or a whole canvas, can still see. Behind the prefix each layer has space for
+one canvas. `denoise` writes the canvas's keys and values there for one attention call; the prefix
+is not changed, so any number of canvases can be tried on one cache.
+
+A truncatable cache keeps the whole prefix in sliding layers too, and shows a canvas only the last
+tokens of it.
 """
 
 from __future__ import annotations
@@ -18,55 +19,62 @@ import torch
 from torch import Tensor
 
 from redraft.config import ModelConfig
-from redraft.ops.attention import Place
+from redraft.ops.attention import PrefixLocation
 
-Watcher = Callable[[int, Tensor, Tensor], None]  # layer, keys and values [kv_heads, n, head_dim]
+# Called with a layer's index, and keys and values [kv_heads, n, head_dim].
+WriteListener = Callable[[int, Tensor, Tensor], None]
 
 
-class _Layer:
-    """One layer's buffers [kv_heads, room, head_dim]; the first `kept` columns are the prefix it
-    still holds."""
+class _LayerCache:
+    """The buffers of one layer, [kv_heads, columns, head_dim] each.
+
+    Attributes:
+        max_kept: the number of prefix tokens that the buffers can keep.
+        max_visible: how many of them, the last ones, a canvas sees.
+        kept: the number of prefix tokens in the buffers now; they are the first columns.
+    """
 
     def __init__(
         self,
         shape: tuple[int, int, int],
-        keep: int,
+        max_kept: int,
         dtype: torch.dtype,
         device: torch.device,
-        shown: int | None = None,
+        max_visible: int | None = None,
     ) -> None:
-        self.keep = keep  # prefix tokens held at most
-        self.shown = keep if shown is None else shown  # those of them, the last, that a canvas sees
+        self.max_kept = max_kept
+        self.max_visible = max_kept if max_visible is None else max_visible
         self.kept = 0
         self.key = torch.empty(shape, dtype=dtype, device=device)
         self.value = torch.empty(shape, dtype=dtype, device=device)
 
-    def behind(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Prefix with `key` and `value` behind it, without keeping them where the buffer has
-        room."""
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the prefix with `key` and `value` behind it; `kept` does not change.
+
+        The result is a view of the buffers where they have the columns, and a copy otherwise.
+        """
         end = self.kept + key.shape[1]
         if end > self.key.shape[1]:
-            return torch.cat((self.key[:, : self.kept], key), 1), torch.cat(
-                (self.value[:, : self.kept], value), 1
-            )
+            keys = torch.cat((self.key[:, : self.kept], key), 1)
+            return keys, torch.cat((self.value[:, : self.kept], value), 1)
         self.key[:, self.kept : end] = key
         self.value[:, self.kept : end] = value
         return self.key[:, :end], self.value[:, :end]
 
-    def fork(self) -> _Layer:
-        """A copy of the columns that a canvas sees."""
+    def fork(self) -> _LayerCache:
+        """Return a copy of the columns that a canvas sees."""
         heads, columns, dim = self.key.shape
-        shape = (heads, columns - self.keep + self.shown, dim)
-        twin = _Layer(shape, self.shown, self.key.dtype, self.key.device)
-        twin.kept = min(self.kept, self.shown)
-        seen = slice(self.kept - twin.kept, self.kept)
-        twin.key[:, : twin.kept] = self.key[:, seen]
-        twin.value[:, : twin.kept] = self.value[:, seen]
+        shape = (heads, columns - self.max_kept + self.max_visible, dim)
+        twin = _LayerCache(shape, self.max_visible, self.key.dtype, self.key.device)
+        twin.kept = min(self.kept, self.max_visible)
+        visible = slice(self.kept - twin.kept, self.kept)
+        twin.key[:, : twin.kept] = self.key[:, visible]
+        twin.value[:, : twin.kept] = self.value[:, visible]
         return twin
 
     def keep_last(self, key: Tensor, value: Tensor) -> None:
-        """Make the last `keep` columns of what `behind` returned the prefix."""
-        self.kept = min(key.shape[1], self.keep)
+        """Make the last `max_kept` columns of what `append` returned the prefix."""
+        self.kept = min(key.shape[1], self.max_kept)
         if self.kept < key.shape[1]:
             # `key` may be a view of the buffer: copy before the columns move to the front.
             self.key[:, : self.kept] = key[:, -self.kept :].clone()
@@ -74,17 +82,19 @@ class _Layer:
 
 
 class Cache:
-    """Prefix of one sequence.
+    """The KV cache of one sequence.
 
     Args:
-        config: the model's shape.
-        capacity: prefix tokens it can hold.
-        canvas_length: room behind the prefix, the config's canvas length unless given.
-        whole: keep what sliding layers no longer see, so that the cache can be cut back.
+        config: the network's shape.
+        capacity: the number of prefix tokens that it can hold.
+        dtype: of keys and values.
+        canvas_length: the space behind the prefix, in tokens; the config's canvas length if None.
+        truncatable: keep what sliding layers no longer see, so that `truncate` works.
 
     Attributes:
-        length: tokens encoded so far; the next token, or canvas, begins at this position.
-        watcher: told of all that is written, before it is.
+        length: the number of tokens encoded so far. The next token, or canvas, begins at this
+            position.
+        on_write: called with everything that `write` gets, before it is written.
     """
 
     def __init__(
@@ -95,116 +105,116 @@ class Cache:
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
         canvas_length: int | None = None,
-        whole: bool = False,
+        truncatable: bool = False,
     ) -> None:
         self.capacity = capacity
-        self.whole = whole
+        self.truncatable = truncatable
         self.length = 0
-        self.watcher: Watcher | None = None
-        room = config.canvas_length if canvas_length is None else canvas_length
+        self.on_write: WriteListener | None = None
+        space = config.canvas_length if canvas_length is None else canvas_length
         self._layers = []
         for layer in config.layers:
-            shown = (
-                capacity
-                if layer.sliding_window is None
-                else min(capacity, layer.sliding_window - 1)
-            )
-            keep = capacity if whole else shown
-            shape = (layer.num_key_value_heads, keep + room, layer.head_dim)
-            self._layers.append(_Layer(shape, keep, dtype, torch.device(device), shown))
+            window = layer.sliding_window
+            visible = capacity if window is None else min(capacity, window - 1)
+            kept = capacity if truncatable else visible
+            shape = (layer.num_key_value_heads, kept + space, layer.head_dim)
+            self._layers.append(_LayerCache(shape, kept, dtype, torch.device(device), visible))
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add clean tokens to one layer, as `encode` does.
 
         Args:
+            layer: the layer's index.
             key, value: [kv_heads, n, head_dim] of the next n tokens.
 
         Returns:
-            Keys and values those tokens may see [kv_heads, T, head_dim].
+            The keys and values that those tokens may see, [kv_heads, T, head_dim] each.
         """
         assert self.length + key.shape[1] <= self.capacity, (self.length, key.shape, self.capacity)
-        if self.watcher is not None:
-            self.watcher(layer, key, value)
-        held = self._layers[layer]
-        keys, values = held.behind(key, value)
-        # The views returned must outlive the move to the front: sliding layers hand out copies once
+        if self.on_write is not None:
+            self.on_write(layer, key, value)
+        buffers = self._layers[layer]
+        keys, values = buffers.append(key, value)
+        # The views returned must outlive the move to the front: sliding layers return copies once
         # they overflow.
-        if keys.shape[1] > held.keep and keys.data_ptr() == held.key.data_ptr():
+        if keys.shape[1] > buffers.max_kept and keys.data_ptr() == buffers.key.data_ptr():
             keys, values = keys.clone(), values.clone()
-        held.keep_last(keys, values)
+        buffers.keep_last(keys, values)
         return keys, values
 
     def advance(self, count: int) -> None:
-        """All layers hold the next `count` tokens: move the position behind them."""
+        """Move the position by `count` tokens, after they were written to every layer."""
         self.length += count
 
     def load(self, layers: Sequence[tuple[Tensor, Tensor]], length: int) -> None:
-        """Begin with `length` tokens that were encoded before: keys and values [kv_heads, n,
-        head_dim] of each layer, of all of them, or of as many as the layer keeps."""
+        """Fill an empty cache with `length` tokens that were encoded before.
+
+        Args:
+            layers: keys and values [kv_heads, n, head_dim] of each layer: of all the tokens, or of
+                the last `max_kept(layer)`.
+        """
         assert self.length == 0, self.length
-        for held, (key, value) in zip(self._layers, layers, strict=True):
-            held.kept = min(held.keep, length)
-            held.key[:, : held.kept] = key[:, key.shape[1] - held.kept :]
-            held.value[:, : held.kept] = value[:, key.shape[1] - held.kept :]
+        for buffers, (key, value) in zip(self._layers, layers, strict=True):
+            buffers.kept = min(buffers.max_kept, length)
+            buffers.key[:, : buffers.kept] = key[:, key.shape[1] - buffers.kept :]
+            buffers.value[:, : buffers.kept] = value[:, key.shape[1] - buffers.kept :]
         self.length = length
 
-    def keeps(self, layer: int) -> int:
-        """Tokens of a prefix that a layer keeps at most."""
-        return self._layers[layer].keep
+    def max_kept(self, layer: int) -> int:
+        """Return the number of prefix tokens that a layer can keep."""
+        return self._layers[layer].max_kept
 
     def peek(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values a canvas sees: the prefix (its window on sliding layers) and the canvas
-        itself.
+        """Return the keys and values that a canvas sees: the visible prefix and the canvas itself.
 
-        The result may share the room behind the prefix: it is valid until the next `peek` or
+        The result may use the space behind the prefix: it is valid until the next `peek` or
         `write`.
         """
-        held = self._layers[layer]
-        first = max(0, held.kept - held.shown)
-        keys, values = held.behind(key, value)
+        buffers = self._layers[layer]
+        first = max(0, buffers.kept - buffers.max_visible)
+        keys, values = buffers.append(key, value)
         return keys[:, first:], values[:, first:]
 
-    def place(self, layer: int, more: int) -> Place:
-        """Where the prefix lies that a canvas sees once `more` tokens are written: addresses of its
-        keys and values, numbers from head to head, tokens."""
-        held = self._layers[layer]
-        kept = min(held.kept + more, held.keep)
-        skipped = max(0, kept - held.shown)
-        key, value = held.key[:, skipped:], held.value[:, skipped:]
+    def prefix_location(self, layer: int, more: int) -> PrefixLocation:
+        """Return where in memory the prefix lies that a canvas sees, for a kernel.
+
+        Args:
+            more: the number of tokens that will be written before the canvas is read.
+        """
+        buffers = self._layers[layer]
+        kept = min(buffers.kept + more, buffers.max_kept)
+        skipped = max(0, kept - buffers.max_visible)
+        key, value = buffers.key[:, skipped:], buffers.value[:, skipped:]
         return key.data_ptr(), value.data_ptr(), key.stride(0), kept - skipped
 
-    def cut(self, length: int) -> None:
-        """Forget all but the first `length` tokens.
+    def truncate(self, length: int) -> None:
+        """Drop all but the first `length` tokens.
 
         Raises:
-            ValueError: the cache is not a whole one, or holds fewer.
+            ValueError: the cache is not truncatable, or holds fewer tokens.
         """
-        if not self.whole or not 0 <= length <= self.length:
+        if not self.truncatable or not 0 <= length <= self.length:
             raise ValueError(
-                f"a cache of {self.length} tokens (whole={self.whole}) cannot be cut to {length}"
+                f"a cache of {self.length} tokens (truncatable={self.truncatable}) "
+                f"cannot be truncated to {length}"
             )
         self.length = length
         for layer in self._layers:
             layer.kept = length
 
     def fork(self) -> Cache:
-        """An independent copy, to be continued another way, of what can still be seen: it cannot be
-        cut back."""
+        """Return an independent copy of what a canvas can still see. It is not truncatable."""
         copy = object.__new__(Cache)
-        copy.capacity, copy.length, copy.whole, copy.watcher = (
-            self.capacity,
-            self.length,
-            False,
-            None,
-        )
+        copy.capacity, copy.length = self.capacity, self.length
+        copy.truncatable, copy.on_write = False, None
         copy._layers = [layer.fork() for layer in self._layers]
         return copy
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values that one layer holds [kv_heads, kept, head_dim]."""
-        held = self._layers[layer]
-        return held.key[:, : held.kept], held.value[:, : held.kept]
+        """Return the keys and values that one layer holds, [kv_heads, kept, head_dim] each."""
+        buffers = self._layers[layer]
+        return buffers.key[:, : buffers.kept], buffers.value[:, : buffers.kept]
 
     def nbytes(self) -> int:
-        """Bytes allocated."""
+        """Return the allocated bytes."""
         return sum(layer.key.nbytes + layer.value.nbytes for layer in self._layers)

@@ -1,8 +1,8 @@
-"""What each token of a pass sees, and which reading of the weights it gets.
+"""Segments of a forward pass, and the context that tells a layer what its tokens see.
 
-A pass runs over tokens of several sequences laid end to end. A Segment is one sequence's part of
-it: clean tokens, read causally and written to its cache (encoder), or a canvas, read both ways
-behind its cache (decoder).
+A forward pass runs over the tokens of several sequences, laid end to end. A segment is the part of
+one sequence: clean tokens, read causally and written to its cache (encoder), or a canvas, read in
+both directions behind its cache (decoder).
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from redraft.ops.attention import attention, causal_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
 from redraft.ops.triton import uses_kernels
 
-PREFILL_CHUNK = 2048  # clean tokens that a pass encodes at most, unless told otherwise
-# A text is read in blocks that begin at multiples of this, however passes are cut: so what a block
-# becomes depends on nothing # but the tokens up to its end, and can be kept for other texts that
-# begin alike.
-READ_BLOCK = 256
+# The default number of clean tokens that one pass encodes at most.
+PREFILL_CHUNK = 2048
+# A text is encoded in blocks that begin at multiples of this, however passes are cut. So the result
+# for a block depends on nothing but the tokens up to its end, and can be reused for other texts
+# with the same beginning.
+ENCODE_BLOCK = 256
 
 
 class Context(Protocol):
-    """What a layer needs to know beside its hidden states."""
+    """Everything that a layer needs beside its hidden states."""
 
     @property
     def dense_experts(self) -> bool:
@@ -37,22 +38,32 @@ class Context(Protocol):
         ...
 
     def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [..., head_dim] for this layer's kind."""
+        """Return cosines and sines [..., head_dim] for this kind of layer."""
         ...
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Mix values: query [M, heads, D] of the last M tokens, key and value [N, kv_heads, D] of
-        all, to [M, heads * D]."""
+        """Return the attention output [M, heads * D] of the last M tokens.
+
+        Args:
+            index: the layer's index.
+            query: [M, heads, D] of the last M tokens.
+            key, value: [N, kv_heads, D] of all N tokens of the pass.
+        """
         ...
 
     def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
-        """The scalar, or one a token, that multiplies the layer's output."""
+        """Return the scalar, or one for each token, that multiplies the layer's output."""
         ...
 
 
 @dataclass(frozen=True)
 class Clean:
-    """Tokens to encode: one int64 [n] a sequence, n >= 1, and the caches that they go to."""
+    """Clean tokens to encode.
+
+    Attributes:
+        tokens: int64 [n] for each sequence, n >= 1.
+        caches: the cache of each sequence, to which its tokens are written.
+    """
 
     tokens: Sequence[Tensor]
     caches: Sequence[Cache]
@@ -60,8 +71,13 @@ class Clean:
 
 @dataclass(frozen=True)
 class Segment:
-    """Tokens [start, stop) of a pass, belonging to one sequence, the first of them at `position` in
-    it; `clean` tokens are encoded, others are a canvas. `kept` ones stay in the cache."""
+    """Tokens [start, stop) of a pass, which belong to one sequence.
+
+    Attributes:
+        position: of the first token in its sequence.
+        clean: the tokens are encoded causally; otherwise they are a canvas.
+        kept: the tokens' keys and values stay in the cache.
+    """
 
     start: int
     stop: int
@@ -75,7 +91,7 @@ class Segment:
         return self.stop - self.start
 
 
-def end_to_end(
+def consecutive_segments(
     lengths: Sequence[int],
     caches: Sequence[Cache],
     *,
@@ -83,32 +99,39 @@ def end_to_end(
     keep: bool = True,
     after: Sequence[Segment] = (),
 ) -> list[Segment]:
-    """Segments of the given lengths, one behind the other, behind those `after` which they come;
-    clean ones are kept where `keep`, and cut into blocks."""
+    """Return segments of the given lengths, laid end to end.
+
+    Args:
+        lengths, caches: one of each for a sequence.
+        keep: write clean tokens to the cache. They are then cut into blocks of ENCODE_BLOCK.
+        after: segments of the same pass that come first.
+    """
     ends = {id(segment.cache): segment.position + segment.length for segment in after}
     segments, start = [], after[-1].stop if after else 0
     for length, cache in zip(lengths, caches, strict=True):
         position = ends.get(id(cache), cache.length)
-        for part in _blocks(position, length) if clean and keep else [length]:
+        for part in _block_lengths(position, length) if clean and keep else [length]:
             segments.append(Segment(start, start + part, cache, clean, position, clean and keep))
             start, position = start + part, position + part
     return segments
 
 
-def _blocks(position: int, length: int) -> list[int]:
-    """Lengths of the blocks of a part of a text. What is no longer than a block, such as a commit,
-    stays whole."""
-    if length <= READ_BLOCK:
+def _block_lengths(position: int, length: int) -> list[int]:
+    """Return the lengths of the blocks of a part of a text.
+
+    A part that is no longer than a block, such as a commit, is not cut.
+    """
+    if length <= ENCODE_BLOCK:
         return [length]
-    cuts = range(position - position % READ_BLOCK + READ_BLOCK, position + length, READ_BLOCK)
-    edges = [position, *cuts, position + length]
+    first = position - position % ENCODE_BLOCK + ENCODE_BLOCK
+    edges = [position, *range(first, position + length, ENCODE_BLOCK), position + length]
     return [end - begin for begin, end in pairwise(edges)]
 
 
 def rotary_tables(
     config: ModelConfig, positions: Tensor, dtype: torch.dtype
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Cosines and sines [..., head_dim] of integer positions [...], for each kind of layer."""
+    """Return cosines and sines [..., head_dim] of integer positions [...], by kind of layer."""
     return {
         layer.kind: rotary_table(
             positions, inverse_frequencies(layer.rope, layer.head_dim, positions.device), dtype
@@ -118,11 +141,13 @@ def rotary_tables(
 
 
 class CachedContext:
-    """The context of inference: segments over caches. Canvases, all of one length, come last.
+    """The context of inference: segments over KV caches.
 
     Args:
-        size: tokens in the pass; those outside every segment are padding and get zeros from
-            attention.
+        segments: of the pass. Canvases come last and have one length.
+        size: the number of tokens in the pass. Those outside every segment are padding; their
+            attention output is zero.
+        like: a tensor with the dtype and device of the pass.
     """
 
     dense_experts = False
@@ -137,49 +162,48 @@ class CachedContext:
         self.clean = [segment for segment in segments if segment.clean]
         self.canvases = [segment for segment in segments if not segment.clean]
         self._positions = _positions(segments, size).to(like.device)
-        self._places = self._lay_out(self.canvases).to(like.device) if self.in_kernels else None
+        self._prefixes = self._locate(self.canvases).to(like.device) if self.in_kernels else None
         self._is_clean = torch.zeros(size, 1, dtype=torch.bool, device=like.device)
         for segment in self.clean:
             self._is_clean[segment.start : segment.stop] = True
         self._tables: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def begin(self) -> None:
-        """Work out what depends on positions."""
+    def prepare(self) -> None:
+        """Compute the rotary tables of the positions."""
         self._tables = rotary_tables(self.config, self._positions, self.dtype)
 
-    def move_to(self, canvases: Sequence[Segment]) -> None:
-        """Other canvases in the places of these, for kernels that look up where their prefixes
-        are."""
-        assert self._places is not None
+    def point_to(self, canvases: Sequence[Segment]) -> None:
+        """Make the tensors that kernels read describe other canvases, in the same places."""
+        assert self._prefixes is not None
         self._positions.copy_(_positions(canvases, self.size))
-        self._places.copy_(self._lay_out(canvases))
+        self._prefixes.copy_(self._locate(canvases))
 
-    def let_go(self) -> None:
-        """Of the caches: what was launched about them knows all that it needs, or is told by
-        `move_to`."""
+    def drop_caches(self) -> None:
+        """Forget the canvases, so that their caches can be freed.
+
+        Kernels that are captured already do not need them: `point_to` gives them other ones.
+        """
         self.canvases = []
 
-    def _lay_out(self, canvases: Sequence[Segment]) -> Tensor:
-        """int64 [layers, canvases, 4], the place of each prefix."""
-        layers = range(self.config.num_hidden_layers)
-        each = [
-            [
-                canvas.cache.place(layer, canvas.position - canvas.cache.length)
-                for canvas in canvases
-            ]
-            for layer in layers
-        ]
-        return torch.tensor(each, dtype=torch.int64)
+    def _locate(self, canvases: Sequence[Segment]) -> Tensor:
+        """Return the location of each canvas's prefix, int64 [layers, canvases, 4]."""
+        locations = []
+        for layer in range(self.config.num_hidden_layers):
+            locations.append(
+                [
+                    canvas.cache.prefix_location(layer, canvas.position - canvas.cache.length)
+                    for canvas in canvases
+                ]
+            )
+        return torch.tensor(locations, dtype=torch.int64)
 
     def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
         return self._tables[layer.kind]
 
     def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
-        return (
-            torch.where(self._is_clean, encoder, decoder)
-            if self.clean
-            else decoder.expand(self.size, 1)
-        )
+        if not self.clean:
+            return decoder.expand(self.size, 1)
+        return torch.where(self._is_clean, encoder, decoder)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         first = self.size - len(query)
@@ -187,8 +211,9 @@ class CachedContext:
             return self._attend_to_canvases(index, query, key, value, first)
         mixed = query.new_zeros(len(query), query.shape[-2] * query.shape[-1])
         for segment in self.clean:
-            keys, values = self._seen(index, segment, key, value)
-            if segment.stop > first:  # else its states are not read: it only leaves keys and values
+            keys, values = self._visible(index, segment, key, value)
+            # The output of tokens before `first` is not read: they only leave keys and values.
+            if segment.stop > first:
                 here = slice(max(0, segment.start - first), segment.stop - first)
                 mixed[here] = causal_attention(
                     query[here], keys, values, self.config.layers[index].sliding_window
@@ -198,7 +223,7 @@ class CachedContext:
             mixed[here] = self._attend_to_canvases(index, query, key, value, first)
             return mixed
         for segment in self.canvases:
-            keys, values = self._seen(index, segment, key, value)
+            keys, values = self._visible(index, segment, key, value)
             here = slice(segment.start - first, segment.stop - first)
             mixed[here] = attention(query[here], keys, values)
         return mixed
@@ -206,27 +231,23 @@ class CachedContext:
     def _attend_to_canvases(
         self, index: int, query: Tensor, key: Tensor, value: Tensor, first: int
     ) -> Tensor:
+        """Return the attention output of all canvases, from one kernel launch."""
         from redraft.ops.triton.attention import canvas_attention
 
-        assert self._places is not None
-        start, stop, length = (
-            self.canvases[0].start,
-            self.canvases[-1].stop,
-            self.canvases[0].length,
-        )
+        assert self._prefixes is not None
+        start, stop = self.canvases[0].start, self.canvases[-1].stop
         return canvas_attention(
             query[start - first : stop - first],
             key[start:stop],
             value[start:stop],
-            self._places[index],
-            length,
+            self._prefixes[index],
+            self.canvases[0].length,
         )
 
-    def _seen(
+    def _visible(
         self, index: int, segment: Segment, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values that a segment sees: as much of the prefix as the cache kept, and its own
-        of the pass's."""
+        """Return the keys and values that a segment sees: those in its cache, and its own."""
         own_key, own_value = (
             part[segment.start : segment.stop].transpose(0, 1) for part in (key, value)
         )
@@ -235,7 +256,7 @@ class CachedContext:
 
 
 def _positions(segments: Sequence[Segment], size: int) -> Tensor:
-    """Where each token of a pass stands in its sequence, int64 [size]."""
+    """Return the position of each token of a pass in its sequence, int64 [size]."""
     positions = torch.zeros(size, dtype=torch.int64)
     for segment in segments:
         positions[segment.start : segment.stop] = torch.arange(

@@ -1,4 +1,4 @@
-"""The parts of a layer, and the layer. Attribute names are the checkpoint's."""
+"""The parts of a layer, and the layer. Attribute names are those of the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import ConfigError
 from redraft.network.context import Context
 from redraft.ops.experts import Activation, experts, experts_dense, route
-from redraft.ops.linear import Linear, packing_of, together
+from redraft.ops.linear import Linear, packed_layout, parallel_linears
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
 
@@ -28,7 +28,11 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation(config: ModelConfig) -> Activation:
-    """The feed-forward activation that the config names."""
+    """Return the feed-forward activation that the config names.
+
+    Raises:
+        ConfigError: it is not a known one.
+    """
     if config.hidden_activation not in ACTIVATIONS:
         raise ConfigError(
             f"hidden_activation={config.hidden_activation!r} is not one of {', '.join(ACTIVATIONS)}"
@@ -49,7 +53,7 @@ class RMSNorm(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """down(activation(gate x) * up x), no biases."""
+    """A gated feed-forward block without biases: down(activation(gate x) * up x)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -59,16 +63,16 @@ class GatedMLP(nn.Module):
         self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = together(x, (self.gate_proj, self.up_proj))
+        gate, up = parallel_linears(x, (self.gate_proj, self.up_proj))
         out: Tensor = self.down_proj(self.activation(gate) * up)
         return out
 
 
 class Attention(nn.Module):
-    """Grouped-query attention: q and k normed per head and turned; v normed without weight, never
-    turned.
+    """Grouped-query attention.
 
-    Full layers have no v_proj: their values are the normed output of k_proj.
+    Queries and keys are normed per head and then rotated. Values are normed without a weight and
+    never rotated. Full layers have no v_proj: their values are the normed output of k_proj.
     """
 
     def __init__(self, config: ModelConfig, index: int) -> None:
@@ -93,27 +97,38 @@ class Attention(nn.Module):
     def project(
         self, x: Tensor, table: tuple[Tensor, Tensor], first: int = 0
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Query [..., heads, D] of the states from `first` on, key and value [..., kv_heads, D] of
-        hidden states [..., H]."""
+        """Return query, key and value of hidden states [..., H].
+
+        Args:
+            table: cosines and sines [..., D] of the positions.
+            first: keys and values are computed for all states, queries from this one on.
+
+        Returns:
+            query [..., heads, D]; key and value [..., kv_heads, D] each.
+        """
         heads = (-1, self.layer.head_dim)
-        clean = [self.k_proj] if self.v_proj is None else [self.k_proj, self.v_proj]
+        projections = [self.k_proj] if self.v_proj is None else [self.k_proj, self.v_proj]
         if first:
-            raw_query, (raw_key, *others) = self.q_proj(x[first:]), together(x, clean)
+            raw_query = self.q_proj(x[first:])
+            raw_key, *values = parallel_linears(x, projections)
         else:
-            raw_query, raw_key, *others = together(x, [self.q_proj, *clean])
+            raw_query, raw_key, *values = parallel_linears(x, [self.q_proj, *projections])
         query, raw_key = raw_query.unflatten(-1, heads), raw_key.unflatten(-1, heads)
-        raw_value = others[0].unflatten(-1, heads) if others else raw_key
-        turned = (table[0][first:], table[1][first:]) if first else table
+        raw_value = values[0].unflatten(-1, heads) if values else raw_key
+        query_table = (table[0][first:], table[1][first:]) if first else table
         return (
-            apply_rotary(self.q_norm(query), turned),
+            apply_rotary(self.q_norm(query), query_table),
             apply_rotary(self.k_norm(raw_key), table),
             rms_norm(raw_value, None, self.eps),
         )
 
 
 class Router(nn.Module):
-    """Chooses experts by the raw residual, weightlessly normed: any other state sends tokens
-    astray."""
+    """Chooses experts for each token, from the residual before any other norm.
+
+    The residual is normed without a weight. Routing by the experts' own input, which is another
+    norm of the same residual, would choose other experts.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -129,7 +144,7 @@ class Router(nn.Module):
 
 
 class Experts(nn.Module):
-    """All experts' weights, fused: gate above up."""
+    """The weights of all experts, fused: the rows of gate, then those of up."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -140,8 +155,8 @@ class Experts(nn.Module):
 
     @property
     def in_kernels(self) -> bool:
-        """Whether a kernel reads all of them as they lie."""
-        return None not in (packing_of(self.gate_up_proj), packing_of(self.down_proj))
+        """True if a kernel can read all weights in the layout that they have in memory."""
+        return None not in map(packed_layout, (self.gate_up_proj, self.down_proj))
 
     def forward(self, x: Tensor, weights: Tensor, index: Tensor, *, dense: bool = False) -> Tensor:
         """Return the mixed output [N, H] of each token's experts; see `ops.experts`.
@@ -154,8 +169,10 @@ class Experts(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then dense feed-forward and experts side by side, each normed before and after;
-    the scalar multiplies all."""
+    """Attention, then the dense feed-forward block and the experts side by side.
+
+    Each part is normed before and after. A scalar multiplies the layer's output.
+    """
 
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
@@ -177,8 +194,10 @@ class Layer(nn.Module):
         self.encoder_layer_scalar: Tensor
 
     def forward(self, x: Tensor, context: Context, first: int = 0) -> Tensor:
-        """States [N - first, H] of the tokens from `first` on of x [N, H]; the others only leave
-        keys and values."""
+        """Return the states [N - first, H] of the tokens from `first` on, of x [N, H].
+
+        The tokens before `first` only leave their keys and values in the context.
+        """
         mixed = self.self_attn(self.input_layernorm(x), context, first)
         x = (x[first:] if first else x) + self.post_attention_layernorm(mixed)
         return (
@@ -187,7 +206,7 @@ class Layer(nn.Module):
         )
 
     def feed_forward(self, x: Tensor, *, dense_experts: bool = False) -> Tensor:
-        """Residual [..., H] plus what dense feed-forward and experts make of it."""
+        """Return the residual x [..., H] plus the output of dense feed-forward and experts."""
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
         tokens = x.reshape(-1, x.shape[-1])
         sparse = self.experts(
@@ -199,8 +218,10 @@ class Layer(nn.Module):
 
 
 class SelfConditioning(GatedMLP):
-    """Joins canvas embeddings with what the last step believed; applied at the first step too, on a
-    signal of zeros."""
+    """Joins canvas embeddings with the soft embedding of the previous step.
+
+    It is applied at the first step too, with zeros.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -208,5 +229,5 @@ class SelfConditioning(GatedMLP):
         self.pre_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def join(self, embeddings: Tensor, signal: Tensor) -> Tensor:
-        """rms_norm(embeddings + MLP(pre_norm(signal))), both [..., H]."""
+        """Return rms_norm(embeddings + MLP(pre_norm(signal))); all are [..., H]."""
         return rms_norm(embeddings + self(self.pre_norm(signal)), None, self.eps)

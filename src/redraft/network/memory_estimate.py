@@ -1,4 +1,4 @@
-"""Memory told before it is taken: what weights, cache and a step need, from the config alone."""
+"""Memory estimates: the bytes that weights, KV cache and a step need, from the config alone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 from redraft.config import ModelConfig
 from redraft.network.context import PREFILL_CHUNK
-from redraft.ops.attention import ELSEWHERE, LEAST_QUERIES
+from redraft.ops.attention import MAX_SCORES, MIN_QUERIES
 from redraft.ops.vocabulary.chunked import BLOCK, chunk_size
 from redraft.ops.vocabulary.dispatch import KERNEL_POSITIONS
 
 GIB = 1024**3
-# GiB of common devices, and the share of it that a program can count on.
+# Memory of common devices in GiB, and the share of it that a program can use.
 CARDS = {
     "RTX 3060": 12, "RTX 4060 Ti / 4080": 16, "RTX 3090 / 4090 / L4": 24, "RTX 5090": 32,
     "A100 40 GB": 40, "L40S": 48, "A100 / H100 80 GB": 80, "RTX PRO 6000": 96, "H200": 141,
@@ -26,8 +26,14 @@ USABLE = 0.94
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
-    """Bytes. `weights` counts the text model alone; `activations` is the largest of what a pass
-    holds at once."""
+    """Bytes, by what they are needed for.
+
+    Attributes:
+        weights: of the text network; the image encoder is not counted.
+        kv_cache: of all sequences.
+        activations: the most that a pass holds at once.
+        vocabulary: of the vocabulary pass.
+    """
 
     weights: int
     kv_cache: int
@@ -39,12 +45,12 @@ class MemoryEstimate:
         return self.weights + self.kv_cache + self.activations + self.vocabulary
 
     def fits(self) -> dict[str, bool]:
-        """Which common cards hold the total."""
+        """Return which common cards hold the total, by their names."""
         return {name: self.total <= size * GIB * USABLE for name, size in CARDS.items()}
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device has to give now."""
+    """Return the free bytes of a device now. For a CPU a container's limit counts too."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -52,14 +58,16 @@ def free_memory(device: torch.device) -> int:
         free = next(
             int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")
         )
-    except (OSError, StopIteration):  # not Linux: a half of what is there
+    except (OSError, StopIteration):  # not Linux: take half of the machine's memory
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return int(min(free, _left_in_group()))
+    return int(min(free, _left_in_cgroup()))
 
 
-def _left_in_group(group: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes that a container's limit leaves, where there is one: what is in use without the files
-    that can be dropped."""
+def _left_in_cgroup(group: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the bytes that a container's memory limit leaves, infinite if there is no limit.
+
+    Cached files that can be dropped do not count as used.
+    """
     try:
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
@@ -69,7 +77,7 @@ def _left_in_group(group: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def parameter_counts(config: ModelConfig) -> dict[str, int]:
-    """Parameters by part, for all layers together."""
+    """Return the number of parameters of each part, summed over all layers."""
     hidden, layers = config.hidden_size, config.num_hidden_layers
     attention = 0
     for layer in config.layers:
@@ -91,7 +99,7 @@ def parameter_counts(config: ModelConfig) -> dict[str, int]:
 
 
 def active_parameters(config: ModelConfig) -> int:
-    """Parameters that one token passes through, the embedding (as head) among them."""
+    """Return the number of parameters that one token uses, with the embedding (as head)."""
     counts = parameter_counts(config)
     return (
         sum(counts.values())
@@ -108,37 +116,61 @@ def estimate_memory(
     prefill_chunk: int = PREFILL_CHUNK,
     device: torch.device | str = "cpu",
 ) -> MemoryEstimate:
-    """What a batch of `batch` sequences of `context` tokens each needs, at `itemsize` bytes a
-    number.
+    """Estimate the memory for a batch of sequences.
 
-    The cache is exact (it is what Cache allocates). Activations are the widest moment of a pass:
+    The cache is exact: it is what `Cache` allocates. Activations are the widest moment of a pass:
     the residual and its norms in float32, the experts' gathered inputs and outputs, and attention
-    scores with their softmax. Kernels on a CUDA device have no
-    scores in memory: there it is room for passes that are recorded.
+    scores with their softmax. Kernels on a CUDA device have no scores in memory; there the same
+    bytes stand for the memory of CUDA graphs.
+
+    Args:
+        itemsize: bytes of a number, for weights, cache and activations.
+        context: tokens of each sequence.
+        batch: the number of sequences.
+        prefill_chunk: clean tokens that one pass encodes at most.
+        device: where it will run.
     """
-    canvas = config.canvas_length
-    kv = 0
+    canvas = batch * config.canvas_length
+    # One pass encodes and denoises.
+    tokens = canvas + min(prefill_chunk, context)
+    return MemoryEstimate(
+        weights=sum(parameter_counts(config).values()) * itemsize,
+        kv_cache=batch * _cache_bytes(config, context, itemsize),
+        activations=_activation_bytes(config, tokens, context, itemsize),
+        vocabulary=_vocabulary_bytes(config, canvas, itemsize, torch.device(device)),
+    )
+
+
+def _cache_bytes(config: ModelConfig, context: int, itemsize: int) -> int:
+    """Return the bytes of one sequence's KV cache."""
+    numbers = 0
     for layer in config.layers:
         kept = context if layer.sliding_window is None else min(context, layer.sliding_window - 1)
-        kv += 2 * (kept + canvas) * layer.num_key_value_heads * layer.head_dim * itemsize
-    tokens = batch * canvas + min(prefill_chunk, context)  # one pass encodes and denoises
+        columns = kept + config.canvas_length
+        numbers += 2 * columns * layer.num_key_value_heads * layer.head_dim
+    return numbers * itemsize
+
+
+def _activation_bytes(config: ModelConfig, tokens: int, context: int, itemsize: int) -> int:
+    """Return the bytes that a pass over so many tokens holds at once."""
     gathered = config.top_k_experts * (
         config.hidden_size * (itemsize + 8) + 3 * config.moe_intermediate_size * itemsize
     )
     per_token = (
         config.hidden_size * (6 * itemsize + 8) + 3 * config.intermediate_size * itemsize + gathered
     )
-    row = config.num_attention_heads * (context + canvas)
-    scores = min(tokens * row, max(ELSEWHERE, LEAST_QUERIES * row))
-    chunk = chunk_size(torch.device(device))
-    logits = min(batch * canvas, BLOCK) * min(config.vocab_size, chunk) * (3 * 4 + 8 + itemsize)
-    if (
-        torch.device(device).type != "cpu"
-    ):  # the kernel that reads the vocabulary has the logits of some positions whole
-        logits = max(logits, min(batch * canvas, KERNEL_POSITIONS) * config.vocab_size * itemsize)
-    return MemoryEstimate(
-        weights=sum(parameter_counts(config).values()) * itemsize,
-        kv_cache=batch * kv,
-        activations=math.ceil(tokens * per_token + scores * (2 * itemsize + 4)),
-        vocabulary=logits + batch * canvas * config.hidden_size * (2 * itemsize + 4),
-    )
+    row = config.num_attention_heads * (context + config.canvas_length)
+    scores = min(tokens * row, max(MAX_SCORES, MIN_QUERIES * row))
+    return math.ceil(tokens * per_token + scores * (2 * itemsize + 4))
+
+
+def _vocabulary_bytes(
+    config: ModelConfig, positions: int, itemsize: int, device: torch.device
+) -> int:
+    """Return the bytes of the vocabulary pass over so many positions."""
+    chunk = min(config.vocab_size, chunk_size(device))
+    logits = min(positions, BLOCK) * chunk * (3 * 4 + 8 + itemsize)
+    if device.type != "cpu":
+        # The kernel has all logits of a block of positions.
+        logits = max(logits, min(positions, KERNEL_POSITIONS) * config.vocab_size * itemsize)
+    return logits + positions * config.hidden_size * (2 * itemsize + 4)

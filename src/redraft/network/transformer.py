@@ -1,9 +1,14 @@
-"""DiffusionGemma: embeddings, layers, and the two ways of reading them."""
+"""DiffusionGemma: the embedding, the layers, and the two ways of running them.
+
+encode, prefill    clean tokens, causally; keys and values go to the KV cache
+canvas_states      canvases, in both directions behind their caches
+denoise            canvas_states, then the vocabulary pass
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,29 +21,36 @@ from redraft.network.context import (
     Clean,
     Context,
     Segment,
-    end_to_end,
+    consecutive_segments,
 )
-from redraft.network.cuda_graphs import Replay
+from redraft.network.cuda_graphs import CudaGraphs
 from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
-from redraft.ops.batch_invariance import VECTOR_ROWS, least_rows, whole_rows
+from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_for_invariance
+from redraft.ops.linear import WeightLike
 from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 
 class Embedding(nn.Embedding):
-    """Zeros until it is filled, for the reason that `Linear` has."""
+    """The token embedding. Its weight is zero until it is loaded (see `ops.linear.Linear`)."""
 
     def reset_parameters(self) -> None:
         self.weight.data.zero_()
 
     def forward(self, input: Tensor) -> Tensor:
-        weight: Any = self.weight  # a table in few bits gives its rows when asked
+        # A quantized table stands in the weight's place, and gives rows when it is indexed.
+        weight = cast("Tensor | WeightLike", self.weight)
         return super().forward(input) if isinstance(weight, Tensor) else weight[input]
 
 
 class DiffusionGemma(nn.Module):
-    """One parameter stack (Gemma 4 mixture of experts), read causally over clean tokens and both
-    ways over a canvas."""
+    """One stack of weights (Gemma 4, mixture of experts), run causally over clean tokens and in
+    both directions over a canvas.
+
+    Attributes:
+        cuda_graphs: captured passes. Code that replaces weights of a network that has run must call
+            `cuda_graphs.clear()`; moving or loading the whole network does so itself.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -49,16 +61,18 @@ class DiffusionGemma(nn.Module):
         )
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_conditioning = SelfConditioning(config)
-        self.replay = Replay()
+        self.cuda_graphs = CudaGraphs()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self.replay.forget()
+        self.cuda_graphs.clear()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Weights from a state; what was recorded with others is forgotten."""
-        self.replay.forget()
-        return super().load_state_dict(*args, **kwargs)
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load weights from a state dict, and drop the CUDA graphs that read the old ones."""
+        self.cuda_graphs.clear()
+        return super().load_state_dict(state_dict, strict, assign)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,21 +88,27 @@ class DiffusionGemma(nn.Module):
 
     @property
     def embedding_scale(self) -> Tensor:
-        """sqrt(hidden_size), rounded to the weights' dtype as the reference rounds it."""
+        """sqrt(hidden_size), rounded to the weights' dtype as in the reference."""
         return torch.full((), self.config.hidden_size**0.5, dtype=self.dtype, device=self.device)
 
-    def new_cache(self, capacity: int, *, whole: bool = False) -> Cache:
-        """An empty cache for a prefix of up to `capacity` tokens; a `whole` one can be cut back."""
-        return Cache(self.config, capacity, dtype=self.dtype, device=self.device, whole=whole)
+    def new_cache(self, capacity: int, *, truncatable: bool = False) -> Cache:
+        """Return an empty KV cache for a prefix of up to `capacity` tokens."""
+        return Cache(
+            self.config, capacity, dtype=self.dtype, device=self.device, truncatable=truncatable
+        )
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Scaled embeddings [..., H] of token ids [...]."""
+        """Return scaled embeddings [..., H] of token ids [...]."""
         embedded: Tensor = self.embed_tokens(tokens)
         return embedded * self.embedding_scale
 
     def hidden_states(self, embeddings: Tensor, context: Context, first: int = 0) -> Tensor:
-        """All layers and the final norm over embeddings [N, H]: states [N - first, H] of the tokens
-        from `first` on. Of the others the last layer works out keys and values alone."""
+        """Run all layers and the final norm over embeddings [N, H].
+
+        Returns:
+            States [N - first, H] of the tokens from `first` on. For the tokens before, the last
+            layer computes keys and values only.
+        """
         x = embeddings
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context, first if number == len(self.layers) else 0)
@@ -100,35 +120,41 @@ class DiffusionGemma(nn.Module):
         tokens: Sequence[Tensor],
         caches: Sequence[Cache],
         *,
-        alike: bool = True,
+        batch_invariant: bool = True,
         keep: bool = True,
     ) -> list[Tensor]:
-        """Read clean tokens causally and write them to their caches.
+        """Run clean tokens causally and write their keys and values to their caches.
 
         Args:
-            tokens: one int64 [n] a sequence, n >= 1; lengths may differ.
-            caches: one a sequence, with room for its tokens.
-            alike: pad the pass so that a row's last bits do not depend on its neighbours (see
-                `ops/rows.py`); the typewriter, which has one token a row, does without.
-            keep: without, the caches stay as they are, and several texts can be read behind one of
-                them.
+            tokens: int64 [n] for each sequence, n >= 1; lengths may differ.
+            caches: one for each sequence, with space for its tokens.
+            batch_invariant: pad the pass so that a row's last bits do not depend on its neighbours
+                (see `ops/batch_invariance.py`). Autoregressive decoding, which has one token a row,
+                does without.
+            keep: write the caches. Otherwise they stay as they are, and several texts can be read
+                behind one of them.
 
         Returns:
-            Final hidden states, one [n, H] a sequence.
+            The final hidden states, [n, H] for each sequence.
         """
-        segments = end_to_end([len(part) for part in tokens], caches, clean=True, keep=keep)
-        hidden = self._run(self.embed(torch.cat(list(tokens))), segments, alike=alike)
-        return list(hidden.split([len(part) for part in tokens]))
+        lengths = [len(part) for part in tokens]
+        segments = consecutive_segments(lengths, caches, clean=True, keep=keep)
+        embeddings = self.embed(torch.cat(list(tokens)))
+        hidden = self._run(embeddings, segments, batch_invariant=batch_invariant)
+        return list(hidden.split(lengths))
 
     def prefill(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> None:
-        """`encode` for the caches alone: the last layer does not work out what nobody reads."""
-        segments = end_to_end([len(part) for part in tokens], caches, clean=True)
-        self._run(
-            self.embed(torch.cat(list(tokens))), segments, first=sum(len(part) for part in tokens)
-        )
+        """Run `encode` for the caches alone: the last layer computes no states."""
+        lengths = [len(part) for part in tokens]
+        segments = consecutive_segments(lengths, caches, clean=True)
+        self._run(self.embed(torch.cat(list(tokens))), segments, first=sum(lengths))
 
-    def read(self, tokens: Sequence[int], cache: Cache) -> Tensor:
-        """Encode a text of any length (at least one token) in chunks; its last hidden state [H]."""
+    def encode_prompt(self, tokens: Sequence[int], cache: Cache) -> Tensor:
+        """Encode a text of any length (at least one token), chunk by chunk.
+
+        Returns:
+            The hidden state [H] of its last token.
+        """
         *front, last = torch.tensor(tokens, device=self.device).split(PREFILL_CHUNK)
         for part in front:
             self.prefill([part], [cache])
@@ -141,29 +167,28 @@ class DiffusionGemma(nn.Module):
         self_conditioning: Tensor,
         clean: Clean | None = None,
     ) -> Tensor:
-        """Read canvases both ways, behind their prefixes, which stay as they are but for `clean`
-        tokens.
+        """Run canvases in both directions behind their prefixes. Caches get `clean` tokens only.
 
         Args:
             canvas: int64 [B, L].
-            caches: one a row.
-            self_conditioning: [B, L, H], zeros at a canvas's first step.
-            clean: tokens that the same pass encodes first, in some of these caches or in others; a
+            caches: one for each row.
+            self_conditioning: [B, L, H], zeros at the first step of a canvas.
+            clean: tokens that the same pass encodes first, in some of these caches or in others. A
                 canvas sees those of its own cache.
 
         Returns:
-            Final hidden states [B, L, H].
+            The final hidden states [B, L, H].
         """
         rows, length = canvas.shape
         embeddings = self._canvas_embeddings(canvas, self_conditioning)
         encoded: list[Segment] = []
         if clean is not None:
-            encoded = end_to_end([len(part) for part in clean.tokens], clean.caches, clean=True)
+            lengths = [len(part) for part in clean.tokens]
+            encoded = consecutive_segments(lengths, clean.caches, clean=True)
             embeddings = torch.cat((self.embed(torch.cat(list(clean.tokens))), embeddings))
-        segments = [*encoded, *end_to_end([length] * rows, caches, clean=False, after=encoded)]
-        return self._run(embeddings, segments, first=len(embeddings) - rows * length).view(
-            rows, length, -1
-        )
+        canvases = consecutive_segments([length] * rows, caches, clean=False, after=encoded)
+        first = len(embeddings) - rows * length
+        return self._run(embeddings, [*encoded, *canvases], first=first).view(rows, length, -1)
 
     def denoise(
         self,
@@ -173,15 +198,20 @@ class DiffusionGemma(nn.Module):
         readout: Readout,
         clean: Clean | None = None,
     ) -> VocabularyStatistics:
-        """One denoising pass: `canvas_states`, then what the step needs to know of the
-        vocabulary."""
-        if clean is None and readout.plain and _records(self_conditioning):
-            return self._denoise_recorded(canvas, caches, self_conditioning, readout)
+        """Run one denoising pass: `canvas_states`, then the vocabulary pass.
+
+        Args:
+            readout: the settings of the vocabulary pass. The others are those of `canvas_states`.
+        """
+        if clean is None and readout.plain and _uses_cuda_graphs(self_conditioning):
+            return self._denoise_from_graph(canvas, caches, self_conditioning, readout)
         return self._read(self.canvas_states(canvas, caches, self_conditioning, clean), readout)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Softcapped logits, float32 [..., V], of hidden states [..., H]: for the typewriter and
-        for tests."""
+        """Return softcapped logits, float32 [..., V], of hidden states [..., H].
+
+        For autoregressive decoding and for tests: denoising never has all logits at once.
+        """
         flat = hidden.reshape(-1, hidden.shape[-1])
         logits = softcapped_logits(
             flat, self.embed_tokens.weight, self.config.final_logit_softcapping
@@ -189,33 +219,39 @@ class DiffusionGemma(nn.Module):
         return logits.view(*hidden.shape[:-1], -1)
 
     def _run(
-        self, embeddings: Tensor, segments: Sequence[Segment], *, first: int = 0, alike: bool = True
+        self,
+        embeddings: Tensor,
+        segments: Sequence[Segment],
+        *,
+        first: int = 0,
+        batch_invariant: bool = True,
     ) -> Tensor:
-        """Run a flat pass [N, H]; states [N - first, H] of the tokens from `first` on."""
-        padded = whole_rows(embeddings) if alike else embeddings
-        # As many rows are worked out to the end as make every row's sums alike.
-        whole = max(0, min(first, len(padded) - least_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
+        """Run a flat pass [N, H]; return states [N - first, H] of the tokens from `first` on."""
+        padded = pad_for_invariance(embeddings) if batch_invariant else embeddings
+        # The last layer computes more rows than are wanted, where too few rows would be summed in
+        # another order; and it begins at a multiple of VECTOR_ROWS.
+        begin = max(0, min(first, len(padded) - min_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
 
-        def run(context: CachedContext, given: Tensor) -> tuple[Tensor]:
-            context.begin()
-            return (self.hidden_states(given, context, whole),)
+        def run(context: CachedContext, embeddings: Tensor) -> tuple[Tensor]:
+            context.prepare()
+            return (self.hidden_states(embeddings, context, begin),)
 
-        def prepare() -> CachedContext:
+        def make_context() -> CachedContext:
             return CachedContext(self.config, segments, len(padded), padded)
 
-        if _records(padded) and not any(segment.clean for segment in segments):
-            (hidden,) = self.replay.run(
-                "states", segments, (padded,), prepare, run, self._waits_for_nothing
+        if _uses_cuda_graphs(padded) and not any(segment.clean for segment in segments):
+            (hidden,) = self.cuda_graphs.run(
+                "states", segments, (padded,), make_context, run, self._can_be_captured
             )
         else:
-            (hidden,) = run(prepare(), padded)
+            (hidden,) = run(make_context(), padded)
         for segment in segments:
             if segment.kept:
                 segment.cache.advance(segment.length)
-        return hidden[first - whole : len(embeddings) - whole]
+        return hidden[first - begin : len(embeddings) - begin]
 
     def _canvas_embeddings(self, canvas: Tensor, self_conditioning: Tensor) -> Tensor:
-        """What the layers read of canvases [B, L]: [B * L, H]."""
+        """Return the layers' input [B * L, H] for canvases [B, L]."""
         return self.self_conditioning.join(self.embed(canvas), self_conditioning).flatten(0, 1)
 
     def _read(self, hidden: Tensor, readout: Readout) -> VocabularyStatistics:
@@ -227,22 +263,26 @@ class DiffusionGemma(nn.Module):
             readout,
         )
 
-    def _denoise_recorded(
+    def _denoise_from_graph(
         self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor, readout: Readout
     ) -> VocabularyStatistics:
-        """`denoise` of a plain readout, from tokens to statistics in one recording."""
+        """Run `denoise` with a plain readout as one CUDA graph, from tokens to statistics."""
         rows, length = canvas.shape
-        segments = end_to_end([length] * rows, caches, clean=False)
+        segments = consecutive_segments([length] * rows, caches, clean=False)
         names = ("argmax", "sample", "entropy", "confidence", "soft_embedding")
 
         def run(
-            context: CachedContext, canvas: Tensor, signal: Tensor, *asked: Tensor
+            context: CachedContext,
+            canvas: Tensor,
+            self_conditioning: Tensor,
+            temperature: Tensor,
+            uniform: Tensor,
+            greedy: Tensor,
+            wanted: Tensor,
         ) -> tuple[Tensor, ...]:
-            context.begin()
-            hidden = self.hidden_states(self._canvas_embeddings(canvas, signal), context).view(
-                rows, length, -1
-            )
-            temperature, uniform, greedy, wanted = asked
+            context.prepare()
+            embeddings = self._canvas_embeddings(canvas, self_conditioning)
+            hidden = self.hidden_states(embeddings, context).view(rows, length, -1)
             plain = Readout(
                 temperature=temperature,
                 uniform=uniform,
@@ -250,16 +290,16 @@ class DiffusionGemma(nn.Module):
                 wanted=wanted,
                 edits=[None] * rows,
             )
-            found = self._read(hidden, plain)
-            return tuple(getattr(found, name) for name in names)
+            statistics = self._read(hidden, plain)
+            return tuple(getattr(statistics, name) for name in names)
 
-        def prepare() -> CachedContext:
+        def make_context() -> CachedContext:
             return CachedContext(self.config, segments, rows * length, self_conditioning)
 
-        wanted = (
-            torch.ones_like(canvas, dtype=torch.bool) if readout.wanted is None else readout.wanted
-        )
-        given = (
+        wanted = readout.wanted
+        if wanted is None:
+            wanted = torch.ones_like(canvas, dtype=torch.bool)
+        inputs = (
             canvas,
             self_conditioning,
             readout.temperature,
@@ -267,15 +307,16 @@ class DiffusionGemma(nn.Module):
             readout.greedy,
             wanted,
         )
-        found = self.replay.run("denoise", segments, given, prepare, run, self._waits_for_nothing)
-        return VocabularyStatistics(**dict(zip(names, found, strict=True)))
+        outputs = self.cuda_graphs.run(
+            "denoise", segments, inputs, make_context, run, self._can_be_captured
+        )
+        return VocabularyStatistics(**dict(zip(names, outputs, strict=True)))
 
-    def _waits_for_nothing(self) -> bool:
-        """Whether a pass is launched without asking the device for anything: where all experts have
-        a kernel."""
+    def _can_be_captured(self) -> bool:
+        """Return True if no operation waits for the device: all experts run in a kernel."""
         return all(module.in_kernels for module in self.modules() if isinstance(module, Experts))
 
 
-def _records(like: Tensor) -> bool:
-    """Whether passes over such tensors are recorded."""
+def _uses_cuda_graphs(like: Tensor) -> bool:
+    """Return True if passes over such tensors run as CUDA graphs."""
     return like.device.type == "cuda" and uses_kernels(like)

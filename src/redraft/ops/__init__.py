@@ -1,1 +1,1 @@
-"""The arithmetic, in plain torch: norm, rope, attention, experts, vocabulary, Philox."""
+"""The arithmetic in plain torch: norm, rotary embedding, attention, experts, vocabulary, Philox."""

@@ -8,31 +8,33 @@ from torch import Tensor
 from redraft.ops.linear import linear, suits_onednn
 from redraft.ops.triton import uses_kernels
 
-# Scores that exist at a time, at most: longer products run in blocks of queries. On a CPU they are
-# to stay in the cache.
-BLOCK_ELEMENTS = {"cpu": 1 << 21}
-ELSEWHERE = 1 << 26
-LEAST_QUERIES = 32
-Place = tuple[
-    int, int, int, int
-]  # of a prefix: addresses of keys and of values, numbers from head to head, tokens
+# The number of scores that exist at a time: longer products run in blocks of queries. On a CPU a
+# block should stay in the cache.
+MAX_SCORES = 1 << 26
+MAX_SCORES_CPU = 1 << 21
+MIN_QUERIES = 32
+# Where a prefix lies in memory: the addresses of its keys and of its values, the number of elements
+# from head to head, the number of tokens.
+PrefixLocation = tuple[int, int, int, int]
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """softmax(Q K^T) V, each key-value head serving a group of query heads.
+    """Return softmax(Q K^T) V, where each key-value head serves a group of query heads.
 
     Args:
         query: [..., L, heads, D].
         key, value: [..., kv_heads, T, D]; heads is a multiple of kv_heads.
-        mask: bool [..., L, M], True where a query may look, for the last M of T keys (all may look
-            at those before); or of the query's dtype, [..., L, T], added to the scores (which
-            compiles to faster code); None where all may look at all.
+        mask: one of
+            bool [..., L, M]: True where a query may look, for the last M of T keys (all queries may
+            look at the keys before);
+            [..., L, T] in the query's dtype: added to the scores (this compiles to faster code);
+            None: every query may look at every key.
 
     Returns:
         [..., L, heads * D], in the query's dtype.
     """
     *lead, length, heads, dim = query.shape
-    block = _block(heads, key.shape[-2], query.device)
+    block = _block_queries(heads, key.shape[-2], query.device)
     if length > block:
         masks = [None] * -(-length // block) if mask is None else mask.split(block, dim=-2)
         blocks = zip(query.split(block, dim=-3), masks, strict=True)
@@ -51,27 +53,24 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
             )
         else:
             scores = scores + mask
-    # On a CPU the softmax of bfloat16 scores is worked out in float32 and rounded once, row by row.
-    weights = (
-        scores.softmax(dim=-1)
-        if scores.device.type == "cpu"
-        else scores.softmax(dim=-1, dtype=torch.float32)
-    )
-    weights = weights.to(query.dtype).flatten(-3, -2)
+    # On a CPU the softmax of bfloat16 scores is computed in float32 and rounded once, row by row.
+    wide = None if scores.device.type == "cpu" else torch.float32
+    weights = scores.softmax(dim=-1, dtype=wide).to(query.dtype).flatten(-3, -2)
     mixed = _product(weights, value.transpose(-1, -2)).reshape(*lead, heads, length, dim)
     joined: Tensor = mixed.transpose(-2, -3).reshape(*lead, length, heads * dim)
     return joined
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
-    """`attention` of the last L of T tokens, each over those not after it, the last `window` of
-    them where that is given.
+    """Return `attention` of the last L of T tokens, each over itself and the tokens before it.
 
-    In blocks of queries, each against the keys that it can see at all: half of the work for a
-    prompt, and a strip of it where there is a window.
+    It runs in blocks of queries, each against the keys that it can see at all. That halves the work
+    for a prompt, and leaves a strip of it where there is a window.
 
     Args:
-        query: [L, heads, D]. key, value: [kv_heads, T, D].
+        query: [L, heads, D].
+        key, value: [kv_heads, T, D].
+        window: the number of keys that a query sees, the last ones; None for all.
 
     Returns:
         [L, heads * D].
@@ -82,28 +81,31 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
         return in_kernel(query, key, value, window)
     length, heads, _ = query.shape
     total = key.shape[-2]
-    block = _block(heads, total, query.device)
+    block = _block_queries(heads, total, query.device)
     if window is not None:
-        widest = max(window, LEAST_QUERIES)  # a block of so many queries sees twice as many keys
-        block = max(block, min(widest, _block(heads, min(total, window + widest), query.device)))
+        # A block of `widest` queries sees twice as many keys.
+        widest = max(window, MIN_QUERIES)
+        seen = min(total, window + widest)
+        block = max(block, min(widest, _block_queries(heads, seen, query.device)))
     parts = []
     for first in range(0, length, block):
         last = min(first + block, length)
         end = total - length + last  # keys that the block's last query sees
         start = 0 if window is None else max(0, end - (last - first) - window + 1)
-        nearest = (
-            last - first if window is None else end - start
-        )  # keys that not every query of the block sees
+        # The keys that not every query of the block sees.
+        nearest = last - first if window is None else end - start
         mask = causal_mask(last - first, nearest, window, query.device)
         parts.append(attention(query[first:last], key[:, start:end], value[:, start:end], mask))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Which of the last `keys` tokens each of the last `queries` tokens sees: those not after it,
-    at most `window` of them.
+    """Return which of the last `keys` tokens each of the last `queries` tokens sees.
 
-    Returns bool [queries, keys], or None where every query sees every key.
+    A token sees itself and those before it, at most `window` in all.
+
+    Returns:
+        bool [queries, keys], or None where every query sees every key.
     """
     if queries == 1 and (window is None or keys <= window):
         return None
@@ -113,15 +115,17 @@ def causal_mask(queries: int, keys: int, window: int | None, device: torch.devic
     return seen if window is None else seen & (key > query - window)
 
 
-def _block(heads: int, keys: int, device: torch.device) -> int:
-    return max(LEAST_QUERIES, BLOCK_ELEMENTS.get(device.type, ELSEWHERE) // (heads * keys))
+def _block_queries(heads: int, keys: int, device: torch.device) -> int:
+    """Return the number of queries in a block."""
+    limit = MAX_SCORES_CPU if device.type == "cpu" else MAX_SCORES
+    return max(MIN_QUERIES, limit // (heads * keys))
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    """x y^T of x [..., N, K] and y [..., M, K].
+    """Return x y^T of x [..., N, K] and y [..., M, K].
 
-    On a CPU one product a head: float32 has a faster way for each, and a part of a cache, which a
-    batched product would copy, is read where it lies.
+    On a CPU this is one product for each head: float32 has a faster way for each, and a part of a
+    cache, which a batched product would copy, is read where it lies.
     """
     if (
         x.ndim != 3

@@ -1,4 +1,4 @@
-"""Mixture of experts: which experts a token goes to, and what they make of it."""
+"""Mixture of experts: which experts a token goes to, and the sum of their outputs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.batch_invariance import least_rows, pad_rows
-from redraft.ops.linear import linear, packing_of
+from redraft.ops.batch_invariance import min_rows, pad_rows
+from redraft.ops.linear import linear, packed_layout
 from redraft.ops.triton import uses_kernels
 
 Activation = Callable[[Tensor], Tensor]
 
 
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (float32) and indices, each [N, top_k], from router scores [N, experts].
+    """Choose the experts of each token.
 
     Softmax in float32 over all experts, the best `top_k`, renormalised to sum 1, then times each
     expert's own scale.
+
+    Args:
+        scores: [N, experts], from the router.
+        per_expert_scale: [experts].
+
+    Returns:
+        Weights (float32) and indices (int64), [N, top_k] each.
     """
     if uses_kernels(scores):
         from redraft.ops.triton.route import route as in_kernel
@@ -33,7 +40,10 @@ def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor,
 def experts(
     x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation
 ) -> Tensor:
-    """Sum over each token's experts of weight * down(activation(gate x) * up x).
+    """Return the sum over each token's experts of weight * down(activation(gate x) * up x).
+
+    Tokens are sorted by expert, and each expert runs once. The results are added in float32 in the
+    order of each token's own experts, so that the sum is the same in every batch.
 
     Args:
         x: [N, H].
@@ -42,33 +52,28 @@ def experts(
         weights, index: [N, top_k], from `route`.
 
     Returns:
-        [N, H] in x's dtype. Tokens are sorted by expert, each expert runs once, and the results are
-        added in float32 in the order of each token's own experts, so that the sum is the same in
-        every batch.
+        [N, H] in x's dtype.
     """
     tokens, top_k = index.shape
     if not tokens:
         return x
     if (
         uses_kernels(x)
-        and (wide_packing := packing_of(gate_up))
-        and (narrow_packing := packing_of(down))
+        and (gate_up_layout := packed_layout(gate_up))
+        and (down_layout := packed_layout(down))
     ):
         from redraft.ops.triton.experts import experts_grouped
 
-        return experts_grouped(x, wide_packing, narrow_packing, weights, index, activation)
+        return experts_grouped(x, gate_up_layout, down_layout, weights, index, activation)
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
     counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
-    least = least_rows(x) if tokens >= least_rows(x) else 1
-    wide = each_expert(x.index_select(0, order // top_k), gate_up, counts, least)
-    # The halves are put together apart: on a half that lies in strides the activation takes several
-    # times its time.
+    minimum = min_rows(x) if tokens >= min_rows(x) else 1
+    wide = each_expert(x.index_select(0, order // top_k), gate_up, counts, minimum)
+    # Each half is made contiguous: on a strided half the activation takes several times as long.
     width = down.shape[-1]
-    gate, up = (
-        torch.cat([part[:, :width] for part in wide]),
-        torch.cat([part[:, width:] for part in wide]),
-    )
-    outputs = torch.cat(each_expert(activation(gate) * up, down, counts, least))
+    gate = torch.cat([part[:, :width] for part in wide])
+    up = torch.cat([part[:, width:] for part in wide])
+    outputs = torch.cat(each_expert(activation(gate) * up, down, counts, minimum))
     back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
     chosen = outputs.index_select(0, back).view(tokens, top_k, -1)
     mixed = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
@@ -77,13 +82,18 @@ def experts(
     return mixed.to(x.dtype)
 
 
-def each_expert(rows: Tensor, weight: Tensor, counts: list[int], least: int) -> list[Tensor]:
-    """Each expert's part of `rows` [N, in], which lie in the order of the experts, so many of each,
-    times its own of `weight` [experts, out, in]; experts without rows are left out. A part of fewer
-    than `least` rows is padded with zeros."""
+def each_expert(rows: Tensor, weight: Tensor, counts: list[int], minimum: int) -> list[Tensor]:
+    """Return each expert's product with its own rows. Experts without rows are left out.
+
+    Args:
+        rows: [N, in], in the order of the experts.
+        weight: [experts, out, in].
+        counts: the number of rows of each expert.
+        minimum: fewer rows than this are padded with zeros.
+    """
     parts = enumerate(rows.split(counts))
     return [
-        linear(pad_rows(part, least), weight[number])[: len(part)]
+        linear(pad_rows(part, minimum), weight[number])[: len(part)]
         for number, part in parts
         if len(part)
     ]
@@ -92,11 +102,10 @@ def each_expert(rows: Tensor, weight: Tensor, counts: list[int], least: int) -> 
 def experts_dense(
     x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation
 ) -> Tensor:
-    """The same as `experts`, by running every expert on every token and weighing most of them with
-    zero.
+    """Return what `experts` returns, by running every expert on every token.
 
-    More work in two large products of static shape: faster where experts are few and narrow, as in
-    training a small model.
+    Most outputs are weighted with zero. It is more work, in two large products of static shape:
+    faster where experts are few and narrow, as in the training of a small network.
     """
     count, width = gate_up.shape[0], gate_up.shape[1] // 2
     spread = torch.zeros(len(x), count, dtype=weights.dtype, device=x.device).scatter(

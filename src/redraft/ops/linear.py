@@ -1,55 +1,58 @@
-"""Products with a weight: where a CPU's float32 goes to oneDNN, which has AVX-512 on every maker's
-processors.
+"""Products with a weight: a tensor, or a quantized weight that computes its own product.
 
-torch sends float32 products to MKL, which keeps to AVX2 on processors that are not Intel's: oneDNN
-was 2.2 times as fast there, with errors of the same size. Its sums also come in one order for any
-number of rows from two on.
+torch sends float32 products on a CPU to MKL, which uses only AVX2 on processors that are not
+Intel's. oneDNN uses AVX-512 on every maker's processors: it was 2.2 times as fast there, with
+errors of the same size. Its sums also come in one order for any number of rows from two on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol, Self, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from redraft.ops.packed_layout import Packing
+from redraft.ops.packed_layout import PackedLayout
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-class Weight(Protocol):
-    """What may stand for a weight tensor: one in few bits, which knows its own product."""
+class WeightLike(Protocol):
+    """An object that can stand in place of a weight tensor: a quantized weight."""
 
     def product(self, x: Tensor) -> Tensor:
-        """x W^T of x [..., K]."""
+        """Return x W^T of x [..., K]."""
         ...
 
-    def products(self, x: Tensor, others: Sequence[Any]) -> list[Tensor]:
-        """Products with this weight and others."""
+    def products(self, x: Tensor, others: Sequence[Self]) -> list[Tensor]:
+        """Return the products with this weight and with others."""
         ...
 
-    def packing(self) -> Packing | None:
-        """How it lies in memory; None where no kernel reads it."""
+    def packed_layout(self) -> PackedLayout | None:
+        """Return the layout in memory; None where no kernel reads it."""
+        ...
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Return rows by their numbers: int64 [...] to [..., K]."""
         ...
 
 
-def packing_of(weight: Tensor | Weight) -> Packing | None:
-    """How matrices [experts, N, K] lie in memory; None where no kernel reads them."""
+def packed_layout(weight: Tensor | WeightLike) -> PackedLayout | None:
+    """Return the layout in memory of matrices [experts, N, K]; None where no kernel reads it."""
     if not isinstance(weight, Tensor):
-        return weight.packing()
-    return (
-        Packing("plain", (weight.shape[1], weight.shape[2]), weight)
-        if weight.is_contiguous()
-        else None
-    )
+        return weight.packed_layout()
+    if not weight.is_contiguous():
+        return None
+    return PackedLayout("plain", (weight.shape[1], weight.shape[2]), weight)
 
 
-def linear(x: Tensor, weight: Tensor | Weight) -> Tensor:
-    """x W^T of x [..., K] and weight [N, K], which may be a transposed view; without a gradient
-    where oneDNN computes it."""
+def linear(x: Tensor, weight: Tensor | WeightLike) -> Tensor:
+    """Return x W^T of x [..., K] and weight [N, K], which may be a transposed view.
+
+    There is no gradient where oneDNN computes it.
+    """
     if not isinstance(weight, Tensor):
         return weight.product(x)
     if suits_onednn(x, weight):
@@ -59,10 +62,10 @@ def linear(x: Tensor, weight: Tensor | Weight) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """A weight without bias, applied by `linear`; zeros until it is filled."""
+    """A weight without bias, applied by `linear`. It is zero until it is loaded."""
 
-    def __init__(self, wide: int, narrow: int) -> None:
-        super().__init__(wide, narrow, bias=False)
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
 
     def reset_parameters(self) -> None:
         # torch's own random start, on a device without memory, imports its compiler: a second and a
@@ -73,20 +76,24 @@ class Linear(nn.Linear):
         return linear(input, self.weight)
 
 
-def together(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
-    """What several layers make of the same x: in one launch where they are products with weights
-    that know how."""
-    weights: list[Any] = [
-        layer.weight for layer in layers if type(layer) is Linear and not layer._forward_hooks
+def parallel_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
+    """Return the outputs of several layers for the same x.
+
+    Where all weights are quantized, their products run in one kernel launch if there is one.
+    """
+    weights = [
+        cast("Tensor | WeightLike", layer.weight)
+        for layer in layers
+        if type(layer) is Linear and not layer._forward_hooks
     ]
-    if len(weights) < len(layers) or any(isinstance(weight, Tensor) for weight in weights):
+    quantized = [weight for weight in weights if not isinstance(weight, Tensor)]
+    if len(quantized) < len(layers):
         return [layer(x) for layer in layers]
-    products: list[Tensor] = weights[0].products(x, weights[1:])
-    return products
+    return quantized[0].products(x, quantized[1:])
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether `linear` would go to oneDNN."""
+    """Return True if `linear` computes this product with oneDNN."""
     if (
         not ONEDNN
         or torch.is_grad_enabled()

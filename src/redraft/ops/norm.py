@@ -1,4 +1,4 @@
-"""RMSNorm as Gemma computes it: in float32, x / rms(x) * weight, without Gemma 2's (1 + weight)."""
+"""RMSNorm as in Gemma 4: x / rms(x) * weight, in float32. Gemma 2 has (1 + weight) instead."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from redraft.ops.triton import uses_kernels
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-    """Normalise the last dimension of `x` [..., D] by its root mean square; `weight` [D], or None
-    for a weightless norm."""
+    """Return `x` [..., D], in its dtype, divided by the root mean square of its last dimension.
+
+    Args:
+        weight: [D], or None for a norm without a weight.
+    """
     if uses_kernels(x) and (weight is None or weight.dtype == x.dtype):
-        return F.rms_norm(x, x.shape[-1:], weight, eps)  # on CUDA one kernel, in float32 too
+        # On CUDA this is one kernel; it computes in float32 too.
+        return F.rms_norm(x, x.shape[-1:], weight, eps)
     wide = x.float()
     normed = wide * torch.pow(wide.pow(2).mean(-1, keepdim=True) + eps, -0.5)
     if weight is not None:

@@ -1,4 +1,4 @@
-"""How matrices of one shape lie in memory, as a kernel reads them."""
+"""Packed layouts: how the numbers of matrices lie in memory, as a kernel reads them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,36 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+# How a number is encoded; "plain" is a float of the network's dtype.
 Form = Literal["plain", "int8", "int4", "fp8", "fp4"]
-HALVES = ("int4", "fp4")  # forms with two numbers a byte
-COLUMNS = 128  # of a matrix that a kernel meets at a time
-# Forms with two numbers a byte lie in blocks of so many columns: byte j of a block has columns j
-# and j + BLOCK / 2, so that a # kernel meets each half of a byte beside numbers of the input that
-# lie together.
-BLOCK = 64
-LEAST_ROWS = 64  # a part of a stack has a multiple of them: its scales too begin where a kernel can read many at once
+# Forms with two numbers in a byte. They lie in blocks of BLOCK_COLUMNS columns: byte j of a block
+# holds columns j and j + BLOCK_COLUMNS / 2, so that each half of the bytes meets inputs that lie
+# side by side.
+TWO_PER_BYTE = ("int4", "fp4")
+BLOCK_COLUMNS = 64
+# Columns of a matrix that a kernel reads at a time.
+TILE_COLUMNS = 128
+# A part of a stack has a multiple of so many rows: then its scales too begin at an address from
+# which a kernel can read many at once.
+MIN_PART_ROWS = 64
 
 
 @dataclass(frozen=True)
-class Packing:
-    """Matrices [N, K], one or many; on top of one another where there are several `parts`, N rows
-    each.
+class PackedLayout:
+    """The layout of one or many matrices [N, K] of one shape and encoding.
 
-    A number is (value * scale + offset) * factor: scale and offset of its row (group 0) or of its
-    group of columns, factor of its matrix. int4 values are those stored less 8.
+    A number is (value * scale + offset) * factor. Scale and offset belong to a row (group 0) or to
+    a group of columns in a row, the factor to a matrix. An int4 value is the stored one less 8.
 
     Attributes:
-        table: values, scales and offsets are addresses (int64 [matrices * parts]) of what is meant,
-            not it itself.
-        scales: bits of e4m3 in fp4. factors: float32 [matrices * parts].
+        shape: (N, K).
+        values: the encoded numbers.
+        scales: [N] or [N, K / group]; in fp4 the bits of float8 e4m3.
+        offsets: like scales, or None for zeros.
+        factors: float32 [matrices * parts], or None for ones.
+        group: the number of columns that share a scale, 0 for all.
+        parts: the number of matrices that stand on top of one another and share an input.
+        table: values, scales and offsets hold addresses, int64 [matrices * parts], of the tensors.
     """
 
     form: Form
@@ -45,23 +53,24 @@ class Packing:
     scale_dtype: torch.dtype = torch.float32
 
     @property
-    def suits(self) -> bool:
-        """Whether there is a kernel for it."""
-        if self.form in HALVES:
-            return self.shape[1] % BLOCK == 0 and (
-                self.group in (16, 32) or self.group % BLOCK == 0
+    def has_kernel(self) -> bool:
+        """True if the kernels read this shape and group."""
+        if self.form in TWO_PER_BYTE:
+            return self.shape[1] % BLOCK_COLUMNS == 0 and (
+                self.group in (16, 32) or self.group % BLOCK_COLUMNS == 0
             )
-        return self.group in (0, 16, 32, 64) or self.group % COLUMNS == 0
+        return self.group in (0, 16, 32, 64) or self.group % TILE_COLUMNS == 0
 
     @property
-    def places(self) -> tuple[object, ...]:
-        """What a table made of it depends on."""
+    def identity(self) -> tuple[object, ...]:
+        """The addresses of the tensors, and the kind: a table that was built from layouts is valid
+        as long as their identities stay the same."""
         tensors = (self.values, self.scales, self.offsets, self.factors)
-        return (*(None if part is None else part.data_ptr() for part in tensors), self.alike)
+        return (*(None if part is None else part.data_ptr() for part in tensors), self.kind)
 
     @property
-    def alike(self) -> tuple[object, ...]:
-        """What matrices must have in common to stand in one table."""
+    def kind(self) -> tuple[object, ...]:
+        """All that matrices must have in common to stand in one table."""
         return (
             self.form,
             self.shape,
@@ -73,27 +82,29 @@ class Packing:
         )
 
 
-def table_of(each: list[Packing], parts: int) -> Packing | None:
-    """Many as one: where each lies. None where they are not alike, or some have parts of their
-    own."""
-    first = each[0]
-    if first.table or first.parts > 1 or any(one.alike != first.alike for one in each):
+def table_of(layouts: list[PackedLayout], parts: int) -> PackedLayout | None:
+    """Return one layout of many matrices: a table of their addresses.
+
+    It is None where their kinds differ, or where they are tables or have parts themselves.
+    """
+    first = layouts[0]
+    if first.table or first.parts > 1 or any(one.kind != first.kind for one in layouts):
         return None
 
     def addresses(tensors: list[Tensor | None]) -> Tensor | None:
         found = [tensor.data_ptr() for tensor in tensors if tensor is not None]
-        assert not any(place % 16 for place in found), "kernels read 16 bytes at a time"
+        assert not any(address % 16 for address in found), "kernels read 16 bytes at a time"
         return torch.tensor(found, device=first.values.device) if found else None
 
-    factors = [one.factors for one in each if one.factors is not None]
-    values = addresses([one.values for one in each])
+    factors = [one.factors for one in layouts if one.factors is not None]
+    values = addresses([one.values for one in layouts])
     assert values is not None
-    return Packing(
+    return PackedLayout(
         first.form,
         first.shape,
         values,
-        addresses([one.scales for one in each]),
-        addresses([one.offsets for one in each]),
+        addresses([one.scales for one in layouts]),
+        addresses([one.offsets for one in layouts]),
         torch.cat(factors) if factors else None,
         first.group,
         parts,
@@ -102,40 +113,47 @@ def table_of(each: list[Packing], parts: int) -> Packing | None:
     )
 
 
-def stack_of(each: list[Packing]) -> Packing | None:
-    """Single matrices with the same input, on top of one another, in parts as high as their heights
-    allow; None where they are not alike but for their heights."""
-    height = gcd(*(one.shape[0] for one in each))
-    pieces = []
-    for one in each:
+def stack_of(layouts: list[PackedLayout]) -> PackedLayout | None:
+    """Return one layout of matrices with a common input, on top of one another.
+
+    Its parts are as high as the heights allow. It is None where the matrices differ in more than
+    their heights, or where the parts would be too low.
+    """
+    height = gcd(*(one.shape[0] for one in layouts))
+    pieces: list[PackedLayout] = []
+    for one in layouts:
         if one.table or one.shape[0] % height:
             return None
-        rows = [slice(first, first + height) for first in range(0, one.shape[0], height)]
-        values, scales, offsets = (
-            [] if part is None else [part[some] for some in rows]
-            for part in (one.values, one.scales, one.offsets)
+        pieces += _pieces(one, height)
+    return table_of(pieces, len(pieces)) if height % MIN_PART_ROWS == 0 else None
+
+
+def _pieces(layout: PackedLayout, height: int) -> list[PackedLayout]:
+    """Cut a matrix into pieces of `height` rows each."""
+
+    def cut(tensor: Tensor | None, first: int) -> Tensor | None:
+        return None if tensor is None else tensor[first : first + height]
+
+    return [
+        replace(
+            layout,
+            shape=(height, layout.shape[1]),
+            values=layout.values[first : first + height],
+            scales=cut(layout.scales, first),
+            offsets=cut(layout.offsets, first),
         )
-        for number in range(len(rows)):
-            pieces.append(
-                replace(
-                    one,
-                    shape=(height, one.shape[1]),
-                    values=values[number],
-                    scales=scales[number] if scales else None,
-                    offsets=offsets[number] if offsets else None,
-                )
-            )
-    return table_of(pieces, len(pieces)) if height % LEAST_ROWS == 0 else None
+        for first in range(0, layout.shape[0], height)
+    ]
 
 
-def packed_halves(values: Tensor) -> Tensor:
-    """Two numbers 0 to 15 a byte, in blocks: uint8 [..., K] to [..., K / 2]."""
-    low, high = values.to(torch.uint8).unflatten(-1, (-1, 2, BLOCK // 2)).unbind(-2)
+def pack_blocks(values: Tensor) -> Tensor:
+    """Pack numbers 0 to 15 two to a byte, in blocks of columns: [..., K] to uint8 [..., K / 2]."""
+    low, high = values.to(torch.uint8).unflatten(-1, (-1, 2, BLOCK_COLUMNS // 2)).unbind(-2)
     packed: Tensor = low | (high << 4)
     return packed.flatten(-2)
 
 
-def unpacked_halves(packed: Tensor) -> Tensor:
-    """The numbers of `packed_halves`, uint8 [..., K]."""
-    blocks = packed.unflatten(-1, (-1, BLOCK // 2))
+def unpack_blocks(packed: Tensor) -> Tensor:
+    """Return the numbers of `pack_blocks`, uint8 [..., K]."""
+    blocks = packed.unflatten(-1, (-1, BLOCK_COLUMNS // 2))
     return torch.cat((blocks & 15, blocks >> 4), dim=-1).flatten(-2)

@@ -1,5 +1,6 @@
-"""Philox4x32-10, a counter-based generator: the same words from the same counter, in any order, on
-any device.
+"""Philox4x32-10, a counter-based random number generator.
+
+A counter gives the same words in any order of calls and on any device.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -20,7 +21,7 @@ WORD = 0xFFFFFFFF
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, ...]:
-    """Four random 32-bit words for each counter.
+    """Return four random 32-bit words for each counter.
 
     Args:
         counter: four int64 tensors that broadcast together, each holding values below 2**32.
@@ -44,6 +45,9 @@ def philox(
 
 
 def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
-    """High and low words of the 64-bit product; int64 wraps around, which leaves the bits right."""
+    """Return the high and the low word of the 64-bit product.
+
+    int64 wraps around, but the bits are right.
+    """
     product = a * b
     return (product >> 32) & WORD, product & WORD

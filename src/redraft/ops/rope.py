@@ -1,5 +1,4 @@
-"""Rotary position embedding (arXiv 2104.09864), split-half pairing: dimension i turns with i +
-D/2."""
+"""Rotary position embedding (arXiv 2104.09864): dimension i is rotated with dimension i + D/2."""
 
 from __future__ import annotations
 
@@ -13,17 +12,18 @@ from redraft.ops.triton import uses_kernels
 
 
 def inverse_frequencies(rope: RopeConfig, head_dim: int, device: torch.device) -> Tensor:
-    """Angles a position, float32 [head_dim / 2]. `proportional` leaves all but the first part of
-    them at zero."""
-    return (
-        _inverse_frequencies(rope, head_dim)
-        if device.type == "cpu"
-        else _on_device(rope, head_dim, device)
-    )
+    """Return the angle by which each pair turns from one position to the next.
+
+    Returns:
+        float32 [head_dim / 2]. With `proportional` rotary embedding all but the first part are 0.
+    """
+    if device.type == "cpu":
+        return _inverse_frequencies(rope, head_dim)
+    return _cached_on_device(rope, head_dim, device)
 
 
 @cache
-def _on_device(rope: RopeConfig, head_dim: int, device: torch.device) -> Tensor:
+def _cached_on_device(rope: RopeConfig, head_dim: int, device: torch.device) -> Tensor:
     return _inverse_frequencies(rope, head_dim).to(device)
 
 
@@ -38,19 +38,24 @@ def _inverse_frequencies(rope: RopeConfig, head_dim: int) -> Tensor:
 def rotary_table(
     positions: Tensor, frequencies: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [..., D] of integer `positions` [...], computed in float32, given in
-    `dtype`."""
+    """Return cosines and sines [..., D] of integer `positions` [...].
+
+    They are computed in float32 and returned in `dtype`.
+
+    Args:
+        frequencies: float32 [D / 2], from `inverse_frequencies`.
+    """
     angles = positions[..., None].float() * frequencies
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def apply_rotary(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn `x` [..., heads, D] by the table's cosines and sines [..., D]."""
+    """Return `x` [..., heads, D], rotated by the table's cosines and sines [..., D]."""
     if uses_kernels(x):
-        from redraft.ops.triton.rotary import apply_rotary as turned
+        from redraft.ops.triton.rotary import apply_rotary as in_kernel
 
-        return turned(x, *table)
+        return in_kernel(x, *table)
     cos, sin = (part.unsqueeze(-2) for part in table)
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin

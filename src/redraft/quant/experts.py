@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from redraft.ops.packed_layout import Packing, table_of
+from redraft.ops.packed_layout import PackedLayout, table_of
 from redraft.quant.weight import PackedWeight
 
 
@@ -28,7 +28,7 @@ class Joined(PackedWeight):
     def product(self, x: Tensor) -> Tensor:
         return torch.cat([part.product(x) for part in self.matrices()], dim=-1)
 
-    def packing(self) -> Packing | None:
+    def packed_layout(self) -> PackedLayout | None:
         """Its parts are read as parts of a list of experts."""
         return None
 
@@ -45,19 +45,21 @@ class ExpertList(nn.Module):
         self.each = nn.ModuleList(experts)
         self.shape = torch.Size((len(experts), *experts[0].shape))
         self.dtype = experts[0].dtype
-        self._table: tuple[tuple[object, ...], Packing | None] | None = None
+        self._table: tuple[tuple[object, ...], PackedLayout | None] | None = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._table = None
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
-    def packing(self) -> Packing | None:
+    def packed_layout(self) -> PackedLayout | None:
         """Where all of them lie, for a kernel; None where there is none for them."""
-        ends = [part.packing() for number in (0, -1) for part in self._parts_of(number)]
-        places = tuple(one and one.places for one in ends)
+        ends = [part.packed_layout() for number in (0, -1) for part in self._parts_of(number)]
+        places = tuple(one and one.identity for one in ends)
         if self._table is None or self._table[0] != places:  # a copy of the list lies elsewhere
             lying = [
-                part.packing() for number in range(self.shape[0]) for part in self._parts_of(number)
+                part.packed_layout()
+                for number in range(self.shape[0])
+                for part in self._parts_of(number)
             ]
             known = [one for one in lying if one is not None]
             self._table = (

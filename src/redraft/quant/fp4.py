@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import BLOCK, Packing, packed_halves, unpacked_halves
-from redraft.ops.triton import DEVICES
+from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
+from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.fp8 import from_e4m3
 from redraft.quant.weight import PackedWeight, halves, pack
 
@@ -29,22 +29,22 @@ class Fp4Weight(PackedWeight):
         self._settle()
 
     def _settle(self) -> None:
-        wanted = self.device.type in DEVICES and self.shape[1] % BLOCK == 0
+        wanted = self.device.type in KERNEL_DEVICES and self.shape[1] % BLOCK_COLUMNS == 0
         if wanted != self.in_blocks:
             values = self._values(0, self.shape[0])
-            self.packed = packed_halves(values) if wanted else pack(values)
+            self.packed = pack_blocks(values) if wanted else pack(values)
             self.in_blocks = wanted
 
     def _values(self, first: int, last: int) -> Tensor:
         """Bits of the numbers, uint8 [n, K]."""
-        return (unpacked_halves if self.in_blocks else halves)(self.packed[first:last])
+        return (unpack_blocks if self.in_blocks else halves)(self.packed[first:last])
 
-    def _lying(self) -> Packing | None:
+    def _lying(self) -> PackedLayout | None:
         if not self.in_blocks:
             return None
         factor = torch.tensor([self.factor], device=self.device)
         shape = self.shape[0], self.shape[1]
-        return Packing(
+        return PackedLayout(
             "fp4",
             shape,
             self.packed,

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import Packing
+from redraft.ops.packed_layout import PackedLayout
 from redraft.quant.weight import PackedWeight, by_rows
 
 GREATEST = 448.0
@@ -38,8 +38,8 @@ class Fp8Weight(PackedWeight):
     def rows(self, first: int, last: int) -> Tensor:
         return from_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
 
-    def _lying(self) -> Packing:
-        return Packing(
+    def _lying(self) -> PackedLayout:
+        return PackedLayout(
             "fp8",
             (self.shape[0], self.shape[1]),
             self.values,

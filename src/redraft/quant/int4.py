@@ -14,8 +14,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import BLOCK, Packing, packed_halves, unpacked_halves
-from redraft.ops.triton import DEVICES
+from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
+from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.weight import PackedWeight, by_rows, halves, pack
 
 FEW = 64  # rows up to which the kernel is faster
@@ -67,7 +67,7 @@ class Int4Weight(PackedWeight):
             self.packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values.int(), 1)
             self.scale = self.zero = None
         elif order == "blocks":
-            self.packed = packed_halves(values)
+            self.packed = pack_blocks(values)
             self.zero = self.zero if self.zero is not None and bool(self.zero.any()) else None
         else:
             self.packed = pack(values)
@@ -79,13 +79,13 @@ class Int4Weight(PackedWeight):
             block, width = _block_rows(), self.shape[1]
             packed = self.packed.view(-1, width, block // 2)[first // block : last // block]
             return _out_of_order(packed, width, block)
-        return (unpacked_halves if self.order == "blocks" else halves)(self.packed[first:last])
+        return (unpack_blocks if self.order == "blocks" else halves)(self.packed[first:last])
 
-    def _lying(self) -> Packing | None:
+    def _lying(self) -> PackedLayout | None:
         if self.order != "blocks" or self.scale is None:
             return None
         shape = self.shape[0], self.shape[1]
-        return Packing(
+        return PackedLayout(
             "int4",
             shape,
             self.packed,
@@ -161,8 +161,8 @@ def best_order(
     shape: tuple[int, int], group: int, dtype: torch.dtype, device: torch.device
 ) -> Order:
     """The order in which a kernel reads a matrix, where there is one for it."""
-    if device.type in DEVICES:
-        return "blocks" if shape[1] % BLOCK == 0 else "columns"
+    if device.type in KERNEL_DEVICES:
+        return "blocks" if shape[1] % BLOCK_COLUMNS == 0 else "columns"
     if device.type != "cpu" or dtype != torch.bfloat16 or group not in GROUPS:
         return "columns"
     block = _block_rows()

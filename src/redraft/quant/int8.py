@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import Packing
+from redraft.ops.packed_layout import PackedLayout
 from redraft.quant.weight import PackedWeight, by_rows
 
 
@@ -52,10 +52,10 @@ class Int8Weight(PackedWeight):
             numbers = numbers + self.offset[index].unsqueeze(-1).to(self.dtype)
         return numbers.flatten(-2)
 
-    def _lying(self) -> Packing:
+    def _lying(self) -> PackedLayout:
         height, width, groups = *self.shape, self.scale.shape[-1]
         group = 0 if groups == 1 and self.offset is None else width // groups
-        return Packing(
+        return PackedLayout(
             "int8",
             (height, width),
             self.values,

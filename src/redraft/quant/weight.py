@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from redraft.ops.packed_layout import Packing, stack_of
+from redraft.ops.packed_layout import PackedLayout, stack_of
 from redraft.ops.triton import uses_kernels
 
 ROWS = 8192  # that are rounded at a time
@@ -28,8 +28,8 @@ class PackedWeight(nn.Module):
         super().__init__()
         self.shape = torch.Size(shape)
         self.dtype = dtype
-        self._packing: Packing | None = None
-        self._known_stack: tuple[tuple[object, ...], Packing | None] | None = None
+        self._packing: PackedLayout | None = None
+        self._known_stack: tuple[tuple[object, ...], PackedLayout | None] | None = None
         for name, part in parts.items():
             self.register_buffer(name, part)
 
@@ -58,7 +58,7 @@ class PackedWeight(nn.Module):
         unpacked."""
         self._check(x)
         flat = x.reshape(-1, self.shape[1])
-        if uses_kernels(x) and (packing := self.packing()):
+        if uses_kernels(x) and (packing := self.packed_layout()):
             from redraft.ops.triton.product import product
 
             # Of many rows the product takes longer than the numbers: these are worked out once, not
@@ -94,20 +94,20 @@ class PackedWeight(nn.Module):
         together = product(flat, stack).view(*x.shape[:-1], -1)
         return list(together.split([each.shape[0] for each in every], dim=-1))
 
-    def _stack(self, every: list[PackedWeight]) -> Packing | None:
-        lying = [one for each in every if (one := each.packing()) is not None]
-        places = tuple(one.places for one in lying)
+    def _stack(self, every: list[PackedWeight]) -> PackedLayout | None:
+        lying = [one for each in every if (one := each.packed_layout()) is not None]
+        places = tuple(one.identity for one in lying)
         if self._known_stack is None or self._known_stack[0] != places:
             self._known_stack = places, stack_of(lying) if len(lying) == len(every) else None
         return self._known_stack[1]
 
-    def packing(self) -> Packing | None:
+    def packed_layout(self) -> PackedLayout | None:
         """How it lies in memory, for a kernel; None where there is none for it."""
         if self._packing is None or self._packing.values is not next(self.buffers()):
             self._packing = self._lying()
-        return self._packing if self._packing is not None and self._packing.suits else None
+        return self._packing if self._packing is not None and self._packing.has_kernel else None
 
-    def _lying(self) -> Packing | None:
+    def _lying(self) -> PackedLayout | None:
         return None
 
     def whole(self) -> Tensor:

@@ -1,7 +1,7 @@
-"""The same arithmetic in kernels of our own, for CUDA devices; the plain form is each one's oracle.
+"""Kernels for CUDA devices. The plain torch form of an operation is the oracle of its kernel.
 
-`uses_kernels` alone chooses. Nothing else here is imported before it has chosen so: Triton comes
-with torch for CUDA, and is missing elsewhere.
+`uses_kernels` alone chooses. No other file of this folder is imported before it has returned True:
+Triton comes with torch for CUDA, and is missing elsewhere.
 """
 
 from __future__ import annotations
@@ -11,35 +11,40 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, wraps
 from importlib.util import find_spec
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-DEVICES = {"cuda"}
-OLDEST = (8, 0)  # compute capability: Ampere, the first that multiplies bfloat16
+# Types of devices that kernels are used for. Tests add "cpu", where Triton's interpreter runs them.
+KERNEL_DEVICES = {"cuda"}
+# Compute capability: Ampere, the first that multiplies bfloat16.
+MIN_CAPABILITY = (8, 0)
 
-Given = ParamSpec("Given")
-Found = TypeVar("Found")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def uses_kernels(x: Tensor) -> bool:
-    """Whether work on `x` goes to kernels of our own: on a CUDA device that they run on, where no
-    gradient is asked for."""
-    if x.device.type not in DEVICES or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    """Return True if operations on `x` run in kernels: on a CUDA device that can run them, and
+    where no gradient is computed."""
+    if (
+        x.device.type not in KERNEL_DEVICES
+        or torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+    ):
         return False
-    return _run_on(x.device)
+    return _runs_kernels(x.device)
 
 
 @cache
-def _run_on(device: torch.device) -> bool:
-    """Whether kernels run there: found out by running one, for they are compiled by what is on the
-    machine."""
+def _runs_kernels(device: torch.device) -> bool:
+    """Try a small kernel: kernels are compiled by what is installed on the machine."""
     if find_spec("triton") is None:
         return False
-    if device.type != "cuda":  # the interpreter's
+    if device.type != "cuda":  # the interpreter
         return True
-    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < OLDEST:
+    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
         return False
     try:
         from redraft.ops.triton.combine import combine
@@ -55,20 +60,20 @@ def _run_on(device: torch.device) -> bool:
         return False
 
 
-def on_its_device(function: Callable[Given, Found]) -> Callable[Given, Found]:
-    """A function whose first argument, a tensor or a tuple of them, says on which device its
-    kernels are launched."""
+def on_its_device(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Launch a function's kernels on the device of its first argument, a tensor or a tuple of
+    tensors."""
 
     @wraps(function)
-    def run(*args: Given.args, **kwargs: Given.kwargs) -> Found:
-        first: Any = args[0]
-        tensor = first[0] if isinstance(first, tuple) else first
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        tensor = args[0][0] if isinstance(args[0], tuple) else args[0]
+        assert isinstance(tensor, Tensor), type(tensor)
         with launched_on(tensor.device):
             return function(*args, **kwargs)
 
     return run
 
 
-def launched_on(device: torch.device) -> AbstractContextManager[Any]:
-    """What is launched within goes to this device, whichever is the current one."""
+def launched_on(device: torch.device) -> AbstractContextManager[object]:
+    """Launch kernels on this device within the context, whichever is the current one."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

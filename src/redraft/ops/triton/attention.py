@@ -1,14 +1,12 @@
 """Attention without scores in memory, as in FlashAttention (arXiv 2205.14135): keys in blocks, sums
 relative to the greatest score so far.
 
-A canvas sees a prefix, which lies in a cache, and itself, which lies where it was made. Where the
-prefixes are, and how long,
-the kernel reads from memory: the same launch serves other prefixes.
+A canvas sees a prefix, whose keys and values lie in a cache, and itself, whose keys and values are
+tensors of the pass. The kernel reads from memory where the prefixes are and how long they are. So
+one captured launch serves other prefixes.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import triton
@@ -16,33 +14,33 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.triton import on_its_device
-from redraft.ops.triton.numbers import INTERPRETED, KINDS
+from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
 
-# Queries and keys at a time, warps, stages: the first that fit. Chosen on an H100.
+# Queries and keys at a time, warps, stages: the first that fit are taken. Chosen on an H100.
 TILES = ((64, 32, 4, 2), (16, 32, 4, 2), (32, 32, 4, 1), (16, 16, 4, 1))
 
 
 def canvas_attention(
-    query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int
+    query: Tensor, key: Tensor, value: Tensor, prefixes: Tensor, length: int
 ) -> Tensor:
-    """Attention of canvases over their prefixes and themselves.
+    """Return the attention of canvases over their prefixes and themselves.
 
     Args:
-        query: [B * L, heads, D]. key, value: [B * L, kv_heads, D], of the canvases.
-        places: int64 [B, 4], a Place each.
+        query: [B * L, heads, D].
+        key, value: [B * L, kv_heads, D], of the canvases.
+        prefixes: int64 [B, 4], a `PrefixLocation` for each canvas.
         length: L.
 
     Returns:
         [B * L, heads * D].
     """
     return _run(
-        query, key, value, places, length, key.stride(0), key.stride(1), length, False, None
+        query, key, value, prefixes, length, key.stride(0), key.stride(1), length, False, None
     )
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
-    """`ops.attention.causal_attention`: query [L, heads, D] of the last of T tokens, key and value
-    [kv_heads, T, D]."""
+    """Compute `ops.attention.causal_attention`."""
     return _run(
         query,
         key,
@@ -59,9 +57,17 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
 
 @on_its_device
 def _run(
-    query: Tensor, key: Tensor, value: Tensor, places: Tensor, length: int, step: int, head_step: int, keys: int, causal: bool,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    prefixes: Tensor,
+    length: int,
+    step: int,
+    head_step: int,
+    keys: int,
+    causal: bool,
     window: int | None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     assert key.stride() == value.stride(), (key.stride(), value.stride())
     rows, heads, dim = query.shape
     kv_heads = key.shape[0] if causal else key.shape[1]
@@ -69,34 +75,37 @@ def _run(
     wide, queries, at_once, warps, stages = _tile(query, dim)
     grid = (triton.cdiv(length, queries), heads, rows // length)
     _attend[grid](
-        query, key, value, places, out, length, keys, step, head_step, heads // kv_heads, heads, window or 0,
-        DIM=dim, WIDE=wide, QUERIES=queries, KEYS=at_once, CAUSAL=causal, WINDOW=window is not None,
-        NUMBER=tl.float32 if INTERPRETED else KINDS[query.dtype], num_warps=warps, num_stages=stages,
+        query, key, value, prefixes, out, length, keys, step, head_step, heads // kv_heads, heads,
+        window or 0, DIM=dim, WIDE=wide, QUERIES=queries, KEYS=at_once, CAUSAL=causal,
+        WINDOW=window is not None, NUMBER=tl.float32 if INTERPRETED else TRITON_DTYPES[query.dtype],
+        num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
 
 
 def _tile(query: Tensor, dim: int) -> tuple[int, int, int, int, int]:
-    """Width of a row, queries and keys at a time, warps, stages: what fits into a multiprocessor's
-    own memory."""
+    """Return a row's width, queries and keys at a time, warps, and stages, so that all fits into
+    the memory of a multiprocessor."""
     wide = max(16, triton.next_power_of_2(dim))
-    room = 1 << 16 if INTERPRETED else _shared_memory(query.device)
+    memory = 1 << 16 if INTERPRETED else _shared_memory(query.device)
     for queries, keys, warps, stages in TILES:
-        fits = (queries + 2 * stages * keys) * wide * query.itemsize <= room - 4096
+        fits = (queries + 2 * stages * keys) * wide * query.itemsize <= memory - 4096
         if fits and (wide <= 256 or queries <= 32) and (query.itemsize == 2 or queries <= 16):
             return wide, queries, keys, warps, stages
     return wide, 16, 16, 4, 1
 
 
 def _shared_memory(device: torch.device) -> int:
-    properties: Any = torch.cuda.get_device_properties(device)
-    return int(properties.shared_memory_per_block_optin)
+    return int(torch.cuda.get_device_properties(device).shared_memory_per_block_optin)
 
 
 @triton.jit
 def _meet(acc, total, top, queries, keys, values, seen, inside, narrow, NUMBER: tl.constexpr):
-    """Sums with one more block of keys: its addresses [WIDE, KEYS], those of its values [KEYS,
-    WIDE], which of them each query sees, and which keys and columns are there at all."""
+    """Add one block of keys to the sums.
+
+    keys, values: addresses [WIDE, KEYS] and [KEYS, WIDE]. seen: which keys each query sees.
+    inside, narrow: which keys and which columns exist.
+    """
     key = tl.load(keys, mask=inside[None, :] & narrow[:, None], other=0).to(NUMBER)
     scores = tl.where(seen, tl.dot(queries, key, input_precision="ieee"), float("-inf"))
     new = tl.maximum(top, tl.max(scores, 1))
@@ -114,9 +123,9 @@ def _meet(acc, total, top, queries, keys, values, seen, inside, narrow, NUMBER: 
 
 @triton.jit
 def _attend(
-    query, key, value, places, out, length, count, step, head_step, group, heads, window,
-    DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, CAUSAL: tl.constexpr,
-    WINDOW: tl.constexpr, NUMBER: tl.constexpr,
+    query, key, value, prefixes, out, length, count, step, head_step, group, heads, window,
+    DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
+    CAUSAL: tl.constexpr, WINDOW: tl.constexpr, NUMBER: tl.constexpr,
 ):  # fmt: skip
     row, head, member = (
         tl.program_id(0) * QUERIES + tl.arange(0, QUERIES),
@@ -131,12 +140,12 @@ def _attend(
     acc, total = tl.zeros((QUERIES, WIDE), tl.float32), tl.zeros((QUERIES,), tl.float32)
     top = tl.full((QUERIES,), -1e30, tl.float32)
     narrow = column < DIM
-    kind: tl.constexpr = key.dtype.element_ty
+    dtype: tl.constexpr = key.dtype.element_ty
     if not CAUSAL:
-        prefix = places + member * 4
+        prefix = prefixes + member * 4
         keys, values = (
-            tl.load(prefix).to(tl.pointer_type(kind)),
-            tl.load(prefix + 1).to(tl.pointer_type(kind)),
+            tl.load(prefix).to(tl.pointer_type(dtype)),
+            tl.load(prefix + 1).to(tl.pointer_type(dtype)),
         )
         step_behind = tl.load(prefix + 2)
         if DIM % 8 == 0:
@@ -150,8 +159,8 @@ def _attend(
             inside = begin + number < known
             far = (begin + number).to(tl.int64) * DIM
             acc, total, top = _meet(
-                acc, total, top, queries, keys[:, None] + far[None, :], values[None, :] + far[:, None],
-                inside[None, :], inside, narrow, NUMBER,
+                acc, total, top, queries, keys[:, None] + far[None, :],
+                values[None, :] + far[:, None], inside[None, :], inside, narrow, NUMBER,
             )  # fmt: skip
     here = (head // group).to(tl.int64) * head_step + column
     begin, end = 0, count
@@ -174,8 +183,8 @@ def _attend(
                 seen = seen & (at[None, :] > position[:, None] - window)
         far = (first + at) * step
         acc, total, top = _meet(
-            acc, total, top, queries, key + here[:, None] + far[None, :], value + here[None, :] + far[:, None], seen, inside,
-            narrow, NUMBER,
+            acc, total, top, queries, key + here[:, None] + far[None, :],
+            value + here[None, :] + far[:, None], seen, inside, narrow, NUMBER,
         )  # fmt: skip
     tl.store(
         out + own, (acc / tl.maximum(total, 1e-30)[:, None]).to(out.dtype.element_ty), mask=there

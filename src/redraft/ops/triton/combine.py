@@ -1,4 +1,4 @@
-"""What a token's experts made of it, weighed and added."""
+"""The weighted sum of the outputs of a token's experts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ COLUMNS = 1024
 
 @on_its_device
 def combine(outputs: Tensor, weights: Tensor) -> Tensor:
-    """Sum over ranks of outputs [tokens * top_k, H] times weights float32 [tokens, top_k], in
-    float32, in their order."""
+    """Return the sum over ranks of output times weight, in float32 and in the order of the ranks.
+
+    Args:
+        outputs: [tokens * top_k, H].
+        weights: float32 [tokens, top_k].
+
+    Returns:
+        [tokens, H] in the outputs' dtype.
+    """
     tokens, top_k = weights.shape
     width = outputs.shape[1]
     out = outputs.new_empty(tokens, width)

@@ -1,4 +1,4 @@
-"""Mixture of experts in a handful of launches, whatever their number."""
+"""Mixture of experts in a handful of launches, however many experts there are."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from redraft.ops.packed_layout import Packing
+from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton.combine import combine
-from redraft.ops.triton.grouping import grouped
-from redraft.ops.triton.product import product, tokens_at_a_time
+from redraft.ops.triton.grouping import group_by_expert
+from redraft.ops.triton.product import product, tile_tokens
 
 
 def experts_grouped(
     x: Tensor,
-    gate_up: Packing,
-    down: Packing,
+    gate_up: PackedLayout,
+    down: PackedLayout,
     weights: Tensor,
     index: Tensor,
     activation: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """`ops.experts.experts`, of matrices that lie as their packings say."""
+    """Compute `ops.experts.experts` of matrices in these layouts."""
     experts = gate_up.values.shape[0] // gate_up.parts
-    groups = grouped(index, experts, tokens_at_a_time(index.numel(), experts))
+    groups = group_by_expert(index, experts, tile_tokens(index.numel(), experts))
     gate, up = product(x, gate_up, groups, gather=True).chunk(2, dim=-1)
     return combine(product(activation(gate) * up, down, groups, scatter=True), weights)

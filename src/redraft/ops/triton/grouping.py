@@ -1,4 +1,4 @@
-"""Which rows go to which expert, worked out on the device: nothing waits for it."""
+"""Sorts assignments by expert on the device, so that the host does not wait for it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from redraft.ops.triton import on_its_device
 
 @dataclass(frozen=True)
 class Groups:
-    """Assignments of tokens to experts, sorted by expert.
+    """Assignments of tokens to experts, sorted by expert and cut into blocks.
 
     Attributes:
-        order: int32 [assignments], token * top_k + rank of each. edges: int32 [experts + 1], where
-            each expert's begin.
-        block: rows of a block. owners: int32 [blocks], the expert of each block, `experts` where
-            there is no such block; firsts: its first row.
+        order: int32 [assignments], token * top_k + rank of each assignment.
+        edges: int32 [experts + 1], the number of the first assignment of each expert.
+        owners: int32 [blocks], the expert of each block; `experts` for blocks that do not exist.
+        firsts: int32 [blocks], the first assignment of each block.
+        block: the number of assignments in a block.
     """
 
     order: Tensor
@@ -33,8 +34,14 @@ class Groups:
 
 
 @on_its_device
-def grouped(index: Tensor, experts: int, block: int) -> Groups:
-    """Groups of so many rows a block, from the experts of each token, int64 [tokens, top_k]."""
+def group_by_expert(index: Tensor, experts: int, block: int) -> Groups:
+    """Group the assignments of tokens to experts.
+
+    Args:
+        index: int64 [tokens, top_k], the experts of each token.
+        experts: how many there are.
+        block: the number of assignments in a block.
+    """
     count = index.numel()
     order = torch.empty(count, dtype=torch.int32, device=index.device)
     edges = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
@@ -46,9 +53,9 @@ def grouped(index: Tensor, experts: int, block: int) -> Groups:
         experts,
         SIZE=min(2048, triton.next_power_of_2(count)),
     )
-    most = min(experts, count) + count // block
-    owners, firsts = torch.empty(2, most, dtype=torch.int32, device=index.device)
-    _blocks[(most,)](
+    limit = min(experts, count) + count // block
+    owners, firsts = torch.empty(2, limit, dtype=torch.int32, device=index.device)
+    _blocks[(limit,)](
         edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1
     )
     return Groups(order, edges, owners, firsts, block, experts, index.shape[1])
@@ -56,7 +63,7 @@ def grouped(index: Tensor, experts: int, block: int) -> Groups:
 
 @triton.jit
 def _sort(index, order, edges, count, experts, SIZE: tl.constexpr):
-    """One expert's assignments, behind those of the experts before it."""
+    """Write one expert's assignments behind those of the experts before it."""
     expert, at = tl.program_id(0), tl.arange(0, SIZE)
     begin = 0
     for first in range(0, count, SIZE):
@@ -73,7 +80,7 @@ def _sort(index, order, edges, count, experts, SIZE: tl.constexpr):
 
 @triton.jit
 def _blocks(edges, owners, firsts, experts, block, EXPERTS: tl.constexpr):
-    """One block's expert, and its first row."""
+    """Write one block's expert and its first assignment."""
     number, expert = tl.program_id(0), tl.arange(0, EXPERTS)
     real = expert < experts
     begin, end = (

@@ -1,41 +1,62 @@
-"""Tiles of matrices in few bits, as numbers.
+"""Decodes tiles of quantized matrices into numbers.
 
-FAST is for bfloat16 on a device: a word holds four bytes, and its instructions make bfloat16 of two
-at a time. The other way reads like the formats' definitions; it serves float32 and the interpreter.
+FAST is for bfloat16 on a device: a word holds four bytes, and one instruction decodes two of them
+to bfloat16. The other way reads like the definition of a format; it serves float32 and the
+interpreter.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import triton
 import triton.language as tl
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
-KINDS = {
+TRITON_DTYPES = {
     torch.float32: tl.float32,
     torch.bfloat16: tl.bfloat16,
     torch.float16: tl.float16,
     torch.uint8: tl.uint8,
 }
-# What bits of small floats are short of when they stand in another float's places, by format and
-# way.
-SHORT_OF = {
-    ("fp8", True): 1.0,
-    ("fp8", False): 256.0,
-    ("fp4", True): 512.0,
-    ("fp4", False): 16384.0,
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a kernel decodes one form of `PackedLayout`.
+
+    Attributes:
+        dtype: of the stored values.
+        missing_factors: by which the decoded numbers are too small, without FAST and with it. The
+            bits of small floats are moved to their places in a wider float, whose exponent counts
+            from elsewhere; one product makes up for it.
+    """
+
+    dtype: tl.dtype
+    missing_factors: tuple[float, float] = (1.0, 1.0)
+
+
+ENCODINGS: dict[str, Encoding] = {
+    "plain": Encoding(tl.bfloat16),
+    "int8": Encoding(tl.int8),
+    "int4": Encoding(tl.uint8),
+    "fp8": Encoding(tl.uint8, (256.0, 1.0)),
+    "fp4": Encoding(tl.uint8, (16384.0, 512.0)),
 }
 
 
 @triton.jit
 def spread(
     base, rows, first,
-    GROUPS: tl.constexpr, GROUP: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
-    FLOATS: tl.constexpr, FAST: tl.constexpr,
+    GROUPS: tl.constexpr, GROUP: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
+    WIDE: tl.constexpr, FLOATS: tl.constexpr, FAST: tl.constexpr,
 ):  # fmt: skip
-    """What belongs to groups of columns, for the columns of a tile [ROWS, WIDE]: the runs of RUN
-    columns that begin at `first` each lie in one group. FLOATS: they are bits of e4m3, and meet
-    e2m1."""
+    """Return the scales (or offsets) of groups, one for each number of a tile [ROWS, WIDE].
+
+    Each run of RUN columns that begins at `first` lies in one group. FLOATS: the scales are bits of
+    e4m3, and the numbers are e2m1.
+    """
     groups = tl.minimum(first // GROUP, GROUPS - 1)
     numbers = tl.load(base + rows[:, None] * GROUPS + groups[None, :])
     if FLOATS:
@@ -46,8 +67,10 @@ def spread(
 
 @triton.jit
 def e4m3(bits, FAST: tl.constexpr):
-    """Eight bits of a float; short of SHORT_OF. The bits move to their places in a float whose
-    small numbers no device takes for zero."""
+    """Decode float8 e4m3; the result lacks the missing factor of "fp8".
+
+    The bits move to their places in a float whose small numbers no device treats as zero.
+    """
     if FAST:
         numbers = tl.inline_asm_elementwise(
             """
@@ -78,8 +101,11 @@ def e4m3(bits, FAST: tl.constexpr):
 
 @triton.jit
 def int8(values, FAST: tl.constexpr):
-    """Integers: the low seven bits stand behind 128 in a bfloat16, from which 128 is taken, or 256
-    where the sign is set."""
+    """Decode int8.
+
+    FAST: the low seven bits become the fraction of a bfloat16 between 128 and 256. Then 128 is
+    subtracted, or 256 where the sign is set.
+    """
     if FAST:
         numbers = tl.inline_asm_elementwise(
             """
@@ -105,8 +131,10 @@ def int8(values, FAST: tl.constexpr):
 
 @triton.jit
 def int4(packed, low, high, FAST: tl.constexpr):
-    """Two integers a byte, each less 8, times their scales: a tile of the lower halves, one of the
-    upper."""
+    """Decode two int4 a byte, each less 8, and multiply them with their scales.
+
+    Returns a tile of the lower halves and one of the upper halves.
+    """
     if FAST:
         lower, upper = tl.inline_asm_elementwise(
             """
@@ -133,8 +161,8 @@ def int4(packed, low, high, FAST: tl.constexpr):
             fma.rn.bf16x2 $3, d, $8, zero;
             }
             """,
-            constraints="=&r,=&r,=&r,=r,r,r,r,r,r", args=[packed, low, high], dtype=(tl.bfloat16, tl.bfloat16), is_pure=True,
-            pack=4,
+            constraints="=&r,=&r,=&r,=r,r,r,r,r,r", args=[packed, low, high],
+            dtype=(tl.bfloat16, tl.bfloat16), is_pure=True, pack=4,
         )  # fmt: skip
     else:
         lower, upper = (
@@ -146,8 +174,11 @@ def int4(packed, low, high, FAST: tl.constexpr):
 
 @triton.jit
 def e2m1(packed, low, high, FAST: tl.constexpr):
-    """Two floats of four bits a byte times their scales, short of SHORT_OF: a tile of the lower
-    halves, one of the upper."""
+    """Decode two float4 e2m1 a byte, and multiply them with their scales.
+
+    Returns a tile of the lower halves and one of the upper halves; both lack the missing factor of
+    "fp4".
+    """
     if FAST:
         lower, upper = tl.inline_asm_elementwise(
             """
@@ -178,8 +209,8 @@ def e2m1(packed, low, high, FAST: tl.constexpr):
             fma.rn.bf16x2 $3, d, $8, zero;
             }
             """,
-            constraints="=&r,=&r,=&r,=r,r,r,r,r,r", args=[packed, low, high], dtype=(tl.bfloat16, tl.bfloat16), is_pure=True,
-            pack=4,
+            constraints="=&r,=&r,=&r,=r,r,r,r,r,r", args=[packed, low, high],
+            dtype=(tl.bfloat16, tl.bfloat16), is_pure=True, pack=4,
         )  # fmt: skip
     else:
         lower, upper = _e2m1(packed & 15) * low, _e2m1(packed >> 4) * high

@@ -14,7 +14,7 @@ SIZE = 256
 
 @on_its_device
 def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """`ops.philox.philox`."""
+    """Compute `ops.philox.philox`."""
     given = [part.contiguous() for part in torch.broadcast_tensors(*counter, *key)]
     out = torch.empty(4, *given[0].shape, dtype=torch.int64, device=given[0].device)
     count = given[0].numel()
@@ -38,7 +38,7 @@ def _philox(c0, c1, c2, c3, k0, k1, out, count, SIZE: tl.constexpr):
         tl.load(k0 + at, mask=inside).to(tl.uint32),
         tl.load(k1 + at, mask=inside).to(tl.uint32),
     )
-    # The multipliers and the steps of the key, as `ops/philox.py` has them.
+    # The multipliers and the key increments are those of `ops/philox.py`.
     much, more = tl.full((SIZE,), 0xD2511F53, tl.uint32), tl.full((SIZE,), 0xCD9E8D57, tl.uint32)
     for _ in tl.static_range(10):
         before = first

@@ -1,5 +1,5 @@
-"""Products with matrices that lie as a Packing says, many of them at once: rows are in groups, each
-with its own matrix.
+"""Products with matrices in a packed layout. Rows of the input are in groups, and each group has
+its own matrix.
 
 The tile of the matrix is the left side of each product: tensor cores want 16 or 64 rows there, and
 an expert has few tokens.
@@ -14,17 +14,29 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.packed_layout import BLOCK, COLUMNS, HALVES, Packing
+from redraft.ops.packed_layout import BLOCK_COLUMNS, TILE_COLUMNS, TWO_PER_BYTE, PackedLayout
 from redraft.ops.triton import on_its_device
 from redraft.ops.triton.grouping import Groups
-from redraft.ops.triton.numbers import INTERPRETED, KINDS, SHORT_OF, e2m1, e4m3, int4, int8, spread
-
-VALUES = {"int8": tl.int8, "int4": tl.uint8, "fp8": tl.uint8, "fp4": tl.uint8}
+from redraft.ops.triton.numbers import (
+    ENCODINGS,
+    INTERPRETED,
+    TRITON_DTYPES,
+    e2m1,
+    e4m3,
+    int4,
+    int8,
+    spread,
+)
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Rows of a matrix and columns that are met at a time, warps, and tiles in flight."""
+    """The size of a tile.
+
+    Attributes:
+        rows, columns: of the matrix that are read at a time.
+        stages: the number of tiles in flight.
+    """
 
     rows: int
     columns: int
@@ -33,87 +45,92 @@ class Tiles:
 
 
 # Chosen on an H100, for experts with a dozen rows each.
-BEST = Tiles(64, COLUMNS)
-WIDE_NUMBERS = Tiles(64, 64, stages=2)  # for float32
-TOKENS = (16, 32, 64)  # inputs that are met at a time: the least that hold a group of mean size
+BFLOAT16_TILES = Tiles(64, TILE_COLUMNS)
+FLOAT32_TILES = Tiles(64, 64, stages=2)
+# Input rows in a tile: the smallest of these that holds a group of mean size.
+TOKENS = (16, 32, 64)
 
 
 @on_its_device
 def product(
     x: Tensor,
-    packing: Packing,
+    layout: PackedLayout,
     groups: Groups | None = None,
     *,
     gather: bool = False,
     scatter: bool = False,
     tiles: Tiles | None = None,
 ) -> Tensor:
-    """x W^T of x [M, K]: [M, parts * N].
+    """Return x W^T of x [M, K]: [M, parts * N].
 
     Args:
-        groups: which rows go with which matrix; without, there is one matrix.
-        gather: x has one row a token; its rows are taken for each of the token's assignments.
-            scatter: what comes out lies in the order of assignments. Else both lie in the order of
-                `groups`.
+        groups: which rows go with which matrix; None where there is one matrix.
+        gather: x has one row for each token, which is read for each of the token's assignments.
+            Otherwise it has one row for each assignment, in the order of `groups`.
+        scatter: write the output in the order of assignments. Otherwise in the order of `groups`.
     """
     x = x if x.stride(-1) == 1 else x.contiguous()
-    height, width = packing.shape
+    height, width = layout.shape
     count = len(groups.order) if groups else len(x)
-    out = x.new_empty(count, packing.parts * height)
+    out = x.new_empty(count, layout.parts * height)
     if not count:
         return out
-    tile = tiles or (WIDE_NUMBERS if x.dtype == torch.float32 else BEST)
-    tokens = groups.block if groups else tokens_at_a_time(count, 1)
+    tile = tiles or (FLOAT32_TILES if x.dtype == torch.float32 else BFLOAT16_TILES)
+    tokens = groups.block if groups else tile_tokens(count, 1)
     columns = max(16, min(tile.columns, triton.next_power_of_2(width)))
-    if packing.form in HALVES:
-        columns = max(columns, BLOCK)
+    if layout.form in TWO_PER_BYTE:
+        columns = max(columns, BLOCK_COLUMNS)
     stacks = triton.cdiv(height, tile.rows)
-    grid = (len(groups.owners) if groups else triton.cdiv(count, tokens), packing.parts * stacks)
+    grid = (len(groups.owners) if groups else triton.cdiv(count, tokens), layout.parts * stacks)
     fast = x.dtype == torch.bfloat16 and not INTERPRETED
-    nothing = out  # stands where a kernel is told not to look
+    encoding = ENCODINGS[layout.form]
+    nothing = out  # stands for a tensor that the kernel does not read
     plan = (groups.order, groups.owners, groups.firsts, groups.edges) if groups else (nothing,) * 4
+    top_k, experts = (groups.top_k, groups.experts) if groups else (1, 1)
     _product[grid](
-        x, out, *plan, packing.values,
-        nothing if packing.scales is None else packing.scales,
-        nothing if packing.offsets is None else packing.offsets,
-        nothing if packing.factors is None else packing.factors,
-        count, height, stacks, x.stride(0), groups.top_k if groups else 1, groups.experts if groups else 1,
-        K=width, FORM=packing.form, PARTS=packing.parts, GROUP=packing.group,
-        VALUE=VALUES.get(packing.form, tl.bfloat16), SCALE=KINDS[packing.scale_dtype], TABLE=packing.table,
-        OFFSETS=packing.offsets is not None, FACTORS=packing.factors is not None,
+        x, out, *plan, layout.values,
+        nothing if layout.scales is None else layout.scales,
+        nothing if layout.offsets is None else layout.offsets,
+        nothing if layout.factors is None else layout.factors,
+        count, height, stacks, x.stride(0), top_k, experts,
+        K=width, FORM=layout.form, PARTS=layout.parts, GROUP=layout.group,
+        VALUE=encoding.dtype, SCALE=TRITON_DTYPES[layout.scale_dtype], TABLE=layout.table,
+        OFFSETS=layout.offsets is not None, FACTORS=layout.factors is not None,
         GROUPED=groups is not None, GATHER=gather, SCATTER=scatter,
-        TOKENS=tokens, ROWS=tile.rows, COLUMNS=columns, NUMBER=tl.float32 if INTERPRETED else KINDS[x.dtype],
-        FAST=fast, FACTOR=SHORT_OF.get((packing.form, fast), 1.0),
+        TOKENS=tokens, ROWS=tile.rows, COLUMNS=columns,
+        NUMBER=tl.float32 if INTERPRETED else TRITON_DTYPES[x.dtype],
+        FAST=fast, FACTOR=encoding.missing_factors[fast],
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return out
 
 
-def tokens_at_a_time(rows: int, matrices: int) -> int:
-    """Inputs of a tile, where so many rows are shared out among so many matrices."""
+def tile_tokens(rows: int, matrices: int) -> int:
+    """Return the number of input rows in a tile, for `rows` rows that are shared by `matrices`."""
     mean = rows / matrices
     return next((size for size in TOKENS if size >= 1.25 * mean), TOKENS[-1])
 
 
 @triton.jit
-def _place(base, which, TABLE: tl.constexpr, KIND: tl.constexpr):
-    """Where a matrix's own numbers begin."""
+def _address(base, which, TABLE: tl.constexpr, DTYPE: tl.constexpr):
+    """Return the address where a matrix's own numbers begin."""
     if TABLE:
-        place = tl.multiple_of(tl.load(base + which).to(tl.pointer_type(KIND)), 16)
+        address = tl.multiple_of(tl.load(base + which).to(tl.pointer_type(DTYPE)), 16)
     else:
-        place = base
-    return place
+        address = base
+    return address
 
 
 @triton.jit
-def _of_halves(
+def _two_per_byte(
     inputs, here, scale, offset, row,
-    K: tl.constexpr, FORM: tl.constexpr, GROUP: tl.constexpr, OFFSETS: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr, NUMBER: tl.constexpr, FAST: tl.constexpr,
+    K: tl.constexpr, FORM: tl.constexpr, GROUP: tl.constexpr, OFFSETS: tl.constexpr,
+    TOKENS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, NUMBER: tl.constexpr,
+    FAST: tl.constexpr,
 ):  # fmt: skip
-    """A tile of the product with a matrix of two numbers a byte."""
+    """Compute a tile of the product with a matrix that has two numbers a byte."""
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
-    # Half a block's columns from each half of a byte.
+    # Each half of the bytes has half of a block's columns.
     WIDE: tl.constexpr = COLUMNS // 2
     RUN: tl.constexpr = 16 if GROUP == 16 else 32
     j, run = tl.arange(0, WIDE), tl.arange(0, WIDE // RUN) * RUN
@@ -148,12 +165,13 @@ def _of_halves(
 
 
 @triton.jit
-def _of_numbers(
+def _one_per_element(
     inputs, here, scale, offset, row,
-    K: tl.constexpr, FORM: tl.constexpr, GROUP: tl.constexpr, OFFSETS: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr, NUMBER: tl.constexpr, FAST: tl.constexpr,
+    K: tl.constexpr, FORM: tl.constexpr, GROUP: tl.constexpr, OFFSETS: tl.constexpr,
+    TOKENS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, NUMBER: tl.constexpr,
+    FAST: tl.constexpr,
 ):  # fmt: skip
-    """A tile of the product with a matrix of whole numbers."""
+    """Compute a tile of the product with a matrix that has one number an element."""
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
     j = tl.arange(0, COLUMNS)
     numbers = here + row[:, None].to(tl.int64) * K
@@ -186,9 +204,10 @@ def _of_numbers(
 def _product(
     x, out, order, owners, firsts, edges, values, scales, offsets, factors,
     count, height, stacks, x_stride, top_k, experts,
-    K: tl.constexpr, FORM: tl.constexpr, PARTS: tl.constexpr, GROUP: tl.constexpr, VALUE: tl.constexpr, SCALE: tl.constexpr,
-    TABLE: tl.constexpr, OFFSETS: tl.constexpr, FACTORS: tl.constexpr, GROUPED: tl.constexpr, GATHER: tl.constexpr,
-    SCATTER: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, NUMBER: tl.constexpr,
+    K: tl.constexpr, FORM: tl.constexpr, PARTS: tl.constexpr, GROUP: tl.constexpr,
+    VALUE: tl.constexpr, SCALE: tl.constexpr, TABLE: tl.constexpr, OFFSETS: tl.constexpr,
+    FACTORS: tl.constexpr, GROUPED: tl.constexpr, GATHER: tl.constexpr, SCATTER: tl.constexpr,
+    TOKENS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, NUMBER: tl.constexpr,
     FAST: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
     block, stack = tl.program_id(0), tl.program_id(1)
@@ -212,13 +231,13 @@ def _product(
     if SCATTER:
         target = tl.load(order + m)
     inputs = x + source.to(tl.int64) * x_stride
-    here = _place(values, which, TABLE, VALUE)
+    here = _address(values, which, TABLE, VALUE)
     if GROUPED and not TABLE:  # a tensor of many matrices has them one behind the other
         here += which.to(tl.int64) * height * K
-    scale = _place(scales, which, TABLE, SCALE)
-    offset = _place(offsets, which, TABLE and OFFSETS, SCALE)
+    scale = _address(scales, which, TABLE, SCALE)
+    offset = _address(offsets, which, TABLE and OFFSETS, SCALE)
     if FORM == "int4" or FORM == "fp4":
-        acc = _of_halves(
+        acc = _two_per_byte(
             inputs,
             here,
             scale,
@@ -235,7 +254,7 @@ def _product(
             FAST,
         )
     else:
-        acc = _of_numbers(
+        acc = _one_per_element(
             inputs,
             here,
             scale,

@@ -12,7 +12,12 @@ from redraft.ops.triton import on_its_device
 
 @on_its_device
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`ops.rope.apply_rotary` of x [..., heads, D], in float32; cosines and sines [..., D]."""
+    """Compute `ops.rope.apply_rotary` in float32.
+
+    Args:
+        x: [..., heads, D].
+        cos, sin: [..., D].
+    """
     heads, width = x.shape[-2:]
     flat = x.contiguous()
     out = torch.empty_like(flat)
@@ -48,14 +53,14 @@ def _turn(x, cos, sin, out, heads, HALF: tl.constexpr, WIDE: tl.constexpr):
         tl.load(sin + turn, mask=inside),
         tl.load(sin + turn + HALF, mask=inside),
     )
-    kind = out.dtype.element_ty
+    dtype = out.dtype.element_ty
     tl.store(
         out + here,
-        (first * cos_first.to(tl.float32) - second * sin_first.to(tl.float32)).to(kind),
+        (first * cos_first.to(tl.float32) - second * sin_first.to(tl.float32)).to(dtype),
         mask=inside,
     )
     tl.store(
         out + here + HALF,
-        (second * cos_second.to(tl.float32) + first * sin_second.to(tl.float32)).to(kind),
+        (second * cos_second.to(tl.float32) + first * sin_second.to(tl.float32)).to(dtype),
         mask=inside,
     )

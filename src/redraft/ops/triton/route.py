@@ -1,4 +1,4 @@
-"""Routing in one launch."""
+"""The router's choice of experts in one launch."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from redraft.ops.triton import on_its_device
 
 @on_its_device
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """`ops.experts.route`. Of experts that score alike the first comes first."""
+    """Compute `ops.experts.route`. Among experts with equal scores the first comes first."""
     tokens, experts = scores.shape
     weights = torch.empty(tokens, top_k, dtype=torch.float32, device=scores.device)
     index = torch.empty(tokens, top_k, dtype=torch.int64, device=scores.device)
     _route[(tokens,)](
-        scores.contiguous(), per_expert_scale, weights, index, experts, TOP_K=top_k, EXPERTS=triton.next_power_of_2(experts),
-        RANKS=triton.next_power_of_2(top_k), num_warps=1,
-    )  # fmt: skip
+        scores.contiguous(),
+        per_expert_scale,
+        weights,
+        index,
+        experts,
+        TOP_K=top_k,
+        EXPERTS=triton.next_power_of_2(experts),
+        RANKS=triton.next_power_of_2(top_k),
+        num_warps=1,
+    )
     return weights, index
 
 
 @triton.jit
 def _route(
-    scores, scales, weights, index, experts, TOP_K: tl.constexpr, EXPERTS: tl.constexpr, RANKS: tl.constexpr
+    scores, scales, weights, index, experts,
+    TOP_K: tl.constexpr, EXPERTS: tl.constexpr, RANKS: tl.constexpr,
 ):  # fmt: skip
     token, expert, rank = tl.program_id(0), tl.arange(0, EXPERTS), tl.arange(0, RANKS)
     real = expert < experts
@@ -33,8 +41,8 @@ def _route(
     broken = tl.sum((score != score).to(tl.int32), 0) > 0
     left = tl.where(real & (score == score), score, float("-inf"))
     top = tl.max(left, 0)
-    # The sum over all experts cancels out of what is renormalised. Scores that are no numbers
-    # choose some experts, with weights # that are none.
+    # The sum over all experts cancels out of what is renormalised. Where a score is NaN, some
+    # experts are chosen, and their weights are NaN.
     mass, chosen, free = tl.zeros((RANKS,), tl.float32), tl.zeros((RANKS,), tl.int32), real
     for number in tl.static_range(TOP_K):
         greatest = tl.max(tl.where(free, left, float("-inf")), 0)

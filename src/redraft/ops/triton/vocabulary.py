@@ -1,9 +1,9 @@
-"""The vocabulary of positions without edits: two products, and one kernel between them.
+"""The vocabulary pass of positions without edits: two products, and one kernel between them.
 
-Logits of a block of positions exist whole, once, in the weights' dtype: on a device two large
-products are faster than many small ones. The kernel meets a position's logits three times, in the
-device's cache: for the greatest, for the sums, and for the token at which the cumulative mass
-passes the draw; then masses stand where logits stood, for the mean embedding.
+All logits of a block of positions exist once, in the weights' dtype: on a device two large products
+are faster than many small ones. The kernel reads a position's logits three times, from the device's
+cache: for the greatest, for the sums, and for the token at which the cumulative mass passes the
+draw. Then it writes masses over the logits, for the mean embedding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from redraft.ops.vocabulary.dense import mean_embedding
 from redraft.ops.vocabulary.types import Found
 
 BLOCK = 4096
-ENOUGH = 64.0  # that the masses of a position add up to at most, where they are put together: float16 ends at 65,504
+# The masses of a position are scaled so that their sum is at most this before the mean embedding is
+# computed: float16 ends at 65,504.
+MAX_MASS = 64.0
 
 
 def read_plain(
@@ -29,13 +31,20 @@ def read_plain(
     temperature: Tensor,
     uniform: Tensor,
     greedy: Tensor,
-    at_once: int,
+    block_size: int,
 ) -> Found:
-    """What there is to know of positions, so many at a time: states [N, H], temperature float32,
-    uniform float64, greedy bool."""
+    """Compute the statistics of positions that have no edits, a block of positions at a time.
+
+    Args:
+        states: [N, H].
+        temperature: float32 [N].
+        uniform: float64 [N], the draws.
+        greedy: bool [N], take the likeliest token and not a sample.
+        block_size: the number of positions in a block.
+    """
     parts = []
-    for first in range(0, len(states), at_once):
-        some = slice(first, first + at_once)
+    for first in range(0, len(states), block_size):
+        some = slice(first, first + block_size)
         parts.append(
             _read_some(
                 states[some], embedding, softcap, temperature[some], uniform[some], greedy[some]
@@ -65,9 +74,9 @@ def _read_some(
     total, entropy = torch.empty(2, count, dtype=torch.float32, device=states.device)
     _read[(count,)](
         logits, temperature, uniform, greedy, argmax, sample, total, entropy, size, softcap,
-        BLOCK=block, ENOUGH=ENOUGH, num_warps=max(1, min(8, block // 128)),
+        BLOCK=block, MAX_MASS=MAX_MASS, num_warps=max(1, min(8, block // 128)),
     )  # fmt: skip
-    soft = mean_embedding(logits, embedding).float() / total.clamp_max(ENOUGH)[:, None]
+    soft = mean_embedding(logits, embedding).float() / total.clamp_max(MAX_MASS)[:, None]
     return Found(argmax, sample, entropy, 1 / total, soft.to(states.dtype))
 
 
@@ -82,7 +91,7 @@ def _tempered(at, inside, logits, softcap, temperature):
 @triton.jit
 def _read(
     logits, temperatures, uniforms, greedy, argmax, sample, totals, entropies, size, softcap,
-    BLOCK: tl.constexpr, ENOUGH: tl.constexpr,
+    BLOCK: tl.constexpr, MAX_MASS: tl.constexpr,
 ):  # fmt: skip
     position, offset = tl.program_id(0), tl.arange(0, BLOCK)
     logits += position.to(tl.int64) * size
@@ -106,7 +115,7 @@ def _read(
     # The first token whose cumulative mass passes the draw.
     target, reached = tl.load(uniforms + position) * total, tl.full((), 0.0, tl.float64)
     found = tl.full((), -1, tl.int32)
-    share = tl.minimum(1.0, ENOUGH / total.to(tl.float32))
+    share = tl.minimum(1.0, MAX_MASS / total.to(tl.float32))
     for first in range(0, size, BLOCK):
         inside = first + offset < size
         mass = tl.exp(_tempered(first + offset, inside, logits, softcap, temperature) - top)
@@ -123,6 +132,5 @@ def _read(
     total_mass = total.to(tl.float32)
     tl.store(totals + position, total_mass)
     entropy = tl.log(total_mass) - weighted / total_mass
-    tl.store(
-        entropies + position, tl.where(entropy < 0, 0.0, entropy)
-    )  # what is no number stays so: it is reported by name
+    # NaN stays NaN, so that it can be reported.
+    tl.store(entropies + position, tl.where(entropy < 0, 0.0, entropy))

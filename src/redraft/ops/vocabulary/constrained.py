@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from redraft.ops.batch_invariance import whole_rows
+from redraft.ops.batch_invariance import pad_for_invariance
 from redraft.ops.linear import linear
 from redraft.ops.vocabulary.chunked import Sums, first_beyond
 from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
@@ -167,7 +167,7 @@ class _Reading:
         within = torch.exp(
             logits[: len(mine)] - self.mass[mine].index_select(1, piece.numbers[piece.kinds])
         )
-        weights = whole_rows(within * share[mine].index_select(1, piece.kinds))
+        weights = pad_for_invariance(within * share[mine].index_select(1, piece.kinds))
         soft[mine] += linear(weights.to(rows.dtype), rows.T)[: len(mine)]
         for chosen, token in ((picked.best, argmax), (picked.sample, sample)):
             here = torch.isin(chosen[mine], piece.numbers).nonzero().squeeze(-1)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.batch_invariance import whole_rows
+from redraft.ops.batch_invariance import pad_for_invariance
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
 
@@ -202,7 +202,7 @@ class Positions:
     def whole_rows(self) -> Positions:
         """Padded so that every position is computed alike, whatever the others are (see
         `ops/rows.py`)."""
-        states = whole_rows(self.states)
+        states = pad_for_invariance(self.states)
         more = len(states) - len(self.states)
         owners, uniform = F.pad(self.owners, (0, more)), F.pad(self.uniform, (0, more), value=0.5)
         which = None if self.which is None else F.pad(self.which, (0, more), value=-1)
