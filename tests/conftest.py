@@ -17,7 +17,6 @@ if not torch.cuda.is_available():
 
 from redraft.testing import tiny_checkpoint
 
-
 TESTS = Path(__file__).parent
 # Places of tests that take long: marked slow, so that `make test-fast` leaves them out.
 SLOW = (
