@@ -45,7 +45,8 @@ def main(action: str, path: str, *names: str) -> int:
         ]
         found = run(cases)
     print(
-        f"{len(found)} cases, {torch.get_num_threads()} threads, {time.perf_counter() - begun:.0f} s"
+        f"{len(found)} cases, {torch.get_num_threads()} threads,"
+        f" {time.perf_counter() - begun:.0f} s"
     )
     if action == "record":
         errors = [
@@ -58,7 +59,9 @@ def main(action: str, path: str, *names: str) -> int:
     other = [name for name, value in found.items() if before.get(name) != value]
     for name in other:
         print(
-            f"DIFFERENT {name}\n  before {json.dumps(before.get(name))[:600]}\n  now    {json.dumps(found[name])[:600]}"
+            f"DIFFERENT {name}\n"
+            f"  before {json.dumps(before.get(name))[:600]}\n"
+            f"  now    {json.dumps(found[name])[:600]}"
         )
     print(f"{len(found) - len(other)} of {len(found)} are the same, to the last bit")
     return bool(other)

@@ -33,8 +33,9 @@ def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusio
     scalars."""
     shape = tiny_config(**{"vocab_size": 160, **random_shape(random.Random(seed)), **changes})
     inherited = (
-        "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers num_attention_heads "
-        "num_key_value_heads head_dim num_global_key_value_heads global_head_dim num_experts top_k_experts "
+        "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers "
+        "num_attention_heads num_key_value_heads head_dim num_global_key_value_heads "
+        "global_head_dim num_experts top_k_experts "
         "sliding_window max_position_embeddings"
     ).split()
     text = DiffusionGemmaTextConfig(
@@ -44,13 +45,23 @@ def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusio
         eos_token_id=EOS,
     )
     vision = Gemma4VisionConfig(
-        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, head_dim=8,
-        patch_size=2, position_embedding_size=4,
-    )  # fmt: skip
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=8,
+        patch_size=2,
+        position_embedding_size=4,
+    )
     config = DiffusionGemmaConfig(
-        text_config=text, vision_config=vision, canvas_length=shape.canvas_length,
-        boi_token_id=157, eoi_token_id=158, image_token_id=159,
-    )  # fmt: skip
+        text_config=text,
+        vision_config=vision,
+        canvas_length=shape.canvas_length,
+        boi_token_id=157,
+        eoi_token_id=158,
+        image_token_id=159,
+    )
     model = DiffusionGemmaForBlockDiffusion(config).eval()
     randomise_tensors(
         dict(model.named_parameters())
@@ -137,11 +148,16 @@ def reference_generate(
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     recorder = Recorder()
     settings = generation.DiffusionGemmaGenerationConfig(
-        max_new_tokens=config.max_new_tokens, max_denoising_steps=config.max_denoising_steps, t_min=config.t_min,
-        t_max=config.t_max, stability_threshold=config.stability_threshold, pad_token_id=0,
-        confidence_threshold=config.confidence_threshold, eos_token_id=list(config.eos_token_id),
+        max_new_tokens=config.max_new_tokens,
+        max_denoising_steps=config.max_denoising_steps,
+        t_min=config.t_min,
+        t_max=config.t_max,
+        stability_threshold=config.stability_threshold,
+        pad_token_id=0,
+        confidence_threshold=config.confidence_threshold,
+        eos_token_id=list(config.eos_token_id),
         sampler_config=generation.EntropyBoundSamplerConfig(config.entropy_bound),
-    )  # fmt: skip
+    )
     with our_draws(seeds):
         output = model.generate(
             input_ids=ids, attention_mask=mask, generation_config=settings, streamer=recorder

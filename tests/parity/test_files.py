@@ -71,7 +71,10 @@ def test_the_tokenizer_says_the_same_there(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path / "ours")
     theirs = AutoTokenizer.from_pretrained(folder)
     model = redraft.load(folder)
-    messages = [{"role": "user", "content": "naïve 字 <b>&amp;\n"}, {"role": "assistant", "content": "so"},
-                {"role": "user", "content": "ok"}]  # fmt: skip
+    messages = [
+        {"role": "user", "content": "naïve 字 <b>&amp;\n"},
+        {"role": "assistant", "content": "so"},
+        {"role": "user", "content": "ok"},
+    ]
     text = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert model.chat_prompt(messages) == theirs(text, add_special_tokens=False)["input_ids"]
