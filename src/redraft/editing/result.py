@@ -30,7 +30,7 @@ class Infilled:
         text: all of it; what stood outside the holes is as it was. fills: what stands in the holes.
         candidates: all that were tried, the best first. right_context: how many of the tokens
             behind the last hole the model saw, and how many there are. seed: writes the same again.
-        history: for each position that was open, those of padding and borders too, the tokens that it
+        history: for each position that was open, padding and seams included, the tokens that it
             held, one a step.
     """
 

@@ -26,7 +26,7 @@ from redraft.engine.scheduler import Scheduler
 from redraft.engine.work import Resources, Work
 from redraft.errors import ConfigError
 from redraft.events import EngineEvent, Failed
-from redraft.network import PREFILL_CHUNK, ENCODE_BLOCK, DiffusionGemma
+from redraft.network import ENCODE_BLOCK, PREFILL_CHUNK, DiffusionGemma
 from redraft.text import Tokenizer
 
 WRITERS: dict[Method, Callable[[Request], Work]] = {

@@ -1,7 +1,7 @@
 """Prefix cache: KV blocks of prompt prefixes, keyed by content and parent block.
 
-prompt -> blocks of ENCODE_BLOCK tokens -> known blocks are copied, the rest is encoded -> and kept in
-turn
+prompt -> blocks of ENCODE_BLOCK tokens -> known blocks are copied, the rest is encoded
+  -> and kept in turn
 
 A block is encoded alike whatever follows it and however passes are cut, so a text is the same with
 this cache and without.
