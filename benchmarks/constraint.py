@@ -21,7 +21,8 @@ from writers import prompts
 
 import redraft
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
-from redraft.grammar import Guide, JsonSchema, TokenDFA
+from redraft.grammar import Guide, JsonSchema
+from redraft.grammar.tokens.build import build_token_dfa
 from redraft.grammar.tokens.token_transitions import VocabularyBytes
 
 FIRST = 107  # ids before it are special tokens
@@ -83,7 +84,7 @@ def main() -> None:
     dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
     spelling = VocabularyBytes(vocabulary(shape.vocab_size))
     started = time.perf_counter()
-    automaton = TokenDFA.of(
+    automaton = build_token_dfa(
         JsonSchema(SCHEMAS[given.schema]).dfa, spelling, ENDS, [PAD], shape.vocab_size
     )
     building = time.perf_counter() - started

@@ -11,16 +11,45 @@ from redraft.errors import ConfigError, UnknownOptionError
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("max_new_tokens", 0), ("max_new_tokens", True), ("max_new_tokens", 2.0), ("max_denoising_steps", 0),
-        ("entropy_bound", 0.0), ("entropy_bound", -0.1), ("entropy_bound", float("nan")), ("entropy_bound", "0.1"),
-        ("t_min", -0.1), ("t_max", 0.0), ("t_max", 0.3), ("t_max", float("inf")), ("stability_threshold", -1),
-        ("confidence_threshold", 0), ("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("min_p", -0.1), ("min_p", 2),
-        ("repetition_penalty", 0), ("seed", 1.5), ("seed", True), ("stop", ("",)), ("logit_bias", {-1: 1.0}),
-        ("logit_bias", {3: float("nan")}), ("eos_token_id", (-1,)), ("eos_token_id", None), ("stop", 5), ("stop", None),
-        ("logit_bias", 5), ("logit_bias", None), ("logit_bias", {"a": 1.0}), ("max_denoising_steps", 10**20),
-        ("temperature", 10**400), ("temperature", 1e-39), ("repetition_penalty", 1e-40), ("t_max", 1e-39),
+        ("max_new_tokens", 0),
+        ("max_new_tokens", True),
+        ("max_new_tokens", 2.0),
+        ("max_denoising_steps", 0),
+        ("entropy_bound", 0.0),
+        ("entropy_bound", -0.1),
+        ("entropy_bound", float("nan")),
+        ("entropy_bound", "0.1"),
+        ("t_min", -0.1),
+        ("t_max", 0.0),
+        ("t_max", 0.3),
+        ("t_max", float("inf")),
+        ("stability_threshold", -1),
+        ("confidence_threshold", 0),
+        ("temperature", -1),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("min_p", -0.1),
+        ("min_p", 2),
+        ("repetition_penalty", 0),
+        ("seed", 1.5),
+        ("seed", True),
+        ("stop", ("",)),
+        ("logit_bias", {-1: 1.0}),
+        ("logit_bias", {3: float("nan")}),
+        ("eos_token_id", (-1,)),
+        ("eos_token_id", None),
+        ("stop", 5),
+        ("stop", None),
+        ("logit_bias", 5),
+        ("logit_bias", None),
+        ("logit_bias", {"a": 1.0}),
+        ("max_denoising_steps", 10**20),
+        ("temperature", 10**400),
+        ("temperature", 1e-39),
+        ("repetition_penalty", 1e-40),
+        ("t_max", 1e-39),
     ],
-)  # fmt: skip
+)
 def test_a_bad_value_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=name):
         GenerationConfig().with_options({name: value})
@@ -35,10 +64,16 @@ def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
 
 def test_defaults_are_the_released_checkpoints() -> None:
     released = {
-        "max_new_tokens": 256, "max_denoising_steps": 48, "t_max": 0.8, "t_min": 0.4, "stability_threshold": 1,
-        "confidence_threshold": 0.005, "eos_token_id": [1, 106, 50], "pad_token_id": 0,
+        "max_new_tokens": 256,
+        "max_denoising_steps": 48,
+        "t_max": 0.8,
+        "t_min": 0.4,
+        "stability_threshold": 1,
+        "confidence_threshold": 0.005,
+        "eos_token_id": [1, 106, 50],
+        "pad_token_id": 0,
         "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
-    }  # fmt: skip
+    }
     assert GenerationConfig.from_dict(released) == GenerationConfig()
     assert GenerationConfig().to_dict() == released
 

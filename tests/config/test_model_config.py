@@ -26,14 +26,27 @@ def released() -> dict[str, Any]:
         "image_token_id": 258880,
         "eoi_token_id": 258882,
         "text_config": {
-            "hidden_size": 2816, "intermediate_size": 2112, "moe_intermediate_size": 704, "num_hidden_layers": 30,
-            "layer_types": ([SLIDING] * 5 + [FULL]) * 5, "num_attention_heads": 16, "num_key_value_heads": 8,
-            "head_dim": 256, "num_global_key_value_heads": 2, "global_head_dim": 512, "num_experts": 128,
-            "top_k_experts": 8, "vocab_size": 262144, "max_position_embeddings": 262144, "sliding_window": 1024,
-            "rms_norm_eps": 1e-6, "hidden_activation": "gelu_pytorch_tanh", "eos_token_id": [1, 106],
+            "hidden_size": 2816,
+            "intermediate_size": 2112,
+            "moe_intermediate_size": 704,
+            "num_hidden_layers": 30,
+            "layer_types": ([SLIDING] * 5 + [FULL]) * 5,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "head_dim": 256,
+            "num_global_key_value_heads": 2,
+            "global_head_dim": 512,
+            "num_experts": 128,
+            "top_k_experts": 8,
+            "vocab_size": 262144,
+            "max_position_embeddings": 262144,
+            "sliding_window": 1024,
+            "rms_norm_eps": 1e-6,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "eos_token_id": [1, 106],
             "use_bidirectional_attention": "vision",
         },
-    }  # fmt: skip
+    }
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -56,8 +69,10 @@ def test_the_released_shape_has_the_released_size() -> None:
 
 def test_per_layer_config_says_the_same_as_the_two_global_keys() -> None:
     newer = raw()
-    shape = {"head_dim": newer["text_config"].pop("global_head_dim"),
-             "num_key_value_heads": newer["text_config"].pop("num_global_key_value_heads")}  # fmt: skip
+    shape = {
+        "head_dim": newer["text_config"].pop("global_head_dim"),
+        "num_key_value_heads": newer["text_config"].pop("num_global_key_value_heads"),
+    }
     newer["text_config"]["per_layer_config"] = {"1": shape, "3": shape}
     assert model_config_from_dict(newer) == tiny_config()
 

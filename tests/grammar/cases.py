@@ -1,4 +1,4 @@
-"""Random patterns and schemas, texts of an automaton drawn at random, and what other readers say of
+"""Random patterns and schemas, texts of an dfa drawn at random, and what other readers say of
 them."""
 
 from __future__ import annotations
@@ -106,33 +106,30 @@ def schema(rng: random.Random, depth: int = 0) -> Schema:
     return {"type": "object", "additionalProperties": schema(rng, depth + 1)}
 
 
-def drawn(rng: random.Random, automaton: DFA, most: int) -> str:
-    """A random text of an automaton; behind `most` characters by a shortest way to its end."""
-    left = _left(automaton)
+def drawn(rng: random.Random, dfa: DFA, max_length: int) -> str:
+    """Draw a random text of a DFA; behind `max_length` characters the shortest path to an end."""
+    left = _left(dfa)
     state, text = 0, ""
     while True:
-        kinds = np.flatnonzero(automaton.table[state] >= 0).tolist()
-        if automaton.final[state] and (not kinds or len(text) > most or rng.random() < 0.2):
+        kinds = np.flatnonzero(dfa.table[state] >= 0).tolist()
+        if dfa.final[state] and (not kinds or len(text) > max_length or rng.random() < 0.2):
             return text
-        if len(text) > most:
-            kinds = [kind for kind in kinds if left[automaton.table[state, kind]] < left[state]]
+        if len(text) > max_length:
+            kinds = [kind for kind in kinds if left[dfa.table[state, kind]] < left[state]]
         kind = rng.choice(kinds)
-        first, last = rng.choice(automaton.alphabet.charsets[kind].intervals)
+        first, last = rng.choice(dfa.alphabet.charsets[kind].intervals)
         code = rng.choice(
             [first, last, rng.randint(first, last), rng.randint(first, min(last, first + 90))]
         )
         text += chr(code)
-        state = int(automaton.table[state, kind])
+        state = int(dfa.table[state, kind])
 
 
-def _left(automaton: DFA) -> np.ndarray:
+def _left(dfa: DFA) -> np.ndarray:
     """How far each state is from an end."""
-    left = np.where(automaton.final, 0, LARGE)
+    left = np.where(dfa.final, 0, LARGE)
     while True:
-        reached = (
-            np.where(automaton.table >= 0, left[automaton.table], LARGE).min(axis=1, initial=LARGE)
-            + 1
-        )
+        reached = np.where(dfa.table >= 0, left[dfa.table], LARGE).min(axis=1, initial=LARGE) + 1
         nearer = np.minimum(left, reached)
         if (nearer == left).all():
             return left
@@ -170,10 +167,10 @@ def _accepts(grammar: str, text: str) -> bool:
 
 
 def guidance_accepts(given: Schema, text: str) -> bool:
-    """Whether llguidance takes a text for JSON of a schema."""
+    """Return True where llguidance accepts a text as JSON of a schema."""
     return _accepts(llguidance.LLMatcher.grammar_from_json_schema(json.dumps(given)), text)
 
 
 def guidance_matches(source: str, text: str) -> bool:
-    """Whether llguidance finds that a pattern matches a text as a whole."""
+    """Return True where llguidance finds that a pattern matches a whole text."""
     return _accepts(llguidance.LLMatcher.grammar_from_regex(source), text)

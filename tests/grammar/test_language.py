@@ -40,13 +40,13 @@ def test_a_pattern_has_the_texts_that_other_matchers_find(seed: int) -> None:
     "source", ["a*b+", "(ab|c)*", "[a-c]{2,3}x?", "a(b|[^a])+", "(a|ab)(c|bcd)?", "é|.b"]
 )
 def test_an_automaton_is_interegulars(source: str) -> None:
-    automaton, fsm = (
+    dfa, fsm = (
         minimal_dfa(regex_fullmatch(source)),
         interegular.parse_pattern(source).to_fsm(),
     )
     rng = random.Random(source)
-    for text in [*texts(rng, 200), *(drawn(rng, automaton, 6) for _ in range(50))]:
-        assert automaton.accepts(text) == fsm.accepts(text), text
+    for text in [*texts(rng, 200), *(drawn(rng, dfa, 6) for _ in range(50))]:
+        assert dfa.accepts(text) == fsm.accepts(text), text
 
 
 ANCHORED = [
@@ -132,10 +132,10 @@ def test_an_automaton_is_the_least_of_its_language() -> None:
     """Two states that no text tells apart would be one too many."""
     rng = random.Random(4)
     for _ in range(25):
-        automaton = minimal_dfa(regex_fullmatch(pattern(rng)))
-        size, kinds = automaton.table.shape
-        apart = automaton.final[:, None] != automaton.final[None]
-        padded = np.vstack([automaton.table, np.full((1, kinds), -1)])
+        dfa = minimal_dfa(regex_fullmatch(pattern(rng)))
+        size, kinds = dfa.table.shape
+        apart = dfa.final[:, None] != dfa.final[None]
+        padded = np.vstack([dfa.table, np.full((1, kinds), -1)])
         wide = np.zeros((size + 1, size + 1), dtype=bool)
         for _ in range(size):
             wide[:size, :size] = apart
@@ -173,11 +173,11 @@ def test_expressions_are_what_they_say() -> None:
     expression = concat(
         "x", union(["ab", "c"]), Repeat(Symbol(Charset.chars("de")), 1, 2), optional("!")
     )
-    automaton = minimal_dfa(expression)
-    assert automaton.accepts("xabd!")
-    assert automaton.accepts("xcee")
-    assert not automaton.accepts("xc")
-    assert not automaton.accepts("xcddd")
+    dfa = minimal_dfa(expression)
+    assert dfa.accepts("xabd!")
+    assert dfa.accepts("xcee")
+    assert not dfa.accepts("xc")
+    assert not dfa.accepts("xcddd")
     assert minimal_dfa(union([])).empty
     assert minimal_dfa(literal("")).accepts("")
     assert minimal_dfa(Repeat(Symbol(ANY_CHARACTER))).universal
@@ -186,22 +186,22 @@ def test_expressions_are_what_they_say() -> None:
 
 def test_case_does_not_matter_where_a_flag_says_so() -> None:
     for source in ("(?i)k", "(?i)[^K]", "(?i)[j-l]", "(?i)[^\u017f]"):
-        automaton = minimal_dfa(regex_fullmatch(source))
+        dfa = minimal_dfa(regex_fullmatch(source))
         for char in "jJkK\u212alsS\u017fxé":
-            assert automaton.accepts(char) == bool(re.fullmatch(source, char)), (source, char)
+            assert dfa.accepts(char) == bool(re.fullmatch(source, char)), (source, char)
 
 
 def test_repeating_nothing_is_nothing() -> None:
-    automaton = minimal_dfa(regex_fullmatch("(){4000000000}a|(){0,4000000000}b"))
-    assert automaton.accepts("a")
-    assert automaton.accepts("b")
+    dfa = minimal_dfa(regex_fullmatch("(){4000000000}a|(){0,4000000000}b"))
+    assert dfa.accepts("a")
+    assert dfa.accepts("b")
 
 
 def test_many_texts_are_no_more_work_than_their_characters() -> None:
     rng = random.Random(8)
     words = ["".join(rng.choices("abcdefgh", k=12)) for _ in range(3000)]
-    automaton = dfa_of_texts(words)
-    assert all(map(automaton.accepts, words))
-    assert not any(automaton.accepts(word[:-1]) for word in words)
+    dfa = dfa_of_texts(words)
+    assert all(map(dfa.accepts, words))
+    assert not any(dfa.accepts(word[:-1]) for word in words)
     with pytest.raises(ConstraintError, match="surrogate"):
         dfa_of_texts(["\ud800"])

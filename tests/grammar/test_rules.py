@@ -38,7 +38,10 @@ GRAMMARS = {
         %import common.INT
     """,
     "spaces": 'start: "a" b+\nb: "b" | "(" b* ")"\n%import common.WS\n%ignore WS',
-    "strings": "start: pair+\npair: ESCAPED_STRING /:/ SIGNED_NUMBER\n%import common (ESCAPED_STRING, SIGNED_NUMBER)",
+    "strings": (
+        "start: pair+\npair: ESCAPED_STRING /:/ SIGNED_NUMBER\n"
+        "%import common (ESCAPED_STRING, SIGNED_NUMBER)"
+    ),
     "empty": 'start: a?\na: "x" a "y" |',
     "mutual": 'start: a\na: "x" b | "1"\nb: a "y" | "2"',
 }
@@ -47,21 +50,21 @@ GRAMMARS = {
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_every_text_is_derived(name: str) -> None:
     source = GRAMMARS[name]
-    automaton = Grammar(source).dfa
+    dfa = Grammar(source).dfa
     parser = lark.Lark(source, parser="earley", lexer="dynamic_complete")
     rng = random.Random(name)
     for _ in range(40):
-        parser.parse(drawn(rng, automaton, rng.choice([0, 8, 20])))  # raises where it is not
+        parser.parse(drawn(rng, dfa, rng.choice([0, 8, 20])))  # raises where it is not
 
 
 @pytest.mark.parametrize("name", ["arithmetic", "ambiguous", "query"])
 def test_what_is_not_derived_is_not_admitted(name: str) -> None:
     source = GRAMMARS[name]
-    automaton = Grammar(source).dfa
+    dfa = Grammar(source).dfa
     parser = lark.Lark(source, parser="earley", lexer="dynamic_complete")
     rng = random.Random(name)
     for _ in range(150):
-        text = drawn(rng, automaton, 8)
+        text = drawn(rng, dfa, 8)
         at = rng.randrange(len(text))
         text = text[:at] + rng.choice("x+*()-1 ?!") + text[at + 1 :]
         try:
@@ -69,15 +72,15 @@ def test_what_is_not_derived_is_not_admitted(name: str) -> None:
             derived = True
         except lark.exceptions.LarkError:
             derived = False
-        assert automaton.accepts(text) <= derived, text
+        assert dfa.accepts(text) <= derived, text
 
 
 def test_repetition_has_no_limit_and_nesting_has_the_one_it_is_given() -> None:
-    automaton = Grammar(ARITHMETIC, depth=2).dfa
-    assert automaton.accepts("+".join(["1"] * 100))
-    assert automaton.accepts("*".join(["-1"] * 100))
-    assert automaton.accepts("((1+2)*3)-(4)")
-    assert not automaton.accepts("(((1)))")
+    dfa = Grammar(ARITHMETIC, depth=2).dfa
+    assert dfa.accepts("+".join(["1"] * 100))
+    assert dfa.accepts("*".join(["-1"] * 100))
+    assert dfa.accepts("((1+2)*3)-(4)")
+    assert not dfa.accepts("(((1)))")
     assert Grammar(ARITHMETIC, depth=3).dfa.accepts("(((1)))")
 
 
@@ -114,9 +117,9 @@ def test_a_grammar_without_an_end_derives_nothing() -> None:
 
 
 def test_white_space_may_be_anywhere_between_terminals() -> None:
-    automaton = Grammar('start: "a" "b"\n%import common.WS\n%ignore WS').dfa
+    dfa = Grammar('start: "a" "b"\n%import common.WS\n%ignore WS').dfa
     for text in ("ab", " a  b", "a\n b\n"):
-        assert automaton.accepts(text)
+        assert dfa.accepts(text)
 
 
 def test_rules_that_derive_one_another_stay_small() -> None:
@@ -125,10 +128,10 @@ def test_rules_that_derive_one_another_stay_small() -> None:
         f'r{number}: r{number + 1} ("op{number}" r{number + 1})*' for number in range(8)
     )
     source = f'start: r0\n{rules}\nr8: /[a-z]/ | "(" r0 ")" | "not" r8'
-    automaton = Grammar(source, depth=3).dfa
-    assert len(automaton.table) < 3000
-    assert automaton.accepts("(((a)op3b)op7notc)")
-    assert not automaton.accepts("((((a))))")
+    dfa = Grammar(source, depth=3).dfa
+    assert len(dfa.table) < 3000
+    assert dfa.accepts("(((a)op3b)op7notc)")
+    assert not dfa.accepts("((((a))))")
 
 
 def test_what_is_no_grammar_is_told() -> None:

@@ -22,8 +22,8 @@ from tests.grammar.cases import drawn, guidance_accepts, schema
 
 
 def plain(given: Any) -> bool:
-    """Whether llguidance reads a schema as the standard does: with bounds it takes some spellings
-    of numbers for wrong ones."""
+    """Return True where llguidance reads a schema as the standard does: with bounds it refuses some
+    valid spellings of numbers."""
     found = json.dumps(given)
     return not any(word in found for word in ("multipleOf", "inimum", "aximum", "2.5"))
 
@@ -32,10 +32,10 @@ def plain(given: Any) -> bool:
 def test_every_text_is_valid(seed: int) -> None:
     rng = random.Random(seed)
     given = schema(rng)
-    automaton = JsonSchema(given).dfa
+    dfa = JsonSchema(given).dfa
     validator = jsonschema.Draft202012Validator(given)
     for _ in range(12):
-        text = drawn(rng, automaton, rng.choice([0, 15, 60]))
+        text = drawn(rng, dfa, rng.choice([0, 15, 60]))
         problems = [error.message for error in validator.iter_errors(json.loads(text))]
         assert not problems, (given, text)
         assert not plain(given) or guidance_accepts(given, text), (given, text)
@@ -46,10 +46,10 @@ def test_values_that_are_invalid_are_not_admitted(seed: int) -> None:
     """Texts of other schemas, and texts with one character changed."""
     rng = random.Random(1000 + seed)
     given, other = schema(rng), schema(rng)
-    automaton, foreign = JsonSchema(given).dfa, JsonSchema(other).dfa
+    dfa, foreign = JsonSchema(given).dfa, JsonSchema(other).dfa
     validator = jsonschema.Draft202012Validator(given)
     for _ in range(30):
-        text = drawn(rng, rng.choice([automaton, foreign]), 20)
+        text = drawn(rng, rng.choice([dfa, foreign]), 20)
         at = rng.randrange(len(text))
         text = rng.choice(
             [
@@ -58,7 +58,7 @@ def test_values_that_are_invalid_are_not_admitted(seed: int) -> None:
                 text[:at] + text[at + 1 :],
             ]
         )
-        if automaton.accepts(text):
+        if dfa.accepts(text):
             assert validator.is_valid(json.loads(text)), (given, text)
 
 
@@ -170,9 +170,9 @@ ADMITTED = [
     ("given", "inside", "outside"), ADMITTED, ids=lambda value: str(value)[:50]
 )
 def test_a_schema_admits_what_it_says(given: Any, inside: list[str], outside: list[str]) -> None:
-    automaton = JsonSchema(given).dfa
-    assert [text for text in inside if not automaton.accepts(text)] == []
-    assert [text for text in outside if automaton.accepts(text)] == []
+    dfa = JsonSchema(given).dfa
+    assert [text for text in inside if not dfa.accepts(text)] == []
+    assert [text for text in outside if dfa.accepts(text)] == []
 
 
 REFUSED = [
@@ -270,10 +270,10 @@ def test_recursion_goes_as_deep_as_it_is_told() -> None:
         return "{}" if not depth else f'{{"next":{nested(depth - 1)}}}'
 
     for depth in range(3):
-        automaton = JsonSchema(tree, depth=depth).dfa
+        dfa = JsonSchema(tree, depth=depth).dfa
         # The whole schema is no reference: the first one stands inside it.
-        assert automaton.accepts(nested(depth + 1))
-        assert not automaton.accepts(nested(depth + 2))
+        assert dfa.accepts(nested(depth + 1))
+        assert not dfa.accepts(nested(depth + 2))
 
 
 def test_numbers_are_compared_as_numbers() -> None:
@@ -291,7 +291,7 @@ def test_numbers_are_compared_as_numbers() -> None:
         )
         if low is None and high is None and multiple is None:
             continue
-        automaton = minimal_dfa(numbers(integer, low, high, multiple))
+        dfa = minimal_dfa(numbers(integer, low, high, multiple))
         places = (
             0
             if integer
@@ -315,7 +315,7 @@ def test_numbers_are_compared_as_numbers() -> None:
                 and (high is None or value < high.value or (high.included and value == high.value))
                 and (multiple is None or value % multiple == 0)
             )
-            assert automaton.accepts(text) == valid, (integer, low, high, multiple, text)
+            assert dfa.accepts(text) == valid, (integer, low, high, multiple, text)
 
 
 class Colour(enum.Enum):
@@ -387,33 +387,33 @@ def test_rules_that_refer_to_one_another_stay_small() -> None:
         name: {"type": "array", "items": {"$ref": f"#/$defs/{after}"}}
         for name, after in zip(names, "bcda", strict=True)
     }
-    automaton = JsonSchema({"$ref": "#/$defs/a", "$defs": circle}, depth=2).dfa
-    assert len(automaton.table) < 200
-    assert automaton.accepts("[" * 12 + "]" * 12)
-    assert not automaton.accepts("[" * 13 + "]" * 13)
+    dfa = JsonSchema({"$ref": "#/$defs/a", "$defs": circle}, depth=2).dfa
+    assert len(dfa.table) < 200
+    assert dfa.accepts("[" * 12 + "]" * 12)
+    assert not dfa.accepts("[" * 13 + "]" * 13)
 
 
 def test_many_optional_members_are_no_more_work_than_they_are() -> None:
     properties = {f"name{number}": {"type": "string"} for number in range(120)}
-    automaton = JsonSchema({"type": "object", "properties": properties}).dfa
-    assert len(automaton.table) < 3000
-    assert automaton.accepts('{"name3":"x", "name77":""}')
-    assert not automaton.accepts('{"name77":"x","name3":""}')
-    assert not automaton.accepts('{"name3":"x",}')
+    dfa = JsonSchema({"type": "object", "properties": properties}).dfa
+    assert len(dfa.table) < 3000
+    assert dfa.accepts('{"name3":"x", "name77":""}')
+    assert not dfa.accepts('{"name77":"x","name3":""}')
+    assert not dfa.accepts('{"name3":"x",}')
 
 
 def test_bounds_of_any_size_are_exact() -> None:
     huge = 12345678901234567890123456789012349
-    automaton = JsonSchema({"type": "integer", "minimum": -huge, "maximum": huge}).dfa
+    dfa = JsonSchema({"type": "integer", "minimum": -huge, "maximum": huge}).dfa
     for value in (huge, -huge):
-        assert automaton.accepts(str(value))
-        assert not automaton.accepts(str(value + (1 if value > 0 else -1)))
+        assert dfa.accepts(str(value))
+        assert not dfa.accepts(str(value + (1 if value > 0 else -1)))
 
 
 def test_space_is_jsons_own() -> None:
-    automaton = JsonSchema({"type": "array", "items": {"type": "null"}}, space=r"\s*").dfa
-    assert automaton.accepts("[\n  null,\n\tnull\n]")
-    assert not automaton.accepts("[\fnull]")
+    dfa = JsonSchema({"type": "array", "items": {"type": "null"}}, space=r"\s*").dfa
+    assert dfa.accepts("[\n  null,\n\tnull\n]")
+    assert not dfa.accepts("[\fnull]")
     for wrong in (3, "a+", "("):
         with pytest.raises(ConstraintError):
             JsonSchema({}, space=wrong)  # type: ignore[arg-type]

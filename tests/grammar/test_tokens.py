@@ -11,7 +11,7 @@ from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.regex import regex_fullmatch
-from redraft.grammar.tokens.token_dfa import TokenDFA
+from redraft.grammar.tokens.build import build_token_dfa
 from redraft.grammar.tokens.token_transitions import TokenTransitions, VocabularyBytes
 from redraft.grammar.tokens.utf8 import ByteDFA, utf8_ranges
 from tests.grammar.cases import pattern
@@ -63,11 +63,11 @@ def test_a_token_leads_where_its_bytes_lead(seed: int) -> None:
     rng = random.Random(seed)
     vocabulary = words(rng)
     letters = ByteDFA.of(minimal_dfa(regex_fullmatch(pattern(rng))))
-    lift = TokenTransitions(letters, VocabularyBytes(vocabulary))
+    transitions = TokenTransitions(letters, VocabularyBytes(vocabulary))
     for token, spelled in enumerate(vocabulary):
-        number = lift.token_class[token]
+        number = transitions.token_class[token]
         functions = (
-            dict(zip(*(part.tolist() for part in lift.functions[number]), strict=True))
+            dict(zip(*(part.tolist() for part in transitions.functions[number]), strict=True))
             if number >= 0
             else {}
         )
@@ -79,7 +79,7 @@ def test_a_token_leads_where_its_bytes_lead(seed: int) -> None:
             assert {start: functions[start]} if start in functions else expected == {}
             assert functions.get(start, -1) == expected.get(start, -1)
     # Classes are no finer than they need to be.
-    keys = [(states.tobytes(), reached.tobytes()) for states, reached in lift.functions]
+    keys = [(states.tobytes(), reached.tobytes()) for states, reached in transitions.functions]
     assert len(set(keys)) == len(keys)
 
 
@@ -90,7 +90,7 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
         source = pattern(rng)
         language = minimal_dfa(regex_fullmatch(source))
         try:
-            automaton = TokenDFA.of(
+            dfa = build_token_dfa(
                 language, VocabularyBytes(vocabulary), [0], [301], len(vocabulary)
             )
         except ConstraintUnsatisfiedError:
@@ -98,17 +98,17 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
         for _ in range(200):
             tokens = rng.choices(range(1, 301), k=rng.randint(0, 4))
             if rng.random() < 0.5:  # a walk that is allowed
-                tokens, state = [], automaton.start
+                tokens, state = [], dfa.start
                 for _ in range(rng.randint(0, 5)):
-                    pairs = np.flatnonzero(automaton.transition_source == state)
+                    pairs = np.flatnonzero(dfa.transition_source == state)
                     if not len(pairs):
                         break
-                    number = automaton.transition_class[rng.choice(pairs.tolist())]
+                    number = dfa.transition_class[rng.choice(pairs.tolist())]
                     tokens.append(
-                        int(rng.choice(np.flatnonzero(automaton.token_class == number).tolist()))
+                        int(rng.choice(np.flatnonzero(dfa.token_class == number).tolist()))
                     )
-                    state = automaton.state_after(state, tokens[-1:])
-            state = automaton.state_after(automaton.start, tokens)
+                    state = dfa.state_after(state, tokens[-1:])
+            state = dfa.state_after(dfa.start, tokens)
             text = [token for token in tokens if token not in (0, 301)]
             ended = [token in (0, 301) for token in tokens]
             try:
@@ -118,28 +118,28 @@ def test_token_sequences_are_the_texts_of_the_language() -> None:
             tail = tokens[ended.index(True) :] if True in ended else []
             in_order = not tail or (tail[0] == 0 and all(token in (0, 301) for token in tail))
             valid = spelled is not None and language.accepts(spelled) and in_order
-            assert (state is not None and bool(automaton.final[state])) == valid, (source, tokens)
+            assert (state is not None and bool(dfa.final[state])) == valid, (source, tokens)
 
 
 def test_the_way_to_an_end_is_the_shortest() -> None:
     vocabulary: list[bytes | None] = [None, b"a", b"aa", b"aaa", b"b"]
-    automaton = TokenDFA.of(
+    dfa = build_token_dfa(
         minimal_dfa(regex_fullmatch("a{7}b")), VocabularyBytes(vocabulary), [0], [], 5
     )
-    assert automaton.tokens_to_final[automaton.start] == 4  # aaa aaa a b
+    assert dfa.tokens_to_final[dfa.start] == 4  # aaa aaa a b
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
-        TokenDFA.of(minimal_dfa(regex_fullmatch("abc")), VocabularyBytes(vocabulary), [0], [], 5)
+        build_token_dfa(
+            minimal_dfa(regex_fullmatch("abc")), VocabularyBytes(vocabulary), [0], [], 5
+        )
 
 
 def test_tokens_that_the_model_lacks_or_that_end_a_text_spell_nothing() -> None:
-    """What only they could spell is out of the language, not a way without tokens."""
+    """Texts that only these tokens could spell are not in the language."""
     vocabulary: list[bytes | None] = [None, b"a", b"b", b"x", b"c"]
-    automaton = TokenDFA.of(
+    dfa = build_token_dfa(
         minimal_dfa(regex_fullmatch("ac|b{6}")), VocabularyBytes(vocabulary), [0], [], 4
     )
-    assert automaton.tokens_to_final[automaton.start] == 6
-    assert set(automaton.token_class[automaton.token_class >= 0].tolist()) == set(
-        range(automaton.class_count)
-    )
+    assert dfa.tokens_to_final[dfa.start] == 6
+    assert set(dfa.token_class[dfa.token_class >= 0].tolist()) == set(range(dfa.class_count))
     with pytest.raises(ConstraintUnsatisfiedError, match="no tokens of this vocabulary"):
-        TokenDFA.of(minimal_dfa(regex_fullmatch("c")), VocabularyBytes(vocabulary), [0], [], 4)
+        build_token_dfa(minimal_dfa(regex_fullmatch("c")), VocabularyBytes(vocabulary), [0], [], 4)

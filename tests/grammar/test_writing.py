@@ -22,10 +22,11 @@ from redraft.editing import Hole
 from redraft.engine import Engine, Request
 from redraft.errors import ConfigError, ConstraintError, ConstraintUnsatisfiedError, RequestError
 from redraft.events import Committed, Draft, Finished
-from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, TokenDFA, ToolCalls
+from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, ToolCalls
 from redraft.grammar.language.charset import ANY_CHARACTER, FIRST_SPECIAL, Charset
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.expression import Repeat, Symbol
+from redraft.grammar.tokens.build import build_token_dfa
 from redraft.grammar.tokens.token_transitions import VocabularyBytes
 from redraft.testing import tiny_model
 from tests.grammar.cases import pattern, schema
@@ -79,9 +80,9 @@ def test_no_text_is_ever_invalid(name: str, request: pytest.FixtureRequest) -> N
         try:
             finished = model.generate("hello", constraint=constraint, method=method, **options)
         except ConstraintUnsatisfiedError:
-            automaton = model.processor.compile(constraint, model.generation_config)
-            assert automaton is not None
-            assert int(automaton.tokens_to_final[automaton.start]) > budget
+            dfa = model.processor.compile(constraint, model.generation_config)
+            assert dfa is not None
+            assert int(dfa.tokens_to_final[dfa.start]) > budget
             continue
         assert valid(given, finished.text), (given, finished.text)
         assert len(finished.tokens) <= budget
@@ -90,7 +91,7 @@ def test_no_text_is_ever_invalid(name: str, request: pytest.FixtureRequest) -> N
 
 
 def test_every_draft_is_a_valid_text_too(tiny: Model) -> None:
-    """Of the last canvas: earlier ones are beginnings of valid texts."""
+    """Drafts of earlier canvases are only prefixes of valid texts."""
     given = {
         "type": "object",
         "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "yy"]}},
@@ -149,7 +150,7 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
     network = tiny_model(4)
     size, length = network.vocab_size, network.config.canvas_length
     everything = Symbol(ANY_CHARACTER | Charset(((FIRST_SPECIAL, FIRST_SPECIAL + size - 1),)))
-    automaton = TokenDFA.of(
+    dfa = build_token_dfa(
         minimal_dfa(Repeat(everything)), VocabularyBytes([None] * size), [], [], size
     )
     cache = network.new_cache(8)
@@ -166,7 +167,7 @@ def test_the_inference_itself_changes_nothing_where_everything_is_admitted() -> 
         return [step for step, _ in denoise(network, start, [cache], options, noise)]
 
     with torch.inference_mode():
-        free, bound = steps(None), steps([[Guide(automaton, length).on_canvas(length)]])
+        free, bound = steps(None), steps([[Guide(dfa, length).on_canvas(length)]])
     assert len(free) == len(bound) > 3
     for one, other in zip(free, bound, strict=True):
         assert torch.equal(one.argmax_canvas, other.argmax_canvas)
@@ -380,9 +381,9 @@ def test_a_constraint_is_compiled_once_for_a_vocabulary(tiny: Model) -> None:
 
 def test_an_unfinished_text_is_not_parsed(tiny: Model) -> None:
     engine = Engine(tiny.network, tiny.tokenizer)
-    automaton = tiny.processor.compile(Regex("[a-z]{60}"), tiny.generation_config)
+    dfa = tiny.processor.compile(Regex("[a-z]{60}"), tiny.generation_config)
     config = tiny.generation_config.with_options({"max_new_tokens": 80, "seed": 1, **QUICK})
-    number = engine.add(Request.checked([2, 5], config, tiny.config, dfa=automaton))
+    number = engine.add(Request.checked([2, 5], config, tiny.config, dfa=dfa))
     for event in iter(engine.step, None):
         if any(isinstance(one, Committed) for one in event):
             break

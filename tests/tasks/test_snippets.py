@@ -130,7 +130,10 @@ def test_corrupted_fillings_are_wrong(task: Task) -> None:
 
 def test_other_right_fillings_pass() -> None:
     task = Infill()
-    code = "def run(items):\n    <<kept = []>>\n    for item in items:\n        kept.append(item.name)\n    return kept"
+    code = (
+        "def run(items):\n    <<kept = []>>\n    for item in items:\n"
+        "        kept.append(item.name)\n    return kept"
+    )
     example = example_of("fill python", code)
     assert task.check(example, filled(example, ["kept=[]"]))
     assert not task.check(example, filled(example, ["kept = {}"]))
@@ -139,7 +142,8 @@ def test_other_right_fillings_pass() -> None:
     assert not task.check(example, filled(example, ["out = []"]))
     two = example_of(
         "fill python",
-        "def f(rows):\n    <<best>> = sum(row.size for row in rows)\n    return <<best>> / len(rows)",
+        "def f(rows):\n    <<best>> = sum(row.size for row in rows)\n"
+        "    return <<best>> / len(rows)",
     )
     assert task.check(two, filled(two, ["total", "total"]))
     assert not task.check(two, filled(two, ["total", "best"]))
@@ -151,13 +155,23 @@ def test_other_right_fillings_pass() -> None:
 
 def test_free_names_in_json_pass_and_determined_ones_do_not() -> None:
     task = Infill()
-    rows = '[\n  {"id": 4, "name": "Ada"},\n<<  {"id": 5, "name": "Ben"},>>\n  {"id": 6, "name": "Cleo"}\n]'
+    rows = (
+        '[\n  {"id": 4, "name": "Ada"},\n<<  {"id": 5, "name": "Ben"},>>\n'
+        '  {"id": 6, "name": "Cleo"}\n]'
+    )
     example = example_of("fill json", rows)
     assert task.check(example, filled(example, ['  {"id": 5, "name": "Tess"},']))
-    for wrong in ('{"id": 6, "name": "Ben"},', '{"id": 5, "name": "Rome"},', '{"id": 5, "name": 5},',
-                  '{"id": 5.0, "name": "Ben"},',
-                  '{"name": "Ben", "id": 5},', '{"id": 5, "id": 5, "name": "Ben"},', '{"id": 5, "name": "Ben"}',
-                  '{"id": 5, "name": "Ben"}, {"id": 5, "name": "Ben"},', '{"id": true, "name": "Ben"},'):  # fmt: skip
+    for wrong in (
+        '{"id": 6, "name": "Ben"},',
+        '{"id": 5, "name": "Rome"},',
+        '{"id": 5, "name": 5},',
+        '{"id": 5.0, "name": "Ben"},',
+        '{"name": "Ben", "id": 5},',
+        '{"id": 5, "id": 5, "name": "Ben"},',
+        '{"id": 5, "name": "Ben"}',
+        '{"id": 5, "name": "Ben"}, {"id": 5, "name": "Ben"},',
+        '{"id": true, "name": "Ben"},',
+    ):
         assert not task.check(example, filled(example, [wrong])), wrong
     route = example_of(
         "fill json", '[\n  {"from": "Rome", "to": "<<Oslo>>"},\n  {"from": "Oslo", "to": "Bern"}\n]'

@@ -21,7 +21,7 @@ def test_an_edit_changes_one_thing_and_says_which() -> None:
     rng, kinds = random.Random(0), set()
     for _ in range(600):
         example = ToDo().draw(rng)
-        html, _, wish = example.prompt.removeprefix("edit ").partition("\n")
+        html, _, instruction = example.prompt.removeprefix("edit ").partition("\n")
         before, after = read(html), read(example.answer)
         assert before.html() == html
         assert after.html() == example.answer
@@ -32,14 +32,14 @@ def test_an_edit_changes_one_thing_and_says_which() -> None:
         ]
         assert len(changed) == 1
         if changed == ["title"]:
-            assert after.title in wish
+            assert after.title in instruction
         elif changed == ["colour"]:
-            assert after.colour in wish
+            assert after.colour in instruction
         else:
             gone, new = set(before.items) - set(after.items), set(after.items) - set(before.items)
             assert len(gone) <= 1
             assert len(new) <= 1
-            assert all(text in wish for text, _ in gone | new)
+            assert all(text in instruction for text, _ in gone | new)
             kinds.add(
                 (len(gone), len(new), {text for text, _ in gone} == {text for text, _ in new})
             )

@@ -28,8 +28,14 @@ def test_the_template_is_found_beside_or_inside_the_tokenizer_config(tmp_path: P
     assert inside.render(HELLO) == "<bos>hi"
 
 
-NONE: list[list] = [[], ["hi"], [{"content": "x"}], [{"role": 3, "content": "x"}], [{"role": "user"}],
-                    [{"role": "user", "content": None}]]  # fmt: skip
+NONE: list[list] = [
+    [],
+    ["hi"],
+    [{"content": "x"}],
+    [{"role": 3, "content": "x"}],
+    [{"role": "user"}],
+    [{"role": "user", "content": None}],
+]
 
 
 @pytest.mark.parametrize("messages", NONE)
@@ -46,7 +52,8 @@ def test_what_the_template_itself_refuses_is_told() -> None:
 def test_what_transformers_offers_a_template_is_offered_here() -> None:
     source = (
         "{% for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}"
-        "{{ {'é': 1} | tojson(ensure_ascii=False, separators=(',', ':')) }}{{ strftime_now('%Y') | length }}{% endfor %}"
+        "{{ {'é': 1} | tojson(ensure_ascii=False, separators=(',', ':')) }}"
+        "{{ strftime_now('%Y') | length }}{% endfor %}"
     )
     assert ChatTemplate(source).render([{"role": "system", "content": "x"}, *HELLO]) == '{"é":1}4'
 

@@ -1,4 +1,4 @@
-"""What each token stands for: its own text, and its part of a whole text."""
+"""The text of each token alone, and its part of a longer text."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ def read(text: str) -> list[ToolCall]:
 
 def test_calls_are_read_as_gemma_writes_them() -> None:
     text = (
-        'before<|tool_call>call:f{a:<|"|>x, {y}: "é"<|"|>,b:-1.5,c:[1,<|"|><|"|>,true],d:{e:null,f:{}}}<tool_call|>'
+        'before<|tool_call>call:f{a:<|"|>x, {y}: "é"<|"|>,b:-1.5,'
+        'c:[1,<|"|><|"|>,true],d:{e:null,f:{}}}<tool_call|>'
         "<|tool_call>call:g{}<tool_call|>after"
     )
     assert read(text) == [
@@ -52,12 +53,12 @@ def test_a_call_that_cannot_be_read_says_where(text: str, words: str) -> None:
 
 
 def test_what_a_free_model_wrote_is_kept_as_far_as_it_can_be_read() -> None:
-    def told(text: str) -> tuple[str, list[str]]:
+    def split(text: str) -> tuple[str, list[str]]:
         before, calls = answer_and_calls(TOKENIZER.encode(text, bos=False), TOKENIZER)
         return TOKENIZER.decode(before, special=True), [call.name for call in calls]
 
     good = "<|tool_call>call:f{}<tool_call|>"
-    assert told(f"let me see {good}{good}") == ("let me see ", ["f", "f"])
-    assert told(f"so {good}<|tool_call>call:g{{a:") == ("so ", ["f"])
-    assert told("so <|tool_call>call:g{a:") == ("so <|tool_call>call:g{a:", [])
-    assert told("plain") == ("plain", [])
+    assert split(f"let me see {good}{good}") == ("let me see ", ["f", "f"])
+    assert split(f"so {good}<|tool_call>call:g{{a:") == ("so ", ["f"])
+    assert split("so <|tool_call>call:g{a:") == ("so <|tool_call>call:g{a:", [])
+    assert split("plain") == ("plain", [])

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from redraft.errors import ConstraintError
 from redraft.grammar.language.dfa import DFA
+from redraft.grammar.tokens.build import build_token_dfa
 from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.grammar.tokens.token_transitions import VocabularyBytes
 from redraft.text import Tokenizer
@@ -93,7 +94,7 @@ class Constraint(ABC):
                 f"a constraint needs a token that ends the text: none of {tuple(eos_ids)} is in "
                 f"the vocabulary of {vocab_size}"
             )
-        return TokenDFA.of(dfa, vocabulary, eos_ids, {pad_id} - vocabulary.spelled, vocab_size)
+        return build_token_dfa(dfa, vocabulary, eos_ids, {pad_id} - vocabulary.spelled, vocab_size)
 
 
 Cache = OrderedDict[Hashable, TokenDFA | None]

@@ -50,8 +50,8 @@ HELD_OUT = {
 PLACES = ("the {} item", "the {} one", "item number {}", "number {}")
 POINTED = ("the {} one", "the one with {}", "the {} item")
 POLITE = ("", "", "", "please ", "can you ")
-# What can be asked for politely: a template that begins with one of these.
-ASKED = frozenset(
+# A template that begins with one of these can have a polite word before it.
+IMPERATIVES = frozenset(
     "add put append remove delete take drop get cross tick mark untick uncheck rename change"
     " replace call make colour include strike erase check set reopen turn swap name use"
     " paint".split()
@@ -125,8 +125,10 @@ def _named(page: ToDoPage, at: int, rng: random.Random) -> str:
         place = rng.choice(PLACES)
         last = at == len(page.items) - 1 and place.startswith("the") and rng.random() < 0.3
         return place.format("last" if last else ORDINALS[at] if "the" in place else str(at + 1))
-    others = {word for number, (other, _) in enumerate(page.items) if number != at
-              for word in other.lower().split()}  # fmt: skip
+    others: set[str] = set()
+    for number, (other, _) in enumerate(page.items):
+        if number != at:
+            others.update(other.lower().split())
     own = [word for word in text.split() if len(word) > 2 and word.lower() not in others]
     own = [word for word in own if word.lower() not in ("the", "for", "from", "item", "one")]
     if kind < 0.45 and own:
@@ -141,7 +143,7 @@ def _styled(said: str, after: ToDoPage, rng: random.Random) -> str:
     """
     head, _, rest = said.partition(" ")
     new = after.html()
-    polite = rng.choice(POLITE) if head in ASKED else ""
+    polite = rng.choice(POLITE) if head in IMPERATIVES else ""
     if head not in new and rng.random() < 0.06:
         head = mistyped(head, rng)
     said = f"{head} {rest}" if rest else head
