@@ -1,20 +1,20 @@
 """The errors that redraft raises.
 
-RedraftError
-├── ConfigError                 a setting or a config file is not valid
-│   └── UnknownOptionError      an option does not exist
-├── CheckpointError             a checkpoint cannot be used
-│   ├── UnsafeFormatError       its weights are in a format that can run code (pickle)
-│   └── TensorMismatchError     tensors are missing, unknown, of a wrong shape or cut short
-├── RequestError                a request cannot be served as it is
-│   ├── EmptyPromptError        the prompt has no tokens
-│   ├── ContextLengthError      more tokens than the model's context
-│   ├── MemoryLimitError        more memory than the engine may use
-│   ├── TokenRangeError         a token id outside the vocabulary
-│   ├── ChatTemplateError       messages that cannot become a prompt
-│   └── ConstraintError         a schema, pattern or grammar that cannot be used
-│       └── ConstraintUnsatisfiedError   no valid text fits
-└── NonFiniteError              the model computed NaN or infinity
+    RedraftError
+    ├── ConfigError                 a setting or a config file is not valid
+    │   └── UnknownOptionError      an option does not exist
+    ├── CheckpointError             a checkpoint cannot be used
+    │   ├── UnsafeFormatError       its weights are in a format that can run code (pickle)
+    │   └── TensorMismatchError     tensors are missing, unknown, of a wrong shape or cut short
+    ├── RequestError                a request cannot be served as it is
+    │   ├── EmptyPromptError        the prompt has no tokens
+    │   ├── ContextLengthError      more tokens than the model's context
+    │   ├── MemoryLimitError        more memory than the engine may use
+    │   ├── TokenRangeError         a token id outside the vocabulary
+    │   ├── ChatTemplateError       messages that cannot become a prompt
+    │   └── ConstraintError         a schema, pattern or grammar that cannot be used
+    │       └── ConstraintUnsatisfiedError   no valid text fits
+    └── NonFiniteError              the model computed NaN or infinity
 
 Settings and requests are checked before any work begins. Errors in arguments are also ValueErrors.
 """
