@@ -28,7 +28,8 @@ def prompts(rng: random.Random, count: int) -> list[list[int]]:
         stem = rng.choice(stems)
         cut = rng.choice((len(stem), len(stem), rng.randrange(1, len(stem))))
         found.append(
-            stem[:cut] + [rng.randrange(2, 150) for _ in range(rng.choice((0, 3, ENCODE_BLOCK + 1)))]
+            stem[:cut]
+            + [rng.randrange(2, 150) for _ in range(rng.choice((0, 3, ENCODE_BLOCK + 1)))]
         )
     return found
 
@@ -107,7 +108,12 @@ def test_what_is_known_is_counted_and_not_encoded_again(monkeypatch: pytest.Monk
         engine.add(requests(model, [asked])[0])
         (finished,) = [event for event in engine.run() if isinstance(event, Finished)]
         figures.append((finished.statistics.cached_tokens, encoded[0]))
-    assert figures == [(0, len(prompt)), (2 * ENCODE_BLOCK, 5), (2 * ENCODE_BLOCK, 0), (0, len(prompt))]
+    assert figures == [
+        (0, len(prompt)),
+        (2 * ENCODE_BLOCK, 5),
+        (2 * ENCODE_BLOCK, 0),
+        (0, len(prompt)),
+    ]
     assert engine.prefixes.hits == 4 * ENCODE_BLOCK
 
 
