@@ -37,12 +37,9 @@ UNFINISHED: dict[str, set[str]] = {
     "diffusion": {"docstrings", "comprehensions"},
     "editing": {"lines"},
     "engine": {"lines"},
-    "evals": {"names", "phrases", "docstrings", "lines", "comprehensions"},
     "ops": {"names", "phrases", "docstrings"},
     "quant": {"phrases", "docstrings", "comprehensions"},
     "tasks": {"names", "comprehensions"},
-    "testing": {"docstrings"},
-    "train": {"names", "docstrings", "lines"},
     "all": {"classes", "any"},
 }
 

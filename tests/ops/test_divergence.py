@@ -80,7 +80,7 @@ def test_what_has_not_changed_is_at_zero() -> None:
 def test_both_steps_are_edited_alike(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bias, penalty, filters, and tokens that are not allowed, a row each."""
     monkeypatch.setattr(chunked, "CHUNK", 64)
-    monkeypatch.setattr(dense, "BLOCK_ELEMENTS", 32 * SIZE)
+    monkeypatch.setattr(dense, "MAX_LOGITS", 32 * SIZE)
     hidden, before, embedding, readout = case(seed, rows=4)
     some = torch.randperm(SIZE)[:30]
     edits = [

@@ -51,7 +51,7 @@ def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPa
     """On random states, sharp and flat, with biases that rule tokens out, penalties, positions that
     may take some tokens only, and temperatures down to 0.02."""
     monkeypatch.setattr(chunked, "CHUNK", 50 + seed)
-    monkeypatch.setattr(dense, "BLOCK_ELEMENTS", 5000)
+    monkeypatch.setattr(dense, "MAX_LOGITS", 5000)
     torch.manual_seed(seed)
     hidden, embedding = torch.randn(3, 40, 16) * 10 ** (torch.rand(1) * 3 - 1), torch.randn(400, 16)
     out = torch.rand(400) < 0.3

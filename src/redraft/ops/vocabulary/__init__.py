@@ -1,7 +1,12 @@
 """One look at the vocabulary: `read_vocabulary`, its plain form (`whole`) and its fast form
 (`chunks`)."""
 
-from redraft.ops.vocabulary.dense import inverse_cdf, softcapped_logits, tempered_logits
+from redraft.ops.vocabulary.dense import (
+    MAX_LOGITS,
+    inverse_cdf,
+    softcapped_logits,
+    tempered_logits,
+)
 from redraft.ops.vocabulary.dispatch import read_vocabulary
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
@@ -14,6 +19,7 @@ from redraft.ops.vocabulary.types import (
 )
 
 __all__ = [
+    "MAX_LOGITS",
     "Allowed",
     "Comparison",
     "LogitEdits",

@@ -14,7 +14,7 @@ from redraft.ops.vocabulary.types import Found, Positions, Readout
 
 UNIT = 2.0  # of bounded logits, in softcaps
 ROWS = 1 << 14  # of a table in few bits that are unpacked at a time
-BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
+MAX_LOGITS = 1 << 24  # that exist at a time
 
 
 def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
@@ -41,7 +41,7 @@ def all_logits(positions: Positions, embedding: Tensor, softcap: float) -> Tenso
 
 def positions_per_block(embedding: Tensor) -> int:
     """Return how many positions have all their logits at a time, with an embedding [V, H]."""
-    return max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
+    return max(1, MAX_LOGITS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
 
 def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: float = 1.0) -> Tensor:
