@@ -3,7 +3,7 @@
 The server is `redraft serve` in a process of its own; its clients ask over sockets. `--source`
 starts a second server, from another checkout. Both get the same requests in turn, and each round
 gives one ratio, so that a change of the machine's speed meets both alike. Every request has a seed,
-so both servers should give the same texts: `equal_answers` tells if they did.
+so both servers should give the same texts: `equal_answers` is true if they did.
 """
 
 from __future__ import annotations
