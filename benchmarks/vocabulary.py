@@ -10,8 +10,8 @@ from measure import alternate, benchmark_parser, elapsed, median_ratio, medians,
 from redraft.engine.allocator import keep_freed_memory
 from redraft.ops.linear import linear
 from redraft.ops.vocabulary import Readout
-from redraft.ops.vocabulary.chunked import CHUNK, read_chunks
-from redraft.ops.vocabulary.dense import read_whole
+from redraft.ops.vocabulary.chunked import CHUNK, read_chunked
+from redraft.ops.vocabulary.dense import read_dense
 from redraft.ops.vocabulary.types import Positions
 
 POSITIONS, HIDDEN, SOFTCAP = 256, 768, 30.0
@@ -48,8 +48,8 @@ def main() -> None:
         owners = torch.zeros(POSITIONS, dtype=torch.int64)
         positions = Positions(states, owners, uniform, readout)
         forms = {
-            "chunks": partial(read_chunks, positions, embedding, SOFTCAP),
-            "plain": partial(read_whole, positions, embedding, SOFTCAP),
+            "chunks": partial(read_chunked, positions, embedding, SOFTCAP),
+            "plain": partial(read_dense, positions, embedding, SOFTCAP),
             "products": partial(products, states, embedding),
         }
         sides = {name: partial(elapsed, form) for name, form in forms.items()}

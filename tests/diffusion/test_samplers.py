@@ -105,10 +105,21 @@ def check_accepted(
         check(case, result, row, tokens, kept)
 
 
+def sureness(case: Given, row: int) -> list[float]:
+    """Return the probability of each sample, or its bound where the sample is not the argmax."""
+    found = []
+    for at in range(LENGTH):
+        confidence = case.statistics.confidence[row, at]
+        rest = 1.0 - confidence
+        same = int(case.statistics.sample[row, at]) == int(case.statistics.argmax[row, at])
+        found.append(float(confidence) if same else min(float(confidence), float(rest)))
+    return found
+
+
 def surest(case: Given, row: int, positions: list[int], count: int) -> set[int]:
     """Return the `count` surest positions; of equals the first."""
-    confidence = case.statistics.confidence[row].tolist()
-    return set(sorted(positions, key=lambda at: -confidence[at])[:count])
+    sure = sureness(case, row)
+    return set(sorted(positions, key=lambda at: -sure[at])[:count])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -118,11 +129,9 @@ def test_confidence_threshold_accepts_what_is_sure_enough_and_always_the_surest(
         result = ConfidenceThresholdSampler(threshold).step(case.statistics, case.canvas, case.step)
 
         def accept(row: int, positions: list[int], threshold: float = threshold) -> set[int]:
-            confidence = case.statistics.confidence[row]
-            sure = {
-                at for at in positions if float(confidence[at]) >= float(torch.tensor(threshold))
-            }
-            return sure | surest(case, row, positions, 1)
+            sure = sureness(case, row)
+            enough = {at for at in positions if sure[at] >= float(torch.tensor(threshold))}
+            return enough | surest(case, row, positions, 1)
 
         check_accepted(case, result, accept)
 
@@ -164,12 +173,12 @@ def test_klass_accepts_what_is_confident_and_has_been_stable(seed: int) -> None:
         def accept(
             row: int, positions: list[int], case: Given = case, number: int = number
         ) -> set[int]:
-            confidence = case.statistics.confidence[row].tolist()
+            sure = sureness(case, row)
             recent = below[-2:]
             ready = {
                 at
                 for at in positions
-                if confidence[at] > float(torch.tensor(0.7))
+                if sure[at] > float(torch.tensor(0.7))
                 and number >= 1
                 and all(step[row][at] for step in recent)
             }

@@ -9,7 +9,7 @@ from redraft.diffusion.options import DenoisingOptions
 
 
 def scheduled_temperature(options: DenoisingOptions, step: Tensor) -> Tensor:
-    """Temperature float32 [B] of rows at step int64 [B] (1 for the first of N).
+    """Return the temperature float32 [B] of rows at step int64 [B] (1 for the first of N).
 
     t_min + (t_max - t_min) * n / N with n = N + 1 - step steps left, times the row's own
     `temperature` where that is not 0.

@@ -1,5 +1,4 @@
-"""One look at the vocabulary: `read_vocabulary`, its plain form (`whole`) and its fast form
-(`chunks`)."""
+"""The vocabulary pass: `read_vocabulary`, its dense form and its chunked form."""
 
 from redraft.ops.vocabulary.dense import (
     MAX_LOGITS,
@@ -11,21 +10,21 @@ from redraft.ops.vocabulary.dispatch import read_vocabulary
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
 from redraft.ops.vocabulary.types import (
-    Comparison,
     Picked,
     Readout,
     SpanConstraint,
+    StepComparison,
     VocabularyStatistics,
 )
 
 __all__ = [
     "MAX_LOGITS",
     "Allowed",
-    "Comparison",
     "LogitEdits",
     "Picked",
     "Readout",
     "SpanConstraint",
+    "StepComparison",
     "TokenClasses",
     "VocabularyStatistics",
     "inverse_cdf",
