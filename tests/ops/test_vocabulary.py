@@ -312,6 +312,6 @@ def test_masks_of_several_canvases_are_joined() -> None:
     )  # as a batch is taken apart and put together at every step
     assert again is not None
     assert torch.equal(again.masks, joined.masks)
-    assert torch.equal(again.mask_index, joined.which)
+    assert torch.equal(again.mask_index, joined.mask_index)
     assert Allowed.join([parts[1]], [shape]) is None
     assert Allowed.join([None, None], [shape] * 2) is None
