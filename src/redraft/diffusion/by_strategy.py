@@ -13,7 +13,7 @@ from redraft.diffusion.grouping import StrategyGroup
 from redraft.diffusion.sampler import Sampler, needs_divergence
 from redraft.diffusion.step import DenoisingStep, Memory, ScheduledStep
 from redraft.diffusion.stopping import StoppingCriteria
-from redraft.ops.vocabulary import StepComparison, VocabularyStatistics
+from redraft.ops.vocabulary import DistributionComparison, VocabularyStatistics
 
 
 def run_samplers(
@@ -94,7 +94,7 @@ def settled_rows(
 
 def comparison(
     groups: Sequence[StrategyGroup[Sampler]], before: Sequence[Tensor | None]
-) -> StepComparison | None:
+) -> DistributionComparison | None:
     """Return the comparison with the step before; None where no sampler asks for it.
 
     `before`: for each row the hidden states [L, H] of its last step, where it had one.
@@ -104,4 +104,4 @@ def comparison(
         if needs_divergence(group.strategy):
             for row in group.rows:
                 wanted[row] = True
-    return StepComparison(wanted, before) if any(wanted) else None
+    return DistributionComparison(wanted, before) if any(wanted) else None

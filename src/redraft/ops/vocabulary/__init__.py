@@ -10,21 +10,21 @@ from redraft.ops.vocabulary.dispatch import read_vocabulary
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
 from redraft.ops.vocabulary.types import (
+    DistributionComparison,
     Picked,
     Readout,
     SpanConstraint,
-    StepComparison,
     VocabularyStatistics,
 )
 
 __all__ = [
     "MAX_LOGITS",
     "Allowed",
+    "DistributionComparison",
     "LogitEdits",
     "Picked",
     "Readout",
     "SpanConstraint",
-    "StepComparison",
     "TokenClasses",
     "VocabularyStatistics",
     "inverse_cdf",

@@ -31,7 +31,7 @@ MIN_LOG_MASS = -1e4
 
 
 @dataclass
-class Sums:
+class RunningSums:
     """Running sums of a block of N positions after some chunks of the vocabulary.
 
     Attributes:
@@ -53,7 +53,7 @@ class Sums:
     edited: bool
 
     @classmethod
-    def nothing(cls, states: Tensor, edited: bool) -> Sums:
+    def nothing(cls, states: Tensor, edited: bool) -> RunningSums:
         zeros = states.new_zeros(len(states), dtype=torch.float32)
         return cls(
             torch.full_like(zeros, -torch.inf),
@@ -129,7 +129,7 @@ def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Posi
     edited = positions.mask_index is not None or any(
         edits is not None for edits in positions.readout.edits
     )
-    sums = Sums.nothing(positions.states, edited)
+    sums = RunningSums.nothing(positions.states, edited)
     size = chunk_size(positions.states.device)
     for first in range(0, len(embedding), size):
         chunk = embedding[first : first + size]
@@ -152,7 +152,9 @@ def edited_logits(positions: Positions, chunk: Tensor, first: int, softcap: floa
     )
 
 
-def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: Sums) -> Tensor:
+def _look_again(
+    positions: Positions, embedding: Tensor, softcap: float, sums: RunningSums
+) -> Tensor:
     """Return samples [N]: the first token whose cumulative mass passes the draw."""
     where, left = sums.chunk_of(
         positions.uniform, torch.arange(len(positions.states), device=positions.states.device)
@@ -164,7 +166,7 @@ def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: S
         chunk = embedding[first : first + size]
         part = positions[mine]
         logits = edited_logits(part.padded(), chunk, first, softcap)[: len(mine)]
-        # Sums of one chunk differ in their last bits from what they were.
+        # The sums of one chunk differ in their last bits from what they were.
         sample[mine] = first + first_beyond(torch.exp(logits - sums.top[mine][:, None]), left[mine])
     return sample
 

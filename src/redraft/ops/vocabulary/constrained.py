@@ -17,7 +17,7 @@ from torch import Tensor
 
 from redraft.ops.batch_invariance import pad_for_invariance
 from redraft.ops.linear import linear
-from redraft.ops.vocabulary.chunked import Sums, first_beyond
+from redraft.ops.vocabulary.chunked import RunningSums, first_beyond
 from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
 from redraft.ops.vocabulary.token_classes import Piece, TokenClasses
 from redraft.ops.vocabulary.types import Picked, Positions, PositionStatistics, SpanConstraint
@@ -85,8 +85,8 @@ class _Reading:
             logits.index_fill_(1, piece.out, -torch.inf)
         return logits, rows
 
-    def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> Sums:
-        sums = Sums.nothing(self.positions.states, self.edited)
+    def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> RunningSums:
+        sums = RunningSums.nothing(self.positions.states, self.edited)
         at = 0
         for piece in pieces:
             logits, rows = self.logits(piece, self.positions)
@@ -144,7 +144,12 @@ class _Reading:
         )
 
     def _sample_wide(
-        self, pieces: tuple[Piece, ...], sums: Sums, uniform: Tensor, mine: Tensor, sample: Tensor
+        self,
+        pieces: tuple[Piece, ...],
+        sums: RunningSums,
+        uniform: Tensor,
+        mine: Tensor,
+        sample: Tensor,
     ) -> None:
         """Sampled tokens of the positions `mine`, whose class this is, put in place."""
         if not len(mine):

@@ -13,10 +13,10 @@ from redraft.ops.vocabulary.constrained import read_constrained
 from redraft.ops.vocabulary.dense import read_dense
 from redraft.ops.vocabulary.divergence import read_divergence
 from redraft.ops.vocabulary.types import (
+    DistributionComparison,
     Positions,
     PositionStatistics,
     Readout,
-    StepComparison,
     VocabularyStatistics,
 )
 
@@ -85,7 +85,11 @@ def _flat(hidden: Tensor, readout: Readout) -> tuple[Positions, Tensor, Tensor]:
 
 
 def _divergence(
-    hidden: Tensor, embedding: Tensor, softcap: float, readout: Readout, comparison: StepComparison
+    hidden: Tensor,
+    embedding: Tensor,
+    softcap: float,
+    readout: Readout,
+    comparison: DistributionComparison,
 ) -> Tensor:
     """Return KL(this step || the step before), float32 [B, L]."""
     positions, wanted, filtered = _flat(hidden, readout)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from redraft.ops.vocabulary.chunked import BLOCK, chunk_size, edited_logits
 from redraft.ops.vocabulary.dense import all_logits, positions_per_block
-from redraft.ops.vocabulary.types import Positions, StepComparison
+from redraft.ops.vocabulary.types import DistributionComparison, Positions
 
 # In place of -inf, which would make differences that are no numbers.
 MIN_LOGIT = -1e30
@@ -22,7 +22,7 @@ MIN_LOGIT = -1e30
 
 def read_divergence(
     positions: Positions,
-    comparison: StepComparison,
+    comparison: DistributionComparison,
     wanted: Tensor,
     filtered: Tensor,
     embedding: Tensor,

@@ -73,7 +73,7 @@ class SpanConstraint(Protocol):
 
 
 @dataclass(frozen=True)
-class StepComparison:
+class DistributionComparison:
     """Rows whose distributions are compared with those of their step before.
 
     Attributes:
@@ -109,7 +109,7 @@ class Readout:
     wanted: Tensor | None = None
     allowed: Allowed | None = None
     span_constraints: Sequence[Sequence[SpanConstraint]] = ()
-    comparison: StepComparison | None = None
+    comparison: DistributionComparison | None = None
 
     @property
     def plain(self) -> bool:
