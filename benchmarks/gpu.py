@@ -27,7 +27,7 @@ from redraft.config import ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS
 from redraft.network import DiffusionGemma
-from redraft.quant import FORMATS, ExpertList, Fp4Weight, PackedWeight
+from redraft.quant import FORMATS, ExpertList, Nvfp4Weight, PackedWeight
 
 # Settings with which no canvas settles before its last step.
 UNSETTLED = {"confidence_threshold": 1e-9, "stability_threshold": 1000}
@@ -37,12 +37,12 @@ PROFILED_STEPS, PROFILED_KERNELS = 10, 40
 Generate = Callable[[list[list[int]], int, int], None]
 
 
-def random_fp4(weight: Tensor) -> PackedWeight:
+def random_nvfp4(weight: Tensor) -> PackedWeight:
     """Return random NVFP4 bits in the shape of a weight: redraft has no writer of this format."""
     height, width = weight.shape
     values = torch.randint(0, 256, (height, width // 2), dtype=torch.uint8, device=weight.device)
     scale = (torch.rand(height, width // 16, device=weight.device) + 0.5).to(torch.float8_e4m3fn)
-    return Fp4Weight(values, scale, torch.tensor(0.35 * width**-0.5), weight.dtype)
+    return Nvfp4Weight(values, scale, torch.tensor(0.35 * width**-0.5), weight.dtype)
 
 
 def random_weight(name: str, shape: torch.Size) -> Tensor:
@@ -63,7 +63,7 @@ def random_network(config: ModelConfig, format_: str, group: int) -> DiffusionGe
         network = DiffusionGemma(config)
     quantization = None
     if format_ != "bf16":
-        quantization = Quantization("int4" if format_ == "fp4" else format_, group)
+        quantization = Quantization("int4" if format_ == "nvfp4" else format_, group)
     experts: dict[str, Any] = {}
     for name, tensor in network.state_dict().items():
         kind = name.rpartition(".")[2]
@@ -72,21 +72,21 @@ def random_network(config: ModelConfig, format_: str, group: int) -> DiffusionGe
             weight = deepcopy(experts[kind])
         else:
             weight = random_weight(name, tensor.shape)
-            if quantization and format_ != "fp4":
-                weight = quantization.of(name, weight, weight.dtype)
+            if quantization and format_ != "nvfp4":
+                weight = quantization.quantize(name, weight, weight.dtype)
             elif quantization and quantization.covers(name, weight.shape):
-                weight = random_fp4_of(weight)
+                weight = random_nvfp4_of(weight)
             if ".experts." in name:
                 experts[kind] = weight
         place_weight(network, name, weight)
     return network.eval()
 
 
-def random_fp4_of(weight: Tensor) -> PackedWeight | ExpertList:
+def random_nvfp4_of(weight: Tensor) -> PackedWeight | ExpertList:
     """Return random NVFP4 bits for a matrix, or for each expert of a stack."""
     if weight.ndim == 2:
-        return random_fp4(weight)
-    return ExpertList([random_fp4(one) for one in weight])
+        return random_nvfp4(weight)
+    return ExpertList([random_nvfp4(one) for one in weight])
 
 
 def redraft_backend(config: ModelConfig, args: argparse.Namespace) -> Generate:
@@ -174,7 +174,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--backend", choices=("redraft", "transformers"), default="redraft")
     parser.add_argument(
-        "--format", choices=("bf16", *FORMATS, "fp4"), default="bf16", help="of redraft's weights"
+        "--format", choices=("bf16", *FORMATS), default="bf16", help="of redraft's weights"
     )
     parser.add_argument("--group", type=int, default=64, help="weights that share a scale, in int4")
     parser.add_argument("--layers", type=int, default=30)

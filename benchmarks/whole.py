@@ -23,9 +23,9 @@ from measure import machine
 from torch import Tensor
 
 from redraft.checkpoint.names import to_file
-from redraft.checkpoint.plan import shapes_of
+from redraft.checkpoint.plan import weight_shapes
 from redraft.checkpoint.quantize import Quantization
-from redraft.checkpoint.quantize_to_disk import Source, quantized_copy
+from redraft.checkpoint.quantize_to_disk import QuantizationSource, quantized_copy
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS
@@ -53,10 +53,10 @@ class RandomWeights:
 
 def make(args: argparse.Namespace, config: ModelConfig) -> None:
     """Write the quantized weights."""
-    shapes = shapes_of(config)
+    shapes = weight_shapes(config)
     reader = RandomWeights({to_file(name): shape for name, shape in shapes.items()})
     raw_config = model_config_to_dict(config) | {"dtype": "bfloat16"}
-    source = Source(reader, shapes, torch.bfloat16, raw_config, name="random")
+    source = QuantizationSource(reader, shapes, torch.bfloat16, raw_config, name="random")
     began = time.perf_counter()
 
     def progress(done: int, total: int) -> None:

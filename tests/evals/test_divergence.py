@@ -434,7 +434,7 @@ def test_the_command_compares_two_folders_on_prompts_of_a_file(tmp_path: Path) -
         ((), "missing argument 'A'"),
         (("small",), "needs two checkpoints"),
         (("small", "small", "--quantize", "int8"), "A alone and --quantize"),
-        (("small", "--quantize", "int3"), "no format"),
+        (("small", "--quantize", "int3"), "not a format"),
         (("small", "--quantize", "int8", "--group", "32"), "--group is for"),
         (("small", "--quantize", "int4", "--group", "7"), "7"),
         (("small", "small-text"), "vocab_size 512, B 1280"),

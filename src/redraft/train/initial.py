@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from redraft.network import DiffusionGemma
+from redraft.network import EMBEDDING, DiffusionGemma
 
 POST_NORM_GAIN = 0.3
 LINEAR_GAIN = 0.5
@@ -31,7 +31,7 @@ def initialise(network: DiffusionGemma, generator: torch.Generator) -> Diffusion
             tensor.fill_(POST_NORM_GAIN)
         elif tensor.ndim == 1:
             tensor.fill_(1.0)
-        elif name.startswith("embed_tokens"):
+        elif name == EMBEDDING:
             tensor.normal_(0.0, tensor.shape[-1] ** -0.5, generator=generator)
         else:
             tensor.normal_(0.0, LINEAR_GAIN * tensor.shape[-1] ** -0.5, generator=generator)

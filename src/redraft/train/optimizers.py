@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from redraft.network import DiffusionGemma
+from redraft.network import EMBEDDING, DiffusionGemma
 from redraft.train.muon import Muon
 from redraft.train.recipe import Recipe
 
@@ -25,7 +25,7 @@ def make_optimizers(
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        is_matrix = parameter.ndim >= 2 and not name.startswith("embed_tokens")
+        is_matrix = parameter.ndim >= 2 and name != EMBEDDING
         (matrices if is_matrix else others).append(parameter)
     muon = Muon(matrices, lr=recipe.matrix_lr, dtype=dtype)
     adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=ADAM_BETAS, weight_decay=0.0)
