@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from redraft.cli.options import AutoregressiveFlag, MethodOption
+from redraft.cli.options import AutoregressiveFlag
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def train(
     steps: Annotated[
         int | None, typer.Option(help="Updates, in place of the recipe's number.", min=1)
     ] = None,
-    method: MethodOption = "diffusion",
+    method: Annotated[
+        str, typer.Option(help="diffusion, or autoregressive: from left to right only, to compare.")
+    ] = "diffusion",
     autoregressive: AutoregressiveFlag = False,
     start: Annotated[
         str | None,
