@@ -7,6 +7,7 @@ from redraft.diffusion import (
     STOPPING,
     ConfidenceThresholdSampler,
     EntropyBoundSampler,
+    EveryPositionConfident,
     KlassSampler,
     PredictorCorrectorSampler,
     SamplerSpec,
@@ -41,6 +42,9 @@ def test_every_name_means_something() -> None:
     for name, criterion in STOPPING.items():
         assert type(as_stopping(name)) is criterion
     assert as_stopping("stable_and_confident:stability_threshold=2") == StableAndConfident(2)
+    assert as_stopping("every_position:max_entropy=0.1") == EveryPositionConfident(0.1)
+    with pytest.raises(ConfigError, match="max_entropy"):
+        as_stopping("every_position:max_entropy=-1")
 
 
 @pytest.mark.parametrize(("spec", "error", "message"), [

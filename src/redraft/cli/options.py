@@ -119,7 +119,8 @@ StoppingOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The stopping criterion: stable_and_confident; with options as for --sampler.",
+        help="The stopping criterion: stable_and_confident or every_position; with options as for "
+        "--sampler.",
     ),
 ]
 SamplersOption = Annotated[

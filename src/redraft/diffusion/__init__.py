@@ -30,7 +30,7 @@ from redraft.diffusion.samplers import (
 )
 from redraft.diffusion.state import DenoisingState
 from redraft.diffusion.step import DenoisingStep, ScheduledStep
-from redraft.diffusion.stopping import StableAndConfident, StoppingCriteria
+from redraft.diffusion.stopping import EveryPositionConfident, StableAndConfident, StoppingCriteria
 
 __all__ = [
     "SAMPLERS",
@@ -42,6 +42,7 @@ __all__ = [
     "DenoisingState",
     "DenoisingStep",
     "EntropyBoundSampler",
+    "EveryPositionConfident",
     "KlassSampler",
     "Noise",
     "PredictorCorrectorSampler",
