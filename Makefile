@@ -14,7 +14,7 @@ PLACES := src tests docs benchmarks
 # What `make test-fast` leaves out: pytest names it at the end.
 FAST := -m 'not slow'
 
-.PHONY: help setup demo test test-fast coverage bench check format docs page clean
+.PHONY: help setup demo test test-fast coverage bench check format docs page page-check clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,6 +73,10 @@ docs: .venv/.docs ## the site, in build/site; warnings are errors
 # What is built is committed, so that only those who change the page need node.
 page: ## the playground's page, from web/
 	cd web && npm ci && npm run build
+
+page-check: ## types, lint and unit tests of the page, and that what is committed is what it builds to
+	cd web && npm ci && npm run check && npm run lint --if-present && npm test --if-present
+	$(MAKE) page && git diff --exit-code -- src/redraft/web/static
 
 clean: ## remove .venv and all that was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

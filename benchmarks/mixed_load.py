@@ -3,7 +3,7 @@
 The server is `redraft serve` in a process of its own; its clients ask over sockets. `--source`
 starts a second server, from another checkout. Both get the same requests in turn, and each round
 gives one ratio, so that a change of the machine's speed meets both alike. Every request has a seed,
-so both servers should give the same texts: `equal_answers` tells if they did.
+so both servers should give the same texts: `equal_answers` is true if they did.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from measure import median_ratio, tell
+from measure import median_ratio, print_result
 
 from redraft.editing import Template
 from redraft.editing.template import MARK
@@ -50,7 +50,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of all requests of a round.
+    """The answers to all requests of a round, and their times.
 
     Attributes:
         texts: of each request, in the order of the requests.
@@ -82,7 +82,7 @@ class Server:
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def posts(given: argparse.Namespace, number: int) -> list[Post]:
+def posts(args: argparse.Namespace, number: int) -> list[Post]:
     """Draw the requests of round `number`, in an order that mixes both kinds.
 
     Holes are spans and lines of small functions and records. Of the chats every other one asks for
@@ -90,25 +90,25 @@ def posts(given: argparse.Namespace, number: int) -> list[Post]:
     """
     rng = random.Random(f"mixed load {number}")
     found = []
-    for _ in range(given.holes):
+    for _ in range(args.holes):
         example = Infill().draw(rng)
         template = Template.around(example.answer, example.holes)
         body: dict[str, Any] = {
             "template": MARK.join(template.texts),
             "instruction": example.prompt,
-            "max_candidates": given.candidates,
+            "max_candidates": args.candidates,
         }
         found.append(Post("infill", "/v1/infill", body))
     tasks: tuple[Task, ...] = (Wiki(), ToDo())
-    for at in range(given.chats):
+    for at in range(args.chats):
         message = {"role": "user", "content": tasks[at % len(tasks)].draw(rng).prompt}
         body = {"messages": [message], "max_tokens": CHAT_TOKENS}
         found.append(Post("chat", "/v1/chat/completions", body))
     rng.shuffle(found)
     for post in found:
         post.body.update(model=MODEL, seed=rng.randrange(1 << 31))
-        if given.steps is not None:
-            post.body["max_denoising_steps"] = given.steps
+        if args.steps is not None:
+            post.body["max_denoising_steps"] = args.steps
     return found
 
 
@@ -195,41 +195,41 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="the servers' --batch")
     parser.add_argument("--source", help="the folder src of another checkout, to compare with")
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
-    given = parser.parse_args()
+    args = parser.parse_args()
     sources = {"redraft": SOURCE}
-    if given.source is not None:
-        sources["other"] = Path(given.source)
-    options = ["--model", given.model, "--name", MODEL, "--dtype", given.dtype]
-    options += ["--batch", str(given.batch)]
+    if args.source is not None:
+        sources["other"] = Path(args.source)
+    options = ["--model", args.model, "--name", MODEL, "--dtype", args.dtype]
+    options += ["--batch", str(args.batch)]
     loads: dict[str, list[Load]] = {name: [] for name in sources}
     with ExitStack() as stack:
         servers = {
-            name: stack.enter_context(started(source, options, given.threads))
+            name: stack.enter_context(started(source, options, args.threads))
             for name, source in sources.items()
         }
-        for number in range(given.rounds + 1):  # round 0 warms
-            requests = posts(given, number)
+        for number in range(args.rounds + 1):  # round 0 warms
+            requests = posts(args, number)
             # Every other round begins with the other server.
             for name in list(servers)[:: 1 if number % 2 else -1]:
                 loads[name].append(send(servers[name], requests))
-    report(given, loads)
+    report(args, loads)
 
 
-def report(given: argparse.Namespace, loads: dict[str, list[Load]]) -> None:
+def report(args: argparse.Namespace, loads: dict[str, list[Load]]) -> None:
     """Print the figures of all rounds but the first, which warmed.
 
     Rates and latencies are medians; `ratio` is the median of the rounds' own ratios.
     """
     measured = {name: rounds[1:] for name, rounds in loads.items()}
-    count = given.holes + given.chats
+    count = args.holes + args.chats
     rates, latencies = {}, {}
     for name, rounds in measured.items():
         rates[name] = count / statistics.median(load.seconds for load in rounds)
         latencies[name] = {
             kind: _median([load.latencies[kind] for load in rounds]) for kind in KINDS
         }
-    taken = {name: [load.seconds for load in rounds] for name, rounds in measured.items()}
-    ratio = median_ratio(taken, "other", "redraft")
+    times = {name: [load.seconds for load in rounds] for name, rounds in measured.items()}
+    ratio = median_ratio(times, "other", "redraft")
     cpu = {name: [load.cpu_seconds for load in rounds] for name, rounds in measured.items()}
     cpu_ratio = median_ratio(cpu, "other", "redraft") if min(map(min, cpu.values())) else None
     equal = None
@@ -243,12 +243,18 @@ def report(given: argparse.Namespace, loads: dict[str, list[Load]]) -> None:
     ]
     if ratio is not None:
         words.append(f"{ratio:.2f} times the other's requests/s")
-    tell(
-        "mixed_load", given, "; ".join(words),
-        seconds=taken, requests_per_second=rates, latency=latencies, ratio=ratio,
-        cpu_seconds=cpu, cpu_ratio=cpu_ratio,
+    print_result(
+        "mixed_load",
+        args,
+        "; ".join(words),
+        seconds=times,
+        requests_per_second=rates,
+        latency=latencies,
+        ratio=ratio,
+        cpu_seconds=cpu,
+        cpu_ratio=cpu_ratio,
         equal_answers=equal,
-    )  # fmt: skip
+    )
 
 
 def _median(rounds: Sequence[Sequence[float]]) -> float | None:

@@ -1,5 +1,4 @@
-"""Random checkpoints of known shapes, made once and kept: written by redraft, read by every
-peer."""
+"""Random checkpoints of known shapes: made once, written by redraft, read by every backend."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ MID = {
     "canvas_length": 256,
     "layer_types": (*[SLIDING] * 5, FULL, SLIDING, FULL),
 }
-# The released 26B: its weights are not run here, its traffic is counted.
+# The shape of the released 26B: it is not run here, its memory traffic is counted.
 RELEASED = PRESETS["26b"]
 SHAPES = {
     "mid": ModelConfig(**MID),
@@ -45,36 +44,35 @@ SHAPES = {
 
 
 def cache_folder() -> Path:
-    """Where checkpoints are kept: $REDRAFT_BENCH_CACHE, or a folder beside other caches of the
-    user."""
-    return Path(
-        os.environ.get("REDRAFT_BENCH_CACHE", Path.home() / ".cache" / "redraft-benchmarks")
-    )
+    """Return the folder of the checkpoints: $REDRAFT_BENCH_CACHE, or one in the user's cache."""
+    default = Path.home() / ".cache" / "redraft-benchmarks"
+    return Path(os.environ.get("REDRAFT_BENCH_CACHE", default))
 
 
 def checkpoint(name: str, dtype: torch.dtype) -> Path:
-    """The folder of a random checkpoint, which is made where it is missing; of `small`, the one
-    that ships."""
+    """Return the folder of a random checkpoint, written if it is missing.
+
+    A shipped model's name gives its own folder.
+    """
     if name in SHIPPED:
         return SHIPPED[name]
     folder = cache_folder() / f"{name}-{str(dtype).removeprefix('torch.')}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(
-            folder,
-            randomise(DiffusionGemma(SHAPES[name])).to(dtype),
-            GenerationConfig(max_new_tokens=256),
-        )
+        network = randomise(DiffusionGemma(SHAPES[name])).to(dtype)
+        save_checkpoint(folder, network, GenerationConfig(max_new_tokens=256))
     return folder
 
 
 def weight_bytes(shape: ModelConfig, dtype: torch.dtype, tokens: int) -> int:
-    """Bytes of weights that one pass over `tokens` reads: each once, and of the experts no more
-    than tokens can be sent to."""
+    """Return the bytes of weights that one forward pass over `tokens` tokens reads.
+
+    Each weight is read once, and no more experts than the tokens can be sent to.
+    """
     with torch.device("meta"):
-        model = DiffusionGemma(shape)
+        network = DiffusionGemma(shape)
     total = 0
-    for name, parameter in model.named_parameters():
+    for name, parameter in network.named_parameters():
         share = 1.0
         if ".experts." in name:
             share = min(1.0, tokens * shape.top_k_experts / shape.num_experts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
-from measure import arguments, in_turn, medians, seconds, tell
+from measure import alternate, benchmark_parser, elapsed, medians, print_result
 
 IMPORT = "import redraft"
 HELP = "from redraft.cli.app import main; import sys; sys.argv = ['redraft', '--help']; main()"
@@ -13,33 +14,22 @@ DRAFT = (
     "import redraft; model = redraft.load('small'); "
     "next(model.stream(messages=[{'role': 'user', 'content': 'calc 12+30'}], seed=1))"
 )
+PROGRAMS = {"import": IMPORT, "help": HELP, "first_draft": DRAFT}
 
 
 def main() -> None:
-    """Measure and tell."""
-    given = arguments(__doc__, peer="none").parse_args()
-    commands = {"import": IMPORT, "help": HELP, "first_draft": DRAFT}
+    """Measure and print."""
+    args = benchmark_parser(__doc__, peer="none").parse_args()
 
-    def call(code: str) -> None:
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    def run(program: str) -> None:
+        subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
-    for code in commands.values():
-        call(code)  # files into the cache
-    found = medians(
-        in_turn(
-            {
-                name: (lambda code=code: seconds(lambda: call(code)))
-                for name, code in commands.items()
-            },
-            given.rounds,
-        )
-    )
-    tell(
-        "startup",
-        given,
-        ", ".join(f"{name} {value:.2f} s" for name, value in found.items()),
-        seconds=found,
-    )
+    for program in PROGRAMS.values():
+        run(program)  # files into the cache
+    sides = {name: partial(elapsed, partial(run, program)) for name, program in PROGRAMS.items()}
+    seconds = medians(alternate(sides, args.rounds))
+    summary = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
+    print_result("startup", args, summary, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""One denoising step: redraft against transformers on the same weights, alternately, each in a
-process of its own.
+"""One denoising step: redraft against transformers on the same weights, in alternation.
 
-A step is what `generate` pays for one more of them: the difference between a run of few and one of
-more, so that loading and the prompt drop out; everything that a step needs is in it: network,
-vocabulary, sampling, acceptance, the stop test.
+A step is the difference between a run of few steps and one of more, for each step, so that loading
+and the prompt drop out. It holds everything that a step needs: network, vocabulary pass, sampling,
+acceptance, the stopping criterion.
 """
 
 from __future__ import annotations
@@ -11,44 +10,54 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import torch
-from measure import arguments, gemm_rate, in_turn, median_ratio, medians, step_flops, tell
+from backends import Backend, random_prompts
+from measure import (
+    alternate,
+    benchmark_parser,
+    gemm_rate,
+    median_ratio,
+    medians,
+    print_result,
+    step_flops,
+)
 from shapes import SHAPES, checkpoint
-from writers import Writer, prompts
 
-FEW, MORE = 2, 6
+FEW_STEPS, MORE_STEPS = 2, 6
 
 
 def main() -> None:
-    """Measure and tell."""
-    parser = arguments(__doc__)
-    parser.add_argument("--prefix", type=int, default=256)
-    given = parser.parse_args()
-    dtype, shape = getattr(torch, given.dtype), SHAPES[given.model]
-    folder, asked = checkpoint(given.model, dtype), prompts(1, given.prefix, shape.vocab_size)
-    names = ["redraft", *([given.peer] if given.peer != "none" else [])]
+    """Measure and print."""
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--prefix", type=int, default=256, help="tokens of the prompt")
+    args = parser.parse_args()
+    dtype, shape = getattr(torch, args.dtype), SHAPES[args.model]
+    folder = checkpoint(args.model, dtype)
+    prompts = random_prompts(1, args.prefix, shape.vocab_size)
+    names = ["redraft", *([args.peer] if args.peer != "none" else [])]
     with ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(Writer(name, folder, dtype, given.threads)) for name in names
-        }
+        sides = {}
+        for name in names:
+            backend = stack.enter_context(Backend(name, folder, dtype, args.threads))
 
-        def step(writer: Writer) -> float:
-            return writer.step(asked, shape.canvas_length, FEW, MORE)[0]
+            def step(backend: Backend = backend) -> float:
+                return backend.step(prompts, shape.canvas_length, FEW_STEPS, MORE_STEPS)[0]
 
-        for writer in writers.values():
-            step(writer)  # warm
-        taken = in_turn(
-            {name: (lambda writer=writer: step(writer)) for name, writer in writers.items()},
-            given.rounds,
-        )
-    torch.set_num_threads(given.threads)
-    found, rate = medians(taken), gemm_rate(dtype)
-    achieved = step_flops(shape, given.prefix) / found["redraft"] / 1e9
-    ratio = median_ratio(taken, given.peer, "redraft")
-    words = ", ".join(f"{name} {value:.3f} s a step" for name, value in found.items())
-    tell(
-        "step", given, f"{words}; {achieved:.0f} of {rate:.0f} GFLOP/s",
-        seconds=found, ratio=ratio, gflops=achieved, gemm_gflops=rate,
-    )  # fmt: skip
+            step()  # warm
+            sides[name] = step
+        times = alternate(sides, args.rounds)
+    torch.set_num_threads(args.threads)
+    seconds, rate = medians(times), gemm_rate(dtype)
+    achieved = step_flops(shape, args.prefix) / seconds["redraft"] / 1e9
+    each = ", ".join(f"{name} {value:.3f} s a step" for name, value in seconds.items())
+    print_result(
+        "step",
+        args,
+        f"{each}; {achieved:.0f} of {rate:.0f} GFLOP/s",
+        seconds=seconds,
+        ratio=median_ratio(times, args.peer, "redraft"),
+        gflops=achieved,
+        gemm_gflops=rate,
+    )
 
 
 if __name__ == "__main__":

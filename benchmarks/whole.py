@@ -1,9 +1,9 @@
-"""The released 26B's whole shape on this machine: random weights made and quantized shard by shard,
-loaded, and run.
+"""The full shape of the released 26B on this machine, with random weights.
 
-`make FOLDER` writes them (one matrix and one shard are in memory, nothing whole is on disk); `run
-FOLDER` reads a prefix, denoises a canvas and commits it, and tells the process's peak. A JSON line
-each.
+`make FOLDER` makes the weights, quantizes and writes them shard by shard: only one matrix and one
+shard are in memory at a time, and no unquantized weight is on disk. `run FOLDER` loads them,
+encodes a prefix, denoises a canvas and commits it, and reports the peak memory of the process. Each
+prints one JSON line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from measure import machine
 from torch import Tensor
 
 from redraft.checkpoint.names import to_file
-from redraft.checkpoint.plan import shapes_of
+from redraft.checkpoint.plan import weight_shapes
 from redraft.checkpoint.quantize import Quantization
-from redraft.checkpoint.quantize_to_disk import Source, quantized_copy
+from redraft.checkpoint.quantize_to_disk import QuantizationSource, quantized_copy
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS
@@ -34,7 +35,7 @@ SMALL = {"num_hidden_layers": 2, "num_experts": 4, "top_k_experts": 2, "vocab_si
 
 
 class RandomWeights:
-    """Weights that are made when they are read, the same for every reading."""
+    """A reader of weights that are made when they are read, alike each time."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.shapes = shapes
@@ -50,53 +51,48 @@ class RandomWeights:
         return tensor
 
 
-def make(given: argparse.Namespace, config: ModelConfig) -> None:
+def make(args: argparse.Namespace, config: ModelConfig) -> None:
     """Write the quantized weights."""
-    shapes = shapes_of(config)
+    shapes = weight_shapes(config)
     reader = RandomWeights({to_file(name): shape for name, shape in shapes.items()})
-    source = Source(
-        reader,
-        shapes,
-        torch.bfloat16,
-        model_config_to_dict(config) | {"dtype": "bfloat16"},
-        name="random",
-    )
+    raw_config = model_config_to_dict(config) | {"dtype": "bfloat16"}
+    source = QuantizationSource(reader, shapes, torch.bfloat16, raw_config, name="random")
     began = time.perf_counter()
 
-    def told(done: int, total: int) -> None:
+    def progress(done: int, total: int) -> None:
         if sys.stderr.isatty() or done % 60 == 0:
-            print(
-                f"{done} of {total} weights, {time.perf_counter() - began:.0f} s", file=sys.stderr
-            )
+            seconds = time.perf_counter() - began
+            print(f"{done} of {total} weights, {seconds:.0f} s", file=sys.stderr)
 
-    summary = quantized_copy(
-        source,
-        given.folder,
-        Quantization(given.format, given.group, given.embedding),
-        progress=told,
-    )
-    parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
-    tell(
-        given, parameters=parameters, file_bytes=summary.bytes, seconds=time.perf_counter() - began
+    quantization = Quantization(args.format, args.group, args.embedding)
+    summary = quantized_copy(source, args.folder, quantization, progress=progress)
+    print_result(
+        args,
+        parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),
+        file_bytes=summary.bytes,
+        seconds=time.perf_counter() - began,
     )
 
 
-def run(given: argparse.Namespace, config: ModelConfig) -> None:
-    """Load, read a prefix, denoise, commit."""
+def run(args: argparse.Namespace, config: ModelConfig) -> None:
+    """Load, encode a prefix, denoise a canvas, commit it."""
     import redraft
     from redraft.engine import Engine, Request
-    from redraft.events import Draft, Finished
+    from redraft.events import Committed, Draft
 
     began = time.perf_counter()
-    model = redraft.load(given.folder)
+    model = redraft.load(args.folder)
     loaded, resident = time.perf_counter() - began, memory("VmRSS")
     settings = GenerationConfig(
-        max_new_tokens=2 * config.canvas_length, max_denoising_steps=given.steps, stability_threshold=given.steps, seed=1,
-        confidence_threshold=1e-9, eos_token_id=(),
-    )  # fmt: skip
-    prompt = torch.randint(
-        5, config.vocab_size, (given.prefix,), generator=torch.Generator().manual_seed(1)
-    ).tolist()
+        max_new_tokens=2 * config.canvas_length,
+        max_denoising_steps=args.steps,
+        stability_threshold=args.steps,
+        confidence_threshold=1e-9,
+        eos_token_id=(),
+        seed=1,
+    )
+    generator = torch.Generator().manual_seed(1)
+    prompt = torch.randint(5, config.vocab_size, (args.prefix,), generator=generator).tolist()
     engine = Engine(model.network)
     engine.add(Request.checked(prompt, settings, config))
     steps: list[float] = []
@@ -106,22 +102,25 @@ def run(given: argparse.Namespace, config: ModelConfig) -> None:
         events = engine.step()
         if any(isinstance(event, Draft) for event in events):
             steps.append(time.perf_counter() - before)
-            print(
-                f"step {len(steps)}: {steps[-1]:.1f} s, peak {memory('VmHWM') / 1e9:.2f} GB",
-                file=sys.stderr,
-            )
+            peak = memory("VmHWM") / 1e9
+            print(f"step {len(steps)}: {steps[-1]:.1f} s, peak {peak:.2f} GB", file=sys.stderr)
         else:
             prefill = time.perf_counter() - began
-        committed += sum(not isinstance(event, Draft | Finished) for event in events)
-    engine.step()  # the canvas is encoded on the way of the next one's first step
-    tell(
-        given, load_seconds=loaded, resident_bytes=resident, prefill_seconds=prefill, step_seconds=steps,
-        committed_canvases=committed, peak_bytes=memory("VmHWM"),
-    )  # fmt: skip
+        committed += sum(isinstance(event, Committed) for event in events)
+    engine.step()  # encodes the canvas, in the same pass as the next one's first step
+    print_result(
+        args,
+        load_seconds=loaded,
+        resident_bytes=resident,
+        prefill_seconds=prefill,
+        step_seconds=steps,
+        committed_canvases=committed,
+        peak_bytes=memory("VmHWM"),
+    )
 
 
 def memory(name: str) -> int:
-    """Bytes of this process: VmRSS now, VmHWM at most."""
+    """Return the bytes resident in this process: VmRSS now, VmHWM at the peak."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
@@ -129,42 +128,35 @@ def memory(name: str) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def tell(given: argparse.Namespace, **figures: Any) -> None:
-    """One JSON line."""
-    asked = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in vars(given).items()
-    }
-    print(
-        json.dumps(
-            {"benchmark": "whole", **asked, **figures, "machine": machine(torch.get_num_threads())}
-        )
-    )
+def print_result(args: argparse.Namespace, **figures: Any) -> None:
+    """Print the JSON line."""
+    options = vars(args) | {"folder": str(args.folder)}
+    threads = torch.get_num_threads()
+    print(json.dumps({"benchmark": "whole", **options, **figures, "machine": machine(threads)}))
 
 
 def main() -> None:
+    """Make or run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("make", "run"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--format", choices=("int4", "int8", "fp8"), default="int4")
-    parser.add_argument("--group", type=int, default=64)
+    parser.add_argument("--group", type=int, default=64, help="weights that share a scale, in int4")
     parser.add_argument("--embedding", choices=("int8",))
-    parser.add_argument("--prefix", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--prefix", type=int, default=4096, help="tokens of the prompt")
+    parser.add_argument("--steps", type=int, default=4, help="denoising steps of the canvas")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--small", action="store_true", help="two layers of four experts, to try it out"
     )
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     config = PRESETS["26b"]
-    if given.small:
-        from dataclasses import replace
-
+    if args.small:
         config = replace(config, **SMALL, layer_types=config.layer_types[4:6])
-    {"make": make, "run": run}[given.what](given, config)
+    {"make": make, "run": run}[args.what](args, config)
 
 
 if __name__ == "__main__":

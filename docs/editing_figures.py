@@ -19,8 +19,8 @@ import redraft
 from redraft.api import Model
 from redraft.editing import Hole, Template
 from redraft.evals import SETS, wilson
-from redraft.evals.hole_sets import Answer, fill_problems
-from redraft.evals.problems import of_examples
+from redraft.evals.evaluate_infill import InfillOutcome, evaluate_infill
+from redraft.evals.infill_problems import problems_of_examples
 from redraft.tasks import Example
 from redraft.tasks.task import held_out
 
@@ -32,16 +32,18 @@ NAMES = {"1": "a span", "2": "a line", "3": "two holes"}
 def search(model: Model, examples: list[Example]) -> str:
     """Exact answers from both sides and left to right, and with a single width, as a table."""
     held = SETS["infill"]
-    problems = of_examples(held.task, examples, held.bins)
+    problems = problems_of_examples(held.task, examples, held.bins)
     narrow = [
         replace(one, template=Template(one.template.texts, (Hole(WIDTH, WIDTH),) * len(one.truth)))
         for one in problems
     ]
-    fill = partial(fill_problems, model, method="diffusion", seed=0, progress=lambda: None)
+    fill = partial(evaluate_infill, model, method="diffusion", seed=0, progress=lambda: None)
     ways = {
         "from both sides, six widths": fill(problems),
         "left to right, every length": fill(problems, method="autoregressive"),
-        f"from both sides, one width of {WIDTH}, padded": fill(narrow, max_candidates=1),
+        f"from both sides, one width of {WIDTH}, padded": fill(
+            narrow, options={"max_candidates": 1}
+        ),
     }
     lines = [
         f"| exact of {len(problems)} | {' | '.join(NAMES.values())} | all | checker says right |",
@@ -57,7 +59,7 @@ def search(model: Model, examples: list[Example]) -> str:
     return "\n".join(lines)
 
 
-def _share(answers: list[Answer]) -> str:
+def _share(answers: list[InfillOutcome]) -> str:
     exact, count = sum(one.exact for one in answers), len(answers)
     low, high = wilson(exact, count)
     return f"{100 * exact / count:.1f} % ({100 * low:.0f} to {100 * high:.0f})"

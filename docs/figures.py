@@ -1,6 +1,6 @@
 """Measure the shipped model on its held-out sets and put the tables and pictures into the docs.
 
-    python docs/figures.py [--count N] [--typewriter small=CHECKPOINT small-text=CHECKPOINT]
+    python docs/figures.py [--count N] [--autoregressive small=CHECKPOINT small-text=CHECKPOINT]
 
 Writes docs/images/eval-*.png, and between the marks of docs/small-models.md and of the model card
 the tables.
@@ -14,7 +14,15 @@ from pathlib import Path
 
 import redraft
 from redraft.api import Model
-from redraft.evals import SETS, HeldOut, Row, compare, evaluate, facts, summarise
+from redraft.evals import (
+    SETS,
+    DifficultyRow,
+    HeldOutSet,
+    compare_methods,
+    evaluate,
+    summarise,
+    wiki_facts,
+)
 from redraft.evals.plot import plot_rows
 from redraft.tasks.task import held_out
 
@@ -24,10 +32,10 @@ FIGURES, TRACES = "figures", "traces"
 ATTEMPTS = 4
 
 
-def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: int) -> str:
+def measure(name: str, held: HeldOutSet, model: Model, alone: Model | None, count: int) -> str:
     """Evaluate one set in every way; draw its picture and return its tables in Markdown."""
     examples = held_out(held.task, count)
-    columns = compare(
+    columns = compare_methods(
         held, examples, model, alone, attempts=ATTEMPTS if held.ruled else 1, batch_size=32
     )
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
@@ -39,11 +47,11 @@ def measure(name: str, held: HeldOut, model: Model, alone: Model | None, count: 
     )
     text = f"**{name}**, {len(examples)} held-out examples, by {held.unit}\n\n{markdown(rows)}\n"
     if name == "wiki":
-        text += f"\nBy diffusion {facts(columns['diffusion'])}.\n"
+        text += f"\nBy diffusion {wiki_facts(columns['diffusion'])}.\n"
     return text
 
 
-def markdown(rows: dict[str, list[Row]]) -> str:
+def markdown(rows: dict[str, list[DifficultyRow]]) -> str:
     """Return a table: bins down, ways across."""
     head = "| | count | right, one attempt | steps | right after the first step |"
     head += " of the wrong, corrected |"
@@ -66,7 +74,7 @@ def markdown(rows: dict[str, list[Row]]) -> str:
     return "\n".join(lines)
 
 
-def share(row: Row) -> str:
+def share(row: DifficultyRow) -> str:
     """Return a share and its interval."""
     return f"{100 * row.right:.1f} % ({100 * row.low:.0f} to {100 * row.high:.0f})"
 
@@ -114,16 +122,16 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=300, help="held-out examples of each set")
     parser.add_argument(
-        "--typewriter",
+        "--autoregressive",
         nargs="*",
         default=[],
         metavar="MODEL=CHECKPOINT",
-        help="checkpoints trained left to right only",
+        help="checkpoints that were trained autoregressively only",
     )
     given = parser.parse_args()
     alone = {
         name: redraft.load(path)
-        for name, _, path in (pair.partition("=") for pair in given.typewriter)
+        for name, _, path in (pair.partition("=") for pair in given.autoregressive)
     }
     tables = []
     for name, held in SETS.items():

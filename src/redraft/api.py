@@ -44,7 +44,7 @@ from redraft.errors import ConfigError, ContextLengthError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.grammar import Constraint, ConstraintLike, as_constraint
 from redraft.network import DiffusionGemma
-from redraft.quant import FORMATS
+from redraft.quant import quantizable_formats
 from redraft.text import ChatTemplate, Message, Tokenizer
 
 TemplateLike = str | Sequence[str | Hole] | Template
@@ -476,10 +476,11 @@ def _checked_dtype(
     """Return the dtype to compute in ("auto" for the file's own), and the quantization, if any."""
     if isinstance(dtype, Quantization):
         return torch.bfloat16, dtype
-    if isinstance(dtype, str) and dtype in FORMATS:
+    if isinstance(dtype, str) and dtype in quantizable_formats():
         return torch.bfloat16, Quantization(dtype)
     if dtype not in (*DTYPES, *DTYPES.values(), "auto"):
-        raise ConfigError(f"{dtype=} must be one of auto, {', '.join((*DTYPES, *FORMATS))}")
+        known = ", ".join((*DTYPES, *quantizable_formats()))
+        raise ConfigError(f"{dtype=} must be one of auto, {known}")
     return (DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype), None
 
 

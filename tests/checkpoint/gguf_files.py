@@ -50,7 +50,7 @@ def vocabulary() -> tuple[list[str], list[int]]:
 
 
 def few_bits(weight: np.ndarray, kind: Kind, seed: int = 0) -> np.ndarray:
-    """A weight in few bits: its own numbers, or random blocks of about their size where the package
+    """A quantized weight: its own numbers, or random blocks of about their size where the package
     cannot quantize."""
     try:
         return gguf.quants.quantize(weight, kind)
@@ -120,7 +120,7 @@ def write(
     Args:
         kind_of: a matrix's type, by its name in the file. keys: metadata over the usual; None
             leaves a key out.
-        edit: changes tensors by name, each an array (of bytes in few bits) and its type.
+        edit: changes tensors by name, each an array (of bytes, if quantized) and its type.
     """
     model = model or tiny_model(**WIDE)
     tensors: dict[str, tuple[np.ndarray, Kind]] = {}

@@ -1,4 +1,4 @@
-"""Files in few bits, by writers that are not ours: each gives the logits of its dequantized
+"""Quantized files, by writers that are not ours: each gives the logits of its dequantized
 twin."""
 
 from __future__ import annotations
@@ -268,10 +268,10 @@ def having(name: str, tensor: Tensor) -> Edit:
 
 
 WRONG: list[tuple[str, Edit, str]] = [
-    ("modelopt", without("layers.1.experts.3.up_proj.weight_scale_2"), "no format that is read"),
+    ("modelopt", without("layers.1.experts.3.up_proj.weight_scale_2"), "no known format"),
     ("modelopt", without(".experts."), "experts.gate_up_proj is missing"),
     ("int4", without("experts.5.down"), "experts.5.down_proj is missing"),
-    ("int4", having(f"{LAYER}mlp.up_proj.weight_g_idx", torch.zeros(64)), "no format that is read"),
+    ("int4", having(f"{LAYER}mlp.up_proj.weight_g_idx", torch.zeros(64)), "no known format"),
     ("fp8", having(f"{LAYER}mlp.up_proj.weight_scale", torch.ones(7, 1)), "weight_scale has shape"),
     ("nvfp4", having("extra.weight_packed", torch.zeros(3)), "extra.weight_packed is unknown"),
     (

@@ -12,13 +12,13 @@ from torch import Tensor
 
 import redraft
 from redraft.checkpoint import load_weights, open_checkpoint
-from redraft.checkpoint.gguf.blocks import KINDS, packed
-from redraft.checkpoint.gguf.load import places_of, weights_bytes
+from redraft.checkpoint.gguf.blocks import BLOCK_TYPES, load_blocks
+from redraft.checkpoint.gguf.load import gguf_bytes, plan_gguf
 from redraft.checkpoint.gguf.names import to_gguf
 from redraft.config import ModelConfig
 from redraft.config.model import FULL, SLIDING
 from redraft.network import DiffusionGemma
-from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, Joined
+from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, StackedWeight
 from redraft.testing import tiny_model
 from redraft.testing.tiny import tiny_config
 from tests.checkpoint.gguf_files import (
@@ -55,9 +55,9 @@ def test_blocks_are_read_as_their_writer_reads_them(kind: Kind) -> None:
     raw = random_blocks((40, 512), kind)
     wanted = torch.from_numpy(gguf.quants.dequantize(raw, kind))
     for table in (False, True):
-        weight = packed(torch.from_numpy(raw), KINDS[kind], torch.float32, table=table)
+        weight = load_blocks(torch.from_numpy(raw), BLOCK_TYPES[kind], torch.float32, table=table)
         assert weight.shape == (40, 512)
-        torch.testing.assert_close(weight.whole(), wanted, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(weight.dequantize(), wanted, rtol=1e-6, atol=1e-7)
         assert weight.nbytes < 0.45 * wanted.nbytes
 
 
@@ -106,7 +106,8 @@ def test_nothing_in_few_bits_becomes_floats(tmp_path: Path) -> None:
     kept = sum(tensor.nbytes for tensor in model.state_dict().values())
     assert (
         kept
-        == weights_bytes(checkpoint.gguf, 2) - 2 * checkpoint.tensors["rope_freqs.weight"].shape[0]
+        == gguf_bytes(checkpoint.gguf, torch.bfloat16)
+        - 2 * checkpoint.tensors["rope_freqs.weight"].shape[0]
     )
 
 
@@ -121,7 +122,7 @@ def test_gate_and_up_may_lie_apart(kind: Kind, tmp_path: Path) -> None:
     twin = write(tmp_path / "model.gguf", kind, edit=split)
     model = load_weights(open_checkpoint(tmp_path / "model.gguf"), dtype=torch.float32)
     torch.testing.assert_close(logits(model), logits(twin), rtol=0, atol=1e-4)
-    assert kind == Kind.F32 or isinstance(model.layers[0].experts.gate_up_proj[0], Joined)
+    assert kind == Kind.F32 or isinstance(model.layers[0].experts.gate_up_proj[0], StackedWeight)
 
 
 def test_the_config_is_that_of_the_model(tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ def test_the_released_models_file_is_described_in_a_second(tmp_path: Path) -> No
             name: tuple(tensor.shape)
             for name, tensor in DiffusionGemma(config).state_dict().items()
         }
-    assert len(places_of(checkpoint.gguf, shapes, [])) == 691
-    assert 26 < weights_bytes(checkpoint.gguf, 2) / 1e9 < 27
+    assert len(plan_gguf(checkpoint.gguf, shapes, [])) == 691
+    assert 26 < gguf_bytes(checkpoint.gguf, torch.bfloat16) / 1e9 < 27
 
 
 # What the package's own table of names does not have: the converter writes these itself.

@@ -19,7 +19,7 @@ from gguf import GGMLQuantizationType as Kind
 
 import redraft
 from redraft.checkpoint import load_weights, open_checkpoint
-from redraft.checkpoint.gguf.config import OTHERS, SIZES
+from redraft.checkpoint.gguf.config import REQUIRED_KEYS, SIZES
 from redraft.errors import CheckpointError, ConfigError, RedraftError, TensorMismatchError
 from redraft.testing import tiny_model
 from tests.checkpoint.gguf_files import WIDE, few_bits, metadata, write
@@ -73,13 +73,14 @@ def test_gate_and_up_of_two_natures_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", edit=edit)
     with pytest.raises(
         TensorMismatchError,
-        match=r"ffn_gate_exps.weight and blk.0.ffn_up_exps.weight are one in few bits",
+        match=r"of blk.0.ffn_gate_exps.weight and blk.0.ffn_up_exps.weight only one is quantized",
     ):
         redraft.load(tmp_path / "model.gguf")
 
 
 @pytest.mark.parametrize(
-    "key", [f"{ARCH}{key}" for key in (*SIZES.values(), *OTHERS)] + ["diffusion.canvas_length"]
+    "key",
+    [f"{ARCH}{key}" for key in (*SIZES.values(), *REQUIRED_KEYS)] + ["diffusion.canvas_length"],
 )
 def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", keys={key: None}, model=tiny_model())
@@ -95,7 +96,7 @@ def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
         (f"{ARCH}attention.value_length", 7, "value_length 7"),
         (f"{ARCH}rope.dimension_count", 8, "rope.dimension_count 8"),
         (f"{ARCH}rope.scaling.type", "yarn", "rope.scaling.type 'yarn'"),
-        (f"{ARCH}attention.sliding_window_pattern", [True], "yes or no of each of 4 layers"),
+        (f"{ARCH}attention.sliding_window_pattern", [True], "a boolean for each of 4 layers"),
         (f"{ARCH}attention.head_count_kv", [1, 2, 4, 1], "one number for all layers of a kind"),
         (f"{ARCH}block_count", 2**31, "num_hidden_layers=2147483648"),
         (f"{ARCH}embedding_length", 2**30, "hidden_size=1073741824"),
@@ -105,7 +106,7 @@ def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
         ("diffusion.canvas_length", 0, "canvas_length"),
         ("tokenizer.ggml.model", "llama", "tokenizer of model 'llama'"),
         ("tokenizer.ggml.token_type", [1], "does not give each token a type"),
-        ("tokenizer.ggml.merges", ["a"], "merges that are no pairs"),
+        ("tokenizer.ggml.merges", ["a"], "merges that are not pairs"),
         ("tokenizer.ggml.merges", ["q qq"], "cannot be built"),
     ],
 )
@@ -134,7 +135,7 @@ def test_other_files_are_told_from_gguf(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "gemma.gguf")
     for content, message in (
         (b"", "cut short"),
-        (b"PK\3\4", "no GGUF file"),
+        (b"PK\3\4", "not a GGUF file"),
         (b"GGUF" + struct.pack(">I", 3), "version"),
     ):
         (tmp_path / "other.gguf").write_bytes(content)

@@ -181,9 +181,9 @@ def test_a_broken_config_is_refused(folder: Path, content: str) -> None:
 
 
 def test_a_place_that_does_not_exist_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no folder that exists"):
+    with pytest.raises(CheckpointError, match="neither an existing folder"):
         redraft.load(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="no folder that exists"):
+    with pytest.raises(CheckpointError, match="neither an existing folder"):
         redraft.load("nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"config\.json"):

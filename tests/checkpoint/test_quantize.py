@@ -1,4 +1,4 @@
-"""A copy in few bits: what it is, that it goes on where it stopped, and that it loads anywhere."""
+"""A quantized copy: its weights, that it goes on after an interrupt, and that it loads anywhere."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_copy_is_read_by_the_formats_own_library(original: Path, tmp_path: Pat
     theirs = compressor.decompress(parts, made)["weight"]
     ours: Any = redraft.load(tmp_path / "copy").network.layers[0].mlp.up_proj.weight
     assert isinstance(ours, Int4Weight)
-    assert torch.equal(ours.whole(), theirs)
+    assert torch.equal(ours.dequantize(), theirs)
     assert "model.decoder.layers.0.router.proj" in said["ignore"]
 
 
@@ -182,14 +182,20 @@ def test_memory_is_told_before_it_is_taken(
         quantization = Quantization(name, 32, "int8")
         network = redraft.load(original, dtype=quantization).network
         taken = sum(part.nbytes for part in network.state_dict().values())
-        assert taken == pytest.approx(weight_bytes(network.config, 2, quantization), rel=0.02)
+        assert taken == pytest.approx(
+            weight_bytes(network.config, torch.bfloat16, quantization), rel=0.02
+        )
         folder = copy(original, tmp_path / name, quantization).folder
-        assert stored_bytes(open_checkpoint(folder), 2) == pytest.approx(taken, rel=0.1)
+        assert stored_bytes(open_checkpoint(folder), torch.bfloat16) == pytest.approx(
+            taken, rel=0.1
+        )
     assert isinstance(network.layers[0].self_attn.q_proj.weight, PackedWeight)
-    whole = weight_bytes(PRESETS["26b"], 2)
+    whole = weight_bytes(PRESETS["26b"], torch.bfloat16)
     assert 50e9 < whole < 52e9
-    assert 14e9 < weight_bytes(PRESETS["26b"], 2, Quantization("int4", 64, "int8")) < 15e9
-    free = weight_bytes(network.config, 2, Quantization("int8")) + 1000
+    assert (
+        14e9 < weight_bytes(PRESETS["26b"], torch.bfloat16, Quantization("int4", 64, "int8")) < 15e9
+    )
+    free = weight_bytes(network.config, torch.bfloat16, Quantization("int8")) + 1000
     monkeypatch.setattr("redraft.checkpoint.memory_check.free_memory", lambda _: free)
     with pytest.raises(
         MemoryLimitError, match=r"GiB and cpu has .* free: load it as int8 .* or int4"
@@ -261,9 +267,12 @@ def test_what_is_in_few_bits_already_is_counted_as_it_is(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = open_checkpoint(copy(original, tmp_path / "fp8", Quantization("fp8")).folder)
-    assert stored_bytes(stored, 2, Quantization("int4", 32)) == stored_bytes(stored, 2)
+    assert stored_bytes(stored, torch.bfloat16, Quantization("int4", 32)) == stored_bytes(
+        stored, torch.bfloat16
+    )
     monkeypatch.setattr(
-        "redraft.checkpoint.memory_check.free_memory", lambda _: stored_bytes(stored, 2) - 1
+        "redraft.checkpoint.memory_check.free_memory",
+        lambda _: stored_bytes(stored, torch.bfloat16) - 1,
     )
     for dtype in ("auto", "int4"):
         with pytest.raises(MemoryLimitError, match="no format here makes it fit"):

@@ -7,6 +7,7 @@ from redraft.diffusion import (
     STOPPING,
     ConfidenceThresholdSampler,
     EntropyBoundSampler,
+    EveryPositionConfident,
     KlassSampler,
     PredictorCorrectorSampler,
     SamplerSpec,
@@ -24,6 +25,7 @@ from redraft.errors import ConfigError, UnknownOptionError
     ("confidence:threshold=0.9", ConfidenceThresholdSampler(0.9)),
     ({"name": "confidence", "threshold": 0.7}, ConfidenceThresholdSampler(0.7)),
     ("top_k", TopKSampler()),
+    ("top_k:steps=8", TopKSampler(8)),
     ("klass:threshold=0.8, kl_threshold=1e-3,history=3", KlassSampler(0.8, 1e-3, 3)),
     ("predictor_corrector:eta=0.05", PredictorCorrectorSampler(eta=0.05)),
     ({"name": "predictor_corrector", "kappa": 1, "eta": None}, PredictorCorrectorSampler(1.0)),
@@ -40,13 +42,16 @@ def test_every_name_means_something() -> None:
     for name, criterion in STOPPING.items():
         assert type(as_stopping(name)) is criterion
     assert as_stopping("stable_and_confident:stability_threshold=2") == StableAndConfident(2)
+    assert as_stopping("every_position:max_entropy=0.1") == EveryPositionConfident(0.1)
+    with pytest.raises(ConfigError, match="max_entropy"):
+        as_stopping("every_position:max_entropy=-1")
 
 
 @pytest.mark.parametrize(("spec", "error", "message"), [
     ("confidnce", UnknownOptionError, "did you mean 'confidence'"),
     ("zzz", UnknownOptionError, "there are entropy_bound, confidence, top_k"),
     ("confidence:treshold=0.9", UnknownOptionError, "did you mean 'threshold'"),
-    ("top_k:k=3", UnknownOptionError, "it has none"),
+    ("top_k:k=3", UnknownOptionError, "there are steps"),
     ("confidence:threshold", ConfigError, "option=number"),
     ("confidence:threshold=high", ConfigError, "option=number"),
     ("confidence:threshold=2", ConfigError, "threshold=2"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from redraft.config import GenerationConfig
@@ -8,6 +9,7 @@ from redraft.diffusion import (
     DenoisingOptions,
     DenoisingStep,
     EntropyBoundSampler,
+    EveryPositionConfident,
     Noise,
     ScheduledStep,
     StableAndConfident,
@@ -94,6 +96,27 @@ def test_settled_means_stable_and_confident_over_open_positions() -> None:
     # The same numbers over three open positions, or over four; all frozen is settled at once.
     assert stop(step, canvas, torch.tensor([1, 1, 0])).tolist() == [False, True, True]
     assert stop(step, canvas, torch.tensor([0, 0, 0])).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_position_is_confident_or_the_canvas_has_not_changed(seed: int) -> None:
+    """Position by position, on random entropies about the limits."""
+    generator = torch.Generator().manual_seed(seed)
+    entropy = torch.rand(6, 9, generator=generator) * 10 ** (
+        torch.rand(6, 1, generator=generator) * 3 - 3
+    )
+    frozen = (
+        torch.rand(6, 9, generator=generator) < torch.tensor([0, 0.3, 0.5, 0.5, 0.8, 1])[:, None]
+    )
+    unchanged = torch.randint(0, 3, (6,), generator=generator)
+    tokens = torch.zeros(6, 9).long()
+    step = DenoisingStep(tokens, tokens, frozen, entropy.masked_fill(frozen, 0.0), entropy)
+    stop = EveryPositionConfident(0.03, 0.2)(step, Canvas(tokens, frozen), unchanged)
+    for row in range(6):
+        limit = 0.2 if int(unchanged[row]) >= 1 else 0.03
+        doubts = [at for at in range(9) if not frozen[row, at] and float(entropy[row, at]) >= limit]
+        assert bool(stop[row]) == (not doubts)
+    assert bool(stop[5])
 
 
 def test_the_schedule_is_linear_and_a_row_each() -> None:

@@ -105,10 +105,21 @@ def check_accepted(
         check(case, result, row, tokens, kept)
 
 
+def sureness(case: Given, row: int) -> list[float]:
+    """Return the probability of each sample, or its bound where the sample is not the argmax."""
+    found = []
+    for at in range(LENGTH):
+        confidence = case.statistics.confidence[row, at]
+        rest = 1.0 - confidence
+        same = int(case.statistics.sample[row, at]) == int(case.statistics.argmax[row, at])
+        found.append(float(confidence) if same else min(float(confidence), float(rest)))
+    return found
+
+
 def surest(case: Given, row: int, positions: list[int], count: int) -> set[int]:
     """Return the `count` surest positions; of equals the first."""
-    confidence = case.statistics.confidence[row].tolist()
-    return set(sorted(positions, key=lambda at: -confidence[at])[:count])
+    sure = sureness(case, row)
+    return set(sorted(positions, key=lambda at: -sure[at])[:count])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -118,24 +129,30 @@ def test_confidence_threshold_accepts_what_is_sure_enough_and_always_the_surest(
         result = ConfidenceThresholdSampler(threshold).step(case.statistics, case.canvas, case.step)
 
         def accept(row: int, positions: list[int], threshold: float = threshold) -> set[int]:
-            confidence = case.statistics.confidence[row]
-            sure = {
-                at for at in positions if float(confidence[at]) >= float(torch.tensor(threshold))
-            }
-            return sure | surest(case, row, positions, 1)
+            sure = sureness(case, row)
+            enough = {at for at in positions if sure[at] >= float(torch.tensor(threshold))}
+            return enough | surest(case, row, positions, 1)
 
         check_accepted(case, result, accept)
 
 
+def naive_progress(case: Given, row: int, steps: int | None) -> tuple[int, int]:
+    """Return n and N of a schedule of `steps`, or of all steps."""
+    number, limit = int(case.step.number[row]), int(case.step.limit[row])
+    if steps is not None and steps < limit:
+        return min(number, steps), steps
+    return number, limit
+
+
+@pytest.mark.parametrize("steps", [None, 1, 4])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_top_k_accepts_as_many_as_the_schedule_says(seed: int) -> None:
+def test_top_k_accepts_as_many_as_the_schedule_says(seed: int, steps: int | None) -> None:
     case = given(seed)
-    result = TopKSampler().step(case.statistics, case.canvas, case.step)
+    result = TopKSampler(steps).step(case.statistics, case.canvas, case.step)
 
     def accept(row: int, positions: list[int]) -> set[int]:
-        count = math.ceil(
-            len(positions) * int(case.step.number[row]) / int(case.step.limit[row]) - 1e-9
-        )
+        number, limit = naive_progress(case, row, steps)
+        count = math.ceil(len(positions) * number / limit - 1e-9)
         return surest(case, row, positions, count)
 
     check_accepted(case, result, accept)
@@ -164,12 +181,12 @@ def test_klass_accepts_what_is_confident_and_has_been_stable(seed: int) -> None:
         def accept(
             row: int, positions: list[int], case: Given = case, number: int = number
         ) -> set[int]:
-            confidence = case.statistics.confidence[row].tolist()
+            sure = sureness(case, row)
             recent = below[-2:]
             ready = {
                 at
                 for at in positions
-                if confidence[at] > float(torch.tensor(0.7))
+                if sure[at] > float(torch.tensor(0.7))
                 and number >= 1
                 and all(step[row][at] for step in recent)
             }
@@ -183,6 +200,7 @@ def test_klass_accepts_what_is_confident_and_has_been_stable(seed: int) -> None:
 @pytest.mark.parametrize("sampler", [
     PredictorCorrectorSampler(kappa=1.0), PredictorCorrectorSampler(kappa=0.0),
     PredictorCorrectorSampler(kappa=0.6), PredictorCorrectorSampler(eta=0.2),
+    PredictorCorrectorSampler(kappa=0.6, steps=3),
 ])  # fmt: skip
 def test_predictor_corrector_draws_from_the_mixture(
     seed: int, sampler: PredictorCorrectorSampler
@@ -192,7 +210,7 @@ def test_predictor_corrector_draws_from_the_mixture(
     result = sampler.step(case.statistics, case.canvas, case.step)
     (first, _), (second, _) = case.step.draw(1), case.step.draw(2)
     for row in range(len(case.canvas.tokens)):
-        number, limit = int(case.step.number[row]), int(case.step.limit[row])
+        number, limit = naive_progress(case, row, sampler.steps)
         alpha_t, alpha_s = (number - 1) / limit, number / limit
         tokens = []
         for at in range(LENGTH):
@@ -274,6 +292,8 @@ def test_settings_out_of_range_are_errors() -> None:
         lambda: KlassSampler(history=0),
         lambda: KlassSampler(kl_threshold=-1.0),
         lambda: PredictorCorrectorSampler(kappa=1.5),
+        lambda: PredictorCorrectorSampler(steps=0),
+        lambda: TopKSampler(steps=0),
         lambda: PredictorCorrectorSampler(eta=float("nan")),
     ):
         with pytest.raises(ConfigError, match="must be"):

@@ -52,7 +52,7 @@ def test_the_python_of_a_page_runs(
         code = "\n" * block.line + block.code
         for name in STAND_INS:
             code = code.replace(name, checkpoint.as_posix())
-        exec(compile(code, page, "exec"), names)
+        exec(compile(code, page, "exec", dont_inherit=True), names)
 
 
 def test_the_readmes_python_says_what_it_promises(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,25 +18,31 @@ from redraft.diffusion import Noise
 from redraft.engine import Request
 from redraft.errors import ConfigError, NonFiniteError, RequestError
 from redraft.evals import SETS, divergence
-from redraft.evals.divergence import Walk, by_step, distances, of_all_steps, walk
+from redraft.evals.divergence import (
+    CanvasDivergence,
+    canvas_divergences,
+    divergence_by_step,
+    divergence_of_all_steps,
+    divergences,
+)
+from redraft.evals.model_comparison import (
+    WrittenText,
+    agreement,
+    check_pair,
+    compare_models,
+    compare_steps,
+    quantized,
+    solved_examples,
+)
 from redraft.evals.plot import plot_divergence
 from redraft.evals.questions import (
     PROMPTS,
     Question,
+    conversation_of,
     known_sets,
-    of_sets,
-    of_texts,
+    questions_of_conversations,
+    questions_of_sets,
     read_prompts,
-    said,
-)
-from redraft.evals.side_by_side import (
-    Written,
-    agreement,
-    check_pair,
-    compare_pair,
-    quantized,
-    solved,
-    steps,
 )
 from redraft.network import DiffusionGemma
 from redraft.tasks import Example
@@ -69,7 +76,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def questions(model: Model) -> list[Question]:
-    return of_texts(model, [said(text) for text in PROMPTS[:5]], 7, {})
+    return questions_of_conversations(model, [conversation_of(text) for text in PROMPTS[:5]], 7, {})
 
 
 def test_a_model_beside_itself_is_at_no_distance(model: Model, questions: list[Question]) -> None:
@@ -80,7 +87,7 @@ def test_a_model_beside_itself_is_at_no_distance(model: Model, questions: list[Q
         begun.append(part)
         return lambda: counted.append(1)
 
-    found = compare_pair(model, model_of(tiny_model(2)), questions, batch_size=3, begin=begin)
+    found = compare_models(model, model_of(tiny_model(2)), questions, batch_size=3, begin=begin)
     assert (
         found.distance.kl,
         found.distance.kl_99,
@@ -101,7 +108,7 @@ def test_distances_are_those_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> N
     first, second = tiny_model(2), tiny_model(3)
     states = torch.randn(2, 11, 32, generator=torch.Generator().manual_seed(0)).unbind()
     temperature = torch.linspace(0.4, 1.2, 11)
-    monkeypatch.setattr(divergence, "BLOCK_ELEMENTS", 4 * first.vocab_size)  # three blocks
+    monkeypatch.setattr(divergence, "MAX_LOGITS", 4 * first.vocab_size)  # three blocks
     rows: list[int] = []
     whole = DiffusionGemma.logits
     monkeypatch.setattr(
@@ -109,7 +116,7 @@ def test_distances_are_those_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> N
         "logits",
         lambda self, hidden: rows.append(len(hidden)) or whole(self, hidden),
     )
-    kl, variation = distances(first, second, states, temperature)
+    kl, variation = divergences(first, second, states, temperature)
     assert rows == [4, 4, 4, 4, 3, 3]
     for position in range(11):
         logits = [30 * torch.tanh(net.embed_tokens.weight.double() @ state[position].double() / 30)
@@ -164,7 +171,7 @@ def test_a_walk_has_the_first_models_canvases_and_each_models_own_signal(
         return read(self, canvas, *others)
 
     monkeypatch.setattr(DiffusionGemma, "canvas_states", watched)
-    (found,) = walk(first, second, [request])
+    (found,) = canvas_divergences(first, second, [request])
     monkeypatch.undo()
     assert torch.equal(seen[0], Noise.of([(request.seed, 0, 0)]).initial(16, first.vocab_size))
     _, history = naive_generate(first, request.prompt, request.config, seed=request.seed)
@@ -180,7 +187,7 @@ def test_a_walk_has_the_first_models_canvases_and_each_models_own_signal(
     # What the second hears is made with the first's embedding: so is what the naive form makes for
     # it.
     second.embed_tokens.weight.copy_(first.embed_tokens.weight)
-    (alike,) = walk(first, second, [request], same_signal=True)
+    (alike,) = canvas_divergences(first, second, [request], same_signal=True)
     for number, (p, q) in enumerate(
         zip(ours, naive_signals(second, seen, request.prompt, ours), strict=True)
     ):
@@ -193,16 +200,32 @@ def test_a_walk_has_the_first_models_canvases_and_each_models_own_signal(
 def test_a_walk_does_not_depend_on_its_batch(model: Model, questions: list[Question]) -> None:
     second = noisy(model.network, 0.05)
     requests = [question.request for question in questions]
-    together = walk(model.network, second, requests, batch_size=5)
+    together = canvas_divergences(model.network, second, requests, batch_size=5)
     for one, alone in zip(
-        together, walk(model.network, second, requests, batch_size=1), strict=True
+        together, canvas_divergences(model.network, second, requests, batch_size=1), strict=True
     ):
         torch.testing.assert_close(one.kl, alone.kl)
 
 
+def test_a_row_that_is_done_goes_on_beside_others_unseen(
+    model: Model, questions: list[Question]
+) -> None:
+    second = noisy(model.network, 0.05)
+    requests = [
+        replace(one.request, config=one.request.config.with_options({"max_denoising_steps": steps}))
+        for one, steps in zip(questions, (2, 9, 3, 1, 6), strict=True)
+    ]
+    together = canvas_divergences(model.network, second, requests, batch_size=5)
+    assert [len(one.kl) for one in together] == [2, 9, 3, 1, 6]
+    for one, request in zip(together, requests, strict=True):
+        (alone,) = canvas_divergences(model.network, second, [request])
+        torch.testing.assert_close(one.kl, alone.kl)
+        assert torch.equal(one.written, alone.written)
+
+
 def test_more_noise_in_the_weights_is_further_away(model: Model, questions: list[Question]) -> None:
     found = [
-        compare_pair(model, model_of(noisy(model.network, strength)), questions)
+        compare_models(model, model_of(noisy(model.network, strength)), questions)
         for strength in (0.003, 0.01, 0.03, 0.1)
     ]
     assert all(0 < a.distance.kl < b.distance.kl for a, b in pairwise(found))
@@ -215,21 +238,23 @@ def test_given_positions_are_not_counted(model: Model) -> None:
     request = Request.checked(
         [2, 200], CONFIG.with_options({"seed": 1}), model.config, frozen={0: 300, 5: 301}
     )
-    (found,) = walk(model.network, noisy(model.network, 0.05), [request])
+    (found,) = canvas_divergences(model.network, noisy(model.network, 0.05), [request])
     assert found.free.tolist() == [at not in (0, 5) for at in range(16)]
-    ours = Written(tuple(range(16)), (1,), "", (1,))
-    theirs = Written((9, *range(1, 15), 9), (1,), "", (1,))
+    ours = WrittenText(tuple(range(16)), (1,), "", (1,))
+    theirs = WrittenText((9, *range(1, 15), 9), (1,), "", (1,))
     told = agreement([request], [ours], [theirs])
     assert (told.positions, told.texts) == (13 / 14, 1)
 
 
 def test_rows_of_steps_count_who_still_took_them() -> None:
     free, written = torch.tensor([True, True, False]), torch.tensor([True, False, False])
-    short = Walk(torch.tensor([[1.0, 3.0, 99.0]]), torch.tensor([[0.5, 0.1, 9.0]]), free, written)
-    long = Walk(
+    short = CanvasDivergence(
+        torch.tensor([[1.0, 3.0, 99.0]]), torch.tensor([[0.5, 0.1, 9.0]]), free, written
+    )
+    long = CanvasDivergence(
         torch.tensor([[5.0, 7.0, 99.0], [2.0, 4.0, 99.0]]), torch.zeros(2, 3), free, written
     )
-    first, second = by_step([short, long])
+    first, second = divergence_by_step([short, long])
     assert (first.step, first.canvases, first.kl, first.kl_99, first.kl_written) == (
         1,
         2,
@@ -239,18 +264,18 @@ def test_rows_of_steps_count_who_still_took_them() -> None:
     )
     assert first.variation == pytest.approx(0.15)
     assert (second.step, second.canvases, second.kl, second.kl_written) == (2, 1, 3.0, 2.0)
-    assert of_all_steps([short, long]).kl == pytest.approx(22 / 6)
+    assert divergence_of_all_steps([short, long]).kl == pytest.approx(22 / 6)
 
 
 def test_steps_are_compared_in_pairs() -> None:
-    ours = [Written((), (), "", (count, 2)) for count in (2, 4, 6, 8)]
-    theirs = [Written((), (), "", (count, 4)) for count in (4, 8, 12, 16)]
-    told = steps(ours, theirs)
+    ours = [WrittenText((), (), "", (count, 2)) for count in (2, 4, 6, 8)]
+    theirs = [WrittenText((), (), "", (count, 4)) for count in (4, 8, 12, 16)]
+    told = compare_steps(ours, theirs)
     assert (told.first, told.second) == (3.5, 7.0)
     assert (
         told.ratio == told.low == told.high == 2.0
     )  # every pair has twice as many: nothing to be unsure of
-    other = steps(ours, list(reversed(theirs)))
+    other = compare_steps(ours, list(reversed(theirs)))
     assert other.low < other.ratio == 2.0 < other.high
 
 
@@ -261,9 +286,12 @@ def test_what_each_solves_is_told_by_set() -> None:
         Question(request),
     ]
     asked.append(asked[0])
-    right, wrong = Written((), (), asked[0].example.answer, (1,)), Written((), (), "no", (1,))
+    right, wrong = (
+        WrittenText((), (), asked[0].example.answer, (1,)),
+        WrittenText((), (), "no", (1,)),
+    )
     assert SETS["arithmetic"].task.check(asked[0].example, right.text)
-    (row,) = solved(asked, [right, wrong, right], [right, wrong, wrong])
+    (row,) = solved_examples(asked, [right, wrong, right], [right, wrong, wrong])
     assert (row.set, row.count, row.first, row.second, row.lost, row.gained) == (
         "arithmetic",
         2,
@@ -303,16 +331,16 @@ def test_a_short_context_or_broken_weights_are_told(
     model: Model, questions: list[Question]
 ) -> None:
     with pytest.raises(RequestError, match="context holds 48"):
-        compare_pair(model, model_of(tiny_model(2, max_position_embeddings=48)), questions)
+        compare_models(model, model_of(tiny_model(2, max_position_embeddings=48)), questions)
     broken = tiny_model(2)
     broken.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
     with pytest.raises(NonFiniteError, match=r"layers\.1\.mlp\.down_proj"):
-        compare_pair(model, model_of(broken), questions)
+        compare_models(model, model_of(broken), questions)
 
 
 def test_prompts_come_from_a_file(tmp_path: Path, model: Model) -> None:
     (tmp_path / "a.txt").write_text("one\n\n two \n")
-    assert read_prompts(tmp_path / "a.txt") == [said("one"), said("two")]
+    assert read_prompts(tmp_path / "a.txt") == [conversation_of("one"), conversation_of("two")]
     conversation = [
         {"role": "user", "content": "hi"},
         {"role": "model", "content": "ho"},
@@ -321,7 +349,7 @@ def test_prompts_come_from_a_file(tmp_path: Path, model: Model) -> None:
     (tmp_path / "b.jsonl").write_text(
         json.dumps({"messages": conversation}) + '\n{"prompt": "three"}\n'
     )
-    assert read_prompts(tmp_path / "b.jsonl") == [conversation, said("three")]
+    assert read_prompts(tmp_path / "b.jsonl") == [conversation, conversation_of("three")]
     bad = {
         "": "no prompt",
         "{": "line 1 is not JSON",
@@ -337,13 +365,13 @@ def test_prompts_come_from_a_file(tmp_path: Path, model: Model) -> None:
         with pytest.raises(RequestError, match="cannot be read"):
             read_prompts(tmp_path / name)
     bare = Model(model.network, model.tokenizer, None, CONFIG)
-    (asked,) = of_texts(bare, [said("one")], 3, {"max_new_tokens": 9})
+    (asked,) = questions_of_conversations(bare, [conversation_of("one")], 3, {"max_new_tokens": 9})
     assert list(asked.request.prompt) == bare.tokenizer.encode("one")
     assert (asked.request.seed, asked.request.config.max_new_tokens) == (3, 9)
     with pytest.raises(RequestError, match="no chat template"):
-        of_texts(bare, [conversation], 0, {})
+        questions_of_conversations(bare, [conversation], 0, {})
     with pytest.raises(RequestError, match="no tokenizer"):
-        of_texts(Model(model.network), [said("one")], 0, {})
+        questions_of_conversations(Model(model.network), [conversation_of("one")], 0, {})
 
 
 def test_a_shipped_model_is_asked_what_it_knows(model: Model) -> None:
@@ -351,11 +379,11 @@ def test_a_shipped_model_is_asked_what_it_knows(model: Model) -> None:
     assert known_sets(small) == known_sets(model, small) == ["sudoku", "arithmetic"]
     assert known_sets(text) == ["infill", "rewrite", "edits", "wiki"]
     assert known_sets(model) == []
-    asked = of_sets(text, ["infill", "wiki"], 3, 5, {})
+    asked = questions_of_sets(text, ["infill", "wiki"], 3, 5, {})
     assert [one.set for one in asked] == ["infill"] * 3 + ["wiki"] * 3
     assert [one.request.seed for one in asked] == [5, 6, 7] * 2
     assert all(bool(one.request.frozen) == (one.set == "infill") for one in asked)
-    found = compare_pair(text, quantized(text, Quantization("int8")), asked)
+    found = compare_models(text, quantized(text, Quantization("int8")), asked)
     assert [(row.set, row.count) for row in found.solved] == [("infill", 3), ("wiki", 3)]
     assert 0 < found.distance.kl < 0.1
 
@@ -364,7 +392,7 @@ def test_a_comparison_becomes_a_picture(
     model: Model, questions: list[Question], tmp_path: Path
 ) -> None:
     for strength in (0.0, 0.1):
-        found = compare_pair(model, model_of(noisy(model.network, strength)), questions[:2])
+        found = compare_models(model, model_of(noisy(model.network, strength)), questions[:2])
         plot_divergence(found.distances, found.steps, "title", tmp_path / "out.png")
         assert (tmp_path / "out.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(ConfigError, match="cannot be written"):
@@ -390,8 +418,9 @@ def test_the_command_measures_a_quantization(tmp_path: Path) -> None:
 def test_the_command_compares_two_folders_on_prompts_of_a_file(tmp_path: Path) -> None:
     folders = [str(tiny_checkpoint(tmp_path / str(seed), seed)) for seed in (1, 2)]
     (tmp_path / "prompts.txt").write_text("one\ntwo\nthree\n")
-    done = call("eval", "divergence", *folders, "--prompts", str(tmp_path / "prompts.txt"), "--count", "2", "--json",
-                "--max-new-tokens", "20", "--batch", "2", "--dtype", "float32")  # fmt: skip
+    options = ("--count", "2", "--json", "--max-new-tokens", "20", "--batch", "2")
+    prompts = ("--prompts", str(tmp_path / "prompts.txt"), "--dtype", "float32")
+    done = call("eval", "divergence", *folders, *prompts, *options)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["count"], told["solved"]) == (2, [])
@@ -405,7 +434,7 @@ def test_the_command_compares_two_folders_on_prompts_of_a_file(tmp_path: Path) -
         ((), "missing argument 'A'"),
         (("small",), "needs two checkpoints"),
         (("small", "small", "--quantize", "int8"), "A alone and --quantize"),
-        (("small", "--quantize", "int3"), "no format"),
+        (("small", "--quantize", "int3"), "not a format"),
         (("small", "--quantize", "int8", "--group", "32"), "--group is for"),
         (("small", "--quantize", "int4", "--group", "7"), "7"),
         (("small", "small-text"), "vocab_size 512, B 1280"),

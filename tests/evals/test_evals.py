@@ -51,8 +51,8 @@ def test_outcomes_are_those_of_writing_each_example_alone(model: Model) -> None:
     assert {outcome.right for outcome in outcomes} == {True, False}  # or the test would show little
 
 
-def test_the_typewriter_has_no_first_draft(model: Model) -> None:
-    (outcome,) = evaluate(model, StartsLow(), [Example("q", "t", 0)], method="typewriter")
+def test_autoregressive_decoding_has_no_first_draft(model: Model) -> None:
+    (outcome,) = evaluate(model, StartsLow(), [Example("q", "t", 0)], method="autoregressive")
     assert outcome.first_right is None
     assert outcome.steps == 16
 

@@ -6,7 +6,7 @@ from redraft.api import Model
 from redraft.config import GenerationConfig
 from redraft.diffusion import TopKSampler
 from redraft.evals import Outcome, evaluate
-from redraft.evals.sets import HeldOut
+from redraft.evals.sets import HeldOutSet
 from redraft.evals.strategies import compare_strategies, summarise_strategy
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, tiny_model
@@ -24,7 +24,7 @@ def model() -> Model:
 
 def test_each_row_is_that_of_writing_with_its_strategies(model: Model) -> None:
     examples = [Example(f"question {number}", "t", number) for number in range(5)]
-    held = HeldOut(StartsLow(), ((0, 5),), "none")
+    held = HeldOutSet(StartsLow(), ((0, 5),), "none")
     names: list[str] = []
     stopping = [None, "stable_and_confident:stability_threshold=0,confidence_threshold=9"]
     rows = compare_strategies(

@@ -9,7 +9,7 @@ import torch
 
 from redraft.ops.vocabulary import (
     Allowed,
-    Comparison,
+    DistributionComparison,
     LogitEdits,
     Readout,
     VocabularyStatistics,
@@ -54,7 +54,9 @@ def test_it_is_that_of_whole_distributions(seed: int, monkeypatch: pytest.Monkey
     """At this step's temperature, over chunks of several sizes; a first step has no before."""
     monkeypatch.setattr(chunked, "CHUNK", 50 + 13 * seed)
     hidden, before, embedding, readout = case(seed)
-    compared = replace(readout, comparison=Comparison([True] * 3, [before[0], None, before[2]]))
+    compared = replace(
+        readout, comparison=DistributionComparison([True] * 3, [before[0], None, before[2]])
+    )
     found = read(hidden, embedding, compared)
     heat = readout.temperature[:, None, None]
     expected = divergence(logits(hidden, embedding) / heat, logits(before, embedding) / heat)
@@ -70,7 +72,11 @@ def test_it_is_that_of_whole_distributions(seed: int, monkeypatch: pytest.Monkey
 
 def test_what_has_not_changed_is_at_zero() -> None:
     hidden, _, embedding, readout = case(0)
-    found = read(hidden, embedding, replace(readout, comparison=Comparison([True] * 3, [*hidden])))
+    found = read(
+        hidden,
+        embedding,
+        replace(readout, comparison=DistributionComparison([True] * 3, [*hidden])),
+    )
     assert found.divergence is not None
     assert float(found.divergence.max()) < 1e-6
     assert float(found.divergence.min()) >= 0.0
@@ -80,7 +86,7 @@ def test_what_has_not_changed_is_at_zero() -> None:
 def test_both_steps_are_edited_alike(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bias, penalty, filters, and tokens that are not allowed, a row each."""
     monkeypatch.setattr(chunked, "CHUNK", 64)
-    monkeypatch.setattr(dense, "BLOCK_ELEMENTS", 32 * SIZE)
+    monkeypatch.setattr(dense, "MAX_LOGITS", 32 * SIZE)
     hidden, before, embedding, readout = case(seed, rows=4)
     some = torch.randperm(SIZE)[:30]
     edits = [
@@ -95,7 +101,11 @@ def test_both_steps_are_edited_alike(seed: int, monkeypatch: pytest.MonkeyPatch)
     which = torch.full((4, LENGTH), -1)
     which[0, ::3] = 0
     readout = replace(readout, edits=edits, allowed=Allowed(masks, which))
-    found = read(hidden, embedding, replace(readout, comparison=Comparison([True] * 4, [*before])))
+    found = read(
+        hidden,
+        embedding,
+        replace(readout, comparison=DistributionComparison([True] * 4, [*before])),
+    )
     assert found.divergence is not None
     for row in range(4):
         pair = []
@@ -122,7 +132,7 @@ def test_rows_and_positions_that_nobody_wants_cost_nothing_and_change_nothing() 
     plain = read(hidden, embedding, readout)
     assert plain.divergence is None
     assert plain.hidden_states is None
-    compared = Comparison([True, False, True], [before[0], None, before[2]])
+    compared = DistributionComparison([True, False, True], [before[0], None, before[2]])
     found = read(hidden, embedding, replace(readout, comparison=compared))
     for name in ("argmax", "sample", "entropy", "confidence", "soft_embedding"):
         assert torch.equal(getattr(found, name), getattr(plain, name))
@@ -139,13 +149,16 @@ def test_rows_and_positions_that_nobody_wants_cost_nothing_and_change_nothing() 
 def test_a_row_is_compared_alike_in_any_batch() -> None:
     hidden, before, embedding, readout = case(6)
     together = read(
-        hidden, embedding, replace(readout, comparison=Comparison([True] * 3, [*before]))
+        hidden,
+        embedding,
+        replace(readout, comparison=DistributionComparison([True] * 3, [*before])),
     )
     for row in range(3):
         one = slice(row, row + 1)
         alone = Readout(
             temperature=readout.temperature[one], uniform=readout.uniform[one],
-            greedy=readout.greedy[one], edits=[None], comparison=Comparison([True], [before[row]]),
+            greedy=readout.greedy[one], edits=[None],
+            comparison=DistributionComparison([True], [before[row]]),
         )  # fmt: skip
         found = read(hidden[one], embedding, alone)
         assert found.divergence is not None

@@ -37,19 +37,20 @@ from redraft.ops.vocabulary import Readout, read_vocabulary
 from redraft.quant import (
     FORMATS,
     ExpertList,
-    Fp4Weight,
     Int4Weight,
     Int8Weight,
-    Joined,
+    Nvfp4Weight,
     PackedWeight,
+    StackedWeight,
+    quantizable_formats,
 )
-from redraft.quant.weight import pack
+from redraft.quant.bits import pack_nibbles
 from redraft.testing import tiny_model
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter rounds to bfloat16 by cutting off, and multiplies in float32.
 BARS = {torch.float32: 2e-6, torch.bfloat16: 5e-3 if DEVICE == "cuda" else 1.5e-2}
-EVERY = [*FORMATS, "fp4", "int4 lopsided", "int8 in groups"]
+EVERY = [*quantizable_formats(), "nvfp4", "int4 lopsided", "int8 in groups", "int8 centred"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,21 +81,24 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def packed(
     name: str, height: int, width: int, dtype: torch.dtype, group: int = 32, seed: int = 0
 ) -> PackedWeight:
-    """A random matrix in few bits."""
+    """A random quantized matrix."""
     generator = torch.Generator().manual_seed(seed)
-    if name == "fp4":
+    if name == "nvfp4":
         values = torch.randint(0, 256, (height, width // 2), dtype=torch.uint8, generator=generator)
         scale = (torch.rand(height, width // 16, generator=generator) * 3).to(torch.float8_e4m3fn)
-        return Fp4Weight(values.to(DEVICE), scale.to(DEVICE), torch.tensor(0.3 + seed), dtype)
+        return Nvfp4Weight(values.to(DEVICE), scale.to(DEVICE), torch.tensor(0.3 + seed), dtype)
     if name == "int4 lopsided":
         numbers = torch.randint(0, 16, (height, width), generator=generator)
         scale, offset = (torch.rand(height, width // group, generator=generator) for _ in range(2))
-        return Int4Weight(pack(numbers).to(DEVICE), scale.to(DEVICE), offset.to(DEVICE), dtype)
-    if name == "int8 in groups":
+        return Int4Weight(
+            pack_nibbles(numbers).to(DEVICE), scale.to(DEVICE), offset.to(DEVICE), dtype
+        )
+    if name.startswith("int8 "):
         whole = torch.randint(-128, 128, (height, width), dtype=torch.int8, generator=generator)
         scale, offset = (torch.rand(height, width // group, generator=generator) for _ in range(2))
-        return Int8Weight(whole.to(DEVICE), scale.to(DEVICE), dtype, offset.to(DEVICE))
-    return FORMATS[name].of(random(height, width, seed=seed), dtype, group)  # type: ignore[attr-defined]
+        offsets = offset.to(DEVICE) if name == "int8 in groups" else None
+        return Int8Weight(whole.to(DEVICE), scale.to(DEVICE), dtype, offsets)
+    return FORMATS[name].quantize(random(height, width, seed=seed), dtype, group)
 
 
 def error(found: Tensor, expected: Tensor) -> float:
@@ -113,7 +117,7 @@ def test_a_product_is_that_of_the_numbers(
     weight = packed(name, height, width, dtype, group)
     assert weight.packed_layout() is not None
     x = random(2, rows, width, seed=1).to(dtype)
-    expected = x.float() @ weight.whole().float().T
+    expected = x.float() @ weight.dequantize().float().T
     assert error(linear(x, weight), expected) < BARS[dtype]
 
 
@@ -121,7 +125,7 @@ def test_numbers_without_a_kernel_go_the_plain_way() -> None:
     weight = packed("int4", 64, 96, torch.float32)
     assert weight.packed_layout() is None
     x = random(5, 96)
-    assert torch.allclose(linear(x, weight), x @ weight.whole().T, atol=1e-4)
+    assert torch.allclose(linear(x, weight), x @ weight.dequantize().T, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*EVERY, "plain"])
@@ -141,9 +145,9 @@ def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: i
             [packed(name, width, size, dtype, seed=2 * at + half) for half in range(2)]
             for at in range(count)
         ]
-        wide = ExpertList([Joined(pair) for pair in each])
+        wide = ExpertList([StackedWeight(pair) for pair in each])
         narrow = ExpertList([packed(name, size, width, dtype, seed=at) for at in range(count)])
-        wide_numbers, narrow_numbers = wide.whole(), narrow.whole()
+        wide_numbers, narrow_numbers = wide.dequantize(), narrow.dequantize()
         assert wide.packed_layout() is not None
         assert narrow.packed_layout() is not None
     x = random(tokens, size, seed=seed).to(dtype)
@@ -244,17 +248,17 @@ def test_rotary_is_that_of_plain_torch(dtype: torch.dtype, width: int) -> None:
     assert error(found, expected) < BARS[dtype]
 
 
-@pytest.mark.parametrize("name", ["int4", "fp4"])
+@pytest.mark.parametrize("name", ["int4", "nvfp4"])
 def test_a_weight_moves_between_devices_orders(name: str) -> None:
     with plainly():
         weight = packed(name, 64, 128, torch.bfloat16).to("cpu")
-        numbers = weight.whole()
+        numbers = weight.dequantize()
     moved = weight.to(DEVICE)
     assert moved.packed_layout() is not None
-    assert torch.allclose(moved.whole().cpu().float(), numbers.float(), rtol=1e-2)
+    assert torch.allclose(moved.dequantize().cpu().float(), numbers.float(), rtol=1e-2)
     kernels.KERNEL_DEVICES.discard(DEVICE)
     back = moved.to("cpu")
-    assert torch.allclose(back.whole().float(), numbers.float(), rtol=1e-2)
+    assert torch.allclose(back.dequantize().float(), numbers.float(), rtol=1e-2)
 
 
 def test_a_copy_of_experts_reads_its_own_memory() -> None:
@@ -289,7 +293,7 @@ def test_a_model_writes_the_same_text(quantized: str | None, method: str) -> Non
         for layer in network.layers:
             for name in ("gate_up_proj", "down_proj"):
                 whole = getattr(layer.experts, name)
-                each = [FORMATS[quantized].of(one, torch.float32, 16) for one in whole]  # type: ignore[attr-defined]
+                each = [FORMATS[quantized].quantize(one, torch.float32, 16) for one in whole]
                 delattr(layer.experts, name)
                 setattr(layer.experts, name, ExpertList(each))
     with plainly():
@@ -425,7 +429,7 @@ def test_layers_with_the_same_input_run_together(name: str) -> None:
     assert layers[0].weight._stack([layer.weight for layer in layers]) is not None  # type: ignore[operator]
     x = random(2, 5, 128)
     for found, layer in zip(parallel_linears(x, layers), layers, strict=True):
-        assert error(found, x @ layer.weight.whole().T) < BARS[torch.float32]  # type: ignore[operator]
+        assert error(found, x @ layer.weight.dequantize().T) < BARS[torch.float32]  # type: ignore[operator]
 
 
 def test_layers_that_are_not_alike_run_apart() -> None:
@@ -508,12 +512,15 @@ def test_tables_follow_a_weight_that_changes(name: str) -> None:
             layer.to(dtype)
         experts_there.to(dtype)
         for found, layer in zip(parallel_linears(x.to(dtype), layers), layers, strict=True):
-            assert error(found, x.to(dtype).float() @ layer.weight.whole().float().T) < BARS[dtype]  # type: ignore[operator]
+            assert (
+                error(found, x.to(dtype).float() @ layer.weight.dequantize().float().T)
+                < BARS[dtype]
+            )  # type: ignore[operator]
         packing = experts_there.packed_layout()
         assert packing is not None
         groups = group_by_expert(torch.tensor([[0], [2], [2], [1], [0]], device=DEVICE), 3, 16)
         found = product(x.to(dtype), packing, groups, gather=True, scatter=True)
-        numbers = experts_there.whole().float()
+        numbers = experts_there.dequantize().float()
         expected = torch.stack(
             [
                 numbers[expert] @ row

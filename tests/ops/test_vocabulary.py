@@ -51,7 +51,7 @@ def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPa
     """On random states, sharp and flat, with biases that rule tokens out, penalties, positions that
     may take some tokens only, and temperatures down to 0.02."""
     monkeypatch.setattr(chunked, "CHUNK", 50 + seed)
-    monkeypatch.setattr(dense, "BLOCK_ELEMENTS", 5000)
+    monkeypatch.setattr(dense, "MAX_LOGITS", 5000)
     torch.manual_seed(seed)
     hidden, embedding = torch.randn(3, 40, 16) * 10 ** (torch.rand(1) * 3 - 1), torch.randn(400, 16)
     out = torch.rand(400) < 0.3
@@ -68,11 +68,11 @@ def test_the_fast_form_is_the_plain_form(seed: int, monkeypatch: pytest.MonkeyPa
         temperature=torch.rand(3) + 0.02, uniform=torch.rand(3, 40, dtype=torch.float64),
         greedy=torch.zeros(3, dtype=torch.bool), edits=edits, allowed=allowed,
     )  # fmt: skip
-    owners, which = torch.arange(3).repeat_interleave(40), allowed.which.flatten()
+    owners, which = torch.arange(3).repeat_interleave(40), allowed.mask_index.flatten()
     positions = Positions(hidden.flatten(0, 1), owners, asked.uniform.flatten(), asked, which)
     fast, plain = (
-        chunked.read_chunks(positions, embedding, 30.0),
-        dense.read_whole(positions, embedding, 30.0),
+        chunked.read_chunked(positions, embedding, 30.0),
+        dense.read_dense(positions, embedding, 30.0),
     )
     assert torch.equal(fast[0], plain[0])
     assert (
@@ -109,8 +109,8 @@ def test_entropy_is_exact_however_great_the_logits(
         torch.randn(32, 8), torch.zeros(32, dtype=torch.int64), asked.uniform[0], asked
     )
     assert torch.allclose(
-        chunked.read_chunks(positions, table, 30.0)[2],
-        dense.read_whole(positions, table, 30.0)[2],
+        chunked.read_chunked(positions, table, 30.0)[2],
+        dense.read_dense(positions, table, 30.0)[2],
         atol=1e-5,
     )
 
@@ -299,19 +299,19 @@ def test_masks_of_several_canvases_are_joined() -> None:
     shape = torch.Size((1, 3))
     joined = Allowed.join([first, None, second], [shape] * 3)
     assert joined is not None
-    assert joined.which.tolist() == [[0, -1, 1], [-1, -1, -1], [-1, 2, -1]]
+    assert joined.mask_index.tolist() == [[0, -1, 1], [-1, -1, -1], [-1, 2, -1]]
     assert joined.masks.tolist() == [
         [True, False, False, False],
         [False, False, False, True],
         [True] * 4,
     ]
-    assert joined.rows(torch.tensor([2])).which.tolist() == [[-1, 2, -1]]
+    assert joined.rows(torch.tensor([2])).mask_index.tolist() == [[-1, 2, -1]]
     parts = [joined.rows(slice(at, at + 1)) for at in range(3)]
     again = Allowed.join(
         parts, [shape] * 3
     )  # as a batch is taken apart and put together at every step
     assert again is not None
     assert torch.equal(again.masks, joined.masks)
-    assert torch.equal(again.which, joined.which)
+    assert torch.equal(again.mask_index, joined.mask_index)
     assert Allowed.join([parts[1]], [shape]) is None
     assert Allowed.join([None, None], [shape] * 2) is None

@@ -1,5 +1,4 @@
-"""Weights in few bits: their products are those of their numbers, and their numbers are near those
-that they were made of."""
+"""Quantized weights: a product is that of the decoded numbers, and these are near the original."""
 
 from __future__ import annotations
 
@@ -11,16 +10,17 @@ from redraft.ops.linear import linear
 from redraft.quant import (
     FORMATS,
     ExpertList,
-    Fp4Weight,
     Int4Weight,
     Int8Table,
     Int8Weight,
-    Joined,
+    Nvfp4Weight,
     PackedWeight,
+    StackedWeight,
+    quantizable_formats,
 )
-from redraft.quant.fp4 import from_e2m1
-from redraft.quant.fp8 import from_e4m3
-from redraft.quant.weight import pack
+from redraft.quant.bits import pack_nibbles
+from redraft.quant.fp8 import decode_e4m3
+from redraft.quant.nvfp4 import decode_e2m1
 
 # Of the greatest number of a row or group, at most (there is no 8 beside -8); of fp8, of the number
 # itself.
@@ -31,12 +31,12 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", quantizable_formats())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_numbers_are_the_nearest_that_the_format_has(name: str, dtype: torch.dtype) -> None:
     weight = random(128, 192) * random(128, 1).exp()
-    packed = FORMATS[name].of(weight, dtype, 64)  # type: ignore[attr-defined]
-    error = (packed.whole().float() - weight).abs()
+    packed = FORMATS[name].quantize(weight, dtype, 64)
+    error = (packed.dequantize().float() - weight).abs()
     if name == "fp8":
         assert bool(
             (
@@ -51,24 +51,24 @@ def test_numbers_are_the_nearest_that_the_format_has(name: str, dtype: torch.dty
         assert bool((error.unflatten(1, groups) <= slack * ROUNDING[name] * greatest).all())
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", quantizable_formats())
 @pytest.mark.parametrize("rows", [1, 7, 64, 65, 300])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_product_is_that_of_the_numbers(name: str, rows: int, dtype: torch.dtype) -> None:
-    packed = FORMATS[name].of(random(640, 128), dtype, 32)  # type: ignore[attr-defined]
+    packed = FORMATS[name].quantize(random(640, 128), dtype, 32)
     x = random(2, rows, 128, seed=1).to(dtype)
     with torch.inference_mode():
         found = linear(x, packed).float()
-    expected = x.float() @ packed.whole().float().T
+    expected = x.float() @ packed.dequantize().float().T
     # int8 in bfloat16 rounds the inputs to eight bits as well.
     bar = 2e-6 if dtype == torch.float32 else 1.5e-2 if name == "int8" else 5e-3
     assert float((found - expected).norm() / expected.norm()) < bar
     assert found.shape == (2, rows, 640)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", quantizable_formats())
 def test_a_row_of_a_product_does_not_depend_on_the_others(name: str) -> None:
-    packed = FORMATS[name].of(random(128, 128), torch.bfloat16, 64)  # type: ignore[attr-defined]
+    packed = FORMATS[name].quantize(random(128, 128), torch.bfloat16, 64)
     x = random(40, 128, seed=2).bfloat16()
     with torch.inference_mode():
         whole, alone = (
@@ -86,22 +86,23 @@ def test_rows_are_the_same_in_the_kernels_order_and_in_ours(shape: tuple[int, in
         torch.rand(shape[0], shape[1] // 32, generator=generator).bfloat16().float()
         for _ in range(2)
     )
-    packed = Int4Weight(pack(values), scale, -8 * scale, torch.bfloat16)
+    packed = Int4Weight(pack_nibbles(values), scale, -8 * scale, torch.bfloat16)
     plain = ((values - 8).unflatten(1, (-1, 32)) * scale[..., None]).flatten(1)
-    assert torch.equal(packed.whole().float(), plain.bfloat16().float())
-    assert torch.equal(packed[5:40], packed.whole()[5:40])
-    shifted = Int4Weight(pack(values), scale, offset, torch.bfloat16)
+    assert torch.equal(packed.dequantize().float(), plain.bfloat16().float())
+    assert torch.equal(packed[5:40], packed.dequantize()[5:40])
+    shifted = Int4Weight(pack_nibbles(values), scale, offset, torch.bfloat16)
     exact = (values.unflatten(1, (-1, 32)) * scale[..., None] + offset[..., None]).flatten(1)
-    assert float((shifted.whole().float() - exact).abs().max()) < 0.1  # bfloat16 up to 16
+    assert float((shifted.dequantize().float() - exact).abs().max()) < 0.1  # bfloat16 up to 16
 
 
 def test_small_floats_are_what_torch_makes_of_them() -> None:
     every = torch.arange(256, dtype=torch.uint8)
     numbers = every[(every & 0x7F) != 0x7F].view(torch.float8_e4m3fn)
-    assert torch.equal(from_e4m3(numbers).float(), numbers.float())
+    assert torch.equal(decode_e4m3(numbers).float(), numbers.float())
     magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
     assert torch.equal(
-        from_e2m1(torch.arange(16, dtype=torch.uint8)).float(), torch.cat((magnitudes, -magnitudes))
+        decode_e2m1(torch.arange(16, dtype=torch.uint8)).float(),
+        torch.cat((magnitudes, -magnitudes)),
     )
 
 
@@ -113,7 +114,7 @@ def test_an_int8_group_may_have_an_offset() -> None:
     expected = (
         values.float().unflatten(1, (4, 16)) * scale[..., None] + offset[..., None]
     ).flatten(1)
-    assert torch.equal(weight.whole(), expected)
+    assert torch.equal(weight.dequantize(), expected)
     index = torch.tensor([[3, 0], [9, 3]])
     assert torch.equal(weight[index], expected[index])
     x = random(5, 64)
@@ -121,10 +122,11 @@ def test_an_int8_group_may_have_an_offset() -> None:
 
 
 def test_a_table_gives_rows_and_the_product_of_its_numbers() -> None:
-    table = Int8Table.of(random(100, 64), torch.bfloat16)
+    table = FORMATS["int8"].quantize(random(100, 64), torch.bfloat16).as_table()
+    assert isinstance(table, Int8Table)
     x, index = random(6, 64, seed=1).bfloat16(), torch.tensor([[5, 5, 99]])
-    assert torch.equal(table[index], table.whole()[index])
-    assert torch.equal(linear(x, table), x @ table.whole().T)
+    assert torch.equal(table[index], table.dequantize()[index])
+    assert torch.equal(linear(x, table), x @ table.dequantize().T)
     assert (len(table), table.dtype, table.device.type, table.ndim) == (
         100,
         torch.bfloat16,
@@ -135,21 +137,24 @@ def test_a_table_gives_rows_and_the_product_of_its_numbers() -> None:
 
 def test_experts_are_lists_of_matrices() -> None:
     parts = [
-        [Int8Weight.of(random(32, 64, seed=2 * at + half), torch.float32) for half in range(2)]
+        [
+            FORMATS["int8"].quantize(random(32, 64, seed=2 * at + half), torch.float32)
+            for half in range(2)
+        ]
         for at in range(3)
     ]
-    joined = [Joined(pair) for pair in parts]
+    joined = [StackedWeight(pair) for pair in parts]
     experts = ExpertList(joined)
     assert experts.shape == (3, 64, 64)
-    assert torch.equal(experts.whole()[1], torch.cat([part.whole() for part in parts[1]]))
+    assert torch.equal(experts.dequantize()[1], torch.cat([part.dequantize() for part in parts[1]]))
     x = random(4, 64)
-    assert torch.allclose(linear(x, experts[2]), x @ experts[2].whole().T, atol=1e-4)
-    assert torch.equal(joined[0].rows(10, 40), joined[0].whole()[10:40])
+    assert torch.allclose(linear(x, experts[2]), x @ experts[2].dequantize().T, atol=1e-4)
+    assert torch.equal(joined[0].rows(10, 40), joined[0].dequantize()[10:40])
     assert experts.nbytes == sum(part.nbytes for pair in parts for part in pair)
 
 
 def test_other_numbers_than_it_computes_with_are_a_mistake() -> None:
-    weight: PackedWeight = Fp4Weight(
+    weight: PackedWeight = Nvfp4Weight(
         torch.zeros(16, 16, dtype=torch.uint8),
         torch.ones(16, 2).to(torch.float8_e4m3fn),
         torch.ones(()),
@@ -159,13 +164,13 @@ def test_other_numbers_than_it_computes_with_are_a_mistake() -> None:
         weight.product(torch.zeros(2, 32))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", quantizable_formats())
 def test_a_weight_may_change_what_is_computed_with(name: str) -> None:
-    weight = FORMATS[name].of(random(128, 64), torch.bfloat16, 32)  # type: ignore[attr-defined]
-    numbers = weight.whole()
+    weight = FORMATS[name].quantize(random(128, 64), torch.bfloat16, 32)
+    numbers = weight.dequantize()
     moved = weight.float()
     assert moved.dtype == torch.float32
-    assert torch.allclose(moved.whole(), numbers.float(), rtol=1e-2)
+    assert torch.allclose(moved.dequantize(), numbers.float(), rtol=1e-2)
     x = random(3, 64)
-    assert torch.allclose(linear(x, moved), x @ moved.whole().T, atol=1e-4)
-    assert weight.to(torch.bfloat16).whole().dtype == torch.bfloat16
+    assert torch.allclose(linear(x, moved), x @ moved.dequantize().T, atol=1e-4)
+    assert weight.to(torch.bfloat16).dequantize().dtype == torch.bfloat16

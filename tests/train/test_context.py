@@ -12,8 +12,9 @@ from redraft.ops import attention
 from redraft.testing import tiny_model
 from redraft.testing.tiny import random_shape
 from redraft.train import context, forward
-from redraft.train.batch import TAIL, Batch, Row, _weights
+from redraft.train.batch import MAX_TAIL_WEIGHT, Batch, position_weights
 from redraft.train.context import repeated
+from redraft.train.example_encoder import EncodedExample
 from redraft.train.forward import ForwardPasses
 from redraft.train.loss import Corruption, answer_loss, answer_states, losses
 
@@ -22,9 +23,14 @@ def batch_of(rows: int, length: int, prefix: int, lengths: list[int]) -> Batch:
     target = torch.randint(2, 150, (rows, length))
     free = torch.zeros(rows, length, dtype=torch.bool)
     return Batch(
-        torch.randint(2, 150, (rows, prefix)), torch.tensor(lengths), target, free, (~free).float(), target,
-        torch.full((rows,), length),
-    )  # fmt: skip
+        prefix=torch.randint(2, 150, (rows, prefix)),
+        prefix_lengths=torch.tensor(lengths),
+        target=target,
+        frozen=free,
+        weight=(~free).float(),
+        answer=target,
+        answer_lengths=torch.full((rows,), length),
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -56,15 +62,15 @@ def test_training_sees_what_inference_sees(seed: int) -> None:
             )
 
 
-def test_the_loss_is_the_mean_over_what_is_not_given_and_given_tokens_stay() -> None:
+def test_the_loss_is_the_mean_over_what_is_not_frozen_and_frozen_tokens_stay() -> None:
     model = tiny_model(2, vocab_size=150, canvas_length=40)
     passes = ForwardPasses(model)
     batch = batch_of(4, 40, 10, [3, 10, 7, 1])
-    given = torch.rand(4, 40) < 0.3
-    batch = replace(batch, given=given, weight=(~given).float())
+    frozen = torch.rand(4, 40) < 0.3
+    batch = replace(batch, frozen=frozen, weight=(~frozen).float())
     corruption = Corruption.of(batch, 3, 150, torch.Generator().manual_seed(0))
     assert corruption.noisy.shape == (3, 4, 40)
-    assert torch.equal(corruption.noisy[:, given], batch.target[given].expand(3, -1))
+    assert torch.equal(corruption.noisy[:, frozen], batch.target[frozen].expand(3, -1))
     spread = corruption.level.sort(dim=0).values
     assert torch.allclose(spread[1:] - spread[:-1], torch.tensor(1 / 3), atol=1e-3)
     with torch.no_grad():
@@ -75,7 +81,7 @@ def test_the_loss_is_the_mean_over_what_is_not_given_and_given_tokens_stay() -> 
             passes.canvas_states(canvas, torch.zeros(4, 40, 32), past, batch.prefix_lengths)
         )
         right = -logits.log_softmax(-1).gather(-1, batch.target[..., None])[..., 0]
-    means = torch.stack([row[~known].mean() for row, known in zip(right, given, strict=True)])
+    means = torch.stack([row[~known].mean() for row, known in zip(right, frozen, strict=True)])
     assert torch.allclose(found.by_row.view(3, 4)[1], means, atol=1e-4)
     halves = [
         losses(passes, batch.part(n, 2), corruption.part(n, 2), self_conditioning=()).diffusion
@@ -84,11 +90,11 @@ def test_the_loss_is_the_mean_over_what_is_not_given_and_given_tokens_stay() -> 
     assert torch.allclose(torch.stack(halves).mean(), found.diffusion, atol=1e-4)
 
 
-def test_what_is_given_is_heard_as_itself() -> None:
+def test_what_is_frozen_is_heard_as_itself() -> None:
     """As at inference: the next step hears a frozen position's own token, whatever the model
     believed there."""
     model = tiny_model(5, vocab_size=150, canvas_length=12)
-    batch = replace(batch_of(2, 12, 6, [6, 4]), given=torch.ones(2, 12, dtype=torch.bool))
+    batch = replace(batch_of(2, 12, 6, [6, 4]), frozen=torch.ones(2, 12, dtype=torch.bool))
     heard = {}
     join = model.self_conditioning.join
 
@@ -138,14 +144,14 @@ def test_a_second_pass_hears_the_first_and_is_heard_by_fewer() -> None:
     assert last[2:].count_nonzero() == 0
 
 
-def test_a_tail_weighs_little_and_what_is_given_nothing() -> None:
-    free = Row([1], [5, 6, 7], [False] * 3, [5, 6, 7])
-    weights = _weights(free, 19)
+def test_a_tail_weighs_little_and_what_is_frozen_nothing() -> None:
+    free = EncodedExample([1], [5, 6, 7], [False] * 3, [5, 6, 7])
+    weights = position_weights(free, 19)
     assert weights[:3] == [1.0] * 3
-    assert sum(weights[3:]) == TAIL
-    assert _weights(free, 5) == [1.0] * 5
-    held = Row([1], [5, 6, 7], [True, False, True], [5, 6, 7])
-    assert _weights(held, 6) == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert sum(weights[3:]) == MAX_TAIL_WEIGHT
+    assert position_weights(free, 5) == [1.0] * 5
+    held = EncodedExample([1], [5, 6, 7], [True, False, True], [5, 6, 7])
+    assert position_weights(held, 6) == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_every_expert_on_every_token_is_the_same_sum() -> None:

@@ -15,7 +15,7 @@ from redraft.tasks.task import held_out
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer
-from redraft.train.vocabulary import train_tokenizer
+from redraft.train.tokenizer import train_tokenizer
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "minute.toml"
 MOST_LOSS = 0.15  # reached: 0.10
@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("one_thread")
 def test_a_minute_teaches_sums(tmp_path: Path) -> None:
     recipe = Recipe.from_file(RECIPE)
-    (task,) = [source.task for source in recipe.sources]
+    (task,) = [one.task for one in recipe.tasks]
     tokenizer = train_tokenizer([task], recipe.model.vocab_size, recipe.seed)
     run = Trainer(
         recipe, tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), tmp_path / "run"

@@ -14,7 +14,7 @@ from redraft.testing.byte_tokenizer import byte_tokenizer
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer
-from redraft.train.recipe import Source
+from redraft.train.recipe import TaskShare
 from redraft.train.recorded import is_recorded_as
 from redraft.train.trainer import STATE
 
@@ -24,10 +24,12 @@ NEXT_LOSSES = (4.4189934730529785, 5.331234931945801)
 NEXT_ENCODER_LOSS = 6.034701824188232
 RECIPE = Recipe(
     model=tiny_config(
-        canvas_length=16, hidden_size=8, intermediate_size=8, moe_intermediate_size=4, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=4, global_head_dim=4, num_experts=4,
+        canvas_length=16, hidden_size=8, intermediate_size=8, moe_intermediate_size=4,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=4,
+        global_head_dim=4, num_experts=4,
     ),
-    sources=(Source(Arithmetic(1, 1), 1.0),), steps=6, batch_size=4, prefix_length=32, warm_up=2, log_every=1,
+    tasks=(TaskShare(Arithmetic(1, 1), 1.0),),
+    steps=6, batch_size=4, prefix_length=32, warm_up=2, log_every=1,
 )  # fmt: skip
 
 
@@ -70,7 +72,8 @@ class Outer:
 @pytest.mark.parametrize(
     ("text", "same"),
     [
-        ("Outer(inner=Inner(number=-1.5, word='a'), rows=(Inner(number=2),), table={'x': 1})", True),
+        ("Outer(inner=Inner(number=-1.5, word='a'), rows=(Inner(2),), table={'x': 1})", False),
+        ("Outer(inner=Inner(number=-1.5, word='a'), rows=[Inner(number=2)], table={'x': 1})", True),
         ("Outer(inner=Inner(number=-1.5), rows=[Inner(number=2)], table={'x': 1})", True),
         ("Outer(inner=Inner(number=-1.5), rows=(), table={'x': 1})", False),
         ("Outer(inner=Inner(number=1.5), rows=(Inner(number=2),), table={'x': 1})", False),

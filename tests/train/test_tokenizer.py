@@ -10,8 +10,9 @@ from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, ToDo, Wiki
 from redraft.text import ChatTemplate, Tokenizer
 from redraft.text.chat_template import TURN_TEMPLATE
-from redraft.train.batch import Layout, make_batch
-from redraft.train.vocabulary import train_tokenizer
+from redraft.train.batch import make_batch
+from redraft.train.example_encoder import ExampleEncoder
+from redraft.train.tokenizer import train_tokenizer
 
 TASKS = (Sudoku(), Arithmetic(), Infill(), Rewrite(), ToDo(), Wiki())
 
@@ -22,8 +23,8 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def layout(tokenizer: Tokenizer) -> Layout:
-    return Layout(tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), 96, 96)
+def encoder(tokenizer: Tokenizer) -> ExampleEncoder:
+    return ExampleEncoder(tokenizer, ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"}), 96, 96)
 
 
 def test_special_tokens_stand_where_gemma_has_them(tokenizer: Tokenizer) -> None:
@@ -74,18 +75,18 @@ def test_too_small_a_vocabulary_is_told() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_every_example_fits_and_reads_back(layout: Layout, task) -> None:
+def test_every_example_fits_and_reads_back(encoder: ExampleEncoder, task) -> None:
     rng = random.Random(3)
     examples = [task.draw(rng) for _ in range(300)]
-    batch = make_batch(examples, layout, rng)
+    batch = make_batch(examples, encoder, rng)
     for number, example in enumerate(examples):
         prefix = batch.prefix[number, : batch.prefix_lengths[number]].tolist()
-        left = layout.tokenizer.decode(prefix).partition("model\n")[2]
-        assert left + layout.tokenizer.decode(batch.target[number].tolist()) == example.answer
-        assert left + layout.tokenizer.decode(batch.answer[number].tolist()) == example.answer
-        free = batch.target[number][~batch.given[number]].tolist()
+        left = encoder.tokenizer.decode(prefix).partition("model\n")[2]
+        assert left + encoder.tokenizer.decode(batch.target[number].tolist()) == example.answer
+        assert left + encoder.tokenizer.decode(batch.answer[number].tolist()) == example.answer
+        free = batch.target[number][~batch.frozen[number]].tolist()
         if example.holes:
-            assert layout.tokenizer.decode(free) == "".join(
+            assert encoder.tokenizer.decode(free) == "".join(
                 example.answer[first:last] for first, last in example.holes
             )
             assert 0 not in batch.answer[number].tolist()[: int(batch.answer_lengths[number])]
@@ -93,12 +94,12 @@ def test_every_example_fits_and_reads_back(layout: Layout, task) -> None:
             assert len(free) == 96
     if examples[0].holes:
         assert any(
-            0 in row[~known].tolist() for row, known in zip(batch.target, batch.given, strict=True)
+            0 in row[~known].tolist() for row, known in zip(batch.target, batch.frozen, strict=True)
         )
         assert (
             len(
                 {
-                    bool(layout.tokenizer.decode(row.tolist()).endswith("model\n"))
+                    bool(encoder.tokenizer.decode(row.tolist()).endswith("model\n"))
                     for row in batch.prefix
                 }
             )

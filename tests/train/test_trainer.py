@@ -18,11 +18,12 @@ from redraft.testing.byte_tokenizer import byte_tokenizer
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train import Recipe, Trainer, parallel
+from redraft.train.examples import step_examples
+from redraft.train.metrics import METRICS
 from redraft.train.muon import orthogonalise
 from redraft.train.plot import plot_metrics
-from redraft.train.recipe import TASKS, Source
-from redraft.train.stream import step_examples
-from redraft.train.trainer import BEFORE_DECAY, METRICS, STATE
+from redraft.train.recipe import TASKS, TaskShare
+from redraft.train.trainer import BEFORE_DECAY, STATE
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small-first.toml"
 
@@ -30,7 +31,7 @@ RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small-first.toml"
 def recipe(**changes: Any) -> Recipe:
     settings: dict[str, Any] = {
         "model": tiny_config(canvas_length=24, hidden_size=64, head_dim=16, sliding_window=64),
-        "sources": (Source(Arithmetic(1, 1), 1.0),),
+        "tasks": (TaskShare(Arithmetic(1, 1), 1.0),),
         "steps": 8,
         "batch_size": 8,
         "prefix_length": 32,
@@ -63,8 +64,8 @@ def test_a_run_that_is_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -
     second = trainer(tmp_path / "cut")
     assert second.step == 4
     list(second.run())
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, second.model.state_dict()[name]), name
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name]), name
         assert torch.equal(whole.average[name], second.average[name]), name
     assert len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) == 4
 
@@ -163,18 +164,18 @@ def test_examples_depend_on_the_generator_alone_and_are_never_held_out() -> None
 def _in_two(folder: Path) -> None:
     run = trainer(folder, steps=4, encoder_every=0)
     list(run.run())
-    assert parallel.count() == 2
+    assert parallel.world_size() == 2
     assert not run.stopping
 
 
 def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
-    parallel.in_processes(2, _in_two, tmp_path / "two")
+    parallel.run_in_processes(2, _in_two, tmp_path / "two")
     one = trainer(tmp_path / "one", steps=4, encoder_every=0)
     list(one.run())
     two = trainer(tmp_path / "two", steps=4, encoder_every=0)
     assert two.step == 4
-    for name, tensor in one.model.state_dict().items():
-        assert torch.allclose(tensor, two.model.state_dict()[name], atol=2e-2), name
+    for name, tensor in one.network.state_dict().items():
+        assert torch.allclose(tensor, two.network.state_dict()[name], atol=2e-2), name
     rows = [(tmp_path / name / METRICS).read_text().splitlines() for name in ("one", "two")]
     assert len(rows[0]) == len(rows[1]) == 2
 
@@ -185,13 +186,13 @@ def _fails(error: type[Exception]) -> None:
 
 def test_a_process_that_fails_is_told() -> None:
     with pytest.raises(ProcessRaisedException, match="no such luck"):
-        parallel.in_processes(2, _fails, ValueError)
+        parallel.run_in_processes(2, _fails, ValueError)
     with pytest.raises(NonFiniteError, match=r"^no such luck$"):
-        parallel.in_processes(2, _fails, NonFiniteError)
+        parallel.run_in_processes(2, _fails, NonFiniteError)
     with pytest.raises(TensorMismatchError, match=r"^no such luck does not hold"):
-        parallel.in_processes(2, _fails, TensorMismatchError)
+        parallel.run_in_processes(2, _fails, TensorMismatchError)
     with pytest.raises(ConfigError, match="must divide"):
-        parallel.check(3, 32)
+        parallel.check_processes(3, 32)
 
 
 def test_an_example_without_room_is_told(tmp_path: Path) -> None:
@@ -201,7 +202,11 @@ def test_an_example_without_room_is_told(tmp_path: Path) -> None:
 
 def test_the_shipped_recipe_reads_and_bad_ones_are_told(tmp_path: Path) -> None:
     shipped = [Recipe.from_file(path) for path in RECIPE.parent.glob("*.toml")]
-    assert {source.task.name for recipe in shipped for source in recipe.sources} == set(TASKS)
+    # No recipe trains these yet.
+    ahead = {"sums", "open-edits", "code-rewrites"}
+    used = {source.task.name for recipe in shipped for source in recipe.tasks}
+    assert used | ahead == set(TASKS)
+    assert not used & ahead
     text = RECIPE.read_text()
     for old, new, said in (
         ("steps =", "stepps =", "stepps"),
@@ -241,9 +246,9 @@ def test_a_recipe_starts_from_another_and_not_from_itself(tmp_path: Path) -> Non
     )
     with pytest.raises(ConfigError, match="leave out one"):
         Recipe.from_file(tmp_path / "c.toml")
-    typewriter = one.typewriter()
-    assert typewriter.start is not None
-    assert (typewriter.draws, typewriter.start.draws) == (0, 0)
+    autoregressive = one.autoregressive()
+    assert autoregressive.start is not None
+    assert (autoregressive.draws, autoregressive.start.draws) == (0, 0)
     for shares, said in (
         ([0.2, 0.5], "must fall"),
         ([0.5, 0.0], "self_conditioning"),
@@ -262,14 +267,14 @@ def test_weights_to_start_from_are_taken_or_refused(tmp_path: Path) -> None:
         tmp_path / "second",
     )
     second = Trainer(recipe(), *args, first.average)
-    for weights in (second.model.state_dict(), second.average):
+    for weights in (second.network.state_dict(), second.average):
         assert all(torch.equal(weights[name], tensor) for name, tensor in first.average.items())
     other = recipe(model=tiny_config(canvas_length=24, hidden_size=32))
     with pytest.raises(ConfigError, match="another shape"):
         Trainer(other, *args, first.average)
     second.save_state()
     assert Trainer(recipe(), *args, first.average).step == 0
-    for start in (None, first.model.state_dict()):
+    for start in (None, first.network.state_dict()):
         with pytest.raises(ConfigError, match="other weights"):
             Trainer(recipe(), *args, start)
 
@@ -299,13 +304,15 @@ def test_muons_update_is_nearly_orthogonal(shape: tuple[int, ...]) -> None:
     assert float(values.max()) < 1.4
 
 
-def test_a_typewriter_learns_left_to_right_alone(tmp_path: Path) -> None:
+def test_an_autoregressive_model_learns_left_to_right_alone(tmp_path: Path) -> None:
     run = trainer(tmp_path, draws=0, steps=30, log_every=10)
-    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     rows = list(run.run())
     assert rows[-1]["encoder_loss"] < 0.8 * rows[0]["encoder_loss"]
     still = {
-        name for name, tensor in run.model.state_dict().items() if torch.equal(tensor, before[name])
+        name
+        for name, tensor in run.network.state_dict().items()
+        if torch.equal(tensor, before[name])
     }
     assert {name for name in still if "scalar" not in name} == {
         name for name in before if name.startswith("self_cond")

@@ -1,4 +1,4 @@
-"""Folders of weights in the Hugging Face layout: found, checked, streamed in, written back."""
+"""Checkpoints: folders in the Hugging Face layout, GGUF files; opened, checked, loaded, saved."""
 
 from redraft.checkpoint.load import load_weights
 from redraft.checkpoint.quantize import Quantization

@@ -1,34 +1,35 @@
-"""Stream weights into a model: at most the model and one weight are in memory."""
+"""Load: stream weights into a network, so that at most the network and one weight are in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from redraft.checkpoint.gguf.load import places_of, read_places
-from redraft.checkpoint.gguf.names import EMBEDDING
+from redraft.checkpoint.gguf.load import plan_gguf, read_gguf
+from redraft.checkpoint.gguf.names import GGUF_EMBEDDING
 from redraft.checkpoint.names import shared_original, to_file
-from redraft.checkpoint.plan import Layout, Matrix, Weight, shapes_of
-from redraft.checkpoint.quantize import EMBEDDING as TABLE
+from redraft.checkpoint.plan import LoadPlan, MatrixPlan, WeightPlan, plan_load, weight_shapes
 from redraft.checkpoint.quantize import Quantization
-from redraft.checkpoint.schemes import PLAIN
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.checkpoint.source import Checkpoint
-from redraft.errors import CheckpointError, TensorMismatchError
-from redraft.network import DiffusionGemma
-from redraft.quant import ExpertList, Int8Table, Int8Weight, Joined, PackedWeight
+from redraft.errors import TensorMismatchError
+from redraft.network import EMBEDDING, DiffusionGemma
+from redraft.quant import ExpertList, PackedWeight
+from redraft.quant.format import FLOATS, SAFETENSORS_DTYPES
 
-DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+Weight = Tensor | PackedWeight | ExpertList
+# Called with the number of weights that are loaded, and the number of all.
 Progress = Callable[[int, int], None]
 
 
 def stored_dtype(checkpoint: Checkpoint) -> torch.dtype:
-    """The dtype of the embedding in the file, which `dtype='auto'` keeps."""
-    info = checkpoint.tensors.get(EMBEDDING if checkpoint.gguf else to_file("embed_tokens.weight"))
-    return DTYPES.get(info.dtype, torch.bfloat16) if info else torch.bfloat16
+    """Return the dtype of the embedding in the file, which `dtype="auto"` keeps."""
+    name = GGUF_EMBEDDING if checkpoint.gguf else to_file(EMBEDDING)
+    info = checkpoint.tensors.get(name)
+    known = info is not None and info.dtype in FLOATS
+    return SAFETENSORS_DTYPES[info.dtype] if info is not None and known else torch.bfloat16
 
 
 def load_weights(
@@ -39,141 +40,129 @@ def load_weights(
     progress: Progress | None = None,
     quantization: Quantization | None = None,
 ) -> DiffusionGemma:
-    """Build the model and fill it, one weight at a time. What the file has in few bits stays so.
+    """Build the network and load its weights, one at a time. Quantized weights stay quantized.
 
     Args:
-        dtype: of the weights in memory, and of what is computed with those in few bits; the file's
-            own where None.
-        progress: called with (weights read, weights in all).
-        quantization: what becomes of weights that the file has whole.
+        dtype: of the weights in memory, and of computation with quantized ones; the file's own if
+            None.
+        progress: called after each weight.
+        quantization: of the weights that the file does not store quantized.
 
     Raises:
-        TensorMismatchError: tensors missing, unknown, of the wrong shape or in a format that is not
-            read; found from the headers, all named, before any weight is read. Copies of shared
-            tensors must equal their originals.
+        TensorMismatchError: tensors are missing, unknown, of a wrong shape or in an unknown format.
+            All are named, from the headers, before any weight is read. Copies of shared tensors
+            must equal their originals.
     """
     with torch.device("meta"):
-        model = DiffusionGemma(checkpoint.config)
+        network = DiffusionGemma(checkpoint.config)
     dtype = dtype or stored_dtype(checkpoint)
-    total, weights = _weights(checkpoint, dtype, device)
+    count, weights = _weights(checkpoint, dtype, torch.device(device))
     done = 0
     with torch.no_grad():
-        for weight in weights:
-            target, found = weight
-            del weight  # whatever still names it is there while the next one is read
+        for target, weight in weights:
             if quantization is not None:
-                found = quantization.of(target, found, dtype)
-            place_weight(model, target, found)
-            del found
+                weight = quantization.quantize(target, weight, dtype)
+            place_weight(network, target, weight)
+            # A weight that is still named here stays in memory while the next one is read.
+            del weight
             done += 1
             if progress:
-                progress(done, total)
-    _check_copies(checkpoint, model)
-    return model.eval().requires_grad_(False)
+                progress(done, count)
+    _check_copies(checkpoint, network)
+    return network.eval().requires_grad_(False)
 
 
 def _weights(
-    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str
-) -> tuple[int, Iterator[tuple[str, Any]]]:
-    """How many weights there are, and each one's name and what it is, read when it is its turn."""
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+) -> tuple[int, Iterator[tuple[str, Weight]]]:
+    """Return the number of weights, and an iterator that reads their names and values."""
     if checkpoint.gguf is not None:
-        places = places_of(checkpoint.gguf, shapes_of(checkpoint.config), list(checkpoint.problems))
-        return len(places), read_places(checkpoint.gguf, places, dtype, device)
-    layout = layout_of(checkpoint)
-    return len(layout.weights), _read_shards(checkpoint, layout, dtype, torch.device(device))
+        shapes = weight_shapes(checkpoint.config)
+        entries = plan_gguf(checkpoint.gguf, shapes, list(checkpoint.problems))
+        return len(entries), read_gguf(checkpoint.gguf, entries, dtype, device)
+    plan = plan_load(checkpoint)
+    return len(plan.weights), _read_shards(checkpoint, plan, dtype, device)
 
 
 def _read_shards(
-    checkpoint: Checkpoint, layout: Layout, dtype: torch.dtype, device: torch.device
-) -> Iterator[tuple[str, Any]]:
+    checkpoint: Checkpoint, plan: LoadPlan, dtype: torch.dtype, device: torch.device
+) -> Iterator[tuple[str, Weight]]:
     with ShardReader(checkpoint.tensors) as reader:
-        for weight in layout.weights:
+        for weight in plan.weights:
             yield weight.target, _read(reader, weight, dtype, device)
 
 
-def layout_of(checkpoint: Checkpoint) -> Layout:
-    """How the tensors of a checkpoint's folder become the model's.
-
-    Raises:
-        TensorMismatchError: they cannot. CheckpointError: it is no folder.
-    """
-    if checkpoint.gguf is not None:
-        raise CheckpointError(
-            f"{checkpoint.path} is a GGUF file: this needs a folder of safetensors, use the original"
-        )
-    layout = Layout(checkpoint, shapes_of(checkpoint.config))
-    if layout.problems:
-        raise TensorMismatchError(str(checkpoint.folder), layout.problems)
-    return layout
-
-
-def _read(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch.device) -> Any:
-    """A tensor, a weight in few bits, or a list of such; put together where it is to be, for its
-    order may depend on that."""
+def _read(
+    reader: ShardReader, weight: WeightPlan, dtype: torch.dtype, device: torch.device
+) -> Weight:
+    """Read a weight onto its device: the order of a quantized weight's bits depends on that."""
     if weight.tensor is not None:
         # `copy` makes the tensor our own where dtype and device agree: the file may change or
         # vanish later.
         return reader.read(weight.tensor).to(device=device, dtype=dtype, copy=True)
     if weight.matrix is not None:
-        found = _matrix(reader, weight.matrix, dtype, device)
-        if weight.target == TABLE and isinstance(found, Int8Weight):
-            return Int8Table(found.values, found.scale, dtype, found.offset)
-        return found
-    if all(matrix.scheme is PLAIN for matrix in weight.matrices()):
-        return _fused(reader, weight, dtype, device)
-    each = [
-        [_matrix(reader, matrix, dtype, device) for matrix in matrices]
-        for matrices in weight.experts
-    ]
-    packed = [[part for part in parts if isinstance(part, PackedWeight)] for parts in each]
-    return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in packed])
+        matrix = _read_matrix(reader, weight.matrix, dtype, device)
+        if weight.target == EMBEDDING and isinstance(matrix, PackedWeight):
+            return matrix.as_table()
+        return matrix
+    if not weight.quantized:
+        return _read_fused(reader, weight, dtype, device)
+    experts = []
+    for matrices in weight.experts:
+        parts = [_read_matrix(reader, matrix, dtype, device) for matrix in matrices]
+        experts.append([part for part in parts if isinstance(part, PackedWeight)])
+    return ExpertList.of_parts(experts)
 
 
-def _fused(reader: ShardReader, weight: Weight, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Whole experts that a file has one by one, put together as they are read."""
+def _read_fused(
+    reader: ShardReader, weight: WeightPlan, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Read experts that are not quantized one by one into a fused tensor."""
     shapes = [reader.shape(matrix.names["weight"]) for matrix in weight.experts[0]]
-    rows = sum(shape[0] for shape in shapes)
-    found = torch.empty(len(weight.experts), rows, shapes[0][1], dtype=dtype, device=device)
+    heights = [shape[0] for shape in shapes]
+    fused = torch.empty(len(weight.experts), sum(heights), shapes[0][1], dtype=dtype, device=device)
     for number, matrices in enumerate(weight.experts):
-        parts = found[number].split([shape[0] for shape in shapes])
-        for part, matrix in zip(parts, matrices, strict=True):
+        for part, matrix in zip(fused[number].split(heights), matrices, strict=True):
             part.copy_(reader.read(matrix.names["weight"]))
-    return found
+    return fused
 
 
-def _matrix(
-    reader: ShardReader, matrix: Matrix, dtype: torch.dtype, device: torch.device
+def _read_matrix(
+    reader: ShardReader, matrix: MatrixPlan, dtype: torch.dtype, device: torch.device
 ) -> Tensor | PackedWeight:
-    return matrix.scheme.build(
-        {role: reader.read(name).to(device) for role, name in matrix.names.items()}, dtype
-    )
+    parts = {role: reader.read(name).to(device) for role, name in matrix.names.items()}
+    if matrix.storage is None:
+        return parts["weight"].to(dtype=dtype, copy=True)
+    return matrix.storage.load(parts, dtype)
 
 
-def place_weight(model: DiffusionGemma, name: str, weight: Any) -> None:
-    """Put a tensor, or a weight in few bits, where a model has the weight of that name."""
+def place_weight(network: DiffusionGemma, name: str, weight: Weight) -> None:
+    """Put a weight, which may be quantized, into the network under its name."""
     path, _, leaf = name.rpartition(".")
-    module = model.get_submodule(path)
-    if leaf in module._buffers:
-        module._buffers[leaf] = weight
-    elif isinstance(weight, nn.Module):
+    module = network.get_submodule(path)
+    if isinstance(weight, nn.Module):
         del module._parameters[leaf]
         setattr(module, leaf, weight)
+    elif leaf in module._buffers:
+        module._buffers[leaf] = weight
     else:
         module._parameters[leaf] = nn.Parameter(weight, requires_grad=False)
 
 
-def _check_copies(checkpoint: Checkpoint, model: DiffusionGemma) -> None:
+def _check_copies(checkpoint: Checkpoint, network: DiffusionGemma) -> None:
+    """Check that a file's copies of shared tensors equal their originals."""
     copies = {name: info for name, info in checkpoint.tensors.items() if shared_original(name)}
-    weights = {to_file(name): tensor for name, tensor in model.state_dict().items()}
+    weights = {to_file(name): tensor for name, tensor in network.state_dict().items()}
     problems = []
     for name, tensor in read_tensors(copies):
         original = shared_original(name) or name
         kept = weights.get(original)
-        if kept is not None and not torch.equal(
-            tensor.to(device=kept.device, dtype=kept.dtype), kept
-        ):
+        if kept is None:
+            continue
+        if not torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
             problems.append(
-                f"{name} differs from {original}: encoder, decoder and head share one set of weights here"
+                f"{name} differs from {original}: "
+                "encoder, decoder and head share one set of weights here"
             )
     if problems:
         raise TensorMismatchError(str(checkpoint.folder), problems)

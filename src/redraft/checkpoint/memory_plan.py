@@ -59,12 +59,13 @@ def plan_memory(
     if dtype is None and checkpoint is not None and quantization is None:
         dtype = stored_dtype(checkpoint)
     dtype = dtype or torch.bfloat16
-    size = dtype.itemsize
     if checkpoint is None:
-        weights = weight_bytes(config, size, quantization)
+        weights = weight_bytes(config, dtype, quantization)
     else:
-        weights = stored_bytes(checkpoint, size, quantization)
-    estimate = estimate_memory(config, itemsize=size, context=context, batch=batch, device="cuda")
+        weights = stored_bytes(checkpoint, dtype, quantization)
+    estimate = estimate_memory(
+        config, itemsize=dtype.itemsize, context=context, batch=batch, device="cuda"
+    )
     return MemoryPlan(
         parameters=parameter_counts(config),
         active_parameters=active_parameters(config),

@@ -1,72 +1,107 @@
-"""Layout: which tensors of a file become which weight of the model, held against the config before
-anything is read."""
+"""Load plan: which tensors of a checkpoint become which weight of the network.
+
+It is made from the headers and the config, before any weight is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
-from redraft.checkpoint.names import EXPERTS, is_vision, shared_original, to_file
-from redraft.checkpoint.schemes import FLOATS, PLAIN, UNUSED, Scheme, scheme_of
+from redraft.checkpoint.names import fused_parts, is_vision, shared_original, to_file
 from redraft.checkpoint.shards import TensorInfo
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
-from redraft.network import DiffusionGemma
+from redraft.errors import CheckpointError, TensorMismatchError
+from redraft.network import EMBEDDING, DiffusionGemma
+from redraft.quant import FORMATS, Storage, find_storage
+from redraft.quant.format import FLOATS
 
 Shape = tuple[int, ...]
-# The parts of the model that may be in few bits, by the end of their names.
-MATRICES = ("_proj.weight", "router.proj.weight", "embed_tokens.weight")
+# Weights of the network that files may store quantized, by the end of their names.
+MATRICES = ("_proj.weight", "router.proj.weight", EMBEDDING)
+# Tensors that calibration left for other engines: scales of activations and of caches.
+UNUSED = ("input_scale", "input_global_scale", "output_scale", "k_scale", "v_scale")
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """A matrix of a file. names: its tensors by role."""
+class MatrixPlan:
+    """A matrix in a file.
 
-    scheme: Scheme
+    Attributes:
+        names: its tensors by role, such as "weight_scale".
+        storage: how they store it; None if it is not quantized.
+    """
+
     names: Mapping[str, str]
+    storage: Storage | None
 
 
 @dataclass(frozen=True)
-class Weight:
-    """A weight of the model and where it comes from: a tensor, a matrix, or experts, each of one or
-    two matrices that are put on top of one another."""
+class WeightPlan:
+    """A weight of the network and where it comes from. One of the sources is set.
+
+    Attributes:
+        target: the network's name of the weight.
+        tensor: the name of one tensor that is the weight.
+        matrix: one matrix.
+        experts: for each expert one matrix, or two that are stacked.
+    """
 
     target: str
     tensor: str | None = None
-    matrix: Matrix | None = None
-    experts: tuple[tuple[Matrix, ...], ...] = ()
+    matrix: MatrixPlan | None = None
+    experts: tuple[tuple[MatrixPlan, ...], ...] = ()
 
-    def matrices(self) -> list[Matrix]:
-        """All matrices that it is made of."""
-        return [
-            *([self.matrix] if self.matrix else []),
-            *(one for each in self.experts for one in each),
-        ]
+    def matrices(self) -> Iterator[MatrixPlan]:
+        """Yield all matrices that the weight consists of."""
+        if self.matrix is not None:
+            yield self.matrix
+        for expert in self.experts:
+            yield from expert
 
-    def names(self) -> list[str]:
-        """All tensors that it is made of."""
-        own = [self.tensor] if self.tensor is not None else []
-        return own + [name for matrix in self.matrices() for name in matrix.names.values()]
+    @property
+    def quantized(self) -> bool:
+        """True if the file stores the weight quantized."""
+        return any(matrix.storage is not None for matrix in self.matrices())
 
 
-def shapes_of(config: ModelConfig) -> dict[str, Shape]:
-    """Of the model's weights, by its names for them; nothing is allocated."""
+def weight_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """Return the shapes of the network's weights, by name. Nothing is allocated."""
     with torch.device("meta"):
-        model = DiffusionGemma(config)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        network = DiffusionGemma(config)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-class Layout:
-    """How a checkpoint's tensors become the model's.
+def plan_load(checkpoint: Checkpoint) -> LoadPlan:
+    """Return the plan for a checkpoint's folder.
+
+    Raises:
+        TensorMismatchError: tensors are missing, unknown, of a wrong shape or in an unknown format.
+        CheckpointError: the checkpoint is not a folder.
+    """
+    if checkpoint.gguf is not None:
+        raise CheckpointError(
+            f"{checkpoint.path} is a GGUF file: this needs a folder of safetensors, "
+            "use the original"
+        )
+    plan = LoadPlan(checkpoint, weight_shapes(checkpoint.config))
+    if plan.problems:
+        raise TensorMismatchError(str(checkpoint.folder), plan.problems)
+    return plan
+
+
+class LoadPlan:
+    """The sources of all weights.
 
     Args:
-        shapes: of the model's own weights, by its names for them.
+        shapes: of the network's weights, by name.
 
     Attributes:
-        weights: in the model's order. problems: a sentence for everything that is missing, unknown
-            or wrong.
+        weights: in the network's order, those without a problem.
+        problems: a sentence for everything that is missing, unknown or wrong.
     """
 
     def __init__(self, checkpoint: Checkpoint, shapes: Mapping[str, Shape]) -> None:
@@ -77,90 +112,93 @@ class Layout:
             if role not in UNUSED:
                 self._parts.setdefault(base, {})[role] = info
         self.problems = list(checkpoint.problems)
-        self._told: set[str] = set()  # tensors of which it is said already what is wrong
-        self._lost = "".join(
-            checkpoint.problems
-        )  # a broken shard's own line names what is lost with it
-        self.weights = [
-            weight for target, shape in shapes.items() if (weight := self._weight(target, shape))
-        ]
-        used = self._told | {name for weight in self.weights for name in weight.names()}
-        self.problems += self._left_over(
-            used, {to_file(target): shape for target, shape in shapes.items()}
+        # The line of a broken shard names the tensors that are lost with it.
+        self._lost = "".join(checkpoint.problems)
+        self._used: set[str] = set()
+        self.weights: list[WeightPlan] = []
+        for target, shape in shapes.items():
+            before = len(self.problems)
+            weight = self._weight(target, shape)
+            if len(self.problems) == before and weight is not None:
+                self.weights.append(weight)
+        self.problems += self._check_unused(
+            {to_file(target): shape for target, shape in shapes.items()}
         )
 
-    def _weight(self, target: str, shape: Shape) -> Weight | None:
+    def _weight(self, target: str, shape: Shape) -> WeightPlan | None:
         name = to_file(target)
         base = name.removesuffix(".weight")
         if target.endswith(MATRICES) and (found := self._parts.get(base)):
             matrix = self._matrix(base, found, shape)
-            return Weight(target, matrix=matrix) if matrix else None
-        if fused := next(
-            (EXPERTS[end] for end in EXPERTS if target.endswith(end) and name not in self._tensors),
-            None,
-        ):
-            return self._experts(target, fused, shape)
-        info = self._tensors.get(name)
-        if info is None:
-            if name not in self._lost:
-                self.problems.append(f"{name} is missing")
+            return WeightPlan(target, matrix=matrix) if matrix else None
+        if (parts := fused_parts(target)) and name not in self._tensors:
+            return self._experts(target, parts, shape)
+        if name not in self._tensors:
+            self._report_missing(name)
             return None
-        if info.shape != shape:
-            self.problems.append(
-                f"{name} has shape {list(info.shape)}, the config asks for {list(shape)}"
-            )
-        elif info.dtype not in FLOATS:
-            self.problems.append(f"{name} is stored as {info.dtype}; {', '.join(FLOATS)} are read")
-        return Weight(target, tensor=name)
+        self._used.add(name)
+        self.problems += _tensor_problems(name, self._tensors[name], shape)
+        return WeightPlan(target, tensor=name)
 
-    def _matrix(self, base: str, found: Mapping[str, TensorInfo], shape: Shape) -> Matrix | None:
-        rows, columns = shape
+    def _report_missing(self, name: str) -> None:
+        if name not in self._lost:
+            self.problems.append(f"{name} is missing")
+
+    def _matrix(
+        self, base: str, found: Mapping[str, TensorInfo], shape: Shape
+    ) -> MatrixPlan | None:
         names = {role: f"{base}.{role}" for role in found}
-        scheme = scheme_of(found)
-        if scheme is None:
+        self._used.update(names.values())
+        if set(found) == {"weight"} and found["weight"].dtype in FLOATS:
+            self.problems += _tensor_problems(names["weight"], found["weight"], shape)
+            return MatrixPlan(names, None)
+        rows, columns = shape
+        storage = find_storage(FORMATS, rows, columns, found)
+        if storage is None:
             stored = ", ".join(f"{role} ({info.dtype})" for role, info in found.items())
-            self.problems.append(f"{base} is stored as {stored}: that is no format that is read")
-            self._told.update(names.values())
+            self.problems.append(f"{base} is stored as {stored}: no known format has these")
             return None
-        if scheme is PLAIN and found["weight"].shape != shape:
-            wrong = [
-                f"weight has shape {list(found['weight'].shape)}, the config asks for {list(shape)}"
-            ]
-        else:
-            wrong = scheme.problems(rows, columns, found)
-        self.problems += [f"{base}.{problem}" for problem in wrong]
-        return Matrix(scheme, names)
+        problems = storage.problems(rows, columns, found)
+        self.problems += [f"{base}.{problem}" for problem in problems]
+        return MatrixPlan(names, storage)
 
-    def _experts(self, target: str, fused: tuple[str, ...], shape: Shape) -> Weight | None:
-        """Experts that the file has one by one."""
+    def _experts(self, target: str, parts: tuple[str, ...], shape: Shape) -> WeightPlan | None:
+        """Plan a weight of experts that the file has one by one."""
         count, rows, columns = shape
         prefix = to_file(target).rpartition(".")[0]
-        if f"{prefix}.0.{fused[0]}" not in self._parts:
-            if to_file(target) not in self._lost:
-                self.problems.append(f"{to_file(target)} is missing")
+        if f"{prefix}.0.{parts[0]}" not in self._parts:
+            self._report_missing(to_file(target))
             return None
-        each: list[tuple[Matrix, ...]] = []
+        experts: list[tuple[MatrixPlan, ...]] = []
         for number in range(count):
             matrices = []
-            for part in fused:
+            for part in parts:
                 base = f"{prefix}.{number}.{part}"
                 if (found := self._parts.get(base)) is None:
                     self.problems.append(f"{base} is missing")
-                elif matrix := self._matrix(base, found, (rows // len(fused), columns)):
+                elif matrix := self._matrix(base, found, (rows // len(parts), columns)):
                     matrices.append(matrix)
-            each.append(tuple(matrices))
-        if len({matrix.scheme is PLAIN for each_one in each for matrix in each_one}) > 1:
-            self.problems.append(f"{prefix} has experts in few bits beside whole ones")
-        return Weight(target, experts=tuple(each))
+            experts.append(tuple(matrices))
+        weight = WeightPlan(target, experts=tuple(experts))
+        if len({matrix.storage is None for matrix in weight.matrices()}) > 1:
+            self.problems.append(f"{prefix} has quantized experts beside others")
+        return weight
 
-    def _left_over(self, used: set[str], shapes: Mapping[str, Shape]) -> Iterable[str]:
+    def _check_unused(self, shapes: Mapping[str, Shape]) -> Iterator[str]:
+        """Yield a sentence for each unknown tensor, and for each wrong copy of a shared one."""
         for name, info in self._tensors.items():
-            original = shared_original(name) or name
-            if name in used or is_vision(name) or name.rpartition(".")[2] in UNUSED:
+            if name in self._used or is_vision(name) or name.rpartition(".")[2] in UNUSED:
                 continue
-            if original not in shapes or original == name:
+            original = shared_original(name)
+            if original is None or original not in shapes:
                 yield f"{name} is unknown"
-            elif info.shape != shapes[original]:
-                yield f"{name} has shape {list(info.shape)}, the config asks for {list(shapes[original])}"
-            elif info.dtype not in FLOATS:
-                yield f"{name} is stored as {info.dtype}; {', '.join(FLOATS)} are read"
+            else:
+                yield from _tensor_problems(name, info, shapes[original])
+
+
+def _tensor_problems(name: str, info: TensorInfo, shape: Shape) -> Iterator[str]:
+    """Yield what is wrong with a tensor that is not quantized."""
+    if info.shape != shape:
+        yield f"{name} has shape {list(info.shape)}, the config asks for {list(shape)}"
+    elif info.dtype not in FLOATS:
+        yield f"{name} is stored as {info.dtype}; {', '.join(FLOATS)} can be read"

@@ -1,74 +1,45 @@
-"""Quantization: which weights of the model are put into few bits, and how: in memory, or as the
-parts of a file."""
+"""Quantization: which weights of the network are quantized, and to which format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from redraft.checkpoint.names import EXPERTS, to_file
+from redraft.checkpoint.names import EXPERTS, fused_parts, to_file
 from redraft.errors import ConfigError
-from redraft.quant import FORMATS, ExpertList, Int8Table, Joined, PackedWeight
-from redraft.quant.fp8 import nearest_fp8
-from redraft.quant.int4 import MIDDLE, nearest_int4
-from redraft.quant.int8 import nearest_int8
-from redraft.quant.weight import pack
+from redraft.network import EMBEDDING
+from redraft.quant import FORMATS, ExpertList, Format, PackedWeight, quantizable_formats
+from redraft.quant.format import Parts
 
-GROUPS = (32, 64, 128)
-DENSE = tuple(f"{part}_proj.weight" for part in ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate",
-                                                 "mlp.up", "mlp.down"))  # fmt: skip
-EMBEDDING = "embed_tokens.weight"
-Parts = dict[str, Tensor]
-
-
-def _int8_parts(weight: Tensor, dtype: torch.dtype, _: int) -> Parts:
-    values, scale = nearest_int8(weight, dtype)
-    return {"weight": values, "weight_scale": scale}
-
-
-def _int4_parts(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
-    values, scale = nearest_int4(weight, dtype, group)
-    packed = pack(values + MIDDLE).view(
-        torch.int32
-    )  # eight numbers a word, the first in the lowest bits
-    return {
-        "weight_packed": packed,
-        "weight_scale": scale,
-        "weight_shape": torch.tensor(weight.shape),
-    }
-
-
-def _fp8_parts(weight: Tensor, dtype: torch.dtype, _: int) -> Parts:
-    values, scale = nearest_fp8(weight, dtype)
-    return {"weight": values, "weight_scale": scale}
-
-
-PARTS: dict[str, Callable[[Tensor, torch.dtype, int], Parts]] = {
-    "int8": _int8_parts, "int4": _int4_parts, "fp8": _fp8_parts,
-}  # fmt: skip
-# compressed-tensors' words: the format, and what is said of the weights.
-COMPRESSED: dict[str, tuple[str, dict[str, Any]]] = {
-    "int8": ("int-quantized", {"num_bits": 8, "type": "int", "strategy": "channel"}),
-    "int4": ("pack-quantized", {"num_bits": 4, "type": "int", "strategy": "group"}),
-    "fp8": ("float-quantized", {"num_bits": 8, "type": "float", "strategy": "channel"}),
-}
+# Dense matrices of a layer that are quantized.
+DENSE = (
+    "self_attn.q_proj.weight",
+    "self_attn.k_proj.weight",
+    "self_attn.v_proj.weight",
+    "self_attn.o_proj.weight",
+    "mlp.gate_proj.weight",
+    "mlp.up_proj.weight",
+    "mlp.down_proj.weight",
+)
+# Modules that other readers must not expect quantized, as patterns of compressed-tensors.
+NEVER_QUANTIZED = ("lm_head", "re:.*router.*", "re:.*vision_tower.*", "re:.*embed_vision.*")
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """The format of dense and expert matrices. Router, norms, scalars and self-conditioning stay
-    whole.
+    """The format of dense and expert matrices. Router, norms, scalars and self-conditioning are not
+    quantized.
 
     Args:
-        format: int8, int4 or fp8. group: columns that share a scale, for int4. embedding: int8 rows
-            for it too, or None.
+        format: a name of `quant.FORMATS`: int8, int4 or fp8.
+        group: columns that share a scale, for formats with groups.
+        embedding: the format of the embedding table: int8, or None to leave it as it is.
 
     Raises:
-        ConfigError: an unknown format, or a group that is none.
+        ConfigError: an unknown format, or a group size that no format has.
     """
 
     format: str
@@ -76,99 +47,105 @@ class Quantization:
     embedding: str | None = None
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
+        if self.format not in quantizable_formats():
             raise ConfigError(
-                f"{self.format!r} is no format to quantize to: there are {', '.join(FORMATS)}"
+                f"{self.format!r} is not a format to quantize to: "
+                f"there are {', '.join(quantizable_formats())}"
             )
-        if self.group not in GROUPS:
+        groups = self._format.groups or _all_groups()
+        if self.group not in groups:
             raise ConfigError(
-                f"a group has {', '.join(map(str, GROUPS))} columns, not {self.group}"
+                f"a group has {', '.join(map(str, groups))} columns, not {self.group}"
             )
-        if self.embedding not in (None, "int8"):
-            raise ConfigError(f"the embedding can be int8, or stay whole; not {self.embedding!r}")
+        tables = [name for name, one in FORMATS.items() if one.for_embedding]
+        if self.embedding is not None and self.embedding not in tables:
+            raise ConfigError(
+                f"the embedding can be quantized to {' or '.join(tables)}, or not at all; "
+                f"not to {self.embedding!r}"
+            )
+
+    @property
+    def _format(self) -> Format:
+        return FORMATS[self.format]
+
+    def _format_of(self, target: str) -> Format:
+        """Return the format of a weight that is covered."""
+        if target == EMBEDDING:
+            assert self.embedding is not None
+            return FORMATS[self.embedding]
+        return self._format
 
     def covers(self, target: str, shape: Sequence[int]) -> bool:
-        """Whether a weight of the model is put into few bits. One whose rows do not divide into
-        groups stays whole."""
+        """Return True if a weight of the network is quantized.
+
+        A weight whose rows do not divide into groups is not.
+        """
         if target == EMBEDDING:
             return self.embedding is not None
-        return target.endswith((*DENSE, *EXPERTS)) and (
-            self.format != "int4" or shape[-1] % self.group == 0
-        )
+        return target.endswith((*DENSE, *EXPERTS)) and self._format.fits(shape[-1], self.group)
 
-    def of(self, target: str, weight: Any, dtype: torch.dtype) -> Any:
-        """The weight in few bits, where it is whole and one of those that are covered."""
+    def quantize(
+        self, target: str, weight: Tensor | PackedWeight | ExpertList, dtype: torch.dtype
+    ) -> Tensor | PackedWeight | ExpertList:
+        """Return the weight, quantized if it is covered and not quantized yet."""
         if not isinstance(weight, Tensor) or not self.covers(target, weight.shape):
             return weight
+        form = self._format_of(target)
         if target == EMBEDDING:
-            return Int8Table.of(weight, dtype)
-        if weight.ndim == 3:
-            count = len(_fused(target))
-            parts = [[self.matrix(part, dtype) for part in one.chunk(count)] for one in weight]
-            return ExpertList([each[0] if count == 1 else Joined(each) for each in parts])
-        return self.matrix(weight, dtype)
+            return form.quantize(weight, dtype, self.group).as_table()
+        if weight.ndim == 2:
+            return form.quantize(weight, dtype, self.group)
+        count = len(fused_parts(target))
+        experts = []
+        for expert in weight:
+            parts = expert.chunk(count)
+            experts.append([form.quantize(part, dtype, self.group) for part in parts])
+        return ExpertList.of_parts(experts)
 
-    def matrix(self, weight: Tensor, dtype: torch.dtype) -> PackedWeight:
-        """A matrix in few bits."""
-        kind: Any = FORMATS[self.format]
-        found: PackedWeight = kind.of(weight, dtype, self.group if self.format == "int4" else None)
-        return found
+    def nbytes(self, target: str, shape: Sequence[int], dtype: torch.dtype) -> int:
+        """Return the bytes in memory of a weight that is covered."""
+        *experts, rows, columns = shape
+        count = torch.Size(experts).numel() * max(1, len(fused_parts(target)))
+        matrix = rows // max(1, len(fused_parts(target))), columns
+        return count * self._format_of(target).nbytes(matrix, dtype, self.group)
 
     def parts(self, target: str, weight: Tensor, dtype: torch.dtype) -> Parts:
-        """A matrix as the tensors that a file has of it, by their names there."""
+        """Return the tensors that a file has of a matrix, by their names there."""
         base = to_file(target).removesuffix(".weight")
-        make = PARTS["int8"] if target == EMBEDDING else PARTS[self.format]
-        return {
-            f"{base}.{role}": part.contiguous()
-            for role, part in make(weight, dtype, self.group).items()
-        }
+        parts = self._format_of(target).parts(weight, dtype, self.group)
+        return {f"{base}.{role}": part.contiguous() for role, part in parts.items()}
 
     def expert_parts(self, target: str, number: int, weight: Tensor, dtype: torch.dtype) -> Parts:
-        """The same of one expert, whose fused matrices are told apart."""
+        """Return the tensors that a file has of one expert, whose fused matrices are split."""
         prefix = target.rpartition(".")[0]
-        names = _fused(target)
+        names = fused_parts(target)
         found: Parts = {}
         for name, part in zip(names, weight.chunk(len(names)), strict=True):
             found |= self.parts(f"{prefix}.{number}.{name}.weight", part, dtype)
         return found
 
-    def described(self, whole: Sequence[str]) -> dict[str, Any]:
-        """What a config says of it, in compressed-tensors' words. whole: modules that stay
-        whole."""
-        form, weights = COMPRESSED[self.format]
-        said = weights | {
-            "symmetric": True,
-            "dynamic": False,
-            "group_size": self.group if self.format == "int4" else None,
-        }
-        groups = {"group_0": {"targets": ["Linear"], "weights": said, "format": form}}
-        if self.embedding:
-            table = COMPRESSED["int8"][1] | {
-                "symmetric": True,
-                "dynamic": False,
-                "group_size": None,
-            }
-            groups["group_1"] = {
-                "targets": ["Embedding"],
-                "weights": table,
-                "format": "int-quantized",
-            }
+    def describe(self, unquantized: Sequence[str]) -> dict[str, object]:
+        """Return a config's description of it, in compressed-tensors' words.
+
+        Args:
+            unquantized: modules that are not quantized, by their names in a file.
+        """
+        compressions = [self._format.compression("Linear", self.group)]
+        if self.embedding is not None:
+            compressions.append(FORMATS[self.embedding].compression("Embedding", self.group))
+        names = {compression["format"] for compression in compressions}
         return {
             "quant_method": "compressed-tensors",
-            "format": "mixed-precision" if self.embedding and form != "int-quantized" else form,
+            "format": names.pop() if len(names) == 1 else "mixed-precision",
             "quantization_status": "compressed",
-            "config_groups": groups,
-            "ignore": [
-                *whole,
-                "lm_head",
-                *(f"re:.*{part}.*" for part in ("router", "vision_tower", "embed_vision")),
-            ],
+            "config_groups": {f"group_{number}": one for number, one in enumerate(compressions)},
+            "ignore": [*unquantized, *NEVER_QUANTIZED],
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """Its settings, for who wants to know whether two are alike."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the settings; two quantizations are equal if these are."""
         return asdict(self)
 
 
-def _fused(target: str) -> tuple[str, ...]:
-    return next(names for end, names in EXPERTS.items() if target.endswith(end))
+def _all_groups() -> tuple[int, ...]:
+    return tuple(sorted(set().union(*(one.groups for one in FORMATS.values()))))

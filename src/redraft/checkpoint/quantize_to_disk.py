@@ -1,5 +1,8 @@
-"""A quantized copy of a checkpoint, streamed: one matrix and one shard are in memory. Killed, it
-goes on where it stopped."""
+"""Quantize to disk: write a quantized copy of a checkpoint.
+
+It is streamed: one matrix and one shard are in memory at a time. After an interrupt the same call
+continues where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,31 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from redraft.checkpoint.load import layout_of, stored_dtype
+from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.names import EXPERTS, is_vision, to_file
-from redraft.checkpoint.plan import shapes_of
+from redraft.checkpoint.plan import Shape, plan_load, weight_shapes
 from redraft.checkpoint.quantize import DENSE, Quantization
-from redraft.checkpoint.save import CARRIED, write_json
-from redraft.checkpoint.schemes import PLAIN
+from redraft.checkpoint.save import COPIED_FILES, check_target, move_folder, write_json
 from redraft.checkpoint.shards import INDEX
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, read_json
 from redraft.errors import CheckpointError
 
-SUMS = "checksums.sha256"  # as sha256sum writes it: `sha256sum -c` checks a folder
+# As sha256sum writes it: `sha256sum -c` checks a folder.
+CHECKSUMS = "checksums.sha256"
+# The state of a copy that is not finished.
 STATE = "quantizing.json"
-Shape = tuple[int, ...]
-WANTED = (*DENSE, *EXPERTS)  # what is to be in few bits
-NEVER = (
+# Weights that should be quantized, and matrices that never are, by the end of their names.
+QUANTIZED = (*DENSE, *EXPERTS)
+NEVER_QUANTIZED = (
     "router.proj.weight",
     "self_conditioning.gate_proj.weight",
     "self_conditioning.up_proj.weight",
@@ -40,27 +45,34 @@ NEVER = (
 
 
 class Reader(Protocol):
-    """Where whole weights come from."""
+    """Reads weights that are not quantized."""
 
     def read(self, name: str) -> Tensor:
-        """A tensor by its name in a file."""
+        """Return a tensor by its name in a file."""
         ...
 
     def read_part(self, name: str, index: int) -> Tensor:
-        """One of the parts along a tensor's first dimension."""
+        """Return one of the parts along a tensor's first dimension."""
         ...
 
 
 @dataclass(frozen=True)
-class Source:
-    """What is to be quantized. shapes: of the model's weights, by its names. others: tensors that
-    are copied as they are. said: the config. files: whatever else belongs to it. name: told apart
-    by a copy that goes on."""
+class QuantizationSource:
+    """The weights that are to be quantized, and what belongs to them.
+
+    Attributes:
+        shapes: of the network's weights, by name.
+        dtype: of scales, and of weights that stay unquantized.
+        config: the content of config.json.
+        others: tensors that are copied unchanged, by their names in a file.
+        files: that are copied.
+        name: identifies the source: a copy is continued only from the same one.
+    """
 
     reader: Reader
     shapes: Mapping[str, Shape]
     dtype: torch.dtype
-    said: dict[str, Any]
+    config: Mapping[str, object]
     others: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     name: str = ""
@@ -68,132 +80,159 @@ class Source:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of it. bytes: of the copy. kept: weights that were to be put into few bits and
-    could not, and stayed whole."""
+    """The result of a copy.
+
+    Attributes:
+        bytes: of the copy's weights.
+        kept: weights that should be quantized, and were not because their rows do not divide into
+            groups.
+    """
 
     folder: Path
     bytes: int
     kept: tuple[str, ...]
 
 
-def source_of(checkpoint: Checkpoint, reader: Reader) -> Source:
-    """A checkpoint whose weights are whole.
+def source_of(checkpoint: Checkpoint, reader: Reader) -> QuantizationSource:
+    """Return a checkpoint as a source.
 
     Raises:
-        CheckpointError: some are in few bits already. TensorMismatchError: they do not make the
-            model.
+        CheckpointError: weights are quantized already, or experts are stored one by one.
+        TensorMismatchError: the tensors do not fit the network.
     """
-    layout = layout_of(checkpoint)
-    matrices = [(weight.target, one) for weight in layout.weights for one in weight.matrices()]
-    if told := [target for target, matrix in matrices if matrix.scheme is not PLAIN]:
+    plan = plan_load(checkpoint)
+    if quantized := [weight.target for weight in plan.weights if weight.quantized]:
         raise CheckpointError(
-            f"{checkpoint.folder} is in few bits already ({told[0]} and others): quantize the original"
+            f"{checkpoint.folder} is quantized already ({quantized[0]} and others): "
+            "quantize the original"
         )
-    if any(weight.experts for weight in layout.weights):
+    if any(weight.experts for weight in plan.weights):
         raise CheckpointError(
             f"{checkpoint.folder} has its experts one by one: only fused ones are quantized so far"
         )
-    files = [
-        checkpoint.folder / name for name in (*CARRIED, "generation_config.json", SAMPLING_FILE)
-    ]
-    return Source(
+    names = (*COPIED_FILES, "generation_config.json", SAMPLING_FILE)
+    paths = [checkpoint.folder / name for name in names]
+    return QuantizationSource(
         reader,
-        shapes_of(checkpoint.config),
+        weight_shapes(checkpoint.config),
         stored_dtype(checkpoint),
         read_json(checkpoint.folder / "config.json"),
         tuple(filter(is_vision, checkpoint.tensors)),
-        tuple(path for path in files if path.exists()),
+        tuple(path for path in paths if path.exists()),
         f"{checkpoint.folder.resolve()} {_fingerprint(checkpoint)}",
     )
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
-    """What tells a folder's shards from others of their names, without reading them."""
+    """Return a digest of the shards' names, sizes and times: they are not read."""
     files = sorted({info.file for info in checkpoint.tensors.values()})
-    told = [(path.name, (found := path.stat()).st_size, found.st_mtime_ns) for path in files]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    described = []
+    for path in files:
+        stat = path.stat()
+        described.append((path.name, stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(repr(described).encode()).hexdigest()
 
 
 def quantized_copy(
-    source: Source,
+    source: QuantizationSource,
     folder: str | Path,
     quantization: Quantization,
     *,
     progress: Callable[[int, int], None] | None = None,
     max_shard_bytes: int = 1 << 30,
 ) -> Summary:
-    """Write a folder with the source's weights in few bits, which redraft and other readers of
+    """Write a folder with the quantized weights, which redraft and other readers of
     compressed-tensors load.
 
-    The folder appears when it is whole. Until then its parts are in FOLDER.partial; called again
-    with the same source and settings, shards that are there and have their checksums are not made
-    again.
+    The folder appears when it is complete. Until then it is FOLDER.partial. Called again with the
+    same source and settings, it does not write again the shards that are there and have their
+    checksums.
+
+    Args:
+        progress: called after each weight with the number of weights that are done, and of all.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, FOLDER.partial is of another source or
-            of other settings, or it cannot be written.
+        CheckpointError: the folder exists and is not empty, FOLDER.partial belongs to another
+            source or other settings, or it cannot be written.
     """
-    target = Path(folder).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(
-            f"{target} is not an empty folder: nothing there is overwritten, name another"
-        )
-    writing = _Writing(
-        target.with_name(f"{target.name}.partial"), source, quantization, max_shard_bytes
-    )
+    target = check_target(folder)
+    partial = target.with_name(f"{target.name}.partial")
+    writer = _Writer(partial, source, quantization, max_shard_bytes)
     try:
-        for count, _ in enumerate(writing.run(), 1):
+        for count, _ in enumerate(writer.run(), 1):
             if progress:
                 progress(count, len(source.shapes) + len(source.others))
-        total, kept = writing.finish()
-        if target.exists():
-            target.rmdir()
-        os.replace(writing.folder, target)
+        total, kept = writer.finish()
+        move_folder(partial, target)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{target} cannot be written: {error}; the same command goes on from {writing.folder.name}"
+            f"{target} cannot be written: {error}; the same command goes on from {partial.name}"
         ) from error
-    (target / STATE).unlink()  # last: until then a copy that was killed goes on
+    # Last: until then an interrupted copy can be continued.
+    (target / STATE).unlink()
     return Summary(target, total, kept)
 
 
-class _Writing:
-    """A copy on its way."""
+class _Shard(TypedDict):
+    """A shard that is written. items: the weights in it, by the names that `run` yields."""
 
-    def __init__(self, folder: Path, source: Source, quantization: Quantization, most: int) -> None:
-        self.folder, self.source, self.quantization, self.most = folder, source, quantization, most
+    file: str
+    sha256: str
+    items: list[str]
+    tensors: list[str]
+    bytes: int
+
+
+class _Writer:
+    """Writes the shards of one copy."""
+
+    def __init__(
+        self,
+        folder: Path,
+        source: QuantizationSource,
+        quantization: Quantization,
+        max_shard_bytes: int,
+    ) -> None:
+        self.folder, self.source, self.quantization = folder, source, quantization
+        self.max_shard_bytes = max_shard_bytes
         folder.mkdir(parents=True, exist_ok=True)
         for draft in folder.glob("*.draft"):
             draft.unlink()
-        self._settings = {"source": source.name, "most": most} | quantization.to_dict()
-        self._shards: list[dict[str, Any]] = self._begun()
+        settings = {"source": source.name, "most": max_shard_bytes}
+        self._settings = settings | quantization.to_dict()
+        self._shards = self._finished_shards()
         self._pending: dict[str, Tensor] = {}
         self._items: list[str] = []
 
-    def _begun(self) -> list[dict[str, Any]]:
-        """Shards of an earlier run, those that are as they were."""
+    def _finished_shards(self) -> list[_Shard]:
+        """Return the shards of an earlier run that are there and have their checksums.
+
+        Raises:
+            CheckpointError: the folder is not a copy that was begun, or belongs to another one.
+        """
         if not (self.folder / STATE).exists():
             if any(self.folder.iterdir()):
                 raise CheckpointError(
-                    f"{self.folder} is no copy that was begun: remove it, or name another folder"
+                    f"{self.folder} is not a copy that was begun: remove it, or name another folder"
                 )
-            _write_whole(self.folder / STATE, {"settings": self._settings, "shards": []})
+            _write_state(self.folder / STATE, {"settings": self._settings, "shards": []})
             return []
         state = read_json(self.folder / STATE)
         if state.get("settings") != self._settings:
             raise CheckpointError(
-                f"{self.folder} was begun from another source or with other settings: remove it to begin anew"
+                f"{self.folder} was begun from another source or with other settings: "
+                "remove it to begin anew"
             )
-        shards: list[dict[str, Any]] = state["shards"]
-        return [
-            one
-            for one in shards
-            if (path := self.folder / one["file"]).exists() and _sha256(path) == one["sha256"]
-        ]
+        shards: list[_Shard] = state["shards"]
+        return [shard for shard in shards if self._is_intact(shard)]
+
+    def _is_intact(self, shard: _Shard) -> bool:
+        path = self.folder / shard["file"]
+        return path.exists() and _sha256(path) == shard["sha256"]
 
     def run(self) -> Iterator[str]:
-        """Write what is missing; yields the name of each weight that is there."""
-        done = {item for shard in self._shards for item in shard["items"]}
+        """Write what is missing; yield the name of each weight that is there."""
+        done = set(chain.from_iterable(shard["items"] for shard in self._shards))
         yield from done
         for target, shape in self.source.shapes.items():
             if target not in done:
@@ -206,76 +245,83 @@ class _Writing:
         self._flush()
 
     def _parts(self, target: str, shape: Shape) -> dict[str, Tensor]:
+        """Return the tensors that the copy has of a weight."""
         reader, name, dtype = self.source.reader, to_file(target), self.source.dtype
         if not self.quantization.covers(target, shape):
             return {name: reader.read(name)}
         if len(shape) == 2:
             return self.quantization.parts(target, reader.read(name), dtype)
-        found: dict[str, Tensor] = {}
+        parts: dict[str, Tensor] = {}
         for number in range(shape[0]):
-            found |= self.quantization.expert_parts(
-                target, number, reader.read_part(name, number), dtype
-            )
-        return found
+            expert = reader.read_part(name, number)
+            parts |= self.quantization.expert_parts(target, number, expert, dtype)
+        return parts
 
     def _add(self, item: str, parts: Mapping[str, Tensor]) -> None:
-        size = sum(part.nbytes for part in parts.values())
-        if self._pending and sum(part.nbytes for part in self._pending.values()) + size > self.most:
+        size = _nbytes(parts) + _nbytes(self._pending)
+        if self._pending and size > self.max_shard_bytes:
             self._flush()
         self._pending |= {name: part.contiguous() for name, part in parts.items()}
         self._items.append(item)
 
     def _flush(self) -> None:
-        """Write a shard, and that it is written."""
+        """Write a shard, and then that it is written."""
         if not self._pending:
             return
-        taken = {shard["file"] for shard in self._shards}
-        name = next(
-            name
-            for number in range(1, 10**5)
-            if (name := f"model-{number:05d}.safetensors") not in taken
-        )
+        name = self._next_name()
         draft = self.folder / f"{name}.draft"
         save_file(self._pending, draft, metadata={"format": "pt"})
-        shard = {
+        shard: _Shard = {
             "file": name,
             "sha256": _sha256(draft),
             "items": self._items,
             "tensors": list(self._pending),
+            "bytes": _nbytes(self._pending),
         }
         os.replace(draft, self.folder / name)
-        self._shards.append(shard | {"bytes": sum(part.nbytes for part in self._pending.values())})
+        self._shards.append(shard)
         self._pending, self._items = {}, []
-        _write_whole(self.folder / STATE, {"settings": self._settings, "shards": self._shards})
+        _write_state(self.folder / STATE, {"settings": self._settings, "shards": self._shards})
+
+    def _next_name(self) -> str:
+        taken = {shard["file"] for shard in self._shards}
+        names = (f"model-{number:05d}.safetensors" for number in range(1, 10**5))
+        return next(name for name in names if name not in taken)
 
     def finish(self) -> tuple[int, tuple[str, ...]]:
-        """Everything beside the weights; bytes of these, and what stayed whole though it was to be
-        put into few bits."""
+        """Write everything beside the shards.
+
+        Returns:
+            The bytes of the weights, and the names of those that should be quantized and are not.
+        """
         shapes = self.source.shapes
-        wanted = [target for target, shape in shapes.items() if target.endswith(WANTED)]
         kept = tuple(
-            target for target in wanted if not self.quantization.covers(target, shapes[target])
+            target
+            for target, shape in shapes.items()
+            if target.endswith(QUANTIZED) and not self.quantization.covers(target, shape)
         )
-        whole = [
-            to_file(name).removesuffix(".weight")
-            for name in (*kept, *(one for one in shapes if one.endswith(NEVER)))
-        ]
+        never = (target for target in shapes if target.endswith(NEVER_QUANTIZED))
+        unquantized = [to_file(target).removesuffix(".weight") for target in (*kept, *never)]
         total = sum(shard["bytes"] for shard in self._shards)
-        placed = {tensor: shard["file"] for shard in self._shards for tensor in shard["tensors"]}
+        placed: dict[str, str] = {}
+        for shard in self._shards:
+            placed |= dict.fromkeys(shard["tensors"], shard["file"])
         write_json(self.folder / INDEX, {"metadata": {"total_size": total}, "weight_map": placed})
-        write_json(
-            self.folder / "config.json",
-            self.source.said | {"quantization_config": self.quantization.described(whole)},
-        )
+        description = {"quantization_config": self.quantization.describe(unquantized)}
+        write_json(self.folder / "config.json", {**self.source.config, **description})
         for path in self.source.files:
             shutil.copy2(path, self.folder / path.name)
         lines = [f"{shard['sha256']}  {shard['file']}\n" for shard in self._shards]
-        (self.folder / SUMS).write_text("".join(lines), encoding="ascii")
+        (self.folder / CHECKSUMS).write_text("".join(lines), encoding="ascii")
         return total, kept
 
 
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
-    """JSON that is there as a whole or not at all."""
+def _nbytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _write_state(path: Path, content: Mapping[str, object]) -> None:
+    """Write JSON so that the file is always complete."""
     draft = path.with_name(f"{path.name}.draft")
     draft.write_text(json.dumps(content), encoding="utf-8")
     os.replace(draft, path)

@@ -1,5 +1,4 @@
-"""Write a checkpoint in the Hugging Face layout, so that redraft and transformers both load it
-whole."""
+"""Save: write a checkpoint in the Hugging Face layout, which redraft and transformers load."""
 
 from __future__ import annotations
 
@@ -7,10 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -26,20 +24,22 @@ from redraft.network import DiffusionGemma
 from redraft.quant import PackedWeight
 
 # transformers always builds an image encoder, by default one of 167 M parameters. A text-only
-# checkpoint carries this one, # of a few hundred numbers, so that nothing is missing when it loads
+# checkpoint has this one, of a few hundred numbers, so that nothing is missing when it is loaded
 # there.
-VISION_STUB: dict[str, Any] = {
+STUB_SIZE, STUB_PATCH, STUB_POSITIONS = 4, 1, 1
+VISION_STUB: dict[str, str | int] = {
     "model_type": "gemma4_vision",
-    "hidden_size": 4,
+    "hidden_size": STUB_SIZE,
     "intermediate_size": 4,
     "num_hidden_layers": 1,
     "num_attention_heads": 1,
     "num_key_value_heads": 1,
     "head_dim": 4,
-    "patch_size": 1,
-    "position_embedding_size": 1,
+    "patch_size": STUB_PATCH,
+    "position_embedding_size": STUB_POSITIONS,
 }
-CARRIED = (
+# Files that are copied from the source.
+COPIED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
@@ -58,68 +58,90 @@ def save_checkpoint(
     companion: Callable[[Path], None] | None = None,
     max_shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write config, generation config, weights, and from `source` its tokenizer files and image
-    encoder.
+    """Write config, generation config and weights.
 
-    The folder appears whole or not at all: everything is written beside it and moved into place at
-    the end; `companion` may add files of its own before that.
+    The folder appears complete or not at all: everything is written beside it and moved into place
+    at the end.
+
+    Args:
+        source: a checkpoint whose tokenizer files and image encoder are copied.
+        companion: called with the folder before it is moved; it may add files.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, what is to be copied from the source is
-            gone, or weights are in few bits.
+        CheckpointError: the folder exists and is not empty, the source is gone, or weights are
+            quantized.
     """
     if not isinstance(model.embed_tokens.weight, Tensor) or any(
         isinstance(part, PackedWeight) for part in model.modules()
     ):
         raise CheckpointError(
-            "weights in few bits are not saved from memory: `redraft quantize` writes them from the original"
+            "quantized weights are not saved from memory: "
+            "`redraft quantize` writes them from the original"
         )
-    target = Path(folder).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(
-            f"{target} is not an empty folder: nothing there is overwritten, name another"
-        )
+    target = check_target(folder)
     if source and any(map(is_vision, source.tensors)) and not source.folder.is_dir():
         raise CheckpointError(
-            f"{source.folder} is gone, and with it the image encoder that belongs into the copy"
+            f"{source.folder} is gone, and with it the image encoder that the copy needs"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
         draft = Path(name) / "checkpoint"
         draft.mkdir()
         config, vision = _vision(model.config, source)
-        write_json(
-            draft / "config.json",
-            model_config_to_dict(config) | {"dtype": str(model.dtype).split(".")[1]},
-        )
+        dtype = str(model.dtype).removeprefix("torch.")
+        write_json(draft / "config.json", model_config_to_dict(config) | {"dtype": dtype})
         write_json(draft / "generation_config.json", generation_config.to_dict())
         if sampling := generation_config.sampling_to_dict():
             write_json(draft / SAMPLING_FILE, sampling)
-        for carried in CARRIED if source else ():
-            if source and (source.folder / carried).exists():
-                shutil.copy2(source.folder / carried, draft / carried)
+        if source:
+            _copy_files(source.folder, draft)
         if companion:
             companion(draft)
         _write_shards(draft, _tensors(model, vision), max_shard_bytes)
-        if target.exists():
-            target.rmdir()
-        os.replace(draft, target)
+        move_folder(draft, target)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Indented JSON with a newline at its end."""
+def check_target(folder: str | Path) -> Path:
+    """Return the path of a folder that can be written.
+
+    Raises:
+        CheckpointError: it exists and is not empty.
+    """
+    target = Path(folder).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(
+            f"{target} is not an empty folder: nothing there is overwritten, name another"
+        )
+    return target
+
+
+def move_folder(draft: Path, target: Path) -> None:
+    """Move a finished folder to its place, where an empty one may be."""
+    if target.exists():
+        target.rmdir()
+    os.replace(draft, target)
+
+
+def _copy_files(source: Path, draft: Path) -> None:
+    for name in COPIED_FILES:
+        if (source / name).exists():
+            shutil.copy2(source / name, draft / name)
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write indented JSON with a newline at its end."""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _vision(
     config: ModelConfig, source: Checkpoint | None
 ) -> tuple[ModelConfig, Iterator[tuple[str, Tensor]]]:
-    """The config with an image encoder in it, and that encoder's tensors: the source's, or the
+    """Return the config with an image encoder, and the encoder's tensors: the source's or the
     stub's."""
     if source is not None and any(map(is_vision, source.tensors)):
         kept = {name: info for name, info in source.tensors.items() if is_vision(name)}
         return config, read_tensors(kept)
-    outside = config.vocab_size  # ids no text can contain
+    outside = config.vocab_size  # ids that no text can contain
     stubbed = replace(
         config,
         vision_config=VISION_STUB,
@@ -131,20 +153,21 @@ def _vision(
 
 
 def _stub_tensors(hidden_size: int) -> dict[str, Tensor]:
-    tower, size = "model.encoder.vision_tower.", VISION_STUB["hidden_size"]
+    tower, size = "model.encoder.vision_tower.", STUB_SIZE
     layer = f"{tower}encoder.layers.0."
-    norms = "input_layernorm post_attention_layernorm pre_feedforward_layernorm post_feedforward_layernorm"
-    heads = "self_attn.q_norm self_attn.k_norm"
-    linears = "mlp.gate_proj mlp.up_proj mlp.down_proj self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj"
+    norms = (
+        "input_layernorm post_attention_layernorm pre_feedforward_layernorm "
+        "post_feedforward_layernorm self_attn.q_norm self_attn.k_norm"
+    )
+    linears = (
+        "mlp.gate_proj mlp.up_proj mlp.down_proj self_attn.q_proj self_attn.k_proj "
+        "self_attn.v_proj self_attn.o_proj"
+    )
     return {
         "model.encoder.embed_vision.embedding_projection.weight": torch.zeros(hidden_size, size),
-        f"{tower}patch_embedder.input_proj.weight": torch.zeros(
-            size, 3 * VISION_STUB["patch_size"] ** 2
-        ),
-        f"{tower}patch_embedder.position_embedding_table": torch.ones(
-            2, VISION_STUB["position_embedding_size"], size
-        ),
-        **{f"{layer}{name}.weight": torch.ones(size) for name in (norms + " " + heads).split()},
+        f"{tower}patch_embedder.input_proj.weight": torch.zeros(size, 3 * STUB_PATCH**2),
+        f"{tower}patch_embedder.position_embedding_table": torch.ones(2, STUB_POSITIONS, size),
+        **{f"{layer}{name}.weight": torch.ones(size) for name in norms.split()},
         **{f"{layer}{name}.linear.weight": torch.zeros(size, size) for name in linears.split()},
     }
 
@@ -159,8 +182,10 @@ def _tensors(
 
 
 def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes: int) -> None:
-    """Shards of at most `max_bytes` (a larger tensor has one to itself), and an index where there
-    are several."""
+    """Write shards of at most `max_bytes`, and an index if there are several.
+
+    A tensor that is larger has a shard of its own.
+    """
     shards: list[list[str]] = []
     pending: dict[str, Tensor] = {}
     total = 0

@@ -1,14 +1,15 @@
-"""Safetensors shards: which file holds which tensor, checked from the headers before anything is
+"""Safetensors shards: which file holds which tensor, checked from the headers before any tensor is
 read."""
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Protocol, Self
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -19,10 +20,23 @@ INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 
+class OpenShard(Protocol):
+    """A file that safetensors' `safe_open` has opened."""
+
+    def get_tensor(self, name: str) -> Tensor:
+        """Return a tensor."""
+        ...
+
+    def get_slice(self, name: str) -> Sequence[Tensor]:
+        """Return the parts along a tensor's first dimension; they are read when indexed."""
+        ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor as its shard's header describes it; `dtype` in safetensors' words (F32, BF16,
-    ...)."""
+    """A tensor as its shard's header describes it. `dtype` is safetensors' name: F32, BF16, ..."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -30,12 +44,11 @@ class TensorInfo:
 
 
 def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
-    """All tensors of a folder, by name, in file order; and a sentence for each shard or placing
-    that is wrong.
+    """Return all tensors of a folder, by name, in file order, and a sentence for each problem.
 
     Raises:
-        UnsafeFormatError: the folder holds pickled weights only.
-        CheckpointError: no weights, or an index that cannot be read.
+        UnsafeFormatError: the folder holds only pickled weights.
+        CheckpointError: there are no weights, or the index cannot be read.
     """
     index = folder / INDEX
     if index.exists():
@@ -43,11 +56,11 @@ def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
     if (folder / SINGLE).exists():
         infos, problem = _read_header(folder / SINGLE)
         return infos, [problem] if problem else []
-    pickled = sorted(path.name for pattern in UNSAFE for path in folder.glob(pattern))
-    if pickled:
+    pickled = chain.from_iterable(map(folder.glob, UNSAFE))
+    if names := sorted(path.name for path in pickled):
         raise UnsafeFormatError(
-            f"{folder} holds {', '.join(pickled)}: pickled weights can run code and are never loaded; "
-            "convert them to safetensors where you trust them"
+            f"{folder} holds {', '.join(names)}: pickled weights can run code and are never "
+            "loaded; convert them to safetensors where you trust them"
         )
     raise CheckpointError(
         f"{folder} holds neither {INDEX} nor {SINGLE}: is it a DiffusionGemma checkpoint?"
@@ -55,7 +68,7 @@ def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
 
 
 def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors one after another, each shard opened once; only one is in memory at a time."""
+    """Yield the tensors one after another. Each shard is opened once."""
     by_file: dict[Path, list[str]] = {}
     for name, info in infos.items():
         by_file.setdefault(info.file, []).append(name)
@@ -66,34 +79,36 @@ def read_tensors(infos: dict[str, TensorInfo]) -> Iterator[tuple[str, Tensor]]:
 
 
 class ShardReader:
-    """Reads tensors in any order, with few shards open at a time: what an open one has read counts
-    as memory."""
+    """Reads tensors in any order.
 
-    def __init__(self, infos: Mapping[str, TensorInfo], most: int = 2) -> None:
-        self._infos, self._most = infos, most
-        self._open: OrderedDict[Path, Any] = OrderedDict()
+    Args:
+        max_open: shards that are open at a time. The parts of an open shard that were read count as
+            memory of the process.
+    """
+
+    def __init__(self, infos: Mapping[str, TensorInfo], max_open: int = 2) -> None:
+        self._infos, self._max_open = infos, max_open
+        self._open: OrderedDict[Path, OpenShard] = OrderedDict()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape."""
+        """Return a tensor's shape."""
         return self._infos[name].shape
 
     def read(self, name: str) -> Tensor:
-        """A tensor, perhaps a part of the file that is mapped into memory: copy what is to stay."""
-        tensor: Tensor = self._shard(name).get_tensor(name)
-        return tensor
+        """Return a tensor. It may be a view of the file: copy it to keep it."""
+        return self._shard(name).get_tensor(name)
 
     def read_part(self, name: str, index: int) -> Tensor:
-        """One of the parts along a tensor's first dimension."""
-        tensor: Tensor = self._shard(name).get_slice(name)[index]
-        return tensor
+        """Return one of the parts along a tensor's first dimension."""
+        return self._shard(name).get_slice(name)[index]
 
-    def _shard(self, name: str) -> Any:
+    def _shard(self, name: str) -> OpenShard:
         path = self._infos[name].file
         if path not in self._open:
-            while len(self._open) >= self._most:
+            while len(self._open) >= self._max_open:
                 self._open.popitem(last=False)[1].__exit__(None, None, None)
-            shard: Any = safe_open(path, framework="pt")
-            self._open[path] = shard.__enter__()
+            shard = safe_open(path, framework="pt")
+            self._open[path] = shard.__enter__()  # type: ignore[no-untyped-call]
         return self._open[path]
 
     def __enter__(self) -> Self:
@@ -105,23 +120,20 @@ class ShardReader:
 
 
 def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[str]]:
+    """Return the tensors of the shards that an index names, and a sentence for each problem."""
     try:
         placed: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{index} is not a safetensors index: it needs a weight_map"
         ) from error
-    if outside := sorted(
-        {
-            str(name)
-            for name in placed.values()
-            if not isinstance(name, str) or Path(name).name != name
-        }
-    ):
-        raise CheckpointError(f"{index} points outside its folder: {outside}")
+    files = set(placed.values())
+    outside = [str(name) for name in files if not isinstance(name, str) or Path(name).name != name]
+    if outside:
+        raise CheckpointError(f"{index} points outside its folder: {sorted(outside)}")
     infos: dict[str, TensorInfo] = {}
     problems: list[str] = []
-    for shard in sorted(set(placed.values())):
+    for shard in sorted(files):
         names = [name for name, where in placed.items() if where == shard]
         if not (folder / shard).exists():
             problems.append(f"shard {shard} is missing, and with it {', '.join(names)}")
@@ -145,8 +157,10 @@ def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[
 
 
 def _read_header(path: Path) -> tuple[dict[str, TensorInfo], str | None]:
-    """Tensors of one shard, or what is wrong with it; safetensors checks that the file is as long
-    as its header says."""
+    """Return the tensors of one shard, or a sentence that says what is wrong with it.
+
+    safetensors checks that the file is as long as its header says.
+    """
     try:
         with safe_open(path, framework="pt") as shard:
             slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118

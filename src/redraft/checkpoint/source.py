@@ -1,10 +1,10 @@
-"""Checkpoint: a folder, local or from the hub, or a GGUF file, with its configs read and its
-tensors listed."""
+"""Checkpoint: a folder, local or from the hub, or a GGUF file; its configs and its headers."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,32 @@ from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
 from redraft.errors import CheckpointError
+from redraft.quant import FORMATS
 
-# Sampling options beyond the reference's, in a file of their own: it refuses keys that it does not
-# know.
+# Sampling options that the reference does not have. They are in a file of their own, because it
+# refuses unknown keys.
 SAMPLING_FILE = "redraft_generation.json"
-QUANT_METHODS = ("compressed-tensors", "modelopt")
-COMPRESSED_FORMATS = (
-    "float-quantized", "int-quantized", "naive-quantized", "pack-quantized", "nvfp4-pack-quantized", "mixed-precision", "dense",
-)  # fmt: skip
-WANTED = ("*.json", "*.safetensors", "*.jinja")
+# compressed-tensors' names for several formats in one checkpoint, and for none.
+MIXED_FORMATS = ("mixed-precision", "dense")
+# Files that are downloaded from the hub.
+DOWNLOADED = ("*.json", "*.safetensors", "*.jinja")
 
 
-# Models that are part of this package, by name; a folder of that name is ./small.
+# Models that are part of this package, by name. A folder of that name is ./small.
 SMALL = Path(__file__).parent.parent / "small"
 SHIPPED = {"small": SMALL / "puzzles", "small-text": SMALL / "text"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose every description is read, and none of its weights.
+    """A checkpoint, described by its configs and headers. No weight is read.
 
-    `problems` says what is wrong with its shards; loading names them together with what is wrong
-    with the tensors. `gguf` is the header of a GGUF file; `folder` is then where the file lies.
+    Attributes:
+        folder: of a GGUF file, the folder that it is in.
+        tensors: by their names in the file.
+        problems: a sentence for each problem of its shards. Loading reports them together with the
+            problems of the tensors.
+        gguf: the header of a GGUF file; None for a folder.
     """
 
     folder: Path
@@ -47,22 +51,22 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """What was opened: the folder, or the GGUF file."""
+        """The folder, or the GGUF file."""
         return self.gguf.path if self.gguf else self.folder
 
 
 def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> Checkpoint:
-    """Find a checkpoint and read its descriptions.
+    """Find a checkpoint and read its configs and headers.
 
     Args:
         path_or_id: a local folder or GGUF file; `small` or `small-text`, the models that ship with
             this package; or a hub id such as `google/diffusiongemma-26B-A4B-it`, which is
-            downloaded once and then found offline.
+            downloaded once and found offline afterwards.
         revision: branch, tag or commit on the hub.
 
     Raises:
-        CheckpointError: not found, or not readable. ConfigError: a config that this engine cannot
-            run.
+        CheckpointError: it is not found, or cannot be read.
+        ConfigError: its config is one that this engine cannot run.
     """
     try:
         folder = Path(path_or_id).expanduser()
@@ -100,25 +104,40 @@ def _open_gguf(path: Path) -> Checkpoint:
     )
 
 
-def _check_quantization(folder: Path, given: Any) -> None:
-    """Whether a folder's own words about its quantization name a format that is read.
+def _check_quantization(folder: Path, described: Any) -> None:
+    """Check that a format which is read has the method and the format that a config names.
 
     Raises:
-        CheckpointError: they do not.
+        CheckpointError: none has.
     """
-    method = given.get("quant_method", "?") if isinstance(given, dict) else given
-    if method not in QUANT_METHODS:
+    method, form = described, None
+    if isinstance(described, dict):
+        method, form = described.get("quant_method", "?"), described.get("format")
+    known = _config_formats()
+    if not isinstance(method, str) or method not in known:
         raise CheckpointError(
-            f"{folder} is quantized by {method}: files of {' and '.join(QUANT_METHODS)} are read, and GGUF"
+            f"{folder} is quantized by {method}: files of {' and '.join(known)} are read, and GGUF"
         )
-    if method == "compressed-tensors" and (form := given.get("format")) not in COMPRESSED_FORMATS:
-        raise CheckpointError(
-            f"{folder} is quantized as {form}: {', '.join(COMPRESSED_FORMATS)} are read"
-        )
+    if known[method] and form not in (*known[method], *MIXED_FORMATS):
+        read = ", ".join((*known[method], *MIXED_FORMATS))
+        raise CheckpointError(f"{folder} is quantized as {form}: {read} are read")
+
+
+def _config_formats() -> dict[str, list[str]]:
+    """Return the names of formats in a config, by the method that quantized the weights."""
+    names: dict[str, list[str]] = {}
+    for storage in chain.from_iterable(one.storages for one in FORMATS.values()):
+        of_method = names.setdefault(storage.method, [])
+        of_method += [name for name in storage.config_formats if name not in of_method]
+    return names
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, or a CheckpointError that names the file."""
+    """Read a JSON object from a file.
+
+    Raises:
+        CheckpointError: it is not there, or holds something else.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -133,13 +152,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def _from_hub(repo_id: str, revision: str | None) -> Path:
     if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
         raise CheckpointError(
-            f"{repo_id!r} is no folder that exists, no hub id of the form owner/name, and not one of {', '.join(SHIPPED)}"
+            f"{repo_id!r} is neither an existing folder, nor a hub id of the form owner/name, "
+            f"nor one of {', '.join(SHIPPED)}"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(WANTED)))
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(DOWNLOADED)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{repo_id} is not on this machine and could not be downloaded: {error}"

@@ -1,2 +1,4 @@
-"""The `redraft` command: a thin face on the engine. Heavy imports wait until a command needs
-them."""
+"""The `redraft` command: a thin face on the API.
+
+A command is one file: its options and its body. torch is imported when a command runs.
+"""

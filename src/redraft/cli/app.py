@@ -1,4 +1,4 @@
-"""The command line: every command is a file of this folder; here they are put together."""
+"""The command line, put together from one file for each command."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ app.add_typer(eval_app, name="eval")
 
 
 def main() -> None:
-    """Run the command line. What a user can put right is one line on stderr and exit status 2."""
+    """Run the command line.
+
+    An error that a user can put right is one line on stderr and exit status 2.
+    """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # read when torch loads
     try:

@@ -67,7 +67,6 @@ DtypeOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-FormatOption = Annotated[str, typer.Option("--to", help="The format: int8, int4 or fp8.")]
 GroupOption = Annotated[int, typer.Option(help="int4: columns that share a scale: 32, 64 or 128.")]
 EmbeddingOption = Annotated[
     str | None, typer.Option(help="int8 quantizes the embedding too. Unless given: it is not.")
@@ -120,7 +119,8 @@ StoppingOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The stopping criterion: stable_and_confident; with options as for --sampler.",
+        help="The stopping criterion: stable_and_confident or every_position; with options as for "
+        "--sampler.",
     ),
 ]
 SamplersOption = Annotated[

@@ -116,14 +116,14 @@ def solve(model: Model, puzzle: str, attempts: int, seed: int) -> Solution:
     The first right solution ends all attempts. Without one the first attempt is returned.
     """
     from redraft.engine import Engine, Request
-    from redraft.evals.evaluate import at_attempt
+    from redraft.evals.evaluate import attempt_options
 
     check_integer("attempts", attempts, minimum=1)
     prompt = model.chat_prompt([{"role": "user", "content": f"sudoku {puzzle}"}])
     engine = Engine(model.network, model.tokenizer, max_batch_size=attempts)
     for number in range(attempts):
-        settings = at_attempt(number, model.generation_config.temperature) | {"seed": seed + number}
-        config = model.generation_config.with_options(settings)
+        options = attempt_options(number, model.generation_config.temperature)
+        config = model.generation_config.with_options({**options, "seed": seed + number})
         engine.add(Request.checked(prompt, config, model.config))
     steps, grids = 0, {}
     while engine.busy:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from redraft.cli.options import AutoregressiveFlag, MethodOption
+from redraft.cli.options import AutoregressiveFlag
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def train(
     steps: Annotated[
         int | None, typer.Option(help="Updates, in place of the recipe's number.", min=1)
     ] = None,
-    method: MethodOption = "diffusion",
+    method: Annotated[
+        str, typer.Option(help="diffusion, or autoregressive: from left to right only, to compare.")
+    ] = "diffusion",
     autoregressive: AutoregressiveFlag = False,
     start: Annotated[
         str | None,
@@ -54,16 +56,16 @@ def train(
     if steps is not None:
         chosen = replace(chosen, steps=steps)
     if checked_method("autoregressive" if autoregressive else method) == "autoregressive":
-        chosen = chosen.typewriter()
+        chosen = chosen.autoregressive()
     stages = _stages(chosen, folder, start)
     for stage, _, _ in stages:
-        parallel.check(processes, stage.batch_size)
+        parallel.check_processes(processes, stage.batch_size)
     began = time.monotonic()
     for number, (stage, where, weights) in enumerate(stages, 1):
         if number < len(stages) and _done(stage, where):
             continue
         left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-        if parallel.in_processes(processes, _train_stage, stage, where, weights, left, threads):
+        if parallel.run_in_processes(processes, _train_stage, stage, where, weights, left, threads):
             raise SystemExit(130)
         if not _done(stage, where):
             break
@@ -96,15 +98,15 @@ def _train_stage(
     import torch
 
     from redraft.train import parallel
+    from redraft.train.metrics import METRICS
     from redraft.train.plot import PICTURE, plot_metrics
-    from redraft.train.trainer import METRICS
 
     if threads:
         torch.set_num_threads(threads)
-    console = Console(highlight=False, quiet=parallel.number() > 0)
+    console = Console(highlight=False, quiet=parallel.rank() > 0)
     trainer = _trainer(recipe, folder, start)
     began = trainer.step
-    count = sum(parameter.numel() for parameter in trainer.model.parameters())
+    count = sum(parameter.numel() for parameter in trainer.network.parameters())
     console.print(
         f"{count:,} parameters, step {trainer.step} of {recipe.steps}; Ctrl-C saves and stops"
     )
@@ -114,13 +116,13 @@ def _train_stage(
             for metrics in trainer.run(until=None if minutes is None else minutes * 60):
                 console.print(line(metrics), soft_wrap=True)
     finally:
-        if not parallel.number():
+        if not parallel.rank():
             plot_metrics(folder / METRICS, folder / PICTURE)
     if trainer.step < recipe.steps:
         console.print(f"saved at step {trainer.step}: the same command continues from there")
-        if trainer.stopping and parallel.count() == 1:
+        if trainer.stopping and parallel.world_size() == 1:
             raise SystemExit(130)
-    elif parallel.number():
+    elif parallel.rank():
         return
     elif began == recipe.steps and (folder / CHECKPOINT).exists():
         console.print(f"done before: {folder / CHECKPOINT}")
@@ -152,11 +154,11 @@ def _trainer(recipe: Recipe, folder: Path, start: str | None) -> Trainer:
 def _tokenizer(recipe: Recipe) -> Tokenizer:
     """Return the recipe's own tokenizer, or one that is trained on its tasks."""
     from redraft.text import Tokenizer
-    from redraft.train.vocabulary import train_tokenizer
+    from redraft.train.tokenizer import train_tokenizer
 
     if recipe.tokenizer:
         return Tokenizer.from_folder(Path(recipe.tokenizer))
-    tasks = [source.task for source in recipe.sources]
+    tasks = [one.task for one in recipe.tasks]
     return train_tokenizer(tasks, recipe.model.vocab_size, recipe.seed)
 
 
@@ -166,7 +168,7 @@ def line(metrics: dict[str, Any]) -> str:
         "  -  " if value is None else f"{value:.3f}" for value in metrics["loss_by_level"]
     )
     loss = metrics["encoder_loss"]
-    encoder = "" if loss is None else f"  left to right {loss:.3f}"
+    encoder = "" if loss is None else f"  encoder {loss:.3f}"
     if "prefix_loss" in metrics:
         encoder += f"  prefix {metrics['prefix_loss']:.3f}"
     return (

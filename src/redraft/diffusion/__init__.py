@@ -9,7 +9,7 @@ The loop of one canvas:
 """
 
 from redraft.diffusion.canvas import Canvas
-from redraft.diffusion.denoise import Denoiser, DenoisingState, denoise, denoise_step
+from redraft.diffusion.denoise import Denoiser, denoise, denoise_step
 from redraft.diffusion.names import (
     SAMPLERS,
     STOPPING,
@@ -28,8 +28,9 @@ from redraft.diffusion.samplers import (
     PredictorCorrectorSampler,
     TopKSampler,
 )
+from redraft.diffusion.state import DenoisingState
 from redraft.diffusion.step import DenoisingStep, ScheduledStep
-from redraft.diffusion.stopping import StableAndConfident, StoppingCriteria
+from redraft.diffusion.stopping import EveryPositionConfident, StableAndConfident, StoppingCriteria
 
 __all__ = [
     "SAMPLERS",
@@ -41,6 +42,7 @@ __all__ = [
     "DenoisingState",
     "DenoisingStep",
     "EntropyBoundSampler",
+    "EveryPositionConfident",
     "KlassSampler",
     "Noise",
     "PredictorCorrectorSampler",

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from redraft.diffusion.canvas import Canvas
-from redraft.diffusion.grouping import Group
+from redraft.diffusion.by_strategy import comparison, run_samplers, settled_rows
 from redraft.diffusion.noise import Noise
 from redraft.diffusion.options import DenoisingOptions
-from redraft.diffusion.sampler import Sampler, needs_divergence
 from redraft.diffusion.schedule import scheduled_temperature
-from redraft.diffusion.step import DenoisingStep, Memory, ScheduledStep
-from redraft.diffusion.stopping import StoppingCriteria
-from redraft.ops.vocabulary import Comparison, Readout, VocabularyStatistics
+from redraft.diffusion.state import DenoisingState
+from redraft.diffusion.step import DenoisingStep, ScheduledStep
+from redraft.ops.vocabulary import Readout, VocabularyStatistics
 
 
 class Denoiser(Protocol):
@@ -37,74 +34,6 @@ class Denoiser(Protocol):
     ) -> VocabularyStatistics:
         """Read canvases [B, L] behind their caches, without changing these."""
         ...
-
-
-@dataclass(frozen=True)
-class DenoisingState:
-    """Where each row stands between two steps.
-
-    Attributes:
-        canvas: what the next step reads.
-        self_conditioning: [B, L, H].
-        argmax_canvas: int64 [B, L], -1 before the first step.
-        unchanged: int64 [B], steps through which argmax_canvas stayed the same.
-        step: int64 [B], steps done.
-        memory: for each row its sampler's memory, tensors [1, ...].
-        hidden_states: for each row the network's final hidden states [L, H] of its last step, where
-            its sampler compares steps; else None.
-    """
-
-    canvas: Canvas
-    self_conditioning: Tensor
-    argmax_canvas: Tensor
-    unchanged: Tensor
-    step: Tensor
-    memory: tuple[Memory, ...]
-    hidden_states: tuple[Tensor | None, ...]
-
-    @classmethod
-    def start(cls, canvas: Canvas, hidden_size: int, dtype: torch.dtype) -> DenoisingState:
-        """Return the state before the first step: self-conditioning is true zeros."""
-        rows = len(canvas.tokens)
-        zeros = torch.zeros_like(canvas.tokens[:, 0])
-        signal = torch.zeros(
-            *canvas.tokens.shape, hidden_size, dtype=dtype, device=canvas.tokens.device
-        )
-        return cls(
-            canvas=canvas,
-            self_conditioning=signal,
-            argmax_canvas=torch.full_like(canvas.tokens, -1),
-            unchanged=zeros,
-            step=zeros.clone(),
-            memory=({},) * rows,
-            hidden_states=(None,) * rows,
-        )
-
-    def rows(self, index: Tensor | slice) -> DenoisingState:
-        """Return the rows at `index` (int64 [n] or a slice), for those that leave or go on."""
-        numbers = range(len(self.memory))[index] if isinstance(index, slice) else index.tolist()
-        return DenoisingState(
-            canvas=self.canvas.rows(index),
-            self_conditioning=self.self_conditioning[index],
-            argmax_canvas=self.argmax_canvas[index],
-            unchanged=self.unchanged[index],
-            step=self.step[index],
-            memory=tuple(self.memory[row] for row in numbers),
-            hidden_states=tuple(self.hidden_states[row] for row in numbers),
-        )
-
-    @classmethod
-    def join(cls, states: Sequence[DenoisingState]) -> DenoisingState:
-        """Return all rows of several states, for those that enter."""
-        return cls(
-            canvas=Canvas.join([state.canvas for state in states]),
-            self_conditioning=torch.cat([state.self_conditioning for state in states]),
-            argmax_canvas=torch.cat([state.argmax_canvas for state in states]),
-            unchanged=torch.cat([state.unchanged for state in states]),
-            step=torch.cat([state.step for state in states]),
-            memory=sum((state.memory for state in states), ()),
-            hidden_states=sum((state.hidden_states for state in states), ()),
-        )
 
 
 def denoise_step(
@@ -137,27 +66,27 @@ def denoise_step(
         wanted=~canvas.frozen,
         allowed=canvas.allowed,
         span_constraints=options.span_constraints,
-        comparison=_comparison(options.samplers, state.hidden_states),
+        comparison=comparison(options.samplers, state.hidden_states),
     )
     statistics = denoiser.denoise(canvas.tokens, caches, state.self_conditioning, readout)
-    result, memory = _sample(options.samplers, statistics, canvas, step, state.memory)
+    result, memory = run_samplers(options.samplers, statistics, canvas, step, state.memory)
 
     same = (result.argmax_canvas == state.argmax_canvas).all(dim=-1)
     unchanged = torch.where(same, state.unchanged + 1, 0)
-    settled = _settled(options.stopping, result, canvas, unchanged)
+    settled = settled_rows(options.stopping, result, canvas, unchanged)
     # A frozen position's distribution is its own token: the next step hears that, not the network's
     # opinion of it.
     signal = torch.where(
         canvas.frozen.unsqueeze(-1), denoiser.embed(canvas.tokens), statistics.soft_embedding
     )
     after = DenoisingState(
-        canvas=canvas.moved_to(canvas.hold(result.canvas)),
+        canvas=canvas.moved_to(result.canvas),
         self_conditioning=signal,
         argmax_canvas=result.argmax_canvas,
         unchanged=unchanged,
         step=number,
         memory=memory,
-        hidden_states=_compared_states(readout.comparison, statistics, state.hidden_states),
+        hidden_states=_compared_states(readout, statistics, len(memory)),
     )
     return result, after, settled | (number >= options.max_denoising_steps)
 
@@ -183,100 +112,12 @@ def denoise(
         yield step, done
 
 
-def _sample(
-    groups: Sequence[Group[Sampler]],
-    statistics: VocabularyStatistics,
-    canvas: Canvas,
-    step: ScheduledStep,
-    memory: tuple[Memory, ...],
-) -> tuple[DenoisingStep, tuple[Memory, ...]]:
-    """Run each sampler on its rows; returns the step of all rows, and the memory of each."""
-    if len(groups) == 1 and not any(memory):
-        # The common case, without a copy: one sampler, and nothing remembered yet.
-        result = groups[0].strategy.step(statistics, canvas, step)
-        return _held(result, canvas), _row_memories(result.memory, len(memory))
-    after: list[Memory] = [{}] * len(memory)
-    parts = []
-    for group in groups:
-        numbers = range(len(memory)) if group.rows is None else group.rows.tolist()
-        for rows in _with_and_without_memory(numbers, memory):
-            index = torch.tensor(rows, device=canvas.tokens.device)
-            theirs = step.rows(index, _joined([memory[row] for row in rows]))
-            part = group.strategy.step(statistics.rows(index), canvas.rows(index), theirs)
-            parts.append((part, index))
-            for row, mine in zip(rows, _row_memories(part.memory, len(rows)), strict=True):
-                after[row] = mine
-    return _held(DenoisingStep.join(parts), canvas), tuple(after)
-
-
-def _held(step: DenoisingStep, canvas: Canvas) -> DenoisingStep:
-    """Return the step with frozen positions as they are, whatever the sampler did to them."""
-    return replace(
-        step, canvas=canvas.hold(step.canvas), argmax_canvas=canvas.hold(step.argmax_canvas)
-    )
-
-
-def _with_and_without_memory(rows: Sequence[int], memory: Sequence[Memory]) -> list[list[int]]:
-    """Part rows at a canvas's first step, which have no memory, from the others."""
-    parts = [row for row in rows if memory[row]], [row for row in rows if not memory[row]]
-    return [part for part in parts if part]
-
-
-def _row_memories(memory: Memory, rows: int) -> tuple[Memory, ...]:
-    """Return each row's part [1, ...] of a sampler's memory [B, ...]."""
-    if not memory:
-        return ({},) * rows
-    return tuple(
-        {name: tensor[row : row + 1] for name, tensor in memory.items()} for row in range(rows)
-    )
-
-
-def _joined(memories: Sequence[Memory]) -> Memory:
-    """Return the memory [B, ...] of rows with the same sampler."""
-    return {name: torch.cat([memory[name] for memory in memories]) for name in memories[0]}
-
-
-def _settled(
-    groups: Sequence[Group[StoppingCriteria]],
-    step: DenoisingStep,
-    canvas: Canvas,
-    unchanged: Tensor,
-) -> Tensor:
-    """Return which rows have settled, bool [B], each by its own criterion."""
-    if len(groups) == 1:
-        return groups[0].strategy(step, canvas, unchanged)
-    settled = torch.zeros_like(unchanged, dtype=torch.bool)
-    for group in groups:
-        index = group.index
-        settled[index] = group.strategy(step.take(index), canvas.rows(index), unchanged[index])
-    return settled
-
-
-def _comparison(
-    groups: Sequence[Group[Sampler]], before: Sequence[Tensor | None]
-) -> Comparison | None:
-    """Return what the vocabulary pass compares, or None where no sampler asks for it."""
-    if not any(needs_divergence(group.strategy) for group in groups):
-        return None
-    wanted = [False] * len(before)
-    for group in groups:
-        if needs_divergence(group.strategy):
-            numbers = range(len(before)) if group.rows is None else group.rows.tolist()
-            for row in numbers:
-                wanted[row] = True
-    return Comparison(wanted, before)
-
-
 def _compared_states(
-    comparison: Comparison | None,
-    statistics: VocabularyStatistics,
-    before: tuple[Tensor | None, ...],
+    readout: Readout, statistics: VocabularyStatistics, rows: int
 ) -> tuple[Tensor | None, ...]:
-    """Return the hidden states to compare the next step with, of the rows that ask for it."""
-    if comparison is None:
-        return (None,) * len(before)
+    """Return the hidden states that the next step is compared with, of the rows that ask for it."""
+    if readout.comparison is None:
+        return (None,) * rows
     assert statistics.hidden_states is not None
-    return tuple(
-        states if wanted else None
-        for wanted, states in zip(comparison.wanted, statistics.hidden_states, strict=True)
-    )
+    pairs = zip(readout.comparison.wanted, statistics.hidden_states, strict=True)
+    return tuple(states if wanted else None for wanted, states in pairs)

@@ -13,24 +13,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Group(Generic[T]):
-    """A strategy and the rows that it serves: int64 [n], or None for all of the batch."""
+class StrategyGroup(Generic[T]):
+    """A strategy and the rows that it serves.
+
+    rows: their numbers. index: the same as an index of a tensor [B, ...], on its device.
+    """
 
     strategy: T
-    rows: Tensor | None = None
-
-    @property
-    def index(self) -> Tensor | slice:
-        """An index of these rows for any tensor [B, ...]."""
-        return slice(None) if self.rows is None else self.rows
+    rows: Sequence[int]
+    index: Tensor | slice
 
 
 def grouped(
     strategies: Sequence[T | None],
     default: Callable[[Tensor | slice], T],
     device: torch.device | str,
-) -> tuple[Group[T], ...]:
-    """Group the rows of a batch by equal strategy.
+) -> tuple[StrategyGroup[T], ...]:
+    """StrategyGroup the rows of a batch by equal strategy.
 
     Args:
         strategies: one a row; None for the default.
@@ -46,9 +45,8 @@ def grouped(
             members.append((strategy, [row]))
     groups = []
     for strategy, rows in members:
-        index = None if len(members) == 1 else torch.tensor(rows, device=device)
-        where = slice(None) if index is None else index
-        groups.append(Group(default(where) if strategy is None else strategy, index))
+        index = slice(None) if len(members) == 1 else torch.tensor(rows, device=device)
+        groups.append(StrategyGroup(default(index) if strategy is None else strategy, rows, index))
     return tuple(groups)
 
 

@@ -21,7 +21,11 @@ from redraft.diffusion.samplers import (
     PredictorCorrectorSampler,
     TopKSampler,
 )
-from redraft.diffusion.stopping import StableAndConfident, StoppingCriteria
+from redraft.diffusion.stopping import (
+    EveryPositionConfident,
+    StableAndConfident,
+    StoppingCriteria,
+)
 from redraft.errors import ConfigError, UnknownOptionError
 
 SAMPLERS: dict[str, type[Sampler]] = {
@@ -33,6 +37,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
 }
 STOPPING: dict[str, type[StoppingCriteria]] = {
     "stable_and_confident": StableAndConfident,
+    "every_position": EveryPositionConfident,
 }
 
 SamplerSpec = str | Mapping[str, object] | Sampler

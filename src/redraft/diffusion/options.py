@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from redraft.config import GenerationConfig
-from redraft.diffusion.grouping import Group, grouped
+from redraft.diffusion.grouping import StrategyGroup, grouped
 from redraft.diffusion.sampler import Sampler
 from redraft.diffusion.samplers import EntropyBoundSampler
 from redraft.diffusion.stopping import StableAndConfident, StoppingCriteria
@@ -31,8 +31,8 @@ class DenoisingOptions:
     t_min: Tensor
     t_max: Tensor
     temperature: Tensor
-    samplers: Sequence[Group[Sampler]]
-    stopping: Sequence[Group[StoppingCriteria]]
+    samplers: Sequence[StrategyGroup[Sampler]]
+    stopping: Sequence[StrategyGroup[StoppingCriteria]]
     edits: Sequence[LogitEdits | None]
     span_constraints: Sequence[Sequence[SpanConstraint]]
 

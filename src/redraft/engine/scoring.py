@@ -19,8 +19,7 @@ from redraft.engine.row import Part, Row, Scores, TokenScores, tensor_of
 from redraft.engine.work import Course, Resources, Work
 from redraft.errors import NonFiniteError
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
-
-MAX_LOGITS = 1 << 24  # that exist at a time
+from redraft.ops.vocabulary import MAX_LOGITS
 
 
 @dataclass(frozen=True)

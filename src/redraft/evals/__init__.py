@@ -1,21 +1,21 @@
-"""Held-out examples in, honest figures out: by difficulty, with confidence intervals and steps
-used."""
+"""Evaluation on held-out examples: accuracy by difficulty, confidence intervals, forward passes."""
 
-from redraft.evals.compare import compare
-from redraft.evals.evaluate import Outcome, evaluate, try_again
-from redraft.evals.sets import SETS, Facts, HeldOut, facts
-from redraft.evals.summary import Row, summarise, wilson
+from redraft.evals.evaluate import Outcome, evaluate, retry
+from redraft.evals.method_comparison import compare_methods
+from redraft.evals.sets import SETS, HeldOutSet
+from redraft.evals.summary import DifficultyRow, summarise, wilson
+from redraft.evals.wiki_facts import WikiFacts, wiki_facts
 
 __all__ = [
     "SETS",
-    "Facts",
-    "HeldOut",
+    "DifficultyRow",
+    "HeldOutSet",
     "Outcome",
-    "Row",
-    "compare",
+    "WikiFacts",
+    "compare_methods",
     "evaluate",
-    "facts",
+    "retry",
     "summarise",
-    "try_again",
+    "wiki_facts",
     "wilson",
 ]

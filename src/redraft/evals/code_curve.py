@@ -1,7 +1,7 @@
-"""How a code model learns: what one reading says of held-out holes, while it trains.
+"""The progress of a code model while it trains: held-out holes in two forward passes each.
 
-Cheaper than filling in (two forward passes for all holes, no search): each hole at its true width,
-all of it noise, and the same text left to right.
+It is cheaper than infilling, for there is no search. Each hole has its true width. It is denoised
+once from noise, and read once autoregressively behind the true text.
 """
 
 from __future__ import annotations
@@ -10,25 +10,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from redraft.diffusion.corruption import corrupt
-from redraft.evals.problems import Problem
+from redraft.evals.infill_problems import InfillProblem
 from redraft.network import DiffusionGemma
 from redraft.tasks.code.holes import LINE, CodeExample
-from redraft.train.batch import Batch, Layout, batch_of
-from redraft.train.code_rows import laid_out
+from redraft.train.batch import Batch, batch_of
+from redraft.train.code_encoder import encode_within
+from redraft.train.example_encoder import ExampleEncoder
 from redraft.train.forward import ForwardPasses
 from redraft.train.loss import answer_states
 
-SIZE = 16  # holes in a forward pass
+# Holes in a forward pass.
+BATCH_SIZE = 16
+# Nats and exactness (0 or 1) of a hole.
+Score = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Figures of one group. nats: mean cross-entropy of the tokens in holes. exact: share of the
-    holes of which every token is the likeliest. Each for one denoising pass over a hole of noise,
-    and for the same hole read left to right behind the true text."""
+class HoleFigures:
+    """The figures of one group of holes.
+
+    Attributes:
+        nats: the mean cross-entropy of the tokens in holes, after one denoising step from noise.
+        exact: the share of holes of which every token is the likeliest one.
+        autoregressive_nats, autoregressive_exact: the same, read left to right.
+    """
 
     group: str
     count: int
@@ -38,7 +47,16 @@ class Reading:
     autoregressive_exact: float
 
 
-def example_of(problem: Problem) -> CodeExample:
+@dataclass(frozen=True)
+class _HoleScore:
+    """The scores of one hole with `tokens` tokens."""
+
+    tokens: int
+    denoised: Score
+    read: Score
+
+
+def example_of(problem: InfillProblem) -> CodeExample:
     """Return a problem with one hole as an example of a text that ends."""
     before, behind = problem.template.texts
     (truth,) = problem.truth
@@ -48,63 +66,69 @@ def example_of(problem: Problem) -> CodeExample:
 
 
 @torch.inference_mode()
-def readings(model: DiffusionGemma, layout: Layout, problems: Sequence[Problem]) -> list[Reading]:
+def hole_figures(
+    network: DiffusionGemma, encoder: ExampleEncoder, problems: Sequence[InfillProblem]
+) -> list[HoleFigures]:
     """Return the figures of each group of problems."""
-    found: dict[str, list[tuple[float, float, float, float, int]]] = {}
-    passes = ForwardPasses(model)
-    for first in range(0, len(problems), SIZE):
-        part = problems[first : first + SIZE]
-        rows = [laid_out(example_of(one), layout, layout.prefix_length - 1) for one in part]
-        batch = batch_of(rows, layout)
-        hole = torch.tensor([_open(row.given, layout.canvas_length) for row in rows])
-        both = [_denoised(passes, batch, hole, first), _read(passes, batch, hole)]
+    groups: dict[str, list[_HoleScore]] = {}
+    passes = ForwardPasses(network)
+    for first in range(0, len(problems), BATCH_SIZE):
+        part = problems[first : first + BATCH_SIZE]
+        limit = encoder.prefix_length - 1
+        rows = [encode_within(example_of(problem), encoder, limit) for problem in part]
+        batch = batch_of(rows, encoder)
+        hole = ~torch.tensor([_padded(row.frozen, encoder.canvas_length) for row in rows])
+        denoised, read = _denoised(passes, batch, hole, first), _read(passes, batch, hole)
         for number, problem in enumerate(part):
-            (nats, exact), (other, other_exact) = (pair[number] for pair in both)
-            row = (nats, exact, other, other_exact, int(hole[number].sum()))
-            found.setdefault(problem.group, []).append(row)
-    result = []
-    for group, figures in found.items():
-        tokens = sum(row[4] for row in figures)
-        nats, exact, other, other_exact = (sum(row[at] for row in figures) for at in range(4))
-        size = len(figures)
-        result.append(
-            Reading(group, size, nats / tokens, exact / size, other / tokens, other_exact / size)
-        )
-    return result
+            score = _HoleScore(int(hole[number].sum()), denoised[number], read[number])
+            groups.setdefault(problem.group, []).append(score)
+    return [_figures(group, scores) for group, scores in groups.items()]
 
 
-def _open(given: list[bool], length: int) -> list[bool]:
-    return [not known for known in given] + [False] * (length - len(given))
+def _figures(group: str, scores: Sequence[_HoleScore]) -> HoleFigures:
+    count, tokens = len(scores), sum(score.tokens for score in scores)
+    nats, exact = _sums([score.denoised for score in scores])
+    read_nats, read_exact = _sums([score.read for score in scores])
+    return HoleFigures(
+        group, count, nats / tokens, exact / count, read_nats / tokens, read_exact / count
+    )
 
 
-def _denoised(
-    passes: ForwardPasses, batch: Batch, hole: Tensor, seed: int
-) -> list[tuple[float, float]]:
-    """Return nats and exactness of each row's hole after one pass over noise."""
-    model = passes.network
+def _sums(scores: Sequence[Score]) -> Score:
+    return sum(nats for nats, _ in scores), sum(exact for _, exact in scores)
+
+
+def _padded(frozen: list[bool], length: int) -> list[bool]:
+    return frozen + [True] * (length - len(frozen))
+
+
+def _denoised(passes: ForwardPasses, batch: Batch, hole: Tensor, seed: int) -> list[Score]:
+    """Return the score of each row's hole after one forward pass over noise."""
+    network = passes.network
     generator = torch.Generator().manual_seed(seed)
-    noise = corrupt(batch.target, torch.ones(len(batch.target)), model.vocab_size, generator)
+    noise = corrupt(batch.target, torch.ones(len(batch.target)), network.vocab_size, generator)
     noisy = torch.where(hole, noise, batch.target)
     _, past = passes.encode(batch.prefix)
-    signal = torch.zeros(*noisy.shape, model.config.hidden_size)
+    signal = torch.zeros(*noisy.shape, network.config.hidden_size)
     states = passes.canvas_states(noisy, signal, past, batch.prefix_lengths)
-    return _figures(model, states, batch.target, hole)
+    return _scores(network, states, batch.target, hole)
 
 
-def _read(passes: ForwardPasses, batch: Batch, hole: Tensor) -> list[tuple[float, float]]:
-    """Return the same for the answer read left to right: holes without padding lie alike."""
+def _read(passes: ForwardPasses, batch: Batch, hole: Tensor) -> list[Score]:
+    """Return the score of each row's hole, read left to right.
+
+    Holes have no padding here, so they are at the same positions as on the canvas.
+    """
     states, past = passes.encode(batch.prefix)
     after = answer_states(passes, batch, states, past)
-    return _figures(passes.network, after, batch.answer, hole)
+    return _scores(passes.network, after, batch.answer, hole)
 
 
-def _figures(
-    model: DiffusionGemma, states: Tensor, target: Tensor, hole: Tensor
-) -> list[tuple[float, float]]:
-    found = []
+def _scores(network: DiffusionGemma, states: Tensor, target: Tensor, hole: Tensor) -> list[Score]:
+    scores = []
     for row in range(len(target)):
-        logits = model.logits(states[row][hole[row]])
-        wanted = target[row][hole[row]]
-        nats = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
-        found.append((float(nats), float((logits.argmax(-1) == wanted).all())))
-    return found
+        logits = network.logits(states[row][hole[row]])
+        tokens = target[row][hole[row]]
+        nats = F.cross_entropy(logits, tokens, reduction="sum")
+        scores.append((float(nats), float((logits.argmax(-1) == tokens).all())))
+    return scores

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from redraft.editing import Hole, Template
 from redraft.errors import ConfigError
-from redraft.evals.problems import Problem
+from redraft.evals.infill_problems import InfillProblem
 from redraft.tasks.code.holes import span
 from redraft.tasks.code.snippet import enclosing
 from redraft.tasks.code.store import Corpus, Source, open_corpus
@@ -25,12 +25,12 @@ from redraft.tasks.code.store import Corpus, Source, open_corpus
 MIN_LINE, MAX_LINE = 8, 48  # characters of a line
 MAX_SPAN = 32
 MAX_CONTEXT = 800  # characters of a function before the hole, and behind it: what a model reads
-ROOM = {"line": 24, "span": 24, "lines": 96}  # tokens that a hole may take
+MAX_HOLE_TOKENS = {"line": 24, "span": 24, "lines": 96}
 TRIES = 400
 
 
 @dataclass(frozen=True)
-class Place:
+class HeldOutHole:
     """A hole in a held-out file. first, last: the function around it; start, end: the hole.
 
     All are characters of the file; sha256 is that of its bytes.
@@ -46,18 +46,18 @@ class Place:
     last: int
 
 
-def read_places(path: Path) -> list[Place]:
+def read_places(path: Path) -> list[HeldOutHole]:
     """Read a list of places, one JSON object a line."""
-    return [Place(**json.loads(row)) for row in path.read_text(encoding="utf-8").splitlines()]
+    return [HeldOutHole(**json.loads(row)) for row in path.read_text(encoding="utf-8").splitlines()]
 
 
-def write_places(path: Path, places: Sequence[Place]) -> None:
+def write_places(path: Path, places: Sequence[HeldOutHole]) -> None:
     """Write a list of places."""
     rows = [json.dumps(asdict(place), separators=(",", ":")) for place in places]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def problems(places: Sequence[Place], corpus: Corpus | None = None) -> list[Problem]:
+def problems(places: Sequence[HeldOutHole], corpus: Corpus | None = None) -> list[InfillProblem]:
     """Return the places as problems: the function around the hole, and nothing else of the file.
 
     Raises:
@@ -74,10 +74,10 @@ def problems(places: Sequence[Place], corpus: Corpus | None = None) -> list[Prob
         parts = (text[place.first : place.start], text[place.end : place.last])
         truth = text[place.start : place.end]
         found.append(
-            Problem(
+            InfillProblem(
                 name=str(number),
                 group=place.group,
-                template=Template.of([parts[0], Hole(1, ROOM[place.group]), parts[1]]),
+                template=Template.of([parts[0], Hole(1, MAX_HOLE_TOKENS[place.group]), parts[1]]),
                 truth=(truth,),
                 instruction=None,
                 check=parses,
@@ -97,12 +97,12 @@ def parses(text: str) -> bool:
     return True
 
 
-def choose(corpus: Corpus, counts: dict[str, int], seed: int = 0) -> list[Place]:
+def choose(corpus: Corpus, counts: dict[str, int], seed: int = 0) -> list[HeldOutHole]:
     """Return places chosen by `seed`, as many of each group as `counts` says, all packages in
     turn, no two in one function."""
     rng = random.Random(f"held-out code {seed}")
     packages = sorted({source.package for source in corpus.sources})
-    places: list[Place] = []
+    places: list[HeldOutHole] = []
     used: set[tuple[str, int]] = set()
     for group, count in counts.items():
         for number in range(count):
@@ -118,7 +118,7 @@ def choose(corpus: Corpus, counts: dict[str, int], seed: int = 0) -> list[Place]
 
 def _tries(
     corpus: Corpus, files: Sequence[Source], group: str, rng: random.Random
-) -> Iterator[Place]:
+) -> Iterator[HeldOutHole]:
     weights = [source.size for source in files]
     for _ in range(TRIES):
         (source,) = rng.choices(files, weights)
@@ -138,7 +138,7 @@ def _tries(
             or not _in_code(text[first:last], hole[0] - first, hole[1] - first)
         ):
             continue
-        yield Place(group, source.package, source.path, source.sha256, first, *hole, last)
+        yield HeldOutHole(group, source.package, source.path, source.sha256, first, *hole, last)
 
 
 def _hole(text: str, start: int, group: str, rng: random.Random) -> tuple[int, int] | None:

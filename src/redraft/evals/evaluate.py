@@ -1,42 +1,42 @@
-"""Ask a model every example of a set, once each, and judge the answers."""
+"""Write every example of a set once, and check the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from redraft.api import Model
-from redraft.diffusion import (
-    Sampler,
-    SamplerSpec,
-    StoppingCriteria,
-    StoppingSpec,
-    as_sampler,
-    as_stopping,
-)
-from redraft.engine import Method
-from redraft.evals import infilling
-from redraft.events import Draft, Event, Finished
+from redraft.config import GenerationOptions
+from redraft.diffusion import SamplerSpec, StoppingSpec, as_sampler, as_stopping
+from redraft.engine import Method, Request
+from redraft.engine.request import checked_method
+from redraft.evals.autoregressive_infill import infill_autoregressively
+from redraft.evals.example_requests import example_request
+from redraft.events import Draft, Finished
 from redraft.tasks import Example, Task
 
 Progress = Callable[[], object]
-# What the temperature of each attempt is multiplied by, over and over: a puzzle that resists one is
-# often solved at another.
-SPREAD = (1.0, 1.3, 0.8, 1.5)
+# The temperature of each attempt is multiplied by the next of these, in a cycle: a puzzle that was
+# not solved at one temperature is often solved at another.
+ATTEMPT_TEMPERATURES = (1.0, 1.3, 0.8, 1.5)
+# The seed of attempt k of example i is seed + k * ATTEMPT_SEED_STEP + i.
+ATTEMPT_SEED_STEP = 1000
 
 
-def at_attempt(number: int, temperature: float) -> dict[str, Any]:
-    """The settings of attempt `number`, counted from 0, where the first is made at
-    `temperature`."""
-    return {"temperature": temperature * SPREAD[number % len(SPREAD)]}
+def attempt_options(number: int, temperature: float) -> GenerationOptions:
+    """Return the settings of attempt `number`, from 0, if the first is made at `temperature`."""
+    return {"temperature": temperature * ATTEMPT_TEMPERATURES[number % len(ATTEMPT_TEMPERATURES)]}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One attempt. `steps` are passes that wrote; `first_right` is whether the first draft was
-    right already (None for the typewriter, which has no drafts); `settled` whether every canvas
-    stopped before it ran out of steps."""
+    """The result of one attempt.
+
+    Attributes:
+        steps: forward passes that wrote text.
+        first_right: the first draft was right already; None without drafts (autoregressive).
+        settled: every canvas stopped before it ran out of steps.
+    """
 
     example: Example
     text: str
@@ -57,18 +57,27 @@ def evaluate(
     progress: Progress | None = None,
     sampler: SamplerSpec | None = None,
     stopping: StoppingSpec | None = None,
-    **options: Any,
+    options: GenerationOptions | None = None,
 ) -> list[Outcome]:
-    """One attempt at each example, in order; example i is written with seed + i. `progress` is
-    called after each; sampler and stopping are those of `Model.generate`."""
-    if method == "typewriter" and any(example.holes for example in examples):
-        return _typed(model, task, examples, seed, batch_size, progress, options)
-    seeds = range(seed, seed + len(examples))
-    strategies = as_sampler(sampler), as_stopping(stopping)
-    return _attempt(model, task, examples, seeds, method, batch_size, progress, options, strategies)
+    """Return the outcome of one attempt at each example, in order.
+
+    Args:
+        seed: example i is written with seed + i.
+        progress: called after each example.
+        sampler, stopping, options: as in `Model.generate`.
+    """
+    options = options or {}
+    if checked_method(method) == "autoregressive" and any(example.holes for example in examples):
+        return _infill_autoregressively(model, task, examples, seed, batch_size, progress, options)
+    chosen, criterion = as_sampler(sampler), as_stopping(stopping)
+    requests = []
+    for number, example in enumerate(examples):
+        request = example_request(model, example, seed + number, options)
+        requests.append(replace(request, sampler=chosen, stopping=criterion).by(method))
+    return _outcomes(model, task, examples, requests, batch_size, progress)
 
 
-def try_again(
+def retry(
     model: Model,
     task: Task,
     outcomes: Sequence[Outcome],
@@ -78,11 +87,16 @@ def try_again(
     batch_size: int = 16,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Outcomes with up to `attempts` seeds and temperatures: what was not right is tried again, and
-    the first right answer is taken. Steps are those of all attempts that were made.
+    """Try wrong answers again, at other seeds and temperatures; the first right answer is taken.
 
-    Only for tasks whose check needs no answer (a Sudoku's rules). Attempt k of example i is written
-    with seed + 1000 k + i.
+    Only for tasks that check an answer without knowing the right one (a Sudoku's rules).
+
+    Args:
+        outcomes: of the first attempt.
+        attempts: in all, at most.
+
+    Returns:
+        Outcomes whose steps are those of all attempts that were made.
     """
     best = list(outcomes)
     if progress:
@@ -90,86 +104,77 @@ def try_again(
             if outcome.right:
                 progress()
     for attempt in range(1, attempts):
-        left = [number for number, outcome in enumerate(best) if not outcome.right]
-        examples, seeds = [best[n].example for n in left], [seed + 1000 * attempt + n for n in left]
-        settings = at_attempt(attempt, model.generation_config.temperature)
-        found = _attempt(model, task, examples, seeds, "diffusion", batch_size, None, settings)
-        for number, again in zip(left, found, strict=True):
-            kept = again if again.right else best[number]
+        wrong = [number for number, outcome in enumerate(best) if not outcome.right]
+        options = attempt_options(attempt, model.generation_config.temperature)
+        first_seed = seed + ATTEMPT_SEED_STEP * attempt
+        examples = [best[number].example for number in wrong]
+        requests = [
+            example_request(model, best[number].example, first_seed + number, options)
+            for number in wrong
+        ]
+        found = _outcomes(model, task, examples, requests, batch_size, None)
+        for number, again in zip(wrong, found, strict=True):
+            before = best[number]
             best[number] = replace(
-                kept, steps=best[number].steps + again.steps, first_right=best[number].first_right
+                again if again.right else before,
+                steps=before.steps + again.steps,
+                first_right=before.first_right,
             )
             if progress and (again.right or attempt == attempts - 1):
                 progress()
     return best
 
 
-def _attempt(
+def _outcomes(
     model: Model,
     task: Task,
     examples: Sequence[Example],
-    seeds: Sequence[int],
-    method: Method,
+    requests: Sequence[Request],
     batch_size: int,
     progress: Progress | None,
-    options: dict[str, Any],
-    strategies: tuple[Sampler | None, StoppingCriteria | None] = (None, None),
 ) -> list[Outcome]:
-    """One attempt at each example, in order, each with its own seed."""
-    sampler, stopping = strategies
-    requests = [
-        replace(
-            infilling.request(model, example, seed, options), sampler=sampler, stopping=stopping
-        )
-        for example, seed in zip(examples, seeds, strict=True)
-    ]
-    most_steps = model.generation_config.with_options(options).max_denoising_steps
-    firsts: dict[int, str] = {}
+    """Return the outcome of each example's request, in order."""
+    first_drafts: dict[int, str] = {}
     outcomes: dict[int, Outcome] = {}
-    for event in model.run(requests, method=method, max_batch_size=batch_size):
-        _note(event, firsts)
-        if isinstance(event, Finished):
-            example = examples[event.request]
-            outcomes[event.request] = _judge(
-                task, example, event, firsts.get(event.request), most_steps
-            )
+    for event in model.run(requests, max_batch_size=batch_size):
+        number = event.request
+        if isinstance(event, Draft) and event.canvas == 0 and event.step == 1:
+            first_drafts[number] = event.text
+        elif isinstance(event, Finished):
+            limit = requests[number].config.max_denoising_steps
+            draft = first_drafts.get(number)
+            outcomes[number] = _outcome(task, examples[number], event, draft, limit)
             if progress:
                 progress()
     return [outcomes[number] for number in range(len(examples))]
 
 
-def _typed(
-    model: Model,
-    task: Task,
-    examples: Sequence[Example],
-    seed: int,
-    batch_size: int,
-    progress: Progress | None,
-    options: dict[str, Any],
-) -> list[Outcome]:
-    typed = infilling.type_in(model, examples, seed, options, batch_size)
-    if progress:
-        for _ in typed:
-            progress()
-    return [
-        Outcome(one.example, one.text, task.check(one.example, one.text), one.steps, None, True)
-        for one in typed
-    ]
-
-
-def _note(event: Event, firsts: dict[int, str]) -> None:
-    if isinstance(event, Draft) and event.canvas == 0 and event.step == 1:
-        firsts[event.request] = event.text
-
-
-def _judge(
-    task: Task, example: Example, finished: Finished, first: str | None, most_steps: int
+def _outcome(
+    task: Task, example: Example, finished: Finished, draft: str | None, max_steps: int
 ) -> Outcome:
     return Outcome(
         example=example,
         text=finished.text,
         right=task.check(example, finished.text),
         steps=finished.statistics.forwards,
-        first_right=None if first is None else task.check(example, first),
-        settled=max(finished.statistics.steps_per_canvas) < most_steps,
+        first_right=None if draft is None else task.check(example, draft),
+        settled=max(finished.statistics.steps_per_canvas) < max_steps,
     )
+
+
+def _infill_autoregressively(
+    model: Model,
+    task: Task,
+    examples: Sequence[Example],
+    seed: int,
+    batch_size: int,
+    progress: Progress | None,
+    options: GenerationOptions,
+) -> list[Outcome]:
+    outcomes = []
+    for infilled in infill_autoregressively(model, examples, seed, options, batch_size):
+        right = task.check(infilled.example, infilled.text)
+        outcomes.append(Outcome(infilled.example, infilled.text, right, infilled.steps, None, True))
+        if progress:
+            progress()
+    return outcomes

@@ -1,7 +1,7 @@
-"""Run a program that a model wrote, in a process of its own, with limits of time and memory.
+"""Run a program that a model wrote, in a process of its own, with limits on time and memory.
 
-The limits keep a mistake from taking the machine; they are no sandbox: what is run may read files
-and use the network.
+The limits keep a mistake from using up the machine. They are not a sandbox: the program can read
+files and use the network.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ MEMORY = 1 << 30  # bytes of address space
 FILE_SIZE = 1 << 20  # bytes that may be written to a file
 
 
-def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> bool:
-    """Whether a Python program ends by itself, without an error, within the limits; its output is
-    thrown away.
+def program_passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> bool:
+    """Run a Python program; return true if it reaches its end without an error, within the limits.
+
+    Its output is thrown away.
+
+    Args:
+        memory: bytes of address space.
 
     Raises:
-        RequestError: this system has no such limits.
+        RequestError: this system cannot set such limits.
     """
-    # Exit statuses that no program can know: it reached its end, and limits could not be set.
+    # Exit statuses that a program cannot guess: the end was reached, and limits could not be set.
     mark, unlimited = 2 + secrets.randbelow(100), 110 + secrets.randbelow(100)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        limits = map(str, (int(seconds) + 1, memory, FILE_SIZE, mark, unlimited))
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-c",
-                _LIMITED,
-                *map(str, (int(seconds) + 1, memory, FILE_SIZE, mark, unlimited)),
-            ],
+            [sys.executable, "-I", "-c", _LIMITED, *limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -53,29 +52,36 @@ def passes(program: str, *, seconds: float = SECONDS, memory: int = MEMORY) -> b
         finally:
             _end(process)
         if process.returncode == unlimited:
-            raise RequestError("this system cannot limit what a program takes: it was not run")
+            raise RequestError(
+                "this system cannot limit a program's time and memory: it was not run"
+            )
         return process.returncode == mark
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it began."""
+    """End a process and all processes that it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-# Sets its limits, then runs the program it reads. To leave in the middle is no success: only the
-# end has the mark.
+# Sets its limits, then runs the program that it reads. Only the end of the program gives the status
+# `mark`: a program that exits earlier does not pass.
 _LIMITED = """
 import os, sys
 try:
     import resource
     seconds, memory, size = map(int, sys.argv[1:4])
-    wanted = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: memory, resource.RLIMIT_FSIZE: size, resource.RLIMIT_NPROC: 0}
-    for kind, most in wanted.items():
+    limits = {
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_FSIZE: size,
+        resource.RLIMIT_NPROC: 0,
+    }
+    for kind, limit in limits.items():
         hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (limit, limit))
 except (ImportError, AttributeError, ValueError, OSError):
     os._exit(int(sys.argv[5]))
 program, mark, sys.argv = sys.stdin.read(), int(sys.argv[4]), [""]

@@ -9,7 +9,7 @@ from statistics import stdev
 
 from redraft.api import Model
 from redraft.evals.evaluate import Outcome, Progress, evaluate
-from redraft.evals.sets import HeldOut
+from redraft.evals.sets import HeldOutSet
 from redraft.evals.summary import Z95, wilson
 from redraft.tasks import Example
 
@@ -39,7 +39,7 @@ class StrategyRow:
 
 
 def compare_strategies(
-    held: HeldOut,
+    held: HeldOutSet,
     examples: Sequence[Example],
     model: Model,
     samplers: Sequence[str | None],

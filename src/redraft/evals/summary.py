@@ -1,4 +1,4 @@
-"""From outcomes to a table by difficulty."""
+"""Outcomes as a table by difficulty, and the interval of a share."""
 
 from __future__ import annotations
 
@@ -11,74 +11,81 @@ Z95 = 1.959964
 
 
 @dataclass(frozen=True)
-class Row:
-    """Figures of the outcomes whose difficulty lies in [least, most]; shares in 0 to 1, `low` and
-    `high` the 95 % interval."""
+class DifficultyRow:
+    """The figures of the outcomes whose difficulty lies in a bin.
 
-    least: int
-    most: int
+    Attributes:
+        min_difficulty, max_difficulty: the bin; both ends belong to it.
+        right: the share of right answers, 0 to 1. low, high: its 95 % interval.
+        mean_steps: forward passes that wrote text, for each example.
+        right_after_first: the share whose first draft was right; None without drafts.
+        corrected: of those that were wrong in the first draft, the share that is right in the end.
+        spoiled: of those that were right in the first draft, the share that is wrong in the end.
+    """
+
+    min_difficulty: int
+    max_difficulty: int
     count: int
     right: float
     low: float
     high: float
     mean_steps: float
     right_after_first: float | None
-    corrected: float | None  # of those wrong after the first pass, the share right in the end
-    spoiled: float | None  # of those right after the first pass, the share wrong in the end
+    corrected: float | None
+    spoiled: float | None
 
     @property
     def name(self) -> str:
-        """The bin, for a person."""
-        return bin_name(self.least, self.most)
+        """The bin, as a person reads it."""
+        return bin_name(self.min_difficulty, self.max_difficulty)
 
 
-def bin_name(least: int, most: int) -> str:
-    """A bin, for a person."""
-    return str(least) if least == most else f"{least} to {most}"
+def bin_name(first: int, last: int) -> str:
+    """Return a bin as a person reads it."""
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a share (E. B. Wilson, 1927)."""
+    """Return the 95 % Wilson score interval of right / count (E. B. Wilson, 1927)."""
     if count == 0:
         return 0.0, 1.0
     share, z = right / count, Z95
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = (
-        z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
-    )
-    # The interval holds the share itself, also where rounding would leave it out.
+    variance = share * (1 - share) / count + z * z / (4 * count * count)
+    half = z * variance**0.5 / (1 + z * z / count)
+    # Rounding must not leave the share itself outside the interval.
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
-def summarise(outcomes: Sequence[Outcome], bins: Sequence[tuple[int, int]]) -> list[Row]:
-    """One row a bin (both ends belong to it), empty bins left out."""
+def summarise(outcomes: Sequence[Outcome], bins: Sequence[tuple[int, int]]) -> list[DifficultyRow]:
+    """Return one row for each bin that has outcomes; both ends belong to a bin."""
     rows = []
-    for least, most in bins:
-        mine = [outcome for outcome in outcomes if least <= outcome.example.difficulty <= most]
-        if mine:
-            rows.append(_row(least, most, mine))
+    for first, last in bins:
+        inside = [outcome for outcome in outcomes if first <= outcome.example.difficulty <= last]
+        if inside:
+            rows.append(_row(first, last, inside))
     return rows
 
 
-def _row(least: int, most: int, outcomes: Sequence[Outcome]) -> Row:
+def _row(first: int, last: int, outcomes: Sequence[Outcome]) -> DifficultyRow:
     count, right = len(outcomes), sum(outcome.right for outcome in outcomes)
     drafted = [outcome for outcome in outcomes if outcome.first_right is not None]
-    wrong_first = [outcome for outcome in drafted if not outcome.first_right]
     right_first = [outcome for outcome in drafted if outcome.first_right]
+    wrong_first = [outcome for outcome in drafted if not outcome.first_right]
     low, high = wilson(right, count)
-    return Row(
-        least=least,
-        most=most,
+    return DifficultyRow(
+        min_difficulty=first,
+        max_difficulty=last,
         count=count,
         right=right / count,
         low=low,
         high=high,
         mean_steps=sum(outcome.steps for outcome in outcomes) / count,
-        right_after_first=len(right_first) / len(drafted) if drafted else None,
-        corrected=sum(outcome.right for outcome in wrong_first) / len(wrong_first)
-        if wrong_first
-        else None,
-        spoiled=sum(not outcome.right for outcome in right_first) / len(right_first)
-        if right_first
-        else None,
+        right_after_first=_share(len(right_first), len(drafted)),
+        corrected=_share(sum(outcome.right for outcome in wrong_first), len(wrong_first)),
+        spoiled=_share(sum(not outcome.right for outcome in right_first), len(right_first)),
     )
+
+
+def _share(part: int, count: int) -> float | None:
+    return part / count if count else None

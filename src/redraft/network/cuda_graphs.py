@@ -64,7 +64,7 @@ class CudaGraphs:
         self._seen: set[Key] = set()
         self._captured: OrderedDict[Key, CapturedPass] = OrderedDict()
         self._stream: torch.cuda.Stream | None = None
-        self._pool: tuple[int, int] | None = None
+        self._pool: torch.cuda._POOL_HANDLE | None = None
         # Graphs whose capture failed. While there is one, no other capture is started.
         self._broken: list[torch.cuda.CUDAGraph] = []
 

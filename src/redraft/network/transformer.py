@@ -30,6 +30,9 @@ from redraft.ops.linear import WeightLike
 from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
+# The name of the embedding table among the network's weights.
+EMBEDDING = "embed_tokens.weight"
+
 
 class Embedding(nn.Embedding):
     """The token embedding. Its weight is zero until it is loaded (see `ops.linear.Linear`)."""

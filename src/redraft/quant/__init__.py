@@ -1,24 +1,37 @@
-"""Weights in few bits, which stand where a tensor would: `linear` asks them for their product, a
-table for its rows."""
+"""Quantized weights. Each stands in place of a weight tensor; `linear` calls its `product`.
 
-from redraft.quant.experts import ExpertList, Joined
-from redraft.quant.fp4 import Fp4Weight
-from redraft.quant.fp8 import Fp8Weight
-from redraft.quant.int4 import Int4Weight
-from redraft.quant.int8 import Int8Table, Int8Weight
+A format is one file of this folder and one row of FORMATS: how a matrix is rounded, stored in a
+file, laid out in memory, and multiplied. Nothing else in redraft names a format.
+"""
+
+from redraft.quant.experts import ExpertList, StackedWeight
+from redraft.quant.format import Format, Storage, find_storage
+from redraft.quant.fp8 import FP8, Fp8Weight
+from redraft.quant.int4 import INT4, Int4Weight
+from redraft.quant.int8 import INT8, Int8Table, Int8Weight
+from redraft.quant.nvfp4 import NVFP4, Nvfp4Weight
 from redraft.quant.weight import PackedWeight
 
-# What `--to` and `quantize=` name.
-FORMATS: dict[str, type[PackedWeight]] = {"int8": Int8Weight, "int4": Int4Weight, "fp8": Fp8Weight}
+FORMATS: dict[str, Format] = {one.name: one for one in (INT8, INT4, FP8, NVFP4)}
+
+
+def quantizable_formats() -> list[str]:
+    """Return the names of the formats that weights can be quantized to; others are only read."""
+    return [name for name, one in FORMATS.items() if one.encode is not None]
+
 
 __all__ = [
     "FORMATS",
     "ExpertList",
-    "Fp4Weight",
+    "Format",
     "Fp8Weight",
     "Int4Weight",
     "Int8Table",
     "Int8Weight",
-    "Joined",
+    "Nvfp4Weight",
     "PackedWeight",
+    "StackedWeight",
+    "Storage",
+    "find_storage",
+    "quantizable_formats",
 ]

@@ -1,4 +1,4 @@
-"""Experts in few bits: each a matrix of its own, where a tensor would have one more dimension."""
+"""Quantized experts: one matrix for each expert, in place of a tensor with one more dimension."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redraft.ops.packed_layout import PackedLayout, table_of
 from redraft.quant.weight import PackedWeight
 
 
-class Joined(PackedWeight):
+class StackedWeight(PackedWeight):
     """Matrices on top of one another, such as an expert's gate above its up."""
 
     def __init__(self, parts: Sequence[PackedWeight]) -> None:
@@ -20,67 +20,73 @@ class Joined(PackedWeight):
         self.parts = nn.ModuleList(parts)
 
     def rows(self, first: int, last: int) -> Tensor:
-        return self.whole()[first:last]
+        return self.dequantize()[first:last]
 
-    def whole(self) -> Tensor:
-        return torch.cat([part.whole() for part in self.matrices()])
+    def dequantize(self) -> Tensor:
+        return torch.cat([part.dequantize() for part in self.matrices()])
 
     def product(self, x: Tensor) -> Tensor:
         return torch.cat([part.product(x) for part in self.matrices()], dim=-1)
 
     def packed_layout(self) -> PackedLayout | None:
-        """Its parts are read as parts of a list of experts."""
+        """Return None: an `ExpertList` takes the layouts of the parts."""
         return None
 
     def matrices(self) -> list[PackedWeight]:
-        """Its parts, from the top."""
+        """Return the parts, from the top."""
         return [part for part in self.parts if isinstance(part, PackedWeight)]
 
 
 class ExpertList(nn.Module):
-    """One matrix an expert: stands where a tensor [experts, N, K] would."""
+    """One quantized matrix for each expert. It stands in place of a tensor [experts, N, K]."""
 
     def __init__(self, experts: Sequence[PackedWeight]) -> None:
         super().__init__()
         self.each = nn.ModuleList(experts)
         self.shape = torch.Size((len(experts), *experts[0].shape))
         self.dtype = experts[0].dtype
-        self._table: tuple[tuple[object, ...], PackedLayout | None] | None = None
+        self._cached_table: tuple[tuple[object, ...], PackedLayout | None] | None = None
+
+    @classmethod
+    def of_parts(cls, experts: Sequence[Sequence[PackedWeight]]) -> ExpertList:
+        """Build the list from the matrices of each expert; several are stacked."""
+        return cls([parts[0] if len(parts) == 1 else StackedWeight(parts) for parts in experts])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._table = None
+        self._cached_table = None
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def packed_layout(self) -> PackedLayout | None:
-        """Where all of them lie, for a kernel; None where there is none for them."""
-        ends = [part.packed_layout() for number in (0, -1) for part in self._parts_of(number)]
-        places = tuple(one and one.identity for one in ends)
-        if self._table is None or self._table[0] != places:  # a copy of the list lies elsewhere
-            lying = [
-                part.packed_layout()
-                for number in range(self.shape[0])
-                for part in self._parts_of(number)
-            ]
-            known = [one for one in lying if one is not None]
-            self._table = (
-                places,
-                table_of(known, len(ends) // 2) if len(known) == len(lying) else None,
-            )
-        return self._table[1]
+        """Return the layout of all matrices for a kernel; None where no kernel reads them."""
+        # The addresses of the first and the last expert change where the list was copied.
+        ends = [*self._layouts_of(0), *self._layouts_of(-1)]
+        identity = tuple(layout and layout.identity for layout in ends)
+        if self._cached_table is None or self._cached_table[0] != identity:
+            self._cached_table = identity, self._table(len(ends) // 2)
+        return self._cached_table[1]
 
-    def _parts_of(self, number: int) -> list[PackedWeight]:
-        found = self[number]
-        return found.matrices() if isinstance(found, Joined) else [found]
+    def _table(self, parts: int) -> PackedLayout | None:
+        layouts = []
+        for number in range(self.shape[0]):
+            layouts += self._layouts_of(number)
+        known = [layout for layout in layouts if layout is not None]
+        return table_of(known, parts) if len(known) == len(layouts) else None
+
+    def _layouts_of(self, number: int) -> list[PackedLayout | None]:
+        """Return the layouts of one expert's matrices."""
+        expert = self[number]
+        matrices = expert.matrices() if isinstance(expert, StackedWeight) else [expert]
+        return [matrix.packed_layout() for matrix in matrices]
 
     def __getitem__(self, number: int) -> PackedWeight:
-        found = self.each[number]
-        assert isinstance(found, PackedWeight)
-        return found
+        expert = self.each[number]
+        assert isinstance(expert, PackedWeight)
+        return expert
 
     @property
     def nbytes(self) -> int:
-        return sum(part.nbytes for part in self.buffers())
+        return sum(buffer.nbytes for buffer in self.buffers())
 
-    def whole(self) -> Tensor:
-        """All of it as numbers [experts, N, K]."""
-        return torch.stack([self[number].whole() for number in range(self.shape[0])])
+    def dequantize(self) -> Tensor:
+        """Return all matrices, decoded: [experts, N, K]."""
+        return torch.stack([self[number].dequantize() for number in range(self.shape[0])])

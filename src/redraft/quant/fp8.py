@@ -1,22 +1,30 @@
-"""Eight bits of a float (e4m3: four bits of exponent, three of fraction), with a scale for each
+"""fp8: floats of eight bits (e4m3: four bits of exponent, three of fraction), with a scale for each
 row."""
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from redraft.ops.packed_layout import PackedLayout
-from redraft.quant.weight import PackedWeight, by_rows
+from redraft.quant.format import FLOATS, Format, Parts, Shape, Shapes, Storage
+from redraft.quant.weight import PackedWeight, quantize_rows
 
-GREATEST = 448.0
+MAX_E4M3 = 448.0
+# A row of zeros has this scale.
+MIN_MAGNITUDE = 1e-30
 
 
 class Fp8Weight(PackedWeight):
-    """values: the bits of float8_e4m3fn, uint8 [N, K], which stay when a model changes its dtype.
-    scale: [N, 1]."""
+    """A matrix [N, K] in float8 e4m3: number = value * scale.
+
+    Args:
+        values: float8_e4m3fn [N, K]. They are kept as bits, uint8, which do not change when a
+            network changes its dtype.
+        scale: of each row [N, 1], or of the matrix.
+    """
 
     values: Tensor
     scale: Tensor
@@ -30,44 +38,68 @@ class Fp8Weight(PackedWeight):
             scale=scale.to(dtype).contiguous(),
         )
 
-    @classmethod
-    def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
-        """The nearest of a matrix: the greatest number of each row is 448."""
-        return cls(*nearest_fp8(weight, dtype), dtype)
-
     def rows(self, first: int, last: int) -> Tensor:
-        return from_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
-
-    def _lying(self) -> PackedLayout:
-        return PackedLayout(
-            "fp8",
-            (self.shape[0], self.shape[1]),
-            self.values,
-            self.scale,
-            scale_dtype=self.scale.dtype,
-        )
+        return decode_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
 
     def gather(self, index: Tensor) -> Tensor:
-        return from_e4m3(self.values[index]).to(self.dtype) * self.scale[index]
+        return decode_e4m3(self.values[index]).to(self.dtype) * self.scale[index]
+
+    def _layout(self) -> PackedLayout:
+        shape = self.shape[0], self.shape[1]
+        return PackedLayout("fp8", shape, self.values, self.scale, scale_dtype=self.scale.dtype)
 
 
-def nearest_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Numbers, float8_e4m3fn [N, K], and scales [N, 1] in `dtype`, to which they are the
-    nearest."""
+def decode_e4m3(values: Tensor) -> Tensor:
+    """Return float8_e4m3fn, or its bits in uint8, as bfloat16, exactly.
 
-    def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
-        scale = (rows.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / GREATEST).to(dtype)
-        return (rows.float() / scale.float()).clamp(-GREATEST, GREATEST).to(
-            torch.float8_e4m3fn
-        ), scale
-
-    return by_rows(weight, nearest)
-
-
-def from_e4m3(values: Tensor) -> Tensor:
-    """bfloat16 of float8_e4m3fn, or of its bits, exactly. The bits move to their places, exponents
-    by a product: several times as fast as torch's own conversion on a CPU. What is no number
-    becomes 480, which no such file has."""
+    The bits are moved to their places in a bfloat16, and a product corrects the exponents. On a CPU
+    this is several times as fast as torch's own conversion. NaN becomes 480; no such file has it.
+    """
     bits = values.view(torch.uint8).to(torch.int16)
     moved = ((bits & 0x80) << 8) | ((bits & 0x7F) << 4)
     return moved.view(torch.bfloat16) * 2.0**120
+
+
+def round_to_fp8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the nearest values, float8_e4m3fn [N, K], and scales [N, 1] in `dtype`.
+
+    The greatest magnitude of each row becomes 448.
+    """
+
+    def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
+        numbers = rows.float()
+        greatest = numbers.abs().amax(-1, keepdim=True).clamp_min(MIN_MAGNITUDE)
+        scale = (greatest / MAX_E4M3).to(dtype)
+        values = (numbers / scale.float()).clamp(-MAX_E4M3, MAX_E4M3)
+        return values.to(torch.float8_e4m3fn), scale
+
+    return quantize_rows(weight, quantize)
+
+
+def _encode(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
+    values, scale = round_to_fp8(weight, dtype)
+    return {"weight": values, "weight_scale": scale}
+
+
+def _shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
+    return {"weight": ((rows, columns),), "weight_scale": ((rows, 1), (rows,), (1,), ())}
+
+
+def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    return Fp8Weight(parts["weight"].clone(), parts["weight_scale"].clone(), dtype)
+
+
+FP8 = Format(
+    name="fp8",
+    encode=_encode,
+    config={"num_bits": 8, "type": "float", "strategy": "channel"},
+    storages=(
+        Storage(
+            name="fp8",
+            config_formats=("float-quantized", "naive-quantized"),
+            dtypes={"weight": ("F8_E4M3",), "weight_scale": FLOATS},
+            shapes=_shapes,
+            load=_load,
+        ),
+    ),
+)

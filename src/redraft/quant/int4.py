@@ -1,35 +1,60 @@
-"""Four bits: numbers 0 to 15 with a scale and an offset for each group of a row.
+"""int4: numbers 0 to 15, with a scale and an offset for each group of a row.
 
-On a CPU that torch has a kernel for, they lie in that kernel's order: blocks of rows, in which a
-byte holds one column of two rows. Few rows of bfloat16 (an expert's share of a canvas) go through
-the kernel; for many it is faster to unpack a tile and have the machine's own product. On a CUDA
-device they lie in the order of a kernel of ours: blocks of columns.
+On a CPU for which torch has a kernel, the numbers lie in that kernel's order: blocks of rows, in
+which a byte holds one column of two rows. Few rows of bfloat16 (an expert's share of a canvas) go
+through the kernel. For many rows it is faster to decode a tile and to use a plain product. On a
+CUDA device they lie in the order of redraft's own kernel: blocks of columns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
 from redraft.ops.triton import KERNEL_DEVICES
-from redraft.quant.weight import PackedWeight, by_rows, halves, pack
+from redraft.quant.bits import pack_nibbles, unpack_nibbles, unpack_rows
+from redraft.quant.format import (
+    FLOATS,
+    Format,
+    Parts,
+    Shape,
+    Shapes,
+    Storage,
+    check_stored_shape,
+    scale_groups,
+)
+from redraft.quant.weight import PackedWeight, quantize_rows
 
-FEW = 64  # rows up to which the kernel is faster
-GROUPS = (32, 64, 128, 256)  # that the kernel knows
-MIDDLE = 8  # the kernel takes this from every number
-Order = Literal[
-    "columns", "rows", "blocks"
-]  # two columns a byte; torch's kernel for CPUs; ours for CUDA devices
+# Input rows up to which torch's kernel is faster.
+MAX_CPU_KERNEL_ROWS = 64
+# Sizes of groups that torch's kernel knows.
+CPU_KERNEL_GROUPS = (32, 64, 128, 256)
+# The kernels subtract this from every number.
+MIDDLE = 8
+# "columns": two neighbouring columns in a byte. "rows": the order of torch's kernel for CPUs.
+# "blocks": that of redraft's kernel for CUDA devices.
+Order = Literal["columns", "rows", "blocks"]
 
 
 class Int4Weight(PackedWeight):
-    """packed: uint8 [N, K / 2], in one of the orders. scale, zero: [N, K / group], zero None where
-    ours need not add it; in the order of the CPU's kernel both in `pairs` [K / group, N, 2]. number
-    = (value - 8) * scale + zero: the product is rounded where it is small."""
+    """A matrix [N, K] in int4: number = (value - 8) * scale + zero.
+
+    The 8 keeps the rounding error of a product small where the numbers are small.
+
+    Args:
+        packed: uint8 [N, K / 2], two columns a byte, the first in the lower half.
+        scale, offset: [N, K / group], so that number = value * scale + offset.
+
+    Attributes:
+        packed: the values in one of the orders.
+        scale, zero: [N, K / group]; zero is None where all are 0 and the kernel does without.
+        pairs: [K / group, N, 2], scale and zero in the order "rows", where these are None.
+    """
 
     packed: Tensor
     scale: Tensor | None
@@ -37,7 +62,6 @@ class Int4Weight(PackedWeight):
     pairs: Tensor | None
 
     def __init__(self, packed: Tensor, scale: Tensor, offset: Tensor, dtype: torch.dtype) -> None:
-        """packed in columns, the lower half of a byte first; number = value * scale + offset."""
         zero = offset + MIDDLE * scale
         shape = packed.shape[0], 2 * packed.shape[1]
         self.group = shape[1] // scale.shape[1]
@@ -45,15 +69,11 @@ class Int4Weight(PackedWeight):
         super().__init__(
             shape, dtype, packed=packed, scale=scale.to(dtype), zero=zero.to(dtype), pairs=None
         )
-        self._settle()
+        self._reorder()
 
-    def _settle(self) -> None:
-        self._lie_in(
-            best_order((self.shape[0], self.shape[1]), self.group, self.dtype, self.device)
-        )
-
-    def _lie_in(self, order: Order) -> None:
-        """Change the order."""
+    def _reorder(self) -> None:
+        shape = self.shape[0], self.shape[1]
+        order = best_order(shape, self.group, self.dtype, self.device)
         if order == self.order:
             return
         values = self._values(0, self.shape[0])
@@ -70,24 +90,27 @@ class Int4Weight(PackedWeight):
             self.packed = pack_blocks(values)
             self.zero = self.zero if self.zero is not None and bool(self.zero.any()) else None
         else:
-            self.packed = pack(values)
+            self.packed = pack_nibbles(values)
         self.order = order
 
     def _values(self, first: int, last: int) -> Tensor:
-        """Numbers 0 to 15, uint8 [n, K]; of whole blocks where they lie in rows."""
+        """Return values 0 to 15 of rows [first, last), uint8 [n, K].
+
+        In the order "rows" the range must consist of whole blocks of rows.
+        """
         if self.order == "rows":
             block, width = _block_rows(), self.shape[1]
             packed = self.packed.view(-1, width, block // 2)[first // block : last // block]
-            return _out_of_order(packed, width, block)
-        return (unpack_blocks if self.order == "blocks" else halves)(self.packed[first:last])
+            return _from_row_blocks(packed, width, block)
+        unpack = unpack_blocks if self.order == "blocks" else unpack_nibbles
+        return unpack(self.packed[first:last])
 
-    def _lying(self) -> PackedLayout | None:
+    def _layout(self) -> PackedLayout | None:
         if self.order != "blocks" or self.scale is None:
             return None
-        shape = self.shape[0], self.shape[1]
         return PackedLayout(
             "int4",
-            shape,
+            (self.shape[0], self.shape[1]),
             self.packed,
             self.scale,
             self.zero,
@@ -95,35 +118,29 @@ class Int4Weight(PackedWeight):
             scale_dtype=self.scale.dtype,
         )
 
-    @classmethod
-    def of(cls, weight: Tensor, dtype: torch.dtype, group: int = 64) -> Self:
-        """The nearest of a matrix among symmetric ones: -8 to 7 times a scale."""
-        values, scale = nearest_int4(weight, dtype, group)
-        return cls(pack(values + MIDDLE), scale.float(), -MIDDLE * scale.float(), dtype)
-
     def rows(self, first: int, last: int) -> Tensor:
         if self.pairs is None:
             assert self.scale is not None
-            values: Tensor = (self._values(first, last).view(torch.int8) - MIDDLE).unflatten(
-                -1, (-1, self.group)
-            )
-            numbers = values.to(self.dtype) * self.scale[first:last].unsqueeze(-1)
+            values = self._values(first, last).view(torch.int8) - MIDDLE
+            grouped: Tensor = values.unflatten(-1, (-1, self.group))
+            numbers = grouped.to(self.dtype) * self.scale[first:last].unsqueeze(-1)
             if self.zero is not None:
                 numbers = numbers + self.zero[first:last].unsqueeze(-1)
             return numbers.flatten(-2)
         block = _block_rows()
         begin, end = first // block * block, -(-last // block) * block
-        return self.columns(begin, end).T[first - begin : last - begin]
+        return self.transposed_rows(begin, end).T[first - begin : last - begin]
 
-    def columns(self, first: int, last: int) -> Tensor:
-        """W^T [K, n] of rows [first, last), which are whole blocks where they lie in the kernel's
-        order."""
+    def transposed_rows(self, first: int, last: int) -> Tensor:
+        """Return rows [first, last), decoded and transposed: [K, n].
+
+        In the order "rows" the range must consist of whole blocks of rows.
+        """
         if self.pairs is None:
-            return super().columns(first, last)
+            return super().transposed_rows(first, last)
         block, width = _block_rows(), self.shape[1]
-        packed = self.packed.view(-1, width, block // 2)[first // block : last // block].transpose(
-            0, 1
-        )
+        blocks = self.packed.view(-1, width, block // 2)[first // block : last // block]
+        packed = blocks.transpose(0, 1)
         values = torch.empty(width, packed.shape[1], 2, block // 2, dtype=self.dtype)
         for half, bits in enumerate((packed & 15, packed >> 4)):
             values[:, :, half] = bits.view(torch.int8) - MIDDLE
@@ -134,7 +151,7 @@ class Int4Weight(PackedWeight):
 
     def product(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.shape[1])
-        if self.pairs is None or len(flat) > FEW:
+        if self.pairs is None or len(flat) > MAX_CPU_KERNEL_ROWS:
             return super().product(x)
         found: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
             flat.contiguous(), self.packed, self.group, self.pairs
@@ -142,28 +159,13 @@ class Int4Weight(PackedWeight):
         return found.view(*x.shape[:-1], -1)
 
 
-def nearest_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tensor, Tensor]:
-    """Numbers -8 to 7, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the
-    nearest. The greatest number of a group becomes -8, whatever its sign, for there is no 8."""
-
-    def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
-        grouped = rows.float().unflatten(-1, (-1, group))
-        greatest = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))
-        scale = torch.where(greatest == 0, 1e-30, -greatest / 8).to(dtype)
-        return (grouped / scale.float()).round().clamp(-8, 7).to(torch.int8).flatten(-2), scale[
-            ..., 0
-        ]
-
-    return by_rows(weight, nearest)
-
-
 def best_order(
     shape: tuple[int, int], group: int, dtype: torch.dtype, device: torch.device
 ) -> Order:
-    """The order in which a kernel reads a matrix, where there is one for it."""
+    """Return the order in which a kernel reads a matrix, or "columns" where there is none."""
     if device.type in KERNEL_DEVICES:
         return "blocks" if shape[1] % BLOCK_COLUMNS == 0 else "columns"
-    if device.type != "cpu" or dtype != torch.bfloat16 or group not in GROUPS:
+    if device.type != "cpu" or dtype != torch.bfloat16 or group not in CPU_KERNEL_GROUPS:
         return "columns"
     block = _block_rows()
     return "rows" if block > 0 and shape[0] % block == 0 and shape[1] % group == 0 else "columns"
@@ -171,23 +173,93 @@ def best_order(
 
 @cache
 def _block_rows() -> int:
-    """Rows of a block in the kernel's order on this machine, 0 where that is another than is known
-    here."""
+    """Return the rows of a block in the order of torch's kernel on this machine.
+
+    It is 0 where the order is another than the one that is known here.
+    """
+    generator = torch.Generator().manual_seed(0)
     for block in (64, 32):
-        values = torch.randint(
-            0, 16, (2 * block, 64), dtype=torch.int32, generator=torch.Generator().manual_seed(0)
-        )
+        values = torch.randint(0, 16, (2 * block, 64), dtype=torch.int32, generator=generator)
         try:
             packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)
         except (RuntimeError, AttributeError):
             return 0
-        if torch.equal(_out_of_order(packed, 64, block).int(), values):
+        if torch.equal(_from_row_blocks(packed, 64, block).int(), values):
             return block
     return 0
 
 
-def _out_of_order(packed: Tensor, width: int, block: int) -> Tensor:
-    """Numbers 0 to 15, uint8 [N, width], that lie in the kernel's order in blocks of so many
-    rows."""
-    order = packed.view(-1, width, block // 2)
-    return torch.cat((order & 15, order >> 4), dim=-1).transpose(1, 2).reshape(-1, width)
+def _from_row_blocks(packed: Tensor, width: int, block: int) -> Tensor:
+    """Return values 0 to 15, uint8 [N, width], from the order of torch's kernel."""
+    blocks = packed.view(-1, width, block // 2)
+    return torch.cat((blocks & 15, blocks >> 4), dim=-1).transpose(1, 2).reshape(-1, width)
+
+
+def round_to_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tensor, Tensor]:
+    """Return the nearest values, int8 [N, K] from -8 to 7, and scales [N, K / group] in `dtype`.
+
+    The number of the greatest magnitude in a group becomes -8, whatever its sign, because there is
+    no 8.
+    """
+
+    def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
+        grouped = rows.float().unflatten(-1, (-1, group))
+        greatest = grouped.gather(-1, grouped.abs().argmax(-1, keepdim=True))
+        scale = torch.where(greatest == 0, 1e-30, -greatest / MIDDLE).to(dtype)
+        values = (grouped / scale.float()).round().clamp(-MIDDLE, MIDDLE - 1)
+        return values.to(torch.int8).flatten(-2), scale[..., 0]
+
+    return quantize_rows(weight, quantize)
+
+
+def _encode(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
+    values, scale = round_to_int4(weight, dtype, group)
+    # Eight numbers a word, the first in the lowest bits.
+    words = pack_nibbles(values + MIDDLE).view(torch.int32)
+    shape = torch.tensor(weight.shape)
+    return {"weight_packed": words, "weight_scale": scale, "weight_shape": shape}
+
+
+def _shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
+    groups = scale_groups(columns, found["weight_scale"])
+    return {
+        "weight_packed": ((rows, columns // 8),),
+        "weight_scale": ((rows, groups),),
+        "weight_shape": ((2,),),
+        "weight_zero_point": ((-(-rows // 8), groups),),
+    }
+
+
+def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    words = parts["weight_packed"].contiguous()
+    check_stored_shape(parts["weight_shape"], len(words), words.shape[1] * 8)
+    scale = parts["weight_scale"].to(torch.float32, copy=True)
+    zero = parts.get("weight_zero_point")
+    if zero is None:
+        zeros = torch.full_like(scale, MIDDLE)
+    else:
+        zeros = unpack_rows(zero, 4, len(words)).float()
+    # A byte of a word has two columns, the first in its lower half: the order "columns".
+    return Int4Weight(words.view(torch.uint8).clone(), scale, -zeros * scale, dtype)
+
+
+INT4 = Format(
+    name="int4",
+    encode=_encode,
+    groups=(32, 64, 128),
+    config={"num_bits": 4, "type": "int", "strategy": "group"},
+    storages=(
+        Storage(
+            name="packed int4",
+            config_formats=("pack-quantized",),
+            dtypes={
+                "weight_packed": ("I32",),
+                "weight_scale": FLOATS,
+                "weight_shape": ("I64", "I32"),
+            },
+            optional={"weight_zero_point": ("I32",)},
+            shapes=_shapes,
+            load=_load,
+        ),
+    ),
+)

@@ -1,26 +1,45 @@
-"""Eight bits: signed numbers with a scale for each row, or for each group of a row.
+"""int8: signed integers, with a scale for each row or for each group of a row.
 
-On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest number, and
-the product runs in
-integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and twice at 16. Integers
-add up the same in any order, so a row never depends on its neighbours.
+On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest magnitude,
+and the product runs in integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and
+twice at 16. Integers add up to the same in any order, so a row never depends on its neighbours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Self
 
 import torch
 from torch import Tensor
 
 from redraft.ops.packed_layout import PackedLayout
-from redraft.quant.weight import PackedWeight, by_rows
+from redraft.quant.bits import unpack_rows
+from redraft.quant.format import (
+    FLOATS,
+    Format,
+    Parts,
+    Shape,
+    Shapes,
+    Storage,
+    check_stored_shape,
+    scale_groups,
+)
+from redraft.quant.weight import PackedWeight, quantize_rows
+
+MAX_INT8 = 127
+# A row of zeros has this scale.
+MIN_MAGNITUDE = 1e-30
 
 
 class Int8Weight(PackedWeight):
-    """values int8 [N, K]; scale [N, K / group]; offset like scale, or None: number = value * scale
-    + offset."""
+    """A matrix [N, K] in int8: number = value * scale + offset.
+
+    Args:
+        values: int8 [N, K].
+        scale: [N, groups].
+        offset: like scale, or None for zeros.
+    """
 
     values: Tensor
     scale: Tensor
@@ -29,21 +48,17 @@ class Int8Weight(PackedWeight):
     def __init__(
         self, values: Tensor, scale: Tensor, dtype: torch.dtype, offset: Tensor | None = None
     ) -> None:
-        super().__init__(
-            (values.shape[0], values.shape[1]), dtype, values=values, scale=scale, offset=offset
-        )
-
-    @classmethod
-    def of(cls, weight: Tensor, dtype: torch.dtype, group: int | None = None) -> Self:
-        """The nearest of a matrix: the greatest number of each row (or group of a row) is 127."""
-        values, scale = nearest_int8(weight, dtype, group)
-        return cls(values, scale.float(), dtype)
+        shape = values.shape[0], values.shape[1]
+        super().__init__(shape, dtype, values=values, scale=scale, offset=offset)
 
     def rows(self, first: int, last: int) -> Tensor:
         return self._numbers(slice(first, last))
 
     def gather(self, index: Tensor) -> Tensor:
         return self._numbers(index)
+
+    def as_table(self) -> PackedWeight:
+        return Int8Table(self.values, self.scale, self.dtype, self.offset)
 
     def _numbers(self, index: slice | Tensor) -> Tensor:
         values, scale = self.values[index], self.scale[index].unsqueeze(-1).to(self.dtype)
@@ -52,58 +67,46 @@ class Int8Weight(PackedWeight):
             numbers = numbers + self.offset[index].unsqueeze(-1).to(self.dtype)
         return numbers.flatten(-2)
 
-    def _lying(self) -> PackedLayout:
+    def _layout(self) -> PackedLayout:
         height, width, groups = *self.shape, self.scale.shape[-1]
-        group = 0 if groups == 1 and self.offset is None else width // groups
         return PackedLayout(
             "int8",
             (height, width),
             self.values,
             self.scale,
             self.offset,
-            group=group,
+            group=0 if groups == 1 and self.offset is None else width // groups,
             scale_dtype=self.scale.dtype,
         )
 
     def product(self, x: Tensor) -> Tensor:
-        plain = self.scale.shape[-1] == 1 and self.offset is None
-        if (
-            not plain
-            or x.device.type != "cpu"
-            or x.dtype != torch.bfloat16
-            or not _exact_products()
-        ):
+        one_scale = self.scale.shape[-1] == 1 and self.offset is None
+        on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
+        if not (one_scale and on_cpu and _has_exact_products()):
             return super().product(x)
         flat = x.reshape(-1, self.shape[1])
-        own = flat.abs().amax(-1, keepdim=True).float().clamp_min(1e-30) / 127
+        own = flat.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
         values = (flat / own).round().to(torch.int8)
         found = torch._int_mm(values, self.values.T).float().mul_(own).mul_(self.scale[:, 0])
         return found.to(x.dtype).view(*x.shape[:-1], -1)
 
 
-def nearest_int8(
-    weight: Tensor, dtype: torch.dtype, group: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Numbers -127 to 127, int8 [N, K], and scales [N, K / group] in `dtype`, to which they are the
-    nearest."""
+class Int8Table(Int8Weight):
+    """An embedding table in int8. Its product decodes the numbers and does not round the inputs,
+    because the vocabulary pass reads the table chunk by chunk, decoded."""
 
-    def nearest(rows: Tensor) -> tuple[Tensor, Tensor]:
-        grouped = rows.float().unflatten(-1, (-1, group or rows.shape[-1]))
-        scale = (grouped.abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127).to(dtype)
-        values = (grouped / scale.float()).round().clamp(-127, 127).to(torch.int8)
-        return values.flatten(-2), scale[..., 0]
-
-    return by_rows(weight, nearest)
+    def product(self, x: Tensor) -> Tensor:
+        return PackedWeight.product(self, x)
 
 
 @cache
-def _exact_products() -> bool:
-    """Whether integer products are exact here: processors without VNNI may cut sums of two products
-    off at 16 bits."""
-    left, right = (
-        torch.full((32, 512), 127, dtype=torch.int8),
-        torch.full((64, 512), 127, dtype=torch.int8),
-    )
+def _has_exact_products() -> bool:
+    """Return True if products of int8 are exact here.
+
+    Processors without VNNI may saturate sums of two products at 16 bits.
+    """
+    left = torch.full((32, 512), 127, dtype=torch.int8)
+    right = torch.full((64, 512), 127, dtype=torch.int8)
     left[1::2], right[1::2] = -127, -127
     try:
         found = torch._int_mm(left, right.T)
@@ -112,9 +115,97 @@ def _exact_products() -> bool:
     return torch.equal(found, (left.int()[:, None] * right.int()[None]).sum(-1, dtype=torch.int32))
 
 
-class Int8Table(Int8Weight):
-    """Rows that are looked up, such as an embedding: its product is that of its numbers, as it is
-    chunk by chunk."""
+def round_to_int8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the nearest values, int8 [N, K] from -127 to 127, and scales [N, 1] in `dtype`.
 
-    def product(self, x: Tensor) -> Tensor:
-        return PackedWeight.product(self, x)
+    The greatest magnitude of each row becomes 127.
+    """
+
+    def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
+        numbers = rows.float()
+        greatest = numbers.abs().amax(-1, keepdim=True).clamp_min(MIN_MAGNITUDE)
+        scale = (greatest / MAX_INT8).to(dtype)
+        values = (numbers / scale.float()).round().clamp(-MAX_INT8, MAX_INT8)
+        return values.to(torch.int8), scale
+
+    return quantize_rows(weight, quantize)
+
+
+def _encode(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
+    values, scale = round_to_int8(weight, dtype)
+    return {"weight": values, "weight_scale": scale}
+
+
+def _shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
+    groups = scale_groups(columns, found["weight_scale"])
+    scales = ((rows, groups), (rows,), (1,), ())
+    return {"weight": ((rows, columns),), "weight_scale": scales, "weight_zero_point": scales}
+
+
+def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    values = parts["weight"].clone()
+    scale = _each_row(parts["weight_scale"], len(values))
+    zero = parts.get("weight_zero_point")
+    # On the meta device zero points have no values: count them as if they were needed.
+    if zero is not None and (zero.is_meta or bool(zero.any())):
+        return Int8Weight(values, scale, dtype, -_each_row(zero, len(values)) * scale)
+    return Int8Weight(values, scale, dtype)
+
+
+def _each_row(scale: Tensor, rows: int) -> Tensor:
+    """Return float32 scales [rows, groups] from those of rows, of groups, or of the matrix."""
+    # This copies in any case: what is read may be a part of the file.
+    return (scale.reshape(-1, 1) if scale.ndim < 2 else scale).float().expand(rows, -1).clone()
+
+
+def _word_shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
+    groups = scale_groups(columns, found["weight_scale"])
+    return {
+        "weight_packed": ((rows, columns // 4),),
+        "weight_scale": ((rows, groups),),
+        "weight_shape": ((2,),),
+        "weight_zero_point": ((-(-rows // 4), groups),),
+    }
+
+
+def _load_words(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    """Load words of four values each, stored plus 128."""
+    words = parts["weight_packed"].contiguous()
+    check_stored_shape(parts["weight_shape"], len(words), words.shape[1] * 4)
+    scale = parts["weight_scale"].to(torch.float32, copy=True)
+    values = (words.view(torch.uint8) ^ 0x80).view(torch.int8).clone()
+    zero = parts.get("weight_zero_point")
+    if zero is None:
+        return Int8Weight(values, scale, dtype)
+    zeros = unpack_rows(zero, 8, len(words)).float()
+    return Int8Weight(values, scale, dtype, (128 - zeros) * scale)
+
+
+INT8 = Format(
+    name="int8",
+    encode=_encode,
+    for_embedding=True,
+    config={"num_bits": 8, "type": "int", "strategy": "channel"},
+    storages=(
+        Storage(
+            name="int8",
+            config_formats=("int-quantized", "naive-quantized"),
+            dtypes={"weight": ("I8",), "weight_scale": FLOATS},
+            optional={"weight_zero_point": ("I8", "I32")},
+            shapes=_shapes,
+            load=_load,
+        ),
+        Storage(
+            name="packed int8",
+            config_formats=("pack-quantized",),
+            dtypes={
+                "weight_packed": ("I32",),
+                "weight_scale": FLOATS,
+                "weight_shape": ("I64", "I32"),
+            },
+            optional={"weight_zero_point": ("I32",)},
+            shapes=_word_shapes,
+            load=_load_words,
+        ),
+    ),
+)

@@ -1,9 +1,9 @@
-"""A weight in few bits: what all of them can do, in plain torch."""
+"""PackedWeight: what all quantized weights can do, in plain torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -11,108 +11,138 @@ from torch import Tensor, nn
 from redraft.ops.packed_layout import PackedLayout, stack_of
 from redraft.ops.triton import uses_kernels
 
-ROWS = 8192  # that are rounded at a time
-KERNEL_ROWS = 1024  # up to which a kernel of ours is faster than unpacking all and a plain product
-TILE = 512  # rows that are unpacked at a time: they stay in a core's cache
+# Rows that are quantized at a time: their float32 copies are several times as large.
+QUANTIZED_ROWS = 8192
+# Input rows up to which a kernel is faster than decoding the whole matrix and a plain product.
+MAX_KERNEL_ROWS = 1024
+# Rows that are decoded at a time on a CPU: they stay in a core's cache.
+TILE_ROWS = 512
 
 
 class PackedWeight(nn.Module):
-    """A matrix [N, K] in few bits. It stands where a weight tensor would: `linear(x, weight)` asks
-    for `product`; a slice or an index of rows gives these in numbers of `dtype`.
+    """A quantized matrix [N, K]. It stands in place of a weight tensor.
 
-    Attributes:
-        shape: (N, K). dtype: of what is computed with it.
+    `linear(x, weight)` calls its `product`. A slice, or an index of rows, gives decoded rows.
+    A subclass registers its tensors as buffers and implements `rows`.
+
+    Args:
+        shape: (N, K).
+        dtype: of the inputs and of decoded numbers.
+        buffers: the tensors that the numbers are stored in.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: torch.dtype, **parts: Tensor | None) -> None:
+    def __init__(
+        self, shape: tuple[int, int], dtype: torch.dtype, **buffers: Tensor | None
+    ) -> None:
         super().__init__()
         self.shape = torch.Size(shape)
         self.dtype = dtype
-        self._packing: PackedLayout | None = None
-        self._known_stack: tuple[tuple[object, ...], PackedLayout | None] | None = None
-        for name, part in parts.items():
-            self.register_buffer(name, part)
+        self._cached_layout: PackedLayout | None = None
+        self._cached_stack: tuple[tuple[object, ...], PackedLayout | None] | None = None
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What `to`, `float` and the like do: numbers are then computed with in another dtype."""
-        self._packing = self._known_stack = None
+        """Move the weight, or change its dtype: `to`, `float` and the like call this."""
+        self._cached_layout = self._cached_stack = None
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._settle()
+        self._reorder()
         return self
 
-    def _settle(self) -> None:
-        """Put bits into the order in which they are read here, where that depends on the device or
-        on what is computed with."""
+    def _reorder(self) -> None:
+        """Put the bits into the order in which they are read on this device and in this dtype."""
+
+    def _layout(self) -> PackedLayout | None:
+        """Return the layout in memory for a kernel; None where no kernel reads it."""
+        return None
 
     def rows(self, first: int, last: int) -> Tensor:
-        """Rows [first, last) as numbers [n, K]."""
+        """Return rows [first, last), decoded: [n, K]."""
         raise NotImplementedError
 
-    def columns(self, first: int, last: int) -> Tensor:
-        """W^T [K, n] of rows [first, last): what a product takes."""
+    def transposed_rows(self, first: int, last: int) -> Tensor:
+        """Return rows [first, last), decoded and transposed: [K, n]. A product reads these."""
         return self.rows(first, last).T
 
+    def gather(self, index: Tensor) -> Tensor:
+        """Return rows by their numbers, as an embedding does: int64 [...] to [..., K]."""
+        flat = [self.rows(at, at + 1) for at in index.reshape(-1).tolist()]
+        return torch.cat(flat).view(*index.shape, self.shape[1])
+
+    def dequantize(self) -> Tensor:
+        """Return all rows, decoded: [N, K]."""
+        return self.rows(0, self.shape[0])
+
+    def as_table(self) -> PackedWeight:
+        """Return the weight in the form that suits an embedding, whose rows are looked up."""
+        return self
+
     def product(self, x: Tensor) -> Tensor:
-        """x W^T of x [..., K]: [..., N], tile by tile, so that never the whole matrix is
-        unpacked."""
-        self._check(x)
+        """Return x W^T of x [..., K]: [..., N].
+
+        On a CPU it runs tile by tile, so that the whole matrix is never decoded at once.
+        """
+        self._check_dtype(x)
         flat = x.reshape(-1, self.shape[1])
-        if uses_kernels(x) and (packing := self.packed_layout()):
+        if uses_kernels(x) and (layout := self.packed_layout()):
             from redraft.ops.triton.product import product
 
-            # Of many rows the product takes longer than the numbers: these are worked out once, not
-            # once a tile.
-            many = len(flat) > KERNEL_ROWS
-            return (flat @ self.whole().T if many else product(flat, packing)).view(
-                *x.shape[:-1], -1
-            )
+            # For many rows the product takes longer than the decoding: the kernel would decode
+            # the matrix again for each tile of rows.
+            if len(flat) > MAX_KERNEL_ROWS:
+                return (flat @ self.dequantize().T).view(*x.shape[:-1], -1)
+            return product(flat, layout).view(*x.shape[:-1], -1)
         out = x.new_empty(len(flat), self.shape[0])
-        for first in range(0, self.shape[0], TILE):
-            last = min(first + TILE, self.shape[0])
-            torch.mm(flat, self.columns(first, last), out=out[:, first:last])
+        for first in range(0, self.shape[0], TILE_ROWS):
+            last = min(first + TILE_ROWS, self.shape[0])
+            torch.mm(flat, self.transposed_rows(first, last), out=out[:, first:last])
         return out.view(*x.shape[:-1], -1)
 
-    def _check(self, x: Tensor) -> None:
-        if x.dtype != self.dtype:
-            raise TypeError(f"this weight is computed with in {self.dtype}, not in {x.dtype}")
-
-    def _load_from_state_dict(self, *_: Any) -> None:
-        raise TypeError(
-            "a weight in few bits is loaded by redraft.load: how its bits lie depends on the device"
-        )
-
     def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
-        """Products of x [..., K] with this matrix and others, in one launch where a kernel can."""
-        self._check(x)
+        """Return the products of x [..., K] with this matrix and with others.
+
+        They run in one launch where there is a kernel for all of them.
+        """
+        self._check_dtype(x)
         flat = x.reshape(-1, self.shape[1])
-        every = [self, *others]
-        if not uses_kernels(x) or len(flat) > KERNEL_ROWS or (stack := self._stack(every)) is None:
-            return [each.product(x) for each in every]
+        weights = [self, *others]
+        if (
+            not uses_kernels(x)
+            or len(flat) > MAX_KERNEL_ROWS
+            or not (stack := self._stack(weights))
+        ):
+            return [weight.product(x) for weight in weights]
         from redraft.ops.triton.product import product
 
         together = product(flat, stack).view(*x.shape[:-1], -1)
-        return list(together.split([each.shape[0] for each in every], dim=-1))
+        return list(together.split([weight.shape[0] for weight in weights], dim=-1))
 
-    def _stack(self, every: list[PackedWeight]) -> PackedLayout | None:
-        lying = [one for each in every if (one := each.packed_layout()) is not None]
-        places = tuple(one.identity for one in lying)
-        if self._known_stack is None or self._known_stack[0] != places:
-            self._known_stack = places, stack_of(lying) if len(lying) == len(every) else None
-        return self._known_stack[1]
+    def _stack(self, weights: list[PackedWeight]) -> PackedLayout | None:
+        """Return one layout of all weights, if they have one."""
+        layouts = [one for weight in weights if (one := weight.packed_layout()) is not None]
+        identity = tuple(one.identity for one in layouts)
+        if self._cached_stack is None or self._cached_stack[0] != identity:
+            stack = stack_of(layouts) if len(layouts) == len(weights) else None
+            self._cached_stack = identity, stack
+        return self._cached_stack[1]
 
     def packed_layout(self) -> PackedLayout | None:
-        """How it lies in memory, for a kernel; None where there is none for it."""
-        if self._packing is None or self._packing.values is not next(self.buffers()):
-            self._packing = self._lying()
-        return self._packing if self._packing is not None and self._packing.has_kernel else None
+        """Return the layout in memory for a kernel; None where no kernel reads it."""
+        if self._cached_layout is None or self._cached_layout.values is not next(self.buffers()):
+            self._cached_layout = self._layout()
+        layout = self._cached_layout
+        return layout if layout is not None and layout.has_kernel else None
 
-    def _lying(self) -> PackedLayout | None:
-        return None
+    def _check_dtype(self, x: Tensor) -> None:
+        if x.dtype != self.dtype:
+            raise TypeError(f"this weight computes in {self.dtype}, the input is {x.dtype}")
 
-    def whole(self) -> Tensor:
-        """All of it as numbers [N, K]: for tests, and for who has the room."""
-        return self.rows(0, self.shape[0])
+    def _load_from_state_dict(self, *_: object) -> None:
+        raise TypeError(
+            "a quantized weight is loaded by redraft.load, not from a state dict: "
+            "the order of its bits depends on the device"
+        )
 
     @property
     def device(self) -> torch.device:
@@ -120,7 +150,7 @@ class PackedWeight(nn.Module):
 
     @property
     def nbytes(self) -> int:
-        return sum(part.nbytes for part in self.buffers())
+        return sum(buffer.nbytes for buffer in self.buffers())
 
     @property
     def ndim(self) -> int:
@@ -129,36 +159,22 @@ class PackedWeight(nn.Module):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: Any) -> Tensor:
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
         if isinstance(index, slice):
             first, last, stride = index.indices(self.shape[0])
             assert stride == 1, "rows are taken in their order"
             return self.rows(first, last)
         return self.gather(index)
 
-    def gather(self, index: Tensor) -> Tensor:
-        """Rows of any number and order [..., K]: for an embedding."""
-        flat = [self.rows(at, at + 1) for at in index.reshape(-1).tolist()]
-        return torch.cat(flat).view(*index.shape, self.shape[1])
 
-
-def by_rows(
-    weight: Tensor, make: Callable[[Tensor], tuple[Tensor, Tensor]]
+def quantize_rows(
+    weight: Tensor, quantize: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
-    """What `make` makes of a matrix, some rows at a time: its float32 is several times the
-    matrix."""
-    first, second = zip(*(make(rows) for rows in weight.split(ROWS)), strict=True)
-    return torch.cat(first), torch.cat(second)
+    """Return `quantize(weight)`, computed for some rows at a time.
 
-
-def halves(packed: Tensor) -> Tensor:
-    """Two numbers of four bits from each byte, the lower half first: uint8 [..., n] to [..., 2
-    n]."""
-    return torch.stack((packed & 15, packed >> 4), dim=-1).flatten(-2)
-
-
-def pack(values: Tensor) -> Tensor:
-    """The other way: two numbers 0 to 15 a byte, the first in the lower half: [..., K] to uint8
-    [..., K / 2]."""
-    pairs: Tensor = values.to(torch.uint8).unflatten(-1, (-1, 2))
-    return pairs[..., 0] | (pairs[..., 1] << 4)
+    Args:
+        weight: [N, K].
+        quantize: returns values [n, ...] and scales [n, ...] of rows [n, K].
+    """
+    values, scales = zip(*(quantize(rows) for rows in weight.split(QUANTIZED_ROWS)), strict=True)
+    return torch.cat(values), torch.cat(scales)

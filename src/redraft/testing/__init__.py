@@ -1,5 +1,4 @@
-"""For tests of redraft and of what is built on it: tiny models, a byte tokenizer, the naive
-reference generate."""
+"""For tests: tiny networks and checkpoints, a byte tokenizer, a naive reference of generation."""
 
 from redraft.testing.byte_tokenizer import byte_tokenizer, write_byte_tokenizer
 from redraft.testing.naive import naive_generate

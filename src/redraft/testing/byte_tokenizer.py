@@ -1,5 +1,7 @@
-"""A tokenizer of bytes with Gemma's special tokens at their places: every text encodes, ids 128 to
-383 are the bytes."""
+"""A tokenizer of bytes, which encodes every text.
+
+Special tokens have their ids of Gemma; ids 128 to 383 are the bytes.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +20,18 @@ VOCAB_SIZE = FIRST_BYTE + 256
 
 
 def byte_tokenizer() -> Tokenizer:
-    """The tokenizer, in memory."""
+    """Build the tokenizer in memory."""
     vocabulary = {
         SPECIAL_TOKENS.get(number, f"<unused{number}>"): number for number in range(FIRST_BYTE)
     }
-    vocabulary |= {
-        letter: FIRST_BYTE + byte
-        for letter, byte in sorted(BYTES.items(), key=lambda pair: pair[1])
-    }
+    by_byte = sorted(BYTES.items(), key=lambda pair: pair[1])
+    vocabulary |= {letter: FIRST_BYTE + byte for letter, byte in by_byte}
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(
-        [
-            tokenizers.AddedToken(token, special=True)
-            for token in vocabulary
-            if token[0] == "<" != token
-        ]
-    )
+    # "<" alone is a byte.
+    special = [token for token in vocabulary if token[0] == "<" != token]
+    backend.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in special])
     return Tokenizer(backend)
 
 

@@ -1,5 +1,7 @@
-"""The naive generate: one row, one canvas after another, whole logits in float32; the engine's
-oracle."""
+"""Naive generation: one row, one canvas after another, all logits in float32.
+
+It is the oracle of the engine's tests.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +17,28 @@ from redraft.network import DiffusionGemma
 
 @torch.inference_mode()
 def naive_generate(
-    model: DiffusionGemma, prompt: Sequence[int], config: GenerationConfig, *, seed: int = 0
+    network: DiffusionGemma, prompt: Sequence[int], config: GenerationConfig, *, seed: int = 0
 ) -> tuple[list[int], list[list[Tensor]]]:
-    """Tokens written after `prompt`, and the argmax canvas [L] of every step of every canvas.
+    """Return the tokens written behind `prompt`, and the argmax canvas [L] of every step.
 
-    Knows the settings of denoising, length and EOS; none of the sampling options.
+    It follows the settings of denoising, length and EOS, and none of the sampling options. Argmax
+    canvases are grouped by canvas.
     """
-    length, vocab = model.config.canvas_length, model.config.vocab_size
+    length, vocab = network.config.canvas_length, network.config.vocab_size
     written: list[int] = []
     history: list[list[Tensor]] = []
     while len(written) < config.max_new_tokens:
-        cache = model.new_cache(len(prompt) + len(written))
-        model.encode([torch.tensor([*prompt, *written])], [cache])
+        cache = network.new_cache(len(prompt) + len(written))
+        network.encode([torch.tensor([*prompt, *written])], [cache])
         noise = Noise.of([(seed, 0, len(history))])
         canvas = noise.initial(length, vocab)
-        signal = torch.zeros(1, length, model.config.hidden_size, dtype=model.dtype)
+        signal = torch.zeros(1, length, network.config.hidden_size, dtype=network.dtype)
         history.append([])
         for left in range(config.max_denoising_steps, 0, -1):
             temperature = (
                 config.t_min + (config.t_max - config.t_min) * left / config.max_denoising_steps
             )
-            logits = model.logits(model.canvas_states(canvas, [cache], signal)) / temperature
+            logits = network.logits(network.canvas_states(canvas, [cache], signal)) / temperature
             probs = logits.softmax(-1)
             entropy = -(probs * probs.log().nan_to_num(neginf=0.0)).sum(-1)[0]
             step = torch.tensor([config.max_denoising_steps - left + 1])
@@ -50,7 +53,9 @@ def naive_generate(
                 spent += float(entropy[position])
             history[-1].append(logits[0].argmax(-1))
             canvas = torch.where(accepted, sample, fresh[0])[None]
-            signal = (probs.to(model.dtype) @ model.embed_tokens.weight) * model.embedding_scale
+            signal = (
+                probs.to(network.dtype) @ network.embed_tokens.weight
+            ) * network.embedding_scale
             recent = history[-1][-config.stability_threshold - 1 :]
             stable = len(recent) > config.stability_threshold and all(
                 torch.equal(recent[-1], past) for past in recent

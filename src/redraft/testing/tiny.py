@@ -1,4 +1,4 @@
-"""Tiny models with random weights that behave: every trait of the architecture, no chaos."""
+"""Tiny networks with random weights: every trait of the architecture, and stable denoising."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from redraft.config.model import FULL, SLIDING
 from redraft.network import DiffusionGemma
 from redraft.testing.byte_tokenizer import VOCAB_SIZE, write_byte_tokenizer
 
-# What random tensors are multiplied by. The final norm spreads the logits, so that a model is sure
-# of some positions and # unsure of others; None stands for 1.5 / sqrt(head_dim).
+# Factors of random tensors, by the end of their names; None stands for 1.5 / sqrt(head_dim). The
+# final norm spreads the logits, so that a network is sure of some positions and unsure of others.
 GAINS = {
     "self_conditioning.down_proj.weight": 0.1,
     "q_norm.weight": None,
@@ -27,8 +27,10 @@ GAINS = {
 
 
 def tiny_config(**changes: Any) -> ModelConfig:
-    """A config of four layers (sliding, full, sliding, full), eight experts, a window of 8, a
-    canvas of 16."""
+    """Return a small config, with `changes` in place of its fields.
+
+    It has four layers (sliding, full, sliding, full), eight experts, a window of 8, a canvas of 16.
+    """
     layers: int = changes.get("num_hidden_layers", 4)
     settings: dict[str, Any] = {
         "vocab_size": VOCAB_SIZE,
@@ -53,11 +55,11 @@ def tiny_config(**changes: Any) -> ModelConfig:
 
 @torch.no_grad()
 def randomise_tensors(tensors: Mapping[str, Tensor], seed: int) -> None:
-    """Fill tensors, in place and by name, with random weights: norms and scales too.
+    """Fill tensors in place with random weights, norms and scales too, by their names.
 
-    Attention is kept from being too sharp, and the self-conditioning loop from amplifying: a random
-    model whose own output comes back at full strength turns a rounding error into another text
-    within ten steps.
+    Attention must not be too sharp, and self-conditioning must not amplify: a random network that
+    gets its own output back at full strength turns a rounding error into another text within ten
+    steps.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in tensors.items():
@@ -70,33 +72,33 @@ def randomise_tensors(tensors: Mapping[str, Tensor], seed: int) -> None:
                 tensor.mul_(factor if factor else 1.5 / tensor.numel() ** 0.5)
 
 
-def randomise(model: DiffusionGemma, seed: int = 0) -> DiffusionGemma:
-    """The same for all weights of a model, which is returned ready to run."""
-    randomise_tensors({to_file(name): tensor for name, tensor in model.state_dict().items()}, seed)
-    return model.eval().requires_grad_(False)
+def randomise(network: DiffusionGemma, seed: int = 0) -> DiffusionGemma:
+    """Fill a network with random weights and return it, ready for inference."""
+    tensors = {to_file(name): tensor for name, tensor in network.state_dict().items()}
+    randomise_tensors(tensors, seed)
+    return network.eval().requires_grad_(False)
 
 
 def tiny_model(
     seed: int = 0, *, dtype: torch.dtype = torch.float32, **changes: Any
 ) -> DiffusionGemma:
-    """A model of `tiny_config(**changes)` with random weights."""
+    """Return a network of `tiny_config(**changes)` with random weights."""
     return randomise(DiffusionGemma(tiny_config(**changes)), seed).to(dtype)
 
 
 def tiny_checkpoint(
     folder: Path, seed: int = 0, *, max_shard_bytes: int = 5_000_000_000, **changes: Any
 ) -> Path:
-    """The same as a checkpoint folder with a byte tokenizer."""
-    model = tiny_model(seed, **changes)
-    save_checkpoint(
-        folder, model, GenerationConfig(max_new_tokens=32), max_shard_bytes=max_shard_bytes
-    )
+    """Write a checkpoint of `tiny_model` with a byte tokenizer; return its folder."""
+    network = tiny_model(seed, **changes)
+    config = GenerationConfig(max_new_tokens=32)
+    save_checkpoint(folder, network, config, max_shard_bytes=max_shard_bytes)
     write_byte_tokenizer(folder)
     return folder
 
 
 def random_shape(rng: random.Random) -> dict[str, Any]:
-    """Changes for `tiny_config` drawn at random, all valid."""
+    """Draw random changes for `tiny_config`, all valid."""
     layers, kv_heads = rng.randint(2, 5), rng.choice((1, 2, 4))
     experts = rng.choice((4, 8))
     return {

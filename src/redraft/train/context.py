@@ -28,7 +28,7 @@ MASKED_SCORE = -1e30
 
 
 class TrainingContext:
-    """What one layer needs beside the hidden states [B, T, H] of a batch.
+    """The context of one layer over the hidden states [B, T, H] of a batch.
 
     It belongs to one layer and knows no index, so that layers of one kind share a compiled forward.
 

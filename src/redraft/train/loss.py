@@ -1,9 +1,8 @@
-"""What training minimises: the canvas from its corruption, and now and then the answer left to
-right.
+"""The losses of training: a canvas from its corruption, the encoder's loss, the prefix's.
 
-Source: uniform-state diffusion as DiffusionGemma is tuned: cross-entropy over corrupted and clean
-positions, the same at every level of noise, and for some of the canvases passes without gradient
-whose belief the next pass hears (self-conditioning).
+The diffusion loss is that of uniform noise, as DiffusionGemma is tuned: cross-entropy over noised
+and clean positions alike, with the same weight at every noise level. Some of the canvases first get
+forward passes without gradient, whose soft embedding the next pass reads (self-conditioning).
 """
 
 from __future__ import annotations
@@ -20,14 +19,22 @@ from redraft.train.batch import Batch
 from redraft.train.context import Past, first_rows, repeated
 from redraft.train.forward import ForwardPasses
 
-LEAST_LEVEL = 1e-4
-LEAST_WEIGHT = 20  # a hole, or an answer, of fewer tokens weighs as its share of so many
+MIN_NOISE_LEVEL = 1e-4
+# The loss of a row is divided by its weight, and at least by so many tokens: short holes and short
+# answers weigh less.
+MIN_ROW_WEIGHT = 20
 
 
 @dataclass(frozen=True)
 class Losses:
-    """diffusion, encoder: scalars, what is minimised; None where that was not read. level, by_row:
-    float32 [B], noise of a canvas, and its mean loss over the positions that count, in nats."""
+    """The losses of a batch, in nats.
+
+    Attributes:
+        diffusion, encoder, prefix: scalars; None if that loss was not computed.
+        level: float32 [B], the noise level of each canvas.
+        by_row: float32 [B], the mean loss of each canvas over the positions that count.
+        prefix_weight: the weight of `prefix` in the total.
+    """
 
     diffusion: Tensor | None
     encoder: Tensor | None
@@ -38,7 +45,7 @@ class Losses:
 
     @property
     def total(self) -> Tensor:
-        """What the gradient is of."""
+        """The scalar that is minimised."""
         prefix = None if self.prefix is None else self.prefix * self.prefix_weight
         parts = [part for part in (self.diffusion, self.encoder, prefix) if part is not None]
         return torch.stack(parts).sum()
@@ -46,8 +53,12 @@ class Losses:
 
 @dataclass(frozen=True)
 class Corruption:
-    """level: float32 [draws, B], t of each canvas. noisy: int64 [draws, B, L], canvases with that
-    share replaced. Given positions are never touched."""
+    """Noised canvases: several of each row.
+
+    Attributes:
+        level: float32 [draws, B], the share of positions of a canvas that are replaced.
+        noisy: int64 [draws, B, L]. Frozen positions are never replaced.
+    """
 
     level: Tensor
     noisy: Tensor
@@ -56,17 +67,20 @@ class Corruption:
     def of(
         cls, batch: Batch, draws: int, vocab_size: int, generator: torch.Generator
     ) -> Corruption:
-        """`draws` canvases of every row, at levels spread evenly from a random one, so that each
-        batch sees all noise."""
+        """Draw `draws` canvases of every row.
+
+        Their noise levels are evenly spaced from a random one, so that every batch has little and
+        much noise.
+        """
         first = torch.rand(len(batch.target), generator=generator)
         level = torch.cat([(first + draw / draws) % 1 for draw in range(draws)])
-        level = level * (1 - 2 * LEAST_LEVEL) + LEAST_LEVEL
-        target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
-        noisy = torch.where(given, target, corrupt(target, level, vocab_size, generator))
+        level = level * (1 - 2 * MIN_NOISE_LEVEL) + MIN_NOISE_LEVEL
+        target, frozen = batch.target.repeat(draws, 1), batch.frozen.repeat(draws, 1)
+        noisy = torch.where(frozen, target, corrupt(target, level, vocab_size, generator))
         return cls(level.view(draws, -1), noisy.view(draws, *batch.target.shape))
 
     def part(self, number: int, count: int) -> Corruption:
-        """The canvases of every `count`-th row from `number` on."""
+        """Return the canvases of every `count`-th row, from row `number` on."""
         return Corruption(self.level[:, number::count], self.noisy[:, number::count])
 
 
@@ -94,7 +108,7 @@ def losses(
         encoder = answer_loss(passes, batch, answer_states(passes, batch, states, past))
     prefix = prefix_loss(passes, batch, states) if prefix_weight else None
     past, lengths = repeated(past, draws), batch.prefix_lengths.repeat(draws)
-    target, given = batch.target.repeat(draws, 1), batch.given.repeat(draws, 1)
+    target, frozen = batch.target.repeat(draws, 1), batch.frozen.repeat(draws, 1)
     signal = torch.zeros(*noisy.shape, passes.network.config.hidden_size)
     for share in self_conditioning:
         count = math.ceil(len(noisy) * share)
@@ -103,12 +117,12 @@ def losses(
             found = passes.canvas_states(noisy[:count], signal[:count], before, lengths[:count])
             soft = passes.soft_embedding(found)
             own = passes.network.embed(target[:count])
-            # A known token is its own embedding, as a frozen position is at inference.
-            signal[:count] = torch.where(given[:count, :, None], own, soft).to(signal.dtype)
+            # A frozen position is its own embedding, as at inference.
+            signal[:count] = torch.where(frozen[:count, :, None], own, soft).to(signal.dtype)
     by_token = passes.token_loss(passes.canvas_states(noisy, signal, past, lengths), target)
     weight = batch.weight.repeat(draws, 1)
     sums, counts = (by_token * weight).sum(dim=1), weight.sum(dim=1)
-    loss = (sums / counts.clamp_min(LEAST_WEIGHT)).mean()
+    loss = (sums / counts.clamp_min(MIN_ROW_WEIGHT)).mean()
     by_row = (sums / counts.clamp_min(1)).detach()
     return Losses(loss, encoder, corruption.level.flatten(), by_row, prefix, prefix_weight)
 

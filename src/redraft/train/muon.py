@@ -1,30 +1,33 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied (K. Jordan et al.,
-2024).
+"""Muon: momentum whose matrices are orthogonalised before they are applied.
 
-torch has one for plain matrices; a mixture of experts has stacks of them, so this one takes [...,
-rows, columns].
+Source: K. Jordan et al., 2024.
+
+torch has one for single matrices. A mixture of experts has stacks of them, so this one takes
+parameters [..., rows, columns].
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
 
+# Coefficients of the quintic iteration.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-STEPS = 5
+ITERATIONS = 5
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Bring the singular values of [..., M, N] near 1, computed in `dtype`, by five Newton-Schulz
-    iterations."""
+    """Bring the singular values of matrices [..., M, N] near 1.
+
+    The result comes from five Newton-Schulz iterations, computed in `dtype`.
+    """
     a, b, c = NEWTON_SCHULZ
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = (matrix.mT if tall else matrix).to(dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(STEPS):
+    for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     orthogonal: Tensor = x.mT if tall else x
@@ -32,10 +35,10 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor
 
 
 class Muon(torch.optim.Optimizer):
-    """For parameters of two or more dimensions, none of them embeddings.
+    """The optimizer, for parameters of two or more dimensions that are not embeddings.
 
     Args:
-        lr: the length of a step, times sqrt(max(1, rows / columns)) a matrix.
+        lr: the length of a step; for each matrix times sqrt(max(1, rows / columns)).
         momentum: Nesterov momentum.
         dtype: of the iterations; float32 is faster where the processor has no bfloat16 products.
     """
@@ -51,14 +54,14 @@ class Muon(torch.optim.Optimizer):
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
         """Apply one update from the gradients."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[Tensor]] = {}
+            by_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    alike.setdefault(parameter.shape, []).append(parameter)
-            for shape, parameters in alike.items():
+                    by_shape.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in by_shape.items():
                 updates = orthogonalise(
                     torch.stack([self._momentum(p, group["momentum"]) for p in parameters]),
                     self.dtype,

@@ -1,20 +1,28 @@
-"""The metrics of a run as a picture: loss by noise level, the left-to-right loss, the rate
-(matplotlib, extra `train`)."""
+"""The metrics of a run as a picture: loss by noise level, encoder loss, learning rate.
+
+Needs matplotlib (extra `train`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from redraft.train.trainer import read_metrics
+from redraft.train.metrics import Metrics, read_metrics
 
 PICTURE = "metrics.png"
-COLOURS = ("#fde0a3", "#f4a259", "#d1495b", "#8f2d56", "#3c1642")  # little noise to much
+# From little noise to much.
+COLOURS = ("#fde0a3", "#f4a259", "#d1495b", "#8f2d56", "#3c1642")
+# A curve is smoothed over the last 1 / so much of its points.
+SMOOTHED_PART = 40
 
 
 def plot_metrics(metrics: Path, picture: Path) -> bool:
-    """Draw metrics.jsonl into a PNG; False, and nothing drawn, where matplotlib is missing or there
-    are no metrics."""
+    """Draw metrics.jsonl into a PNG; return true if it was drawn.
+
+    Nothing is drawn if matplotlib is missing or there are no metrics.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -29,14 +37,9 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     levels = len(rows[0]["loss_by_level"])
     for level in range(levels):
         low, high = level / levels, (level + 1) / levels
-        _curve(
-            above,
-            rows,
-            [row["loss_by_level"][level] for row in rows],
-            f"noise {low:.1f} to {high:.1f}",
-            COLOURS[level],
-        )
-    _curve(above, rows, [row["encoder_loss"] for row in rows], "left to right", "#3b6fb6")
+        values = [row["loss_by_level"][level] for row in rows]
+        _curve(above, rows, values, f"noise {low:.1f} to {high:.1f}", COLOURS[level])
+    _curve(above, rows, [row["encoder_loss"] for row in rows], "encoder loss", "#3b6fb6")
     above.set_yscale("log")
     above.set_ylabel("loss, nats a position")
     above.legend(frameon=False, ncols=2)
@@ -51,19 +54,19 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
 
 
 def _curve(
-    axes: Any, rows: list[dict[str, Any]], values: list[float | None], label: str, colour: str
+    axes: Any, rows: Sequence[Metrics], values: list[float | None], label: str, colour: str
 ) -> None:
-    """A faint line of the values, and a clear one of their running mean."""
+    """Draw a faint line of the values, and a clear one of their running mean."""
     points = [
         (row["step"], value) for row, value in zip(rows, values, strict=True) if value is not None
     ]
     if not points:
         return
     steps, heights = zip(*points, strict=True)
-    width = max(1, len(heights) // 40)
-    smooth = [
-        sum(heights[max(0, at - width) : at + 1]) / (at + 1 - max(0, at - width))
-        for at in range(len(heights))
-    ]
+    width = max(1, len(heights) // SMOOTHED_PART)
+    smooth = []
+    for at in range(len(heights)):
+        window = heights[max(0, at - width) : at + 1]
+        smooth.append(sum(window) / len(window))
     axes.plot(steps, heights, color=colour, alpha=0.3, linewidth=0.8)
     axes.plot(steps, smooth, color=colour, linewidth=1.6, label=label or None)

@@ -1,5 +1,7 @@
-"""Recipe: everything that a training run depends on, in one TOML file; with a seed it gives the
-same weights again."""
+"""Recipe: everything that a training run depends on, in one TOML file.
+
+The same recipe gives the same weights again.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,23 @@ from redraft.tasks.todo_open import OpenToDo
 from redraft.train.recorded import is_recorded_as
 
 TASKS: dict[str, type[Any]] = {
-    "sudoku": Sudoku, "arithmetic": Arithmetic, "infill": Infill, "rewrite": Rewrite, "edits": ToDo, "wiki": Wiki,
-    "code": Code, "sums": Sums, "open-edits": OpenToDo,
+    "sudoku": Sudoku,
+    "arithmetic": Arithmetic,
+    "infill": Infill,
+    "rewrite": Rewrite,
+    "edits": ToDo,
+    "wiki": Wiki,
+    "code": Code,
+    "sums": Sums,
+    "open-edits": OpenToDo,
     "code-rewrites": CodeRewrites,
-}  # fmt: skip
+}
+TABLES = ("model", "training", "generation")
 PRECISIONS = ("bfloat16", "float32", "auto")
 
 
 @dataclass(frozen=True)
-class Source:
+class TaskShare:
     """A task, and its share of every batch."""
 
     task: Task
@@ -39,36 +49,40 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What to train, on what, how long.
+    """A training run.
 
     Attributes:
-        model: the shape. sources: tasks with shares. steps, batch_size: updates, and examples in
-            each.
-        draws: canvases of every example in an update, at levels of noise spread evenly; its prefix
-            is read once for all. With none the model is trained left to right only: a typewriter,
-            for comparison.
-        prefix_length: tokens that a prompt may have.
-        self_conditioning: share of the canvases that hear the belief of a first pass, of those that
-            hear a second upon the first, and so on, falling.
-        matrix_lr, other_lr: peak rates of Muon on matrices and AdamW on the rest.
-        warm_up: updates until the peak. decay: share of the steps, at the end, through which the
-            rates fall linearly to zero. Before the decay nothing depends on `steps`: a run can be
-            lengthened from there.
-        encoder_every: every so many steps the answer is also read left to right (0: never).
-        prefix_weight: weight of the left-to-right loss over the prefix itself, which is read anyway
-            (0: it is not counted). For source code; a prompt of a task is not worth learning.
-        ema: decay of the averaged weights, which are what is saved.
-        compile: compile the layers' parts; a minute at the start, then about half again as fast.
-        precision: "bfloat16" or "float32" for the products, or "auto": bfloat16 where this
-            processor multiplies it faster.
-        tokenizer: folder of a tokenizer, named from the recipe's; without one it is trained on the tasks.
-        start: the recipe whose averaged weights this one begins with, and whose tokenizer it keeps;
-            None for random ones.
-        generation: settings that the checkpoint is to write with, fields of GenerationConfig.
+        model: the network's shape.
+        tasks: with their shares of every batch.
+        steps, batch_size: updates, and examples in each.
+        draws: canvases of every example in an update, at evenly spaced noise levels; its prefix is
+            encoded once for all of them. 0 trains autoregressively only, for comparison.
+        prefix_length: tokens of a prompt, at most.
+        self_conditioning: the share of the canvases that get the soft embedding of a first pass, of
+            those that get one of a second pass upon the first, and so on; the shares fall.
+        matrix_lr, other_lr: peak learning rates of Muon on matrices and of AdamW on the rest.
+        warm_up: updates until the peak.
+        decay: the share of the steps, at the end, in which the rates fall linearly to zero. Before
+            the decay nothing depends on `steps`: a run can be lengthened from there.
+        clip: the norm to which a larger gradient is scaled down.
+        encoder_every: every so many steps the answer is encoded too, for the autoregressive loss
+            (0: never).
+        prefix_weight: the weight of the autoregressive loss of the prefix itself, which is encoded
+            anyway (0: it does not count). It is for source code: there is nothing to learn from the
+            prompt of a task.
+        ema: the decay of the averaged weights, which are what is saved.
+        compile: compile the layers' forward; about a minute at the start, then half again as fast.
+        precision: "bfloat16" or "float32" of the products, or "auto": bfloat16 if this processor
+            multiplies it faster.
+        tokenizer: the folder of a tokenizer, relative to the recipe's; if there is none, a
+            tokenizer is trained on the tasks.
+        start: the recipe whose averaged weights and tokenizer this one begins with; None for random
+            weights.
+        generation: settings of the checkpoint, fields of GenerationConfig.
     """
 
     model: ModelConfig
-    sources: tuple[Source, ...]
+    tasks: tuple[TaskShare, ...]
     steps: int
     batch_size: int = 32
     draws: int = 1
@@ -89,9 +103,8 @@ class Recipe:
     precision: str = field(default="bfloat16", repr=False)
     tokenizer: str = field(default="", repr=False)
     start: Recipe | None = None
-    generation: Mapping[str, Any] = field(
-        default_factory=dict, repr=False
-    )  # no weight depends on it
+    # Not in the repr, by which runs are told apart: no weight depends on it.
+    generation: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "prefix_length", "save_every", "log_every"):
@@ -111,7 +124,7 @@ class Recipe:
         for name in ("decay", "ema"):
             check_number(name, getattr(self, name), minimum=0, maximum=1)
         self._check_shares()
-        if not self.sources:
+        if not self.tasks:
             raise ConfigError("the recipe names no task: give at least one [[task]]")
 
     def _check_shares(self) -> None:
@@ -124,62 +137,44 @@ class Recipe:
             check_number("self_conditioning", share, minimum=0, maximum=1, exclusive=True)
         if list(shares) != sorted(shares, reverse=True):
             raise ConfigError(
-                f"self_conditioning={shares!r} must fall: who hears a second pass has heard a first"
+                f"self_conditioning={shares!r} must fall: a second pass follows a first one"
             )
         object.__setattr__(self, "self_conditioning", tuple(shares))
 
     @classmethod
     def from_file(cls, path: Path, following: tuple[Path, ...] = ()) -> Recipe:
-        """Read a recipe; `following` are the recipes that start from it.
+        """Read a recipe.
+
+        Args:
+            following: the recipes that start from this one.
 
         Raises:
             ConfigError: not TOML, an unknown key or task, or a value out of range.
         """
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
-        known = {f.name for f in fields(cls)} - {"model", "sources", "generation"}
-        training, entries = raw.get("training", {}), raw.get("task", [])
-        tables = all(
-            isinstance(raw.get(name, {}), dict) for name in ("model", "training", "generation")
-        )
-        if (
-            not tables
-            or not isinstance(entries, list)
-            or not all(isinstance(entry, dict) for entry in entries)
-        ):
-            raise ConfigError(
-                f"{path}: [model], [training] and [generation] must be tables, and every task a [[task]] table"
-            )
-        if unknown := sorted(set(raw) - {"model", "training", "generation", "task"}):
-            raise ConfigError(
-                f"{path} has no use for {', '.join(unknown)}: it has [model], [training], [generation], [[task]]"
-            )
+        raw = _read(path)
+        training = dict(raw.get("training", {}))
+        known = {field.name for field in fields(cls)} - {"model", "tasks", "generation"}
         if unknown := sorted(set(training) - known):
             raise ConfigError(
                 f"{path}: [training] has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
             )
-        start = training.pop("start", None)
-        if start is not None:
-            if not isinstance(start, str) or (path.parent / start).resolve() in following:
-                raise ConfigError(
-                    f"{path}: start={start!r} must be the name of another recipe, which does not start from this one"
-                )
-            start = cls.from_file(path.parent / start, (*following, path.resolve()))
+        start = None
+        if "start" in training:
+            start = cls.from_file(*_start(path, training.pop("start"), following))
         if "tokenizer" in training:
             training["tokenizer"] = str(path.parent / str(training["tokenizer"]))
-        sources = tuple(_source(entry) for entry in entries)
+        tasks = tuple(_task_share(entry) for entry in raw.get("task", []))
         if "steps" not in training or ("model" not in raw and start is None):
             raise ConfigError(f"{path} needs training.steps, and a [model] table or training.start")
         if "model" in raw and start is not None:
             raise ConfigError(
-                f"{path} has a [model] table and training.start, whose model it would be: leave out one of them"
+                f"{path} has a [model] table and training.start, which has a model: leave out one "
+                "of them"
             )
         model = model_config_from_dict(raw["model"]) if start is None else start.model
         return cls(
             model=model,
-            sources=sources,
+            tasks=tasks,
             start=start,
             generation=raw.get("generation", {}),
             **training,
@@ -187,18 +182,18 @@ class Recipe:
 
     @property
     def decay_start(self) -> int:
-        """The update at which the rates begin to fall."""
+        """The number of the update at which the rates begin to fall."""
         return self.steps - int(self.decay * self.steps)
 
     def learning_rate(self, step: int) -> float:
-        """Share of the peak rate at an update counted from 0."""
+        """Return the share of the peak rate at update `step`, counted from 0."""
         rising = (step + 1) / (self.warm_up + 1)
         falling = (self.steps - step) / (self.steps - self.decay_start + 1)
         return min(1.0, rising, falling)
 
-    def typewriter(self) -> Recipe:
-        """The same, and what it starts from, left to right only."""
-        return replace(self, draws=0, start=self.start and self.start.typewriter())
+    def autoregressive(self) -> Recipe:
+        """Return this recipe, and those it starts from, for autoregressive training only."""
+        return replace(self, draws=0, start=self.start and self.start.autoregressive())
 
     def to_json(self) -> str:
         """Return everything that the weights depend on, as JSON, for `continues`."""
@@ -227,13 +222,52 @@ class Recipe:
         return replace(self, steps=1, decay=0.0, save_every=1, log_every=1, compile=False)
 
 
-def _source(entry: Mapping[str, Any]) -> Source:
+def _read(path: Path) -> dict[str, Any]:
+    """Read a recipe's TOML and check its tables.
+
+    Raises:
+        ConfigError: not TOML, or a table is unknown or of the wrong kind.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a recipe: {error}") from error
+    tables = all(isinstance(raw.get(name, {}), dict) for name in TABLES)
+    entries = raw.get("task", [])
+    if not tables or not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+        raise ConfigError(
+            f"{path}: [model], [training] and [generation] must be tables, and every task a "
+            "[[task]] table"
+        )
+    if unknown := sorted(set(raw) - {*TABLES, "task"}):
+        raise ConfigError(
+            f"{path} has no use for {', '.join(unknown)}: it has [model], [training], "
+            "[generation], [[task]]"
+        )
+    return raw
+
+
+def _start(path: Path, name: object, following: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
+    """Return the path of the recipe that this one starts from, and those that follow it.
+
+    Raises:
+        ConfigError: the name is not a text, or the recipe starts from this one.
+    """
+    if not isinstance(name, str) or (path.parent / name).resolve() in following:
+        raise ConfigError(
+            f"{path}: start={name!r} must be the name of another recipe, which does not start from "
+            "this one"
+        )
+    return path.parent / name, (*following, path.resolve())
+
+
+def _task_share(entry: Mapping[str, Any]) -> TaskShare:
     settings = dict(entry)
     name, share = settings.pop("name", None), settings.pop("share", 1.0)
     if not isinstance(name, str) or name not in TASKS:
         raise ConfigError(f"[[task]] name={name!r} is not one of {', '.join(TASKS)}")
     check_number("share", share, minimum=0, exclusive=True)
     try:
-        return Source(TASKS[name](**settings), share)
+        return TaskShare(TASKS[name](**settings), share)
     except TypeError as error:
         raise ConfigError(f"[[task]] {name}: {error}") from error

@@ -8,8 +8,9 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 # Classes, and fields of a class, by the names that earlier versions wrote.
-RENAMED_CLASSES: dict[str, str] = {}
+RENAMED_CLASSES = {"Source": "TaskShare"}
 RENAMED_FIELDS = {
+    "Recipe": {"sources": "tasks"},
     "Arithmetic": {"least": "min_operations", "most": "max_operations"},
     "Sudoku": {"least": "min_blanks", "most": "max_blanks"},
 }
@@ -55,7 +56,7 @@ def _matches_dataclass(value: Any, node: ast.expr) -> bool:
     names = RENAMED_FIELDS.get(name, {})
     written = {names.get(word.arg, word.arg): word.value for word in node.keywords if word.arg}
     shown = {field.name: field for field in fields(value) if field.repr}
-    if RENAMED_CLASSES.get(node.func.id, node.func.id) != name:
+    if RENAMED_CLASSES.get(node.func.id, node.func.id) != name or node.args:
         return False
     if not written.keys() <= shown.keys():
         return False

@@ -1,5 +1,7 @@
-"""The state of a run as one safetensors file: weights, averages, optimizers, generator, step. No
-pickle."""
+"""The state of a run as one safetensors file: weights, averages, optimizers, generator, step.
+
+Nothing is pickled.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,15 @@ def write_state(
     optimizers: Sequence[torch.optim.Optimizer],
     facts: Mapping[str, str],
 ) -> None:
-    """Write tensors, the optimizers' own, and facts; the file appears whole or not at all."""
+    """Write tensors, the optimizers' tensors, and facts as the file's metadata.
+
+    The file is renamed into its place once it is complete.
+    """
     flat = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     for number, optimizer in enumerate(optimizers):
         for index, entries in optimizer.state_dict()["state"].items():
-            flat |= {
-                f"optimizer.{number}.{index}.{key}": tensor.clone()
-                for key, tensor in entries.items()
-            }
+            for key, tensor in entries.items():
+                flat[f"optimizer.{number}.{index}.{key}"] = tensor.clone()
     draft = path.with_suffix(".new")
     save_file(flat, draft, metadata=dict(facts))
     os.replace(draft, path)
@@ -38,7 +41,7 @@ def write_state(
 def read_state(
     path: Path, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and facts; the optimizers' state is put into `optimizers`.
+    """Read a state: its optimizers' tensors into `optimizers`, the rest as tensors and facts.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -49,7 +52,7 @@ def read_state(
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is damaged: {error}; remove it to begin the run anew"
+            f"{path} is damaged: {error}; remove it to start the run again"
         ) from error
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
@@ -63,7 +66,7 @@ def read_state(
 
 
 def step_of(path: Path) -> int | None:
-    """The step that a state was written at; None where there is none."""
+    """Return the step at which a state was written; None if there is no file."""
     if not path.exists():
         return None
     with safe_open(path, "pt") as file:
@@ -71,9 +74,9 @@ def step_of(path: Path) -> int | None:
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """What tells weights from others."""
-    found = hashlib.sha256()
+    """Return a hash of weights, by names and values."""
+    result = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(name.encode())
-        found.update(tensors[name].detach().float().contiguous().numpy().tobytes())
-    return found.hexdigest()
+        result.update(name.encode())
+        result.update(tensors[name].detach().float().contiguous().numpy().tobytes())
+    return result.hexdigest()

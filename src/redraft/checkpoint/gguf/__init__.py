@@ -1,2 +1,1 @@
-"""GGUF, llama.cpp's file of weights: one file with metadata, tokenizer and tensors in blocks of few
-bits."""
+"""GGUF, llama.cpp's file format: metadata, tokenizer and quantized tensors in one file."""

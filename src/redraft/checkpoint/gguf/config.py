@@ -1,4 +1,4 @@
-"""Config: a GGUF file's metadata in the words of ModelConfig and GenerationConfig."""
+"""Config: a GGUF file's metadata as a ModelConfig and a GenerationConfig."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from redraft.checkpoint.gguf.header import Header, Stored, Strings
-from redraft.checkpoint.gguf.names import EMBEDDING, ROPE
+from redraft.checkpoint.gguf.names import GGUF_EMBEDDING, ROPE_FACTORS
 from redraft.config import GenerationConfig, ModelConfig, RopeConfig
 from redraft.config.check import check_integer
 from redraft.config.model import FULL, SLIDING
+from redraft.config.special_tokens import END_OF_TURN_ID, SPECIAL_TOKENS, TOOL_RESPONSE_ID
 from redraft.errors import CheckpointError
 
 ARCHITECTURE = "diffusion-gemma"
 CANVAS = "diffusion.canvas_length"
+# Fields of ModelConfig, and their keys.
 SIZES = {
     "hidden_size": "embedding_length",
     "intermediate_size": "feed_forward_length",
@@ -31,13 +34,15 @@ SIZES = {
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
     "final_logit_softcapping": "final_logit_softcapping",
 }
-OTHERS = (
+# Other keys that must be there.
+REQUIRED_KEYS = (
     "attention.head_count_kv",
     "attention.sliding_window_pattern",
     "rope.freq_base",
     "rope.freq_base_swa",
 )
-# What every DiffusionGemma has alike: other values are another model.
+# Keys that every DiffusionGemma has with these values, or with the values of these keys. Other
+# values belong to another model.
 FIXED = {
     "attention.shared_kv_layers": "0",
     "embedding_length_per_layer_input": "0",
@@ -46,6 +51,7 @@ FIXED = {
     "rope.dimension_count": "attention.key_length",
     "rope.dimension_count_swa": "attention.key_length_swa",
 }
+# Fields of GenerationConfig, and their keys.
 SAMPLER = {
     "max_denoising_steps": "diffusion.eb_max_steps",
     "t_min": "diffusion.eb_t_min",
@@ -55,19 +61,30 @@ SAMPLER = {
     "confidence_threshold": "diffusion.eb_confidence_threshold",
 }
 TOKENS, TOKEN = "tokenizer.ggml.tokens", "tokenizer.ggml.{}_token_id"
-ENDS = ("<turn|>", "<|tool_response>")  # they end a turn, though the metadata names one end only
+# These end a turn, though the metadata names one of them only.
+END_TOKENS = (SPECIAL_TOKENS[END_OF_TURN_ID], SPECIAL_TOKENS[TOOL_RESPONSE_ID])
 IMAGE = {"image_token_id": "<|image|>", "boi_token_id": "<|image>", "eoi_token_id": "<image|>"}
-# Beyond these a model is no model: they keep its skeleton small and its sizes within 64 bits.
-MOST_LAYERS, MOST, MOST_TOKENS = 1 << 10, 1 << 20, 1 << 24
+# Sizes that MAX_SIZE does not limit.
+UNLIMITED = (
+    "rms_norm_eps",
+    "final_logit_softcapping",
+    "num_hidden_layers",
+    "max_position_embeddings",
+)
+# Limits of a config: they keep a network on the meta device small, and its sizes within 64 bits.
+MAX_LAYERS, MAX_SIZE, MAX_TOKENS = 1 << 10, 1 << 20, 1 << 24
 
 
 def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]]:
-    """What the metadata says, and what is wrong with the tensor of rotary factors, which is a
-    setting too.
+    """Read the configs from the metadata.
+
+    Returns:
+        The two configs, and a sentence for each problem of the tensor of rotary factors, which is a
+        setting too.
 
     Raises:
-        CheckpointError: another architecture, or keys that are missing. ConfigError: a value that
-            cannot be.
+        CheckpointError: another architecture, or missing keys.
+        ConfigError: an impossible value.
     """
     path, metadata = header.path, header.metadata
     if (found := metadata.get("general.architecture")) != ARCHITECTURE:
@@ -76,30 +93,27 @@ def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]
         )
     if metadata.get("split.count", 0) not in (0, 1):
         raise CheckpointError(
-            f"{path} is one of {metadata['split.count']} parts: join them with llama-gguf-split --merge"
+            f"{path} is one of {metadata['split.count']} parts: "
+            "join them with llama-gguf-split --merge"
         )
-    keys = [f"{ARCHITECTURE}.{key}" for key in (*SIZES.values(), *OTHERS)]
+    keys = [f"{ARCHITECTURE}.{key}" for key in (*SIZES.values(), *REQUIRED_KEYS)]
     if missing := [key for key in (*keys, CANVAS) if key not in metadata]:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}: nothing is assumed for them")
-    _check_traits(header)
+    _check_fixed(header)
     given = {name: metadata[f"{ARCHITECTURE}.{key}"] for name, key in SIZES.items()}
-    layers, wide = given["num_hidden_layers"], dict(given)
-    for name in (
-        "rms_norm_eps",
-        "final_logit_softcapping",
-        "num_hidden_layers",
-        "max_position_embeddings",
-    ):
-        del wide[name]
-    for name, value in wide.items():
-        check_integer(name, value, minimum=1, maximum=MOST)
-    check_integer("num_hidden_layers", layers, minimum=1, maximum=MOST_LAYERS)
-    kinds = _kinds(header, layers)
+    layers = given["num_hidden_layers"]
+    for name, value in given.items():
+        if name not in UNLIMITED:
+            check_integer(name, value, minimum=1, maximum=MAX_SIZE)
+    check_integer("num_hidden_layers", layers, minimum=1, maximum=MAX_LAYERS)
+    kinds = _layer_kinds(header, layers)
     names, vocabulary = _token_names(header), _vocabulary(header)
+    sliding_heads, full_heads = _heads(header, kinds)
     rope, problems = _rope(header, given["global_head_dim"])
     config = ModelConfig(
         **given,
-        **_heads(header, kinds),
+        num_key_value_heads=sliding_heads,
+        num_global_key_value_heads=full_heads,
         **_ids(header, names, vocabulary),
         vocab_size=vocabulary,
         canvas_length=metadata[CANVAS],
@@ -109,7 +123,7 @@ def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]
     return config, _generation(header, config), problems
 
 
-def _check_traits(header: Header) -> None:
+def _check_fixed(header: Header) -> None:
     known = {key.removeprefix(f"{ARCHITECTURE}."): value for key, value in header.metadata.items()}
     for key, wanted in FIXED.items():
         right = known.get(wanted) if wanted in known else int(wanted) if wanted.isdigit() else None
@@ -119,11 +133,13 @@ def _check_traits(header: Header) -> None:
             )
     if known.get("rope.scaling.type", "none") != "none":
         raise CheckpointError(
-            f"{header.path} has rope.scaling.type {known['rope.scaling.type']!r}, which is not applied"
+            f"{header.path} has rope.scaling.type {known['rope.scaling.type']!r}, "
+            "which is not implemented"
         )
 
 
-def _kinds(header: Header, layers: int) -> tuple[str, ...]:
+def _layer_kinds(header: Header, layers: int) -> tuple[str, ...]:
+    """Return the kind of each layer."""
     pattern = header.metadata[f"{ARCHITECTURE}.attention.sliding_window_pattern"]
     if (
         not isinstance(pattern, list)
@@ -131,64 +147,59 @@ def _kinds(header: Header, layers: int) -> tuple[str, ...]:
         or not all(isinstance(one, bool) for one in pattern)
     ):
         raise CheckpointError(
-            f"{header.path}: attention.sliding_window_pattern must say yes or no of each of {layers} layers"
+            f"{header.path}: attention.sliding_window_pattern must be a boolean for each of "
+            f"{layers} layers"
         )
     return tuple(SLIDING if one else FULL for one in pattern)
 
 
-def _heads(header: Header, kinds: Sequence[str]) -> dict[str, Any]:
-    """Key-value heads of sliding and of full layers."""
+def _heads(header: Header, kinds: Sequence[str]) -> tuple[int, int]:
+    """Return the numbers of key-value heads of sliding and of full layers."""
     given = header.metadata[f"{ARCHITECTURE}.attention.head_count_kv"]
     each = given if isinstance(given, list) else [given] * len(kinds)
-    found = {
-        kind: {heads for heads, one in zip(each, kinds, strict=False) if one == kind}
-        for kind in (SLIDING, FULL)
-    }
+    found: dict[str, set[int]] = {SLIDING: set(), FULL: set()}
+    for kind, count in zip(kinds, each, strict=False):
+        found[kind].add(count)
     found[SLIDING] = found[SLIDING] or found[FULL]
     if len(each) != len(kinds) or any(len(heads) != 1 for heads in found.values()):
         raise CheckpointError(
-            f"{header.path}: attention.head_count_kv must be one number for all layers of a kind, it is {given}"
+            f"{header.path}: attention.head_count_kv must be one number for all layers of a kind, "
+            f"it is {given}"
         )
-    heads = {
-        "num_key_value_heads": found[SLIDING].pop(),
-        "num_global_key_value_heads": found[FULL].pop(),
-    }
-    for name, value in heads.items():
-        check_integer(name, value, minimum=1, maximum=MOST)
-    return heads
+    sliding, full = found[SLIDING].pop(), found[FULL].pop()
+    check_integer("num_key_value_heads", sliding, minimum=1, maximum=MAX_SIZE)
+    check_integer("num_global_key_value_heads", full, minimum=1, maximum=MAX_SIZE)
+    return sliding, full
 
 
 def _vocabulary(header: Header) -> int:
-    """Tokens, by the list of them or by the embedding's rows."""
-    tokens, stored = header.metadata.get(TOKENS), header.tensors.get(EMBEDDING)
+    """Return the size of the vocabulary: of the list of tokens, or else of the embedding."""
+    tokens, stored = header.metadata.get(TOKENS), header.tensors.get(GGUF_EMBEDDING)
     count = tokens.count if isinstance(tokens, Strings) else stored.shape[0] if stored else None
     if count is None:
         raise CheckpointError(
-            f"{header.path} has neither {TOKENS} nor {EMBEDDING}: its vocabulary has no size"
+            f"{header.path} has neither {TOKENS} nor {GGUF_EMBEDDING}: its vocabulary has no size"
         )
-    check_integer("vocab_size", count, minimum=1, maximum=MOST_TOKENS)
+    check_integer("vocab_size", count, minimum=1, maximum=MAX_TOKENS)
     return count
 
 
 def _token_names(header: Header) -> dict[str, int]:
-    """Ids of the tokens that mean something here, by their spelling."""
+    """Return the ids of the special tokens that the config names, by their spelling."""
     tokens = header.metadata.get(TOKENS)
-    wanted = {*ENDS, *IMAGE.values()}
-    return (
-        {text: number for number, text in enumerate(tokens.read()) if text in wanted}
-        if isinstance(tokens, Strings)
-        else {}
-    )
+    wanted = {*END_TOKENS, *IMAGE.values()}
+    texts = tokens.read() if isinstance(tokens, Strings) else []
+    return {text: number for number, text in enumerate(texts) if text in wanted}
 
 
 def _ids(header: Header, names: dict[str, int], vocabulary: int) -> dict[str, Any]:
-    """Special tokens of the config; where the file is silent its defaults stay."""
+    """Return the ids of special tokens that the file has, as fields of ModelConfig."""
     keys = {kind: TOKEN.format(kind) for kind in ("bos", "padding", "eos", "eot", "eom")}
     ids = {kind: header.metadata[key] for kind, key in keys.items() if key in header.metadata}
     for kind, number in ids.items():
         check_integer(keys[kind], number, minimum=0, maximum=vocabulary - 1)
     ends = [ids[kind] for kind in ("eos", "eot", "eom") if kind in ids]
-    ends += [names[text] for text in ENDS if text in names]
+    ends += [names[text] for text in END_TOKENS if text in names]
     found = {name: names.get(text) for name, text in IMAGE.items()}
     found |= {"bos_token_id": ids.get("bos"), "pad_token_id": ids.get("padding")}
     there: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
@@ -196,6 +207,7 @@ def _ids(header: Header, names: dict[str, int], vocabulary: int) -> dict[str, An
 
 
 def _generation(header: Header, config: ModelConfig) -> GenerationConfig:
+    """Return the sampler defaults of the file."""
     raw = {name: header.metadata[key] for name, key in SAMPLER.items() if key in header.metadata}
     return GenerationConfig.from_dict(
         {**raw, "eos_token_id": list(config.eos_token_id), "pad_token_id": config.pad_token_id}
@@ -203,18 +215,22 @@ def _generation(header: Header, config: ModelConfig) -> GenerationConfig:
 
 
 def _rope(header: Header, head_dim: int) -> tuple[dict[str, RopeConfig], list[str]]:
-    """Rotary settings. Which part of a full layer's head turns is told by a tensor: its frequencies
-    are divided by 1, or by something so great that they stand still."""
+    """Return the rotary settings of each kind of layer, and a sentence for each problem.
+
+    A tensor says which part of a full layer's head is rotated: its frequencies are divided by 1, or
+    by a number so great that they do not turn.
+    """
     bases = {
         kind: header.metadata[f"{ARCHITECTURE}.rope.freq_base{end}"]
         for kind, end in ((FULL, ""), (SLIDING, "_swa"))
     }
-    stored, part, problems = header.tensors.get(ROPE), 1.0, []
+    stored, part, problems = header.tensors.get(ROPE_FACTORS), 1.0, []
     if stored is None:
-        problems.append(f"{ROPE} is missing")
+        problems.append(f"{ROPE_FACTORS} is missing")
     elif stored.dtype != "F32" or stored.shape != (head_dim // 2,):
         problems.append(
-            f"{ROPE} has shape {list(stored.shape)} in {stored.dtype}, the config asks for [{head_dim // 2}] in F32"
+            f"{ROPE_FACTORS} has shape {list(stored.shape)} in {stored.dtype}, "
+            f"the config asks for [{head_dim // 2}] in F32"
         )
     else:
         factors = _floats(stored)
@@ -225,7 +241,8 @@ def _rope(header: Header, head_dim: int) -> tuple[dict[str, RopeConfig], list[st
             or not (factors[turning:] >= 1e9).all()
         ):
             raise CheckpointError(
-                f"{header.path}: {ROPE} does not turn the first part of a head and hold the rest, as is read"
+                f"{header.path}: {ROPE_FACTORS} must rotate the first part of a head "
+                "and leave the rest"
             )
         part = turning / len(factors)
     full = RopeConfig(rope_type="proportional", rope_theta=bases[FULL], partial_rotary_factor=part)
@@ -235,7 +252,7 @@ def _rope(header: Header, head_dim: int) -> tuple[dict[str, RopeConfig], list[st
     }, problems
 
 
-def _floats(stored: Stored) -> Any:
+def _floats(stored: Stored) -> npt.NDArray[np.float32]:
     with stored.file.open("rb") as file:
         file.seek(stored.offset)
-        return np.frombuffer(file.read(stored.nbytes), "<f4")
+        return np.frombuffer(file.read(stored.nbytes), np.dtype("<f4"))

@@ -1,125 +1,134 @@
-"""Load: a GGUF file's tensors held against the model's, then read one weight at a time."""
+"""Load a GGUF file: check its tensors against the network's weights, then read one at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-from redraft.checkpoint.gguf.blocks import FLOATS, KINDS, memory_bytes, packed
+from redraft.checkpoint.gguf.blocks import BLOCK_TYPES, FLOATS, load_blocks, matrix_bytes
 from redraft.checkpoint.gguf.header import Header, Stored
-from redraft.checkpoint.gguf.names import EMBEDDING, ROPE, apart, to_gguf
+from redraft.checkpoint.gguf.names import GGUF_EMBEDDING, ROPE_FACTORS, split_names, to_gguf
 from redraft.errors import CheckpointError, TensorMismatchError
-from redraft.quant import ExpertList, Joined, PackedWeight
+from redraft.network import EMBEDDING
+from redraft.quant import ExpertList, PackedWeight
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A weight of the model, and the tensors of the file that it is made of: one, or an expert's
-    gate and up."""
+class Entry:
+    """A weight of the network, and the tensors of the file that it consists of: one, or the gate
+    and the up of experts."""
 
     target: str
     parts: tuple[Stored, ...]
 
 
-def places_of(header: Header, shapes: Mapping[str, Shape], problems: list[str]) -> list[Place]:
-    """Where each weight of the model is found, in the file's own order so far as the model allows.
+def plan_gguf(header: Header, shapes: Mapping[str, Shape], problems: list[str]) -> list[Entry]:
+    """Return where in the file each weight of the network is.
 
     Args:
-        shapes: of the model's weights, by its names for them. problems: what is known to be wrong
-            already.
+        shapes: of the network's weights, by name.
+        problems: that are known already.
 
     Raises:
-        TensorMismatchError: tensors are missing, unknown, of another shape or in a type that is not
-            read: all are named.
+        TensorMismatchError: tensors are missing, unknown, of a wrong shape or of a type that is not
+            read. All are named.
     """
-    problems, used, places = list(problems), {ROPE}, []
+    problems, used, entries = list(problems), {ROPE_FACTORS}, []
     for target, shape in shapes.items():
-        names: tuple[str, ...] = (to_gguf(target),)
-        if names[0] not in header.tensors and any(
-            part in header.tensors for part in apart(names[0])
-        ):
-            names = apart(names[0])
-        wanted = (shape[0], shape[1] // len(names), *shape[2:]) if len(names) > 1 else shape
+        names = _names(target, header)
         used.update(names)
-        told = [
-            problem for name in names if (problem := _wrong(name, header.tensors.get(name), wanted))
+        split = (shape[0], shape[1] // len(names), *shape[2:]) if len(names) > 1 else shape
+        wrong = [
+            problem
+            for name in names
+            if (problem := _problem(name, header.tensors.get(name), split))
         ]
         parts = tuple(header.tensors[name] for name in names if name in header.tensors)
-        if not told and len({part.dtype in FLOATS for part in parts}) > 1:
-            told = [f"{' and '.join(names)} are one in few bits and one whole"]
-        problems += told
-        places.append(Place(target, parts))
+        if not wrong and len({part.dtype in FLOATS for part in parts}) > 1:
+            wrong = [f"of {' and '.join(names)} only one is quantized"]
+        problems += wrong
+        entries.append(Entry(target, parts))
     problems += [f"{name} is unknown" for name in header.tensors if name not in used]
     if problems:
         raise TensorMismatchError(str(header.path), problems)
-    return places
+    return entries
 
 
-def _wrong(name: str, stored: Stored | None, shape: Shape) -> str | None:
+def _names(target: str, header: Header) -> tuple[str, ...]:
+    """Return the names of the tensors that a weight consists of in this file."""
+    name = to_gguf(target)
+    split = split_names(name)
+    if name not in header.tensors and any(part in header.tensors for part in split):
+        return split
+    return (name,)
+
+
+def _problem(name: str, stored: Stored | None, shape: Shape) -> str | None:
     if stored is None:
         return f"{name} is missing"
     if stored.shape != shape:
         return f"{name} has shape {list(stored.shape)}, the config asks for {list(shape)}"
-    # Vectors are whole: norms and scales.
-    if stored.kind is None or (len(shape) == 1 and stored.kind.unpack):
-        read = FLOATS if len(shape) == 1 else [kind.name for kind in KINDS.values()]
+    # Vectors, such as norms and scales, are never quantized.
+    if stored.block is None or (len(shape) == 1 and stored.block.unpack):
+        read = FLOATS if len(shape) == 1 else [block.name for block in BLOCK_TYPES.values()]
         return f"{name} is stored as {stored.dtype}; {', '.join(read)} are read"
     return None
 
 
-def read_places(
-    header: Header, places: list[Place], dtype: torch.dtype, device: torch.device | str
-) -> Iterator[tuple[str, Any]]:
-    """Each weight's name and what it is: a tensor, a matrix in few bits, or a list of such, an
-    expert each."""
+def read_gguf(
+    header: Header, entries: list[Entry], dtype: torch.dtype, device: torch.device
+) -> Iterator[tuple[str, Tensor | PackedWeight | ExpertList]]:
+    """Yield the name and the value of each weight."""
     with header.path.open("rb") as file:
-        for place in places:
-            yield place.target, _weight(file, place, dtype, device)
+        for entry in entries:
+            yield entry.target, _read(file, entry, dtype, device)
 
 
-def _weight(file: BinaryIO, place: Place, dtype: torch.dtype, device: torch.device | str) -> Any:
-    first = place.parts[0]
+def _read(
+    file: BinaryIO, entry: Entry, dtype: torch.dtype, device: torch.device
+) -> Tensor | PackedWeight | ExpertList:
+    first = entry.parts[0]
     if first.dtype in FLOATS:
-        found = [_whole(file, part).to(device=device, dtype=dtype) for part in place.parts]
-        return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+        tensors = [_read_floats(file, part).to(device=device, dtype=dtype) for part in entry.parts]
+        return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=1)
     if len(first.shape) == 2:
-        return _matrix(file, first, 0, dtype, device, table=place.target == "embed_tokens.weight")
-    experts = [
-        [_matrix(file, part, number, dtype, device) for part in place.parts]
-        for number in range(first.shape[0])
-    ]
-    return ExpertList([parts[0] if len(parts) == 1 else Joined(parts) for parts in experts])
+        return _read_matrix(file, first, 0, dtype, device, table=entry.target == EMBEDDING)
+    experts = []
+    for number in range(first.shape[0]):
+        experts.append([_read_matrix(file, part, number, dtype, device) for part in entry.parts])
+    return ExpertList.of_parts(experts)
 
 
-def _matrix(
+def _read_matrix(
     file: BinaryIO,
     stored: Stored,
     number: int,
     dtype: torch.dtype,
-    device: torch.device | str,
+    device: torch.device,
     *,
     table: bool = False,
 ) -> PackedWeight:
-    """The matrix of so many behind the first, in few bits."""
+    """Read one matrix of a tensor [N, K] or [matrices, N, K]."""
     rows, columns = stored.shape[-2:]
-    assert stored.kind is not None
-    width = columns // stored.kind.columns * stored.kind.nbytes
-    raw = _bytes(file, stored, number * rows * width, rows * width).view(rows, width)
-    return packed(raw.to(device), stored.kind, dtype, table=table)
+    assert stored.block is not None
+    width = columns // stored.block.columns * stored.block.nbytes
+    raw = _read_bytes(file, stored, number * rows * width, rows * width).view(rows, width)
+    return load_blocks(raw.to(device), stored.block, dtype, table=table)
 
 
-def _whole(file: BinaryIO, stored: Stored) -> Tensor:
-    return _bytes(file, stored, 0, stored.nbytes).view(FLOATS[stored.dtype]).view(stored.shape)
+def _read_floats(file: BinaryIO, stored: Stored) -> Tensor:
+    raw = _read_bytes(file, stored, 0, stored.nbytes)
+    return raw.view(FLOATS[stored.dtype]).view(stored.shape)
 
 
-def _bytes(file: BinaryIO, stored: Stored, first: int, count: int) -> Tensor:
+def _read_bytes(file: BinaryIO, stored: Stored, first: int, count: int) -> Tensor:
     buffer = bytearray(count)
     file.seek(stored.offset + first)
     if file.readinto(buffer) != count:  # type: ignore[attr-defined]
@@ -127,13 +136,17 @@ def _bytes(file: BinaryIO, stored: Stored, first: int, count: int) -> Tensor:
     return torch.frombuffer(buffer, dtype=torch.uint8)
 
 
-def weights_bytes(header: Header, itemsize: int) -> int:
-    """What the weights take in memory, where floats take so many bytes each; what is of no type
-    that is read counts as none."""
+def gguf_bytes(header: Header, dtype: torch.dtype) -> int:
+    """Return the bytes of the weights in memory.
+
+    Args:
+        dtype: of weights that are not quantized. Tensors of a type that is not read count as none.
+    """
     total = 0
     for name, stored in header.tensors.items():
-        if stored.kind is not None:
-            total += memory_bytes(
-                stored.kind, math.prod(stored.shape), itemsize, table=name == EMBEDDING
+        if stored.block is not None:
+            *rows, columns = stored.shape
+            total += matrix_bytes(
+                stored.block, math.prod(rows), columns, dtype, table=name == GGUF_EMBEDDING
             )
     return total

@@ -1,17 +1,22 @@
-"""Tensor names: the model's on one side, llama.cpp's on the other."""
+"""Tensor names: those of the network, and those of llama.cpp."""
 
 from __future__ import annotations
 
 import re
 
+from redraft.network import EMBEDDING
+
+GGUF_EMBEDDING, ROPE_FACTORS = "token_embd.weight", "rope_freqs.weight"
+# Weights outside the layers.
 OUTER = {
-    "embed_tokens.weight": "token_embd.weight",
+    EMBEDDING: GGUF_EMBEDDING,
     "norm.weight": "output_norm.weight",
     "self_conditioning.pre_norm.weight": "self_cond_pre_norm.weight",
     "self_conditioning.gate_proj.weight": "self_cond_gate.weight",
     "self_conditioning.up_proj.weight": "self_cond_up.weight",
     "self_conditioning.down_proj.weight": "self_cond_down.weight",
 }
+# Weights of a layer.
 LAYER = {
     "input_layernorm.weight": "attn_norm.weight",
     "self_attn.q_proj.weight": "attn_q.weight",
@@ -37,20 +42,19 @@ LAYER = {
     "layer_scalar": "layer_output_scale.weight",
     "encoder_layer_scalar": "enc_layer_output_scale.weight",
 }
-# Experts whose gate and up the file has apart.
-APART = ("ffn_gate_exps.weight", "ffn_up_exps.weight")
-EMBEDDING, ROPE = "token_embd.weight", "rope_freqs.weight"
+# The two tensors of experts whose gate and up are not fused in the file.
+GATE_AND_UP = ("ffn_gate_exps.weight", "ffn_up_exps.weight")
 _IN_LAYER = re.compile(r"layers\.(\d+)\.(.+)")
 
 
 def to_gguf(name: str) -> str:
-    """The file's name of a tensor of DiffusionGemma."""
+    """Return the name in a file of a weight of the network."""
     if match := _IN_LAYER.fullmatch(name):
         return f"blk.{match[1]}.{LAYER[match[2]]}"
     return OUTER[name]
 
 
-def apart(name: str) -> tuple[str, ...]:
-    """The two tensors that may stand for one of `to_gguf`'s, where there are such."""
+def split_names(name: str) -> tuple[str, ...]:
+    """Return the two tensors that a file may have in place of this one; empty if there are none."""
     front, _, leaf = name.rpartition(".ffn_gate_up_exps")
-    return tuple(f"{front}.{part}" for part in APART) if front and leaf else ()
+    return tuple(f"{front}.{part}" for part in GATE_AND_UP) if front and leaf else ()

@@ -1,8 +1,6 @@
-"""Tokenizer: Gemma's byte pairs and chat template, from a GGUF file's metadata."""
+"""Tokenizer: Gemma's byte-pair encoding and its chat template, from a GGUF file's metadata."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
@@ -12,33 +10,36 @@ from redraft.checkpoint.gguf.header import Header, Strings
 from redraft.errors import CheckpointError
 from redraft.text import ChatTemplate, Tokenizer
 
-MODEL = "gemma4"  # byte pairs with spaces written as ▁, and bytes for what has no token
-CONTROL, GIVEN = 3, 4  # types of tokens: of the machinery, and such as are never split
+# Byte pairs, with spaces written as ▁, and byte tokens for text that has no other token.
+MODEL = "gemma4"
+# Types of tokens: control tokens, and added ones, which are never split.
+CONTROL, USER_DEFINED = 3, 4
 
 
 def gguf_tokenizer(header: Header, bos_token_id: int | None) -> Tokenizer | None:
-    """The tokenizer; None for a file without one.
+    """Return the tokenizer; None for a file without one.
 
     Raises:
-        CheckpointError: it is of a kind that is not read, or damaged.
+        CheckpointError: it is of another model, or damaged.
     """
     metadata = header.metadata
     if (model := metadata.get("tokenizer.ggml.model")) is None or model in ("none", "no_vocab"):
         return None
     if model != MODEL:
         raise CheckpointError(
-            f"{header.path} has a tokenizer of model {model!r}, {MODEL!r} is read: put tokenizer.json beside it"
+            f"{header.path} has a tokenizer of model {model!r}, only {MODEL!r} is read: "
+            "put tokenizer.json beside it"
         )
     tokens, merges = (_texts(header, key) for key in (TOKENS, "tokenizer.ggml.merges"))
     vocabulary = {text: number for number, text in enumerate(tokens)}
     if len(vocabulary) < len(tokens):
         raise CheckpointError(f"{header.path} has tokens twice: {TOKENS} is damaged")
-    # A piece may begin with a space, so that the space between two is sought from the second letter
-    # on.
+    # A piece may begin with a space, so the space between two pieces is searched from the second
+    # letter on.
     pairs = [(merge[:at], merge[at + 1 :]) for merge in merges if (at := merge.find(" ", 1)) > 0]
     if len(pairs) < len(merges):
         raise CheckpointError(
-            f"{header.path} has merges that are no pairs: tokenizer.ggml.merges is damaged"
+            f"{header.path} has merges that are not pairs: tokenizer.ggml.merges is damaged"
         )
     try:
         backend = _backend(vocabulary, pairs, _token(header, tokens, "unknown"))
@@ -52,7 +53,7 @@ def gguf_tokenizer(header: Header, bos_token_id: int | None) -> Tokenizer | None
 
 
 def gguf_template(header: Header) -> ChatTemplate | None:
-    """The chat template; None for a file without one."""
+    """Return the chat template; None for a file without one."""
     source = header.metadata.get("tokenizer.chat_template")
     if not isinstance(source, str):
         return None
@@ -66,7 +67,7 @@ def gguf_template(header: Header) -> ChatTemplate | None:
 def _backend(
     vocabulary: dict[str, int], merges: list[tuple[str, str]], unknown: str | None
 ) -> tokenizers.Tokenizer:
-    model: Any = models.BPE(
+    model = models.BPE(
         vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True
     )
     backend = tokenizers.Tokenizer(model)
@@ -93,8 +94,12 @@ def _token(header: Header, tokens: list[str], kind: str) -> str | None:
 
 
 def _added(header: Header, tokens: list[str], *, special: bool) -> list[tokenizers.AddedToken]:
-    """Tokens that are never split. Special are those of the machinery, whatever type a converter
-    gave them: it lets llama.cpp print some of them."""
+    """Return the tokens that are never split.
+
+    Args:
+        special: return those with a fixed role, and not the others. A token's spelling decides:
+            converters give some of them the type of ordinary tokens, so that llama.cpp prints them.
+    """
     types = header.metadata.get("tokenizer.ggml.token_type")
     if not isinstance(types, list) or len(types) != len(tokens):
         raise CheckpointError(
@@ -102,9 +107,9 @@ def _added(header: Header, tokens: list[str], *, special: bool) -> list[tokenize
         )
     found = []
     for text, kind in zip(tokens, types, strict=True):
-        machinery = kind == CONTROL or (
+        is_special = kind == CONTROL or (
             len(text) > 4 and text[0] == "<" and text[-1] == ">" and "|" in (text[1], text[-2])
         )
-        if text and (machinery if special else kind == GIVEN and not machinery):
+        if text and (is_special if special else kind == USER_DEFINED and not is_special):
             found.append(tokenizers.AddedToken(text, special=special, normalized=False))
     return found

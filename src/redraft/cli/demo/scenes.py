@@ -14,7 +14,8 @@ from redraft.api import Model
 from redraft.cli.demo.lane import Lane, record, replay
 from redraft.cli.grid import cells_of, grid_text
 from redraft.engine import Method
-from redraft.evals import infilling
+from redraft.evals.autoregressive_infill import line_request
+from redraft.evals.example_requests import example_request
 from redraft.tasks import Example, Infill, Sudoku, ToDo
 from redraft.tasks.task import held_out
 
@@ -31,7 +32,7 @@ def sudoku_scene(model: Model, console: Console) -> list[Lane]:
         f"\n[bold]A Sudoku with {example.difficulty} blanks.[/] "
         "Yellow: a digit that this pass changed."
     )
-    request = infilling.request(model, example, SEEDS[0], {})
+    request = example_request(model, example, SEEDS[0], {})
     lanes = [
         record(model, request, way, lambda text: Sudoku().check(example, text)) for way in WAYS
     ]
@@ -58,7 +59,7 @@ def edit_scene(model: Model, console: Console) -> list[Lane]:
         )
     )
     console.print(Text(f"  before   {page}", "dim"))
-    request = infilling.request(model, example, SEEDS[1], {})
+    request = example_request(model, example, SEEDS[1], {})
     lanes = [record(model, request, way, lambda text: task.check(example, text)) for way in WAYS]
     drafted, typed = lanes
     for number, frame in enumerate(drafted.frames, 1):
@@ -83,11 +84,11 @@ def infill_scene(model: Model, console: Console) -> list[Lane]:
     before, after = example.answer[:first], example.answer[last:]
     drafted = record(
         model,
-        infilling.request(model, example, SEEDS[2], {}),
+        example_request(model, example, SEEDS[2], {}),
         "diffusion",
         lambda text: task.check(example, text),
     )
-    request = infilling.line_request(model, example, before, SEEDS[2], {})
+    request = line_request(model, example, before, SEEDS[2], {})
     typed = record(
         model, request, "typewriter", lambda text: task.check(example, before + text + after)
     )

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from redraft.api import Model
     from redraft.checkpoint import Quantization
     from redraft.config import GenerationOptions
-    from redraft.evals.divergence import Distance
+    from redraft.evals.divergence import Divergence
+    from redraft.evals.model_comparison import ModelComparison
     from redraft.evals.questions import Conversation, Question
-    from redraft.evals.side_by_side import Comparison
 
 EXAMPLES = 50  # of each held-out set, unless --count says otherwise
 # The table has a row for each of the first steps, then for every fourth, and for the last.
@@ -82,8 +82,8 @@ def measure_divergence(
     Their distributions, steps, texts and answers. The distance of the distributions
     is the KL divergence on the canvases of A.
     """
+    from redraft.evals.model_comparison import check_pair, compare_models
     from redraft.evals.questions import read_prompts
-    from redraft.evals.side_by_side import check_pair, compare_pair
 
     quantization = _quantization(b, quantize, group)
     conversations = None if prompts is None else read_prompts(prompts)
@@ -94,7 +94,7 @@ def measure_divergence(
     options = given(max_new_tokens=max_new_tokens)
     questions = _questions((first, second), conversations, count, seed, options)
     with progress_bars(len(questions)) as begin:
-        found = compare_pair(
+        found = compare_models(
             first, second, questions, batch_size=batch, same_signal=same_signal, begin=begin
         )
     names = a, _second_name(a, b, quantization)
@@ -130,7 +130,7 @@ def _second(
     first: Model, b: str | None, quantization: Quantization | None, dtype: str, device: str
 ) -> Model:
     """Return B: a checkpoint, or A quantized."""
-    from redraft.evals.side_by_side import quantized
+    from redraft.evals.model_comparison import quantized
 
     if quantization is not None:
         return quantized(first, quantization)
@@ -147,13 +147,19 @@ def _questions(
 ) -> list[Question]:
     """Return the prompts of a file, or else held-out examples of every set that a small model
     knows, or else fixed prompts."""
-    from redraft.evals.questions import PROMPTS, known_sets, of_sets, of_texts, said
+    from redraft.evals.questions import (
+        PROMPTS,
+        conversation_of,
+        known_sets,
+        questions_of_conversations,
+        questions_of_sets,
+    )
 
     sets = known_sets(*models) if conversations is None else []
     if sets:
-        return of_sets(models[0], sets, count or EXAMPLES, seed, dict(options))
-    conversations = conversations or [said(text) for text in PROMPTS]
-    return of_texts(models[0], conversations[:count], seed, dict(options))
+        return questions_of_sets(models[0], sets, count or EXAMPLES, seed, options)
+    conversations = conversations or [conversation_of(text) for text in PROMPTS]
+    return questions_of_conversations(models[0], conversations[:count], seed, options)
 
 
 def _second_name(a: str, b: str | None, quantization: Quantization | None) -> str:
@@ -163,7 +169,7 @@ def _second_name(a: str, b: str | None, quantization: Quantization | None) -> st
     return f"{a} in {quantization.format}{groups}"
 
 
-def _print(found: Comparison, names: tuple[str, str], same_signal: bool) -> None:
+def _print(found: ModelComparison, names: tuple[str, str], same_signal: bool) -> None:
     """Print the comparison as tables."""
     console = Console()
     console.print(f"A: {names[0]}\nB: {names[1]}\n{found.count} prompts", highlight=False)
@@ -190,7 +196,7 @@ def _share(share: float, interval: tuple[float, float]) -> str:
     return f"{percent(share)} ({100 * low:.0f} to {100 * high:.0f})"
 
 
-def _distance_table(whole: Distance, distances: list[Distance], same_signal: bool) -> Table:
+def _distance_table(whole: Divergence, distances: list[Divergence], same_signal: bool) -> Table:
     """Return the table of KL divergence and total variation: a row for each step, then one for
     all."""
     signal = ", with A's self-conditioning" if same_signal else ""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
-    from redraft.evals import Row
-    from redraft.evals.hole_sets import Group
+    from redraft.evals import DifficultyRow
+    from redraft.evals.evaluate_infill import InfillRow
 
 EXAMPLES = 200  # of a held-out set, unless --count says otherwise
 
@@ -30,7 +30,7 @@ def plotter(picture: Path) -> ModuleType:
     return plot
 
 
-def interval(row: Row | Group) -> str:
+def interval(row: DifficultyRow | InfillRow) -> str:
     """Return the 95 % interval of a share as text."""
     return f"{100 * row.low:.0f} to {100 * row.high:.0f} %"
 

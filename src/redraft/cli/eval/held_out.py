@@ -26,7 +26,7 @@ from redraft.cli.progress import open_model, progress_bars
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
-    from redraft.evals import Facts, HeldOut, Row
+    from redraft.evals import DifficultyRow, HeldOutSet, WikiFacts
 
 
 def measure_set(
@@ -63,8 +63,8 @@ def measure_set(
     By diffusion and autoregressively: the share of right answers by difficulty, with its 95 %
     interval, and the mean number of steps.
     """
-    from redraft.evals import compare, facts, summarise
-    from redraft.evals.infilling import layout
+    from redraft.evals import compare_methods, summarise, wiki_facts
+    from redraft.evals.example_requests import example_encoder
     from redraft.tasks.task import held_out
 
     held = _find_set(name, attempts)
@@ -81,12 +81,16 @@ def measure_set(
     other = open_model(autoregressive) if autoregressive else None
     # A model without a chat template is reported now, not after the others have been measured.
     for one in filter(None, (loaded, other)):
-        layout(one)
+        example_encoder(one)
     examples = held_out(held.task, count or EXAMPLES)
     with progress_bars(len(examples)) as begin:
-        columns = compare(held, examples, loaded, other, attempts=attempts, seed=seed, begin=begin)
+        columns = compare_methods(
+            held, examples, loaded, other, attempts=attempts, seed=seed, begin=begin
+        )
     rows = {way: summarise(outcomes, held.bins) for way, outcomes in columns.items()}
-    counted = {way: facts(outcomes) for way, outcomes in columns.items()} if name == "wiki" else {}
+    counted = (
+        {way: wiki_facts(outcomes) for way, outcomes in columns.items()} if name == "wiki" else {}
+    )
     title = f"{name}, {len(examples)} held-out examples"
     if as_json:
         head: dict[str, object] = {"set": name, "count": len(examples), "seed": seed}
@@ -97,7 +101,7 @@ def measure_set(
         plot.plot_rows(rows, title, held.unit, png)
 
 
-def _find_set(name: str, attempts: int) -> HeldOut:
+def _find_set(name: str, attempts: int) -> HeldOutSet:
     """Return a held-out set.
 
     Raises:
@@ -118,7 +122,9 @@ def _find_set(name: str, attempts: int) -> HeldOut:
     return SETS[name]
 
 
-def to_json(rows: Mapping[str, list[Row]], counted: Mapping[str, Facts]) -> dict[str, object]:
+def to_json(
+    rows: Mapping[str, list[DifficultyRow]], counted: Mapping[str, WikiFacts]
+) -> dict[str, object]:
     """Return the tables as `redraft eval set --json` prints them."""
     found: dict[str, object] = {}
     for way, table in rows.items():
@@ -129,7 +135,10 @@ def to_json(rows: Mapping[str, list[Row]], counted: Mapping[str, Facts]) -> dict
 
 
 def _print(
-    title: str, held: HeldOut, rows: Mapping[str, list[Row]], counted: Mapping[str, Facts]
+    title: str,
+    held: HeldOutSet,
+    rows: Mapping[str, list[DifficultyRow]],
+    counted: Mapping[str, WikiFacts],
 ) -> None:
     for way, table in rows.items():
         Console().print(_table(f"{title}, {way}", held.unit, table))
@@ -137,7 +146,7 @@ def _print(
             Console().print(str(counted[way]), style="dim")
 
 
-def _table(title: str, unit: str, rows: list[Row]) -> Table:
+def _table(title: str, unit: str, rows: list[DifficultyRow]) -> Table:
     """Return the table of one method: a row for each bin of difficulty."""
     names = ("", "count", "right", "95 %", "steps", "first step", "corrected")
     shown = Table(*names, title=f"{title}, by {unit}", title_justify="left")

@@ -19,11 +19,12 @@ from redraft.cli.progress import open_model, progress_bars
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
-    from redraft.evals.hole_sets import Group, Method
-    from redraft.evals.problems import Problem
+    from redraft.engine import Method
+    from redraft.evals.evaluate_infill import InfillRow
+    from redraft.evals.infill_problems import InfillProblem
 
 MAX_TOKENS = 64  # in a hole of FILES, unless --max-tokens says otherwise
-METHODS: tuple[Method, ...] = ("diffusion", "typewriter")
+METHODS: tuple[Method, ...] = ("diffusion", "autoregressive")
 
 
 def measure_infill(
@@ -76,8 +77,8 @@ def measure_infill(
     widths are known: the same as `redraft eval set infill`.
     """
     from redraft.evals import SETS
-    from redraft.evals.hole_sets import fill_problems, group
-    from redraft.evals.problems import read_problems
+    from redraft.evals.evaluate_infill import evaluate_infill, summarise_infill
+    from redraft.evals.infill_problems import read_problems
 
     if files is None and (run_tests or instruction is not None or max_tokens is not None):
         raise ConfigError("--run-tests, --instruction and --max-tokens need FILES")
@@ -104,11 +105,11 @@ def measure_infill(
         limit = max_tokens or MAX_TOKENS
         problems = read_problems(files, limit, instruction, run_tests)[:count]
     loaded = open_model(model or SETS["infill"].model)
-    tables: dict[str, list[Group]] = {}
+    tables: dict[str, list[InfillRow]] = {}
     with progress_bars(len(problems)) as begin:
         for method in METHODS:
-            answers = list(fill_problems(loaded, problems, method, seed, begin(method)))
-            tables[method] = group(answers)
+            outcomes = evaluate_infill(loaded, problems, method, seed, begin(method))
+            tables[method] = summarise_infill(list(outcomes))
     if as_json:
         head: dict[str, object] = {"set": "infill", "count": len(problems), "seed": seed}
         print(json.dumps(head | to_json(tables)))
@@ -118,7 +119,7 @@ def measure_infill(
         Console().print(_table(title, rows))
 
 
-def to_json(tables: Mapping[str, list[Group]]) -> dict[str, object]:
+def to_json(tables: Mapping[str, list[InfillRow]]) -> dict[str, object]:
     """Return the tables as `redraft eval infill --json` prints them."""
     found: dict[str, object] = {}
     for way, rows in tables.items():
@@ -126,16 +127,16 @@ def to_json(tables: Mapping[str, list[Group]]) -> dict[str, object]:
     return found
 
 
-def _held_out_problems(count: int) -> list[Problem]:
+def _held_out_problems(count: int) -> list[InfillProblem]:
     from redraft.evals import SETS
-    from redraft.evals.problems import of_examples
+    from redraft.evals.infill_problems import problems_of_examples
     from redraft.tasks.task import held_out
 
     held = SETS["infill"]
-    return of_examples(held.task, held_out(held.task, count), held.bins)
+    return problems_of_examples(held.task, held_out(held.task, count), held.bins)
 
 
-def _table(title: str, rows: list[Group]) -> Table:
+def _table(title: str, rows: list[InfillRow]) -> Table:
     names = ("", "count", "exact", "95 %", "distance", "right", "steps")
     shown = Table(*names, title=title, title_justify="left")
     shown.columns[0].overflow = "fold"

@@ -15,13 +15,13 @@ from redraft.cli.eval.figures import EXAMPLES, percent
 from redraft.cli.progress import open_model, progress_bars
 
 if TYPE_CHECKING:
-    from redraft.evals import HeldOut
+    from redraft.evals import HeldOutSet
     from redraft.evals.strategies import StrategyRow
 
 
 def measure_strategies(
     name: str,
-    held: HeldOut,
+    held: HeldOutSet,
     model: str | None,
     samplers: Sequence[str],
     stopping: Sequence[str],
@@ -32,7 +32,7 @@ def measure_strategies(
 ) -> None:
     """Write the examples of a held-out set with each sampler and each stopping criterion."""
     from redraft.diffusion import as_sampler, as_stopping
-    from redraft.evals.infilling import layout
+    from redraft.evals.example_requests import example_encoder
     from redraft.evals.strategies import compare_strategies
     from redraft.tasks.task import held_out
 
@@ -42,7 +42,7 @@ def measure_strategies(
     for spec in stopping:
         as_stopping(spec)
     loaded = open_model(model or held.model)
-    layout(loaded)
+    example_encoder(loaded)
     examples = held_out(held.task, count or EXAMPLES)
     with progress_bars(len(examples)) as begin:
         rows = compare_strategies(

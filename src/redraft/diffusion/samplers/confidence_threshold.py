@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from redraft.config.check import check_number
 from redraft.diffusion.canvas import Canvas
 from redraft.diffusion.samplers.settings import column
+from redraft.diffusion.samplers.sureness import sureness, surest_positions
 from redraft.diffusion.step import DenoisingStep, ScheduledStep
 from redraft.ops.vocabulary import VocabularyStatistics
 
 
 @dataclass(frozen=True)
 class ConfidenceThresholdSampler:
-    """Accept all positions whose argmax has at least a given probability, and always the surest.
+    """Accept all positions whose sample has at least a given probability, and always the surest.
 
     Source: Fast-dLLM, arXiv 2505.22618, section 3.3. There an accepted token stays for good; on
     uniform noise every position is decided anew at each step, as the network may correct it.
 
     Attributes:
-        threshold: probability of the argmax, in (0, 1].
+        threshold: probability of the sample (see `sureness`), in (0, 1].
     """
 
     threshold: float = 0.9
@@ -33,13 +33,8 @@ class ConfidenceThresholdSampler:
     def step(
         self, statistics: VocabularyStatistics, canvas: Canvas, step: ScheduledStep
     ) -> DenoisingStep:
-        confidence = statistics.confidence.masked_fill(canvas.frozen, -1.0)
-        accepted = (confidence >= column(self.threshold, confidence)) | surest(confidence)
+        sure = sureness(statistics, canvas)
+        one = torch.ones_like(step.number)
+        accepted = (sure >= column(self.threshold, sure)) | surest_positions(sure, canvas, one)
         tokens = torch.where(accepted, statistics.sample, step.fresh)
         return DenoisingStep.of(statistics, canvas, tokens, accepted)
-
-
-def surest(confidence: Tensor) -> Tensor:
-    """Return bool [B, L], True at the first position of the greatest confidence [B, L]."""
-    first = confidence.argmax(dim=-1, keepdim=True)
-    return torch.zeros_like(confidence, dtype=torch.bool).scatter_(-1, first, True)

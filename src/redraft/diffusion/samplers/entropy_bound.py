@@ -41,6 +41,6 @@ class EntropyBoundSampler:
         # Exclusive sum: the surest position is always accepted, so a canvas cannot stall.
         spent = ordered.cumsum(dim=-1) - ordered
         within = spent <= column(self.entropy_bound, like=spent)
-        accepted = torch.zeros_like(within).scatter_(-1, order, within) | canvas.frozen
+        accepted = torch.zeros_like(within).scatter_(-1, order, within)
         tokens = torch.where(accepted, statistics.sample, step.fresh)
         return DenoisingStep.of(statistics, canvas, tokens, accepted)

@@ -10,7 +10,7 @@ import torch
 from redraft.config.check import check_integer, check_number
 from redraft.diffusion.canvas import Canvas
 from redraft.diffusion.samplers.settings import column
-from redraft.diffusion.samplers.top_k import surest_positions
+from redraft.diffusion.samplers.sureness import sureness, surest_positions
 from redraft.diffusion.step import DenoisingStep, ScheduledStep
 from redraft.ops.vocabulary import VocabularyStatistics
 
@@ -26,7 +26,7 @@ class KlassSampler:
     noise every position is decided anew at each step.
 
     Attributes:
-        threshold: probability of the argmax that an accepted position exceeds.
+        threshold: probability that the sample of an accepted position exceeds (see `sureness`).
         kl_threshold: nats.
         history: steps, at least 1.
     """
@@ -49,11 +49,11 @@ class KlassSampler:
         below = statistics.divergence < column(self.kl_threshold, statistics.divergence)
         before = step.memory.get("stable_steps", torch.zeros_like(canvas.tokens))
         stable_steps = torch.where(below, before + 1, 0)
-        confident = statistics.confidence > column(self.threshold, statistics.confidence)
-        ready = confident & (stable_steps >= self.history) & ~canvas.frozen
+        sure = sureness(statistics, canvas)
+        ready = (sure > column(self.threshold, sure)) & (stable_steps >= self.history)
 
         share = -(-(~canvas.frozen).sum(dim=-1) // step.limit)
-        fallback = surest_positions(statistics.confidence, canvas, share)
+        fallback = surest_positions(sure, canvas, share)
         accepted = torch.where(ready.any(dim=-1, keepdim=True), ready, fallback)
         tokens = torch.where(accepted, statistics.sample, step.fresh)
         memory = {"stable_steps": stable_steps}

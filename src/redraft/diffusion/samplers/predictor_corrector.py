@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from redraft.config.check import check_number
+from redraft.config.check import check_integer, check_number
 from redraft.diffusion.canvas import Canvas
+from redraft.diffusion.samplers.progress import progress
 from redraft.diffusion.samplers.settings import column
 from redraft.diffusion.step import DenoisingStep, ScheduledStep
 from redraft.ops.vocabulary import VocabularyStatistics
@@ -30,7 +31,7 @@ class PredictorCorrectorSampler:
     where r = alpha_t / alpha_s and [z] has all mass on z.
 
     Training replaces each token with probability t, so alpha_t = 1 - t; t falls linearly from 1 to
-    0 in N = `max_denoising_steps` steps. The paper puts the network's mean in place of x. Here x is
+    0 in N steps. The paper puts the network's mean in place of x. Here x is
     a draw, which gives the exact mean over x of the network's distribution, because this network
     predicts the clean token given the whole noisy canvas. It also needs no distribution over the
     vocabulary.
@@ -40,20 +41,24 @@ class PredictorCorrectorSampler:
             anew at each step.
         eta: where given, it replaces kappa by that of ReMDM's capped schedule at each step:
             sigma = min(eta, (1 - alpha_s) / alpha_t), kappa = 1 - sigma / (1 - alpha_s).
+        steps: N; None for `max_denoising_steps`. From step N on all positions take the sample.
     """
 
     kappa: float = 0.95
     eta: float | None = None
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         check_number("kappa", self.kappa, minimum=0, maximum=1)
         if self.eta is not None:
             check_number("eta", self.eta, minimum=0, maximum=1)
+        if self.steps is not None:
+            check_integer("steps", self.steps, minimum=1)
 
     def step(
         self, statistics: VocabularyStatistics, canvas: Canvas, step: ScheduledStep
     ) -> DenoisingStep:
-        alpha_t, alpha_s = noise_levels(step)
+        alpha_t, alpha_s = noise_levels(*progress(step, self.steps))
         predicts, chooses = step.draw(1)[0], step.draw(2)[0]
         keep, sample = posterior(statistics.sample == canvas.tokens, alpha_t, alpha_s, step)
         is_predictor = predicts < self._kappa(alpha_t, alpha_s)
@@ -74,10 +79,12 @@ class PredictorCorrectorSampler:
         return (1 - cap.clamp_max(self.eta) / noise_left).clamp(0.0, 1.0)
 
 
-def noise_levels(step: ScheduledStep) -> tuple[Tensor, Tensor]:
-    """Return alpha_t of the canvas that was read and alpha_s of the next, float64 [B, 1]."""
-    limit = step.limit.double()
-    return ((step.number - 1) / limit)[:, None], (step.number / limit)[:, None]
+def noise_levels(number: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """Return alpha_t of the canvas that was read and alpha_s of the next, float64 [B, 1].
+
+    `number` and `limit` are n and N, int64 [B].
+    """
+    return ((number - 1) / limit.double())[:, None], (number / limit.double())[:, None]
 
 
 def posterior(

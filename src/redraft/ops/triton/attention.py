@@ -96,7 +96,8 @@ def _tile(query: Tensor, dim: int) -> tuple[int, int, int, int, int]:
 
 
 def _shared_memory(device: torch.device) -> int:
-    return int(torch.cuda.get_device_properties(device).shared_memory_per_block_optin)
+    properties = torch.cuda.get_device_properties(device)
+    return int(properties.shared_memory_per_block_optin)  # type: ignore[attr-defined]
 
 
 @triton.jit

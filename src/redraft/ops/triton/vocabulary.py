@@ -16,7 +16,7 @@ from torch import Tensor
 from redraft.ops.linear import linear
 from redraft.ops.triton import on_its_device
 from redraft.ops.vocabulary.dense import mean_embedding
-from redraft.ops.vocabulary.types import Found
+from redraft.ops.vocabulary.types import PositionStatistics
 
 BLOCK = 4096
 # The masses of a position are scaled so that their sum is at most this before the mean embedding is
@@ -32,7 +32,7 @@ def read_plain(
     uniform: Tensor,
     greedy: Tensor,
     block_size: int,
-) -> Found:
+) -> PositionStatistics:
     """Compute the statistics of positions that have no edits, a block of positions at a time.
 
     Args:
@@ -53,7 +53,7 @@ def read_plain(
     return (
         parts[0]
         if len(parts) == 1
-        else Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        else PositionStatistics(*(torch.cat(part) for part in zip(*parts, strict=True)))
     )
 
 
@@ -65,7 +65,7 @@ def _read_some(
     temperature: Tensor,
     uniform: Tensor,
     greedy: Tensor,
-) -> Found:
+) -> PositionStatistics:
     count, size = len(states), len(embedding)
     logits = linear(states, embedding)
     temperature, uniform, greedy = (each.contiguous() for each in (temperature, uniform, greedy))
@@ -77,7 +77,7 @@ def _read_some(
         BLOCK=block, MAX_MASS=MAX_MASS, num_warps=max(1, min(8, block // 128)),
     )  # fmt: skip
     soft = mean_embedding(logits, embedding).float() / total.clamp_max(MAX_MASS)[:, None]
-    return Found(argmax, sample, entropy, 1 / total, soft.to(states.dtype))
+    return PositionStatistics(argmax, sample, entropy, 1 / total, soft.to(states.dtype))
 
 
 @triton.jit

@@ -1,12 +1,16 @@
-"""One look at the vocabulary: `read_vocabulary`, its plain form (`whole`) and its fast form
-(`chunks`)."""
+"""The vocabulary pass: `read_vocabulary`, its dense form and its chunked form."""
 
-from redraft.ops.vocabulary.dense import inverse_cdf, softcapped_logits, tempered_logits
+from redraft.ops.vocabulary.dense import (
+    MAX_LOGITS,
+    inverse_cdf,
+    softcapped_logits,
+    tempered_logits,
+)
 from redraft.ops.vocabulary.dispatch import read_vocabulary
 from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
 from redraft.ops.vocabulary.types import (
-    Comparison,
+    DistributionComparison,
     Picked,
     Readout,
     SpanConstraint,
@@ -14,8 +18,9 @@ from redraft.ops.vocabulary.types import (
 )
 
 __all__ = [
+    "MAX_LOGITS",
     "Allowed",
-    "Comparison",
+    "DistributionComparison",
     "LogitEdits",
     "Picked",
     "Readout",

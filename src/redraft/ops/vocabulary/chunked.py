@@ -18,17 +18,20 @@ from torch import Tensor
 
 from redraft.ops.linear import linear
 from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
-from redraft.ops.vocabulary.types import Found, Positions
+from redraft.ops.vocabulary.types import Positions, PositionStatistics
 
-CHUNK = 1024  # entries of the vocabulary at a time, on a CPU
-WIDE_CHUNK = 1 << 15  # and elsewhere, where every launch costs and no cache is to be stayed in
-BLOCK = 512  # positions at a time
+# Entries of the vocabulary at a time: on a CPU as many as stay in its cache; elsewhere more, since
+# every launch costs.
+CHUNK = 1024
+WIDE_CHUNK = 1 << 15
+# Positions at a time.
+BLOCK = 512
 # exp of less is 0 in float32, and 0 times this is 0 where 0 times -inf would not be a number.
 MIN_LOG_MASS = -1e4
 
 
 @dataclass
-class Sums:
+class RunningSums:
     """Running sums of a block of N positions after some chunks of the vocabulary.
 
     Attributes:
@@ -50,7 +53,7 @@ class Sums:
     edited: bool
 
     @classmethod
-    def nothing(cls, states: Tensor, edited: bool) -> Sums:
+    def nothing(cls, states: Tensor, edited: bool) -> RunningSums:
         zeros = states.new_zeros(len(states), dtype=torch.float32)
         return cls(
             torch.full_like(zeros, -torch.inf),
@@ -63,14 +66,18 @@ class Sums:
         )
 
     def add(self, logits: Tensor, embedding: Tensor, first: int, out: Tensor | None = None) -> None:
-        """One chunk: its logits float32 [N, C], which are overwritten, and its embeddings [C, H],
-        from token `first` on; `out` are the columns of those that do not count, whose logits are
-        -inf."""
+        """Add one chunk of the vocabulary.
+
+        Args:
+            logits: float32 [N, C], overwritten. embedding: [C, H].
+            first: token of the first column.
+            out: columns that do not count, whose logits are -inf.
+        """
         top, at = logits.max(dim=-1)
         self.argmax = torch.where(top > self.top, at + first, self.argmax)
         new = torch.maximum(self.top, top)
-        # What is ruled out has logit -inf and mass 0, also where that is everything so far: it adds
-        # nothing.
+        # A token that is ruled out has logit -inf and mass 0. It adds nothing, also where all
+        # tokens so far are ruled out.
         fall = (self.top - new).nan_to_num_(neginf=0.0)
         shrink = torch.where(self.top == -torch.inf, 0.0, torch.exp(fall))
         below = logits.sub_(new.masked_fill(new == -torch.inf, 0.0)[:, None])
@@ -86,14 +93,17 @@ class Sums:
         self.masses.append((total, new))
 
     def chunk_masses(self) -> Tensor:
-        """The mass of each chunk, float64 [N, chunks], relative to the greatest logit."""
+        """Return the mass of each chunk, float64 [N, chunks], relative to the greatest logit."""
         return torch.stack(
             [(total * torch.exp(top - self.top)).double() for total, top in self.masses], dim=-1
         )
 
     def chunk_of(self, uniform: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """In which chunk draws `uniform` float64 [n] of the positions `index` [n] lie, and how far
-        into it, in mass."""
+        """Return the chunk in which each draw lies, and how far into it, in mass.
+
+        Args:
+            uniform: float64 [n], draws of the positions `index` [n].
+        """
         masses = self.chunk_masses()[index]
         reached = masses.cumsum(dim=-1)
         target = uniform * reached[:, -1]
@@ -105,21 +115,21 @@ class Sums:
         return where, target - (reached - masses).gather(-1, where[:, None]).squeeze(-1)
 
 
-def read_chunks(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    """What there is to know of positions; none of their rows has a filter."""
+def read_chunked(positions: Positions, embedding: Tensor, softcap: float) -> PositionStatistics:
+    """Return the statistics of positions; none of their rows has a filter."""
     return positions.in_blocks(BLOCK, lambda part: _read_block(part, embedding, softcap))
 
 
 def chunk_size(device: torch.device) -> int:
-    """Entries of the vocabulary at a time."""
+    """Return how many entries of the vocabulary are read at a time."""
     return CHUNK if device.type == "cpu" else WIDE_CHUNK
 
 
-def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    edited = positions.which is not None or any(
+def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> PositionStatistics:
+    edited = positions.mask_index is not None or any(
         edits is not None for edits in positions.readout.edits
     )
-    sums = Sums.nothing(positions.states, edited)
+    sums = RunningSums.nothing(positions.states, edited)
     size = chunk_size(positions.states.device)
     for first in range(0, len(embedding), size):
         chunk = embedding[first : first + size]
@@ -128,11 +138,11 @@ def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Foun
     entropy = (sums.total.log() - sums.weighted / sums.total).clamp_min_(0.0)
     soft = (sums.soft / sums.total[:, None]).to(embedding.dtype)
     sample = torch.where(positions.readout.greedy[positions.owners], sums.argmax, sample)
-    return Found(sums.argmax, sample, entropy, 1 / sums.total, soft)
+    return PositionStatistics(sums.argmax, sample, entropy, 1 / sums.total, soft)
 
 
 def edited_logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
-    """Edited, tempered logits float32 [N, C] of one chunk."""
+    """Return edited, tempered logits of one chunk, float32 [N, C]."""
     logits = positions.forbid(bounded_logits(positions.states, chunk, softcap), first)
     return tempered_logits(
         logits,
@@ -142,8 +152,10 @@ def edited_logits(positions: Positions, chunk: Tensor, first: int, softcap: floa
     )
 
 
-def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: Sums) -> Tensor:
-    """Samples [N]: the first token whose cumulative mass passes the draw."""
+def _look_again(
+    positions: Positions, embedding: Tensor, softcap: float, sums: RunningSums
+) -> Tensor:
+    """Return samples [N]: the first token whose cumulative mass passes the draw."""
     where, left = sums.chunk_of(
         positions.uniform, torch.arange(len(positions.states), device=positions.states.device)
     )
@@ -153,15 +165,17 @@ def _look_again(positions: Positions, embedding: Tensor, softcap: float, sums: S
         first = number * size
         chunk = embedding[first : first + size]
         part = positions[mine]
-        logits = edited_logits(part.whole_rows(), chunk, first, softcap)[: len(mine)]
-        # Sums of one chunk differ in their last bits from what they were.
+        logits = edited_logits(part.padded(), chunk, first, softcap)[: len(mine)]
+        # The sums of one chunk differ in their last bits from what they were.
         sample[mine] = first + first_beyond(torch.exp(logits - sums.top[mine][:, None]), left[mine])
     return sample
 
 
 def first_beyond(mass: Tensor, target: Tensor) -> Tensor:
-    """Where the cumulative sums of `mass` [N, C] pass `target` float64 [N]; the last with any mass
-    where rounding lets none."""
+    """Return where the cumulative sums of `mass` [N, C] pass `target` float64 [N].
+
+    Where rounding lets no sum pass it, that is the last column with any mass.
+    """
     at = torch.searchsorted(
         mass.cumsum(dim=-1, dtype=torch.float64), target[:, None], right=True
     ).squeeze(-1)

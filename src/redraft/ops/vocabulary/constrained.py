@@ -17,12 +17,13 @@ from torch import Tensor
 
 from redraft.ops.batch_invariance import pad_for_invariance
 from redraft.ops.linear import linear
-from redraft.ops.vocabulary.chunked import Sums, first_beyond
+from redraft.ops.vocabulary.chunked import RunningSums, first_beyond
 from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
 from redraft.ops.vocabulary.token_classes import Piece, TokenClasses
-from redraft.ops.vocabulary.types import Found, Picked, Positions, SpanConstraint
+from redraft.ops.vocabulary.types import Picked, Positions, PositionStatistics, SpanConstraint
 
-LEAST = -1e30  # below every logit, where -inf would make differences that are no numbers
+# Below every logit, in place of -inf, whose differences are no numbers.
+MIN_LOG_MASS = -1e30
 
 
 def read_constrained(
@@ -31,9 +32,12 @@ def read_constrained(
     softcap: float,
     constraint: SpanConstraint,
     wanted: Tensor,
-) -> Found:
-    """What there is to know of the `wanted` ones (bool) among the positions of a constraint's span;
-    the row has no filter."""
+) -> PositionStatistics:
+    """Return the statistics of the wanted positions of a constraint's span.
+
+    `positions` are the wanted ones; `wanted`, bool, marks them among the positions of the span. The
+    row has no filter.
+    """
     reading = _Reading(positions, embedding, softcap, constraint.classes(embedding.device))
     return reading.found(constraint.pick(reading.mass, reading.best, positions.uniform, wanted))
 
@@ -56,11 +60,11 @@ class _Reading:
         ]
         self.positions = replace(
             positions, readout=replace(positions.readout, edits=of_row)
-        ).whole_rows()
+        ).padded()
         self.embedding, self.softcap, self.classes = embedding, softcap, classes
         self.edited = of_row[owner] is not None
         shape = len(self.positions.states), classes.count
-        self.mass = positions.states.new_full(shape, LEAST, dtype=torch.float32)
+        self.mass = positions.states.new_full(shape, MIN_LOG_MASS, dtype=torch.float32)
         self.best, self.inner = self.mass.clone(), torch.zeros_like(self.mass)
         self._wide = {
             number: self._read_wide(number, pieces) for number, pieces in classes.wide.items()
@@ -81,8 +85,8 @@ class _Reading:
             logits.index_fill_(1, piece.out, -torch.inf)
         return logits, rows
 
-    def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> Sums:
-        sums = Sums.nothing(self.positions.states, self.edited)
+    def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> RunningSums:
+        sums = RunningSums.nothing(self.positions.states, self.edited)
         at = 0
         for piece in pieces:
             logits, rows = self.logits(piece, self.positions)
@@ -96,7 +100,7 @@ class _Reading:
     def _read_narrow(self, piece: Piece) -> None:
         logits, _ = self.logits(piece, self.positions)
         shape = len(logits), piece.count
-        top = logits.new_full(shape, LEAST).scatter_reduce_(
+        top = logits.new_full(shape, MIN_LOG_MASS).scatter_reduce_(
             1, piece.kinds.expand_as(logits), logits, "amax"
         )
         below = logits.sub_(top.index_select(1, piece.kinds))
@@ -106,7 +110,7 @@ class _Reading:
         self.mass[:, piece.numbers] = top + total.log()
         self.inner[:, piece.numbers] = (total.log() - weighted / total).clamp_min_(0.0)
 
-    def found(self, picked: Picked) -> Found:
+    def found(self, picked: Picked) -> PositionStatistics:
         """Tokens, entropies and mean embeddings of what was picked."""
         share = picked.marginals
         soft = torch.zeros_like(self.positions.states[: self.count], dtype=torch.float32)
@@ -131,7 +135,7 @@ class _Reading:
             1, picked.best[:, None]
         )
         confidence = (share.gather(1, picked.best[:, None]) * chosen.exp()).squeeze(1)
-        return Found(
+        return PositionStatistics(
             argmax,
             torch.where(greedy, argmax, sample),
             entropy,
@@ -140,7 +144,12 @@ class _Reading:
         )
 
     def _sample_wide(
-        self, pieces: tuple[Piece, ...], sums: Sums, uniform: Tensor, mine: Tensor, sample: Tensor
+        self,
+        pieces: tuple[Piece, ...],
+        sums: RunningSums,
+        uniform: Tensor,
+        mine: Tensor,
+        sample: Tensor,
     ) -> None:
         """Sampled tokens of the positions `mine`, whose class this is, put in place."""
         if not len(mine):
@@ -148,14 +157,15 @@ class _Reading:
         where, left = sums.chunk_of(uniform[mine], mine)
         for number in where.unique().tolist():
             here = (where == number).nonzero().squeeze(-1)
-            logits, _ = self.logits(pieces[number], self.positions[mine[here]].whole_rows())
+            logits, _ = self.logits(pieces[number], self.positions[mine[here]].padded())
             mass = torch.exp(logits[: len(here)] - sums.top[mine[here]][:, None])
             sample[mine[here]] = pieces[number].tokens[first_beyond(mass, left[here])]
 
     def _find_narrow(
         self, piece: Piece, picked: Picked, soft: Tensor, argmax: Tensor, sample: Tensor
     ) -> None:
-        """The same of the classes of a piece, and their part of the mean embedding."""
+        """Put in place the tokens of a piece's classes, and add their part of the mean
+        embedding."""
         share = picked.marginals[:, piece.numbers]
         needed = share.sum(dim=-1) > 0
         for which in (picked.best, picked.sample):
@@ -163,7 +173,7 @@ class _Reading:
         mine = needed.nonzero().squeeze(-1)
         if not len(mine):
             return
-        logits, rows = self.logits(piece, self.positions[mine].whole_rows())
+        logits, rows = self.logits(piece, self.positions[mine].padded())
         within = torch.exp(
             logits[: len(mine)] - self.mass[mine].index_select(1, piece.numbers[piece.kinds])
         )

@@ -1,5 +1,7 @@
-"""The plain form: blocks of positions, each against the whole vocabulary, so that a [B, L, V]
-tensor never exists."""
+"""The dense form: blocks of positions, each against the whole vocabulary.
+
+No [B, L, V] tensor exists.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +12,26 @@ from torch import Tensor
 
 from redraft.ops.batch_invariance import VECTOR_ROWS
 from redraft.ops.linear import linear
-from redraft.ops.vocabulary.types import Found, Positions, Readout
+from redraft.ops.vocabulary.types import Positions, PositionStatistics, Readout
 
-UNIT = 2.0  # of bounded logits, in softcaps
-ROWS = 1 << 14  # of a table in few bits that are unpacked at a time
-BLOCK_ELEMENTS = 1 << 24  # logits that exist at a time, at most
+# Unit of bounded logits, in softcaps.
+UNIT = 2.0
+# Rows of a quantized table that are unpacked at a time.
+UNPACKED_ROWS = 1 << 14
+# Logits that exist at a time, at most.
+MAX_LOGITS = 1 << 24
 
 
 def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
-    """softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied
+    """Return softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied
     embedding [V, H]."""
     return torch.tanh(linear(hidden, embedding).float() / softcap) * softcap
 
 
-def read_whole(positions: Positions, embedding: Tensor, softcap: float) -> Found:
-    """What there is to know of positions, block by block."""
+def read_dense(positions: Positions, embedding: Tensor, softcap: float) -> PositionStatistics:
+    """Return the statistics of positions, block by block."""
 
-    def read(part: Positions) -> Found:
+    def read(part: Positions) -> PositionStatistics:
         logits = all_logits(part, embedding, softcap)
         return _summarise(logits, part.uniform, part.readout.greedy[part.owners], embedding)
 
@@ -41,12 +46,14 @@ def all_logits(positions: Positions, embedding: Tensor, softcap: float) -> Tenso
 
 def positions_per_block(embedding: Tensor) -> int:
     """Return how many positions have all their logits at a time, with an embedding [V, H]."""
-    return max(1, BLOCK_ELEMENTS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
+    return max(1, MAX_LOGITS // len(embedding) // VECTOR_ROWS) * VECTOR_ROWS
 
 
 def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: float = 1.0) -> Tensor:
-    """`logits` float32 [N, V] in units of `unit`, overwritten, as the rows (`owners` int64 [N])
-    that own them have them edited: bias and penalty, the temperature, filters."""
+    """Return logits as their rows have them edited: bias and penalty, temperature, filters.
+
+    `logits`: float32 [N, V] in units of `unit`, overwritten. `owners`: int64 [N], their rows.
+    """
     edited = {}
     for row, edits in enumerate(readout.edits):
         if edits is not None:
@@ -56,7 +63,7 @@ def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: floa
             part.div_(readout.temperature[row])
             edits.filter_logits(part)
             edited[row] = mine, part
-    # Whoever has no edits gets the same bits whatever the others have.
+    # A row without edits gets the same bits whatever the others have.
     logits.mul_((unit / readout.temperature)[owners].unsqueeze(-1))
     for mine, part in edited.values():
         logits[mine] = part
@@ -64,42 +71,50 @@ def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: floa
 
 
 def bounded_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
-    """tanh(h E^T / softcap) / UNIT, float32 [N, V]: softcapped logits in units of UNIT * softcap;
-    no gradient flows through it.
+    """Return tanh(h E^T / softcap) / UNIT, float32 [N, V]; no gradient flows through it.
 
+    These are softcapped logits in units of UNIT * softcap.
     tanh(x) is 2 sigmoid(2x) - 1, and torch's sigmoid takes half the time of its tanh.
     """
     return linear(hidden, embedding).float().mul_(UNIT / softcap).sigmoid_().sub_(0.5)
 
 
 def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
-    """The first token, in vocabulary order, whose cumulative probability passes `uniform` [N];
-    int64 [N] from probs [N, V]."""
+    """Return the first token, in vocabulary order, whose cumulative probability passes `uniform`.
+
+    int64 [N], from probs [N, V] and uniform [N].
+    """
     cumulative = probs.cumsum(dim=-1, dtype=torch.float64)
     target = uniform.unsqueeze(-1) * cumulative[:, -1:]
     found = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
-    return found.clamp_max(
-        probs.shape[-1] - 1
-    )  # only NaN gets this far; it is reported where it can be named
+    # Only NaN gets beyond the last token; it is reported where it can be named.
+    return found.clamp_max(probs.shape[-1] - 1)
 
 
 def mean_embedding(probs: Tensor, embedding: Tensor) -> Tensor:
-    """Mean embedding [N, H] under probabilities [N, V]; a table in few bits is unpacked part by
-    part."""
+    """Return the mean embedding [N, H] under probabilities [N, V].
+
+    A quantized table is unpacked part by part.
+    """
     table: Any = embedding
     if isinstance(table, Tensor):
         return linear(probs, table.T)
-    parts = range(0, len(table), ROWS)
+    parts = range(0, len(table), UNPACKED_ROWS)
     return sum(
-        (probs[:, first : first + ROWS] @ table[first : first + ROWS] for first in parts),
+        (
+            probs[:, first : first + UNPACKED_ROWS] @ table[first : first + UNPACKED_ROWS]
+            for first in parts
+        ),
         probs.new_zeros(()),
     )
 
 
-def _summarise(logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor) -> Found:
+def _summarise(
+    logits: Tensor, uniform: Tensor, greedy: Tensor, embedding: Tensor
+) -> PositionStatistics:
     probs = logits.softmax(dim=-1)
     argmax = logits.argmax(dim=-1)
     sample = torch.where(greedy, argmax, inverse_cdf(probs, uniform))
     entropy = torch.special.entr(probs).sum(dim=-1)
     soft = mean_embedding(probs.to(embedding.dtype), embedding)
-    return Found(argmax, sample, entropy, probs.amax(dim=-1), soft)
+    return PositionStatistics(argmax, sample, entropy, probs.amax(dim=-1), soft)

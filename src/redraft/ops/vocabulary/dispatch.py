@@ -1,4 +1,4 @@
-"""One look at the vocabulary: from hidden states to all that a denoising step needs to know."""
+"""The vocabulary pass: from hidden states to the statistics of a denoising step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from redraft.ops.triton import uses_kernels
-from redraft.ops.vocabulary.chunked import read_chunks
+from redraft.ops.vocabulary.chunked import read_chunked
 from redraft.ops.vocabulary.constrained import read_constrained
-from redraft.ops.vocabulary.dense import read_whole
+from redraft.ops.vocabulary.dense import read_dense
 from redraft.ops.vocabulary.divergence import read_divergence
 from redraft.ops.vocabulary.types import (
-    Comparison,
-    Found,
+    DistributionComparison,
     Positions,
+    PositionStatistics,
     Readout,
     VocabularyStatistics,
 )
@@ -44,7 +44,7 @@ def read_vocabulary(
     rows, length, _ = hidden.shape
     positions, wanted, filtered = _flat(hidden, readout)
     long = torch.zeros(rows * length, dtype=torch.int64, device=hidden.device)
-    all_found = Found(
+    all_found = PositionStatistics(
         long, long.clone(), long.float(), long.float(), torch.zeros_like(positions.states)
     )
     for row, constraints in enumerate(readout.span_constraints):
@@ -58,10 +58,10 @@ def read_vocabulary(
                 for whole, of_span in zip(all_found, part, strict=True):
                     whole[index] = of_span
             wanted = wanted.index_fill(0, index, False)
-    for form, mine in ((read_chunks, wanted & ~filtered), (read_whole, wanted & filtered)):
+    for form, mine in ((read_chunked, wanted & ~filtered), (read_dense, wanted & filtered)):
         index = mine.nonzero().squeeze(-1)
         if len(index):
-            found = form(positions[index].whole_rows(), embedding, softcap)
+            found = form(positions[index].padded(), embedding, softcap)
             for whole, of_form in zip(all_found, found, strict=True):
                 whole[index] = of_form[: len(index)]
     return _by_rows(all_found, rows, scale)
@@ -72,9 +72,10 @@ def _flat(hidden: Tensor, readout: Readout) -> tuple[Positions, Tensor, Tensor]:
     to a row with a filter, both bool [B * L]."""
     rows, length, width = hidden.shape
     owners = torch.arange(rows, device=hidden.device).repeat_interleave(length)
-    which = None if readout.allowed is None else readout.allowed.which.reshape(-1)
+    allowed = readout.allowed
+    mask_index = None if allowed is None else allowed.mask_index.reshape(-1)
     positions = Positions(
-        hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout, which
+        hidden.reshape(-1, width), owners, readout.uniform.reshape(-1), readout, mask_index
     )
     filtered = torch.tensor(
         [edits is not None and edits.filters for edits in readout.edits], device=hidden.device
@@ -84,7 +85,11 @@ def _flat(hidden: Tensor, readout: Readout) -> tuple[Positions, Tensor, Tensor]:
 
 
 def _divergence(
-    hidden: Tensor, embedding: Tensor, softcap: float, readout: Readout, comparison: Comparison
+    hidden: Tensor,
+    embedding: Tensor,
+    softcap: float,
+    readout: Readout,
+    comparison: DistributionComparison,
 ) -> Tensor:
     """Return KL(this step || the step before), float32 [B, L]."""
     positions, wanted, filtered = _flat(hidden, readout)
@@ -95,7 +100,7 @@ def _divergence(
 def _read_plain(
     hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout
 ) -> VocabularyStatistics:
-    """All positions, wanted or not: nothing waits for the device to say which."""
+    """Read all positions, wanted or not, so that nothing waits for the device to say which."""
     from redraft.ops.triton.vocabulary import read_plain
 
     rows, length, width = hidden.shape
@@ -106,14 +111,14 @@ def _read_plain(
     found = read_plain(states, embedding, softcap, temperature, uniform, greedy, KERNEL_POSITIONS)
     if readout.wanted is not None:
         wanted = readout.wanted.reshape(-1)
-        found = Found(
+        found = PositionStatistics(
             *(part.where(wanted if part.ndim == 1 else wanted[:, None], 0) for part in found)
         )
     return _by_rows(found, rows, scale)
 
 
-def _by_rows(found: Found, rows: int, scale: Tensor) -> VocabularyStatistics:
-    """What was found of flat positions, as a step has it."""
+def _by_rows(found: PositionStatistics, rows: int, scale: Tensor) -> VocabularyStatistics:
+    """Return the statistics of all flat positions by rows, as a step has them."""
     return VocabularyStatistics(
         argmax=found.argmax.view(rows, -1),
         sample=found.sample.view(rows, -1),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from redraft.ops.vocabulary.chunked import BLOCK, chunk_size, edited_logits
 from redraft.ops.vocabulary.dense import all_logits, positions_per_block
-from redraft.ops.vocabulary.types import Comparison, Positions
+from redraft.ops.vocabulary.types import DistributionComparison, Positions
 
 # In place of -inf, which would make differences that are no numbers.
 MIN_LOGIT = -1e30
@@ -22,7 +22,7 @@ MIN_LOGIT = -1e30
 
 def read_divergence(
     positions: Positions,
-    comparison: Comparison,
+    comparison: DistributionComparison,
     wanted: Tensor,
     filtered: Tensor,
     embedding: Tensor,
@@ -55,8 +55,8 @@ def read_divergence(
         index = mine.nonzero().squeeze(-1)
         if not len(index):
             continue
-        now = positions[index].whole_rows()
-        then = replace(positions, states=before)[index].whole_rows()
+        now = positions[index].padded()
+        then = replace(positions, states=before)[index].padded()
         blocks = [slice(start, start + size) for start in range(0, len(now.states), size)]
         found = torch.cat([read(now[block], then[block], embedding, softcap) for block in blocks])
         divergence[index] = found[: len(index)]

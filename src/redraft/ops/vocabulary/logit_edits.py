@@ -1,4 +1,4 @@
-"""What a request changes in its logits: by row, and by position."""
+"""Changes to logits: for a row (LogitEdits), and for a position (Allowed)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class LogitEdits:
-    """What one row changes in its logits, in this order: bias, penalty, (temperature,) top_p,
-    min_p."""
+    """Changes that one row makes to its logits: bias, penalty, (temperature,) top_p, min_p.
 
-    bias_tokens: Tensor | None = None  # [K] int64
-    bias: Tensor | None = None  # [K] float32
-    penalised_tokens: Tensor | None = None  # [K] int64, each once
+    They are made in this order. bias_tokens: int64 [K], bias: float32 [K]. penalised_tokens: int64
+    [K], each once.
+    """
+
+    bias_tokens: Tensor | None = None
+    bias: Tensor | None = None
+    penalised_tokens: Tensor | None = None
     repetition_penalty: float = 1.0
     top_p: float = 1.0
     min_p: float = 0.0
 
     @property
     def filters(self) -> bool:
-        """Whether a filter needs the whole distribution at once."""
+        """True where a filter needs the whole distribution at once."""
         return self.top_p < 1.0 or self.min_p > 0.0
 
     def within(self, first: int, last: int) -> LogitEdits:
-        """Bias and penalty of the tokens from `first` to before `last`, counted from `first`."""
+        """Return bias and penalty of the tokens from `first` to before `last`, counted from
+        `first`."""
 
         def part(tokens: Tensor | None, *along: Tensor | None) -> list[Tensor | None]:
             if tokens is None:
@@ -49,8 +53,7 @@ class LogitEdits:
         )
 
     def among(self, tokens: Tensor) -> LogitEdits:
-        """Bias and penalty of the `tokens` (int64 [C]) alone, counted by their places among
-        these."""
+        """Return bias and penalty of `tokens` (int64 [C]), each numbered by its place in them."""
         ascending, order = tokens.sort()
 
         def part(given: Tensor | None, *along: Tensor | None) -> list[Tensor | None]:
@@ -94,21 +97,23 @@ class LogitEdits:
 class Allowed:
     """Positions that may take some tokens only.
 
-    masks: bool [K, V], True where a token is allowed; every mask allows one at least. which: int64
-    [B, L], the mask of each position, -1 where all tokens are allowed.
+    masks: bool [K, V], True where a token is allowed; every mask allows one at least. mask_index:
+    int64 [B, L], the row of `masks` that holds for each position, -1 where all tokens are allowed.
     """
 
     masks: Tensor
-    which: Tensor
+    mask_index: Tensor
 
     def rows(self, index: Tensor | slice) -> Allowed:
-        """The same of some rows."""
-        return Allowed(self.masks, self.which[index])
+        """Return the rows at `index`."""
+        return Allowed(self.masks, self.mask_index[index])
 
     @classmethod
     def join(cls, parts: Sequence[Allowed | None], shapes: Sequence[torch.Size]) -> Allowed | None:
-        """All rows of several, each of a shape [B, L]; None where nothing is forbidden. Masks that
-        nobody has are dropped."""
+        """Return the rows of all parts, each of a shape [B, L]; None where nothing is forbidden.
+
+        Masks that no position has are dropped.
+        """
         given = {id(part.masks): part.masks for part in parts if part is not None}
         if not given:
             return None
@@ -118,7 +123,7 @@ class Allowed:
         which = [
             torch.full(shape, -1, device=masks.device)
             if part is None
-            else torch.where(part.which < 0, -1, part.which + starts[id(part.masks)])
+            else torch.where(part.mask_index < 0, -1, part.mask_index + starts[id(part.masks)])
             for part, shape in zip(parts, shapes, strict=True)
         ]
         used, renumbered = torch.cat(which).unique(return_inverse=True)

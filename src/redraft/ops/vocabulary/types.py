@@ -1,4 +1,4 @@
-"""What a step asks of the vocabulary, and what it learns."""
+"""Types of the vocabulary pass: its input, its statistics, and the positions that it reads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from redraft.ops.vocabulary.logit_edits import Allowed, LogitEdits
 from redraft.ops.vocabulary.token_classes import TokenClasses
 
 
-class Found(NamedTuple):
-    """What is found of positions: argmax, sample int64 [N], entropy, confidence float32 [N], mean
-    embedding [N, H]."""
+class PositionStatistics(NamedTuple):
+    """Statistics of N positions.
+
+    argmax, sample: int64 [N]. entropy (nats), confidence: float32 [N]. soft: [N, H], the mean
+    embedding.
+    """
 
     argmax: Tensor
     sample: Tensor
@@ -28,9 +31,12 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Picked:
-    """What a constraint says of positions. marginals: float32 [N, K], the probability of each
-    class. best, sample: int64 [N], classes. uniform: float64 [N] in (0, 1), the draw within the
-    sampled class."""
+    """Classes that a constraint picks at N positions.
+
+    marginals: float32 [N, K], the probability of each class. best, sample: int64 [N], classes of
+    the likeliest text and of a sampled one. uniform: float64 [N] in (0, 1), the draw within the
+    sampled class.
+    """
 
     marginals: Tensor
     best: Tensor
@@ -39,21 +45,26 @@ class Picked:
 
 
 class SpanConstraint(Protocol):
-    """What may stand at some neighbouring positions of one row's canvas."""
+    """A constraint on a span of neighbouring positions of one row's canvas."""
 
     @property
     def span(self) -> slice:
-        """These positions."""
+        """The positions."""
         ...
 
     def classes(self, device: torch.device) -> TokenClasses:
-        """The tokens that it cannot tell apart."""
+        """Return the classes of tokens between which the constraint makes no difference."""
         ...
 
     def pick(self, mass: Tensor, best: Tensor, uniform: Tensor, wanted: Tensor) -> Picked:
-        """From log masses of classes and log probabilities of their likeliest tokens, float32 [N,
-        K], both up to a constant of each position, and draws, float64 [N], at the `wanted`
-        positions of the span (bool, N of them True).
+        """Pick a class at each of the N wanted positions, for a valid text.
+
+        Args:
+            mass: float32 [N, K], log mass of each class, up to a constant of the position.
+            best: float32 [N, K], log probability of the likeliest token of each class, up to the
+                same constant.
+            uniform: float64 [N] in (0, 1), one draw a position.
+            wanted: bool [positions of the span], N of them True.
 
         Raises:
             ConstraintUnsatisfiedError: nothing that it allows fits.
@@ -62,7 +73,7 @@ class SpanConstraint(Protocol):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DistributionComparison:
     """Rows whose distributions are compared with those of their step before.
 
     Attributes:
@@ -77,7 +88,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Readout:
-    """What a step asks of the vocabulary, a row each.
+    """Input of a vocabulary pass beside the hidden states; B rows of L positions.
 
     temperature: float32 [B], > 0.
     uniform: float64 [B, L] in (0, 1); the sample is the first token, in vocabulary order, whose
@@ -98,7 +109,7 @@ class Readout:
     wanted: Tensor | None = None
     allowed: Allowed | None = None
     span_constraints: Sequence[Sequence[SpanConstraint]] = ()
-    comparison: Comparison | None = None
+    comparison: DistributionComparison | None = None
 
     @property
     def plain(self) -> bool:
@@ -111,14 +122,14 @@ class Readout:
         )
 
     def within(self, first: int, last: int) -> Readout:
-        """The same of the tokens from `first` to before `last` alone, without filters."""
+        """Return the readout for the tokens from `first` to before `last`, without filters."""
         return replace(
             self,
             edits=[None if edits is None else edits.within(first, last) for edits in self.edits],
         )
 
     def among(self, tokens: Tensor) -> Readout:
-        """The same of `tokens` (int64 [C]) alone."""
+        """Return the readout for `tokens` (int64 [C]) alone."""
         return replace(
             self, edits=[None if edits is None else edits.among(tokens) for edits in self.edits]
         )
@@ -126,18 +137,21 @@ class Readout:
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularyStatistics:
-    """What a step learns from the vocabulary: of the edited, tempered distribution at each
-    position.
+    """Statistics of the edited, tempered distribution at each position.
 
-    argmax, sample: int64 [B, L]; entropy: float32 [B, L], nats; confidence: float32 [B, L], the
-    probability of the argmax;
-    soft_embedding: [B, L, H], the mean embedding under the distribution times sqrt(H), which is the
-    next step's self-conditioning signal. Zeros at positions that were not wanted.
-    divergence: float32 [B, L], nats, KL(this step || the step before) at this step's temperature,
-    before constraints; 0 where it was not wanted, infinity at a first step. None where nothing is
-    compared.
-    hidden_states: [B, L, H], final hidden states of this step, for the next one's comparison. None
-    where nothing is compared.
+    Positions that were not wanted hold zeros.
+
+    Attributes:
+        argmax, sample: int64 [B, L].
+        entropy: float32 [B, L], nats.
+        confidence: float32 [B, L], the probability of the argmax.
+        soft_embedding: [B, L, H], the mean embedding under the distribution times sqrt(H): the next
+            step's self-conditioning signal.
+        divergence: float32 [B, L], nats, KL(this step || the step before), both at this step's
+            temperature and before constraints; infinity at a first step. None where nothing is
+            compared.
+        hidden_states: [B, L, H], final hidden states of this step, for the comparison of the next
+            one. None where nothing is compared.
     """
 
     argmax: Tensor
@@ -167,43 +181,57 @@ class VocabularyStatistics:
 
 @dataclass(frozen=True)
 class Positions:
-    """Some positions of a step, flat: states [N, H], owners int64 [N] (their rows), uniform float64
-    [N], the readout, and which int64 [N], the mask of each (-1 for none; None where the readout has
-    no masks)."""
+    """N positions of a step, flat.
+
+    Attributes:
+        states: [N, H], hidden states.
+        owners: int64 [N], their rows.
+        uniform: float64 [N].
+        mask_index: int64 [N], the row of `readout.allowed.masks` that holds for each position, -1
+            for none. None where the readout has no masks.
+    """
 
     states: Tensor
     owners: Tensor
     uniform: Tensor
     readout: Readout
-    which: Tensor | None = None
+    mask_index: Tensor | None = None
 
-    def in_blocks(self, size: int, read: Callable[[Positions], Found]) -> Found:
-        """What `read` finds in blocks of at most `size` positions, put together."""
+    def in_blocks(
+        self, size: int, read: Callable[[Positions], PositionStatistics]
+    ) -> PositionStatistics:
+        """Return the statistics of all positions, read in blocks of at most `size`."""
         parts = [
             read(self[slice(start, start + size)]) for start in range(0, len(self.states), size)
         ]
-        return Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return PositionStatistics(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def forbid(self, logits: Tensor, first: int = 0) -> Tensor:
-        """`logits` [N, C] of the tokens from `first` on, with -inf put in place where a token is
-        not allowed."""
-        if self.which is not None and self.readout.allowed is not None:
+        """Set to -inf, in place, the logits [N, C] of tokens that are not allowed; return them.
+
+        The columns are the tokens from `first` on.
+        """
+        if self.mask_index is not None and self.readout.allowed is not None:
             masks = self.readout.allowed.masks[:, first : first + logits.shape[-1]]
-            bound = (self.which >= 0).nonzero().squeeze(-1)
-            logits[bound] = logits[bound].masked_fill_(~masks[self.which[bound]], -torch.inf)
+            bound = (self.mask_index >= 0).nonzero().squeeze(-1)
+            logits[bound] = logits[bound].masked_fill_(~masks[self.mask_index[bound]], -torch.inf)
         return logits
 
     def __getitem__(self, index: Tensor | slice) -> Positions:
-        which = None if self.which is None else self.which[index]
+        mask_index = None if self.mask_index is None else self.mask_index[index]
         return Positions(
-            self.states[index], self.owners[index], self.uniform[index], self.readout, which
+            self.states[index], self.owners[index], self.uniform[index], self.readout, mask_index
         )
 
-    def whole_rows(self) -> Positions:
-        """Padded so that every position is computed alike, whatever the others are (see
-        `ops/rows.py`)."""
+    def padded(self) -> Positions:
+        """Return the positions padded, so that each is computed alike whatever the others are.
+
+        See `ops/batch_invariance.py`.
+        """
         states = pad_for_invariance(self.states)
         more = len(states) - len(self.states)
         owners, uniform = F.pad(self.owners, (0, more)), F.pad(self.uniform, (0, more), value=0.5)
-        which = None if self.which is None else F.pad(self.which, (0, more), value=-1)
-        return Positions(states, owners, uniform, self.readout, which)
+        mask_index = (
+            None if self.mask_index is None else F.pad(self.mask_index, (0, more), value=-1)
+        )
+        return Positions(states, owners, uniform, self.readout, mask_index)

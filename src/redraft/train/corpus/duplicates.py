@@ -20,10 +20,10 @@ MAX_COPIED_SHARE = 0.1  # of a training file's pairs of lines, also in held-out 
 MAX_COPIED_PAIRS = 20  # as a number
 
 
-def shingles(text: str, least: int = 0) -> Hashes:
+def shingles(text: str, min_length: int = 0) -> Hashes:
     """Return the hashes of all pairs of lines that follow each other, each once, sorted.
 
-    Lines are stripped; comments and very short lines do not count. Pairs of fewer than `least`
+    Lines are stripped; comments and very short lines do not count. Pairs of fewer than `min_length`
     characters are left out.
     """
     lines = [line.strip() for line in text.split("\n")]
@@ -32,7 +32,7 @@ def shingles(text: str, least: int = 0) -> Hashes:
     digests = [
         hashlib.blake2b(pair.encode(), digest_size=8).digest()
         for pair in pairs
-        if len(pair) >= least
+        if len(pair) >= min_length
     ]
     return np.unique(np.frombuffer(b"".join(digests), dtype=np.uint64))
 

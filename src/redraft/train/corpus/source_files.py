@@ -20,7 +20,8 @@ MAX_FOREIGN = 0.02  # share of characters outside ASCII
 PLACES = re.compile(
     r"(^|/)(tests?|testing|_?test_[^/]*|conftest\.py|[^/]*_tests?\.py|_?vendor(ed)?|_vendored?[^/]*"
     r"|third_?party|extern(al|s)?|_extern|thirdparty|locales?|migrations|site-packages|lib2to3"
-    r"|idlelib|turtledemo|ensurepip|_distutils|compat/_[^/]*|_?version\.py|__main__\.py|_pytesttester\.py"
+    r"|idlelib|turtledemo|ensurepip|_distutils|compat/_[^/]*|_?version\.py|__main__\.py"
+    r"|_pytesttester\.py"
     r"|[^/]*_pb2(_grpc)?\.py|.*\.(dist-info|data))(/|$)"
 )
 GENERATED = re.compile(

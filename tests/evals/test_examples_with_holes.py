@@ -8,8 +8,9 @@ import pytest
 from redraft.api import Model
 from redraft.config import GenerationConfig
 from redraft.errors import ChatTemplateError, ConfigError
-from redraft.evals import SETS, Outcome, evaluate, facts, summarise, try_again
-from redraft.evals.infilling import Typed, request
+from redraft.evals import SETS, Outcome, evaluate, retry, summarise, wiki_facts
+from redraft.evals.autoregressive_infill import PartialInfill
+from redraft.evals.example_requests import example_request
 from redraft.evals.plot import plot_rows
 from redraft.tasks import Example, Infill, Wiki
 from redraft.tasks.task import held_out, is_held_out
@@ -32,7 +33,7 @@ def model() -> Model:
 def test_a_request_freezes_all_but_the_holes(model: Model) -> None:
     rooms = set()
     for seed in range(40):
-        asked = request(model, TWO, seed, {})
+        asked = example_request(model, TWO, seed, {})
         free = [at for at in range(400) if at not in asked.frozen]
         rooms.add(len(free))
         assert 8 <= len(free) <= 8 + 12
@@ -44,16 +45,16 @@ def test_a_request_freezes_all_but_the_holes(model: Model) -> None:
     assert len(rooms) > 5
 
 
-def test_typed_text_is_cut_where_the_given_text_goes_on() -> None:
-    typed = Typed(TWO, TWO.answer[:5])
+def test_a_written_line_is_cut_where_the_given_text_goes_on() -> None:
+    typed = PartialInfill(TWO, TWO.answer[:5])
     typed.fill(0, "7]\nmore")
     assert typed.text == "a = [7]\n"
     typed.fill(1, "b = (9)\nand more")
     assert typed.text == "a = [7]\nb = (9)\n"
-    ending = Typed(Example("fill python", "a(b.c())\n", 1, ((2, 7),)), "a(")
+    ending = PartialInfill(Example("fill python", "a(b.c())\n", 1, ((2, 7),)), "a(")
     assert ending.fill(0, "b.c())\n") == "b.c()"
     assert ending.text == "a(b.c())\n"
-    lost = Typed(TWO, TWO.answer[:5])
+    lost = PartialInfill(TWO, TWO.answer[:5])
     lost.fill(0, "7, 8")
     assert lost.text == "a = [7, 8]\n"
 
@@ -61,8 +62,9 @@ def test_typed_text_is_cut_where_the_given_text_goes_on() -> None:
 def test_both_ways_are_judged_on_the_same_holes(model: Model) -> None:
     rng = random.Random(0)
     examples = [Infill().draw(rng) for _ in range(6)]
-    for method, length in (("diffusion", 400), ("typewriter", 30)):
-        outcomes = evaluate(model, Infill(), examples, method=method, max_new_tokens=length)
+    for method, length in (("diffusion", 400), ("autoregressive", 30)):
+        options = {"max_new_tokens": length}
+        outcomes = evaluate(model, Infill(), examples, method=method, options=options)
         for example, outcome in zip(examples, outcomes, strict=True):
             assert outcome.text.startswith(example.answer[: example.holes[0][0]])
             assert outcome.steps > 0
@@ -80,8 +82,8 @@ def test_trying_again_keeps_what_was_right_and_takes_the_first_that_is(model: Mo
             return bool(text) and text[0] < "\u00a0"
 
     examples = [Example(f"q{number}", "", 1) for number in range(8)]
-    first = evaluate(model, Lucky(), examples, max_new_tokens=400)
-    again = try_again(model, Lucky(), first, 4)
+    first = evaluate(model, Lucky(), examples, options={"max_new_tokens": 400})
+    again = retry(model, Lucky(), first, 4)
     assert sum(one.right for one in first) < sum(one.right for one in again)
     for before, after in zip(first, again, strict=True):
         assert after.first_right == before.first_right
@@ -93,16 +95,16 @@ def test_facts_are_counted() -> None:
     task, rng = Wiki(), random.Random(0)
     examples = [task.draw(rng) for _ in range(50)]
     right = [Outcome(e, e.answer, True, 1, None, True) for e in examples]
-    told = facts(right)
+    told = wiki_facts(right)
     assert told.pages == told.parsed == 50
     assert told.stated == told.right == sum(example.difficulty for example in examples)
     assert 0 < told.links == told.resolved
-    spoilt = facts(
+    spoilt = wiki_facts(
         [Outcome(e, e.answer.replace("<a>", "<a>X"), False, 1, None, True) for e in examples]
     )
     assert spoilt.right < told.right
     assert spoilt.resolved == 0
-    more = facts(
+    more = wiki_facts(
         [
             Outcome(e, e.answer.replace("</p>", " It is made of cheese.</p>"), False, 1, None, True)
             for e in examples
@@ -127,7 +129,9 @@ def test_every_set_has_held_out_examples_in_its_bins(name: str) -> None:
 def test_a_table_becomes_a_picture(tmp_path: Path) -> None:
     outcomes = [Outcome(Example("", "", n), "", n > 1, n, None, True) for n in (1, 1, 2, 3)]
     rows = summarise(outcomes, [(1, 1), (2, 3)])
-    plot_rows({"diffusion": rows, "typewriter": rows[:1]}, "title", "unit", tmp_path / "out.png")
+    plot_rows(
+        {"diffusion": rows, "autoregressive": rows[:1]}, "title", "unit", tmp_path / "out.png"
+    )
     assert (tmp_path / "out.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(ConfigError, match="cannot be written"):
         plot_rows({"diffusion": rows}, "title", "unit", tmp_path / "no" / "out.png")
@@ -135,4 +139,4 @@ def test_a_table_becomes_a_picture(tmp_path: Path) -> None:
 
 def test_a_checkpoint_without_template_is_told() -> None:
     with pytest.raises(ChatTemplateError, match="held-out sets need both"):
-        request(Model(tiny_model(0)), TWO, 0, {})
+        example_request(Model(tiny_model(0)), TWO, 0, {})

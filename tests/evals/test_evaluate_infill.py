@@ -15,15 +15,18 @@ import redraft
 import redraft.editing
 from redraft.errors import RequestError
 from redraft.evals import SETS
-from redraft.evals.execute import passes
-from redraft.evals.hole_sets import edit_distance, fill_problems, group
-from redraft.evals.problems import of_examples, read_problems
+from redraft.evals.evaluate_infill import edit_distance, evaluate_infill, summarise_infill
+from redraft.evals.execute import program_passes
+from redraft.evals.infill_problems import problems_of_examples, read_problems
 from redraft.tasks.task import held_out
 from tests.cli.test_cli import call
 
 PROBLEM = {
-    "task_id": "SingleLineInfilling/HumanEval/0/L1", "entry_point": "total", "prompt": "def total(items):\n",
-    "suffix": "\n    for item in items:\n        acc += item\n    return acc\n", "canonical_solution": "    acc = 0",
+    "task_id": "SingleLineInfilling/HumanEval/0/L1",
+    "entry_point": "total",
+    "prompt": "def total(items):\n",
+    "suffix": "\n    for item in items:\n        acc += item\n    return acc\n",
+    "canonical_solution": "    acc = 0",
     "test": "def check(f):\n    assert f([1, 2]) == 3\n",
 }  # fmt: skip
 
@@ -87,13 +90,13 @@ def test_what_is_no_set_is_told(tmp_path: Path) -> None:
 
 
 def test_programs_pass_where_they_reach_their_end() -> None:
-    assert passes("print(1)")
+    assert program_passes("print(1)")
     ends = ("import sys; sys.exit(0)", "import os; os._exit(0)", "import os; os._exit(250)")
     for program in (*ends, "assert False", "x = [0] * 10**10", "def f(:"):
-        assert not passes(program), program
+        assert not program_passes(program), program
     began = time.monotonic()
-    assert not passes("while True: pass", seconds=1)
-    assert not passes("import subprocess; subprocess.run(['sleep', '60'])", seconds=1)
+    assert not program_passes("while True: pass", seconds=1)
+    assert not program_passes("import subprocess; subprocess.run(['sleep', '60'])", seconds=1)
     assert time.monotonic() - began < 30
 
 
@@ -113,19 +116,21 @@ def slow_distance(one: str, other: str) -> int:
 
 
 def test_both_sides_beat_one_by_far() -> None:
-    """The promise is one and a half times the exact answers; docs/small-models.md has the figures of
-    250."""
+    """The promise is one and a half times the exact answers.
+
+    docs/small-models.md has the figures of 250 examples.
+    """
     held = SETS["infill"]
-    problems = of_examples(held.task, held_out(held.task, 12), held.bins)
+    problems = problems_of_examples(held.task, held_out(held.task, 12), held.bins)
     model = redraft.load("small-text")
     shares = {}
-    for way in ("diffusion", "typewriter"):
-        answers = list(fill_problems(model, problems, way, 0, lambda: None))  # type: ignore[arg-type]
+    for way in ("diffusion", "autoregressive"):
+        answers = list(evaluate_infill(model, problems, way, 0, lambda: None))  # type: ignore[arg-type]
         shares[way] = sum(answer.exact for answer in answers)
-        assert sum(row.count for row in group(answers)) == 12
+        assert sum(row.count for row in summarise_infill(answers)) == 12
         assert all((answer.distance == 0) == answer.exact for answer in answers)
         assert all(answer.passed for answer in answers if answer.exact)
-    assert shares["diffusion"] > shares["typewriter"]
+    assert shares["diffusion"] > shares["autoregressive"]
     assert shares["diffusion"] >= 9
 
 
@@ -144,7 +149,7 @@ def test_the_command_tells_both_ways(tmp_path: Path) -> None:
     )
     told = json.loads(done.stdout)
     assert told["diffusion"][0] | {"exact": 1.0, "passed": 1.0} == told["diffusion"][0]
-    assert told["typewriter"][0]["count"] == 1
+    assert told["autoregressive"][0]["count"] == 1
 
 
 def test_what_is_longer_than_the_context_is_not_right_and_what_cannot_be_asked_is_told(
@@ -155,8 +160,8 @@ def test_what_is_longer_than_the_context_is_not_right_and_what_cannot_be_asked_i
     (problem,) = read_problems(
         write(tmp_path / "long.jsonl", long), 8, "fill python", run_tests=False
     )
-    (answer,) = fill_problems(small, [problem], "diffusion", 0, lambda: None)
+    (answer,) = evaluate_infill(small, [problem], "diffusion", 0, lambda: None)
     assert (answer.exact, answer.steps) == (False, 0)
     bare = redraft.editing.Model(small.network, small.tokenizer)
     with pytest.raises(RequestError, match="template"):
-        list(fill_problems(bare, [problem], "diffusion", 0, lambda: None))
+        list(evaluate_infill(bare, [problem], "diffusion", 0, lambda: None))

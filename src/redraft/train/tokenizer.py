@@ -1,5 +1,7 @@
-"""The small model's tokenizer: byte-pair encoding of its own tasks, Gemma's special tokens at
-Gemma's places, digits alone."""
+"""The tokenizer of a small model: byte-pair encoding of its own tasks.
+
+Special tokens have the ids that they have in Gemma. Digits are single tokens.
+"""
 
 from __future__ import annotations
 
@@ -16,34 +18,41 @@ from redraft.tasks import Task
 from redraft.tasks.task import is_held_out
 from redraft.text import Tokenizer
 
-RESERVED = 128  # ids below are special tokens, or unused
+# Ids below are special tokens, or unused.
+RESERVED = 128
 # Tags, words with the space before them, single digits, runs of spaces, newlines, and signs.
 PIECES = r"▁?</?[a-z0-9]+>|▁?[A-Za-z]+|[0-9]|▁+(?=▁)|▁?[^▁A-Za-z0-9\n<]+|▁?<|▁|\n"
-EXAMPLES = 3000  # of each task
+# Texts to learn from, of each task.
+EXAMPLES = 3000
+# Times that a pair of tokens must occur to be merged.
+MIN_FREQUENCY = 20
 
 
 def train_tokenizer(tasks: Sequence[Task], vocab_size: int, seed: int) -> Tokenizer:
-    """A tokenizer of at most `vocab_size` ids for what the tasks write; any other text is spelt in
-    bytes.
+    """Train a tokenizer of at most `vocab_size` ids on the texts of the tasks.
 
     Ids: special tokens below 128, the bytes `<0x00>` to `<0xFF>` from 128, then printable ASCII,
-    then merges by rank.
+    then merges by rank. Any other text is spelt in bytes.
 
     Raises:
-        ConfigError: no room for a single merge.
+        ConfigError: the vocabulary is too small for a single merge.
     """
     alphabet = ["\n", "▁", *map(chr, range(33, 127))]
     base = [SPECIAL_TOKENS.get(number, f"<unused{number}>") for number in range(RESERVED)]
     base += [f"<0x{byte:02X}>" for byte in range(256)] + alphabet
     if vocab_size <= len(base):
         raise ConfigError(
-            f"vocab_size={vocab_size} must be above {len(base)}, the special tokens, bytes and letters"
+            f"{vocab_size=} must be above {len(base)}, the number of special tokens, bytes and "
+            "letters"
         )
     learner = _pipeline(tokenizers.Tokenizer(models.BPE()))
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(base) + len(alphabet), initial_alphabet=alphabet, limit_alphabet=len(alphabet),
-        min_frequency=20, show_progress=False,
-    )  # fmt: skip
+        vocab_size=vocab_size - len(base) + len(alphabet),
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        min_frequency=MIN_FREQUENCY,
+        show_progress=False,
+    )
     learner.train_from_iterator(_texts(tasks, seed), trainer)
     learnt = sorted(learner.get_vocab().items(), key=lambda entry: entry[1])
     words = [word for word, _ in learnt if len(word) > 1]

@@ -1,0 +1,193 @@
+"""Format: everything that redraft knows about one quantized format.
+
+    encode                  a matrix -> the tensors that a file has of it
+    Storage.load            these tensors -> a PackedWeight, which computes products
+    Storage.dtypes, shapes  which tensors those are, checked against a file's header
+    nbytes                  the memory that the PackedWeight takes, before it is loaded
+    compression             the format in the words of a checkpoint's config
+
+Bytes are counted by running the same code on torch's meta device, where tensors have no values:
+there is no second description that could differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from redraft.errors import CheckpointError
+from redraft.quant.weight import PackedWeight
+
+# The tensors that a file has of a matrix, by role: "weight_scale" is the last part of a name.
+Parts = dict[str, Tensor]
+Shape = tuple[int, ...]
+# Valid shapes of each role.
+Shapes = dict[str, tuple[Shape, ...]]
+
+# The dtypes of safetensors headers.
+SAFETENSORS_DTYPES = {
+    "F32": torch.float32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+}
+FLOATS = ("F32", "BF16", "F16")
+
+
+class PartInfo(Protocol):
+    """A tensor as a file's header describes it."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """One way in which files store a matrix [N, K] of a format: one tensor for each role.
+
+    Attributes:
+        name: for error messages.
+        method: `quant_method` in the config of a checkpoint that stores it so.
+        config_formats: the names of `format` in that config, the one that redraft writes first.
+            Empty if the method has no such key.
+        dtypes: the dtypes, in safetensors' words, of each role that must be there.
+        optional: the same, for roles that may be missing.
+        shapes: returns the valid shapes of each role, given N, K and the shapes that a file has.
+        load: returns the weight, given the parts and the dtype to compute in. It copies: parts may
+            be views of a file. Without values (on the meta device) it must work too.
+    """
+
+    name: str
+    method: str = "compressed-tensors"
+    config_formats: tuple[str, ...] = ()
+    dtypes: Mapping[str, tuple[str, ...]]
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shapes: Callable[[int, int, Mapping[str, Shape]], Shapes]
+    load: Callable[[Parts, torch.dtype], PackedWeight]
+
+    def matches(self, found: Mapping[str, PartInfo]) -> bool:
+        """Return True if these are the roles and dtypes of this storage, whatever their shapes."""
+        known = {**self.dtypes, **self.optional}
+        return set(self.dtypes) <= set(found) <= set(known) and all(
+            info.dtype in known[role] for role, info in found.items()
+        )
+
+    def problems(self, rows: int, columns: int, found: Mapping[str, PartInfo]) -> list[str]:
+        """Return a sentence for each part whose shape is wrong."""
+        shapes = {role: info.shape for role, info in found.items()}
+        problems = []
+        for role, valid in self.shapes(rows, columns, shapes).items():
+            if role in shapes and shapes[role] not in valid:
+                right = " or ".join(str(list(shape)) for shape in valid)
+                problems.append(
+                    f"{role} has shape {list(shapes[role])}, "
+                    f"{self.name} of {rows} x {columns} needs {right}"
+                )
+        return problems
+
+    def nbytes(self, found: Mapping[str, PartInfo], dtype: torch.dtype) -> int:
+        """Return the bytes of the weight in memory, given the parts in a file's header."""
+        parts = {
+            role: torch.empty(info.shape, dtype=SAFETENSORS_DTYPES[info.dtype], device="meta")
+            for role, info in found.items()
+        }
+        return self.load(parts, dtype).nbytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A quantized format: a row of `quant.FORMATS`.
+
+    Attributes:
+        name: as in `--to`, `--dtype` and `dtype=`.
+        storages: how files store it. Redraft writes the first one.
+        encode: returns the parts of the first storage, given a matrix [N, K], the dtype of scales
+            and the group size; they are the nearest to the matrix. None if weights are only read.
+        groups: the sizes of groups of columns that can share a scale. Empty if the format has none.
+        for_embedding: the embedding table can be quantized to it.
+        config: the weights' settings in compressed-tensors' words.
+    """
+
+    name: str
+    storages: tuple[Storage, ...]
+    encode: Callable[[Tensor, torch.dtype, int], Parts] | None = None
+    groups: tuple[int, ...] = ()
+    for_embedding: bool = False
+    config: Mapping[str, str | int] = field(default_factory=dict)
+
+    def fits(self, columns: int, group: int) -> bool:
+        """Return True if a matrix with so many columns divides into groups of this size."""
+        return not self.groups or columns % group == 0
+
+    def parts(self, weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
+        """Return the tensors that a file has of a matrix [N, K]."""
+        assert self.encode is not None, f"{self.name} is only read"
+        return self.encode(weight, dtype, group)
+
+    def quantize(self, weight: Tensor, dtype: torch.dtype, group: int = 64) -> PackedWeight:
+        """Return a matrix [N, K] quantized, as a file of it would be loaded."""
+        return self.storages[0].load(self.parts(weight, dtype, group), dtype)
+
+    def nbytes(self, shape: tuple[int, int], dtype: torch.dtype, group: int) -> int:
+        """Return the bytes of a quantized matrix of this shape in memory."""
+        return self.quantize(torch.empty(shape, dtype=dtype, device="meta"), dtype, group).nbytes
+
+    def compression(self, target: str, group: int) -> dict[str, object]:
+        """Return a group of compressed-tensors' config: these modules are in this format."""
+        settings = {
+            **self.config,
+            "symmetric": True,
+            "dynamic": False,
+            "group_size": group if self.groups else None,
+        }
+        form = self.storages[0].config_formats[0]
+        return {"targets": [target], "weights": settings, "format": form}
+
+
+def find_storage(
+    formats: Mapping[str, Format], rows: int, columns: int, found: Mapping[str, PartInfo]
+) -> Storage | None:
+    """Return how the parts of a matrix [rows, columns] are stored; None if no format knows them.
+
+    Where several storages have these roles and dtypes, the shapes decide.
+    """
+    storages = chain.from_iterable(one.storages for one in formats.values())
+    matching = [storage for storage in storages if storage.matches(found)]
+    right = (storage for storage in matching if not storage.problems(rows, columns, found))
+    return next(right, matching[0] if matching else None)
+
+
+def scale_groups(columns: int, scale: Shape, minimum: int = 16) -> int:
+    """Return how many groups a row has by the shape of its scales, or 1 if they could not be.
+
+    Args:
+        minimum: the smallest size of a group.
+    """
+    count = scale[1] if len(scale) == 2 else 1
+    return count if count >= 1 and columns % count == 0 and columns // count >= minimum else 1
+
+
+def check_stored_shape(stored: Tensor, rows: int, columns: int) -> None:
+    """Check the tensor `weight_shape` of packed words against the shape of the words.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if not stored.is_meta and stored.tolist() != [rows, columns]:
+        raise CheckpointError(
+            f"a matrix whose words have {rows} x {columns} numbers says that it is "
+            f"{' x '.join(map(str, stored.tolist()))}"
+        )
