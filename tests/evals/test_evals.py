@@ -4,7 +4,15 @@ import pytest
 
 from redraft.api import Model
 from redraft.config import GenerationConfig
-from redraft.evals import Outcome, evaluate, summarise, wilson
+from redraft.evals import (
+    HeldOutSet,
+    Outcome,
+    compare_methods,
+    evaluate,
+    retry,
+    summarise,
+    wilson,
+)
 from redraft.events import Draft
 from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, tiny_model
@@ -80,3 +88,41 @@ def test_wilsons_interval() -> None:
     for count in range(1, 400):
         assert wilson(0, count)[0] == 0.0
         assert wilson(count, count)[1] == 1.0
+
+
+def test_methods_are_compared_on_the_same_examples_and_seeds(model: Model) -> None:
+    examples = [Example(f"question {number}", "t", number) for number in range(5)]
+    held = HeldOutSet(StartsLow(), ((0, 4),), "none", ruled=True)
+    names: list[str] = []
+    columns = compare_methods(held, examples, model, model, attempts=3, seed=7, begin=names.append)
+    alone = "autoregressive, trained alone"
+    assert list(columns) == ["diffusion", "up to 3 attempts", "autoregressive", alone] == names
+    diffusion = evaluate(model, held.task, examples, seed=7)
+    assert columns["diffusion"] == diffusion
+    assert columns["up to 3 attempts"] == retry(model, held.task, diffusion, 3, seed=7)
+    decoded = evaluate(model, held.task, examples, seed=7, method="autoregressive")
+    assert columns["autoregressive"] == columns[alone] == decoded
+
+
+def test_each_attempt_has_its_own_seed_and_temperature(model: Model) -> None:
+    class Never(StartsLow):
+        def check(self, example: Example, text: str) -> bool:
+            seen.append(text)
+            return False
+
+    seen: list[str] = []
+    examples = [Example(f"question {number}", "t", number) for number in range(3)]
+    first = evaluate(model, Never(), examples, seed=40)
+    seen.clear()
+    again = retry(model, Never(), first, 3, seed=40)
+    expected = []
+    for attempt, factor in ((1, 1.3), (2, 0.8)):
+        for number, example in enumerate(examples):
+            messages = [{"role": "user", "content": example.prompt}]
+            seed = 40 + 1000 * attempt + number
+            temperature = model.generation_config.temperature * factor
+            events = list(model.stream(messages=messages, seed=seed, temperature=temperature))
+            first_draft = next(event for event in events if isinstance(event, Draft))
+            expected += [events[-1].text, first_draft.text]
+    assert sorted(seen) == sorted(expected)
+    assert [one.text for one in again] == [one.text for one in first]

@@ -9,7 +9,7 @@ from redraft.api import Model
 from redraft.config import GenerationConfig
 from redraft.errors import ChatTemplateError, ConfigError
 from redraft.evals import SETS, Outcome, evaluate, retry, summarise, wiki_facts
-from redraft.evals.autoregressive_infill import PartialInfill
+from redraft.evals.autoregressive_infill import PartialInfill, infill_autoregressively
 from redraft.evals.example_requests import example_request
 from redraft.evals.plot import plot_rows
 from redraft.tasks import Example, Infill, Wiki
@@ -57,6 +57,18 @@ def test_a_written_line_is_cut_where_the_given_text_goes_on() -> None:
     lost = PartialInfill(TWO, TWO.answer[:5])
     lost.fill(0, "7, 8")
     assert lost.text == "a = [7, 8]\n"
+
+
+def test_steps_left_to_right_are_a_forward_pass_a_token_and_one_a_hole(model: Model) -> None:
+    options = {"max_new_tokens": 12}
+    (found,) = infill_autoregressively(model, [TWO], 3, options, 1)
+    first, second = found.text[5:].split("]\n", 1)
+    fills = first, second.removesuffix("\n")
+    assert found.text == f"a = [{fills[0]}]\n{fills[1]}\n"
+    tokens = [len(model.tokenizer.encode(fill, bos=False)) for fill in fills]
+    assert found.steps == sum(tokens) + 2
+    outcomes = evaluate(model, Infill(), [TWO], method="autoregressive", seed=3, options=options)
+    assert [(one.text, one.steps) for one in outcomes] == [(found.text, found.steps)]
 
 
 def test_both_ways_are_judged_on_the_same_holes(model: Model) -> None:
