@@ -23,6 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import redraft
+from redraft.checkpoint import load_weights, open_checkpoint
+from redraft.checkpoint.memory_check import stored_bytes
 from redraft.checkpoint.names import EXPERTS
 from redraft.checkpoint.quantize import DENSE
 from redraft.errors import CheckpointError, RedraftError
@@ -236,8 +238,18 @@ def test_a_file_gives_the_logits_of_its_dequantized_twin(
     assert error < 2 * usual + (0.02 if name == "int8" else 0.0)  # int8 rounds the inputs too
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_in_few_bits_writes_text(name: str, written: Any) -> None:
+def test_the_memory_of_a_file_is_counted_to_the_byte(
+    name: str, dtype: torch.dtype, written: Any
+) -> None:
+    checkpoint = open_checkpoint(written(name)[0])
+    taken = load_weights(checkpoint, dtype=dtype).state_dict().values()
+    assert stored_bytes(checkpoint, dtype) == sum(tensor.nbytes for tensor in taken)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_quantized_file_writes_text(name: str, written: Any) -> None:
     model = redraft.load(written(name)[0])
     assert model.network.dtype == torch.bfloat16 or model.network.dtype == torch.float32
     texts = {

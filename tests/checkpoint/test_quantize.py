@@ -185,7 +185,9 @@ def test_memory_is_told_before_it_is_taken(
         assert taken == pytest.approx(
             weight_bytes(network.config, torch.bfloat16, quantization), rel=0.02
         )
+        assert taken == weight_bytes(network.config, torch.bfloat16, quantization)
         folder = copy(original, tmp_path / name, quantization).folder
+        assert stored_bytes(open_checkpoint(folder), torch.bfloat16) == taken
         assert stored_bytes(open_checkpoint(folder), torch.bfloat16) == pytest.approx(
             taken, rel=0.1
         )

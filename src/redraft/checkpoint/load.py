@@ -133,6 +133,7 @@ def _read_matrix(
     parts = {role: reader.read(name).to(device) for role, name in matrix.names.items()}
     if matrix.storage is None:
         return parts["weight"].to(dtype=dtype, copy=True)
+    matrix.storage.check(parts)
     return matrix.storage.load(parts, dtype)
 
 

@@ -53,31 +53,22 @@ def stored_bytes(
     if checkpoint.gguf is not None:
         return gguf_bytes(checkpoint.gguf, dtype)
     shapes = weight_shapes(checkpoint.config)
-    matrix_bytes = _MatrixBytes(checkpoint.tensors, dtype)
     total = 0
     for weight in LoadPlan(checkpoint, shapes).weights:
         if weight.quantized:
-            total += sum(map(matrix_bytes.of, weight.matrices()))
+            matrices = weight.matrices()
+            total += sum(_stored_matrix(one, checkpoint.tensors, dtype) for one in matrices)
         else:
             total += _bytes(weight.target, shapes[weight.target], dtype, quantization)
     return total
 
 
-class _MatrixBytes:
-    """Counts the bytes of quantized matrices; those of equal shapes are counted once."""
-
-    def __init__(self, tensors: Mapping[str, TensorInfo], dtype: torch.dtype) -> None:
-        self._tensors, self._dtype = tensors, dtype
-        self._known: dict[tuple[object, ...], int] = {}
-
-    def of(self, matrix: MatrixPlan) -> int:
-        assert matrix.storage is not None
-        infos = {role: self._tensors[name] for role, name in matrix.names.items()}
-        shapes = ((role, info.shape, info.dtype) for role, info in infos.items())
-        key = (matrix.storage.name, *shapes)
-        if key not in self._known:
-            self._known[key] = matrix.storage.nbytes(infos, self._dtype)
-        return self._known[key]
+def _stored_matrix(
+    matrix: MatrixPlan, tensors: Mapping[str, TensorInfo], dtype: torch.dtype
+) -> int:
+    assert matrix.storage is not None
+    parts = {role: tensors[name] for role, name in matrix.names.items()}
+    return matrix.storage.nbytes(*matrix.shape, parts, dtype)
 
 
 def check_memory(

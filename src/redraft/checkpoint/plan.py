@@ -31,10 +31,12 @@ class MatrixPlan:
     """A matrix in a file.
 
     Attributes:
+        shape: (N, K).
         names: its tensors by role, such as "weight_scale".
         storage: how they store it; None if it is not quantized.
     """
 
+    shape: tuple[int, int]
     names: Mapping[str, str]
     storage: Storage | None
 
@@ -147,12 +149,12 @@ class LoadPlan:
     def _matrix(
         self, base: str, found: Mapping[str, TensorInfo], shape: Shape
     ) -> MatrixPlan | None:
+        rows, columns = shape
         names = {role: f"{base}.{role}" for role in found}
         self._used.update(names.values())
         if set(found) == {"weight"} and found["weight"].dtype in FLOATS:
             self.problems += _tensor_problems(names["weight"], found["weight"], shape)
-            return MatrixPlan(names, None)
-        rows, columns = shape
+            return MatrixPlan((rows, columns), names, None)
         storage = find_storage(FORMATS, rows, columns, found)
         if storage is None:
             stored = ", ".join(f"{role} ({info.dtype})" for role, info in found.items())
@@ -160,7 +162,7 @@ class LoadPlan:
             return None
         problems = storage.problems(rows, columns, found)
         self.problems += [f"{base}.{problem}" for problem in problems]
-        return MatrixPlan(names, storage)
+        return MatrixPlan((rows, columns), names, storage)
 
     def _experts(self, target: str, parts: tuple[str, ...], shape: Shape) -> WeightPlan | None:
         """Plan a weight of experts that the file has one by one."""

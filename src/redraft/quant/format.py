@@ -6,7 +6,7 @@
     nbytes                  the memory that the PackedWeight takes, before it is loaded
     compression             the format in the words of a checkpoint's config
 
-Bytes are counted by running the same code on torch's meta device, where tensors have no values:
+Bytes are counted by building the same PackedWeight with few rows: memory is linear in the rows. So
 there is no second description that could differ.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from typing import Protocol
 
@@ -54,7 +55,7 @@ class PartInfo(Protocol):
     def dtype(self) -> str: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Storage:
     """One way in which files store a matrix [N, K] of a format: one tensor for each role.
 
@@ -67,7 +68,8 @@ class Storage:
         optional: the same, for roles that may be missing.
         shapes: returns the valid shapes of each role, given N, K and the shapes that a file has.
         load: returns the weight, given the parts and the dtype to compute in. It copies: parts may
-            be views of a file. Without values (on the meta device) it must work too.
+            be views of a file.
+        check: raises a CheckpointError if the values of the parts contradict one another.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Storage:
     optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: Callable[[int, int, Mapping[str, Shape]], Shapes]
     load: Callable[[Parts, torch.dtype], PackedWeight]
+    check: Callable[[Parts], None] = lambda parts: None
 
     def matches(self, found: Mapping[str, PartInfo]) -> bool:
         """Return True if these are the roles and dtypes of this storage, whatever their shapes."""
@@ -98,16 +101,15 @@ class Storage:
                 )
         return problems
 
-    def nbytes(self, found: Mapping[str, PartInfo], dtype: torch.dtype) -> int:
-        """Return the bytes of the weight in memory, given the parts in a file's header."""
-        parts = {
-            role: torch.empty(info.shape, dtype=SAFETENSORS_DTYPES[info.dtype], device="meta")
-            for role, info in found.items()
-        }
-        return self.load(parts, dtype).nbytes
+    def nbytes(
+        self, rows: int, columns: int, found: Mapping[str, PartInfo], dtype: torch.dtype
+    ) -> int:
+        """Return the bytes of a weight in memory, given its parts in a file's header."""
+        parts = tuple((role, info.shape, info.dtype) for role, info in found.items())
+        return _stored_bytes(self, rows, columns, parts, dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Format:
     """A quantized format: a row of `quant.FORMATS`.
 
@@ -143,7 +145,7 @@ class Format:
 
     def nbytes(self, shape: tuple[int, int], dtype: torch.dtype, group: int) -> int:
         """Return the bytes of a quantized matrix of this shape in memory."""
-        return self.quantize(torch.empty(shape, dtype=dtype, device="meta"), dtype, group).nbytes
+        return _quantized_bytes(self, shape, dtype, group)
 
     def compression(self, target: str, group: int) -> dict[str, object]:
         """Return a group of compressed-tensors' config: these modules are in this format."""
@@ -155,6 +157,50 @@ class Format:
         }
         form = self.storages[0].config_formats[0]
         return {"targets": [target], "weights": settings, "format": form}
+
+
+# Rows of the weights that are built to count bytes.
+COUNTED_ROWS = 64
+
+
+# A network has few shapes and many weights of each, so the bytes of a shape are counted once.
+@cache
+def _stored_bytes(
+    storage: Storage,
+    rows: int,
+    columns: int,
+    parts: tuple[tuple[str, Shape, str], ...],
+    dtype: torch.dtype,
+) -> int:
+    found = {role: shape for role, shape, _ in parts}
+    known = storage.shapes(rows, columns, found)
+
+    def count(few_rows: int) -> int:
+        few = storage.shapes(few_rows, columns, found)
+        # Ones: zero points that are all zero would not be kept.
+        ones = {
+            role: torch.ones(few[role][known[role].index(shape)], dtype=SAFETENSORS_DTYPES[name])
+            for role, shape, name in parts
+        }
+        return storage.load(ones, dtype).nbytes
+
+    return _extrapolate(count, rows)
+
+
+@cache
+def _quantized_bytes(form: Format, shape: tuple[int, int], dtype: torch.dtype, group: int) -> int:
+    rows, columns = shape
+
+    def count(few_rows: int) -> int:
+        return form.quantize(torch.ones(few_rows, columns, dtype=dtype), dtype, group).nbytes
+
+    return _extrapolate(count, rows)
+
+
+def _extrapolate(count: Callable[[int], int], rows: int) -> int:
+    """Return `count(rows)` of a linear function that is called with few rows."""
+    few, twice = count(COUNTED_ROWS), count(2 * COUNTED_ROWS)
+    return few + (twice - few) * (rows - COUNTED_ROWS) // COUNTED_ROWS
 
 
 def find_storage(
@@ -186,7 +232,7 @@ def check_stored_shape(stored: Tensor, rows: int, columns: int) -> None:
     Raises:
         CheckpointError: they differ.
     """
-    if not stored.is_meta and stored.tolist() != [rows, columns]:
+    if stored.tolist() != [rows, columns]:
         raise CheckpointError(
             f"a matrix whose words have {rows} x {columns} numbers says that it is "
             f"{' x '.join(map(str, stored.tolist()))}"

@@ -232,7 +232,6 @@ def _shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
 
 def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     words = parts["weight_packed"].contiguous()
-    check_stored_shape(parts["weight_shape"], len(words), words.shape[1] * 8)
     scale = parts["weight_scale"].to(torch.float32, copy=True)
     zero = parts.get("weight_zero_point")
     if zero is None:
@@ -241,6 +240,11 @@ def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
         zeros = unpack_rows(zero, 4, len(words)).float()
     # A byte of a word has two columns, the first in its lower half: the order "columns".
     return Int4Weight(words.view(torch.uint8).clone(), scale, -zeros * scale, dtype)
+
+
+def _check(parts: Parts) -> None:
+    rows, columns = parts["weight_packed"].shape
+    check_stored_shape(parts["weight_shape"], rows, columns * 8)
 
 
 INT4 = Format(
@@ -260,6 +264,7 @@ INT4 = Format(
             optional={"weight_zero_point": ("I32",)},
             shapes=_shapes,
             load=_load,
+            check=_check,
         ),
     ),
 )

@@ -146,8 +146,7 @@ def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     values = parts["weight"].clone()
     scale = _each_row(parts["weight_scale"], len(values))
     zero = parts.get("weight_zero_point")
-    # On the meta device zero points have no values: count them as if they were needed.
-    if zero is not None and (zero.is_meta or bool(zero.any())):
+    if zero is not None and bool(zero.any()):
         return Int8Weight(values, scale, dtype, -_each_row(zero, len(values)) * scale)
     return Int8Weight(values, scale, dtype)
 
@@ -171,7 +170,6 @@ def _word_shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
 def _load_words(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     """Load words of four values each, stored plus 128."""
     words = parts["weight_packed"].contiguous()
-    check_stored_shape(parts["weight_shape"], len(words), words.shape[1] * 4)
     scale = parts["weight_scale"].to(torch.float32, copy=True)
     values = (words.view(torch.uint8) ^ 0x80).view(torch.int8).clone()
     zero = parts.get("weight_zero_point")
@@ -179,6 +177,11 @@ def _load_words(parts: Parts, dtype: torch.dtype) -> PackedWeight:
         return Int8Weight(values, scale, dtype)
     zeros = unpack_rows(zero, 8, len(words)).float()
     return Int8Weight(values, scale, dtype, (128 - zeros) * scale)
+
+
+def _check_words(parts: Parts) -> None:
+    rows, columns = parts["weight_packed"].shape
+    check_stored_shape(parts["weight_shape"], rows, columns * 4)
 
 
 INT8 = Format(
@@ -206,6 +209,7 @@ INT8 = Format(
             optional={"weight_zero_point": ("I32",)},
             shapes=_word_shapes,
             load=_load_words,
+            check=_check_words,
         ),
     ),
 )

@@ -38,8 +38,7 @@ class Nvfp4Weight(PackedWeight):
         shape = packed.shape[0], 2 * packed.shape[1]
         self.in_blocks = False
         super().__init__(shape, dtype, packed=packed, scale=scale.view(torch.uint8))
-        # On the meta device there is no value.
-        self.factor = 1.0 if factor.is_meta else float(factor)
+        self.factor = float(factor)
         self._reorder()
 
     def _reorder(self) -> None:

@@ -200,5 +200,5 @@ def matrix_bytes(
     if block.unpack is None:
         return rows * columns * dtype.itemsize
     # Every row has its own scales, so that one row tells the bytes of all.
-    row = torch.empty(1, columns // block.columns * block.nbytes, dtype=torch.uint8, device="meta")
+    row = torch.zeros(1, columns // block.columns * block.nbytes, dtype=torch.uint8)
     return rows * load_blocks(row, block, dtype, table=table).nbytes
