@@ -70,13 +70,18 @@ format: setup ## format, and mend what lint can mend
 docs: .venv/.docs ## the site, in build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# What is built is committed, so that only those who change the page need node.
-page: ## the playground's page, from web/
-	cd web && npm ci && npm run build
+web/node_modules/.ready: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
 
-page-check: ## types, lint and unit tests of the page, and that what is committed is what it builds to
-	cd web && npm ci && npm run check && npm run lint --if-present && npm test --if-present
-	$(MAKE) page && git diff --exit-code -- src/redraft/web/static
+# What is built is committed, so that only those who change the page need node.
+page: web/node_modules/.ready ## the playground's page, from web/
+	cd web && npm run build
+
+# tests/web holds the committed page to its sources, with and without npm.
+page-check: setup web/node_modules/.ready ## types, lint and unit tests of the page, and a new build; needs node 20.19
+	cd web && npm run lint && npm test
+	$(PYTEST) tests/web
 
 clean: ## remove .venv and all that was built
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv web/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

@@ -1,10 +1,13 @@
 import preact from "@preact/preset-vite";
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
+import { manifest } from "./manifest.ts";
+
+const SERVER = "http://127.0.0.1:8000";
 
 // The Python package serves the page: relative URLs, hashed names, nothing from other sites.
 export default defineConfig({
   base: "./",
-  plugins: [preact()],
+  plugins: [preact(), manifest()],
   build: {
     outDir: "../src/redraft/web/static",
     emptyOutDir: true,
@@ -13,5 +16,10 @@ export default defineConfig({
     assetsInlineLimit: 0,
     license: { fileName: "licenses.md" },
   },
-  server: { proxy: { "/v1": "http://127.0.0.1:8000", "/play": "http://127.0.0.1:8000" } },
+  server: { proxy: { "/v1": SERVER, "/play": SERVER } },
+  test: {
+    include: ["tests/**/*.test.{ts,tsx}"],
+    restoreMocks: true,
+    unstubGlobals: true,
+  },
 });

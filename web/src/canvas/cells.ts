@@ -22,6 +22,7 @@ export class Cells {
 
   /** Make as many cells as the canvas has positions; new ones are blank. */
   resize(length: number): void {
+    if (this.#cells.length === length) return;
     for (const cell of this.#cells.splice(length)) cell.node.remove();
     const fresh = document.createDocumentFragment();
     while (this.#cells.length < length) {
