@@ -31,12 +31,6 @@ FORBIDDEN = [
     ("cli", "network", "a face is thin: it speaks to the API"),
     ("server", "network", "a face is thin: it speaks to the API"),
 ]
-# Imports that break a rule today: (module, module it imports). Each is a debt.
-EXCEPTIONS: set[tuple[str, str]] = {
-    ("editing.prefix", "network.cache"),
-    ("ops.triton.combine", "ops.triton"),
-    ("train.trainer", "train"),
-}
 
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 NAMES = [name for name, module in MODULES.items() if name]
@@ -59,8 +53,7 @@ def problem(name: str, other: str) -> str:
 def test_a_file_imports_only_from_floors_below(name: str) -> None:
     assert MODULES[name].room in HEIGHT, f"{name} is on no floor: give it one"
     broken = {other: problem(name, other) for other in uses(name) if other}
-    found = {other: why for other, why in broken.items() if why}
-    assert not [why for other, why in found.items() if (name, other) not in EXCEPTIONS]
+    assert not [why for why in broken.values() if why]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,23 +75,9 @@ def test_transformers_is_no_run_time_dependency() -> None:
 
 def test_no_module_imports_in_a_circle() -> None:
     """By the modules that define what is imported, and by those that the imports name."""
-    allowed = {(a, b) for a, b in EXCEPTIONS if a.split(".")[0] == b.split(".")[0]}
     for edges in (uses, reached_packages):
-        graph = {
-            name: {other for other in edges(name) if other and (name, other) not in allowed}
-            for name in NAMES
-        }
+        graph = {name: {other for other in edges(name) if other} for name in NAMES}
         assert not circles(graph), circles(graph)
-
-
-def test_every_exception_is_still_needed() -> None:
-    gone = [
-        (name, other)
-        for name, other in EXCEPTIONS
-        if name not in MODULES or other not in uses(name) | reached_packages(name)
-    ]
-    if gone:
-        pytest.skip(f"take these out of EXCEPTIONS: {gone}")
 
 
 def test_a_circle_is_found() -> None:

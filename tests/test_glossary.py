@@ -31,12 +31,6 @@ ALLOWED = [
     ("typewriter", "cli/demo", "the demo calls autoregressive decoding the typewriter"),
 ]
 
-# Rooms that are not finished, and the rules they do not keep yet. Each entry is a debt.
-UNFINISHED: dict[str, set[str]] = {
-    "diffusion": {"docstrings", "comprehensions"},
-    "all": {"classes"},
-}
-
 
 @dataclass(frozen=True)
 class Ban:
@@ -227,22 +221,16 @@ def count_any() -> tuple[int, int]:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_keeps_the_rules(room: str, rule: str) -> None:
     found = problems(room, rule)
-    if rule in UNFINISHED.get(room, ()):
-        pytest.skip(f"{len(found)} left" if found else "none left: take it out of UNFINISHED")
     assert not found, "\n".join(found)
 
 
 def test_no_two_public_classes_have_one_name() -> None:
     twice = [f"{name}: {places}" for name, places in public_classes().items() if len(places) > 1]
-    if "classes" in UNFINISHED.get("all", ()):
-        pytest.skip(f"{len(twice)} left")
     assert not twice, "\n".join(twice)
 
 
 def test_any_stays_at_the_edge_of_json() -> None:
     uses, lines = count_any()
-    if "any" in UNFINISHED.get("all", ()):
-        pytest.skip(f"{uses} in {lines} lines")
     assert uses * 1000 <= ANY_PER_1000_LINES * lines, f"{uses} in {lines} lines"
 
 

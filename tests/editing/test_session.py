@@ -8,7 +8,7 @@ import torch
 import redraft
 from redraft.api import Model
 from redraft.editing import Hole
-from redraft.editing.prefix import SessionPrefix
+from redraft.engine.prefix_rows import SessionPrefix
 from redraft.errors import RequestError
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.testing.tiny import random_shape

@@ -11,7 +11,7 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.diffusion import Sampler, StoppingCriteria
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.layout import Placed, behind
-from redraft.editing.prefix import SessionPrefix, prefix_row
+from redraft.engine.prefix_rows import SessionPrefix, prefix_row
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.scores import score_texts, total
 from redraft.editing.template import Template

@@ -12,7 +12,7 @@ import numpy as np
 
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.editing.layout import Pieces, behind
-from redraft.editing.prefix import prefix_row
+from redraft.engine.prefix_rows import prefix_row
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.scores import Scored, score_texts, total
 from redraft.editing.template import Hole, Template

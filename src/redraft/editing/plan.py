@@ -12,7 +12,7 @@ from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
 from redraft.editing.options import InfillOptions, split_options
-from redraft.editing.prefix import SessionPrefix
+from redraft.engine.prefix_rows import SessionPrefix
 from redraft.editing.repair import RepairCandidates
 from redraft.editing.template import MAX_TOKENS, Hole, Template
 from redraft.engine import Processor, Work

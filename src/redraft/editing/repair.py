@@ -18,7 +18,7 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.diff import unified_diff
 from redraft.editing.layout import CanvasLayout
-from redraft.editing.prefix import prefix_row
+from redraft.engine.prefix_rows import prefix_row
 from redraft.editing.scores import Scored, score_texts
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share

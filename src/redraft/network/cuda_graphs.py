@@ -21,7 +21,7 @@ from torch import Tensor
 
 from redraft.network.cache import Cache
 from redraft.network.context import CachedContext, Segment
-from redraft.ops.triton import launched_on
+from redraft.ops.triton.launch import launched_on
 
 # Graphs that are kept; there is one for each kind of pass and number of canvases.
 MAX_GRAPHS = 32

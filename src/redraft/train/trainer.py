@@ -16,7 +16,6 @@ from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID
 from redraft.errors import ConfigError, NonFiniteError
 from redraft.network import DiffusionGemma
 from redraft.text import ChatTemplate, Tokenizer
-from redraft.train import parallel
 from redraft.train.batch import Batch, make_batch
 from redraft.train.example_encoder import ExampleEncoder
 from redraft.train.examples import step_examples
@@ -32,6 +31,7 @@ from redraft.train.metrics import (
     write_metrics,
 )
 from redraft.train.optimizers import make_optimizers, product_dtype, update
+from redraft.train.parallel import any_process, average_gradients, rank, world_size
 from redraft.train.recipe import Recipe
 from redraft.train.state import digest, read_state, write_state
 
@@ -108,7 +108,7 @@ class Trainer:
         canvases, updates = 0, list[Losses]()
         while self.step < recipe.steps:
             late = until is not None and time.perf_counter() - started >= until
-            if parallel.any_process(self.stopping or late):
+            if any_process(self.stopping or late):
                 break
             updates.append(self._update())
             canvases += recipe.batch_size * max(1, recipe.draws)
@@ -145,7 +145,7 @@ class Trainer:
 
     def save_state(self, name: str = STATE) -> None:
         """Write everything that resuming needs."""
-        if parallel.rank():
+        if rank():
             return
         tensors = {f"{WEIGHTS}{key}": tensor for key, tensor in self.network.state_dict().items()}
         tensors |= {f"{AVERAGE}{key}": tensor for key, tensor in self.average.items()}
@@ -160,7 +160,7 @@ class Trainer:
             "learning_rate": self.recipe.learning_rate(self.step - 1),
             "canvases_per_second": rate,
         }
-        if not parallel.rank():
+        if not rank():
             append_metrics(self.folder / METRICS, row)
         return row
 
@@ -187,7 +187,7 @@ class Trainer:
         self.generator.set_state(tensors.pop("generator"))
         self.network.load_state_dict(_with_prefix(WEIGHTS, tensors))
         self.average = _with_prefix(AVERAGE, tensors)
-        if not parallel.rank():
+        if not rank():
             # Updates after the last save are made again, and logged again.
             rows = read_metrics(self.folder / METRICS)
             write_metrics(self.folder / METRICS, [row for row in rows if row["step"] <= self.step])
@@ -200,7 +200,7 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             result = self._losses(batch)
         result.total.backward()
-        parallel.average_gradients(self.network.parameters())
+        average_gradients(self.network.parameters())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
         if not bool(norm.isfinite()):
             raise NonFiniteError(
@@ -217,7 +217,7 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> Losses:
         """Return the losses of this process's part of a batch."""
-        recipe, part = self.recipe, (parallel.rank(), parallel.world_size())
+        recipe, part = self.recipe, (rank(), world_size())
         if not recipe.draws:
             return autoregressive_losses(self.passes, batch.part(*part))
         corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)

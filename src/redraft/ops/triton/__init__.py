@@ -1,17 +1,14 @@
 """Kernels for CUDA devices. The plain torch form of an operation is the oracle of its kernel.
 
-`uses_kernels` alone chooses. No other file of this folder is imported before it has returned True:
-Triton comes with torch for CUDA, and is missing elsewhere.
+`uses_kernels` alone chooses. Before it has returned True no other file of this folder but `launch` is
+imported: Triton comes with torch for CUDA, and is missing elsewhere.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache, wraps
+from functools import cache
 from importlib.util import find_spec
-from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,9 +17,6 @@ from torch import Tensor
 KERNEL_DEVICES = {"cuda"}
 # Compute capability: Ampere, the first that multiplies bfloat16.
 MIN_CAPABILITY = (8, 0)
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 
 
 def uses_kernels(x: Tensor) -> bool:
@@ -58,22 +52,3 @@ def _runs_kernels(device: torch.device) -> bool:
             stacklevel=2,
         )
         return False
-
-
-def on_its_device(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Launch a function's kernels on the device of its first argument, a tensor or a tuple of
-    tensors."""
-
-    @wraps(function)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        tensor = args[0][0] if isinstance(args[0], tuple) else args[0]
-        assert isinstance(tensor, Tensor), type(tensor)
-        with launched_on(tensor.device):
-            return function(*args, **kwargs)
-
-    return run
-
-
-def launched_on(device: torch.device) -> AbstractContextManager[object]:
-    """Launch kernels on this device within the context, whichever is the current one."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton import on_its_device
+from redraft.ops.triton.launch import on_its_device
 from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
 
 # Queries and keys at a time, warps, stages: the first that fit are taken. Chosen on an H100.

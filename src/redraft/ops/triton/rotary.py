@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton import on_its_device
+from redraft.ops.triton.launch import on_its_device
 
 
 @on_its_device

@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.linear import linear
-from redraft.ops.triton import on_its_device
+from redraft.ops.triton.launch import on_its_device
 from redraft.ops.vocabulary.dense import mean_embedding
 from redraft.ops.vocabulary.types import PositionStatistics
 
