@@ -18,9 +18,9 @@ from redraft.editing import Candidate, Hole, Infilled, Template, infill, plan
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.infill import InfillCandidates
 from redraft.editing.layout import Pieces, place, widths_to_try
-from redraft.engine.prefix_rows import prefix_row
 from redraft.editing.scores import score_texts, total
 from redraft.editing.token_healing import before_hole, behind_hole
+from redraft.engine.prefix_rows import prefix_row
 from redraft.engine.row import LastState, Part, Row
 from redraft.errors import ConfigError, NonFiniteError, RedraftError, RequestError, TokenRangeError
 from redraft.events import Draft

@@ -11,12 +11,12 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.diffusion import Sampler, StoppingCriteria
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.layout import Placed, behind
-from redraft.engine.prefix_rows import SessionPrefix, prefix_row
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.scores import score_texts, total
 from redraft.editing.template import Template
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
+from redraft.engine.prefix_rows import SessionPrefix, prefix_row
 from redraft.engine.row import LastState, Row
 from redraft.engine.work import Course, Resources, Work
 from redraft.grammar import TokenDFA

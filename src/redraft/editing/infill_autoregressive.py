@@ -12,11 +12,11 @@ import numpy as np
 
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.editing.layout import Pieces, behind
-from redraft.engine.prefix_rows import prefix_row
 from redraft.editing.result import Candidate, Infilled
 from redraft.editing.scores import Scored, score_texts, total
 from redraft.editing.template import Hole, Template
 from redraft.engine.memory_budget import Share
+from redraft.engine.prefix_rows import prefix_row
 from redraft.engine.row import Drawn, NextToken, Part, Row
 from redraft.engine.work import Course, Resources, Work
 from redraft.text import Tokenizer

@@ -12,10 +12,10 @@ from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
 from redraft.editing.options import InfillOptions, split_options
-from redraft.engine.prefix_rows import SessionPrefix
 from redraft.editing.repair import RepairCandidates
 from redraft.editing.template import MAX_TOKENS, Hole, Template
 from redraft.engine import Processor, Work
+from redraft.engine.prefix_rows import SessionPrefix
 from redraft.engine.request import Method, check_tokens, checked_method
 from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RequestError
 from redraft.grammar import TokenDFA, as_constraint

@@ -18,10 +18,10 @@ from redraft.config import GenerationConfig, ModelConfig
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.diff import unified_diff
 from redraft.editing.layout import CanvasLayout
-from redraft.engine.prefix_rows import prefix_row
 from redraft.editing.scores import Scored, score_texts
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
+from redraft.engine.prefix_rows import prefix_row
 from redraft.engine.row import LastState, Part, Row
 from redraft.engine.work import Course, Resources, Work
 from redraft.text import Tokenizer

@@ -9,10 +9,10 @@ from typing import Unpack
 from redraft.editing.diff import unified_diff
 from redraft.editing.options import InfillOptions
 from redraft.editing.plan import plan_infill, rewriting
-from redraft.engine.prefix_rows import SessionPrefix
 from redraft.editing.result import Infilled
 from redraft.editing.template import Hole, Template, check_span
 from redraft.engine import Processor, Work
+from redraft.engine.prefix_rows import SessionPrefix
 from redraft.errors import RequestError
 
 

@@ -1,7 +1,7 @@
 """Kernels for CUDA devices. The plain torch form of an operation is the oracle of its kernel.
 
-`uses_kernels` alone chooses. Before it has returned True no other file of this folder but `launch` is
-imported: Triton comes with torch for CUDA, and is missing elsewhere.
+`uses_kernels` alone chooses. Before it has returned True no other file of this folder but `launch`
+is imported: Triton comes with torch for CUDA, and is missing elsewhere.
 """
 
 from __future__ import annotations

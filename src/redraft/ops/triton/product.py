@@ -15,8 +15,8 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.packed_layout import BLOCK_COLUMNS, TILE_COLUMNS, TWO_PER_BYTE, PackedLayout
-from redraft.ops.triton.launch import on_its_device
 from redraft.ops.triton.grouping import Groups
+from redraft.ops.triton.launch import on_its_device
 from redraft.ops.triton.numbers import (
     ENCODINGS,
     INTERPRETED,
