@@ -255,7 +255,11 @@ class DiffusionGemma(nn.Module):
 
     def _canvas_embeddings(self, canvas: Tensor, self_conditioning: Tensor) -> Tensor:
         """Return the layers' input [B * L, H] for canvases [B, L]."""
-        return self.self_conditioning.join(self.embed(canvas), self_conditioning).flatten(0, 1)
+        embeddings, signal = self.embed(canvas).flatten(0, 1), self_conditioning.flatten(0, 1)
+        joined = self.self_conditioning.join(
+            pad_for_invariance(embeddings), pad_for_invariance(signal)
+        )
+        return joined[: len(embeddings)]
 
     def _read(self, hidden: Tensor, readout: Readout) -> VocabularyStatistics:
         return read_vocabulary(
