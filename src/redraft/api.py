@@ -192,6 +192,7 @@ class Model:
         constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
         requests: list[Request] = []
         for tokens, one in zip(prompts, constraints, strict=True):
+            config = processor.text_settings(options, constrained=one is not None)
             dfa = processor.compile(one, config)
             requests.append(
                 Request.checked(

@@ -89,13 +89,15 @@ class Processor:
             tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size
         )
 
-    def settings(self, options: Mapping[str, Any]) -> GenerationConfig:
+    def settings(
+        self, options: Mapping[str, Any], *, constrained: bool = False
+    ) -> GenerationConfig:
         """Return the settings of one infill or repair, with a seed.
 
         Raises:
             ConfigError: a value is out of its range, or a token outside the vocabulary.
         """
-        config = self.generation_config.with_options(options)
+        config = self.text_settings(options, constrained=constrained)
         check_logit_bias(config, self.config)
         size = self.config.vocab_size
         if "eos_token_id" in options and any(token >= size for token in config.eos_token_id):
@@ -103,6 +105,15 @@ class Processor:
                 f"eos_token_id={config.eos_token_id} lies outside the vocabulary of {size}"
             )
         return seeded(config)
+
+    def text_settings(self, options: Mapping[str, Any], *, constrained: bool) -> GenerationConfig:
+        """Return the settings of one text: the defaults, and `options` in place of them.
+
+        Defaults that do not go with a constraint give way to it; options of the call do not.
+        """
+        if constrained:
+            return self.generation_config.with_options_and_constraint(options)
+        return self.generation_config.with_options(options)
 
     def end_tokens(self, config: GenerationConfig) -> list[int]:
         """Return the tokens that end a text, those that the model has."""
