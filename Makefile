@@ -31,9 +31,11 @@ endif
 	touch $@
 
 # torch first and pinned (constraints.txt), so that nothing else decides which build of it comes.
+# Of trl the tests read chat templates, which are files: what it needs to run stays away.
 .venv/.ready: .venv/.python-$(VERSION) pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trl
 	touch $@
 
 .venv/.docs: .venv/.ready

@@ -38,7 +38,7 @@ from redraft.editing import (
 from redraft.editing.options import InfillOptions
 from redraft.engine import Engine, Method, Processor, Request, Scoring, TokenLikelihood, Work
 from redraft.engine.allocator import keep_freed_memory
-from redraft.engine.processor import Prompt, is_batch
+from redraft.engine.processor import Prompt, TextOptions, is_batch, split_text_options
 from redraft.engine.request import check_tokens
 from redraft.errors import ConfigError, ContextLengthError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
@@ -99,7 +99,7 @@ class Model:
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
-        **options: Unpack[GenerationOptions],
+        **options: Unpack[TextOptions],
     ) -> Finished: ...
     @overload
     def generate(
@@ -111,7 +111,7 @@ class Model:
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
-        **options: Unpack[GenerationOptions],
+        **options: Unpack[TextOptions],
     ) -> list[Finished]: ...
     def generate(
         self,
@@ -124,15 +124,15 @@ class Model:
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
-        **options: Unpack[GenerationOptions],
+        **options: Unpack[TextOptions],
     ) -> Finished | list[Finished]:
         """Write, and return the finished text with its statistics.
 
         Args:
-            prompt: raw text (BOS is put in front) or token ids, to be continued; a list of either
-                writes all of them in one batch.
+            prompt: raw text (special tokens are put around it) or token ids, to be continued; a
+                list of either writes all of them in one batch.
             messages: instead of a prompt, a conversation of `role` and `content`, put through the
-                chat template.
+                chat template. A control token in a message stays text.
             method: "diffusion", or "autoregressive" for the same weights read left to right.
             frozen: position on the first canvas -> token id that stands there.
             constraint: what the text must be, from its first token to its last: a Constraint, or
@@ -144,7 +144,8 @@ class Model:
             stopping: decides when a canvas is settled: an object (see `StoppingCriteria`), or a
                 name with options; None for the reference's rule.
             max_batch_size: texts written at a time, at most.
-            options: any field of GenerationConfig.
+            options: any field of GenerationConfig; and of PromptOptions, such as `thinking` and
+                `tools`.
 
         Raises:
             RequestError, ConfigError: before any work; the message says what is wrong and what to
@@ -177,21 +178,23 @@ class Model:
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
         max_batch_size: int = 8,
-        **options: Unpack[GenerationOptions],
+        **options: Unpack[TextOptions],
     ) -> Iterator[Event]:
         """Write, and yield events: Draft after each step, Committed after each canvas, Finished.
 
         Arguments and errors as for `generate`. Bad input raises here, at the call, not at the
         first event.
         """
-        config = self.generation_config.with_options(options)
+        prompt_options, settings = split_text_options(options)
+        config = self.generation_config.with_options(settings)
         if config.stop and self.tokenizer is None:
             raise RequestError("stop strings need a tokenizer, and this checkpoint has none")
         processor = self.processor
-        prompts = processor.prompts(prompt, messages)
+        prompts = processor.prompts(prompt, messages, prompt_options)
         constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
         requests: list[Request] = []
         for tokens, one in zip(prompts, constraints, strict=True):
+            config = processor.text_settings(settings, constrained=one is not None)
             dfa = processor.compile(one, config)
             requests.append(
                 Request.checked(
@@ -332,7 +335,8 @@ class Model:
         """Score each token of a text behind a prompt, read left to right at temperature 1.
 
         Args:
-            prompt: raw text (BOS is put in front) or token ids; it has at least one token.
+            prompt: raw text (special tokens are put around it) or token ids; it has at least one
+                token.
             text: raw text or token ids. top: likeliest tokens to tell in the place of each.
 
         Raises:
@@ -355,7 +359,15 @@ class Model:
         return cast(list[TokenLikelihood], self._result(Scoring(before, tokens, top)))
 
     def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
-        """Return the token ids of a conversation; options go to the chat template."""
+        """Return the token ids of a conversation.
+
+        Args:
+            options: those of PromptOptions (`tools`, `thinking`, ...), and further variables of the
+                chat template.
+
+        Raises:
+            ChatTemplateError: there is no template, or it refuses the messages.
+        """
         return self.processor.chat_prompt(messages, **options)
 
     def run(
@@ -392,8 +404,7 @@ class Model:
         if self.tokenizer is not None:
             self.tokenizer.save(folder)
         if self.chat_template is not None:
-            path = folder / "chat_template.jinja"
-            path.write_text(self.chat_template.source, encoding="utf-8")
+            self.chat_template.save(folder)
 
     def _results(self, work: Work) -> Iterator[Any]:
         """Run one piece of work; yield its drafts and its result."""

@@ -101,7 +101,7 @@ def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
         (f"{ARCH}block_count", 2**31, "num_hidden_layers=2147483648"),
         (f"{ARCH}embedding_length", 2**30, "hidden_size=1073741824"),
         (f"{ARCH}embedding_length", "wide", "hidden_size='wide'"),
-        (f"{ARCH}final_logit_softcapping", 0.0, "final_logit_softcapping"),
+        (f"{ARCH}final_logit_softcapping", -1.0, "final_logit_softcapping"),
         ("diffusion.eb_t_min", -1.0, "t_min"),
         ("diffusion.canvas_length", 0, "canvas_length"),
         ("tokenizer.ggml.model", "llama", "tokenizer of model 'llama'"),

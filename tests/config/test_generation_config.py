@@ -5,7 +5,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from redraft.config import GenerationConfig, GenerationOptions
-from redraft.errors import ConfigError, UnknownOptionError
+from redraft.errors import ConfigError, ContextLengthError, UnknownOptionError
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,11 @@ from redraft.errors import ConfigError, UnknownOptionError
         ("stability_threshold", -1),
         ("confidence_threshold", 0),
         ("temperature", -1),
+        ("top_k", -1),
+        ("top_k", 1.5),
+        ("max_length", 0),
+        ("frequency_penalty", 2.5),
+        ("presence_penalty", -3),
         ("top_p", 0),
         ("top_p", 1.1),
         ("min_p", -0.1),
@@ -90,6 +95,52 @@ def test_null_in_the_file_means_the_default() -> None:
 def test_a_key_of_the_file_that_is_not_applied_is_told() -> None:
     with pytest.warns(UserWarning, match="dream_depth"):
         GenerationConfig.from_dict({"dream_depth": 3})
+
+
+def test_what_a_file_may_hold_is_applied_or_told(recwarn: pytest.WarningsRecorder) -> None:
+    """Gemma's recommended settings, and lengths, in the names of transformers."""
+    found = GenerationConfig.from_dict(
+        {"do_sample": True, "top_k": 64, "top_p": 0.95, "temperature": 1.0, "max_length": 40,
+         "stop_strings": ["END"], "frequency_penalty": 0.5}
+    )  # fmt: skip
+    assert (found.top_k, found.top_p, found.max_length) == (64, 0.95, 40)
+    assert (found.stop, found.frequency_penalty) == (("END",), 0.5)
+    assert not recwarn.list
+    for key, value in (("do_sample", False), ("typical_p", 0.9), ("num_beams", 4)):
+        with pytest.warns(UserWarning, match=key):
+            GenerationConfig.from_dict({key: value})
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "expected"),
+    [
+        ({"max_length": 40}, {}, 30),
+        ({"max_length": 600}, {}, 590),
+        ({"max_length": 40, "max_new_tokens": 256}, {}, 30),
+        ({"max_length": 40, "max_new_tokens": 100}, {}, 30),
+        ({"max_length": 40, "max_new_tokens": 8}, {}, 8),
+        ({"max_length": 40}, {"max_new_tokens": 64}, 64),
+        ({"max_new_tokens": 64}, {"max_length": 40}, 30),
+        ({}, {}, 256),
+    ],
+)
+def test_max_length_counts_the_prompt(
+    file: dict[str, int], options: dict[str, int], expected: int
+) -> None:
+    config = GenerationConfig.from_dict(file).with_options(options)
+    assert config.limited(10).max_new_tokens == expected
+
+
+def test_a_prompt_as_long_as_max_length_is_refused() -> None:
+    with pytest.raises(ContextLengthError, match="max_length is 10"):
+        GenerationConfig(max_length=10).limited(10)
+
+
+def test_the_files_filters_give_way_to_a_constraint_and_the_calls_do_not() -> None:
+    file = GenerationConfig(top_k=64, top_p=0.95, min_p=0.1, stop=("x",), temperature=0.7)
+    config = file.with_options_and_constraint({"seed": 1})
+    assert config == GenerationConfig(temperature=0.7, seed=1)
+    assert file.with_options_and_constraint({"top_p": 0.5}).top_p == 0.5
 
 
 def test_one_eos_and_one_stop_are_taken_as_lists_of_one() -> None:

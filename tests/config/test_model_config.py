@@ -132,3 +132,15 @@ def test_a_trait_that_cannot_run_is_refused(changes: dict[str, Any], named: str)
 def test_another_model_is_refused() -> None:
     with pytest.raises(ConfigError, match="llama"):
         model_config_from_dict({"model_type": "llama"})
+
+
+@pytest.mark.parametrize("value", [None, 0, 0.0])
+def test_null_or_zero_is_no_softcap(value: float | None) -> None:
+    assert (
+        model_config_from_dict(raw(final_logit_softcapping=value)).final_logit_softcapping is None
+    )
+    without = raw()
+    del without["text_config"]["final_logit_softcapping"]
+    assert model_config_from_dict(without).final_logit_softcapping == 30.0
+    with pytest.raises(ConfigError, match="final_logit_softcapping"):
+        model_config_from_dict(raw(final_logit_softcapping=-1.0))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from redraft.api import Model, load
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Request, Share
 from redraft.engine.generation import Generation, TextWork
+from redraft.engine.logit_edits import logit_edits
 from redraft.engine.row import CanvasInputs, Row
 from redraft.engine.runner import Parts, Runner
 from redraft.errors import (
@@ -44,6 +45,9 @@ def random_config(rng: random.Random, canvas_length: int) -> GenerationConfig:
         min_p=rng.choice((0.0, 0.0, 0.05)),
         repetition_penalty=rng.choice((1.0, 1.0, 1.3)),
         logit_bias=rng.choice(({}, {}, {7: 3.0, 11: -5.0})),
+        top_k=rng.choice((0, 0, 1, 20)),
+        frequency_penalty=rng.choice((0.0, 0.0, 1.5, -0.5)),
+        presence_penalty=rng.choice((0.0, 0.0, 2.0)),
     )
 
 
@@ -115,6 +119,9 @@ def test_the_engine_is_the_naive_generate(seed: int) -> None:
         "min_p": 0.0,
         "repetition_penalty": 1.0,
         "logit_bias": {},
+        "top_k": 0,
+        "frequency_penalty": 0.0,
+        "presence_penalty": 0.0,
     }
     config = random_config(rng, model.config.canvas_length).with_options({**plain, "seed": seed})
     prompt = [rng.randrange(2, 150) for _ in range(rng.randint(1, 40))]
@@ -293,6 +300,36 @@ def test_typewriter_rows_end_apart_and_do_not_depend_on_each_other(model: Model)
     assert [one.tokens for one in together] == [
         model.generate(prompt, max_new_tokens=25, **options).tokens for prompt in prompts
     ]
+
+
+@pytest.mark.parametrize("method", ["diffusion", "autoregressive"])
+def test_penalties_count_the_text_so_far_and_not_the_prompt(model: Model, method: str) -> None:
+    options = {"method": method, "seed": 3, "temperature": 0.0, "eos_token_id": [],
+               "max_new_tokens": 64, "logit_bias": {7: 3.0}}  # fmt: skip
+    prompt = [2, *[7] * 40]
+    plain = model.generate(prompt, **options)
+    penalised = model.generate(prompt, frequency_penalty=2.0, presence_penalty=2.0, **options)
+    first = model.config.canvas_length if method == "diffusion" else 1
+    assert penalised.tokens[:first] == plain.tokens[:first]
+    assert penalised.tokens != plain.tokens
+    # The same as a bias that is worked out by hand.
+    counts = Counter(plain.tokens[:first])
+    bias = {7: 3.0}
+    for token, count in counts.items():
+        bias[token] = bias.get(token, 0.0) - 2.0 * count - 2.0
+    edits = logit_edits(
+        model.generation_config.with_options(
+            {"logit_bias": {7: 3.0}, "frequency_penalty": 2.0, "presence_penalty": 2.0}
+        ),
+        prompt,
+        torch.device("cpu"),
+        plain.tokens[:first],
+    )
+    assert edits is not None
+    assert edits.bias_tokens is not None
+    assert edits.bias is not None
+    found = dict(zip(edits.bias_tokens.tolist(), edits.bias.tolist(), strict=True))
+    assert found == bias
 
 
 @pytest.mark.parametrize(

@@ -333,6 +333,7 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
     for options, words in [
         ({"stop": "x"}, "stop strings"),
         ({"top_p": 0.9}, "top_p and min_p"),
+        ({"top_k": 9}, "top_p and min_p"),
         ({"eos_token_id": []}, "token that ends the text"),
         ({"constraint": [constraint]}, "1 constraints for 2 prompts"),
         ({"constraint": "[a-z]+"}, "is no constraint"),

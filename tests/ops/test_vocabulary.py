@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import pytest
 import torch
+from transformers.generation import logits_process
 
 from redraft.ops.vocabulary import (
     Allowed,
@@ -11,6 +15,7 @@ from redraft.ops.vocabulary import (
     dense,
     inverse_cdf,
     read_vocabulary,
+    softcapped_logits,
 )
 from redraft.ops.vocabulary.types import Positions
 
@@ -251,6 +256,58 @@ def test_bias_penalty_and_filters_do_what_they_say() -> None:
         expected / expected.sum(),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_filters_are_those_of_transformers(seed: int) -> None:
+    """In its order: temperature, top_k, top_p, min_p."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    top_k, top_p = rng.choice((0, 1, 3, 11, 500)), rng.choice((1.0, 0.9, 0.4))
+    min_p, temperature = rng.choice((0.0, 0.1)), rng.choice((0.3, 1.0, 1.7))
+    hidden, embedding = torch.randn(1, 25, 16), torch.randn(90, 16)
+    edits = LogitEdits(top_k=top_k, top_p=top_p, min_p=min_p)
+    asked = replace(readout(1, 25, [edits]), temperature=torch.tensor([temperature]))
+    got = read_vocabulary(hidden, embedding, 30.0, torch.tensor(1.0), asked)
+    logits = 30 * torch.tanh(hidden[0] @ embedding.T / 30) / temperature
+    for wanted, warper in (
+        (top_k > 0, logits_process.TopKLogitsWarper(max(top_k, 1))),
+        (top_p < 1, logits_process.TopPLogitsWarper(top_p)),
+        (min_p > 0, logits_process.MinPLogitsWarper(min_p)),
+    ):
+        logits = warper(torch.zeros(25, 1), logits) if wanted else logits
+    probs = logits.softmax(-1)
+    assert torch.allclose(got.soft_embedding[0], probs @ embedding, atol=1e-4)
+    assert torch.allclose(got.entropy[0], torch.special.entr(probs).sum(-1), atol=1e-4)
+    assert (probs.gather(1, got.sample[0, :, None]) > 0).all()
+
+
+def test_ties_with_the_last_of_the_top_k_are_kept() -> None:
+    logits = torch.tensor([[1.0, 2.0, 2.0, 0.0], [-torch.inf, -torch.inf, 3.0, -torch.inf]])
+    expected = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 0]]).bool()
+    LogitEdits(top_k=1).filter_logits(logits)
+    assert torch.equal(logits > -torch.inf, expected)
+    LogitEdits(top_k=3).filter_logits(logits)
+    assert torch.equal(logits > -torch.inf, expected)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_without_a_softcap_every_form_reads_the_logits_as_they_are(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked, "CHUNK", 13)
+    torch.manual_seed(seed)
+    hidden, embedding, scale = torch.randn(2, 20, 16) * 3, torch.randn(90, 16), torch.tensor(4.0)
+    edits: list[LogitEdits | None] = [None, LogitEdits(top_k=90, min_p=1e-30)]
+    asked = readout(2, 20, edits)
+    got = read_vocabulary(hidden, embedding, None, scale, asked)
+    logits = hidden @ embedding.T
+    assert float(logits.abs().max()) > 30
+    assert torch.allclose(softcapped_logits(hidden[0], embedding, None), logits[0], atol=1e-4)
+    probs = (logits / asked.temperature[:, None, None]).softmax(-1)
+    assert torch.equal(got.argmax, logits.argmax(-1))
+    assert torch.allclose(got.entropy, torch.special.entr(probs).sum(-1), atol=1e-4)
+    assert torch.allclose(got.soft_embedding, probs @ embedding * 4, atol=1e-3)
 
 
 def test_edits_stay_in_their_row() -> None:

@@ -240,7 +240,7 @@ def test_a_client_that_leaves_makes_room(served: Served) -> None:
 
 
 INVALID_REQUEST: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
-    ({"model": "gpt-9"}, openai.NotFoundError, "not served here"),
+    ({"model": "gpt-9"}, openai.NotFoundError, "not hosted here"),
     ({"messages": []}, openai.BadRequestError, "messages is empty"),
     ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
     ({"max_tokens": 100_000}, openai.BadRequestError, "context"),

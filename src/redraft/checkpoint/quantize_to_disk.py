@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -25,7 +24,7 @@ from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.names import EXPERTS, is_vision, to_file
 from redraft.checkpoint.plan import Shape, plan_load, weight_shapes
 from redraft.checkpoint.quantize import DENSE, Quantization
-from redraft.checkpoint.save import COPIED_FILES, check_target, move_folder, write_json
+from redraft.checkpoint.save import COPIED_FILES, check_target, copy_path, move_folder, write_json
 from redraft.checkpoint.shards import INDEX
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, read_json
 from redraft.errors import CheckpointError
@@ -310,7 +309,7 @@ class _Writer:
         description = {"quantization_config": self.quantization.describe(unquantized)}
         write_json(self.folder / "config.json", {**self.source.config, **description})
         for path in self.source.files:
-            shutil.copy2(path, self.folder / path.name)
+            copy_path(path, self.folder / path.name)
         lines = [f"{shard['sha256']}  {shard['file']}\n" for shard in self._shards]
         (self.folder / CHECKSUMS).write_text("".join(lines), encoding="ascii")
         return total, kept

@@ -38,12 +38,15 @@ VISION_STUB: dict[str, str | int] = {
     "patch_size": STUB_PATCH,
     "position_embedding_size": STUB_POSITIONS,
 }
-# Files that are copied from the source.
+# Files, and a folder, that are copied from the source.
 COPIED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "additional_chat_templates",
+    "chat_template.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "preprocessor_config.json",
     "processor_config.json",
 )
@@ -124,8 +127,15 @@ def move_folder(draft: Path, target: Path) -> None:
 
 def _copy_files(source: Path, draft: Path) -> None:
     for name in COPIED_FILES:
-        if (source / name).exists():
-            shutil.copy2(source / name, draft / name)
+        copy_path(source / name, draft / name)
+
+
+def copy_path(source: Path, target: Path) -> None:
+    """Copy a file, or a folder of files; nothing where there is none."""
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.exists():
+        shutil.copy2(source, target)
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:

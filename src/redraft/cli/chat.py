@@ -13,6 +13,7 @@ from redraft.cli.options import (
     LengthOption,
     ModelOption,
     SeedOption,
+    ThinkingOption,
     given,
 )
 from redraft.cli.progress import open_model
@@ -28,6 +29,7 @@ def chat(
     system: Annotated[
         str | None, typer.Option(help="A system message at the start of the conversation.")
     ] = None,
+    thinking: ThinkingOption = None,
     max_new_tokens: LengthOption = None,
     seed: SeedOption = None,
     dtype: DtypeOption = "auto",
@@ -57,7 +59,8 @@ def chat(
             continue
         conversation = [*messages, {"role": "user", "content": question}]
         try:
-            finished = show(loaded.stream(messages=conversation, **options), loaded, console)
+            events = loaded.stream(messages=conversation, thinking=thinking, **options)
+            finished = show(events, loaded, console)
         except RequestError as error:
             console.print(f"redraft: {error}", style="red", markup=False)
             continue

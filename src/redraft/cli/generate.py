@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from redraft.cli.constraints import constraint_of
 from redraft.cli.options import (
     AutoregressiveFlag,
     ChoiceOption,
+    ControlTokensOption,
     DeviceOption,
     DtypeOption,
     GrammarOption,
@@ -27,6 +28,7 @@ from redraft.cli.options import (
     SchemaOption,
     SeedOption,
     StoppingOption,
+    ThinkingOption,
     given,
 )
 from redraft.cli.progress import errors, open_model
@@ -34,6 +36,9 @@ from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig, GenerationOptions
 from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
+
+if TYPE_CHECKING:
+    from redraft.engine.processor import PromptOptions
 
 
 def generate(
@@ -44,6 +49,12 @@ def generate(
     raw: Annotated[
         bool, typer.Option(help="Continue the prompt as plain text, without the chat template.")
     ] = False,
+    no_bos: Annotated[
+        bool,
+        typer.Option("--no-bos", help="With --raw: put no special tokens around the text."),
+    ] = False,
+    thinking: ThinkingOption = None,
+    control_tokens: ControlTokensOption = False,
     method: MethodOption = "diffusion",
     autoregressive: AutoregressiveFlag = False,
     max_new_tokens: LengthOption = None,
@@ -85,6 +96,7 @@ def generate(
     as_stopping(stopping)
     loaded = open_model(model, dtype, device)
     plain = raw or loaded.chat_template is None
+    around = _prompt_options(plain, no_bos, thinking, control_tokens)
     events = loaded.stream(
         text if plain else None,
         messages=None if plain else [{"role": "user", "content": text}],
@@ -92,6 +104,7 @@ def generate(
         constraint=constraint,
         sampler=sampler,
         stopping=stopping,
+        **around,
         **options,
     )
     try:
@@ -105,6 +118,25 @@ def generate(
     except KeyboardInterrupt:
         # Text that was committed stays on the screen.
         sys.exit(130)
+
+
+def _prompt_options(
+    plain: bool, no_bos: bool, thinking: bool | None, control_tokens: bool
+) -> PromptOptions:
+    """Return the options of a plain prompt, or of a message.
+
+    Raises:
+        ConfigError: an option is of the other.
+    """
+    if plain:
+        if thinking is not None or control_tokens:
+            raise ConfigError(
+                "--thinking and --control-tokens are for a chat template: leave them out with --raw"
+            )
+        return {"add_special_tokens": not no_bos}
+    if no_bos:
+        raise ConfigError("--no-bos needs --raw: a chat template writes its own")
+    return {"thinking": thinking, "sanitize_control_tokens": not control_tokens}
 
 
 def parse_settings(assignments: list[str]) -> GenerationOptions:

@@ -140,6 +140,21 @@ StoppingsOption = Annotated[
         help="Compare stopping criteria, named like samplers; may be repeated.",
     ),
 ]
+ThinkingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--thinking/--no-thinking",
+        help="Switch the reasoning on or off. Unless given: as the chat template does.",
+        show_default=False,
+    ),
+]
+ControlTokensOption = Annotated[
+    bool,
+    typer.Option(
+        "--control-tokens",
+        help="Read control tokens in the text of a message. Unless given they stay text.",
+    ),
+]
 LengthOption = Annotated[
     int | None, typer.Option("--max-new-tokens", help="The limit on new tokens.")
 ]

@@ -84,7 +84,7 @@ def model_config_from_dict(raw: Mapping[str, Any]) -> ModelConfig:
         num_global_key_value_heads=global_heads,
         layer_types=layer_types,
         rope_parameters=_rope(text.get("rope_parameters")),
-        final_logit_softcapping=text.get("final_logit_softcapping") or DEFAULT_SOFTCAP,
+        final_logit_softcapping=text.get("final_logit_softcapping", DEFAULT_SOFTCAP),
     )
 
 

@@ -10,13 +10,12 @@ from typing import Any, TypedDict
 
 from redraft.config.check import check_integer, check_number
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID, TOOL_RESPONSE_ID
-from redraft.errors import ConfigError, UnknownOptionError
+from redraft.errors import ConfigError, ContextLengthError, UnknownOptionError
 
 # Keys of a `generation_config.json` that do not change what is generated here.
 IGNORED_KEYS = frozenset(
     "transformers_version _from_model_config _commit_hash return_dict_in_generate "
-    "cache_implementation cache_config disable_compile bos_token_id max_length do_sample "
-    "top_k".split()
+    "cache_implementation cache_config disable_compile bos_token_id".split()
 )
 FILE_KEYS = (
     "max_new_tokens",
@@ -28,7 +27,25 @@ FILE_KEYS = (
     "pad_token_id",
 )
 SAMPLER = "EntropyBoundSamplerConfig"
-SAMPLING = ("seed", "temperature", "top_p", "min_p", "repetition_penalty", "logit_bias", "stop")
+# Names that other libraries have for fields.
+FILE_NAMES = {"stop_strings": "stop"}
+SAMPLING = (
+    "seed",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "stop",
+)
+# Filters and stop strings do not go with a constraint. Where they are the file's, the constraint
+# goes first.
+NOT_WITH_A_CONSTRAINT = ("top_k", "top_p", "min_p", "stop")
+DEFAULT_MAX_NEW_TOKENS = 256
+MAX_PENALTY = 2.0
 MAX_INT = 2**31 - 1
 # With a temperature or a penalty below this, logits overflow.
 MIN_FACTOR = 1e-3
@@ -38,6 +55,7 @@ class GenerationOptions(TypedDict, total=False):
     """Keyword arguments that change fields of GenerationConfig, for one call; see there."""
 
     max_new_tokens: int
+    max_length: int | None
     eos_token_id: int | list[int] | tuple[int, ...]
     pad_token_id: int
     stop: str | list[str] | tuple[str, ...]
@@ -49,9 +67,12 @@ class GenerationOptions(TypedDict, total=False):
     confidence_threshold: float
     seed: int | None
     temperature: float
+    top_k: int
     top_p: float
     min_p: float
     repetition_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
     logit_bias: Mapping[int, float]
 
 
@@ -61,6 +82,9 @@ class GenerationConfig:
 
     Length
         max_new_tokens: the limit on new tokens. It is exact: the last canvas is cut.
+        max_length: the limit on the tokens of prompt and text together; None for no limit. As in
+            the reference, it takes the place of max_new_tokens where that is its default of 256,
+            and a call's own max_new_tokens takes the place of it. Otherwise both limits hold.
         eos_token_id: ids that end the text. The first one that is committed is its last token.
         stop: strings that end the text. It ends before the first of them.
     Denoising, one canvas at a time
@@ -76,20 +100,25 @@ class GenerationConfig:
             position) alone. None draws a seed and reports it.
         temperature: a factor of the schedule. 0 takes the likeliest token in place of a sample;
             entropies, and so acceptance and stopping, stay at the schedule's temperature.
-        top_p, min_p: filters of each position's distribution at the temperature of the step. They
-            keep the smallest set of tokens with mass top_p, and the tokens with at least min_p
-            times the likeliest one's probability. Sample, entropy and self-conditioning see only
-            these.
+        top_k, top_p, min_p: filters of each position's distribution at the temperature of the
+            step, in this order. They keep the top_k likeliest tokens (0 keeps all), the smallest
+            set of tokens with mass top_p, and the tokens with at least min_p times the likeliest
+            one's probability. Sample, entropy and self-conditioning see only these.
         repetition_penalty: logits of tokens in the prompt and in committed canvases are divided by
             it (if positive) or multiplied by it. The canvas that is being denoised does not count:
             its tokens are drawn at once.
+        frequency_penalty, presence_penalty: subtracted from the logit of a token that committed
+            canvases of this text hold: the first once for each time, the second once. As OpenAI's
+            API has them, from -2 to 2; the prompt does not count, and neither does the canvas that
+            is being denoised.
         logit_bias: token id -> nats, added to its logit at every position before the temperature.
 
     Raises:
         ConfigError: a value out of its range.
     """
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
+    max_length: int | None = None
     eos_token_id: tuple[int, ...] = (EOS_ID, END_OF_TURN_ID, TOOL_RESPONSE_ID)
     pad_token_id: int = PAD_ID
     stop: tuple[str, ...] = ()
@@ -101,15 +130,20 @@ class GenerationConfig:
     confidence_threshold: float = 0.005
     seed: int | None = None
     temperature: float = 1.0
+    top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
         object.__setattr__(self, "stop", _strings(self.stop))
         check_integer("max_new_tokens", self.max_new_tokens, minimum=1, maximum=MAX_INT)
+        if self.max_length is not None:
+            check_integer("max_length", self.max_length, minimum=1, maximum=MAX_INT)
         check_integer("pad_token_id", self.pad_token_id, minimum=0)
         check_integer("max_denoising_steps", self.max_denoising_steps, minimum=1, maximum=MAX_INT)
         check_integer("stability_threshold", self.stability_threshold, minimum=0, maximum=MAX_INT)
@@ -120,9 +154,12 @@ class GenerationConfig:
         check_number("entropy_bound", self.entropy_bound, minimum=0, exclusive=True)
         check_number("confidence_threshold", self.confidence_threshold, minimum=0, exclusive=True)
         check_number("temperature", self.temperature, minimum=MIN_FACTOR if self.temperature else 0)
+        check_integer("top_k", self.top_k, minimum=0)
         check_number("top_p", self.top_p, minimum=0, maximum=1, exclusive=True)
         check_number("min_p", self.min_p, minimum=0, maximum=1)
         check_number("repetition_penalty", self.repetition_penalty, minimum=MIN_FACTOR)
+        for name in ("frequency_penalty", "presence_penalty"):
+            check_number(name, getattr(self, name), minimum=-MAX_PENALTY, maximum=MAX_PENALTY)
         if self.seed is not None and (
             isinstance(self.seed, bool) or not isinstance(self.seed, int)
         ):
@@ -136,12 +173,43 @@ class GenerationConfig:
     def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return a copy with `options` in place of its fields.
 
+        A `max_new_tokens` among them also takes the place of `max_length`.
+
         Raises:
             UnknownOptionError: an option is not a field of this class.
             ConfigError: a value out of its range.
         """
         check_names(options)
+        if "max_new_tokens" in options:
+            options = {"max_length": None, **options}
         return replace(self, **options)
+
+    def with_options_and_constraint(self, options: Mapping[str, Any]) -> GenerationConfig:
+        """Return a copy with `options` in place of its fields, for a text under a constraint.
+
+        Fields that do not go with a constraint have their neutral value, unless they are among
+        `options`. Errors as for `with_options`.
+        """
+        neutral = {name: getattr(GenerationConfig(), name) for name in NOT_WITH_A_CONSTRAINT}
+        return self.with_options(neutral | dict(options))
+
+    def limited(self, prompt_length: int) -> GenerationConfig:
+        """Return a copy whose `max_new_tokens` holds for a prompt of this length.
+
+        Raises:
+            ContextLengthError: the prompt alone is as long as `max_length`.
+        """
+        if self.max_length is None:
+            return self
+        left = self.max_length - prompt_length
+        if left < 1:
+            raise ContextLengthError(
+                f"the prompt has {prompt_length} tokens and max_length is {self.max_length}: "
+                "shorten the prompt, or give max_new_tokens in place of max_length"
+            )
+        if self.max_new_tokens != DEFAULT_MAX_NEW_TOKENS:
+            left = min(left, self.max_new_tokens)
+        return replace(self, max_new_tokens=left, max_length=None)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> GenerationConfig:
@@ -166,6 +234,12 @@ class GenerationConfig:
         if isinstance(given.get("logit_bias"), Mapping):  # JSON keys are strings
             given["logit_bias"] = {_id(token): bias for token, bias in given["logit_bias"].items()}
         given.update({key: value for key, value in sampler.items() if key != "_cls_name"})
+        for theirs, ours in FILE_NAMES.items():
+            if theirs in given:
+                given.setdefault(ours, given.pop(theirs))
+        # The reference always draws samples; only True says what is done.
+        if given.get("do_sample") is True:
+            del given["do_sample"]
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(given) - names):
             warnings.warn(
@@ -178,6 +252,7 @@ class GenerationConfig:
         """Return the `generation_config.json` of these settings, in the reference's layout."""
         return {
             **{key: getattr(self, key) for key in FILE_KEYS},
+            **({} if self.max_length is None else {"max_length": self.max_length}),
             "eos_token_id": list(self.eos_token_id),
             "sampler_config": {"_cls_name": SAMPLER, "entropy_bound": float(self.entropy_bound)},
         }

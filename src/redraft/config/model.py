@@ -131,7 +131,7 @@ class ModelConfig:
     layer_types: tuple[str, ...]
     rope_parameters: Mapping[str, RopeConfig] = field(default_factory=lambda: dict(DEFAULT_ROPE))
     rms_norm_eps: float = 1e-6
-    final_logit_softcapping: float = DEFAULT_SOFTCAP
+    final_logit_softcapping: float | None = DEFAULT_SOFTCAP
     hidden_activation: str = "gelu_pytorch_tanh"
     bos_token_id: int | None = BOS_ID
     eos_token_id: tuple[int, ...] = (EOS_ID, END_OF_TURN_ID)
@@ -146,9 +146,12 @@ class ModelConfig:
             check_integer(name, getattr(self, name), minimum=1)
         check_integer("sliding_window", self.sliding_window, minimum=2)
         check_number("rms_norm_eps", self.rms_norm_eps, minimum=0)
-        check_number(
-            "final_logit_softcapping", self.final_logit_softcapping, minimum=0, exclusive=True
-        )
+        # As Gemma's files have it: null or 0 is no softcap.
+        if self.final_logit_softcapping is not None:
+            check_number("final_logit_softcapping", self.final_logit_softcapping, minimum=0)
+            object.__setattr__(
+                self, "final_logit_softcapping", self.final_logit_softcapping or None
+            )
         ids = (
             *self.eos_token_id,
             self.pad_token_id,

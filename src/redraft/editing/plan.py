@@ -36,7 +36,8 @@ def plan_infill(
         RequestError, ConfigError: the template or an option cannot be used; the message says why.
     """
     search, settings = split_options(options or {})
-    config = processor.settings(settings)
+    constrained = any(hole.constraint is not None for hole in template.holes)
+    config = processor.settings(settings, constrained=constrained)
     if checked_method(method) == "autoregressive":
         return _plan_autoregressive(processor, template, instruction, config)
     pieces = _pieces(processor, template, instruction)
@@ -195,9 +196,10 @@ def _hole_dfas(
 ) -> tuple[TokenDFA | None, ...]:
     """Return what each hole must be, compiled: a text, then padding."""
     found = [_compiled(processor, hole, number) for number, hole in enumerate(template.holes, 1)]
-    if any(found) and (config.top_p < 1.0 or config.min_p > 0.0):
+    if any(found) and (config.top_k > 0 or config.top_p < 1.0 or config.min_p > 0.0):
         raise RequestError(
-            "top_p and min_p could leave nothing that a hole's constraint admits: leave them out"
+            "top_k, top_p and min_p could leave nothing that a hole's constraint admits: leave "
+            "them out"
         )
     return tuple(found)
 

@@ -44,6 +44,6 @@ class Autoregressive(TextWork):
             config,
             (self.request.seed, self.request.stream, 0),
             len(self.output.tokens) + 1,
-            logit_edits(config, self.output.context, resources.device),
+            logit_edits(config, self.output.context, resources.device, self.output.tokens),
             None if self.guide is None else self.guide.allowed(),
         )

@@ -111,7 +111,7 @@ class Generation(TextWork):
             canvas,
             request.config,
             noise_row,
-            edits=logit_edits(request.config, self.output.context, device),
+            edits=logit_edits(request.config, self.output.context, device, self.output.tokens),
             span_constraints=span_constraints,
             sampler=request.sampler,
             stopping=request.stopping,

@@ -10,6 +10,7 @@ from redraft.config import GenerationConfig
 from redraft.engine.request import Request
 from redraft.events import Finished, FinishReason, Statistics
 from redraft.text import Detokenizer, Tokenizer
+from redraft.text.stop_strings import before_stop, without_started_stop
 
 
 class Output:
@@ -31,7 +32,7 @@ class Output:
         self.steps_per_canvas: list[int] = []
         self.encoder_passes = 0
         self.cached_tokens = 0
-        self._detokenizer = Detokenizer(tokenizer) if tokenizer else None
+        self._detokenizer = Detokenizer(tokenizer, request.prompt) if tokenizer else None
         self._drafts: list[Sequence[int]] = []  # of the canvas being written
         self._given = ""  # text already handed out
         self._started = time.perf_counter()
@@ -81,7 +82,7 @@ class Output:
             if stopped:
                 added, self.reason = self._through_stop(added), "stop_string"
             self._detokenizer.add(added)
-            kept = whole if self.reason else self._without_started_stop(whole)
+            kept = whole if self.reason else without_started_stop(whole, self.config.stop)
             text, self._given = kept[len(self._given) :], kept
         self.tokens += added
         self.history += list(zip(*(self._drafts or [tokens]), strict=True))[: len(added)]
@@ -131,9 +132,7 @@ class Output:
         return list(tokens[:left]), "length" if left <= len(tokens) else None
 
     def _before_stop(self, text: str) -> tuple[str, bool]:
-        """`text` before the first stop string in it, and whether there is one."""
-        found = [at for stop in self.config.stop if (at := text.find(stop)) >= 0]
-        return (text[: min(found)], True) if found else (text, False)
+        return before_stop(text, self.config.stop)
 
     def _through_stop(self, added: list[int]) -> list[int]:
         """The fewest of the new tokens with which a stop string is complete."""
@@ -142,13 +141,3 @@ class Output:
             if self._before_stop(self._detokenizer.text(added[:count], last=True))[1]:
                 return added[:count]
         return added
-
-    def _without_started_stop(self, text: str) -> str:
-        """`text` without an end that may become a stop string: it is handed out once it has not."""
-        longest = 0
-        for stop in self.config.stop:
-            for length in range(min(len(stop) - 1, len(text)), longest, -1):
-                if text.endswith(stop[:length]):
-                    longest = length
-                    break
-        return text[: len(text) - longest]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any
+from typing import Any, TypedDict, cast
 
-from redraft.config import GenerationConfig, ModelConfig
+from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.special_tokens import EOS_ID
 from redraft.engine.request import check_logit_bias, seeded
 from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
@@ -15,6 +15,46 @@ from redraft.grammar import Constraint, TokenDFA
 from redraft.text import ChatTemplate, Message, Tokenizer
 
 Prompt = str | Sequence[int]
+# Variables of a chat template that are options of their own.
+RESERVED = ("messages", "tools", "documents", "template")
+
+
+class PromptOptions(TypedDict, total=False):
+    """Keyword arguments that say how messages, or a prompt, become token ids.
+
+    Of messages
+        tools: functions that the model may call, as OpenAI's API has them.
+        documents: texts for a template that reads them.
+        thinking: switch the model's reasoning on or off: the template's `enable_thinking`. Unless
+            given, the template decides; the release's does not think.
+        chat_template_kwargs: further variables of the template.
+        template: the name of one of several templates.
+        sanitize_control_tokens: a control token in a message stays text. False makes it a control
+            token, as other engines do.
+    Of a prompt
+        add_special_tokens: put special tokens around a raw text, as transformers does: those that
+            the tokenizer's file says, or BOS in front where it says none. True unless given.
+    """
+
+    tools: Sequence[Mapping[str, Any]] | None
+    documents: Sequence[Mapping[str, Any]] | None
+    thinking: bool | None
+    chat_template_kwargs: Mapping[str, Any] | None
+    template: str | None
+    sanitize_control_tokens: bool
+    add_special_tokens: bool
+
+
+class TextOptions(GenerationOptions, PromptOptions, total=False):
+    """Keyword arguments of one text."""
+
+
+def split_text_options(options: TextOptions) -> tuple[PromptOptions, GenerationOptions]:
+    """Return the options of the prompt, and those of its generation."""
+    names = PromptOptions.__annotations__
+    prompt = {name: value for name, value in options.items() if name in names}
+    settings = {name: value for name, value in options.items() if name not in names}
+    return cast(PromptOptions, prompt), cast(GenerationOptions, settings)
 
 
 @dataclass(frozen=True)
@@ -33,21 +73,48 @@ class Processor:
     chat_template: ChatTemplate | None = None
     generation_config: GenerationConfig = field(default_factory=GenerationConfig)
 
-    def prompts(self, prompt: Any, messages: Sequence[Message] | None) -> list[list[int]]:
+    def prompts(
+        self,
+        prompt: Any,
+        messages: Sequence[Message] | None,
+        options: PromptOptions | None = None,
+    ) -> list[list[int]]:
         """Return the token ids of one prompt, of a list of prompts, or of a conversation.
 
         Raises:
-            RequestError: none of them is given, or several.
+            RequestError: none of them is given, or several, or an option of the other.
         """
         if (prompt is None) == (messages is None):
             raise RequestError("give either a prompt or messages")
+        given = options or {}
         if messages is not None:
-            return [self.chat_prompt(messages)]
+            if "add_special_tokens" in given:
+                raise RequestError(
+                    "add_special_tokens is for a prompt: the chat template writes a "
+                    "conversation's special tokens"
+                )
+            return [self.chat_prompt(messages, **given)]
+        if foreign := [name for name in given if name != "add_special_tokens"]:
+            raise RequestError(f"{foreign[0]} is for messages, and a prompt is given")
+        around = given.get("add_special_tokens", True)
         several = is_batch(prompt)
-        return [self.encode(one, bos=True) for one in (prompt if several else [prompt])]
+        return [self.encode(one, bos=around) for one in (prompt if several else [prompt])]
 
-    def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
-        """Return the token ids of a conversation; options go to the chat template.
+    def chat_prompt(
+        self,
+        messages: Sequence[Message],
+        *,
+        thinking: bool | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        sanitize_control_tokens: bool = True,
+        **variables: Any,
+    ) -> list[int]:
+        """Return the token ids of a conversation.
+
+        Args:
+            thinking: see `PromptOptions`, and so for the others.
+            variables: `tools`, `documents`, `template` and `add_generation_prompt` (see
+                `ChatTemplate.render`), and further variables of the template.
 
         Raises:
             ChatTemplateError: there is no template, or it refuses the messages.
@@ -56,10 +123,18 @@ class Processor:
             raise ChatTemplateError(
                 "this checkpoint has no chat template: give a prompt, or add chat_template.jinja"
             )
-        return self.encode(self.chat_template.render(messages, **options), bos=False)
+        further = dict(chat_template_kwargs or {})
+        if reserved := [name for name in RESERVED if name in further]:
+            raise RequestError(f"chat_template_kwargs holds {reserved[0]!r}: give it by itself")
+        variables = further | variables
+        if thinking is not None and variables.setdefault("enable_thinking", thinking) != thinking:
+            raise RequestError(f"{thinking=}, and enable_thinking says something else")
+        prompt = self.chat_template.prompt(messages, **variables)
+        tokenizer = self.require_tokenizer("a conversation")
+        return prompt.encode(tokenizer, sanitize_control_tokens=sanitize_control_tokens)
 
     def encode(self, prompt: Prompt, *, bos: bool) -> list[int]:
-        """Return the token ids of a prompt; text gets BOS in front where `bos` says so."""
+        """Return the token ids of a prompt; text gets special tokens where `bos` says so."""
         if not isinstance(prompt, str):
             return token_ids(prompt)
         if self.tokenizer is None:
@@ -89,13 +164,15 @@ class Processor:
             tokenizer, config.eos_token_id, config.pad_token_id, self.config.vocab_size
         )
 
-    def settings(self, options: Mapping[str, Any]) -> GenerationConfig:
+    def settings(
+        self, options: Mapping[str, Any], *, constrained: bool = False
+    ) -> GenerationConfig:
         """Return the settings of one infill or repair, with a seed.
 
         Raises:
             ConfigError: a value is out of its range, or a token outside the vocabulary.
         """
-        config = self.generation_config.with_options(options)
+        config = self.text_settings(options, constrained=constrained)
         check_logit_bias(config, self.config)
         size = self.config.vocab_size
         if "eos_token_id" in options and any(token >= size for token in config.eos_token_id):
@@ -103,6 +180,15 @@ class Processor:
                 f"eos_token_id={config.eos_token_id} lies outside the vocabulary of {size}"
             )
         return seeded(config)
+
+    def text_settings(self, options: Mapping[str, Any], *, constrained: bool) -> GenerationConfig:
+        """Return the settings of one text: the defaults, and `options` in place of them.
+
+        Defaults that do not go with a constraint give way to it; options of the call do not.
+        """
+        if constrained:
+            return self.generation_config.with_options_and_constraint(options)
+        return self.generation_config.with_options(options)
 
     def end_tokens(self, config: GenerationConfig) -> list[int]:
         """Return the tokens that end a text, those that the model has."""

@@ -122,6 +122,7 @@ class Request:
         if not prompt:
             raise EmptyPromptError("the prompt has no tokens: give at least one (BOS will do)")
         limit = shape.max_position_embeddings
+        config = config.limited(len(prompt))
         if len(prompt) + config.max_new_tokens > limit:
             raise ContextLengthError(
                 f"the prompt has {len(prompt)} tokens and max_new_tokens is "
@@ -187,10 +188,10 @@ def check_constraint(config: GenerationConfig) -> None:
         raise RequestError(
             "stop strings would cut a constrained text: leave out them or the constraint"
         )
-    if config.top_p < 1.0 or config.min_p > 0.0:
+    if config.top_k > 0 or config.top_p < 1.0 or config.min_p > 0.0:
         raise RequestError(
-            "top_p and min_p could leave no text that the constraint admits: leave out them or "
-            "the constraint"
+            "top_k, top_p and min_p could leave no text that the constraint admits: leave out "
+            "them or the constraint"
         )
 
 

@@ -1,20 +1,24 @@
-"""ChatTemplate: from messages to the prompt that a model was trained to continue."""
+"""ChatTemplate: from messages to the prompt that a model was trained to continue.
+
+messages, tools -> plain data -> marks around control tokens -> template -> prompt
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from redraft.errors import ChatTemplateError, CheckpointError
-from redraft.text.tokenizer import tokenizer_config
-
-Message = Mapping[str, Any]
+from redraft.text.control_tokens import control_tokens
+from redraft.text.json_value import Json
+from redraft.text.messages import Message, plain_messages
+from redraft.text.plain_data import plain
+from redraft.text.template_environment import CompiledTemplate
+from redraft.text.tokenizer import Tokenizer
+from redraft.text.tokenizer_files import TokenizerFiles, read_object
+from redraft.text.tool_schemas import plain_tools, simple_tool
 
 # Gemma's turns without tools and reasoning, for tokenizers that are built here.
 TURN_TEMPLATE = """\
@@ -23,109 +27,201 @@ TURN_TEMPLATE = """\
 {{ message.content }}<turn|>
 {% endfor %}{% if add_generation_prompt %}<|turn>model
 {% endif %}"""
+DEFAULT, TOOL_USE = "default", "tool_use"
+DEFAULT_FILE, NAMED_FOLDER = "chat_template.jinja", "additional_chat_templates"
 
 
 class ChatTemplate:
-    """A Jinja template of a checkpoint. It runs in a sandbox, because a checkpoint is not trusted.
+    """The chat templates of a checkpoint: most have one, some have others beside it, with names.
 
     Args:
-        source: the template.
-        variables: values that it may use beside the messages, such as `bos_token`.
+        source: the template that is used unless another is named; None where each has a name.
+        variables: values that a template may use beside the messages, such as `bos_token`.
+        named: further templates. One with the name `tool_use` is used where there are tools.
 
     Raises:
-        CheckpointError: the template is not valid.
+        CheckpointError: a template is not valid.
     """
 
-    def __init__(self, source: str, variables: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        source: str | None,
+        variables: Mapping[str, Any] | None = None,
+        named: Mapping[str, str] | None = None,
+    ) -> None:
         self.source = source
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.globals |= {
-            "raise_exception": _raise,
-            "strftime_now": lambda format: datetime.now().strftime(format),
-        }
-        environment.filters["tojson"] = _to_json
-        try:
-            self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
-            raise CheckpointError(
-                f"the checkpoint's chat template is not valid: {error}"
-            ) from error
+        self.named = dict(named or {})
+        sources = self.named | ({} if source is None else {DEFAULT: source})
+        self._templates = {name: CompiledTemplate(text) for name, text in sources.items()}
         self._variables = dict(variables or {})
 
     @classmethod
     def from_folder(cls, folder: Path) -> ChatTemplate | None:
-        """Read a checkpoint's template.
+        """Read a checkpoint's templates.
 
         Returns:
-            The template of `chat_template.jinja`, or else of `tokenizer_config.json`; None where
-            there is neither.
+            Those of `chat_template.jinja` and `additional_chat_templates/`, or else of
+            `tokenizer_config.json`, or else of a processor's files; None where there are none.
 
         Raises:
-            CheckpointError: it cannot be read.
+            CheckpointError: they cannot be read.
         """
-        config = tokenizer_config(folder)
-        path = folder / "chat_template.jinja"
-        try:
-            source = (
-                path.read_text(encoding="utf-8") if path.exists() else config.get("chat_template")
-            )
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
-        if isinstance(source, list):  # several templates, each with a name
-            defaults = [entry["template"] for entry in source if entry.get("name") == "default"]
-            source = next(iter(defaults), None)
-        if not isinstance(source, str):
+        if not (sources := _sources(folder)):
             return None
-        variables = {}
-        for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-            value = config.get(name)
-            variables[name] = value.get("content") if isinstance(value, Mapping) else value or ""
-        return cls(source, variables)
+        default = sources.pop(DEFAULT, None)
+        return cls(default, TokenizerFiles.of(folder).variables, sources)
 
     def render(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, **options: object
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        template: str | None = None,
+        **variables: object,
     ) -> str:
         """Return the prompt for `messages`, each with `role` and `content`.
 
         Args:
+            messages: see `plain_messages` for what they may hold.
+            tools: functions as OpenAI's API has them.
+            documents: texts for a template that reads them, each with `title` and `text`.
             add_generation_prompt: end with the opening of the model's turn.
-            options: variables of the template, such as `tools` and `enable_thinking`.
+            template: the name of a further template.
+            variables: further variables of the template, such as `enable_thinking`.
 
         Raises:
-            ChatTemplateError: there are no messages, a message has no role or no content, or the
-                template refuses them.
+            ChatTemplateError: a message or a tool is not valid, the template refuses them, or there
+                is no template of that name.
         """
-        if not messages:
-            raise ChatTemplateError("messages is empty: give at least one")
-        for number, message in enumerate(messages):
-            if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-                raise ChatTemplateError(
-                    f"messages[{number}] needs a role and content, it is {type(message).__name__}"
-                )
-            if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
-                raise ChatTemplateError(
-                    f"messages[{number}] has no content: {message.get('content')!r}"
-                )
-        try:
-            return self._template.render(
-                messages=messages,
-                add_generation_prompt=add_generation_prompt,
-                **{"tools": None} | self._variables | options,
-            )
-        except Exception as error:  # a template is a program: it can raise anything
+        prompt = self.prompt(
+            messages,
+            tools=tools,
+            documents=documents,
+            add_generation_prompt=add_generation_prompt,
+            template=template,
+            **variables,
+        )
+        return prompt.text()
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        template: str | None = None,
+        **variables: object,
+    ) -> ChatPrompt:
+        """Return the prompt for `messages`, to be read as text or as token ids.
+
+        Arguments and errors as for `render`; errors of the template itself come later.
+        """
+        chosen = self._choose(template, tools)
+        given = {name: plain(value, name) for name, value in variables.items()}
+        given["messages"] = list(plain_messages(messages, chosen.reads_parts))
+        given["tools"] = _plain_tools(chosen, tools)
+        given["documents"] = plain(documents, "documents")
+        own = self._variables | {"add_generation_prompt": add_generation_prompt}
+        return ChatPrompt(chosen, own, given)
+
+    def save(self, folder: Path) -> None:
+        """Write the templates into a checkpoint folder."""
+        if self.source is not None:
+            (folder / DEFAULT_FILE).write_text(self.source, encoding="utf-8")
+        for name, source in self.named.items():
+            path = folder / NAMED_FOLDER / f"{name}.jinja"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(source, encoding="utf-8")
+
+    def _choose(self, name: str | None, tools: object) -> CompiledTemplate:
+        if name is None:
+            use_tools = tools is not None and TOOL_USE in self._templates
+            name = TOOL_USE if use_tools else DEFAULT
+        if name not in self._templates:
+            known = ", ".join(sorted(self._templates))
             raise ChatTemplateError(
-                f"the checkpoint's chat template refuses these messages: {error}"
-            ) from error
+                f"this checkpoint has no chat template {name!r}: its templates are {known}"
+            )
+        return self._templates[name]
 
 
-def _to_json(
-    value: object, ensure_ascii: bool = False, indent: int | None = None, **options: Any
-) -> str:
-    """Write JSON as transformers' `tojson` filter does: Jinja's own escapes HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+@dataclass(frozen=True)
+class ChatPrompt:
+    """A conversation, ready to be rendered.
+
+    Attributes:
+        template: the template that was chosen.
+        variables: values that are the checkpoint's own, such as `bos_token`.
+        given: values that a caller has given.
+    """
+
+    template: CompiledTemplate
+    variables: Mapping[str, Any]
+    given: Mapping[str, Json]
+
+    def text(self) -> str:
+        """Return the prompt as the template writes it.
+
+        Raises:
+            ChatTemplateError: the template refuses the conversation.
+        """
+        return self.template.render({**self.variables, **self.given})
+
+    def encode(self, tokenizer: Tokenizer, *, sanitize_control_tokens: bool = True) -> list[int]:
+        """Return the token ids of the prompt.
+
+        Args:
+            sanitize_control_tokens: text that a caller has given has no control tokens: it stays
+                text. False reads them wherever they stand, as other engines do.
+
+        Raises:
+            ChatTemplateError: the template refuses the conversation. RequestError: a text is not
+                valid Unicode.
+        """
+        if not sanitize_control_tokens:
+            return tokenizer.encode(self.text(), bos=False)
+        controls = control_tokens(tokenizer, self.template.literal_text)
+        marked = {name: controls.mark(value) for name, value in self.given.items()}
+        return controls.encode(self.template.render({**self.variables, **marked}), tokenizer)
 
 
-def _raise(message: str) -> None:
-    raise jinja2.TemplateError(message)
+def _plain_tools(template: CompiledTemplate, tools: Sequence[Mapping[str, Any]] | None) -> Json:
+    if tools is None:
+        return None
+    found = plain_tools(tools)
+    return list(found if template.copies_schemas else map(simple_tool, found))
+
+
+def _sources(folder: Path) -> dict[str, str]:
+    """Return the templates of a folder, by name, from the first place that has any."""
+    found = {}
+    if (default := folder / DEFAULT_FILE).exists():
+        found[DEFAULT] = _read(default)
+    for path in sorted((folder / NAMED_FOLDER).glob("*.jinja")):
+        found[path.stem] = _read(path)
+    if found:
+        return found
+    for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
+        if found := _sources_of(read_object(folder / name).get("chat_template")):
+            return found
+    return {}
+
+
+def _sources_of(value: Json) -> dict[str, str]:
+    """Return the templates of a config: a text, a list of named ones, or names with texts."""
+    if isinstance(value, str):
+        return {DEFAULT: value}
+    entries = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    named = {str(one.get("name")): one.get("template") for one in entries}
+    texts = value if isinstance(value, dict) else named
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error

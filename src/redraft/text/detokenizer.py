@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from redraft.text.reasoning import ReasoningChannel, without_label
-from redraft.text.tokenizer import REPLACEMENT_CHARACTER, Tokenizer
+from redraft.text.growing_text import GrowingText
+from redraft.text.reasoning import ReasoningChannel, Thoughts
+from redraft.text.tokenizer import Tokenizer
 
 
 class Detokenizer:
@@ -13,13 +14,15 @@ class Detokenizer:
 
     A token may be a part of a character, or change how its neighbours decode. So all tokens are
     decoded each time, and an incomplete character at the end waits for more tokens.
+
+    Args:
+        prompt: the tokens before the text; a channel that they leave open goes on in it.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int] = ()) -> None:
         self._channel = ReasoningChannel.of(tokenizer)
-        self._bytes = tokenizer.byte_tokens()
-        self._special = tokenizer.special_tokens()
+        self._opened = self._channel.opened_in(prompt) if self._channel else None
+        self._text = GrowingText(tokenizer)
         self._tokens: list[int] = []
 
     def add(self, tokens: Iterable[int]) -> None:
@@ -35,17 +38,18 @@ class Detokenizer:
         """
         tokens = [*self._tokens, *more]
         if self._channel:
-            tokens = self._channel.split(tokens)[1]
-        tokens = [token for token in tokens if token not in self._special]
-        # A run of byte tokens is decoded as one: one byte more may change the text of all of it.
-        while not last and tokens and tokens[-1] in self._bytes:
-            tokens.pop()
-        text = self._tokenizer.decode(tokens)
-        return text if last else text.rstrip(REPLACEMENT_CHARACTER)
+            tokens = self._channel.split(tokens, opened=self._opened is not None)[1]
+        return self._text.decode(tokens, last=last)
 
     def reasoning(self) -> str:
         """Return the text of the reasoning channel so far."""
         if self._channel is None:
             return ""
-        thoughts = self._channel.split(self._tokens)[0]
-        return "\n".join(without_label(self._tokenizer.decode(thought)) for thought in thoughts)
+        found = Thoughts(self._text)
+        opened = self._opened is not None
+        thoughts = self._channel.split(self._tokens, opened=opened)[0]
+        for number, thought in enumerate(thoughts):
+            found.begin(self._opened or () if number == 0 else ())
+            for token in thought:
+                found.add(token)
+        return found.text(last=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import tokenizers
 
 from redraft.config.special_tokens import BOS_ID
 from redraft.errors import CheckpointError, RequestError
+from redraft.text.tokenizer_files import TokenizerFiles
 
 # Stands in decoded text for bytes that are not a character, or not yet one.
 REPLACEMENT_CHARACTER = "\ufffd"
@@ -22,30 +23,46 @@ class Tokenizer:
 
     Args:
         backend: the tokenizer of the `tokenizers` library.
-        bos_token_id: the id in front of a raw text; None for no such id.
+        bos_token_id: the id in front of a raw text, where the backend itself does not say what
+            goes around one; None for no such id.
+        chat_control_tokens: added tokens that are control tokens of chats, beside the special
+            tokens; None where the file does not list them.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, *, bos_token_id: int | None = BOS_ID) -> None:
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        bos_token_id: int | None = BOS_ID,
+        chat_control_tokens: Sequence[str] | None = None,
+    ) -> None:
         self.backend = backend
         self.bos_token_id = bos_token_id
+        self.chat_control_tokens = chat_control_tokens
 
     @classmethod
     def from_folder(cls, folder: Path, *, bos_token_id: int | None = BOS_ID) -> Tokenizer:
-        """Read a checkpoint's tokenizer.
+        """Read a checkpoint's tokenizer, with the tokens that its other files add.
 
         Raises:
-            CheckpointError: there is no `tokenizer.json`, or it cannot be read.
+            CheckpointError: there is no `tokenizer.json`, or a file cannot be read.
         """
         path = folder / "tokenizer.json"
         if not path.exists():
             raise CheckpointError(
                 f"{path} does not exist: give prompts as token ids, or add the tokenizer's file"
             )
+        files = TokenizerFiles.of(folder)
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
+            backend.no_truncation()
+            backend.no_padding()
+            backend.add_tokens(files.tokens_to_add(backend))
         except Exception as error:  # the library raises plain Exception
             raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
-        return cls(backend, bos_token_id=bos_token_id)
+        return cls(
+            backend, bos_token_id=bos_token_id, chat_control_tokens=files.chat_control_tokens
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -55,21 +72,46 @@ class Tokenizer:
         """Return the token ids of a raw text. Special tokens in the text become their ids.
 
         Args:
-            bos: put the BOS id in front.
+            bos: put special tokens around the text, as `add_special_tokens` of transformers does:
+                those of the tokenizer's post-processor, or the BOS id where it has none.
 
         Raises:
             RequestError: the text is not valid Unicode.
         """
-        ids = list(self._encode(text).ids)
-        return [self.bos_token_id, *ids] if bos and self.bos_token_id is not None else ids
+        ids = list(self._encode(text, bos).ids)
+        if not bos or self.bos_token_id is None or self._has_own_special_tokens:
+            return ids
+        return [self.bos_token_id, *ids]
 
-    def _encode(self, text: str) -> tokenizers.Encoding:
+    @property
+    def _has_own_special_tokens(self) -> bool:
+        """True where the backend itself puts special tokens around a text."""
+        processor = self.backend.post_processor
+        return processor is not None and processor.num_special_tokens_to_add(False) > 0
+
+    def _encode(self, text: str, around: bool = False) -> tokenizers.Encoding:
         try:
-            return self.backend.encode(text, add_special_tokens=False)
+            return self.backend.encode(text, add_special_tokens=around)
         except (TypeError, UnicodeError) as error:
-            raise RequestError(
-                f"the text holds half a surrogate pair or other invalid characters: {error}"
-            ) from error
+            raise _not_unicode(error) from error
+
+    def encode_text(self, text: str) -> list[int]:
+        """Return the token ids of a text in which no token is special, not even an added one.
+
+        Raises:
+            RequestError: the text is not valid Unicode.
+        """
+        backend = self.backend
+        try:
+            if backend.normalizer is not None:
+                text = backend.normalizer.normalize_str(text)
+            words = [text]
+            if backend.pre_tokenizer is not None:
+                words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+            tokens = [backend.model.tokenize(word) for word in words]
+        except (TypeError, UnicodeError) as error:
+            raise _not_unicode(error) from error
+        return [token.id for token in chain.from_iterable(tokens)]
 
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
         """Return the text of token ids, without special tokens unless `special` is True."""
@@ -141,17 +183,7 @@ class Tokenizer:
         return None if found is None else int(found)
 
 
-def tokenizer_config(folder: Path) -> dict[str, Any]:
-    """Return the parsed `tokenizer_config.json`, empty where there is none.
-
-    Raises:
-        CheckpointError: it is not JSON.
-    """
-    path = folder / "tokenizer_config.json"
-    if not path.exists():
-        return {}
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    return raw if isinstance(raw, dict) else {}
+def _not_unicode(error: Exception) -> RequestError:
+    return RequestError(
+        f"the text holds half a surrogate pair or other invalid characters: {error}"
+    )

@@ -12,6 +12,8 @@ from redraft.text import ChatTemplate, Tokenizer
 
 # Byte pairs, with spaces written as ▁, and byte tokens for text that has no other token.
 MODEL = "gemma4"
+# The key of the template; further ones have their name behind it.
+TEMPLATE = "tokenizer.chat_template"
 # Types of tokens: control tokens, and added ones, which are never split.
 CONTROL, USER_DEFINED = 3, 4
 
@@ -53,15 +55,22 @@ def gguf_tokenizer(header: Header, bos_token_id: int | None) -> Tokenizer | None
 
 
 def gguf_template(header: Header) -> ChatTemplate | None:
-    """Return the chat template; None for a file without one."""
-    source = header.metadata.get("tokenizer.chat_template")
+    """Return the chat templates; None for a file without one."""
+    metadata = header.metadata
+    source = metadata.get(TEMPLATE)
+    named = {
+        name: text
+        for key, text in metadata.items()
+        if (name := key.removeprefix(f"{TEMPLATE}.")) != key and isinstance(text, str)
+    }
     if not isinstance(source, str):
+        source = named.pop("default", None)
+    if source is None and not named:
         return None
-    tokens = _texts(header, TOKENS) if TOKENS in header.metadata else []
+    tokens = _texts(header, TOKENS) if TOKENS in metadata else []
     kinds = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
-    return ChatTemplate(
-        source, {name: _token(header, tokens, kind) or "" for name, kind in kinds.items()}
-    )
+    found = {name: _token(header, tokens, kind) for name, kind in kinds.items()}
+    return ChatTemplate(source, {name: text for name, text in found.items() if text}, named)
 
 
 def _backend(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from redraft.ops.linear import linear
-from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
+from redraft.ops.vocabulary.dense import bounded_logits, logit_unit, tempered_logits
 from redraft.ops.vocabulary.types import Positions, PositionStatistics
 
 # Entries of the vocabulary at a time: on a CPU as many as stay in its cache; elsewhere more, since
@@ -115,7 +115,9 @@ class RunningSums:
         return where, target - (reached - masses).gather(-1, where[:, None]).squeeze(-1)
 
 
-def read_chunked(positions: Positions, embedding: Tensor, softcap: float) -> PositionStatistics:
+def read_chunked(
+    positions: Positions, embedding: Tensor, softcap: float | None
+) -> PositionStatistics:
     """Return the statistics of positions; none of their rows has a filter."""
     return positions.in_blocks(BLOCK, lambda part: _read_block(part, embedding, softcap))
 
@@ -125,7 +127,9 @@ def chunk_size(device: torch.device) -> int:
     return CHUNK if device.type == "cpu" else WIDE_CHUNK
 
 
-def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> PositionStatistics:
+def _read_block(
+    positions: Positions, embedding: Tensor, softcap: float | None
+) -> PositionStatistics:
     edited = positions.mask_index is not None or any(
         edits is not None for edits in positions.readout.edits
     )
@@ -141,19 +145,19 @@ def _read_block(positions: Positions, embedding: Tensor, softcap: float) -> Posi
     return PositionStatistics(sums.argmax, sample, entropy, 1 / sums.total, soft)
 
 
-def edited_logits(positions: Positions, chunk: Tensor, first: int, softcap: float) -> Tensor:
+def edited_logits(positions: Positions, chunk: Tensor, first: int, softcap: float | None) -> Tensor:
     """Return edited, tempered logits of one chunk, float32 [N, C]."""
     logits = positions.forbid(bounded_logits(positions.states, chunk, softcap), first)
     return tempered_logits(
         logits,
         positions.owners,
         positions.readout.within(first, first + len(chunk)),
-        UNIT * softcap,
+        logit_unit(softcap),
     )
 
 
 def _look_again(
-    positions: Positions, embedding: Tensor, softcap: float, sums: RunningSums
+    positions: Positions, embedding: Tensor, softcap: float | None, sums: RunningSums
 ) -> Tensor:
     """Return samples [N]: the first token whose cumulative mass passes the draw."""
     where, left = sums.chunk_of(

@@ -18,7 +18,7 @@ from torch import Tensor
 from redraft.ops.batch_invariance import pad_for_invariance
 from redraft.ops.linear import linear
 from redraft.ops.vocabulary.chunked import RunningSums, first_beyond
-from redraft.ops.vocabulary.dense import UNIT, bounded_logits, tempered_logits
+from redraft.ops.vocabulary.dense import bounded_logits, logit_unit, tempered_logits
 from redraft.ops.vocabulary.token_classes import Piece, TokenClasses
 from redraft.ops.vocabulary.types import Picked, Positions, PositionStatistics, SpanConstraint
 
@@ -29,7 +29,7 @@ MIN_LOG_MASS = -1e30
 def read_constrained(
     positions: Positions,
     embedding: Tensor,
-    softcap: float,
+    softcap: float | None,
     constraint: SpanConstraint,
     wanted: Tensor,
 ) -> PositionStatistics:
@@ -51,7 +51,7 @@ class _Reading:
     """
 
     def __init__(
-        self, positions: Positions, embedding: Tensor, softcap: float, classes: TokenClasses
+        self, positions: Positions, embedding: Tensor, softcap: float | None, classes: TokenClasses
     ) -> None:
         self.count = len(positions.states)
         owner = int(positions.owners[0])
@@ -80,7 +80,7 @@ class _Reading:
         rows = piece.embeddings(self.embedding)
         logits = bounded_logits(positions.states, rows, self.softcap)
         readout = positions.readout.among(piece.tokens)
-        logits = tempered_logits(logits, positions.owners, readout, UNIT * self.softcap)
+        logits = tempered_logits(logits, positions.owners, readout, logit_unit(self.softcap))
         if piece.out is not None:
             logits.index_fill_(1, piece.out, -torch.inf)
         return logits, rows

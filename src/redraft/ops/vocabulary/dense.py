@@ -22,13 +22,21 @@ UNPACKED_ROWS = 1 << 14
 MAX_LOGITS = 1 << 24
 
 
-def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
+def softcapped_logits(hidden: Tensor, embedding: Tensor, softcap: float | None) -> Tensor:
     """Return softcap * tanh(h E^T / softcap), float32 [N, V], of hidden states [N, H] and the tied
-    embedding [V, H]."""
-    return torch.tanh(linear(hidden, embedding).float() / softcap) * softcap
+    embedding [V, H]; without a softcap h E^T."""
+    logits = linear(hidden, embedding).float()
+    return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 
 
-def read_dense(positions: Positions, embedding: Tensor, softcap: float) -> PositionStatistics:
+def logit_unit(softcap: float | None) -> float:
+    """Return the unit of `bounded_logits`."""
+    return 1.0 if softcap is None else UNIT * softcap
+
+
+def read_dense(
+    positions: Positions, embedding: Tensor, softcap: float | None
+) -> PositionStatistics:
     """Return the statistics of positions, block by block."""
 
     def read(part: Positions) -> PositionStatistics:
@@ -38,10 +46,10 @@ def read_dense(positions: Positions, embedding: Tensor, softcap: float) -> Posit
     return positions.in_blocks(positions_per_block(embedding), read)
 
 
-def all_logits(positions: Positions, embedding: Tensor, softcap: float) -> Tensor:
+def all_logits(positions: Positions, embedding: Tensor, softcap: float | None) -> Tensor:
     """Return edited, tempered and filtered logits of the whole vocabulary, float32 [N, V]."""
     logits = positions.forbid(bounded_logits(positions.states, embedding, softcap))
-    return tempered_logits(logits, positions.owners, positions.readout, UNIT * softcap)
+    return tempered_logits(logits, positions.owners, positions.readout, logit_unit(softcap))
 
 
 def positions_per_block(embedding: Tensor) -> int:
@@ -70,13 +78,16 @@ def tempered_logits(logits: Tensor, owners: Tensor, readout: Readout, unit: floa
     return logits
 
 
-def bounded_logits(hidden: Tensor, embedding: Tensor, softcap: float) -> Tensor:
+def bounded_logits(hidden: Tensor, embedding: Tensor, softcap: float | None) -> Tensor:
     """Return tanh(h E^T / softcap) / UNIT, float32 [N, V]; no gradient flows through it.
 
-    These are softcapped logits in units of UNIT * softcap.
+    These are softcapped logits in units of `logit_unit(softcap)`. Without a softcap they are h E^T.
     tanh(x) is 2 sigmoid(2x) - 1, and torch's sigmoid takes half the time of its tanh.
     """
-    return linear(hidden, embedding).float().mul_(UNIT / softcap).sigmoid_().sub_(0.5)
+    logits = linear(hidden, embedding).float()
+    if softcap is None:
+        return logits
+    return logits.mul_(UNIT / softcap).sigmoid_().sub_(0.5)
 
 
 def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:

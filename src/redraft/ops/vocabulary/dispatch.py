@@ -24,13 +24,14 @@ KERNEL_POSITIONS = 256  # whose logits exist whole at a time, where a kernel rea
 
 
 def read_vocabulary(
-    hidden: Tensor, embedding: Tensor, softcap: float, scale: Tensor, readout: Readout
+    hidden: Tensor, embedding: Tensor, softcap: float | None, scale: Tensor, readout: Readout
 ) -> VocabularyStatistics:
     """Return the statistics of hidden states [B, L, H] under the tied embedding [V, H].
 
     Only wanted positions are computed, in chunks of the vocabulary; those of rows with a filter
-    (top_p, min_p), which needs the whole distribution, in blocks of positions; those under a
-    constraint row by row, class by class. `scale` is the embedding factor sqrt(H), a scalar tensor
+    (top_k, top_p, min_p), which needs the whole distribution, in blocks of positions; those under a
+    constraint row by row, class by class. `softcap` is the bound of the logits, None
+    for none. `scale` is the embedding factor sqrt(H), a scalar tensor
     in the embedding's dtype.
     """
     if readout.comparison is not None:
@@ -39,7 +40,7 @@ def read_vocabulary(
         )
         divergence = _divergence(hidden, embedding, softcap, readout, readout.comparison)
         return replace(statistics, divergence=divergence, hidden_states=hidden)
-    if readout.plain and uses_kernels(hidden):
+    if readout.plain and softcap is not None and uses_kernels(hidden):
         return _read_plain(hidden, embedding, softcap, scale, readout)
     rows, length, _ = hidden.shape
     positions, wanted, filtered = _flat(hidden, readout)
@@ -87,7 +88,7 @@ def _flat(hidden: Tensor, readout: Readout) -> tuple[Positions, Tensor, Tensor]:
 def _divergence(
     hidden: Tensor,
     embedding: Tensor,
-    softcap: float,
+    softcap: float | None,
     readout: Readout,
     comparison: DistributionComparison,
 ) -> Tensor:

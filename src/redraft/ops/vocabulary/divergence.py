@@ -2,7 +2,7 @@
 
 The vocabulary passes by in chunks, as in `chunked`: both steps' logits of a chunk, and online sums
 relative to each step's greatest logit so far. No [B, L, V] tensor exists. Rows with a filter
-(top_p, min_p) need whole distributions and are read in blocks of positions.
+(top_k, top_p, min_p) need whole distributions and are read in blocks of positions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_divergence(
     wanted: Tensor,
     filtered: Tensor,
     embedding: Tensor,
-    softcap: float,
+    softcap: float | None,
 ) -> Tensor:
     """Return KL(now || before) in nats, float32 [B * L], of all `positions`, B rows of L.
 
@@ -63,7 +63,9 @@ def read_divergence(
     return divergence
 
 
-def dense_divergence(now: Positions, then: Positions, embedding: Tensor, softcap: float) -> Tensor:
+def dense_divergence(
+    now: Positions, then: Positions, embedding: Tensor, softcap: float | None
+) -> Tensor:
     """Return KL(now || then), float32 [N], with all logits of the positions at once."""
     ours, theirs = (
         all_logits(each, embedding, softcap).double().log_softmax(dim=-1) for each in (now, then)
@@ -73,7 +75,7 @@ def dense_divergence(now: Positions, then: Positions, embedding: Tensor, softcap
     return (ours.exp() * gap).sum(dim=-1).clamp_min(0.0).float()
 
 
-def _chunked(now: Positions, then: Positions, embedding: Tensor, softcap: float) -> Tensor:
+def _chunked(now: Positions, then: Positions, embedding: Tensor, softcap: float | None) -> Tensor:
     """Return the same by chunks of the vocabulary; no row has a filter."""
     top, total, cross = (_column(now, value) for value in (MIN_LOGIT, 0.0, 0.0))
     top_before, total_before = _column(now, MIN_LOGIT), _column(now, 0.0)

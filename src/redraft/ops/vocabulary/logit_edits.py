@@ -12,7 +12,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class LogitEdits:
-    """Changes that one row makes to its logits: bias, penalty, (temperature,) top_p, min_p.
+    """Changes that one row makes to its logits: bias, penalty, (temperature,) top_k,
+    top_p, min_p.
 
     They are made in this order. bias_tokens: int64 [K], bias: float32 [K]. penalised_tokens: int64
     [K], each once.
@@ -22,13 +23,14 @@ class LogitEdits:
     bias: Tensor | None = None
     penalised_tokens: Tensor | None = None
     repetition_penalty: float = 1.0
+    top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
 
     @property
     def filters(self) -> bool:
         """True where a filter needs the whole distribution at once."""
-        return self.top_p < 1.0 or self.min_p > 0.0
+        return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
 
     def within(self, first: int, last: int) -> LogitEdits:
         """Return bias and penalty of the tokens from `first` to before `last`, counted from
@@ -80,7 +82,14 @@ class LogitEdits:
             logits[:, self.penalised_tokens] = torch.where(seen > 0, seen / penalty, seen * penalty)
 
     def filter_logits(self, tempered: Tensor) -> None:
-        """Set to -inf what top_p and min_p drop from `tempered` [N, V], in place."""
+        """Set to -inf what top_k, top_p and min_p drop from `tempered` [N, V], in place.
+
+        Tokens that are as likely as the last of the `top_k` are kept too, so that the order of the
+        vocabulary decides nothing.
+        """
+        if 0 < self.top_k < tempered.shape[-1]:
+            last = tempered.topk(self.top_k, dim=-1).values[:, -1:]
+            tempered.masked_fill_(tempered < last, -torch.inf)
         if self.top_p < 1.0:
             probs, order = tempered.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
             # Exclusive sum: the likeliest token is always kept.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable
@@ -13,10 +12,10 @@ from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
 from redraft.server.openai.stream import ChoiceStream
+from redraft.server.openai.tool_calls import call_to_json, unreadable_to_json
 from redraft.server.openai.translate import Translation
 from redraft.server.runtime.worker import BusyError
-from redraft.text import Detokenizer, Tokenizer
-from redraft.text.tool_calls import ToolCall, answer_and_calls
+from redraft.text import Answer, AnswerReader, Tokenizer
 
 Events = AsyncGenerator[tuple[int, Event], None]
 
@@ -60,8 +59,8 @@ class OpenAIResponse:
         The first chunk comes once the request has shown that it can run.
         """
         streams = [
-            ChoiceStream(self.tokenizer, calls=self.translation.calls)
-            for _ in self.translation.requests
+            ChoiceStream(self.tokenizer, one, calls=self.translation.calls)
+            for one in self.translation.requests
         ]
         begun = False
         async with aclosing(events):
@@ -135,53 +134,52 @@ class OpenAIResponse:
     def _closing(
         self, index: int, finished: Finished, stream: ChoiceStream
     ) -> Iterable[dict[str, Any]]:
-        reason, text, calls = self._said(finished)
-        likely = {"logprobs": self._logprobs(index)}
+        answer = self._answer(index, finished)
+        reason, likely = self._reason(finished, answer), {"logprobs": self._logprobs(index)}
         if not self.chat:
-            yield self._delta(index, text.removeprefix(stream.content), reason) | likely
+            rest = answer.content.removeprefix(stream.content)
+            yield self._delta(index, rest, reason) | likely
             return
-        for delta in stream.rest(finished.reasoning, text):
+        for delta in stream.rest(answer):
             yield self._delta(index, delta)
-        if calls:
-            yield self._delta(
-                index,
-                {"tool_calls": [call | {"index": number} for number, call in enumerate(calls)]},
-            )
-        yield self._delta(index, {}, reason) | likely
+        yield self._delta(index, unreadable_to_json(answer), reason) | likely
 
     def _choice(self, index: int, finished: Finished) -> dict[str, Any]:
-        reason, text, calls = self._said(finished)
-        closed = {"index": index, "finish_reason": reason, "logprobs": self._logprobs(index)}
+        answer = self._answer(index, finished)
+        closed = {
+            "index": index,
+            "finish_reason": self._reason(finished, answer),
+            "logprobs": self._logprobs(index),
+        }
         if not self.chat:
-            return closed | {"text": text}
+            return closed | {"text": answer.content}
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": text or (None if calls else ""),
+            "content": answer.content or (None if answer.calls else ""),
             "refusal": None,
         }
-        if finished.reasoning:
-            message["reasoning_content"] = finished.reasoning
-        if calls:
-            message["tool_calls"] = calls
-        return closed | {"message": message}
+        if answer.reasoning:
+            message["reasoning_content"] = answer.reasoning
+        if answer.calls:
+            message["tool_calls"] = [call_to_json(call) for call in answer.calls]
+        return closed | {"message": message | unreadable_to_json(answer)}
 
-    def _said(self, finished: Finished) -> tuple[str, str, list[dict[str, Any]]]:
-        """Return why a choice ended, its text, and the tool calls in it."""
-        if self.translation.calls:
-            assert self.tokenizer is not None
-            before, calls = answer_and_calls(finished.tokens, self.tokenizer)
-            if calls:
-                detokenizer = Detokenizer(self.tokenizer)
-                return (
-                    "tool_calls",
-                    detokenizer.text(before, last=True),
-                    [_call(call) for call in calls],
-                )
+    def _answer(self, index: int, finished: Finished) -> Answer:
+        """Return what a choice holds; without tools there are no calls in it."""
+        if not self.translation.calls or self.tokenizer is None:
+            return Answer(finished.text, finished.reasoning)
+        request = self.translation.requests[index]
+        reader = AnswerReader(self.tokenizer, prompt=request.prompt, stops=request.config.stop)
+        reader.add(finished.tokens)
+        return reader.answer(last=True)
+
+    def _reason(self, finished: Finished, answer: Answer) -> str:
+        """Return why a choice ended."""
+        if answer.calls:
+            return "tool_calls"
         # Under a constraint a text that fills its room is as complete as one that ends.
-        reason = (
-            "length" if finished.reason == "length" and not self.translation.constrained else "stop"
-        )
-        return reason, finished.text, []
+        cut = finished.reason == "length" and not self.translation.constrained
+        return "length" if cut else "stop"
 
     def _logprobs(self, index: int) -> dict[str, Any] | None:
         if index not in self.likelihoods:
@@ -189,12 +187,6 @@ class OpenAIResponse:
         assert self.tokenizer is not None
         spelled = chat_logprobs if self.chat else text_logprobs
         return spelled(self.likelihoods[index], self.tokenizer)
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    """Return a tool call in OpenAI's form."""
-    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
-    return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
 
 
 def raised(event: EngineEvent) -> Event:

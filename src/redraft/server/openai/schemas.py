@@ -131,9 +131,23 @@ class ResponseFormat(BaseModel):
 
 
 class ChatRequest(Common):
-    """POST /v1/chat/completions."""
+    """POST /v1/chat/completions.
+
+    enable_thinking, reasoning_effort: switch the reasoning on or off ("none" is off, every other
+        effort is on). chat_template_kwargs: further variables of the chat template. documents:
+        texts for templates that read them. sanitize_control_tokens: false reads control tokens
+        in messages, as other servers do; unless given they stay text.
+    """
 
     messages: list[dict[str, Any]]
+    documents: list[dict[str, Any]] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    enable_thinking: bool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    sanitize_control_tokens: bool = True
+    add_special_tokens: Literal[False] | None = None
     max_completion_tokens: int | None = Field(default=None, ge=1)
     tools: list[dict[str, Any]] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
@@ -156,10 +170,14 @@ class ChatRequest(Common):
 
 
 class CompletionRequest(Common):
-    """POST /v1/completions: a text to continue or, with a suffix, to fill in before it."""
+    """POST /v1/completions: a text to continue or, with a suffix, to fill in before it.
+
+    add_special_tokens: put special tokens around the prompt, as its tokenizer says.
+    """
 
     prompt: str | list[int]
     suffix: str | None = None
+    add_special_tokens: bool = True
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
     logprobs: int | None = Field(default=None, ge=0, le=5)

@@ -5,54 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from redraft.engine import Request
 from redraft.events import Committed, Draft
-from redraft.text import Detokenizer, Tokenizer
-from redraft.text.reasoning import LABEL
-from redraft.text.tokenizer import REPLACEMENT_CHARACTER
-from redraft.text.tool_calls import OPEN
+from redraft.server.openai.tool_calls import call_to_json
+from redraft.text import Answer, AnswerReader, Tokenizer
 
 
 class ChoiceStream:
-    """Deltas of one choice: reasoning and answer as they come, tool calls once they are whole.
+    """Deltas of one choice: reasoning and content as they come, each tool call once it is whole.
 
     Attributes:
-        content, reasoning: text that was sent.
+        content, reasoning: text that was sent. calls: the number of calls that were sent.
     """
 
-    def __init__(self, tokenizer: Tokenizer | None, *, calls: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer | None, request: Request, *, calls: bool) -> None:
         self.content = self.reasoning = ""
+        self.calls = 0
         self._tokenizer = tokenizer
-        self._detokenizer = Detokenizer(tokenizer) if tokenizer else None
-        self._call = tokenizer.token_id(OPEN) if tokenizer and calls else None
-        self._calling = False
-        self._drawn: tuple[int, tuple[int, ...]] = (
-            0,
-            (),
-        )  # the draft that was sent last: its canvas, its tokens
+        self._with_calls = calls
+        self._reader = None if tokenizer is None else AnswerReader(
+            tokenizer, prompt=request.prompt, calls=calls, stops=request.config.stop
+        )  # fmt: skip
+        # The draft that was sent last: its canvas, its tokens.
+        self._drawn: tuple[int, tuple[int, ...]] = 0, ()
 
-    def deltas(self, event: Committed) -> Iterator[dict[str, str]]:
+    def deltas(self, event: Committed) -> Iterator[dict[str, Any]]:
         """Yield the deltas of a committed canvas."""
-        if self._detokenizer is not None:
-            self._detokenizer.add(event.tokens)
-            thought = self._detokenizer.reasoning().rstrip(REPLACEMENT_CHARACTER)
-            named = LABEL.startswith(
-                thought.rpartition("\n")[2]
-            )  # perhaps the channel's name alone, which is no thought
-            if not named and thought != self.reasoning and thought.startswith(self.reasoning):
-                added, self.reasoning = thought[len(self.reasoning) :], thought
-                yield {"reasoning_content": added}
-        # From the first call on all waits for the end: what follows it may be a call too.
-        self._calling = self._calling or (self._call is not None and self._call in event.tokens)
-        if event.text and not self._calling:
-            self.content += event.text
-            yield {"content": event.text}
+        answer = Answer("", "")
+        if self._reader is not None:
+            self._reader.add(event.tokens)
+            answer = self._reader.answer()
+        if not self._with_calls:
+            answer = Answer(self.content + event.text, answer.reasoning)
+        yield from self.rest(answer)
 
-    def rest(self, reasoning: str, text: str) -> Iterator[dict[str, str]]:
-        """Yield the deltas that are left of a choice that has finished."""
-        if len(reasoning) > len(self.reasoning) and reasoning.startswith(self.reasoning):
-            yield {"reasoning_content": reasoning[len(self.reasoning) :]}
-        if len(text) > len(self.content) and text.startswith(self.content):
-            yield {"content": text[len(self.content) :]}
+    def rest(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """Yield the deltas that lead from what was sent to `answer`."""
+        if len(answer.reasoning) > len(self.reasoning):
+            added, self.reasoning = answer.reasoning[len(self.reasoning) :], answer.reasoning
+            yield {"reasoning_content": added}
+        if len(answer.content) > len(self.content):
+            added, self.content = answer.content[len(self.content) :], answer.content
+            yield {"content": added}
+        first, self.calls = self.calls, len(answer.calls)
+        for number, call in enumerate(answer.calls[first:], first):
+            yield {"tool_calls": [call_to_json(call) | {"index": number}]}
 
     def draft(self, event: Draft) -> dict[str, Any]:
         """Return a denoising step as JSON.

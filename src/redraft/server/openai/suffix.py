@@ -39,6 +39,8 @@ async def _chunks(
         raise RequestError("with a suffix the prompt is a text, and there is one answer")
     if body.stop or body.logprobs is not None or body.method != "diffusion":
         raise RequestError("stop, logprobs and method mean nothing with a suffix: leave them out")
+    if not body.add_special_tokens:
+        raise RequestError("with a suffix the prompt has its special tokens: leave it at true")
     options = body.settings() | body.strategies()
     template = Template.of(
         [body.prompt, Hole(1, options.pop("max_new_tokens", MAX_TOKENS)), body.suffix]

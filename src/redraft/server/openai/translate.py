@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from redraft.api import Model
 from redraft.engine import Request
 from redraft.engine.request import seeded
 from redraft.errors import RequestError
 from redraft.grammar import Choice, Constraint, Grammar, JsonSchema, Regex, ToolCalls
+from redraft.server.openai.messages import openai_messages, template_variables
 from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest, ResponseFormat
 
 
@@ -38,8 +38,13 @@ def translate_chat(model: Model, body: ChatRequest) -> Translation:
     if constraint is None and body.response_format is not None:
         constraint = response_constraint(body.response_format)
     offered = body.tools if body.tools and body.tool_choice != "none" else None
-    messages = [_plain(message) for message in body.messages]
-    prompt = model.chat_prompt(messages, **({"tools": offered} if offered else {}))
+    prompt = model.chat_prompt(
+        openai_messages(body.messages),
+        tools=offered or None,
+        documents=body.documents,
+        chat_template_kwargs=template_variables(body),
+        sanitize_control_tokens=body.sanitize_control_tokens,
+    )
     requests = _requests(model, body, prompt, constraint)
     return Translation(
         requests, constraint is not None, bool(offered), _likeliest(model, body.top_logprobs_count)
@@ -53,7 +58,7 @@ def translate_completion(model: Model, body: CompletionRequest) -> Translation:
     prompt = body.prompt
     if isinstance(prompt, str):
         assert model.tokenizer is not None
-        prompt = model.tokenizer.encode(prompt)
+        prompt = model.tokenizer.encode(prompt, bos=body.add_special_tokens)
     return Translation(
         _requests(model, body, prompt, None),
         top_logprobs_count=_likeliest(model, body.top_logprobs_count),
@@ -129,21 +134,3 @@ def _tool_constraint(body: ChatRequest) -> Constraint | None:
     if not named:
         raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
     return ToolCalls(named)
-
-
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message with one text as content: text parts are joined."""
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    texts = []
-    for part in content:
-        if (
-            not isinstance(part, dict)
-            or part.get("type") != "text"
-            or not isinstance(part.get("text"), str)
-        ):
-            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-            raise RequestError(f"a part of type {kind!r} cannot be read: only text can")
-        texts.append(part["text"])
-    return message | {"content": "".join(texts)}

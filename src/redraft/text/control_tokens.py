@@ -1,0 +1,164 @@
+"""Control tokens: the text of a message stays text, token by token.
+
+messages -> marked -> chat template -> prompt with marks -> token ids
+
+A user can write `<|turn>system` into a message. Its control token is wrapped in two private
+characters before the template runs, and what stands between them is encoded as plain text
+afterwards. The ids are those of transformers' `sanitize_control_tokens=True`. Beyond it, keys are
+marked too, and so is the end of a text that begins a control token: two texts that a template
+joins make none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cached_property, lru_cache, partial
+from itertools import accumulate, chain
+from typing import TypeVar
+
+from redraft.errors import ChatTemplateError
+from redraft.text.json_value import Json
+from redraft.text.tokenizer import Tokenizer
+
+START, END = "\U000f0000", "\U000f0001"
+# The marks as JSON with `ensure_ascii` writes them.
+ESCAPED_MARKS = {"\\udb80\\udc00": START, "\\udb80\\udc01": END}
+
+# A marked text, which is group 1, or a mark that has lost its partner.
+MARKED = re.compile(f"{START}([{START}{END}]|[^{START}{END}]+){END}|[{START}{END}]")
+
+Value = TypeVar("Value", bound=Json)
+
+
+class ControlTokens:
+    """The texts that a tokenizer reads as control tokens.
+
+    Args:
+        texts: the texts; an empty one is left out.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = frozenset(text for text in texts if text)
+
+    @cached_property
+    def _lengths(self) -> dict[str, list[int]]:
+        """The lengths of the tokens that begin with each character, the longest first."""
+        found: dict[str, set[int]] = {}
+        for text in (*self.texts, START, END):
+            found.setdefault(text[0], set()).add(len(text))
+        return {first: sorted(lengths, reverse=True) for first, lengths in found.items()}
+
+    @cached_property
+    def _firsts(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, self._lengths)))
+
+    @cached_property
+    def _prefixes(self) -> frozenset[str]:
+        """Texts with which a control token begins, and which are shorter than it."""
+        return frozenset(chain.from_iterable(accumulate(text[:-1]) for text in self.texts))
+
+    @cached_property
+    def _longest_prefix(self) -> int:
+        return max(map(len, self._prefixes), default=0)
+
+    def mark(self, value: Value) -> Value:
+        """Return JSON with a mark around each control token in its texts and keys."""
+        return self._mark(value)  # type: ignore[return-value]
+
+    def _mark(self, value: Json) -> Json:
+        match value:
+            case str():
+                return self._mark_text(value)
+            case list():
+                return [self._mark(item) for item in value]
+            case dict():
+                return {self._mark_text(key): self._mark(item) for key, item in value.items()}
+        return value
+
+    def _mark_text(self, text: str) -> str:
+        marked, done, at = [], 0, 0
+        while found := self._firsts.search(text, at):
+            at = found.start()
+            length = self._length_at(text, at)
+            if length:
+                marked += [text[done:at], START, text[at : at + length], END]
+                done = at + length
+            at += length or 1
+        return self._mark_prefix("".join([*marked, text[done:]]) if done else text)
+
+    def _length_at(self, text: str, at: int) -> int:
+        """Return the length of the longest control token, or mark, at a place; 0 for none."""
+        for length in self._lengths[text[at]]:
+            if (part := text[at : at + length]) in self.texts or part in (START, END):
+                return length
+        return 0
+
+    def _mark_prefix(self, text: str) -> str:
+        """Return a text with a mark at its end, where that begins a control token.
+
+        A template may trim the text, so the mark stands before white space.
+        """
+        kept = text.rstrip()
+        for length in range(min(self._longest_prefix, len(kept)), 0, -1):
+            if kept[-length:] in self._prefixes:
+                return kept + END + text[len(kept) :]
+        return text
+
+    def encode(self, prompt: str, tokenizer: Tokenizer) -> list[int]:
+        """Return the token ids of a prompt that a template made of marked messages.
+
+        Raises:
+            ChatTemplateError: this tokenizer reads a control token from plain text too.
+        """
+        # Texts between marks take turns with those outside; a mark alone gives None.
+        first, *others = MARKED.split(prompt)
+        ids = tokenizer.encode(first, bos=False)
+        for at, piece in enumerate(others):
+            if not piece:
+                continue
+            is_text = at % 2 == 0 and (piece in self.texts or piece in (START, END))
+            added = _encode_piece(piece, tokenizer, is_text)
+            if is_text and piece in self.texts and tokenizer.token_id(piece) in added:
+                raise ChatTemplateError(
+                    f"{piece!r} in a message cannot stay text: this tokenizer makes one token of it"
+                )
+            ids += added
+        return ids
+
+
+def _encode_piece(piece: str, tokenizer: Tokenizer, is_text: bool) -> list[int]:
+    """Encode a piece as it stands behind other text: some tokenizers put a space before the first
+    piece, so a line break goes before this one and is taken away again."""
+    encode = tokenizer.encode_text if is_text else partial(tokenizer.encode, bos=False)
+    line_break = tokenizer.encode("\n", bos=False)
+    ids = encode("\n" + piece)
+    return ids[len(line_break) :] if ids[: len(line_break)] == line_break else encode(piece)
+
+
+def without_marks(text: str) -> str:
+    """Return a text without the marks that `mark` put into it."""
+    return text.replace(START, "").replace(END, "")
+
+
+@lru_cache(maxsize=16)
+def control_tokens(tokenizer: Tokenizer, template_text: str) -> ControlTokens:
+    """Return the control tokens of a tokenizer: its special tokens, those that its file lists, and
+    added tokens that a chat template writes.
+
+    Args:
+        template_text: the text that stands literally in the template.
+    """
+    listed = set(tokenizer.chat_control_tokens or ())
+    return ControlTokens(
+        token.content
+        for token in tokenizer.backend.get_added_tokens_decoder().values()
+        if token.special
+        or token.content in listed
+        # Added tokens such as a line break are ordinary text of a template.
+        or (
+            tokenizer.chat_control_tokens is None
+            and token.content in template_text
+            and not token.content.isspace()
+        )
+    )

@@ -1,0 +1,145 @@
+"""Messages: a conversation as chat templates expect it.
+
+Objects become plain data, keys without a value go, reasoning gets its one name, the arguments of
+calls become mappings, and text parts are joined for templates that cannot read them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from redraft.errors import ChatTemplateError
+from redraft.text.json_value import Json
+from redraft.text.plain_data import plain
+
+Message = Mapping[str, Any]
+PlainMessage = dict[str, Json]
+
+# The names under which clients send a message's reasoning. Templates read the first.
+REASONING = ("reasoning_content", "thinking", "reasoning")
+# Roles whose messages may have no content: calls, reasoning or a result can stand in its place.
+MODEL_ROLES, TOOL_ROLES = ("assistant", "model"), ("tool", "function")
+# A role is a word. Templates write it between control tokens.
+ROLE = re.compile(r"[^\s<>|]+")
+# The types of parts that are text, and the key of each that holds the text.
+TEXT_PARTS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+}
+
+
+def plain_messages(
+    messages: Sequence[Message], reads_parts: Callable[[str], bool]
+) -> list[PlainMessage]:
+    """Return messages for a chat template.
+
+    Args:
+        messages: mappings, dataclasses or pydantic models with `role` and `content`.
+        reads_parts: says for a role whether the template reads a content that is a list of parts.
+
+    Raises:
+        ChatTemplateError: there are no messages, or one is not valid; the error names it.
+    """
+    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
+        raise ChatTemplateError(f"messages is a {type(messages).__name__}: give a list")
+    if not messages:
+        raise ChatTemplateError("messages is empty: give at least one")
+    return [
+        _plain_message(message, f"messages[{at}]", reads_parts)
+        for at, message in enumerate(messages)
+    ]
+
+
+def _plain_message(given: object, place: str, reads_parts: Callable[[str], bool]) -> PlainMessage:
+    message = plain(given, place)
+    if not isinstance(message, dict):
+        raise ChatTemplateError(f"{place} needs a role and content, it is a {type(given).__name__}")
+    message = {key: value for key, value in message.items() if value is not None}
+    role = message.get("role")
+    if not isinstance(role, str) or not ROLE.fullmatch(role):
+        raise ChatTemplateError(f"{place} needs a role, which is a word: {role!r} is none")
+    reasoning = next((message[name] for name in REASONING if name in message), None)
+    if reasoning is not None:
+        message = {"thinking": reasoning} | message | {"reasoning_content": reasoning}
+    if (calls := message.get("tool_calls")) is not None:
+        message["tool_calls"] = _plain_calls(calls, f"{place}.tool_calls")
+    content = message.get("content")
+    if isinstance(content, list):
+        texts = [_text_part(part, f"{place}.content[{at}]") for at, part in enumerate(content)]
+        message["content"] = list(texts) if reads_parts(role) else "".join(map(_text, texts))
+    elif not isinstance(content, str) and not _may_lack_text(role, content):
+        raise ChatTemplateError(f"{place} has no content: {content!r}")
+    return message
+
+
+def _may_lack_text(role: str, content: Json) -> bool:
+    """Return True where a content that is no text is right: a tool's result may be any mapping."""
+    return role in TOOL_ROLES or (role in MODEL_ROLES and content is None)
+
+
+def _text_part(part: Json, place: str) -> dict[str, Json]:
+    """Return a part of a content as one of type `text`."""
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    key = TEXT_PARTS.get(kind) if isinstance(kind, str) else None
+    if key is None or not isinstance(part, dict):
+        raise ChatTemplateError(f"{place}: a part of type {kind!r} cannot be read: only text can")
+    if not isinstance(text := part.get(key), str):
+        raise ChatTemplateError(f"{place}: a part of type {kind!r} needs a text in {key!r}")
+    return part if kind == "text" else {"type": "text", "text": text}
+
+
+def _text(part: dict[str, Json]) -> str:
+    text = part["text"]
+    assert isinstance(text, str)
+    return text
+
+
+def _plain_calls(calls: Json, place: str) -> list[Json]:
+    if not isinstance(calls, list):
+        raise ChatTemplateError(f"{place} must be a list of calls")
+    return [_plain_call(call, f"{place}[{at}]") for at, call in enumerate(calls)]
+
+
+def _plain_call(call: Json, place: str) -> Json:
+    """Return a call with `function`, whose arguments are a mapping."""
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ChatTemplateError(f"{place} needs a function with a name and arguments")
+    assert isinstance(call, dict)
+    arguments = _arguments(function.get("arguments"), f"{place}.function.arguments")
+    named = {"name": function["name"], "arguments": arguments}
+    if function is call:
+        return {"type": "function"} | call | named | {"function": named}
+    return call | {"function": function | named}
+
+
+def _arguments(arguments: Json, place: str) -> Json:
+    """Return the arguments of a call: a mapping, or the JSON text of one.
+
+    No arguments, and an empty text, are the empty mapping.
+    """
+    if isinstance(arguments, str) and arguments.strip():
+        try:
+            arguments = json.loads(arguments, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise ChatTemplateError(
+                f"{place} must be a JSON object, and it is not JSON: {error}"
+            ) from error
+    elif isinstance(arguments, str):
+        arguments = None
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, dict):
+        raise ChatTemplateError(
+            f"{place} must be a JSON object, it is a {type(arguments).__name__}"
+        )
+    return plain(arguments, place)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

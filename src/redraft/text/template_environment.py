@@ -1,0 +1,171 @@
+"""CompiledTemplate: one Jinja template, with all that transformers hands to a template.
+
+It runs in a sandbox, because a checkpoint is not trusted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache, cached_property
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from redraft.errors import ChatTemplateError, CheckpointError
+from redraft.text.control_tokens import ESCAPED_MARKS, without_marks
+from redraft.text.json_value import Json
+
+# A text that no template writes by itself.
+PROBE = "redraft-probe"
+
+
+class CompiledTemplate:
+    """A compiled template.
+
+    Args:
+        source: the template.
+
+    Raises:
+        CheckpointError: the template is not valid.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        try:
+            self._template = _environment().from_string(source)
+        except jinja2.TemplateError as error:
+            raise CheckpointError(
+                f"the checkpoint's chat template is not valid: {error}"
+            ) from error
+        except RecursionError:
+            raise CheckpointError("the checkpoint's chat template is nested too deeply") from None
+
+    def render(self, variables: Mapping[str, Json]) -> str:
+        """Return the template's text.
+
+        Raises:
+            ChatTemplateError: the template refuses the variables, or fails.
+        """
+        try:
+            return self._template.render(variables)
+        except Exception as error:  # a template is a program: it can raise anything
+            reason = str(error) or type(error).__name__
+            raise ChatTemplateError(
+                f"the checkpoint's chat template refuses these messages: {reason}"
+            ) from error
+
+    @cached_property
+    def literal_text(self) -> str:
+        """All text that stands in the template, with NUL between two pieces."""
+        tree = _environment().parse(self.source)
+        written = {node.data for node in tree.find_all(nodes.TemplateData)}
+        constants = {
+            node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)
+        }
+        return "\0".join(sorted(written | constants))
+
+    @cached_property
+    def reads_parts(self) -> Callable[[str], bool]:
+        """Says for a role whether the template reads a content that is a list of parts."""
+        return cache(self._reads_parts)
+
+    def _reads_parts(self, role: str) -> bool:
+        """Render a conversation in which that role has one part, and look for its text alone."""
+        message: dict[str, Json] = {"role": role, "content": [{"type": "text", "text": PROBE}]}
+        user: dict[str, Json] = {"role": "user", "content": "x"}
+        call: Json = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {}}}
+        caller: dict[str, Json] = {"role": "assistant", "content": "", "tool_calls": [call]}
+        before = {"tool": [user, caller], "assistant": [user], "model": [user]}.get(role, [])
+        after = [user] if role in ("system", "developer") else []
+        text = self._try({"messages": [*before, message | {"tool_call_id": "1"}, *after]})
+        return PROBE in text and "'text'" not in text and '"text"' not in text
+
+    @cached_property
+    def copies_schemas(self) -> bool:
+        """True where the template writes tools as they are, in JSON; False where it takes them
+        apart, and so can lose or misread what it does not know."""
+        described: Json = {"anyOf": [{"type": "string", "description": PROBE}, {"type": "null"}]}
+        parameters: Json = {"type": "object", "properties": {"p": described}}
+        function: Json = {"name": "f", "description": "x", "parameters": parameters}
+        tool: Json = {"type": "function", "function": function}
+        user: Json = {"role": "user", "content": "x"}
+        return PROBE in self._try({"messages": [user], "tools": [tool]})
+
+    def _try(self, variables: Mapping[str, Json]) -> str:
+        """Return the text, empty where the template refuses."""
+        try:
+            return self.render({"tools": None, "documents": None} | dict(variables))
+        except ChatTemplateError:
+            return ""
+
+
+class _Generation(Extension):
+    """`{% generation %}`: the tag marks what a model writes; here it writes its body."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own way
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
+
+    def _written(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[_Generation, "jinja2.ext.loopcontrols"],
+    )
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
+    environment.filters["tojson"] = _to_json
+    environment.filters["dictsort"] = _dictsort
+    return environment
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Write JSON as transformers' `tojson` filter does: Jinja's own escapes HTML."""
+    text = json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+    for escaped, mark in ESCAPED_MARKS.items() if ensure_ascii else ():
+        text = text.replace(escaped, mark)
+    return text
+
+
+def _dictsort(
+    value: Mapping[str, object],
+    case_sensitive: bool = False,
+    by: str = "key",
+    reverse: bool = False,
+) -> list[tuple[str, object]]:
+    """Sort as Jinja does, as if no text had marks."""
+    if by not in ("key", "value"):
+        raise jinja2.exceptions.FilterArgumentError('You can only sort by either "key" or "value"')
+
+    def order(item: tuple[str, object]) -> Any:
+        one = item[by == "value"]
+        text = without_marks(one) if isinstance(one, str) else one
+        return text.lower() if isinstance(text, str) and not case_sensitive else text
+
+    return sorted(value.items(), key=order, reverse=reverse)
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
