@@ -163,7 +163,7 @@ def test_a_recipe_is_trained_by_either_method(
         recipes.append(recipe)
         return False
 
-    monkeypatch.setattr("redraft.train.parallel.in_processes", keep)
+    monkeypatch.setattr("redraft.train.parallel.run_in_processes", keep)
     recipe = Path(__file__).parents[2] / "recipes" / "small-first.toml"
     run(monkeypatch, f"train {recipe} -o {tmp_path} {options}")
     assert [min(one.draws, 1) for one in recipes] == [draws]

@@ -40,11 +40,11 @@ def test_a_recipe_becomes_a_checkpoint_that_is_measured(tmp_path: Path) -> None:
     figures = json.loads(measured.stdout)
     assert (
         sum(row["count"] for row in figures["diffusion"])
-        == sum(row["count"] for row in figures["typewriter"])
+        == sum(row["count"] for row in figures["autoregressive"])
         == 3
     )
     shown = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "2")
-    assert "2 held-out examples, typewriter" in shown.stdout
+    assert "2 held-out examples, autoregressive" in shown.stdout
     again = call("train", str(recipe), "-o", str(out), "--threads", "1")
     assert again.returncode == 0
     assert "done before" in again.stdout
@@ -105,7 +105,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
         (("wiki", "--png", "nowhere/at/all.png"), "cannot be written"),
         (("wiki", "-m", "nowhere"), "small-text"),
         (("wiki", "--sampler", "klas"), "did you mean 'klass'"),
-        (("wiki", "--sampler", "klass", "--attempts", "2"), "no others"),
+        (("sudoku", "--sampler", "klass", "--attempts", "2"), "no others"),
         (("chess", "--sampler", "klass"), "sudoku, arithmetic"),
     ],
 )

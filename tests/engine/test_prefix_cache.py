@@ -55,14 +55,14 @@ def told(engine: Engine, asked: list[Request]) -> dict[int, list[Any]]:
 def counting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets how many tokens each pass encodes."""
     encoded: list[int] = []
-    original = engine._runner.next_parts
+    original = engine._runner.plan
 
     def counted(*given: Any) -> Any:
-        parts = original(*given)
-        encoded.append(sum(len(tokens) for _, tokens in parts))
-        return parts
+        plan = original(*given)
+        encoded.append(sum(len(part.tokens) for _, part in plan.parts))
+        return plan
 
-    monkeypatch.setattr(engine._runner, "next_parts", counted)
+    monkeypatch.setattr(engine._runner, "plan", counted)
     return encoded
 
 

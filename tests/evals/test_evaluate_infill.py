@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import redraft
-import redraft.editing
+from redraft.api import Model
 from redraft.errors import RequestError
 from redraft.evals import SETS
 from redraft.evals.evaluate_infill import edit_distance, evaluate_infill, summarise_infill
@@ -63,7 +63,7 @@ def test_a_set_is_read_from_a_file_or_a_folder(tmp_path: Path) -> None:
 
 def test_what_is_no_set_is_told(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.jsonl", PROBLEM, {"task_id": "x"})
-    for path, said in ((bad, "line 2 is no problem"), (tmp_path / "none.jsonl", "cannot be read")):
+    for path, said in ((bad, "line 2 is not a problem"), (tmp_path / "none.jsonl", "cannot be read")):
         with pytest.raises(RequestError, match=said):
             read_problems(path, 30, None, run_tests=False)
     calls_nothing = write(
@@ -162,6 +162,6 @@ def test_what_is_longer_than_the_context_is_not_right_and_what_cannot_be_asked_i
     )
     (answer,) = evaluate_infill(small, [problem], "diffusion", 0, lambda: None)
     assert (answer.exact, answer.steps) == (False, 0)
-    bare = redraft.editing.Model(small.network, small.tokenizer)
+    bare = Model(small.network, small.tokenizer)
     with pytest.raises(RequestError, match="template"):
         list(evaluate_infill(bare, [problem], "diffusion", 0, lambda: None))

@@ -59,7 +59,7 @@ def test_another_server_may_hear(served: Served, monkeypatch: pytest.MonkeyPatch
     remote = recogniser(f"http://127.0.0.1:{served.port}/v1/")
     assert isinstance(remote, RemoteRecogniser)
     assert "blue" in remote.words(SOUND.read_bytes(), "wish.wav").lower()
-    with pytest.raises(RequestError, match="did not"):
+    with pytest.raises(RequestError, match="ConnectError"):
         recogniser("http://127.0.0.1:9/v1").words(b"", "x")
 
 
@@ -70,7 +70,7 @@ def test_an_answer_that_is_none_and_a_package_that_is_missing_are_told(
         200, json=["no", "object"], request=httpx2.Request("POST", "http://127.0.0.1")
     )
     monkeypatch.setattr(httpx2, "post", lambda *_, **__: answer)
-    with pytest.raises(RequestError, match="did not: TypeError"):
+    with pytest.raises(RequestError, match="has no text"):
         recogniser("http://127.0.0.1:9/v1").words(b"", "x")
     monkeypatch.setattr(speech, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="pip install"):
@@ -85,6 +85,6 @@ def test_without_a_recogniser_it_is_said_how_to_have_one(tmp_path: Path) -> None
         assert httpx2.get(f"http://127.0.0.1:{server.port}/play/config").json() == {"speech": False}
     finally:
         server.close()
-    with pytest.raises(ConfigError, match="no speech model"):
+    with pytest.raises(ConfigError, match="cannot be used"):
         recogniser(str(tmp_path))
     assert "REDRAFT_SPEECH_API_KEY" not in os.environ

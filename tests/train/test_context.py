@@ -193,7 +193,7 @@ def test_canvases_longer_than_a_block_of_attention_see_the_same(
 
     with torch.no_grad():
         whole = states()
-        monkeypatch.setitem(attention.BLOCK_ELEMENTS, "cpu", 1)  # the least: 32 queries a block
+        monkeypatch.setattr(attention, "MAX_SCORES_CPU", 1)  # the least: 32 queries a block
         for one, other in zip(whole, states(), strict=True):
             assert torch.allclose(one, other, atol=1e-5)
     model.requires_grad_(True)

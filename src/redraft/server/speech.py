@@ -84,10 +84,14 @@ class RemoteRecogniser:
                 timeout=60,
             )
             return str(answer.raise_for_status().json()["text"])
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        except httpx2.HTTPError as error:
             raise RequestError(
                 f"speech recognition failed: {type(error).__name__} from {self._url}; is that "
                 "server running?"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise RequestError(
+                f"speech recognition failed: the answer of {self._url} has no text"
             ) from None
 
 
