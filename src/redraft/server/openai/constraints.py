@@ -34,8 +34,8 @@ def chat_constraint(
         RequestError: a demanded tool is not there. ConstraintError: a constraint cannot be used.
     """
     final = None if body.response_format is None else response_constraint(body.response_format)
-    channel = tokenizer and ReasoningChannel.of(tokenizer)
-    opened = bool(channel) and channel.opened_in(prompt) is not None
+    channel = None if tokenizer is None else ReasoningChannel.of(tokenizer)
+    opened = channel is not None and channel.opened_in(prompt) is not None
     thinking = tokenizer is not None and tokenizer.token_id(THINK) in prompt
     demanded = _demanded(body)
     if demanded is not None:
