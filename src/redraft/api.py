@@ -203,6 +203,7 @@ class Model:
                     self.config,
                     frozen=frozen,
                     dfa=dfa,
+                    can_be_cut=one is not None and one.can_be_cut,
                     method=method,
                     sampler=sampler,
                     stopping=stopping,

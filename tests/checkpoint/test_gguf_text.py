@@ -71,6 +71,15 @@ def test_messages_go_through_the_files_template(model: redraft.Model) -> None:
     assert spelled == "<bos><|turn>user\nhello<turn|>\n<|turn>model\n"
 
 
+def test_further_templates_of_a_file_have_names(tmp_path: Path) -> None:
+    named = "{{ bos_token }}tools {{ messages[0].content }}"
+    write(tmp_path / "model.gguf", keys={"tokenizer.chat_template.tool_use": named})
+    template = redraft.load(tmp_path / "model.gguf", device="cpu").chat_template
+    hello = [{"role": "user", "content": "hello"}]
+    assert template.render(hello, tools=[]) == "<bos>tools hello"
+    assert template.render(hello).startswith("<bos><|turn>user")
+
+
 def test_a_tokenizer_beside_the_file_goes_first(path: Path, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "model.gguf")
     write_byte_tokenizer(tmp_path)

@@ -243,6 +243,16 @@ def test_saving_keeps_settings_tokenizer_and_template(folder: Path, tmp_path: Pa
     assert again.chat_prompt(hello) == model.chat_prompt(hello)
 
 
+def test_named_templates_are_saved_too(folder: Path, tmp_path: Path) -> None:
+    named = folder / "additional_chat_templates" / "tool_use.jinja"
+    named.parent.mkdir()
+    named.write_text("{{ messages[0].content }}")
+    redraft.load(folder).save(tmp_path / "saved")
+    again = redraft.load(tmp_path / "saved").chat_template
+    assert again is not None
+    assert again.named == {"tool_use": "{{ messages[0].content }}"}
+
+
 def test_a_source_that_is_gone_is_told(folder: Path, tmp_path: Path) -> None:
     model = redraft.load(folder)
     shutil.rmtree(folder)

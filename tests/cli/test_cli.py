@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 from rich.console import Console
 
 import redraft
+from redraft.cli.generate import _prompt_options
 from redraft.cli.view import CommittedText, printable
+from redraft.errors import ConfigError
 
 # A bias that leaves the byte tokenizer its printable characters.
 PRINTABLE = {token: -40.0 for token in range(384) if token not in range(161, 255)}
@@ -103,6 +106,37 @@ def test_generate_raw_and_autoregressive_from_a_pipe(checkpoint: Path, method: s
     )
     assert done.stdout == finished.text + "\n"
     assert "seed 1" in done.stderr
+
+
+SWITCHED = "{{ 'thinks ' if enable_thinking else '' }}{{ messages[0].content }}"
+TURN = "<|turn>x"
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens"),
+    [
+        (["--thinking"], len("thinks ") + len(TURN)),
+        (["--control-tokens", "--no-thinking"], 2),
+        (["--raw", "--no-bos"], 2),
+    ],
+)
+def test_options_say_how_a_prompt_is_made(
+    checkpoint: Path, tmp_path: Path, options: list[str], tokens: int
+) -> None:
+    folder = shutil.copytree(checkpoint, tmp_path / "switched")
+    (folder / "chat_template.jinja").write_text(SWITCHED)
+    quick = ["--max-new-tokens", "1", "--seed", "1", "-s", "max_denoising_steps=1", "--json"]
+    done = call("generate", "-m", str(folder), "-p", TURN, *quick, *options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["statistics"]["prompt_tokens"] == tokens
+
+
+@pytest.mark.parametrize(
+    "options", [(True, False, True, False), (True, False, None, True), (False, True, None, False)]
+)
+def test_options_of_a_chat_do_not_go_with_a_raw_prompt(options: tuple[bool, ...]) -> None:
+    with pytest.raises(ConfigError, match="--raw"):
+        _prompt_options(*options)
 
 
 def test_what_comes_in_must_be_text(checkpoint: Path) -> None:

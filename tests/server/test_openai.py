@@ -28,9 +28,14 @@ class Served:
     read."""
 
     def __init__(
-        self, *, send_buffer: int | None = None, recogniser: Any = None, **settings: Any
+        self,
+        *,
+        model: redraft.Model | None = None,
+        send_buffer: int | None = None,
+        recogniser: Any = None,
+        **settings: Any,
     ) -> None:
-        self.model = redraft.load("small-text", dtype="float32")
+        self.model = model or redraft.load("small-text", dtype="float32")
         app = create_app({"small-text": self.model}, Settings(**settings), recogniser)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         listening = socket.create_server(("127.0.0.1", 0))
@@ -44,10 +49,12 @@ class Served:
         while not self.server.started:
             time.sleep(0.02)
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
     def client(self, key: str = "none") -> openai.OpenAI:
-        return openai.OpenAI(
-            base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0
-        )
+        return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0)
 
     def close(self) -> None:
         self.server.should_exit = True

@@ -16,7 +16,9 @@ from redraft.text.tool_calls import ToolCall
 from tests.text.random_answers import answer, read_by_transformers
 
 TOKENIZER = byte_tokenizer()
-COUNT = int(os.environ.get("REDRAFT_RANDOM_ANSWERS", "150"))
+WHOLE = os.environ.get("REDRAFT_RANDOM_ANSWERS")
+COUNT = int(WHOLE or "150")
+CUT_COUNT = int(WHOLE or "20")
 # What transformers reads of calls that are reported here: numbers that are none, a name that comes
 # twice, half a character.
 WRONG_READINGS = [repr(("f", {"a": value})) for value in (float("inf"), float("nan"), 2, "\ud800")]
@@ -70,7 +72,7 @@ def test_answers_say_what_was_meant_and_what_transformers_reads(odd: bool) -> No
 
 @pytest.mark.parametrize("odd", [False, True])
 def test_pieces_are_the_whole_over_every_cut_into_canvases(odd: bool) -> None:
-    for seed in range(COUNT // 3):
+    for seed in range(CUT_COUNT):
         tokens = TOKENIZER.encode(answer(random.Random(seed), odd=odd).text, bos=False)
         whole = read_answer(tokens, TOKENIZER)
         for length in range(1, len(tokens) + 1):

@@ -11,7 +11,7 @@ from redraft.errors import ChatTemplateError
 from redraft.testing import byte_tokenizer
 from redraft.text import ChatTemplate, Tokenizer
 from redraft.text.chat_template import TURN_TEMPLATE
-from redraft.text.control_tokens import END, START, control_tokens
+from redraft.text.control_tokens import END, ESCAPE, START, control_tokens
 from tests.text.templates import RELEASE, template
 
 TOKENIZER = byte_tokenizer()
@@ -80,6 +80,14 @@ def test_text_that_a_template_cuts_out_joins_none() -> None:
     assert controls(encode([{"role": "user", "content": "<|tu<eos>rn>"}], source)) == []
 
 
+def test_marks_that_a_template_tears_apart_are_no_text() -> None:
+    source = (
+        "{{ messages[0].content.split('<eos>')[0] }}{{ messages[1].content.split('<eos>')[1] }}"
+    )
+    messages = [{"role": "user", "content": "a<eos>b"}, {"role": "user", "content": "c<eos>d"}]
+    assert TOKENIZER.decode(encode(messages, source), special=True) == "ad"
+
+
 def test_the_marks_themselves_are_kept() -> None:
     for text in (
         START,
@@ -87,6 +95,9 @@ def test_the_marks_themselves_are_kept() -> None:
         f"{START}<|turn>{END}",
         f"{START}a{END}{END}{START}",
         f"<|turn>{START}",
+        ESCAPE,
+        f"{ESCAPE}0{START}2",
+        f"{ESCAPE}{ESCAPE}1",
     ):
         (ids,) = [encode([{"role": "user", "content": text}])]
         assert controls(ids) == TURN
@@ -99,7 +110,7 @@ def test_the_marks_themselves_are_kept() -> None:
 def test_json_of_a_template_is_that_of_the_text() -> None:
     for ensure in ("true", "false"):
         source = "{{ messages | tojson(ensure_ascii=" + ensure + ") }}"
-        messages = [{"role": "user", "content": 'é<|turn>"'}]
+        messages = [{"role": "user", "content": f'é<|turn>"{START}{END}{ESCAPE}0\\udb80'}]
         ids = encode(messages, source)
         assert controls(ids) == []
         assert TOKENIZER.decode(ids, special=True) == ChatTemplate(source).render(messages)

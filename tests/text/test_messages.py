@@ -45,7 +45,19 @@ def test_arguments_of_a_call_become_a_mapping(given: Any, expected: Any) -> None
 
 @pytest.mark.parametrize(
     "arguments",
-    ["{", "[1]", "3", '"x"', "{'a': 1}", '{"a": NaN}', 3, [], "[" * 9999, '{"a":' * 500],
+    [
+        "{",
+        "[1]",
+        "3",
+        '"x"',
+        "{'a': 1}",
+        '{"a": NaN}',
+        3,
+        [],
+        "[" * 9999,
+        '{"a":' * 500,
+        '{"a": 1e999}',
+    ],
 )
 def test_other_arguments_are_refused_with_their_place(arguments: Any) -> None:
     hello = {"role": "user", "content": "hi"}

@@ -108,11 +108,15 @@ class Request:
         stream: int = 0,
         frozen: Mapping[int, int] | None = None,
         dfa: TokenDFA | None = None,
+        can_be_cut: bool = False,
         method: Method = "diffusion",
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
     ) -> Request:
         """Return a request that the model can serve; a seed is drawn where `config` has none.
+
+        Args:
+            can_be_cut: a text of `dfa` may end at a stop string.
 
         Raises:
             EmptyPromptError, ContextLengthError, TokenRangeError, ConstraintUnsatisfiedError,
@@ -133,7 +137,7 @@ class Request:
         check_tokens([*prompt, *frozen.values()], shape)
         check_logit_bias(config, shape)
         if dfa is not None:
-            check_constraint(config)
+            check_constraint(config, can_be_cut=can_be_cut)
             Guide.checked(dfa, config.max_new_tokens, shape.canvas_length, frozen)
         request = cls(
             tuple(prompt),
@@ -178,13 +182,16 @@ def check_logit_bias(config: GenerationConfig, shape: ModelConfig) -> None:
         )
 
 
-def check_constraint(config: GenerationConfig) -> None:
+def check_constraint(config: GenerationConfig, *, can_be_cut: bool = False) -> None:
     """Check that settings go together with a constraint.
+
+    Args:
+        can_be_cut: a text of the constraint may end at a stop string.
 
     Raises:
         RequestError: they could cut a text, or leave none.
     """
-    if config.stop:
+    if config.stop and not can_be_cut:
         raise RequestError(
             "stop strings would cut a constrained text: leave out them or the constraint"
         )

@@ -8,11 +8,12 @@ from redraft.grammar.constraint import Constraint
 from redraft.grammar.constraints import Choice, ConstraintLike, Regex, as_constraint
 from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.grammar.rules import Grammar
-from redraft.grammar.schema import JsonSchema, ToolCalls
+from redraft.grammar.schema import ChatAnswer, JsonSchema, ToolCalls
 from redraft.grammar.tokens.token_dfa import TokenDFA
 
 __all__ = [
     "CanvasConstraint",
+    "ChatAnswer",
     "Choice",
     "Constraint",
     "ConstraintLike",

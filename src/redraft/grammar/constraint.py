@@ -27,12 +27,17 @@ class Constraint(ABC):
 
     Attributes:
         has_special_tokens: True where its texts contain special tokens, not only characters.
+        can_be_cut: True where a text may also end at a stop string.
 
     Raises, when it is built:
         ConstraintError: it cannot be used; the message names the place.
     """
 
     has_special_tokens = False
+
+    @property
+    def can_be_cut(self) -> bool:
+        return False
 
     @property
     @abstractmethod

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from redraft.errors import ChatTemplateError, CheckpointError
-from redraft.text.control_tokens import control_tokens
+from redraft.text.control_tokens import (
+    NO_CONTROL_TOKENS,
+    ControlTokens,
+    control_tokens,
+    without_marks,
+)
 from redraft.text.json_value import Json
 from redraft.text.messages import Message, plain_messages
 from redraft.text.plain_data import plain
@@ -168,7 +173,7 @@ class ChatPrompt:
         Raises:
             ChatTemplateError: the template refuses the conversation.
         """
-        return self.template.render({**self.variables, **self.given})
+        return without_marks(self._rendered(NO_CONTROL_TOKENS))
 
     def encode(self, tokenizer: Tokenizer, *, sanitize_control_tokens: bool = True) -> list[int]:
         """Return the token ids of the prompt.
@@ -184,8 +189,11 @@ class ChatPrompt:
         if not sanitize_control_tokens:
             return tokenizer.encode(self.text(), bos=False)
         controls = control_tokens(tokenizer, self.template.literal_text)
+        return controls.encode(self._rendered(controls), tokenizer)
+
+    def _rendered(self, controls: ControlTokens) -> str:
         marked = {name: controls.mark(value) for name, value in self.given.items()}
-        return controls.encode(self.template.render({**self.variables, **marked}), tokenizer)
+        return self.template.render({**self.variables, **marked})
 
 
 def _plain_tools(template: CompiledTemplate, tools: Sequence[Mapping[str, Any]] | None) -> Json:

@@ -11,6 +11,7 @@ joins make none.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial
@@ -21,12 +22,11 @@ from redraft.errors import ChatTemplateError
 from redraft.text.json_value import Json
 from redraft.text.tokenizer import Tokenizer
 
-START, END = "\U000f0000", "\U000f0001"
-# The marks as JSON with `ensure_ascii` writes them.
-ESCAPED_MARKS = {"\\udb80\\udc00": START, "\\udb80\\udc01": END}
-
+START, END, ESCAPE = "\U000f0000", "\U000f0001", "\U000f0002"
+# These three in a text of the user: ESCAPE, and a digit for each.
+ESCAPED = {char: f"{ESCAPE}{number}" for number, char in enumerate((START, END, ESCAPE))}
 # A marked text, which is group 1, or a mark that has lost its partner.
-MARKED = re.compile(f"{START}([{START}{END}]|[^{START}{END}]+){END}|[{START}{END}]")
+MARKED = re.compile(f"{START}([^{START}{END}]+){END}|[{START}{END}]")
 
 Value = TypeVar("Value", bound=Json)
 
@@ -45,13 +45,13 @@ class ControlTokens:
     def _lengths(self) -> dict[str, list[int]]:
         """The lengths of the tokens that begin with each character, the longest first."""
         found: dict[str, set[int]] = {}
-        for text in (*self.texts, START, END):
+        for text in self.texts:
             found.setdefault(text[0], set()).add(len(text))
         return {first: sorted(lengths, reverse=True) for first, lengths in found.items()}
 
     @cached_property
     def _firsts(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(re.escape, self._lengths)))
+        return re.compile("|".join(map(re.escape, self._lengths)) or "(?!)")
 
     @cached_property
     def _prefixes(self) -> frozenset[str]:
@@ -77,6 +77,8 @@ class ControlTokens:
         return value
 
     def _mark_text(self, text: str) -> str:
+        for char, escaped in reversed(ESCAPED.items()):
+            text = text.replace(char, escaped)
         marked, done, at = [], 0, 0
         while found := self._firsts.search(text, at):
             at = found.start()
@@ -88,11 +90,9 @@ class ControlTokens:
         return self._mark_prefix("".join([*marked, text[done:]]) if done else text)
 
     def _length_at(self, text: str, at: int) -> int:
-        """Return the length of the longest control token, or mark, at a place; 0 for none."""
-        for length in self._lengths[text[at]]:
-            if (part := text[at : at + length]) in self.texts or part in (START, END):
-                return length
-        return 0
+        """Return the length of the longest control token at a place, 0 for none."""
+        lengths = self._lengths[text[at]]
+        return next((one for one in lengths if text[at : at + one] in self.texts), 0)
 
     def _mark_prefix(self, text: str) -> str:
         """Return a text with a mark at its end, where that begins a control token.
@@ -113,13 +113,13 @@ class ControlTokens:
         """
         # Texts between marks take turns with those outside; a mark alone gives None.
         first, *others = MARKED.split(prompt)
-        ids = tokenizer.encode(first, bos=False)
+        ids = tokenizer.encode(_unescaped(first), bos=False)
         for at, piece in enumerate(others):
             if not piece:
                 continue
-            is_text = at % 2 == 0 and (piece in self.texts or piece in (START, END))
-            added = _encode_piece(piece, tokenizer, is_text)
-            if is_text and piece in self.texts and tokenizer.token_id(piece) in added:
+            is_text = at % 2 == 0 and piece in self.texts
+            added = _encode_piece(_unescaped(piece), tokenizer, is_text)
+            if is_text and tokenizer.token_id(piece) in added:
                 raise ChatTemplateError(
                     f"{piece!r} in a message cannot stay text: this tokenizer makes one token of it"
                 )
@@ -136,9 +136,28 @@ def _encode_piece(piece: str, tokenizer: Tokenizer, is_text: bool) -> list[int]:
     return ids[len(line_break) :] if ids[: len(line_break)] == line_break else encode(piece)
 
 
+def _unescaped(text: str) -> str:
+    for char, escaped in ESCAPED.items():
+        text = text.replace(escaped, char)
+    return text
+
+
+def marks_in_ascii(text: str) -> str:
+    """Return JSON that was written with `ensure_ascii`, with the marks themselves in place of their
+    escapes."""
+    start, end, escape = (json.dumps(char)[1:-1] for char in ESCAPED)
+    text = text.replace(start, START).replace(end, END)
+    for char in ESCAPED:
+        text = text.replace(f"{escape}{ESCAPED[char][1:]}", json.dumps(char)[1:-1])
+    return text
+
+
 def without_marks(text: str) -> str:
     """Return a text without the marks that `mark` put into it."""
-    return text.replace(START, "").replace(END, "")
+    return _unescaped(text.replace(START, "").replace(END, ""))
+
+
+NO_CONTROL_TOKENS = ControlTokens(())
 
 
 @lru_cache(maxsize=16)

@@ -7,6 +7,7 @@ calls become mappings, and text parts are joined for templates that cannot read 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -125,7 +126,7 @@ def _arguments(arguments: Json, place: str) -> Json:
     """
     if isinstance(arguments, str) and arguments.strip():
         try:
-            arguments = json.loads(arguments, parse_constant=_no_constant)
+            arguments = json.loads(arguments, parse_constant=_no_constant, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise ChatTemplateError(
                 f"{place} must be a JSON object, and it is not JSON: {error}"
@@ -143,3 +144,9 @@ def _arguments(arguments: Json, place: str) -> Json:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import jinja2
@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from redraft.errors import ChatTemplateError, CheckpointError
-from redraft.text.control_tokens import ESCAPED_MARKS, without_marks
+from redraft.text.control_tokens import marks_in_ascii, without_marks
 from redraft.text.json_value import Json
 
 # A text that no template writes by itself.
@@ -73,7 +73,7 @@ class CompiledTemplate:
     @cached_property
     def reads_parts(self) -> Callable[[str], bool]:
         """Says for a role whether the template reads a content that is a list of parts."""
-        return cache(self._reads_parts)
+        return lru_cache(maxsize=32)(self._reads_parts)
 
     def _reads_parts(self, role: str) -> bool:
         """Render a conversation in which that role has one part, and look for its text alone."""
@@ -144,9 +144,7 @@ def _to_json(
     text = json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
-    for escaped, mark in ESCAPED_MARKS.items() if ensure_ascii else ():
-        text = text.replace(escaped, mark)
-    return text
+    return marks_in_ascii(text) if ensure_ascii else text
 
 
 def _dictsort(

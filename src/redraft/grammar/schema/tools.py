@@ -10,12 +10,14 @@ from typing import Any
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
 from redraft.grammar.constraint import Constraint
+from redraft.grammar.language.charset import ANY_CHARACTER
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
     Expression,
     Language,
     Repeat,
+    Symbol,
     concat,
     special_token,
     union,
@@ -23,7 +25,7 @@ from redraft.grammar.language.expression import (
 from redraft.grammar.schema.compiler import SchemaCompiler
 from redraft.grammar.schema.json_schema import DEFAULT_DEPTH
 from redraft.grammar.schema.subschema import json_text
-from redraft.grammar.schema.syntax import call_syntax
+from redraft.grammar.schema.syntax import Syntax, call_syntax
 from redraft.text import Tokenizer
 from redraft.text.json_value import Json
 from redraft.text.tool_calls import CALL_PREFIX, CallTokens, ToolCall, tool_calls
@@ -57,41 +59,77 @@ class ToolCalls(Constraint):
     ) -> None:
         check_integer("max_calls", max_calls, minimum=1)
         check_integer("depth", depth, minimum=0)
-        if not isinstance(tools, list | tuple) or not tools:
-            raise ConstraintError("tools are a list of functions, one at least")
-        self.source = json_text(list(tools))
+        self._syntax = CallSyntax(tools, depth=depth)
         self.max_calls, self.depth = max_calls, depth
-        self._tools = [
-            _name_and_parameters(number, tool)
-            for number, tool in enumerate(json.loads(self.source))
-        ]
-        names = [name for name, _ in self._tools]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ConstraintError(f"two tools have the name {min(repeated)!r}")
-        # Errors in a schema do not depend on the tokenizer: raise them now, with any ids.
-        self._calls(CallTokens(0, 1, 2))
 
     @property
     def key(self) -> Hashable:
-        return self.source, self.max_calls, self.depth
+        return self._syntax.key, self.max_calls
 
     def character_dfa(self, tokenizer: Tokenizer) -> DFA:
-        return self._calls(CallTokens.of(tokenizer))
+        call = self._syntax.call(CallTokens.of(tokenizer))
+        return minimal_dfa(Repeat(call, 1, self.max_calls))
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> list[ToolCall]:
         return tool_calls(tokens, tokenizer)
 
-    def _calls(self, ids: CallTokens) -> DFA:
-        syntax = call_syntax(special_token(ids.quote))
+
+class CallSyntax:
+    """The calls of given tools.
+
+    Args:
+        tools: as for ToolCalls.
+        only_strict: leave the arguments of tools without `strict: true` free.
+
+    Raises:
+        ConstraintError: a tool has no name, or its schema cannot be used.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        depth: int = DEFAULT_DEPTH,
+        only_strict: bool = False,
+    ) -> None:
+        if not isinstance(tools, list | tuple) or not tools:
+            raise ConstraintError("tools are a list of functions, one at least")
+        source = json_text(list(tools))
+        self.key: Hashable = source, depth, only_strict
+        self._depth = depth
+        self._tools = []
+        for number, tool in enumerate(json.loads(source)):
+            name, parameters = _name_and_parameters(number, tool)
+            self._tools.append((name, parameters, only_strict and not is_strict(tool)))
+        names = [name for name, *_ in self._tools]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ConstraintError(f"two tools have the name {min(repeated)!r}")
+        # Errors in a schema do not depend on the tokenizer: raise them now, with any ids.
+        self.call(CallTokens(0, 1, 2))
+
+    def call(self, ids: CallTokens) -> Expression:
+        """Return one call of any of the tools."""
+        quote = special_token(ids.quote)
+        syntax = call_syntax(quote)
         opening, closing = special_token(ids.open), special_token(ids.close)
-        calls: list[Expression] = []
-        for name, parameters in self._tools:
-            try:
-                arguments = SchemaCompiler(parameters, syntax, self.depth).compile(["object"])
-            except ConstraintError as error:
-                raise type(error)(f"tool {name}: {error}") from None
-            calls.append(concat(opening, CALL_PREFIX, name, Language(arguments), closing))
-        return minimal_dfa(Repeat(union(calls), 1, self.max_calls))
+        free = concat("{", Repeat(union([Symbol(ANY_CHARACTER), quote])), "}")
+        calls: list[Expression | str] = []
+        for name, parameters, is_free in self._tools:
+            arguments = free if is_free else self._arguments(name, parameters, syntax)
+            calls.append(concat(opening, CALL_PREFIX, name, arguments, closing))
+        return union(calls)
+
+    def _arguments(self, name: str, parameters: Json, syntax: Syntax) -> Expression:
+        try:
+            return Language(SchemaCompiler(parameters, syntax, self._depth).compile(["object"]))
+        except ConstraintError as error:
+            raise type(error)(f"tool {name}: {error}") from None
+
+
+def is_strict(tool: Json) -> bool:
+    """Return True where a tool asks that its arguments always match its schema."""
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    return isinstance(function, dict) and function.get("strict") is True
 
 
 def _name_and_parameters(number: int, tool: Json) -> tuple[str, Json]:

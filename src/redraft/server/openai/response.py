@@ -59,7 +59,12 @@ class OpenAIResponse:
         The first chunk comes once the request has shown that it can run.
         """
         streams = [
-            ChoiceStream(self.tokenizer, one, calls=self.translation.calls)
+            ChoiceStream(
+                self.tokenizer,
+                calls=self.translation.calls,
+                prompt=one.prompt,
+                stops=one.config.stop,
+            )
             for one in self.translation.requests
         ]
         begun = False

@@ -16,7 +16,6 @@ IGNORED = (
     "metadata",
     "store",
     "service_tier",
-    "parallel_tool_calls",
     "safety_identifier",
     "prompt_cache_key",
 )
@@ -79,8 +78,8 @@ class Common(Strategies):
     method: Literal["diffusion", "autoregressive", "typewriter"] = "diffusion"
     stream: bool = False
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
-    frequency_penalty: Literal[0] | None = None
-    presence_penalty: Literal[0] | None = None
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     logit_bias: dict[int, float] | None = None
 
     @model_validator(mode="before")
@@ -106,6 +105,8 @@ class Common(Strategies):
             "seed": self.seed,
             "stop": tuple(stops) if stops else None,
             "logit_bias": self.logit_bias or None,
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
         }
         extra = settings_among(self.model_extra or {})
         return extra | {name: value for name, value in named.items() if value is not None}
@@ -151,6 +152,7 @@ class ChatRequest(Common):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     tools: list[dict[str, Any]] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)

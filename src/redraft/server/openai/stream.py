@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from redraft.engine import Request
 from redraft.events import Committed, Draft
 from redraft.server.openai.tool_calls import call_to_json
 from redraft.text import Answer, AnswerReader, Tokenizer
@@ -18,13 +17,20 @@ class ChoiceStream:
         content, reasoning: text that was sent. calls: the number of calls that were sent.
     """
 
-    def __init__(self, tokenizer: Tokenizer | None, request: Request, *, calls: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer | None,
+        *,
+        calls: bool = False,
+        prompt: Sequence[int] = (),
+        stops: Sequence[str] = (),
+    ) -> None:
         self.content = self.reasoning = ""
         self.calls = 0
         self._tokenizer = tokenizer
         self._with_calls = calls
         self._reader = None if tokenizer is None else AnswerReader(
-            tokenizer, prompt=request.prompt, calls=calls, stops=request.config.stop
+            tokenizer, prompt=prompt, calls=calls, stops=stops
         )  # fmt: skip
         # The draft that was sent last: its canvas, its tokens.
         self._drawn: tuple[int, tuple[int, ...]] = 0, ()

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from redraft.api import Model
 from redraft.engine import Request
 from redraft.engine.request import seeded
 from redraft.errors import RequestError
-from redraft.grammar import Choice, Constraint, Grammar, JsonSchema, Regex, ToolCalls
+from redraft.grammar import Constraint
+from redraft.server.openai.constraints import chat_constraint
 from redraft.server.openai.messages import openai_messages, template_variables
-from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest, ResponseFormat
+from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest
+
+TokensLeft = Callable[[int], int]
 
 
 @dataclass(frozen=True)
 class Translation:
     """Requests of the engine, one a choice.
 
-    constrained: an answer is complete wherever it ends. calls: it may hold tool calls.
+    constrained: a finished answer is complete, wherever it ends. calls: it may hold tool calls.
         top_logprobs_count: likeliest tokens reported in each place; None for no
         log-probabilities.
     """
@@ -28,15 +33,16 @@ class Translation:
     top_logprobs_count: int | None = None
 
 
-def translate_chat(model: Model, body: ChatRequest) -> Translation:
+def translate_chat(model: Model, body: ChatRequest, tokens_left: TokensLeft) -> Translation:
     """Translate `/v1/chat/completions`.
+
+    Args:
+        tokens_left: from the length of a prompt to the tokens that an answer without max_tokens
+            may have.
 
     Raises:
         RequestError, ConfigError: the request is invalid; the message says why.
     """
-    constraint = _tool_constraint(body)
-    if constraint is None and body.response_format is not None:
-        constraint = response_constraint(body.response_format)
     offered = body.tools if body.tools and body.tool_choice != "none" else None
     prompt = model.chat_prompt(
         openai_messages(body.messages),
@@ -45,9 +51,12 @@ def translate_chat(model: Model, body: ChatRequest) -> Translation:
         chat_template_kwargs=template_variables(body),
         sanitize_control_tokens=body.sanitize_control_tokens,
     )
-    requests = _requests(model, body, prompt, constraint)
+    constraint = chat_constraint(body, offered, prompt, model.tokenizer)
+    settings = {"max_new_tokens": tokens_left(len(prompt))} | body.settings()
+    requests = _requests(model, body, prompt, constraint, settings)
+    constrained = constraint is not None and not constraint.can_be_cut
     return Translation(
-        requests, constraint is not None, bool(offered), _likeliest(model, body.top_logprobs_count)
+        requests, constrained, bool(offered), _likeliest(model, body.top_logprobs_count)
     )
 
 
@@ -60,7 +69,7 @@ def translate_completion(model: Model, body: CompletionRequest) -> Translation:
         assert model.tokenizer is not None
         prompt = model.tokenizer.encode(prompt, bos=body.add_special_tokens)
     return Translation(
-        _requests(model, body, prompt, None),
+        _requests(model, body, prompt, None, body.settings()),
         top_logprobs_count=_likeliest(model, body.top_logprobs_count),
     )
 
@@ -71,33 +80,15 @@ def _likeliest(model: Model, limit: int | None) -> int | None:
     return limit
 
 
-def response_constraint(body: ResponseFormat) -> Constraint | None:
-    """Return the constraint of a response format.
-
-    Raises:
-        RequestError: a field is missing. ConstraintError: the constraint cannot be used.
-    """
-    if body.type == "text":
-        return None
-    if body.type == "json_object":
-        return JsonSchema({"type": "object"})
-    given = getattr(body, body.type)
-    if given is None:
-        raise RequestError(f"response_format of type {body.type!r} needs the field {body.type!r}")
-    match body.type:
-        case "json_schema":
-            return JsonSchema(given.schema_)
-        case "regex":
-            return Regex(given)
-        case "choice":
-            return Choice(given)
-    return Grammar(given)
-
-
 def _requests(
-    model: Model, body: Common, prompt: list[int], constraint: Constraint | None
+    model: Model,
+    body: Common,
+    prompt: list[int],
+    constraint: Constraint | None,
+    settings: dict[str, Any],
 ) -> list[Request]:
-    config = seeded(model.generation_config.with_options(body.settings()))
+    constrained = constraint is not None
+    config = seeded(model.processor.text_settings(settings, constrained=constrained))
     dfa = model.processor.compile(constraint, config)
     return [
         Request.checked(
@@ -106,31 +97,10 @@ def _requests(
             model.config,
             stream=number,
             dfa=dfa,
+            can_be_cut=constraint is not None and constraint.can_be_cut,
             method=body.method,
             sampler=body.sampler,
             stopping=body.stopping,
         )
         for number in range(body.n)
     ]
-
-
-def _tool_constraint(body: ChatRequest) -> Constraint | None:
-    """Return the constraint that demands a tool call; None where the model may call or not."""
-    choice = body.tool_choice
-    if choice in (None, "none", "auto"):
-        return None
-    if not body.tools:
-        raise RequestError("tool_choice demands a call, and there are no tools")
-    if body.response_format is not None and body.response_format.type != "text":
-        raise RequestError(
-            "a demanded call and a response_format do not go together: leave one out"
-        )
-    function = choice.get("function") if isinstance(choice, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    functions = [(tool, tool.get("function", tool)) for tool in body.tools]
-    named = [tool for tool, one in functions if isinstance(one, dict) and one.get("name") == name]
-    if choice == "required":
-        return ToolCalls(body.tools)
-    if not named:
-        raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
-    return ToolCalls(named)

@@ -18,9 +18,9 @@ from redraft.editing.template import MAX_TOKENS
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
+from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
 from redraft.server.openai.stream import ChoiceStream
-from redraft.server.openai.translate import response_constraint
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
@@ -173,9 +173,7 @@ async def _chunks(
             if isinstance(event, Infilled):
                 yield await run_in_threadpool(report, event)
             else:
-                stream = streams.setdefault(
-                    event.candidate, ChoiceStream(hosted.model.tokenizer, calls=False)
-                )
+                stream = streams.setdefault(event.candidate, ChoiceStream(hosted.model.tokenizer))
                 yield _draft(event, stream)
 
 

@@ -48,7 +48,9 @@ def openai_routes(models: Registry) -> APIRouter:
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
     async def chat(body: ChatRequest, request: Request) -> Response:
         hosted = models[body.model]
-        translation = await run_in_threadpool(translate_chat, hosted.model, body)
+        translation = await run_in_threadpool(
+            translate_chat, hosted.model, body, hosted.tokens_left
+        )
         return await _answer(
             hosted,
             OpenAIResponse("chat.completion", body.model, hosted.model.tokenizer, translation),

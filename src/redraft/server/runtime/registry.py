@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypedDict
 
 import anyio
@@ -13,7 +14,7 @@ import anyio.to_thread
 from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
 from redraft.editing import Infilled
-from redraft.engine import Engine, Request, Scoring, TokenLikelihood, Work
+from redraft.engine import Engine, Request, Scoring, Share, TokenLikelihood, Work
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
@@ -42,7 +43,7 @@ class HostedModel:
         prefix_cache: int,
     ) -> None:
         self.name, self.model, self.metrics = name, model, metrics
-        size = settings.max_batch_size
+        size = self._max_batch_size = settings.max_batch_size
         self.engine = Engine(
             model.network,
             model.tokenizer,
@@ -60,6 +61,33 @@ class HostedModel:
             "context_length": config.max_position_embeddings,
             "shipped": checkpoint is not None and checkpoint.folder in SHIPPED.values(),
         }
+
+    def tokens_left(self, prompt_length: int) -> int:
+        """Return how many tokens an answer may have whose request sets no limit.
+
+        That is what the context leaves, and `max_length` of the checkpoint. Where memory is
+        limited, it is also what an equal share of it holds, so that one open answer does not make
+        all others wait; but not less than the checkpoint's `max_new_tokens`.
+        """
+        settings = self.model.generation_config
+        limit = self.model.config.max_position_embeddings
+        left = min(limit, settings.max_length or limit) - prompt_length
+        shared = self._tokens_of_a_share - prompt_length
+        return max(1, min(left, max(shared, settings.max_new_tokens)))
+
+    @cached_property
+    def _tokens_of_a_share(self) -> int:
+        """Tokens of prompt and answer that fit into an equal share of the memory."""
+        limit = self.model.config.max_position_embeddings
+        memory = self.engine.memory
+        if memory.limit is None:
+            return limit
+        share = memory.limit // self._max_batch_size
+
+        def too_large(tokens: int) -> bool:
+            return memory.needed([Share(rows=1, caches=1, tokens=tokens)]) > share
+
+        return bisect_left(range(1, limit + 1), True, key=too_large)
 
     async def write(
         self, requests: Sequence[Request], seconds: float | None, *, drafts: bool
