@@ -63,7 +63,10 @@ def test_a_set_is_read_from_a_file_or_a_folder(tmp_path: Path) -> None:
 
 def test_what_is_no_set_is_told(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.jsonl", PROBLEM, {"task_id": "x"})
-    for path, said in ((bad, "line 2 is not a problem"), (tmp_path / "none.jsonl", "cannot be read")):
+    for path, said in (
+        (bad, "line 2 is not a problem"),
+        (tmp_path / "none.jsonl", "cannot be read"),
+    ):
         with pytest.raises(RequestError, match=said):
             read_problems(path, 30, None, run_tests=False)
     calls_nothing = write(

@@ -112,7 +112,7 @@ SamplerOption = Annotated[
     typer.Option(
         metavar="NAME",
         help="The sampler: entropy_bound, confidence, top_k, klass or predictor_corrector; with "
-        "options, e.g. confidence:threshold=0.9.",
+        "options, e.g. top_k:steps=8.",
     ),
 ]
 StoppingOption = Annotated[

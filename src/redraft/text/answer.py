@@ -21,7 +21,7 @@ from redraft.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote.
+    """The text of a model, read: content, thoughts and tool calls.
 
     Attributes:
         content: the text before, between and behind calls, with unreadable calls as they were
