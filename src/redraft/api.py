@@ -135,10 +135,10 @@ class Model:
                 chat template. A control token in a message stays text.
             method: "diffusion", or "autoregressive" for the same weights read left to right.
             frozen: position on the first canvas -> token id that stands there.
-            constraint: what the text must be, from its first token to its last: a Constraint, or
-                what `as_constraint` takes. The text is then complete, and its value is in
-                `Finished.parsed`. With a list of prompts: one for all, or a list of one each (None
-                for a free one).
+            constraint: what the text must be, from its first token to its last (thoughts of a
+                conversation come before it): a Constraint, or what `as_constraint` takes. The text
+                is then complete, and its value is in `Finished.parsed`. With a list of prompts: one
+                for all, or a list of one each (None for a free one).
             sampler: decides each denoising step: an object (see `Sampler`), or a name with options
                 such as "confidence:threshold=0.9"; None for the entropy bound of the options.
             stopping: decides when a canvas is settled: an object (see `StoppingCriteria`), or a
@@ -192,6 +192,8 @@ class Model:
         processor = self.processor
         prompts = processor.prompts(prompt, messages, prompt_options)
         constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
+        if messages is not None:
+            constraints = [processor.after_thoughts(constraints[0], prompts[0])]
         requests: list[Request] = []
         for tokens, one in zip(prompts, constraints, strict=True):
             config = processor.text_settings(settings, constrained=one is not None)

@@ -13,6 +13,8 @@ from redraft.text.growing_text import GrowingText
 from redraft.text.tokenizer import Tokenizer
 
 LABEL = "thought"
+# A template writes this token where the model is to think.
+THINK = "<|think|>"
 
 
 @dataclass(frozen=True)

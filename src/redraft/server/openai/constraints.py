@@ -10,9 +10,7 @@ from redraft.grammar import ChatAnswer, Choice, Constraint, Grammar, JsonSchema,
 from redraft.grammar.schema.tools import is_strict
 from redraft.server.openai.schemas import ChatRequest, ResponseFormat
 from redraft.text import Tokenizer
-from redraft.text.reasoning import ReasoningChannel
-
-THINK = "<|think|>"
+from redraft.text.reasoning import THINK, ReasoningChannel
 
 
 def chat_constraint(
