@@ -129,9 +129,10 @@ class Processor:
         variables = further | variables
         if thinking is not None and variables.setdefault("enable_thinking", thinking) != thinking:
             raise RequestError(f"{thinking=}, and enable_thinking says something else")
+        if self.tokenizer is None:
+            raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
         prompt = self.chat_template.prompt(messages, **variables)
-        tokenizer = self.require_tokenizer("a conversation")
-        return prompt.encode(tokenizer, sanitize_control_tokens=sanitize_control_tokens)
+        return prompt.encode(self.tokenizer, sanitize_control_tokens=sanitize_control_tokens)
 
     def encode(self, prompt: Prompt, *, bos: bool) -> list[int]:
         """Return the token ids of a prompt; text gets special tokens where `bos` says so."""
