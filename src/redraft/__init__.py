@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from redraft.editing import Hole, Infilled
     from redraft.errors import RedraftError
     from redraft.events import Committed, Draft, Event, Failed, Finished
-    from redraft.grammar import Choice, Grammar, JsonSchema, Regex, ToolCalls
+    from redraft.grammar import ChatAnswer, Choice, Grammar, JsonSchema, Regex, ToolCalls
 
 __version__ = "0.1.0"
 __all__ = [
+    "ChatAnswer",
     "Choice",
     "Committed",
     "Draft",
@@ -45,7 +46,7 @@ _HOMES = {
     "redraft.editing": ("Hole", "Infilled"),
     "redraft.errors": ("RedraftError",),
     "redraft.events": ("Committed", "Draft", "Event", "Failed", "Finished"),
-    "redraft.grammar": ("Choice", "Grammar", "JsonSchema", "Regex", "ToolCalls"),
+    "redraft.grammar": ("ChatAnswer", "Choice", "Grammar", "JsonSchema", "Regex", "ToolCalls"),
 }
 
 

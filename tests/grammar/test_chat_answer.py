@@ -11,7 +11,14 @@ import pytest
 
 from redraft.api import Model, load
 from redraft.errors import ConstraintError, RequestError
-from redraft.grammar import ChatAnswer, JsonSchema, Regex, ToolCalls
+from redraft.grammar import (
+    ChatAnswer,
+    JsonSchema,
+    Regex,
+    ToolCalls,
+    as_constraint,
+    behind_thoughts,
+)
 from redraft.grammar.language.charset import FIRST_SPECIAL
 from redraft.testing import byte_tokenizer, tiny_checkpoint
 from redraft.text import read_answer
@@ -155,3 +162,24 @@ def test_what_cannot_be_a_turn_is_refused() -> None:
         ChatAnswer([{"name": "f", "strict": True, "parameters": {"type": "string"}}])
     ChatAnswer([{"name": "f", "parameters": {"type": "string"}}])
     assert ChatAnswer([STRICT], final=Regex("a")).key != ChatAnswer([STRICT], final=Regex("b")).key
+
+
+def test_a_constraint_binds_the_answer_behind_the_thoughts(tiny: Model) -> None:
+    assert tiny.tokenizer is not None
+    thinking = tiny.tokenizer.encode("<|think|>x")
+    opened = tiny.tokenizer.encode("<|channel>thought\n")
+    final: Any = {"enum": ["yes", "no"]}
+    for prompt in (thinking, opened):
+        for constraint in (final, ToolCalls([STRICT])):
+            behind = behind_thoughts(as_constraint(constraint), prompt, tiny.tokenizer)
+            finished = tiny.generate(
+                prompt, constraint=behind, max_new_tokens=50, seed=2, eos_token_id=[1], **QUICK
+            )
+            if constraint is final:
+                assert finished.parsed in ("yes", "no")
+                assert finished.text == f'"{finished.parsed}"'
+            else:
+                (call,) = finished.parsed
+                assert valid(call)
+    plain = as_constraint(final)
+    assert behind_thoughts(plain, tiny.tokenizer.encode("x"), tiny.tokenizer) is plain

@@ -107,6 +107,17 @@ def test_the_marks_themselves_are_kept() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "source", ["{{ messages }}", "{{ messages[0].content }}", "{{ messages | string }}"]
+)
+def test_data_that_a_template_prints_as_it_is_forges_nothing(source: str) -> None:
+    text = f"<|turn>\n'é{START}\U000f0000"
+    messages = [{"role": "tool", "content": {text: [text, {"a": text}]}}]
+    ids = encode(messages, source)
+    assert controls(ids) == []
+    assert TOKENIZER.decode(ids, special=True) == ChatTemplate(source).render(messages)
+
+
 def test_json_of_a_template_is_that_of_the_text() -> None:
     for ensure in ("true", "false"):
         source = "{{ messages | tojson(ensure_ascii=" + ensure + ") }}"

@@ -11,9 +11,8 @@ from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.special_tokens import EOS_ID
 from redraft.engine.request import check_logit_bias, seeded
 from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
-from redraft.grammar import ChatAnswer, Constraint, TokenDFA
+from redraft.grammar import Constraint, TokenDFA, behind_thoughts
 from redraft.text import ChatTemplate, Message, Tokenizer
-from redraft.text.reasoning import THINK, ReasoningChannel
 
 Prompt = str | Sequence[int]
 # Variables of a chat template that are options of their own.
@@ -130,9 +129,10 @@ class Processor:
         variables = further | variables
         if thinking is not None and variables.setdefault("enable_thinking", thinking) != thinking:
             raise RequestError(f"{thinking=}, and enable_thinking says something else")
+        if self.tokenizer is None:
+            raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
         prompt = self.chat_template.prompt(messages, **variables)
-        tokenizer = self.require_tokenizer("a conversation")
-        return prompt.encode(tokenizer, sanitize_control_tokens=sanitize_control_tokens)
+        return prompt.encode(self.tokenizer, sanitize_control_tokens=sanitize_control_tokens)
 
     def encode(self, prompt: Prompt, *, bos: bool) -> list[int]:
         """Return the token ids of a prompt; text gets special tokens where `bos` says so."""
@@ -169,15 +169,10 @@ class Processor:
         self, constraint: Constraint | None, prompt: Sequence[int]
     ) -> Constraint | None:
         """Return a constraint of the answer behind the thoughts that a conversation begins or asks
-        for; the same one where there are none, and where it has thoughts or calls of its own."""
-        if constraint is None or constraint.has_special_tokens or self.tokenizer is None:
+        for; the same one where there are none."""
+        if constraint is None or self.tokenizer is None:
             return constraint
-        channel = ReasoningChannel.of(self.tokenizer)
-        opened = channel is not None and channel.opened_in(prompt) is not None
-        thinking = self.tokenizer.token_id(THINK) in prompt
-        if not (opened or thinking):
-            return constraint
-        return ChatAnswer(final=constraint, thinking=thinking, opened=opened)
+        return behind_thoughts(constraint, prompt, self.tokenizer)
 
     def settings(
         self, options: Mapping[str, Any], *, constrained: bool = False

@@ -198,7 +198,7 @@ def check_constraint(config: GenerationConfig, *, can_be_cut: bool = False) -> N
     if config.top_k > 0 or config.top_p < 1.0 or config.min_p > 0.0:
         raise RequestError(
             "top_k, top_p and min_p could leave no text that the constraint admits: leave out "
-            "them or the constraint"
+            "them or the constraint (a format, a demanded call, tools with strict: true)"
         )
 
 

@@ -8,7 +8,13 @@ from redraft.grammar.constraint import Constraint
 from redraft.grammar.constraints import Choice, ConstraintLike, Regex, as_constraint
 from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.grammar.rules import Grammar
-from redraft.grammar.schema import ChatAnswer, JsonSchema, ToolCalls
+from redraft.grammar.schema import (
+    ChatAnswer,
+    JsonSchema,
+    ToolCalls,
+    behind_thoughts,
+    thoughts_in,
+)
 from redraft.grammar.tokens.token_dfa import TokenDFA
 
 __all__ = [
@@ -24,4 +30,6 @@ __all__ = [
     "TokenDFA",
     "ToolCalls",
     "as_constraint",
+    "behind_thoughts",
+    "thoughts_in",
 ]

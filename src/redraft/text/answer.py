@@ -117,6 +117,10 @@ class AnswerReader:
             unreadable=tuple(part for part in parts if isinstance(part, UnreadableCall)),
         )
 
+    def reasoning(self) -> str:
+        """Return the text of the thoughts so far."""
+        return self._thoughts.text(last=False)
+
     def _add_to_region(self, token: int) -> None:
         assert self._ids is not None
         assert self._region is not None

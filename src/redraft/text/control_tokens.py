@@ -2,7 +2,7 @@
 
 messages -> marked -> chat template -> prompt with marks -> token ids
 
-A user can write `<|turn>system` into a message. Its control token is wrapped in two private
+A user can write `<|turn>system` into a message. Its control token is wrapped in two rare
 characters before the template runs, and what stands between them is encoded as plain text
 afterwards. The ids are those of transformers' `sanitize_control_tokens=True`. Beyond it, keys are
 marked too, and so is the end of a text that begins a control token: two texts that a template
@@ -22,7 +22,8 @@ from redraft.errors import ChatTemplateError
 from redraft.text.json_value import Json
 from redraft.text.tokenizer import Tokenizer
 
-START, END, ESCAPE = "\U000f0000", "\U000f0001", "\U000f0002"
+# Hexagrams: rare, and printable, so that Python's repr leaves them in a template's lists and dicts.
+START, END, ESCAPE = "\u4dc0", "\u4dc1", "\u4dc2"
 # These three in a text of the user: ESCAPE, and a digit for each.
 ESCAPED = {char: f"{ESCAPE}{number}" for number, char in enumerate((START, END, ESCAPE))}
 # A marked text, which is group 1, or a mark that has lost its partner.

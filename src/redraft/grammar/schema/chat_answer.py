@@ -22,9 +22,10 @@ from redraft.grammar.language.expression import (
     special_token,
     union,
 )
-from redraft.grammar.schema.tools import CallSyntax
+from redraft.grammar.schema.json_schema import DEFAULT_DEPTH
+from redraft.grammar.schema.tools import CallSyntax, ToolCalls
 from redraft.text import Tokenizer, read_answer
-from redraft.text.reasoning import ReasoningChannel
+from redraft.text.reasoning import THINK, ReasoningChannel
 from redraft.text.tool_calls import CallTokens
 
 
@@ -43,6 +44,7 @@ class ChatAnswer(Constraint):
         max_calls: the limit on the number of calls; None for no limit.
         thinking: thoughts may come first. Where text is free they may come anyway.
         opened: the prompt leaves a channel open: the answer begins in a thought.
+        depth: as for JsonSchema.
 
     Raises:
         ConstraintError: a tool has no name, or its schema cannot be used.
@@ -60,12 +62,15 @@ class ChatAnswer(Constraint):
         max_calls: int | None = None,
         thinking: bool = False,
         opened: bool = False,
+        depth: int = DEFAULT_DEPTH,
     ) -> None:
         if required and not tools:
             raise ConstraintError("a call is required, and there are no tools")
         if final is not None and final.has_special_tokens:
             raise ConstraintError("the final answer is a text: give a constraint without calls")
-        self._syntax = CallSyntax(tools, only_strict=not required) if tools else None
+        self._syntax: CallSyntax | None = None
+        if tools:
+            self._syntax = CallSyntax(tools, depth=depth, only_strict=not required)
         self._final, self._required, self._max_calls = final, required, max_calls
         self._thinking, self._opened = thinking, opened
 
@@ -116,6 +121,38 @@ class ChatAnswer(Constraint):
         if self._final is not None and not self._required:
             forms.append(Language(self._final.character_dfa(tokenizer)))
         return union(forms)
+
+
+def behind_thoughts(
+    constraint: Constraint, prompt: Sequence[int], tokenizer: Tokenizer
+) -> Constraint:
+    """Return a constraint that binds the answer, and not the thoughts before it.
+
+    It is the constraint itself where the prompt does not ask for thoughts.
+    """
+    thinking, opened = thoughts_in(prompt, tokenizer)
+    if not (thinking or opened) or isinstance(constraint, ChatAnswer):
+        return constraint
+    if isinstance(constraint, ToolCalls):
+        return ChatAnswer(
+            constraint.tools,
+            required=True,
+            max_calls=constraint.max_calls,
+            thinking=thinking,
+            opened=opened,
+            depth=constraint.depth,
+        )
+    if constraint.has_special_tokens:
+        return constraint
+    return ChatAnswer(final=constraint, thinking=thinking, opened=opened)
+
+
+def thoughts_in(prompt: Sequence[int], tokenizer: Tokenizer) -> tuple[bool, bool]:
+    """Return True where a prompt asks for thoughts, and True where it leaves a channel open."""
+    channel = ReasoningChannel.of(tokenizer)
+    if channel is None:
+        return False, False
+    return tokenizer.token_id(THINK) in prompt, channel.opened_in(prompt) is not None
 
 
 class _Thoughts:

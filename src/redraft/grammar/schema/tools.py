@@ -60,6 +60,7 @@ class ToolCalls(Constraint):
         check_integer("max_calls", max_calls, minimum=1)
         check_integer("depth", depth, minimum=0)
         self._syntax = CallSyntax(tools, depth=depth)
+        self.tools = tuple(tools)
         self.max_calls, self.depth = max_calls, depth
 
     @property

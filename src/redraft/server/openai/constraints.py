@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from redraft.errors import RequestError
-from redraft.grammar import ChatAnswer, Choice, Constraint, Grammar, JsonSchema, Regex, ToolCalls
+from redraft.grammar import (
+    ChatAnswer,
+    Choice,
+    Constraint,
+    Grammar,
+    JsonSchema,
+    Regex,
+    ToolCalls,
+    behind_thoughts,
+    thoughts_in,
+)
 from redraft.grammar.schema.tools import is_strict
 from redraft.server.openai.schemas import ChatRequest, ResponseFormat
 from redraft.text import Tokenizer
-from redraft.text.reasoning import THINK, ReasoningChannel
 
 
 def chat_constraint(
@@ -32,20 +41,16 @@ def chat_constraint(
         RequestError: a demanded tool is not there. ConstraintError: a constraint cannot be used.
     """
     final = None if body.response_format is None else response_constraint(body.response_format)
-    channel = None if tokenizer is None else ReasoningChannel.of(tokenizer)
-    opened = channel is not None and channel.opened_in(prompt) is not None
-    thinking = tokenizer is not None and tokenizer.token_id(THINK) in prompt
     demanded = _demanded(body)
+    if tokenizer is None:
+        return final if demanded is None else ToolCalls(demanded)
     if demanded is not None:
-        if not (opened or thinking):
-            return ToolCalls(demanded)
-        return ChatAnswer(demanded, required=True, max_calls=1, thinking=thinking, opened=opened)
+        return behind_thoughts(ToolCalls(demanded), prompt, tokenizer)
     if offered and (final is not None or any(map(is_strict, offered))):
         limit = 1 if body.parallel_tool_calls is False else None
+        thinking, opened = thoughts_in(prompt, tokenizer)
         return ChatAnswer(offered, final=final, max_calls=limit, thinking=thinking, opened=opened)
-    if final is not None and (opened or thinking):
-        return ChatAnswer(final=final, thinking=thinking, opened=opened)
-    return final
+    return None if final is None else behind_thoughts(final, prompt, tokenizer)
 
 
 def response_constraint(body: ResponseFormat) -> Constraint | None:

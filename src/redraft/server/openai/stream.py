@@ -37,12 +37,14 @@ class ChoiceStream:
 
     def deltas(self, event: Committed) -> Iterator[dict[str, Any]]:
         """Yield the deltas of a committed canvas."""
-        answer = Answer("", "")
-        if self._reader is not None:
+        if self._reader is None:
+            answer = Answer(self.content + event.text, "")
+        else:
             self._reader.add(event.tokens)
-            answer = self._reader.answer()
-        if not self._with_calls:
-            answer = Answer(self.content + event.text, answer.reasoning)
+            if self._with_calls:
+                answer = self._reader.answer()
+            else:
+                answer = Answer(self.content + event.text, self._reader.reasoning())
         yield from self.rest(answer)
 
     def rest(self, answer: Answer) -> Iterator[dict[str, Any]]:
