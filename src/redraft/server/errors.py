@@ -18,6 +18,7 @@ from redraft.errors import (
     RequestError,
 )
 from redraft.server.openai.schemas import ErrorAnswer
+from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
 from redraft.server.runtime.event_queue import DeadlineError
 from redraft.server.runtime.store import ConflictError
 from redraft.server.runtime.worker import BusyError
@@ -34,6 +35,8 @@ STATUSES = {
     422: "Never sent: what is wrong with a request is error_response with 400.",
     429: "The waiting queue is full.",
     500: "The request failed inside the server.",
+    503: "The state file is locked by another program.",
+    507: "Sessions and pages have reached their limit, or the disk is full.",
 }
 INVALID_REQUEST = "invalid_request_error"
 # Status, type and code by class of error; the first that matches.
@@ -41,11 +44,22 @@ KINDS: tuple[tuple[type[Exception], int, str, str | None], ...] = (
     (BusyError, 429, "rate_limit_error", "server_busy"),
     (DeadlineError, 408, "timeout_error", "deadline"),
     (ConflictError, 409, INVALID_REQUEST, "conflict"),
+    (StateBusyError, 503, "server_error", "state_busy"),
+    (StateFullError, 507, "server_error", "state_full"),
+    (StateFileError, 500, "server_error", "state_file"),
     (ContextLengthError, 400, INVALID_REQUEST, "context_length_exceeded"),
     (MemoryLimitError, 400, INVALID_REQUEST, "memory_exceeded"),
     (ConstraintUnsatisfiedError, 400, INVALID_REQUEST, "constraint_unsatisfied"),
     (RequestError, 400, INVALID_REQUEST, None),
 )
+# Headers of some answers. OpenAI's clients ask again after 408 and 5xx, unless the answer says that
+# it is of no use: the same work would take the same time.
+HEADERS = {
+    408: {"x-should-retry": "false"},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "1"},
+    507: {"x-should-retry": "false"},
+}
 log = logging.getLogger("redraft.server")
 
 
@@ -103,7 +117,7 @@ def explain(app: FastAPI) -> None:
 
     async def failed(_: Request, error: Exception) -> Response:
         status, body = error_response(error)
-        return JSONResponse(body, status, {"Retry-After": "1"} if status == 429 else None)
+        return JSONResponse(body, status, HEADERS.get(status))
 
     app.add_exception_handler(RedraftError, failed)
     app.add_exception_handler(Exception, failed)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -65,11 +65,13 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
         )
 
     @router.get("/v1/sessions")
-    async def sessions() -> dict[str, Any]:
-        return {
-            "object": "list",
-            "data": [_session(one) for one in await run_in_threadpool(state.sessions)],
-        }
+    async def sessions(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100, after: str | None = None
+    ) -> dict[str, Any]:
+        # One more than is sent tells whether there are more.
+        found = await _found("session", state.sessions, limit + 1, after)
+        data = [_session(one) for one in found[:limit]]
+        return {"object": "list", "data": data, "has_more": len(found) > limit}
 
     @router.get("/v1/sessions/{name}")
     async def session(name: str) -> dict[str, Any]:

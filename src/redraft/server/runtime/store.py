@@ -1,38 +1,26 @@
-"""Store: edit sessions and pages, in one SQLite file."""
+"""Store: edit sessions and pages, in the state file."""
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from redraft.errors import ConfigError, RequestError
+from redraft.errors import RequestError
+from redraft.server.runtime.database import MAX_BYTES, Database, changed_span
 
-VERSION = 1
 MAX_CHARACTERS = 1 << 20  # characters of a text that is kept
 MAX_EDITS = 1000  # of a session; the oldest are forgotten
+MAX_EDIT_CHARACTERS = 4 << 20  # of the edits of a session; the oldest are forgotten
 MAX_ROWS = 10_000  # sessions, and pages
-SCHEMA = """
-CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, instruction TEXT,
-    done INTEGER NOT NULL, updated REAL NOT NULL
-) STRICT;
-CREATE TABLE edits (
-    session TEXT NOT NULL REFERENCES sessions ON DELETE CASCADE, number INTEGER NOT NULL,
-    before TEXT NOT NULL, after TEXT NOT NULL, PRIMARY KEY (session, number)
-) STRICT;
-CREATE TABLE pages (
-    model TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, created REAL NOT NULL,
-    PRIMARY KEY (model, title)
-) STRICT;
-"""
 FIGURES = """updated, (SELECT count(*) FROM edits WHERE session = id AND number <= done) AS edits,
     (SELECT count(*) FROM edits WHERE session = id AND number > done) AS undone"""
+# The newest edits of a session that exceed the limit on characters, and all older ones.
+FORGET = """DELETE FROM edits WHERE session = ? AND number <= (SELECT max(number) FROM (
+    SELECT number, sum(size) OVER (ORDER BY number DESC) AS total FROM edits WHERE session = ?
+) WHERE total > ?)"""
 
 
 class ConflictError(RequestError):
@@ -40,48 +28,23 @@ class ConflictError(RequestError):
 
 
 class Store:
-    """The state file, or memory alone. Every method is one transaction.
+    """Sessions and pages. Every method is one transaction.
+
+    Args:
+        path: the file; None for memory.
+        max_bytes: limit on the size of everything.
 
     Raises:
-        ConfigError: the file is not a state file, or cannot be opened.
+        ConfigError: the file is not a state file, is damaged, or cannot be opened. StateBusyError,
+            StateFullError, StateFileError: of every method; nothing was changed.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._lock = threading.Lock()
-        try:
-            self._file = sqlite3.connect(
-                path or ":memory:", check_same_thread=False, isolation_level=None
-            )
-            self._file.row_factory = sqlite3.Row
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA foreign_keys = ON")
-            (version,) = self._file.execute("PRAGMA user_version").fetchone()
-            tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if version != VERSION and (version or tables):
-                raise ConfigError(
-                    f"{path} is not a state file of version {VERSION}: name another file"
-                )
-            if not version:
-                self._file.executescript(
-                    f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
-                )
-        except sqlite3.Error as error:
-            raise ConfigError(f"{path} cannot be used to keep state: {error}") from None
+    def __init__(self, path: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self._database = Database(path, max_bytes)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._file.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._file
-            except BaseException:
-                self._file.execute("ROLLBACK")
-                raise
-            self._file.execute("COMMIT")
+        self._database.close()
 
     def begin(self, model: str, text: str, instruction: str | None) -> dict[str, Any]:
         """Add a session.
@@ -90,7 +53,7 @@ class Store:
             RequestError: there are too many.
         """
         name = secrets.token_hex(12)
-        with self._transaction() as file:
+        with self._database.writing() as file:
             _check_count(file, "sessions")
             file.execute(
                 "INSERT INTO sessions VALUES (?, ?, ?, ?, 0, ?)",
@@ -105,18 +68,31 @@ class Store:
         Raises:
             KeyError: there is none of this name.
         """
-        with self._transaction() as file:
+        with self._database.reading() as file:
             return self._session(file, name)
 
-    def sessions(self) -> list[dict[str, Any]]:
-        """Return all sessions without their texts, the last changed first."""
-        with self._transaction() as file:
-            query = f"SELECT id, model, instruction, {FIGURES} FROM sessions ORDER BY updated DESC"
-            return [dict(row) for row in file.execute(query)]
+    def sessions(self, limit: int = MAX_ROWS, after: str | None = None) -> list[dict[str, Any]]:
+        """Return sessions without their texts, the last changed first.
+
+        Args:
+            limit: the greatest number to return.
+            after: id of the session behind which the list goes on; None for the beginning.
+
+        Raises:
+            KeyError: there is no session `after`.
+        """
+        with self._database.reading() as file:
+            where, values = "", tuple[Any, ...]()
+            if after is not None:
+                values = self._session(file, after)["updated"], after
+                where = "WHERE (updated, id) < (?, ?)"
+            query = f"SELECT id, model, instruction, {FIGURES} FROM sessions {where}"
+            query += " ORDER BY updated DESC, id DESC LIMIT ?"
+            return [dict(row) for row in file.execute(query, (*values, limit))]
 
     def forget(self, name: str) -> None:
         """Delete a session; KeyError as above."""
-        with self._transaction() as file:
+        with self._database.writing() as file:
             self._session(file, name)
             file.execute("DELETE FROM sessions WHERE id = ?", (name,))
 
@@ -131,7 +107,8 @@ class Store:
             raise RequestError(
                 f"the text would have {len(after)} characters, and {MAX_CHARACTERS} can be kept"
             )
-        with self._transaction() as file:
+        start, removed, added = changed_span(before, after)
+        with self._database.writing() as file:
             now = self._session(file, name)
             if now["text"] != before:
                 raise ConflictError(
@@ -142,7 +119,9 @@ class Store:
             file.execute(
                 "DELETE FROM edits WHERE session = ? AND (number >= ? OR number <= ?)", kept
             )
-            file.execute("INSERT INTO edits VALUES (?, ?, ?, ?)", (name, number, before, after))
+            values = name, number, start, removed, added, len(removed) + len(added)
+            file.execute("INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?)", values)
+            file.execute(FORGET, (name, name, MAX_EDIT_CHARACTERS))
             return self._move(file, name, after, number)
 
     def undo(self, name: str) -> tuple[dict[str, Any], str]:
@@ -151,17 +130,19 @@ class Store:
         Raises:
             RequestError: there is no edit. KeyError as above.
         """
-        with self._transaction() as file:
-            now, done = self._session(file, name), self._done(file, name)
+        with self._database.writing() as file:
+            text, done = self._session(file, name)["text"], self._done(file, name)
             row = self._edit(file, name, done, "undo")
-            return self._move(file, name, row["before"], done - 1), now["text"]
+            before = _replaced(text, row["start"], row["added"], row["removed"])
+            return self._move(file, name, before, done - 1), text
 
     def redo(self, name: str) -> tuple[dict[str, Any], str]:
         """Redo the edit that was undone last; result and errors as above."""
-        with self._transaction() as file:
-            now, done = self._session(file, name), self._done(file, name)
+        with self._database.writing() as file:
+            text, done = self._session(file, name)["text"], self._done(file, name)
             row = self._edit(file, name, done + 1, "redo")
-            return self._move(file, name, row["after"], done + 1), now["text"]
+            after = _replaced(text, row["start"], row["removed"], row["added"])
+            return self._move(file, name, after, done + 1), text
 
     def page(self, model: str, title: str) -> dict[str, Any]:
         """Return a page: title, text, created.
@@ -169,7 +150,7 @@ class Store:
         Raises:
             KeyError: there is none of this title.
         """
-        with self._transaction() as file:
+        with self._database.reading() as file:
             query = "SELECT title, text, created FROM pages WHERE model = ? AND title = ?"
             if (row := file.execute(query, (model, title)).fetchone()) is None:
                 raise KeyError(title)
@@ -177,7 +158,7 @@ class Store:
 
     def pages(self, model: str) -> list[dict[str, Any]]:
         """Return the titles of all pages, and when they were written."""
-        with self._transaction() as file:
+        with self._database.reading() as file:
             query = "SELECT title, created FROM pages WHERE model = ? ORDER BY created"
             return [dict(row) for row in file.execute(query, (model,))]
 
@@ -187,14 +168,14 @@ class Store:
         Raises:
             RequestError: there are too many.
         """
-        with self._transaction() as file:
+        with self._database.writing() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
             _check_count(file, "pages")
             file.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (model, title, text, time.time()))
 
     def forget_page(self, model: str, title: str) -> None:
         """Delete a page, if there is one."""
-        with self._transaction() as file:
+        with self._database.writing() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
 
     @staticmethod
@@ -213,7 +194,8 @@ class Store:
     @staticmethod
     def _edit(file: sqlite3.Connection, name: str, number: int, what: str) -> sqlite3.Row:
         row = file.execute(
-            "SELECT before, after FROM edits WHERE session = ? AND number = ?", (name, number)
+            "SELECT start, removed, added FROM edits WHERE session = ? AND number = ?",
+            (name, number),
         ).fetchone()
         if row is None:
             raise RequestError(f"there is nothing to {what}")
@@ -226,6 +208,11 @@ class Store:
             (text, done, time.time(), name),
         )
         return self._session(file, name)
+
+
+def _replaced(text: str, start: int, old: str, new: str) -> str:
+    assert text[start : start + len(old)] == old
+    return text[:start] + new + text[start + len(old) :]
 
 
 def _check_count(file: sqlite3.Connection, kind: str) -> None:
