@@ -53,6 +53,17 @@ def serve(
             "server."
         ),
     ] = None,
+    grace: Annotated[
+        float, typer.Option(help="Seconds that requests have to finish at a stop.", min=0)
+    ] = 8.0,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name by which clients reach the server; may be repeated. Other names are "
+            "refused, which stops DNS rebinding.",
+        ),
+    ] = None,
     speech: SpeechOption = None,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -74,5 +85,7 @@ def serve(
         memory=memory,
         prefix_cache=prefix_cache,
         state=state,
+        grace=grace,
+        allowed_hosts=allowed_host or (),
     )
     serving.run(models, settings, recogniser, host, port)

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +104,8 @@ def settings_of(
     memory: float | None = None,
     prefix_cache: float | None = None,
     state: Path | None = None,
+    grace: float = 8.0,
+    allowed_hosts: Sequence[str] = (),
 ) -> Settings:
     """Return the settings of a server at `host`.
 
@@ -113,6 +115,9 @@ def settings_of(
         memory: GiB for caches and passes; None for nearly all that the device has free.
         prefix_cache: GiB of `memory` for the prefix cache; None for a quarter, at most 4.
         state: the file of edit sessions and pages; None keeps them in memory.
+        grace: seconds that requests have to finish when the server stops.
+        allowed_hosts: names by which clients may reach the server. Without any, a server that
+            listens on this machine alone has the loopback's names, and another one has all names.
     """
     from redraft.engine.memory_budget import usable_memory
     from redraft.server import Settings
@@ -124,12 +129,13 @@ def settings_of(
         api_key=key,
         # A server that listens on this machine alone accepts no other Host header: this stops DNS
         # rebinding.
-        hosts=LOOPBACK if host in LOOPBACK else None,
+        hosts=(*LOOPBACK, *allowed_hosts) if allowed_hosts or host in LOOPBACK else None,
         max_batch_size=batch,
         max_waiting=waiting,
         memory=limit,
         prefix_cache=kept,
         state=state,
+        grace=grace,
     )
 
 
@@ -142,13 +148,13 @@ def run(
     *,
     browser: bool = False,
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C; requests that run are finished first.
+    """Serve models until SIGTERM or Ctrl-C; requests that run have `settings.grace` seconds to
+    finish. A second signal ends the process at once.
 
     Raises:
         ConfigError: the address cannot be used, or neither can the file of the state.
     """
-    import uvicorn
-
+    from redraft.cli.graceful import GracefulServer
     from redraft.server import create_app
 
     app = create_app(models, settings, recogniser)
@@ -156,11 +162,17 @@ def run(
         errors.print(
             f"redraft: everyone who reaches {host} can use this server: set {KEY} to require a key"
         )
+    if settings.hosts is None:
+        errors.print(
+            "redraft: web pages that your browser opens may reach this server by a name of theirs: "
+            "name its own with --allowed-host"
+        )
     # After uvicorn's own handler has ended the server, the process ends with status 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
+    server = GracefulServer(app, settings.grace, app.state.stop)
     with _listen(host, port, settings.stall_timeout) as listening:
-        address = f"http://{host}:{listening.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listening.getsockname()[1]}"
         errors.print(
             f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops",
             highlight=False,
@@ -183,6 +195,9 @@ def _listen(host: str, port: int, stall_timeout: float) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}") from None
+    # Connections inherit it. Without, the second segment of an answer waits 40 ms for the client's
+    # acknowledgement of the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if sys.platform == "linux":
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_timeout))
     return listening

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -46,10 +47,11 @@ def create_app(
         try:
             yield
         finally:
-            await registry.stop()
+            await registry.stop(settings.grace)
             state.close()
 
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
+    app.state.stop = partial(registry.stop, settings.grace)
     for routes in (
         openai_routes(registry),
         infill_routes(registry),

@@ -21,7 +21,7 @@ from redraft.server.openai.schemas import ErrorAnswer
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
 from redraft.server.runtime.event_queue import DeadlineError
 from redraft.server.runtime.store import ConflictError
-from redraft.server.runtime.worker import BusyError
+from redraft.server.runtime.worker import BusyError, ShuttingDownError
 
 STATUSES = {
     400: "The request is invalid; the message says why.",
@@ -35,13 +35,14 @@ STATUSES = {
     422: "Never sent: what is wrong with a request is error_response with 400.",
     429: "The waiting queue is full.",
     500: "The request failed inside the server.",
-    503: "The state file is locked by another program.",
+    503: "The server is shutting down, or the state file is locked by another program.",
     507: "Sessions and pages have reached their limit, or the disk is full.",
 }
 INVALID_REQUEST = "invalid_request_error"
 # Status, type and code by class of error; the first that matches.
 KINDS: tuple[tuple[type[Exception], int, str, str | None], ...] = (
     (BusyError, 429, "rate_limit_error", "server_busy"),
+    (ShuttingDownError, 503, "server_error", "shutting_down"),
     (DeadlineError, 408, "timeout_error", "deadline"),
     (ConflictError, 409, INVALID_REQUEST, "conflict"),
     (StateBusyError, 503, "server_error", "state_busy"),
@@ -56,7 +57,6 @@ KINDS: tuple[tuple[type[Exception], int, str, str | None], ...] = (
 # it is of no use: the same work would take the same time.
 HEADERS = {
     408: {"x-should-retry": "false"},
-    429: {"Retry-After": "1"},
     503: {"Retry-After": "1"},
     507: {"x-should-retry": "false"},
 }
@@ -117,7 +117,10 @@ def explain(app: FastAPI) -> None:
 
     async def failed(_: Request, error: Exception) -> Response:
         status, body = error_response(error)
-        return JSONResponse(body, status, HEADERS.get(status))
+        headers = HEADERS.get(status)
+        if isinstance(error, BusyError):
+            headers = {"Retry-After": str(error.retry_after)}
+        return JSONResponse(body, status, headers)
 
     app.add_exception_handler(RedraftError, failed)
     app.add_exception_handler(Exception, failed)

@@ -20,6 +20,7 @@ class Settings:
             it is dropped.
         memory: bytes for caches and passes of all models, beside their weights; None sets no limit.
         prefix_cache: bytes of these for the prefix cache.
+        grace: seconds that requests have to finish when the server stops.
         state: the SQLite file of sessions and pages; None keeps them in memory.
     """
 
@@ -31,4 +32,5 @@ class Settings:
     stall_timeout: float = 60.0
     memory: int | None = None
     prefix_cache: int = 256 << 20
+    grace: float = 8.0
     state: Path | None = None

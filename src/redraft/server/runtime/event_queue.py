@@ -29,8 +29,9 @@ class EventQueue(Generic[Item]):
         self._loop = asyncio.get_running_loop()
         self._is_optional = is_optional
         self._deadline = None if seconds is None else self._loop.time() + seconds
-        self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self._items: asyncio.Queue[Item | None] = asyncio.Queue()
         self._unread = 0  # two threads count: it is close enough
+        self._failed: Exception | None = None
 
     def put(self, item: Item) -> None:
         """Send an item from the engine's thread. A caller whose loop is closed does not get it."""
@@ -40,11 +41,20 @@ class EventQueue(Generic[Item]):
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
+    def fail(self, error: Exception) -> None:
+        """Make the caller get an error at once, in place of what it has not read. Any thread."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = error
+        self._items.put_nowait(None)
+
     async def get(self) -> Item:
         """Return the next item.
 
         Raises:
-            DeadlineError: the caller's time is over.
+            DeadlineError: the caller's time is over. Exception: the error given to `fail`.
         """
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -53,6 +63,9 @@ class EventQueue(Generic[Item]):
                 item = await self._items.get()
         except TimeoutError:
             raise DeadlineError("the answer took longer than the request's `timeout`") from None
+        if self._failed is not None:
+            raise self._failed
+        assert item is not None
         self._unread -= 1
         return item
 

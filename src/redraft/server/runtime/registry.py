@@ -155,12 +155,12 @@ class Registry:
                 name, model, self._metrics, settings, memory, prefix_cache
             )
 
-    async def stop(self) -> None:
-        """Stop all of them at once, each when its work is done or its time is over."""
+    async def stop(self, grace: float) -> None:
+        """Stop all of them at once, each when its work is done or `grace` seconds are over."""
         limiter = anyio.CapacityLimiter(len(self._hosted) or 1)
         async with anyio.create_task_group() as group:
             for one in self._hosted.values():
-                close = partial(anyio.to_thread.run_sync, one.worker.close, limiter=limiter)
+                close = partial(anyio.to_thread.run_sync, one.worker.close, grace, limiter=limiter)
                 group.start_soon(close)
 
     @property

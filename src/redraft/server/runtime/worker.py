@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,8 +22,33 @@ FINAL = Finished | Completed | Failed
 Events = AsyncGenerator[tuple[int, EngineEvent], None]
 
 
+# Seconds of a stop that are left for sending errors to those who did not come to their end.
+SENDING_SECONDS = 1.0
+# Ends of requests from which the rate is estimated, and the greatest advice to wait, in seconds.
+RECENT, MAX_WAIT = 32, 60
+
+
 class BusyError(RedraftError):
-    """The waiting queue is full."""
+    """The waiting queue is full.
+
+    Attributes:
+        retry_after: seconds after which a place is likely to be free.
+    """
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class ClientLeftError(RedraftError):
+    """Nobody waits for the answer any more."""
+
+
+class ShuttingDownError(RedraftError):
+    """The server ends; the request can be sent again to the next one."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down")
 
 
 class Worker:
@@ -40,6 +68,8 @@ class Worker:
         self._admitted = 0
         self._lock = threading.Lock()
         self._closing = False
+        self._queues: set[EventQueue[tuple[int, EngineEvent]]] = set()
+        self._ended_at: deque[float] = deque(maxlen=RECENT)
         self._thread = threading.Thread(target=self._run, name="redraft-engine", daemon=True)
         self._thread.start()
 
@@ -66,8 +96,8 @@ class Worker:
             follow_up: these are part of a request that was admitted before: there is room for them.
 
         Raises:
-            BusyError: the waiting queue is full, or the worker is closing. DeadlineError: the time
-                is over.
+            BusyError: the waiting queue is full. ShuttingDownError: the worker is closing.
+                DeadlineError: the time is over.
         """
         if len(requests) > self._capacity and not follow_up:
             raise RequestError(
@@ -94,6 +124,7 @@ class Worker:
         commands = [partial(add, index, request) for index, request in enumerate(requests)]
         self._admit(commands, follow_up=follow_up)
         left = set(range(len(requests)))
+        self._queues.add(queue)
         try:
             while left:
                 index, event = await queue.get()
@@ -101,29 +132,37 @@ class Worker:
                     left.discard(index)
                 yield index, event
         finally:
+            self._queues.discard(queue)
             if left:
                 self._inbox.put(lambda: self._leave([numbers.get(index) for index in left]))
 
-    def close(self, wait: float = 10.0) -> None:
-        """Take no more requests, finish those that run for `wait` seconds, cancel the rest."""
+    def close(self, grace: float = 8.0) -> None:
+        """Take no more requests, and give those that run `grace` seconds to finish.
+
+        The callers of the others get a ShuttingDownError a second before the time is over, even
+        while a long step runs.
+        """
         with self._lock:
             self._closing = True
         self._inbox.put(lambda: None)
-        self._thread.join(wait)
+        self._thread.join(max(0.0, grace - SENDING_SECONDS))
         if self._thread.is_alive():
+            for queue in list(self._queues):
+                queue.fail(ShuttingDownError())
             self._inbox.put(self._cancel_all)
-            self._thread.join(wait)
+            self._thread.join(SENDING_SECONDS)
 
     def _admit(self, commands: Sequence[Callable[[], None]], *, follow_up: bool) -> None:
         """Hand requests to the thread, all or none."""
         count = len(commands)
         with self._lock:
             if self._closing:
-                raise BusyError("the server is shutting down")
+                raise ShuttingDownError
             if self._admitted + count > self._capacity and not follow_up:
                 raise BusyError(
                     f"{self._admitted} requests run or wait, and the server takes "
-                    f"{self._capacity}: try again later"
+                    f"{self._capacity}: try again later",
+                    self._seconds_to_an_end(),
                 )
             self._admitted += count
             for command in commands:
@@ -132,6 +171,17 @@ class Worker:
     def _release(self) -> None:
         with self._lock:
             self._admitted -= 1
+            self._ended_at.append(time.monotonic())
+
+    def _seconds_to_an_end(self) -> int:
+        """Estimate when the next request ends, from the mean time between the last ends."""
+        ends = self._ended_at
+        if len(ends) < 2:
+            return 1
+        interval = (ends[-1] - ends[0]) / (len(ends) - 1)
+        since = time.monotonic() - ends[-1]
+        # Where the last end is longer ago than usual, the requests that run now are longer.
+        return min(MAX_WAIT, max(1, math.ceil(max(interval, since))))
 
     def _run(self) -> None:
         while self.engine.busy or not (self._closing and self._inbox.empty()):
@@ -163,7 +213,7 @@ class Worker:
         """Cancel requests whose caller has left; None was never added."""
         for number in numbers:
             if number is not None:
-                self._cancel(number, BusyError("the caller has left"))
+                self._cancel(number, ClientLeftError("the caller has left"))
 
     def _cancel(self, number: int, error: Exception) -> None:
         """Cancel a request: it ends with what was committed, or with the error."""
@@ -173,7 +223,7 @@ class Worker:
 
     def _cancel_all(self) -> None:
         for number in list(self._callers):
-            self._cancel(number, BusyError("the server is shutting down"))
+            self._cancel(number, ShuttingDownError())
 
     def _fail_all(self, error: Exception) -> None:
         """Give every caller the error, and begin anew with an empty engine."""

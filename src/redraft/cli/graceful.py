@@ -1,0 +1,40 @@
+"""Graceful server: a stop that answers everybody, and a second signal that ends at once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn's server, whose stop takes `grace` seconds at most.
+
+    Args:
+        grace: seconds that requests have to finish.
+        stop: ends the work behind the application within that time, with errors where it must.
+    """
+
+    def __init__(self, app: FastAPI, grace: float, stop: Callable[[], Awaitable[None]]) -> None:
+        # What is left a second later does not come from the engine, and is cancelled.
+        limit = math.ceil(grace) + 1
+        super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=limit))
+        self._stop = stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop at the first signal; end the process at the second."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting connections, and let the engine end while their answers are sent."""
+        ending = asyncio.ensure_future(self._stop())
+        await super().shutdown(sockets)
+        await ending
