@@ -12,6 +12,12 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from redraft.server.runtime.connections import (
+    ConnectionLimits,
+    bounded_protocol,
+    limit_logs,
+)
+
 
 class GracefulServer(uvicorn.Server):
     """uvicorn's server, whose stop takes `grace` seconds at most.
@@ -19,12 +25,26 @@ class GracefulServer(uvicorn.Server):
     Args:
         grace: seconds that requests have to finish.
         stop: ends the work behind the application within that time, with errors where it must.
+        limits: of connections; None for those of the system.
     """
 
-    def __init__(self, app: FastAPI, grace: float, stop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        grace: float,
+        stop: Callable[[], Awaitable[None]],
+        limits: ConnectionLimits | None = None,
+    ) -> None:
         # What is left a second later does not come from the engine, and is cancelled.
         limit = math.ceil(grace) + 1
-        super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=limit))
+        config = uvicorn.Config(
+            app,
+            http=bounded_protocol(limits or ConnectionLimits.of_system()),
+            log_level="warning",
+            timeout_graceful_shutdown=limit,
+        )
+        super().__init__(config)
+        limit_logs()
         self._stop = stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

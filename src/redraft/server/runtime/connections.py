@@ -1,0 +1,158 @@
+"""Connections: deadlines for the head and the body of a request, and a limit on their number.
+
+A client that sends half a head holds a socket and nothing else. Where sockets run short, those that
+have sent no whole head for longest are closed first, so that new clients are always answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Files that the process needs beside its connections: weights, state, threads' pipes.
+OTHER_FILES = 256
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: 0\r\n\r\n"
+)
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Limits on connections.
+
+    Attributes:
+        max_connections: open at a time. head_seconds: time for a request's head.
+        body_seconds: time for its body.
+    """
+
+    max_connections: int = 4096
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+
+    @classmethod
+    def of_system(cls) -> ConnectionLimits:
+        """Return limits below the number of files that the process may open, which is raised as far
+        as it may be."""
+        if sys.platform == "win32":
+            return cls()
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = cls.max_connections + OTHER_FILES
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            with suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+                soft = raised
+            return cls(max_connections=max(16, soft - OTHER_FILES))
+        return cls()
+
+
+def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
+    """Return uvicorn's protocol with limits; one class for one server."""
+    # Connections that wait for a head, or are idle between requests; the oldest first.
+    without_request: dict[H11Protocol, None] = {}
+
+    class BoundedProtocol(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+        _watched: object = None  # the request whose body has a deadline
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.max_connections and not _close_oldest():
+                transport.write(FULL)
+                transport.close()
+                return
+            without_request[self] = None
+            self._begin(limits.head_seconds)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end()
+            without_request.pop(self, None)
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._timer is None and self._is_idle():
+                self._begin(limits.head_seconds)
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            self._end()
+            without_request[self] = None
+            super().on_response_complete()
+            self._watch()
+
+        def _is_idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _watch(self) -> None:
+            """Move on to the deadline of what the client has to send next."""
+            if self._is_idle():
+                return
+            without_request.pop(self, None)
+            if not self.cycle.more_body:
+                self._end()
+            elif self._watched is not self.cycle:
+                self._watched = self.cycle
+                self._begin(limits.body_seconds)
+
+        def _begin(self, seconds: float) -> None:
+            self._end()
+            self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+        def _end(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _close_oldest() -> bool:
+        oldest = next(iter(without_request), None)
+        if oldest is None:
+            return False
+        del without_request[oldest]
+        oldest.transport.abort()
+        return True
+
+    return BoundedProtocol
+
+
+class RateLimit(logging.Filter):
+    """Lets a log message through so many times in a while, so that no client can fill a disk.
+
+    Args:
+        count: times that one message is let through in `seconds`.
+    """
+
+    MAX_MESSAGES = 256
+
+    def __init__(self, count: int = 10, seconds: float = 60.0) -> None:
+        super().__init__()
+        self._count, self._seconds = count, seconds
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return False for a message that was let through too often."""
+        now, message = time.monotonic(), str(record.msg)
+        begun, seen = self._seen.get(message, (now, 0))
+        if now - begun >= self._seconds:
+            begun, seen = now, 0
+        if len(self._seen) >= self.MAX_MESSAGES and message not in self._seen:
+            self._seen.clear()
+        self._seen[message] = begun, seen + 1
+        if seen + 1 == self._count:
+            record.msg = f"{record.msg} (further ones within {self._seconds:g} s are not logged)"
+        return seen < self._count
+
+
+def limit_logs() -> None:
+    """Limit the loggers whose lines a client can cause."""
+    for name in ("uvicorn.error", "redraft.server", "asyncio"):
+        logging.getLogger(name).addFilter(RateLimit())
