@@ -38,6 +38,8 @@ from redraft.editing import (
 from redraft.editing.options import InfillOptions
 from redraft.engine import Engine, Method, Processor, Request, Scoring, TokenLikelihood, Work
 from redraft.engine.allocator import keep_freed_memory
+from redraft.engine.memory_budget import Memory, usable_memory
+from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.processor import Prompt, TextOptions, is_batch, split_text_options
 from redraft.engine.request import check_tokens
 from redraft.errors import ConfigError, ContextLengthError, RequestError
@@ -372,6 +374,13 @@ class Model:
             ChatTemplateError: there is no template, or it refuses the messages.
         """
         return self.processor.chat_prompt(messages, **options)
+
+    def tokens_left(self, prompt: Sequence[int]) -> int:
+        """Return how many tokens an answer may have that is limited by nothing else than the
+        context, `max_length` of the settings, and the memory that is free now."""
+        memory = Memory(PrefixCache(self.network))
+        within = memory.tokens_within(usable_memory(self.network.device))
+        return self.processor.tokens_left(len(prompt), within)
 
     def run(
         self,

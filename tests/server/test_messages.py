@@ -103,6 +103,22 @@ def test_thinking_is_switched(client: TestClient, model: Recorded, body: Any, th
     assert ("<|think|>" in prompt(client, model, [USER], **body)) == thinks
 
 
+ODD_VARIABLES = [
+    {"self": 1, "context": 2, "environment": 3},
+    {"add_generation_prompt": {"a": "<|turn>"}},
+    {"bos_token": "<|turn>"},
+    {"x": [{"y": None}], "": 1, "a b": 2},
+]
+
+
+@pytest.mark.parametrize("variables", ODD_VARIABLES)
+def test_variables_of_any_name_are_no_more_than_variables(
+    client: TestClient, model: Recorded, variables: dict[str, Any]
+) -> None:
+    prompt(client, model, [USER], chat_template_kwargs=variables)
+    assert model.prompts[-1].count(105) == 2
+
+
 def test_a_channel_that_the_template_opens_is_reasoning_from_the_first_token(
     client: TestClient, model: Recorded
 ) -> None:

@@ -1,6 +1,7 @@
 """Answers: what they say, as transformers reads them or better, in pieces as in one.
 
-REDRAFT_RANDOM_ANSWERS sets how many are drawn; 5,000 take some minutes.
+REDRAFT_RANDOM_ANSWERS sets how many are drawn; 5,000 take some
+minutes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from tests.text.random_answers import answer, read_by_transformers
 TOKENIZER = byte_tokenizer()
 WHOLE = os.environ.get("REDRAFT_RANDOM_ANSWERS")
 COUNT = int(WHOLE or "150")
-CUT_COUNT = int(WHOLE or "20")
+CUT_COUNT = int(WHOLE or "60")
+# Answers that are cut into canvases of every length.
+EVERY_LENGTH = int(WHOLE or "60") // 10
 # What transformers reads of calls that are reported here: numbers that are none, a name that comes
 # twice, half a character.
 WRONG_READINGS = [repr(("f", {"a": value})) for value in (float("inf"), float("nan"), 2, "\ud800")]
@@ -72,19 +75,29 @@ def test_answers_say_what_was_meant_and_what_transformers_reads(odd: bool) -> No
 
 @pytest.mark.parametrize("odd", [False, True])
 def test_pieces_are_the_whole_over_every_cut_into_canvases(odd: bool) -> None:
+    """Every place is a cut with canvases of one token; the first answers meet all lengths, the
+    others some."""
     for seed in range(CUT_COUNT):
-        tokens = TOKENIZER.encode(answer(random.Random(seed), odd=odd).text, bos=False)
+        rng = random.Random(seed)
+        tokens = TOKENIZER.encode(answer(rng, odd=odd).text, bos=False)
+        lengths = list(range(1, len(tokens) + 1))
+        if seed >= EVERY_LENGTH:
+            lengths = [1, *rng.sample(lengths, min(9, len(lengths)))]
         whole = read_answer(tokens, TOKENIZER)
-        for length in range(1, len(tokens) + 1):
-            reader = AnswerReader(TOKENIZER)
-            for first in range(0, len(tokens), length):
-                reader.add(tokens[first : first + length])
-                part = reader.answer()
-                assert whole.content.startswith(part.content), (seed, length, first)
-                assert whole.reasoning.startswith(part.reasoning), (seed, length, first)
-                assert part.calls == whole.calls[: len(part.calls)]
-                assert part.unreadable == whole.unreadable[: len(part.unreadable)]
-            assert reader.answer(last=True) == whole
+        for length in lengths:
+            check_pieces(tokens, length, whole)
+
+
+def check_pieces(tokens: list[int], length: int, whole: Answer) -> None:
+    reader = AnswerReader(TOKENIZER)
+    for first in range(0, len(tokens), length):
+        reader.add(tokens[first : first + length])
+        part = reader.answer()
+        assert whole.content.startswith(part.content), (length, first)
+        assert whole.reasoning.startswith(part.reasoning), (length, first)
+        assert part.calls == whole.calls[: len(part.calls)]
+        assert part.unreadable == whole.unreadable[: len(part.unreadable)]
+    assert reader.answer(last=True) == whole
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_anything_is_a_prompt_or_an_error_of_ours(name: str | None) -> None:
         pytest.skip("trl is not installed: pip install --no-deps trl")
     template, tokenizer = ChatTemplate(source, {"bos_token": "<bos>"}), byte_tokenizer()
     prompts = 0
-    for seed in range(400):
+    for seed in range(150):
         anything = Anything(seed)
         messages = [anything.likely(role) for role in anything.rng.choices(TEXTS[:4], k=2)]
         given = anything.rng.choice((messages, messages, anything.value(), [anything.value()]))
@@ -75,4 +75,4 @@ def test_anything_is_a_prompt_or_an_error_of_ours(name: str | None) -> None:
             continue
         prompts += 1
         assert tokenizer.decode(ids, special=True) == prompt.text()
-    assert prompts > 20
+    assert prompts > 10

@@ -37,7 +37,8 @@ def chat(
 ) -> None:
     """Chat with a model.
 
-    /reset starts again, /quit leaves, Ctrl-C stops an answer.
+    /reset starts again, /quit leaves, Ctrl-C stops an answer. Without --max-new-tokens an answer
+    may be as long as the context and the memory allow.
     """
     loaded = open_model(model, dtype, device)
     options = given(max_new_tokens=max_new_tokens, seed=seed)
@@ -59,6 +60,9 @@ def chat(
             continue
         conversation = [*messages, {"role": "user", "content": question}]
         try:
+            if max_new_tokens is None:
+                prompt = loaded.chat_prompt(conversation, thinking=thinking)
+                options["max_new_tokens"] = loaded.tokens_left(prompt)
             events = loaded.stream(messages=conversation, thinking=thinking, **options)
             finished = show(events, loaded, console)
         except RequestError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -72,6 +73,18 @@ class Memory:
         self._refused.pop(key, None)
         if self._held.pop(key, None) and self.limit is not None:
             self.prefixes.allow(self.limit - self.needed(self._held.values()))
+
+    def tokens_within(self, limit: int) -> int:
+        """Return how many tokens of prompt and text one generation may have within `limit` bytes.
+
+        They are at most as many as the context holds.
+        """
+
+        def too_large(tokens: int) -> bool:
+            return self.needed([Share(rows=1, caches=1, tokens=tokens)]) > limit
+
+        longest = self.prefixes.model.config.max_position_embeddings
+        return bisect_left(range(1, longest + 1), True, key=too_large)
 
     def needed(self, held: Collection[Share]) -> int:
         """Return the bytes of all caches, and of one pass over all rows.

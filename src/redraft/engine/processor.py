@@ -200,6 +200,18 @@ class Processor:
             return self.generation_config.with_options_and_constraint(options)
         return self.generation_config.with_options(options)
 
+    def tokens_left(self, prompt_length: int, memory_tokens: int) -> int:
+        """Return how many tokens an answer may have for which no limit is set.
+
+        Args:
+            memory_tokens: the tokens of prompt and answer that there is memory for. They limit an
+                answer to no less than the default of `max_new_tokens`.
+        """
+        limit, settings = self.config.max_position_embeddings, self.generation_config
+        left = min(limit, settings.max_length or limit) - prompt_length
+        within = max(memory_tokens - prompt_length, settings.max_new_tokens)
+        return max(1, min(left, within))
+
     def end_tokens(self, config: GenerationConfig) -> list[int]:
         """Return the tokens that end a text, those that the model has."""
         return [token for token in config.eos_token_id if token < self.config.vocab_size]

@@ -78,6 +78,7 @@ class ChatTemplate:
 
     def render(
         self,
+        /,
         messages: Sequence[Message],
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -112,6 +113,7 @@ class ChatTemplate:
 
     def prompt(
         self,
+        /,
         messages: Sequence[Message],
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -129,7 +131,7 @@ class ChatTemplate:
         given["messages"] = list(plain_messages(messages, chosen.reads_parts))
         given["tools"] = _plain_tools(chosen, tools)
         given["documents"] = plain(documents, "documents")
-        own = self._variables | {"add_generation_prompt": add_generation_prompt}
+        own = self._variables | {"add_generation_prompt": bool(add_generation_prompt)}
         return ChatPrompt(chosen, own, given)
 
     def save(self, folder: Path) -> None:

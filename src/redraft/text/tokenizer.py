@@ -147,11 +147,20 @@ class Tokenizer:
 
     def byte_tokens(self) -> frozenset[int]:
         """Return the ids of tokens that are one raw byte, `<0x00>` to `<0xFF>`."""
-        found = (self.token_id(f"<0x{byte:02X}>") for byte in range(256))
-        return frozenset(token for token in found if token is not None)
+        return self._byte_tokens
 
     def special_tokens(self) -> frozenset[int]:
         """Return the ids of tokens that are not text, which decoding leaves out."""
+        return self._special_tokens
+
+    # Kept: every text asks for both, and a vocabulary does not change.
+    @cached_property
+    def _byte_tokens(self) -> frozenset[int]:
+        found = (self.token_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(token for token in found if token is not None)
+
+    @cached_property
+    def _special_tokens(self) -> frozenset[int]:
         return frozenset(
             number
             for number, token in self.backend.get_added_tokens_decoder().items()

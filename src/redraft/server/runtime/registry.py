@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cached_property, partial
@@ -14,7 +13,7 @@ import anyio.to_thread
 from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
 from redraft.editing import Infilled
-from redraft.engine import Engine, Request, Scoring, Share, TokenLikelihood, Work
+from redraft.engine import Engine, Request, Scoring, TokenLikelihood, Work
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
@@ -69,25 +68,15 @@ class HostedModel:
         limited, it is also what an equal share of it holds, so that one open answer does not make
         all others wait; but not less than the checkpoint's `max_new_tokens`.
         """
-        settings = self.model.generation_config
-        limit = self.model.config.max_position_embeddings
-        left = min(limit, settings.max_length or limit) - prompt_length
-        shared = self._tokens_of_a_share - prompt_length
-        return max(1, min(left, max(shared, settings.max_new_tokens)))
+        return self.model.processor.tokens_left(prompt_length, self._tokens_of_a_share)
 
     @cached_property
     def _tokens_of_a_share(self) -> int:
         """Tokens of prompt and answer that fit into an equal share of the memory."""
-        limit = self.model.config.max_position_embeddings
         memory = self.engine.memory
         if memory.limit is None:
-            return limit
-        share = memory.limit // self._max_batch_size
-
-        def too_large(tokens: int) -> bool:
-            return memory.needed([Share(rows=1, caches=1, tokens=tokens)]) > share
-
-        return bisect_left(range(1, limit + 1), True, key=too_large)
+            return self.model.config.max_position_embeddings
+        return memory.tokens_within(memory.limit // self._max_batch_size)
 
     async def write(
         self, requests: Sequence[Request], seconds: float | None, *, drafts: bool
