@@ -93,3 +93,15 @@ def test_one_change_in_a_large_text_is_found_at_once() -> None:
     diff = unified_diff(text, text[:1000] + "hello" + text[1000:])
     assert time.perf_counter() - started < 1
     assert diff.count("\n") < 12
+
+
+@pytest.mark.parametrize("kind", ["reversed", "same lines", "half"])
+def test_a_diff_of_long_texts_has_a_budget_and_stays_right(kind: str) -> None:
+    lines = [f"{number}\n" for number in range(30_000)]
+    before, after = {
+        "reversed": (lines, lines[::-1]),
+        "same lines": (["a\n", "b\n"] * 15_000, ["b\n", "b\n", "a\n"] * 10_000),
+        "half": (lines, lines[15_000:] + lines[:15_000]),
+    }[kind]
+    diff = unified_diff("".join(before), "".join(after))
+    assert applied("".join(before), diff) == "".join(after)

@@ -594,7 +594,8 @@ def test_a_prompt_that_cannot_be_encoded_fails_alone(
 
     monkeypatch.setattr(Runner, "encode", failing)
     told = [event for event in engine.run() if isinstance(event, Failed | Finished)]
-    assert [(event.request, type(event)) for event in told] == [(bad, Failed), (good, Finished)]
+    # The short prompt passes the long one.
+    assert [(one.request, type(one)) for one in told] == [(good, Finished), (bad, Failed)]
 
 
 def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(
@@ -690,3 +691,26 @@ def test_a_step_with_nobody_in_it_is_no_pass(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.undo()
     engine.memory.release(-1)
     assert engine.step()
+
+
+def test_a_short_prompt_passes_long_ones_and_none_waits_for_ever() -> None:
+    """A chat that comes behind many long prompts, and a long prompt behind many chats."""
+    model = tiny_model(0, max_position_embeddings=4096)
+    config = GenerationConfig(max_new_tokens=4, max_denoising_steps=2, eos_token_id=())
+
+    def first_drafts(prompts: list[int]) -> dict[int, int]:
+        engine = Engine(model, max_batch_size=100, prefill_chunk=32)
+        for length in prompts:
+            engine.add(Request.checked([3] * length, config, model.config))
+        found: dict[int, int] = {}
+        for step in range(200):
+            for event in engine.step():
+                if isinstance(event, Draft):
+                    found.setdefault(event.request, step)
+        return found
+
+    behind = first_drafts([300] * 10 + [5])
+    assert behind[10] <= 2
+    among = first_drafts([300] + [20] * 60)
+    assert among[0] <= 10 * 8 + 12
+    assert sorted(among) == list(range(61))

@@ -637,3 +637,18 @@ def test_a_fill_has_a_deadline_and_a_fault_of_its_own(
         assert post(served, "/v1/chat/completions", **CHAT).status_code == 200
     assert post(served, "/v1/infill", **body | {"max_tokens": 8}).json() == expected
     assert httpx2.get(f"http://127.0.0.1:{served.port}/ready").json()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ({"max_denoising_steps": 1_000_000_000}, "more than this server takes"),
+        ({"stop": ["a", "b"] * 40}, "64 strings"),
+        ({"stop": "x" * 5000}, "1000 characters"),
+    ],
+)
+def test_what_costs_too_much_at_every_step_is_refused(
+    served: Served, field: dict[str, Any], words: str
+) -> None:
+    refused = post(served, "/v1/chat/completions", **(CHAT | field))
+    assert (refused.status_code, words in refused.text) == (400, True)

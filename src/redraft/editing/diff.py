@@ -5,9 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from itertools import chain, takewhile
+from itertools import accumulate, chain, takewhile
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+# Pairs of equal lines that are looked at, of two texts. Beyond it lines are not matched: they are
+# removed and added.
+MAX_PAIRS = 2_000_000
 
 Opcode = tuple[str, int, int, int, int]
 
@@ -27,7 +31,8 @@ def unified_diff(before: str, after: str, old: str = "before", new: str = "after
 class _Matcher(difflib.SequenceMatcher[str]):
     """Finds what two texts share.
 
-    Their common beginning and end are not searched: in a large text that is nearly everything.
+    Their common beginning and end are not searched: in a large text that is nearly everything. What
+    is left is searched within a budget, for the search is quadratic in the lines.
     """
 
     def __init__(self, before: list[str], after: list[str]) -> None:
@@ -35,11 +40,22 @@ class _Matcher(difflib.SequenceMatcher[str]):
         self.first = _alike(zip(before, after, strict=False))
         shorter = min(len(before), len(after)) - self.first
         self.last = min(shorter, _alike(zip(reversed(before), reversed(after), strict=False)))
-        super().__init__(
-            None,
-            before[self.first : len(before) - self.last],
-            after[self.first : len(after) - self.last],
-        )
+        searched = before[self.first : len(before) - self.last]
+        super().__init__(None, searched, after[self.first : len(after) - self.last])
+        places: dict[str, list[int]] = self.b2j  # type: ignore[attr-defined]  # typeshed lacks it
+        pairs = (1 + len(places.get(line, ())) for line in searched)
+        self._pairs_before = list(accumulate(pairs, initial=0))
+        self._budget = MAX_PAIRS
+
+    def find_longest_match(
+        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
+    ) -> difflib.Match:
+        """Return the longest match, or none where the budget is used up."""
+        ahi = len(self._pairs_before) - 1 if ahi is None else ahi
+        self._budget -= self._pairs_before[ahi] - self._pairs_before[alo]
+        if self._budget < 0:
+            return difflib.Match(alo, blo, 0)
+        return super().find_longest_match(alo, ahi, blo, bhi)
 
     def get_opcodes(self) -> list[Opcode]:  # type: ignore[override]
         """Return the opcodes of the whole texts."""

@@ -148,7 +148,8 @@ class Row:
         base: cache of a prefix that the row stands behind: shared as long as the row writes
             nothing to it, copied then. None: the row begins with its prompt.
         resume_at: `base` belongs to this row alone; it is cut back to so many tokens, and written.
-        encoded_at: step of the engine at which tokens of this row were last encoded.
+        encoded_at: step of the engine at which tokens of this row were last encoded, or at which it
+            began to wait for that; 0 before.
         encoder_passes: passes that encoded a part of a part and nothing else.
     """
 

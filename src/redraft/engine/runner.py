@@ -33,6 +33,8 @@ from redraft.ops.vocabulary import Readout as VocabularyReadout
 from redraft.ops.vocabulary import VocabularyStatistics
 
 Parts = list[tuple[Row, Part]]
+# Steps for which shorter prompts may pass a long one.
+MAX_PASSED = 8
 
 
 @dataclass
@@ -69,16 +71,19 @@ class Runner:
     def plan(self, rows: Sequence[Row], now: int) -> Plan:
         """Take what the next step encodes of the rows' pending tokens, and who is denoised.
 
-        Rows that were encoded longest ago go first, so that commits cannot keep a long prompt
-        waiting; `now` counts steps. A prompt is cut at multiples of `prefill_chunk` of its own, or
-        of what was known of it, whatever else waits: it is always read alike. Of prompts with the
-        same beginning one is encoded first: the others wait for what the prefix cache then knows.
+        Rows that wait longest go first, so that commits cannot keep a long prompt waiting; `now`
+        counts steps. A short prompt passes long ones that have waited a few steps more. A prompt is
+        cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else
+        waits: it is always read alike. Of prompts with the same beginning one is encoded first: the
+        others wait for what the prefix cache then knows.
         """
         plan = Plan()
         budget = self.prefill_chunk
         pending = [row for row in rows if row.pending]
+        for row in pending:
+            row.encoded_at = row.encoded_at or now
         begun = {row.next_block for row in pending if row.cache is not None}
-        for row in sorted(pending, key=lambda row: row.encoded_at):
+        for row in sorted(pending, key=self._turn):
             if min(row.pending_tokens, self.prefill_chunk) > budget:
                 break
             if row.cache is None and (block := row.next_block):
@@ -97,6 +102,10 @@ class Runner:
                 budget -= len(part.tokens)
         plan.canvases = [row for row in rows if row.canvas is not None and not row.pending]
         return plan
+
+    def _turn(self, row: Row) -> float:
+        """Return the step at which it is a row's turn to be encoded."""
+        return row.encoded_at + min(MAX_PASSED, row.pending_tokens / self.prefill_chunk)
 
     def run(self, plan: Plan) -> None:
         """Run the passes of a step, and give every row that got through its result.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from redraft.config.generation import check_names
+from redraft.errors import RequestError
 
 STREAMS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}, "application/json": {}}}
@@ -21,15 +22,39 @@ IGNORED = (
 )
 
 
+# Limits on what one request may cost at every step.
+MAX_STEPS = 2000
+MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
+
+
 def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that are generation settings, without those that mean nothing here.
 
     Raises:
-        UnknownOptionError: a field is neither.
+        UnknownOptionError: a field is neither. RequestError: max_denoising_steps is too large.
     """
     found = {name: value for name, value in extra.items() if name not in IGNORED}
     check_names(found)
+    steps = found.get("max_denoising_steps")
+    if isinstance(steps, int) and steps > MAX_STEPS:
+        raise RequestError(
+            f"max_denoising_steps={steps} is more than this server takes: {MAX_STEPS}"
+        )
     return found
+
+
+def checked_stops(given: str | list[str] | None) -> tuple[str, ...] | None:
+    """Return stop strings; None for none.
+
+    Raises:
+        RequestError: they are too many or too long: they are looked for at every step.
+    """
+    stops = (given,) if isinstance(given, str) else tuple(given or ())
+    if len(stops) > MAX_STOPS or any(len(stop) > MAX_STOP_CHARACTERS for stop in stops):
+        raise RequestError(
+            f"stop takes {MAX_STOPS} strings of {MAX_STOP_CHARACTERS} characters at most"
+        )
+    return stops or None
 
 
 class Strategies(BaseModel):
@@ -98,12 +123,11 @@ class Common(Strategies):
         Raises:
             UnknownOptionError: a field is no such option.
         """
-        stops = [self.stop] if isinstance(self.stop, str) else self.stop
         named = {
             "max_new_tokens": self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed,
-            "stop": tuple(stops) if stops else None,
+            "stop": checked_stops(self.stop),
             "logit_bias": self.logit_bias or None,
             "frequency_penalty": self.frequency_penalty,
             "presence_penalty": self.presence_penalty,
