@@ -108,6 +108,7 @@ class LoadPlan:
 
     def __init__(self, checkpoint: Checkpoint, shapes: Mapping[str, Shape]) -> None:
         self._tensors = checkpoint.tensors
+        self._quantization = checkpoint.quantization
         self._parts: dict[str, dict[str, TensorInfo]] = {}
         for name, info in checkpoint.tensors.items():
             base, _, role = name.rpartition(".")
@@ -162,6 +163,8 @@ class LoadPlan:
             return None
         problems = storage.problems(rows, columns, found)
         self.problems += [f"{base}.{problem}" for problem in problems]
+        if self._quantization is not None and not problems:
+            self.problems += self._quantization.problems(base, (rows, columns), storage, found)
         return MatrixPlan((rows, columns), names, storage)
 
     def _experts(self, target: str, parts: tuple[str, ...], shape: Shape) -> WeightPlan | None:
