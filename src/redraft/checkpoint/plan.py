@@ -14,7 +14,7 @@ from redraft.checkpoint.names import fused_parts, is_vision, shared_original, to
 from redraft.checkpoint.shards import TensorInfo
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
-from redraft.errors import CheckpointError, TensorMismatchError
+from redraft.errors import CheckpointError, ConfigError, TensorMismatchError
 from redraft.network import EMBEDDING, DiffusionGemma
 from redraft.quant import FORMATS, Storage, find_storage
 from redraft.quant.format import FLOATS
@@ -71,9 +71,16 @@ class WeightPlan:
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, Shape]:
-    """Return the shapes of the network's weights, by name. Nothing is allocated."""
-    with torch.device("meta"):
-        network = DiffusionGemma(config)
+    """Return the shapes of the network's weights, by name. Nothing is allocated.
+
+    Raises:
+        ConfigError: a weight would be larger than a tensor can be.
+    """
+    try:
+        with torch.device("meta"):
+            network = DiffusionGemma(config)
+    except (RuntimeError, OverflowError) as error:
+        raise ConfigError(f"config.json asks for a weight that is too large: {error}") from None
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 

@@ -138,8 +138,9 @@ def _group_problems(
     if strategy not in (None, "tensor", "channel", "group", "tensor_group"):
         yield f"{module}: {where} says strategy {strategy!r}, which is not read"
         return
-    in_groups = isinstance(size, int) and size > 0 and strategy in (None, "group", "tensor_group")
-    if in_groups and groups * size != shape[1]:
+    if strategy not in (None, "group", "tensor_group"):
+        size = None
+    if isinstance(size, int) and size > 0 and groups * size != shape[1]:
         yield (
             f"{module} has {groups} scales a row, {where} says one for {size} of {shape[1]} columns"
         )
