@@ -60,7 +60,9 @@ def reaching(body: Any) -> Any:
     }
     bounded = {name: min(value, SMALL[name]) for name, value in whole.items()}
     asked = {"model": "small-text"} if isinstance(body.get("model"), str) else {}
-    lengths = {"max_tokens": 8} if "max_tokens" not in body and "text" not in body else {}
+    # Null is no limit: a chat would write to the end of the context.
+    no_limit = body.get("max_tokens") is None and "text" not in body
+    lengths = {"max_tokens": 8} if no_limit else {}
     return body | bounded | asked | lengths | {"max_denoising_steps": 2}
 
 

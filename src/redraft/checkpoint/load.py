@@ -14,9 +14,10 @@ from redraft.checkpoint.plan import LoadPlan, MatrixPlan, WeightPlan, plan_load,
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.checkpoint.source import Checkpoint
-from redraft.errors import TensorMismatchError
+from redraft.errors import CheckpointError, TensorMismatchError
 from redraft.network import EMBEDDING, DiffusionGemma
 from redraft.quant import ExpertList, PackedWeight
+from redraft.quant.finite import overflows, value_problems
 from redraft.quant.format import FLOATS, SAFETENSORS_DTYPES
 
 Weight = Tensor | PackedWeight | ExpertList
@@ -52,6 +53,7 @@ def load_weights(
         TensorMismatchError: tensors are missing, unknown, of a wrong shape or in an unknown format.
             All are named, from the headers, before any weight is read. Copies of shared tensors
             must equal their originals.
+        CheckpointError: a quantized weight holds NaN or infinity, or a scale of 0.
     """
     with torch.device("meta"):
         network = DiffusionGemma(checkpoint.config)
@@ -134,7 +136,14 @@ def _read_matrix(
     if matrix.storage is None:
         return parts["weight"].to(dtype=dtype, copy=True)
     matrix.storage.check(parts)
-    return matrix.storage.load(parts, dtype)
+    if problems := value_problems(parts):
+        raise CheckpointError(
+            "; ".join(f"{matrix.names[role]} {problem}" for role, problem in problems)
+        )
+    weight = matrix.storage.load(parts, dtype)
+    if overflows(weight):
+        raise CheckpointError(f"{matrix.names['weight_scale']} is too large for {dtype}")
+    return weight
 
 
 def place_weight(network: DiffusionGemma, name: str, weight: Weight) -> None:

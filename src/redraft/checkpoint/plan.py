@@ -14,7 +14,7 @@ from redraft.checkpoint.names import fused_parts, is_vision, shared_original, to
 from redraft.checkpoint.shards import TensorInfo
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
-from redraft.errors import CheckpointError, TensorMismatchError
+from redraft.errors import CheckpointError, ConfigError, TensorMismatchError
 from redraft.network import EMBEDDING, DiffusionGemma
 from redraft.quant import FORMATS, Storage, find_storage
 from redraft.quant.format import FLOATS
@@ -71,9 +71,16 @@ class WeightPlan:
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, Shape]:
-    """Return the shapes of the network's weights, by name. Nothing is allocated."""
-    with torch.device("meta"):
-        network = DiffusionGemma(config)
+    """Return the shapes of the network's weights, by name. Nothing is allocated.
+
+    Raises:
+        ConfigError: a weight would be larger than a tensor can be.
+    """
+    try:
+        with torch.device("meta"):
+            network = DiffusionGemma(config)
+    except (RuntimeError, OverflowError) as error:
+        raise ConfigError(f"config.json asks for a weight that is too large: {error}") from None
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
@@ -108,6 +115,7 @@ class LoadPlan:
 
     def __init__(self, checkpoint: Checkpoint, shapes: Mapping[str, Shape]) -> None:
         self._tensors = checkpoint.tensors
+        self._quantization = checkpoint.quantization
         self._parts: dict[str, dict[str, TensorInfo]] = {}
         for name, info in checkpoint.tensors.items():
             base, _, role = name.rpartition(".")
@@ -162,6 +170,8 @@ class LoadPlan:
             return None
         problems = storage.problems(rows, columns, found)
         self.problems += [f"{base}.{problem}" for problem in problems]
+        if self._quantization is not None and not problems:
+            self.problems += self._quantization.problems(base, (rows, columns), storage, found)
         return MatrixPlan((rows, columns), names, storage)
 
     def _experts(self, target: str, parts: tuple[str, ...], shape: Shape) -> WeightPlan | None:

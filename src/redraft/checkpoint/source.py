@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from redraft.checkpoint.gguf.config import configs_of
 from redraft.checkpoint.gguf.header import Header, read_header
+from redraft.checkpoint.quantization_config import QuantizationConfig
 from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
 from redraft.errors import CheckpointError
-from redraft.quant import FORMATS
 
 # Sampling options that the reference does not have. They are in a file of their own, because it
 # refuses unknown keys.
 SAMPLING_FILE = "redraft_generation.json"
-# compressed-tensors' names for several formats in one checkpoint, and for none.
-MIXED_FORMATS = ("mixed-precision", "dense")
 # Files that are downloaded from the hub.
 DOWNLOADED = ("*.json", "*.safetensors", "*.jinja")
 
@@ -40,6 +37,7 @@ class Checkpoint:
         problems: a sentence for each problem of its shards. Loading reports them together with the
             problems of the tensors.
         gguf: the header of a GGUF file; None for a folder.
+        quantization: what the config says of quantized weights; None where it says nothing.
     """
 
     folder: Path
@@ -48,6 +46,7 @@ class Checkpoint:
     tensors: dict[str, TensorInfo]
     problems: tuple[str, ...] = ()
     gguf: Header | None = None
+    quantization: QuantizationConfig | None = None
 
     @property
     def path(self) -> Path:
@@ -79,8 +78,9 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     elif not folder.is_dir():
         folder = _from_hub(str(path_or_id), revision)
     raw_config = read_json(folder / "config.json")
-    if quantization := raw_config.get("quantization_config"):
-        _check_quantization(folder, quantization)
+    quantization = None
+    if described := raw_config.get("quantization_config"):
+        quantization = QuantizationConfig(described, folder)
     config = model_config_from_dict(raw_config)
     raw: dict[str, Any] = {}
     for name in ("generation_config.json", SAMPLING_FILE):
@@ -93,7 +93,9 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         raw[key] = own if raw.get(key) is None else raw[key]
     generation = GenerationConfig.from_dict(raw)
     tensors, problems = tensor_infos(folder)
-    return Checkpoint(folder, config, generation, tensors, tuple(problems))
+    return Checkpoint(
+        folder, config, generation, tensors, tuple(problems), quantization=quantization
+    )
 
 
 def _open_gguf(path: Path) -> Checkpoint:
@@ -102,34 +104,6 @@ def _open_gguf(path: Path) -> Checkpoint:
     return Checkpoint(
         path.parent, config, generation, dict(header.tensors), tuple(problems), header
     )
-
-
-def _check_quantization(folder: Path, described: Any) -> None:
-    """Check that a format which is read has the method and the format that a config names.
-
-    Raises:
-        CheckpointError: none has.
-    """
-    method, form = described, None
-    if isinstance(described, dict):
-        method, form = described.get("quant_method", "?"), described.get("format")
-    known = _config_formats()
-    if not isinstance(method, str) or method not in known:
-        raise CheckpointError(
-            f"{folder} is quantized by {method}: files of {' and '.join(known)} are read, and GGUF"
-        )
-    if known[method] and form not in (*known[method], *MIXED_FORMATS):
-        read = ", ".join((*known[method], *MIXED_FORMATS))
-        raise CheckpointError(f"{folder} is quantized as {form}: {read} are read")
-
-
-def _config_formats() -> dict[str, list[str]]:
-    """Return the names of formats in a config, by the method that quantized the weights."""
-    names: dict[str, list[str]] = {}
-    for storage in chain.from_iterable(one.storages for one in FORMATS.values()):
-        of_method = names.setdefault(storage.method, [])
-        of_method += [name for name in storage.config_formats if name not in of_method]
-    return names
 
 
 def read_json(path: Path) -> dict[str, Any]:

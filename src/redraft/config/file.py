@@ -39,6 +39,8 @@ REQUIRED = (
     "sliding_window",
     "max_position_embeddings",
 )
+# Without layer_types the layers are listed one by one.
+MAX_LAYERS = 10_000
 # Keys that stand beside `text_config`, not inside it.
 OUTER = ("canvas_length", "image_token_id", "boi_token_id", "eoi_token_id", "vision_config")
 
@@ -118,6 +120,13 @@ def model_config_to_dict(config: ModelConfig) -> dict[str, Any]:
 
 
 def _check_features(raw: Mapping[str, Any], text: Mapping[str, Any]) -> None:
+    for name, value in (
+        ("attention_bias", text.get("attention_bias")),
+        ("tie_word_embeddings", raw.get("tie_word_embeddings")),
+        ("tie_word_embeddings", text.get("tie_word_embeddings")),
+    ):
+        if not isinstance(value, bool | None):
+            raise ConfigError(f"{name}={value!r} must be true or false")
     if text.get("attention_bias"):
         raise ConfigError(
             "attention_bias is on: DiffusionGemma has no biases, and they would not be loaded"
@@ -140,7 +149,7 @@ def _layer_types(text: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(named)
     # The reference's default: five sliding layers, then a full one; the last is always full.
     count = text["num_hidden_layers"]
-    check_integer("num_hidden_layers", count, minimum=1)
+    check_integer("num_hidden_layers", count, minimum=1, maximum=MAX_LAYERS)
     return tuple(FULL if (i + 1) % 6 == 0 or i == count - 1 else SLIDING for i in range(count))
 
 
@@ -155,11 +164,13 @@ def _global_shape(text: Mapping[str, Any], layer_types: tuple[str, ...]) -> tupl
                 "config.json has neither global_head_dim nor per_layer_config: "
                 "the shape of full layers is missing"
             )
-        heads = text.get("num_global_key_value_heads") or text["num_key_value_heads"]
-        return text["global_head_dim"], heads
+        heads = text.get("num_global_key_value_heads")
+        return text["global_head_dim"], text["num_key_value_heads"] if heads is None else heads
     shapes: dict[str, set[tuple[int, int]]] = {SLIDING: set(), FULL: set()}
     for index, kind in enumerate(layer_types):
         layer = overrides.get(str(index), overrides.get(index, {}))
+        if not isinstance(layer, Mapping):
+            raise ConfigError(f"per_layer_config[{index}]={layer!r} must be an object")
         shape = tuple(layer.get(key, text[key]) for key in ("head_dim", "num_key_value_heads"))
         shapes.setdefault(kind, set()).add(shape)
     plain = (text["head_dim"], text["num_key_value_heads"])

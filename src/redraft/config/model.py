@@ -62,6 +62,8 @@ DEFAULT_ROPE: Mapping[str, RopeConfig] = {
 }
 
 
+# The greatest size, count and token id: products of two of them fit into 64 bits.
+MAX_SIZE = 2**31 - 1
 # Fields of ModelConfig that are sizes or counts.
 POSITIVE = (
     "vocab_size",
@@ -143,8 +145,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
-            check_integer(name, getattr(self, name), minimum=1)
-        check_integer("sliding_window", self.sliding_window, minimum=2)
+            check_integer(name, getattr(self, name), minimum=1, maximum=MAX_SIZE)
+        check_integer("sliding_window", self.sliding_window, minimum=2, maximum=MAX_SIZE)
+        if not isinstance(self.hidden_activation, str):
+            raise ConfigError(f"hidden_activation={self.hidden_activation!r} must be a name")
+        if not isinstance(self.vision_config, Mapping | None):
+            raise ConfigError(f"vision_config={self.vision_config!r} must be an object")
         check_number("rms_norm_eps", self.rms_norm_eps, minimum=0)
         # As Gemma's files have it: null or 0 is no softcap.
         if self.final_logit_softcapping is not None:
@@ -162,7 +168,7 @@ class ModelConfig:
         )
         for token in ids:
             if token is not None:
-                check_integer("a token id in config.json", token, minimum=0)
+                check_integer("a token id in config.json", token, minimum=0, maximum=MAX_SIZE)
         self._check_layers()
 
     def _check_layers(self) -> None:

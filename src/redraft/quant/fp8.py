@@ -53,7 +53,8 @@ def decode_e4m3(values: Tensor) -> Tensor:
     """Return float8_e4m3fn, or its bits in uint8, as bfloat16, exactly.
 
     The bits are moved to their places in a bfloat16, and a product corrects the exponents. On a CPU
-    this is several times as fast as torch's own conversion. NaN becomes 480; no such file has it.
+    this is several times as fast as torch's own conversion. NaN becomes 480: a file that has it
+    is refused when it is loaded.
     """
     bits = values.view(torch.uint8).to(torch.int16)
     moved = ((bits & 0x80) << 8) | ((bits & 0x7F) << 4)

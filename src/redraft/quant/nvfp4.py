@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from redraft.errors import CheckpointError
 from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
 from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles
@@ -16,6 +17,7 @@ from redraft.quant.fp8 import decode_e4m3
 from redraft.quant.weight import PackedWeight
 
 GROUP = 16
+MAX_E2M1 = 6.0
 
 
 class Nvfp4Weight(PackedWeight):
@@ -39,6 +41,13 @@ class Nvfp4Weight(PackedWeight):
         self.in_blocks = False
         super().__init__(shape, dtype, packed=packed, scale=scale.view(torch.uint8))
         self.factor = float(factor)
+        greatest = float(decode_e4m3(scale).abs().max()) if scale.numel() else 0.0
+        # NaN where a factor was not finite, and greater where a product overflows.
+        if not greatest * self.factor * MAX_E2M1 <= torch.finfo(dtype).max:
+            raise CheckpointError(
+                f"a matrix in NVFP4 has a factor of {self.factor:g} and block scales up to "
+                f"{greatest:g}: its weights are too large for {dtype}"
+            )
         self._reorder()
 
     def _reorder(self) -> None:
@@ -106,6 +115,7 @@ def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
 
 NVFP4 = Format(
     name="nvfp4",
+    config={"num_bits": 4, "type": "float", "strategy": "tensor_group"},
     storages=(
         Storage(
             name="NVFP4",

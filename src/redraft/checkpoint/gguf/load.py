@@ -16,6 +16,7 @@ from redraft.checkpoint.gguf.names import GGUF_EMBEDDING, ROPE_FACTORS, split_na
 from redraft.errors import CheckpointError, TensorMismatchError
 from redraft.network import EMBEDDING
 from redraft.quant import ExpertList, PackedWeight
+from redraft.quant.finite import overflows
 
 Shape = tuple[int, ...]
 
@@ -120,7 +121,13 @@ def _read_matrix(
     assert stored.block is not None
     width = columns // stored.block.columns * stored.block.nbytes
     raw = _read_bytes(file, stored, number * rows * width, rows * width).view(rows, width)
-    return load_blocks(raw.to(device), stored.block, dtype, table=table)
+    weight = load_blocks(raw.to(device), stored.block, dtype, table=table)
+    if overflows(weight):
+        raise CheckpointError(
+            f"{stored.file}: matrix {number} of {list(stored.shape)} has a scale that is NaN, "
+            f"infinite, or too large for {dtype}"
+        )
+    return weight
 
 
 def _read_floats(file: BinaryIO, stored: Stored) -> Tensor:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
-from redraft.grammar.language.dfa import DEAD, DFA, explore, minimal
+from redraft.grammar.language.dfa import DFA, check_states, explore, minimal
 from redraft.grammar.language.expression import check_no_surrogate
+from redraft.grammar.language.minimise import DEAD
 
 State = TypeVar("State", bound=Hashable)
 
@@ -44,6 +44,22 @@ def dfa_from_step(
     return minimal(alphabet, rows, [is_final(state) for state in states])
 
 
+def counted(charset: Charset, minimum: int, maximum: int | None) -> DFA:
+    """Build the DFA of `minimum` to `maximum` symbols of a set, which is minimal as it is built.
+
+    Raises:
+        ConstraintError: there are too many states.
+    """
+    last = minimum if maximum is None else maximum
+    check_states(last + 1)
+    table = np.arange(1, last + 2, dtype=np.int32).reshape(-1, 1)
+    table[last] = last if maximum is None else DEAD
+    final = np.arange(last + 1) >= minimum
+    if last == 0 and maximum == 0:
+        table = table[:, :0]
+    return DFA(Alphabet.separating([charset]), table, final)
+
+
 def dfa_of_texts(texts: Iterable[str]) -> DFA:
     """Build the DFA of a list of texts by way of their trie, in time linear in their characters.
 
@@ -70,12 +86,16 @@ def dfa_of_texts(texts: Iterable[str]) -> DFA:
     return minimal(alphabet, rows, final)
 
 
-def dfa_from_state(dfa: DFA, start: int, final: NDArray[np.bool_]) -> DFA:
-    """Build the DFA with the same transitions, another start and other final states."""
-    order = [start, *(state for state in range(len(dfa.table)) if state != start)]
-    number = {state: at for at, state in enumerate(order)}
-    rows = []
+def dfa_from_state(dfa: DFA, start: int) -> DFA:
+    """Build the DFA with the same transitions and another start; a minimal one stays minimal."""
+    number = {start: 0}
+    order = [start]
+    rows = dfa.table.tolist()
     for state in order:
-        row = enumerate(dfa.table[state].tolist())
-        rows.append({column: number[target] for column, target in row if target != DEAD})
-    return minimal(dfa.alphabet, rows, [bool(final[state]) for state in order])
+        for target in rows[state]:
+            if target != DEAD and target not in number:
+                number[target] = len(order)
+                order.append(target)
+    renumbered = np.full(len(rows) + 1, DEAD, dtype=np.int32)
+    renumbered[order] = np.arange(len(order))
+    return DFA(dfa.alphabet, renumbered[dfa.table[order]], dfa.final[order])

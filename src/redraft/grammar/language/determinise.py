@@ -8,7 +8,7 @@ from redraft.errors import ConstraintError
 from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.dfa import DFA, explore, minimal
-from redraft.grammar.language.expression import Expression
+from redraft.grammar.language.expression import Expression, Language
 from redraft.grammar.language.nfa import NFA
 
 
@@ -18,6 +18,8 @@ def minimal_dfa(expression: Expression) -> DFA:
     Raises:
         ConstraintError: it would be too large, or the expression is nested too deeply.
     """
+    if isinstance(expression, Language) and expression.spell is None:
+        return expression.dfa
     try:
         return _determinised(NFA(expression))
     except RecursionError:

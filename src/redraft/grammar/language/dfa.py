@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -12,9 +14,8 @@ from numpy.typing import NDArray
 from redraft.errors import ConstraintError
 from redraft.grammar.language.alphabet import Alphabet, Ints
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
-from redraft.grammar.language.minimise import minimise
+from redraft.grammar.language.minimise import DEAD, minimise
 
-DEAD = -1  # in a transition table: no next state
 MAX_STATES = 20_000
 State = TypeVar("State", bound=Hashable)
 
@@ -56,15 +57,26 @@ class DFA:
                 return False
         return bool(self.final[state])
 
-    def transitions(self) -> Iterator[tuple[int, Charset, int]]:
-        """Yield (state, charset, next state), one for each pair of states with a transition."""
+    @cached_property
+    def transitions(self) -> list[tuple[int, Charset, int]]:
+        """(state, charset, next state), one for each pair of states with a transition."""
         charsets = self.alphabet.charsets
-        for state, row in enumerate(self.table):
-            for target in np.unique(row[row != DEAD]).tolist():
-                intervals: list[tuple[int, int]] = []
-                for symbol_class in np.flatnonzero(row == target).tolist():
-                    intervals += charsets[symbol_class].intervals
-                yield state, Charset.of(intervals), target
+        unions: dict[tuple[int, ...], Charset] = {}
+        found = []
+        for state, row in enumerate(self.table.tolist()):
+            classes: dict[int, list[int]] = {}
+            for symbol_class, target in enumerate(row):
+                if target != DEAD:
+                    classes.setdefault(target, []).append(symbol_class)
+            for target, members in sorted(classes.items()):
+                key = tuple(members)
+                if key not in unions:
+                    intervals: list[tuple[int, int]] = []
+                    for symbol_class in members:
+                        intervals += charsets[symbol_class].intervals
+                    unions[key] = Charset.of(intervals)
+                found.append((state, unions[key], target))
+        return found
 
     def __and__(self, other: DFA) -> DFA:
         """Return the DFA of the intersection."""
@@ -73,6 +85,15 @@ class DFA:
     def __sub__(self, other: DFA) -> DFA:
         """Return the DFA of the difference: texts of this one that are not of the other."""
         return _product(self, other, lambda mine, theirs: mine and not theirs)
+
+
+def check_states(count: int) -> None:
+    """Raise ConstraintError where a DFA would have more than MAX_STATES states."""
+    if count > MAX_STATES:
+        raise ConstraintError(
+            f"the constraint needs more than {MAX_STATES} states, which is too large: "
+            "lower its bounds (lengths, repetitions, depth)"
+        )
 
 
 def explore(
@@ -95,11 +116,7 @@ def explore(
         row = {}
         for symbol_class, following in transitions(state):
             if following not in numbers:
-                if len(states) == MAX_STATES:
-                    raise ConstraintError(
-                        f"the constraint needs more than {MAX_STATES} states, which is too large: "
-                        "lower its bounds (lengths, repetitions, depth)"
-                    )
+                check_states(len(states) + 1)
                 numbers[following] = len(states)
                 states.append(following)
             row[symbol_class] = numbers[following]
@@ -109,14 +126,19 @@ def explore(
 
 def minimal(alphabet: Alphabet, rows: Sequence[dict[int, int]], final: Sequence[bool]) -> DFA:
     """Build the minimal DFA of a transition table, with as few classes of symbols as possible."""
-    rows, final = minimise(rows, final)
     table = np.full((len(rows), max(alphabet.size, 1)), DEAD, dtype=np.int32)
-    for state, row in enumerate(rows):
-        for symbol_class, target in row.items():
-            table[state, symbol_class] = target
+    sizes = [len(row) for row in rows]
+    columns = np.fromiter(chain.from_iterable(rows), np.int64, sum(sizes))
+    targets = np.fromiter(chain.from_iterable(row.values() for row in rows), np.int64, sum(sizes))
+    table[np.repeat(np.arange(len(rows)), sizes), columns] = targets
+    return minimal_of_table(alphabet, table, np.array(final, dtype=bool))
+
+
+def minimal_of_table(alphabet: Alphabet, table: Ints, final: NDArray[np.bool_]) -> DFA:
+    """Build the minimal DFA of a transition table whose states are all reachable."""
+    table, final = minimise(table, final)
     # Classes with equal columns become one; those that lead nowhere become -1.
-    columns, column_of = np.unique(table, axis=1, return_inverse=True)
-    column_of = column_of.reshape(-1)
+    columns, column_of = distinct_columns(table)
     dead = (columns == DEAD).all(axis=0)
     renumbered = np.where(dead, -1, np.cumsum(~dead) - 1)
     classes = np.where(alphabet.classes < 0, -1, renumbered[column_of][alphabet.classes])
@@ -125,8 +147,18 @@ def minimal(alphabet: Alphabet, rows: Sequence[dict[int, int]], final: Sequence[
     return DFA(
         Alphabet(alphabet.starts[changes], classes[changes]),
         columns[:, ~dead],
-        np.array(final, dtype=bool),
+        final,
     )
+
+
+def distinct_columns(table: Ints) -> tuple[Ints, NDArray[np.int64]]:
+    """Return the distinct columns of a table in lexical order, and the index of each column."""
+    numbers: dict[bytes, int] = {}
+    turned = np.ascontiguousarray(table.T)
+    number_of = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in turned])
+    first = np.unique(number_of, return_index=True)[1]
+    columns, order = np.unique(table[:, first], axis=1, return_inverse=True)
+    return columns, order.reshape(-1)[number_of]
 
 
 def _product(one: DFA, other: DFA, combine: Callable[[bool, bool], bool]) -> DFA:

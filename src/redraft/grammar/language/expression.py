@@ -61,12 +61,14 @@ EMPTY_LANGUAGE = Union(())
 
 def concat(*items: Expression | str) -> Expression:
     """Build a concatenation; a string stands for itself."""
-    return Concat(tuple(literal(item) if isinstance(item, str) else item for item in items))
+    found = tuple(literal(item) if isinstance(item, str) else item for item in items)
+    return found[0] if len(found) == 1 else Concat(found)
 
 
 def union(items: Sequence[Expression | str]) -> Expression:
     """Build a union; a string stands for itself."""
-    return Union(tuple(literal(item) if isinstance(item, str) else item for item in items))
+    found = tuple(literal(item) if isinstance(item, str) else item for item in items)
+    return found[0] if len(found) == 1 else Union(found)
 
 
 def literal(text: str) -> Expression:
@@ -89,6 +91,20 @@ def check_no_surrogate(text: str) -> None:
 def optional(item: Expression | str) -> Expression:
     """Build the union of an item and the empty text."""
     return union([item, EMPTY_TEXT])
+
+
+def is_empty(expression: Expression) -> bool:
+    """Return True where an expression has no texts."""
+    match expression:
+        case Symbol(charset):
+            return not charset
+        case Concat(items):
+            return any(map(is_empty, items))
+        case Union(items):
+            return all(map(is_empty, items))
+        case Repeat(item, minimum, _):
+            return minimum > 0 and is_empty(item)
+    return expression.dfa.empty
 
 
 def special_token(token: int) -> Expression:

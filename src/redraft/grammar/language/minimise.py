@@ -1,168 +1,161 @@
 """Minimise a DFA by partition refinement.
 
-The algorithm is Valmari's "Fast brief practical DFA minimization" (Information Processing Letters
-2012): blocks of states split blocks of transitions, and those split blocks of states. The DFA may
-be partial; a missing transition leads to the dead state.
+States are divided first by their distance to a final state, then by the blocks that their
+transitions lead to, until nothing changes (Moore 1956). After the first round only states whose
+next states changed their block are looked at again. A round is a few operations on arrays. The DFA
+may be partial; a missing transition leads to the dead state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
+from numpy.typing import NDArray
 
-Rows = Sequence[dict[int, int]]
-# State, symbol class, next state.
-Arc = tuple[int, int, int]
+from redraft.grammar.language.graph import distances
 
-
-class _Partition:
-    """A refinable partition of the elements 0 to n - 1.
-
-    Attributes:
-        elements: all elements, block by block; inside a block the marked ones come first.
-        place: the index of each element in `elements`.
-        block: the block of each element.
-        first, past: where each block begins in `elements`, and where it is over.
-        marked: the number of marked elements of each block.
-        touched: the blocks that have marked elements.
-    """
-
-    def __init__(self, elements: list[int], sizes: list[int]) -> None:
-        """Begin with blocks of these sizes; `elements` holds their elements one after another."""
-        self.elements = elements
-        self.place = [0] * len(elements)
-        self.block = [0] * len(elements)
-        self.first: list[int] = []
-        self.past: list[int] = []
-        for number, size in enumerate(sizes):
-            start = self.past[-1] if self.past else 0
-            self.first.append(start)
-            self.past.append(start + size)
-            for at in range(start, start + size):
-                self.place[elements[at]] = at
-                self.block[elements[at]] = number
-        self.marked = [0] * len(sizes)
-        self.touched: list[int] = []
-
-    def mark(self, element: int) -> None:
-        block, here = self.block[element], self.place[element]
-        there = self.first[block] + self.marked[block]
-        other = self.elements[there]
-        self.elements[here], self.place[other] = other, here
-        self.elements[there], self.place[element] = element, there
-        if not self.marked[block]:
-            self.touched.append(block)
-        self.marked[block] += 1
-
-    def split(self) -> None:
-        """Split each block into marked and unmarked elements; the smaller part becomes a new
-        block."""
-        while self.touched:
-            block = self.touched.pop()
-            cut = self.first[block] + self.marked[block]
-            self.marked[block] = 0
-            if cut == self.past[block]:
-                continue
-            if cut - self.first[block] <= self.past[block] - cut:
-                span = self.first[block], cut
-                self.first[block] = cut
-            else:
-                span = cut, self.past[block]
-                self.past[block] = cut
-            self.first.append(span[0])
-            self.past.append(span[1])
-            self.marked.append(0)
-            for at in range(*span):
-                self.block[self.elements[at]] = len(self.first) - 1
-
-    def members(self, block: int) -> list[int]:
-        return self.elements[self.first[block] : self.past[block]]
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+DEAD = -1  # in a transition table: no next state
+MIX = np.int64(0x5851F42D4C957F2D)  # an odd number without a pattern
+# Two different rows have one hash once in 2^64 pairs; then other factors are drawn.
+MAX_TRIES = 8
+# So many rows are grouped faster by a dictionary than by arrays.
+FEW = 50
 
 
-def minimise(rows: Rows, final: Sequence[bool]) -> tuple[list[dict[int, int]], list[bool]]:
-    """Return the rows (symbol class -> next state) and the final states of the minimal DFA.
+class _Incoming:
+    """The states that lead to each state."""
+
+    def __init__(self, table: Ints) -> None:
+        source, column = np.nonzero(table != DEAD)
+        target = table[source, column]
+        order = np.argsort(target, kind="stable")
+        self._source = source[order]
+        self._first = np.searchsorted(target[order], np.arange(len(table) + 1))
+
+    def of(self, states: Longs) -> Longs:
+        """Return the states that lead to some states, each once."""
+        if len(states) <= FEW:
+            found: set[int] = set()
+            for state in states.tolist():
+                begin, end = self._first[state : state + 2].tolist()
+                found.update(self._source[begin:end].tolist())
+            return np.array(sorted(found), dtype=np.int64)
+        first, sizes = self._first[states], self._first[states + 1] - self._first[states]
+        # Positions first[0], first[0] + 1, ..., then those of the next state.
+        begins = np.repeat(first - np.cumsum(sizes) + sizes, sizes)
+        return np.unique(self._source[begins + np.arange(len(begins))])
+
+
+def minimise(table: Ints, final: Bools) -> tuple[Ints, Bools]:
+    """Return the transition table and the final states of the minimal DFA.
 
     State 0 is the start of both. All states must be reachable from it.
     """
-    live = _live(rows, final)
-    if 0 not in live:
-        return [{}], [False]
-    # Final states come first: the two initial blocks are the final states and the others.
-    states = sorted(live, key=lambda state: not final[state])
-    number = {state: at for at, state in enumerate(states)}
-    arcs: list[Arc] = []
-    for state in states:
-        for symbol_class, target in rows[state].items():
-            if target in live:
-                arcs.append((number[state], symbol_class, number[target]))
-    final_count = sum(final[state] for state in states)
-    sizes = [size for size in (final_count, len(states) - final_count) if size]
-    blocks = _Partition(list(range(len(states))), sizes)
-    if arcs:
-        _refine(blocks, arcs)
-    return _merged(blocks, arcs, final_count, number[0])
+    source, column = np.nonzero(table != DEAD)
+    distance = distances(
+        table[source, column].astype(np.int64), source, np.flatnonzero(final), len(table)
+    )
+    if distance[0] < 0:
+        return np.full((1, table.shape[1]), DEAD, dtype=np.int32), np.zeros(1, dtype=bool)
+    live = distance >= 0
+    if not live.all():
+        number = np.where(live, np.cumsum(live) - 1, DEAD)
+        table = np.append(number, DEAD)[table[live]].astype(np.int32)
+        final, distance = final[live], distance[live]
+    incoming = _Incoming(table)
+    for seed in range(MAX_TRIES):
+        block = _refined(table, incoming, distance, seed)
+        _, chosen = np.unique(block, return_index=True)
+        reached = np.append(block, DEAD)[table]
+        # Two states of one block must lead to the same blocks: the signatures were only hashes.
+        alike = (reached[chosen][block] == reached).all()
+        if alike and (final[chosen][block] == final).all():
+            break
+    return _numbered(reached[chosen].astype(np.int32), final[chosen], int(block[0]))
 
 
-def _live(rows: Rows, final: Sequence[bool]) -> set[int]:
-    """Return the states from which a final state can be reached."""
-    before: list[list[int]] = [[] for _ in rows]
-    for state, row in enumerate(rows):
-        for target in row.values():
-            before[target].append(state)
-    left = [state for state, is_final in enumerate(final) if is_final]
-    found = set(left)
-    while left:
-        for state in before[left.pop()]:
-            if state not in found:
-                found.add(state)
-                left.append(state)
+def _refined(table: Ints, incoming: _Incoming, distance: Longs, seed: int) -> Longs:
+    """Return the block of each state: states of one block are equivalent."""
+    _, first, sizes = np.unique(distance, return_inverse=True, return_counts=True)
+    size: list[int] = sizes.tolist()  # of each block
+    block = np.append(first, DEAD)  # the last element is the block behind a missing transition
+    rng = np.random.default_rng(seed)
+    factors = rng.integers(1, 1 << 62, table.shape[1] + 1, dtype=np.int64)
+    again = np.arange(len(table))  # the states that are looked at
+    while len(again):
+        rows = np.column_stack([block[table[again]], block[again]])
+        group, owners, counts = _grouped(rows, factors)
+        numbers = _split(size, owners, counts)
+        fresh = np.array(numbers, dtype=np.int64)[group]
+        changed = again[fresh != rows[:, -1]]
+        block[again] = fresh
+        again = incoming.of(changed)
+    _, found = np.unique(block[:-1], return_inverse=True)
     return found
 
 
-def _refine(blocks: _Partition, arcs: list[Arc]) -> None:
-    """Refine the blocks of states until the states of each block are equivalent.
+def _grouped(rows: Longs, factors: Longs) -> tuple[Longs, list[int], list[int]]:
+    """Group equal rows: blocks that a state leads to, and its own.
 
-    A cord, as Valmari calls it, is a block of transitions with one symbol class and one target
-    block.
+    Returns:
+        The group of each row, and of each group the own block and the number of rows.
     """
-    by_class = sorted(range(len(arcs)), key=lambda at: arcs[at][1])
-    sizes: dict[int, int] = {}
-    for at in by_class:
-        sizes[arcs[at][1]] = sizes.get(arcs[at][1], 0) + 1
-    cords = _Partition(by_class, list(sizes.values()))
-    into: list[list[int]] = [[] for _ in blocks.elements]
-    for at, (_, _, target) in enumerate(arcs):
-        into[target].append(at)
-    block = 1
-    cord = 0
-    while cord < len(cords.first):
-        for at in cords.members(cord):
-            blocks.mark(arcs[at][0])
-        blocks.split()
-        cord += 1
-        while block < len(blocks.first):
-            for state in blocks.members(block):
-                for at in into[state]:
-                    cords.mark(at)
-            cords.split()
-            block += 1
+    if len(rows) <= FEW:
+        numbers: dict[tuple[int, ...], int] = {}
+        listed = list(map(tuple, rows.tolist()))
+        groups = [numbers.setdefault(row, len(numbers)) for row in listed]
+        counts = [0] * len(numbers)
+        for number in groups:
+            counts[number] += 1
+        return np.array(groups), [row[-1] for row in numbers], counts
+    # A sum modulo 2^64 stands for a row.
+    mixed = rows + 2
+    with np.errstate(over="ignore"):
+        hashes = ((mixed * MIX) ^ (mixed >> 7)) @ factors
+    _, first, group, sizes = np.unique(
+        hashes, return_index=True, return_inverse=True, return_counts=True
+    )
+    return group, rows[first, -1].tolist(), sizes.tolist()
 
 
-def _merged(
-    blocks: _Partition, arcs: list[Arc], final_count: int, start: int
-) -> tuple[list[dict[int, int]], list[bool]]:
-    """Return the DFA whose states are the blocks, numbered breadth first from the start's."""
-    rows: list[dict[int, int]] = [{} for _ in blocks.first]
-    for state, symbol_class, target in arcs:
-        rows[blocks.block[state]][symbol_class] = blocks.block[target]
-    order = {blocks.block[start]: 0}
-    left = [blocks.block[start]]
-    for block in left:
-        for _, target in sorted(rows[block].items()):
-            if target not in order:
-                order[target] = len(order)
-                left.append(target)
-    merged = []
-    for block in left:
-        row = sorted(rows[block].items())
-        merged.append({symbol_class: order[target] for symbol_class, target in row})
-    return merged, [blocks.elements[blocks.first[block]] < final_count for block in left]
+def _split(size: list[int], owners: list[int], counts: list[int]) -> list[int]:
+    """Return the block of each group of states; all but one of a block's parts become new blocks.
+
+    Args:
+        size: the size of each block, which is brought up to date.
+        owners, counts: the block that each group was in, and its number of states.
+    """
+    total: dict[int, int] = {}
+    largest: dict[int, int] = {}
+    for at, (owner, count) in enumerate(zip(owners, counts, strict=True)):
+        total[owner] = total.get(owner, 0) + count
+        if owner not in largest or counts[largest[owner]] < count:
+            largest[owner] = at
+    found = []
+    whole = {owner for owner, count in total.items() if size[owner] == count}
+    for at, (owner, count) in enumerate(zip(owners, counts, strict=True)):
+        # States that were not looked at keep the number; without any, the largest group does.
+        if owner in whole and largest[owner] == at:
+            found.append(owner)
+            continue
+        found.append(len(size))
+        size.append(count)
+        size[owner] -= count
+    return found
+
+
+def _numbered(table: Ints, final: Bools, start: int) -> tuple[Ints, Bools]:
+    """Return a DFA with its states numbered breadth first from its start."""
+    rows = table.tolist()
+    number = {start: 0}
+    order = [start]
+    for state in order:
+        for following in rows[state]:
+            if following != DEAD and following not in number:
+                number[following] = len(order)
+                order.append(following)
+    renumbered = np.full(len(rows) + 1, DEAD, dtype=np.int32)
+    renumbered[order] = np.arange(len(order))
+    return renumbered[table[order]], final[order]

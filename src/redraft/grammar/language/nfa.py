@@ -99,7 +99,7 @@ class NFA:
         states = [self._state() for _ in range(len(dfa.table))]
         end = self._state()
         self.epsilon[start].append(states[0])
-        for state, charset, target in dfa.transitions():
+        for state, charset, target in dfa.transitions:
             if spell is None:
                 self.transitions[states[state]].append((charset, states[target]))
             else:

@@ -62,11 +62,11 @@ class GrammarCompiler:
 
     def rule(self, name: str) -> Expression:
         """Return the texts that a rule derives at the current level of nesting."""
-        level = self._nesting.level(name)
+        level = self._nesting.level([name])
         if level > self.depth:
             return EMPTY_LANGUAGE
         if (name, level) not in self._expansions:
-            found = self._nesting.expand(name, lambda: self._alternatives(name))
+            found = self._nesting.expand([name], level, lambda: self._alternatives(name))
             try:
                 self._expansions[name, level] = minimal_dfa(found)
             except ConstraintError as error:

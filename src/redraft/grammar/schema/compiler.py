@@ -7,8 +7,8 @@ not describe, and recursion has a limit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from urllib.parse import unquote
+import json
+from collections.abc import Callable, Hashable, Sequence
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.language.builders import dfa_of_texts
@@ -18,24 +18,27 @@ from redraft.grammar.language.expression import (
     EMPTY_LANGUAGE,
     Expression,
     Language,
-    literal,
     union,
 )
 from redraft.grammar.nesting import Nesting
+from redraft.grammar.schema.alternatives import Alternatives
 from redraft.grammar.schema.arrays import array_items
+from redraft.grammar.schema.conjunction import Conjunction
+from redraft.grammar.schema.index import SchemaIndex
+from redraft.grammar.schema.keywords import TYPES, similar_keyword
 from redraft.grammar.schema.members import Members
-from redraft.grammar.schema.numbers import numbers_of
+from redraft.grammar.schema.numbers import admits_number, integers_of, numbers_of
 from redraft.grammar.schema.strings import strings_of
-from redraft.grammar.schema.subschema import TYPES, Subschema
+from redraft.grammar.schema.subschema import ROOT, Subschema
 from redraft.grammar.schema.syntax import Syntax
-from redraft.grammar.schema.values import are_disjoint, common_types, constants, has_type
+from redraft.grammar.schema.values import are_distinct, distinct, has_type, not_in
 from redraft.text.json_value import Json
 
-ROOT = "#"
 # The name of the expansion of a schema that admits every value.
 ANY_VALUE = "any value"
-# Keywords whose values hold no subschemas that are part of this one.
-NOT_WALKED = ("const", "enum", "$defs", "definitions", "default", "examples")
+# Integers between bounds are a list of values up to this many.
+MAX_LISTED = 64
+LISTED: dict[str, Sequence[Json]] = {"null": [None], "boolean": [True, False]}
 
 
 class SchemaCompiler:
@@ -44,13 +47,20 @@ class SchemaCompiler:
     Args:
         root: the whole schema, which references point into.
         depth: how often a definition may be nested inside itself.
+
+    Raises, when it is built:
+        ConstraintError: a reference cannot be followed.
     """
 
     def __init__(self, root: Json, syntax: Syntax, depth: int) -> None:
-        self.root = root
         self.syntax = syntax
         self.depth = depth
-        self._nesting = Nesting(ROOT, self._references_in)
+        try:
+            self.index = SchemaIndex(root)
+            self.alternatives = Alternatives(self.index)
+            self._nesting = Nesting(ROOT, self.index.references_in)
+        except RecursionError:
+            raise ConstraintError("the schema is nested too deeply") from None
         self._any_level = 0  # the nesting of values of ANY_VALUE at the place that is compiled
         self._expansions: dict[Hashable, DFA] = {}
         self._first_empty: ConstraintUnsatisfiedError | None = None
@@ -63,7 +73,7 @@ class SchemaCompiler:
             ConstraintUnsatisfiedError: no value is admitted.
         """
         try:
-            found = minimal_dfa(self.value(Subschema(self.root, ROOT), types))
+            found = minimal_dfa(self.value([self.index.root], types))
         except RecursionError:
             raise ConstraintError("the schema is nested too deeply") from None
         if found.empty:
@@ -72,158 +82,214 @@ class SchemaCompiler:
             )
         return found
 
-    def value(
-        self, subschema: Subschema, types: Sequence[str] = TYPES, tag: str | None = None
-    ) -> Expression:
-        """Return the values that a subschema admits and that have one of some types.
+    def warnings(self) -> list[str]:
+        """Return a sentence for each keyword or format that has no effect."""
+        found = []
+        for path, name in self.alternatives.unknown.items():
+            near = similar_keyword(name)
+            hint = f" (did you mean {near!r}?)" if near and near != name else ""
+            found.append(f"schema {path}: the keyword {name!r} has no effect{hint}")
+        return found
 
-        Args:
-            tag: a member that objects must have.
-        """
-        admitted = common_types(subschema.types(), types)
-        if "$ref" in subschema:
-            if beside := subschema.restrictions("$ref", "type"):
-                raise subschema.error(f"{beside[0]!r} beside $ref is not supported", beside[0])
-            return self._referred(self.resolve(subschema), admitted, tag)
-        for name in ("anyOf", "oneOf", "allOf"):
-            if name in subschema:
-                return self._branches(subschema, name, admitted)
-        if (values := constants(subschema)) is not None:
-            return self._constants(subschema, values, admitted)
-        if not subschema.restrictions("type") and {"array", "object"} & set(admitted):
-            return self._any_value(subschema, admitted)
-        return self._of_types(subschema, admitted, tag)
+    def value(self, subschemas: Sequence[Subschema], types: Sequence[str] = TYPES) -> Expression:
+        """Return the values that subschemas admit together and that have one of some types."""
+        return union(
+            [self._conjunction(found, types) for found in self.alternatives.of(subschemas)]
+        )
 
-    def _of_types(
-        self, subschema: Subschema, types: Sequence[str], tag: str | None = None
-    ) -> Expression:
+    def texts(self, subschemas: Sequence[Subschema]) -> DFA:
+        """Return the strings that subschemas admit together, without quotes and escapes."""
+        found = []
+        for conjunction in self.alternatives.of(subschemas):
+            if "string" not in conjunction.types(TYPES):
+                continue
+            values = conjunction.constants()
+            content = strings_of(conjunction)
+            if values is not None:
+                content &= dfa_of_texts(value for value in values if isinstance(value, str))
+            found.append(Language(content))
+        return subschemas[0].dfa(union(found))
+
+    def finite(self, subschemas: Sequence[Subschema]) -> list[Json] | None:
+        """Return the values that subschemas admit together; None where there may be many."""
+        found: list[Json] = []
+        for conjunction in self.alternatives.of(subschemas):
+            values = self._listed(conjunction)
+            if values is None:
+                return None
+            found += values
+        return distinct(found)
+
+    def _listed(self, conjunction: Conjunction) -> list[Json] | None:
+        """Return the values of a conjunction, None where there may be many."""
+        types = conjunction.types(TYPES)
+        constants = conjunction.constants()
+        if constants is not None:
+            return self._valid(conjunction, constants, types)
+        candidates: list[Json] = []
+        for name in types:
+            listed = integers_of(conjunction, MAX_LISTED) if name == "integer" else LISTED.get(name)
+            if listed is None:
+                return None
+            candidates += listed
+        return not_in(candidates, conjunction.excluded())
+
+    def _conjunction(self, conjunction: Conjunction, wanted: Sequence[str]) -> Expression:
+        """Return the values of a conjunction, nested to the depth where references lead to it."""
+        types = conjunction.types(wanted)
+        if not types:
+            return EMPTY_LANGUAGE
+        if not conjunction.references:
+            return self._of(conjunction, types)
+        kept = conjunction.owners - conjunction.references
+        level = self._nesting.level(conjunction.references, kept)
+        if level > self.depth:
+            return EMPTY_LANGUAGE
+        key = conjunction.key, types, level
+        if key not in self._expansions:
+            names = conjunction.references | kept
+            found = self._nesting.expand(names, level, lambda: self._of(conjunction, types))
+            self._expansions[key] = conjunction.main.dfa(found)
+        return Language(self._expansions[key])
+
+    def _of(self, conjunction: Conjunction, types: Sequence[str]) -> Expression:
+        values = conjunction.constants()
+        if values is not None:
+            return self._constants(conjunction, values, types)
+        if not conjunction.restrictions("type", "nullable") and {"array", "object"} & set(types):
+            return self._any_value(conjunction, types)
+        return self._of_types(conjunction, types)
+
+    def _of_types(self, conjunction: Conjunction, types: Sequence[str]) -> Expression:
         """Return the values that the keywords of each type admit."""
-        syntax, noted = self.syntax, self._note_empty
-        forms: dict[str, Callable[[], Expression]] = {
-            "null": lambda: literal("null"),
-            "boolean": lambda: union(["true", "false"]),
-            "integer": lambda: noted(subschema, numbers_of(subschema, integer=True)),
-            "number": lambda: noted(subschema, numbers_of(subschema, integer=False)),
-            "string": lambda: noted(subschema, syntax.string(strings_of(subschema))),
-            "array": lambda: syntax.enclosed("[", array_items(subschema, syntax, self.value), "]"),
-            "object": lambda: syntax.enclosed(
-                "{", Members(subschema, syntax, self.value, tag).expression(), "}"
-            ),
-        }
-        return union([forms[name]() for name in types])
+        syntax = self.syntax
+        excluded = conjunction.excluded()
 
-    def _any_value(self, subschema: Subschema, types: Sequence[str]) -> Expression:
+        def scalars(values: Sequence[Json]) -> Expression:
+            return union([syntax.value(value) for value in not_in(values, excluded)])
+
+        def enclosed(kind: type, opening: str, closing: str) -> Expression:
+            if any(isinstance(value, kind) for value in excluded):
+                return EMPTY_LANGUAGE  # their complement is no DFA of a bounded size
+            if kind is list:
+                inner = array_items(conjunction, syntax, self)
+            else:
+                inner = Members(conjunction, syntax, self).expression()
+            return syntax.enclosed(opening, inner, closing)
+
+        forms: dict[str, Callable[[], Expression]] = {
+            "null": lambda: scalars([None]),
+            "boolean": lambda: scalars([True, False]),
+            "integer": lambda: numbers_of(conjunction, integer=True),
+            "number": lambda: numbers_of(conjunction, integer=False),
+            "string": lambda: syntax.string(strings_of(conjunction)),
+            "array": lambda: enclosed(list, "[", "]"),
+            "object": lambda: enclosed(dict, "{", "}"),
+        }
+        found = []
+        for name in types:
+            try:
+                form = forms[name]()
+            except ConstraintUnsatisfiedError as error:
+                # Another type may still have values.
+                self._first_empty = self._first_empty or error
+                continue
+            if name in ("array", "object"):
+                found.append(form)
+            else:
+                found.append(self._note_empty(conjunction, form))
+        return union(found)
+
+    def _any_value(self, conjunction: Conjunction, types: Sequence[str]) -> Expression:
         """Return all values of some types, nested to the depth."""
         if self._any_level > self.depth:
             return EMPTY_LANGUAGE
         key = ANY_VALUE, tuple(types), self._any_level
         if key not in self._expansions:
             self._any_level += 1
-            self._expansions[key] = subschema.dfa(self._of_types(subschema, types))
-            self._any_level -= 1
+            try:
+                found = self._of_types(conjunction, types)
+            finally:
+                self._any_level -= 1
+            self._expansions[key] = conjunction.main.dfa(found)
         return Language(self._expansions[key])
-
-    def _referred(self, target: Subschema, types: Sequence[str], tag: str | None) -> Expression:
-        """Return the values of the target of a reference, nested to the depth."""
-        name = target.path
-        level = self._nesting.level(name)
-        if level > self.depth:
-            return EMPTY_LANGUAGE
-        key = name, tuple(types), tag, level
-        if key not in self._expansions:
-            found = self._nesting.expand(name, lambda: self.value(target, types, tag))
-            self._expansions[key] = target.dfa(found)
-        return Language(self._expansions[key])
-
-    def resolve(self, subschema: Subschema) -> Subschema:
-        """Return the target of a subschema's reference, or itself where it has none."""
-        pointer = subschema.value("$ref", str, "")
-        if not pointer:
-            return subschema
-        found = self.root
-        if pointer != ROOT and not pointer.startswith("#/"):
-            raise subschema.error(
-                f"{pointer!r} points outside the schema: only #/... can be followed", "$ref"
-            )
-        for part in pointer.split("/")[1:]:
-            name = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
-            elif isinstance(found, dict) and name in found:
-                found = found[name]
-            else:
-                raise subschema.error(f"{pointer!r} points to nothing", "$ref")
-        return Subschema(found, pointer)
-
-    def _references_in(self, pointer: str) -> list[str]:
-        """Return the targets of the references inside a subschema."""
-        here = self.resolve(Subschema({"$ref": pointer}, ROOT))
-
-        def walk(schema: Json) -> Iterator[str]:
-            if isinstance(schema, dict):
-                if isinstance(schema.get("$ref"), str):
-                    yield self.resolve(Subschema({"$ref": schema["$ref"]}, here.path)).path
-                for name, part in schema.items():
-                    if name not in NOT_WALKED:
-                        yield from walk(part)
-            elif isinstance(schema, list):
-                for part in schema:
-                    yield from walk(part)
-
-        return list(dict.fromkeys(walk(dict(here.schema))))
-
-    def _branches(self, subschema: Subschema, name: str, types: Sequence[str]) -> Expression:
-        """Return the values of anyOf, oneOf or allOf."""
-        if beside := subschema.restrictions(name, "type"):
-            raise subschema.error(f"{beside[0]!r} beside {name} is not supported", beside[0])
-        count = len(subschema.value(name, list, []))
-        if not count:
-            raise subschema.error("must have one schema at least", name)
-        branches = [subschema.inside(name, number) for number in range(count)]
-        if name == "allOf" and count > 1:
-            raise subschema.error(
-                "allOf of several schemas is not supported: write them as one", name
-            )
-        tag = None
-        if name == "oneOf":
-            tag = subschema.value("discriminator", dict, {}).get("propertyName")
-            self._check_disjoint(subschema, [self.resolve(branch) for branch in branches], tag)
-        return union([self.value(branch, types, tag) for branch in branches])
-
-    def _check_disjoint(
-        self, subschema: Subschema, branches: Sequence[Subschema], tag: str | None
-    ) -> None:
-        """Raise where a value may be valid for two branches of oneOf."""
-        for number, one in enumerate(branches):
-            for other in branches[number + 1 :]:
-                if not are_disjoint(one, other, tag):
-                    raise subschema.error(
-                        f"{one.path} and {other.path} may admit the same value: use anyOf, or "
-                        "give each a required property with a const of its own",
-                        "oneOf",
-                    )
 
     def _constants(
-        self, subschema: Subschema, values: Sequence[Json], types: Sequence[str]
+        self, conjunction: Conjunction, values: Sequence[Json], types: Sequence[str]
     ) -> Expression:
         """Return the values of enum and const that the other keywords admit too."""
-        fitting = [value for value in values if has_type(value, types)]
+        fitting = self._valid(conjunction, values, types)
         texts = [value for value in fitting if isinstance(value, str)]
         parts = [self.syntax.value(value) for value in fitting if not isinstance(value, str)]
         if texts:
             parts.append(self.syntax.string(dfa_of_texts(texts)))
-        found = union(parts)
-        if subschema.restrictions("type", "enum", "const"):
-            others = dict(subschema.schema)
-            others.pop("enum", None)
-            others.pop("const", None)
-            typed = self._of_types(Subschema(others, subschema.path), types)
-            found = Language(minimal_dfa(found) & subschema.dfa(typed))
-        return self._note_empty(subschema, found, "enum" if "enum" in subschema else "const")
+        names = [name for name in ("enum", "const") if any(conjunction.having(name))]
+        return self._note_empty(conjunction, union(parts), *names[:1])
 
-    def _note_empty(self, subschema: Subschema, expression: Expression, *names: str) -> Expression:
+    def _valid(
+        self, conjunction: Conjunction, values: Sequence[Json], types: Sequence[str]
+    ) -> list[Json]:
+        """Return the values that all keywords but enum and const admit."""
+        typed = [value for value in values if has_type(value, types)]
+        others = conjunction.without("enum", "const")
+        if not others.restrictions("type", "nullable"):
+            return typed
+        strings = strings_of(others) if any(isinstance(value, str) for value in typed) else None
+
+        def is_valid(value: Json) -> bool:
+            match value:
+                case None | bool():
+                    return True
+                case str():
+                    return strings is not None and strings.accepts(value)
+                case int() | float():
+                    return admits_number(others, value)
+                case list():
+                    return self._admits_array(others, value)
+            return self._admits_object(others, value)
+
+        return [value for value in typed if is_valid(value)]
+
+    def _admits_array(self, conjunction: Conjunction, value: list[Json]) -> bool:
+        if any(here.value("uniqueItems", bool, False) for here in conjunction.subschemas):
+            if not are_distinct(value):
+                return False
+            conjunction = conjunction.without("uniqueItems")
+        items: Json = [{"const": item} for item in value]
+        exact: Json = {
+            "prefixItems": items,
+            "items": False,
+            "minItems": len(value),
+            "maxItems": len(value),
+        }
+        joined = conjunction.with_part(self._constant(conjunction, value, exact))
+        return self._is_possible(lambda: array_items(joined, self.syntax, self))
+
+    def _admits_object(self, conjunction: Conjunction, value: dict[str, Json]) -> bool:
+        properties: Json = {name: {"const": part} for name, part in value.items()}
+        exact: Json = {
+            "properties": properties,
+            "required": list(value),
+            "additionalProperties": False,
+        }
+        joined = conjunction.with_part(self._constant(conjunction, value, exact))
+        return self._is_possible(lambda: Members(joined, self.syntax, self).expression())
+
+    def _constant(self, conjunction: Conjunction, value: Json, schema: Json) -> Subschema:
+        """Return a subschema that admits one value."""
+        return conjunction.main.derived(schema, f"constant {json.dumps(value)}")
+
+    def _is_possible(self, form: Callable[[], Expression]) -> bool:
+        try:
+            return not minimal_dfa(form()).empty
+        except ConstraintUnsatisfiedError:
+            return False
+
+    def _note_empty(
+        self, conjunction: Conjunction, expression: Expression, *names: str
+    ) -> Expression:
         """Return an expression; where it is empty, note its place for the error message."""
-        found = subschema.dfa(expression)
+        found = conjunction.main.dfa(expression)
         if self._first_empty is None and found.empty:
-            self._first_empty = subschema.unsatisfied("admits no value", *names)
+            self._first_empty = conjunction.unsatisfied("admits no value", *names)
         return Language(found)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
-from redraft.grammar.constraint import Constraint
+from redraft.grammar.constraint import MAX_CACHED, Constraint
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.schema.compiler import SchemaCompiler
 from redraft.grammar.schema.subschema import json_text
@@ -41,6 +43,10 @@ class JsonSchema(Constraint):
         depth: how often a definition may be nested inside itself.
         space: a pattern for the white space inside brackets and behind commas and colons.
 
+    Attributes:
+        dfa: the DFA of the texts; it is kept for schemas that were used lately.
+        warnings: a sentence for each keyword that is not known, and so has no effect.
+
     Raises:
         ConstraintError: a keyword is not supported or has a wrong value; the message names the
             place.
@@ -60,8 +66,9 @@ class JsonSchema(Constraint):
             self.model = schema
         self.source = json_text(_without_wrapper(_schema_of(schema)))
         self.depth, self.space = depth, space
-        compiler = SchemaCompiler(json.loads(self.source), json_syntax(space), depth)
-        self.dfa = compiler.compile()
+        self.dfa, self.warnings = _compiled(self.source, depth, space)
+        for sentence in self.warnings:
+            warnings.warn(sentence, stacklevel=2)
 
     @property
     def key(self) -> Hashable:
@@ -72,6 +79,13 @@ class JsonSchema(Constraint):
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> object:
         return json.loads(text) if self.model is None else self.model.model_validate_json(text)
+
+
+@lru_cache(maxsize=MAX_CACHED)
+def _compiled(source: str, depth: int, space: str) -> tuple[DFA, tuple[str, ...]]:
+    """Return the DFA of a schema, and a sentence for each keyword that has no effect."""
+    compiler = SchemaCompiler(json.loads(source), json_syntax(space), depth)
+    return compiler.compile(), tuple(compiler.warnings())
 
 
 def _schema_of(schema: object) -> object:

@@ -8,8 +8,10 @@ the value: the digits alone do not say how large such a number is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 
 from redraft.grammar.language.builders import dfa_from_step
@@ -22,11 +24,15 @@ from redraft.grammar.language.expression import (
     union,
 )
 from redraft.grammar.regex import regex_fullmatch
-from redraft.grammar.schema.subschema import Subschema
+from redraft.grammar.schema.conjunction import Conjunction
+from redraft.text.json_value import Json
 
 INTEGER = r"0|-?[1-9][0-9]*"
 NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
 SYMBOLS = "0123456789."
+# A number with a point has at most as many digits, from the first that is not 0 on: readers keep
+# numbers as doubles, and more digits may be rounded to a bound, or over it.
+MAX_DIGITS = 15
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Bound:
     @cached_property
     def digits(self) -> tuple[str, str]:
         """The digits before and behind the point, without trailing zeros."""
-        whole, _, part = format(self.value, "f").partition(".")
+        whole, _, part = format(self.value.copy_abs(), "f").partition(".")
         return whole, part.rstrip("0")
 
 
@@ -53,7 +59,7 @@ class DigitState:
         order: for each bound, -1, 0 or 1: the digits so far are below it, equal to it or above it.
         remainder: the digits so far modulo the step of the multiples.
         is_zero: the first digit is 0, which no other digit may follow.
-        is_positive: a digit is not 0.
+        significant: the digits from the first that is not 0 on, counted up to MAX_DIGITS.
     """
 
     integer_digits: int
@@ -61,7 +67,7 @@ class DigitState:
     order: tuple[int, ...]
     remainder: int
     is_zero: bool
-    is_positive: bool
+    significant: int
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class Magnitude:
 
     def dfa(self) -> DFA:
         """Return the DFA of the notations."""
-        start = DigitState(0, -1, tuple(0 for _ in self.bounds), 0, False, False)
+        start = DigitState(0, -1, tuple(0 for _ in self.bounds), 0, False, 0)
         return dfa_from_step(start, self.next_state, self.is_final, SYMBOLS)
 
     def next_state(self, state: DigitState, symbol: str) -> DigitState | None:
@@ -120,7 +126,7 @@ class Magnitude:
         if symbol == ".":
             return self._after_point(state)
         remainder = (state.remainder * 10 + int(symbol)) % self.step
-        is_positive = state.is_positive or symbol != "0"
+        significant = state.significant + (state.significant > 0 or symbol != "0")
         if state.decimals < 0:
             if state.is_zero:
                 return None
@@ -131,9 +137,11 @@ class Magnitude:
                 self._compared(state, symbol, 0, state.integer_digits),
                 remainder,
                 not state.integer_digits and symbol == "0",
-                is_positive,
+                min(significant, 1 if self.integer else MAX_DIGITS),
             )
         if self.max_decimals is not None and state.decimals >= self.max_decimals:
+            return None
+        if significant > MAX_DIGITS:
             return None
         lengths = [len(bound.digits[1]) for bound in self.bounds]
         return DigitState(
@@ -142,14 +150,16 @@ class Magnitude:
             self._compared(state, symbol, 1, state.decimals),
             remainder,
             False,
-            is_positive,
+            significant,
         )
 
     def _after_point(self, state: DigitState) -> DigitState | None:
         if state.decimals >= 0 or not state.integer_digits or self.max_decimals == 0:
             return None
+        if state.significant == MAX_DIGITS:
+            return None
         order = self._order_at_point(state)
-        return DigitState(state.integer_digits, 0, order, state.remainder, False, state.is_positive)
+        return DigitState(state.integer_digits, 0, order, state.remainder, False, state.significant)
 
     def _compared(self, state: DigitState, symbol: str, side: int, at: int) -> tuple[int, ...]:
         """Return the order with one more digit; the first digit that differs decides.
@@ -178,7 +188,7 @@ class Magnitude:
         """Return True where the digits so far are such a value."""
         if not state.integer_digits or state.decimals == 0:
             return False
-        if self.positive and not state.is_positive:
+        if self.positive and not state.significant:
             return False
         decimals = max(state.decimals, 0)
         if self.multiple is not None:
@@ -212,6 +222,8 @@ def numbers(
     if low is None and high is None and multiple is None:
         return regex_fullmatch(INTEGER if integer else NUMBER)
     parts: list[Expression] = []
+    if _is_contradiction(low, high):
+        return EMPTY_LANGUAGE
     if high is None or high.value >= 0:
         positive_low = low if low is not None and low.value >= 0 else None
         magnitude = Magnitude(integer, positive_low, high, multiple, positive=False)
@@ -225,28 +237,103 @@ def numbers(
     return union(parts) if parts else EMPTY_LANGUAGE
 
 
-def numbers_of(subschema: Subschema, integer: bool) -> Expression:
+def numbers_of(conjunction: Conjunction, integer: bool) -> Expression:
     """Return the numbers that the keywords of numbers admit."""
-    low = _tighter(subschema, "minimum", "exclusiveMinimum", is_low=True)
-    high = _tighter(subschema, "maximum", "exclusiveMaximum", is_low=False)
-    multiple = subschema.number("multipleOf")
-    if multiple is not None and multiple <= 0:
-        raise subschema.error(f"{multiple} must be more than 0", "multipleOf")
-    return numbers(integer, low, high, multiple)
+    low, high = _bounds(conjunction)
+    multiple = _step(conjunction)
+    # A negation excludes values: what is left lies between them.
+    values = [value for value in conjunction.excluded() if _is_number(value)]
+    cuts = sorted({_decimal(value) for value in values})
+    parts = []
+    for cut in cuts:
+        below = Bound(cut, included=False)
+        parts.append(numbers(integer, low, _tighter(high, below, is_low=False), multiple))
+        low = _tighter(low, below, is_low=True)
+    return union([*parts, numbers(integer, low, high, multiple)])
+
+
+def admits_number(conjunction: Conjunction, value: float) -> bool:
+    """Return True where the keywords of numbers admit a value."""
+    number, (low, high), step = _decimal(value), _bounds(conjunction), _step(conjunction)
+    if low and (number < low.value or (number == low.value and not low.included)):
+        return False
+    if high and (number > high.value or (number == high.value and not high.included)):
+        return False
+    return step is None or Fraction(number) % Fraction(step) == 0
+
+
+def integers_of(conjunction: Conjunction, limit: int) -> list[Json] | None:
+    """Return the integers within the bounds; None where they are more than a limit."""
+    low, high = _bounds(conjunction)
+    if low is None or high is None or high.value - low.value > limit:
+        return None
+    found = range(math.floor(low.value), math.ceil(high.value) + 1)
+    return [value for value in found if admits_number(conjunction, value)]
+
+
+def _bounds(conjunction: Conjunction) -> tuple[Bound | None, Bound | None]:
+    return (
+        _tightest(conjunction, "minimum", "exclusiveMinimum", is_low=True),
+        _tightest(conjunction, "maximum", "exclusiveMaximum", is_low=False),
+    )
+
+
+def _step(conjunction: Conjunction) -> Decimal | None:
+    """Return the number that all values are multiples of, None where there is none."""
+    found: Decimal | None = None
+    for here in conjunction.having("multipleOf"):
+        step = here.number("multipleOf")
+        if step is None or step <= 0:
+            raise here.error(f"{step} must be more than 0", "multipleOf")
+        found = step if found is None else _common_multiple(found, step)
+    return found
+
+
+def _decimal(value: Json) -> Decimal:
+    return Decimal(repr(value)) if value else Decimal(0)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _common_multiple(one: Decimal, other: Decimal) -> Decimal:
+    """Return the smallest number that is a multiple of both."""
+    first, second = one.as_integer_ratio(), other.as_integer_ratio()
+    found = Fraction(math.lcm(first[0], second[0]), math.gcd(first[1], second[1]))
+    return Decimal(found.numerator) / Decimal(found.denominator)
+
+
+def _is_contradiction(low: Bound | None, high: Bound | None) -> bool:
+    return low is not None and high is not None and low.value > high.value
 
 
 def _negated(bound: Bound) -> Bound:
     return Bound(bound.value.copy_negate() if bound.value else Decimal(0), bound.included)
 
 
-def _tighter(subschema: Subschema, inclusive: str, exclusive: str, *, is_low: bool) -> Bound | None:
-    """Return the tighter of the bounds of two keywords, None where there is neither."""
-    bounds = [(subschema.number(inclusive), True), (subschema.number(exclusive), False)]
-    given = [Bound(value, included) for value, included in bounds if value is not None]
-    if not given:
-        return None
+def _tightest(
+    conjunction: Conjunction, inclusive: str, exclusive: str, *, is_low: bool
+) -> Bound | None:
+    """Return the tightest of the bounds of two keywords, None where there are none."""
+    found: Bound | None = None
+    for here in conjunction.subschemas:
+        # In draft 4 the exclusive keyword is a switch of the inclusive one.
+        switch = here.schema.get(exclusive)
+        is_switch = isinstance(switch, bool)
+        bounds = [(here.number(inclusive), switch is not True)]
+        if not is_switch:
+            bounds.append((here.number(exclusive), False))
+        for value, included in bounds:
+            if value is not None:
+                found = _tighter(found, Bound(value, included), is_low=is_low)
+    return found
 
-    def tightness(bound: Bound) -> tuple[Decimal, bool]:
-        return bound.value if is_low else bound.value.copy_negate(), not bound.included
 
-    return max(given, key=tightness)
+def _tighter(one: Bound | None, other: Bound, *, is_low: bool) -> Bound:
+    """Return the tighter of two bounds."""
+    if one is None:
+        return other
+    if one.value == other.value:
+        return Bound(one.value, one.included and other.included)
+    return one if (one.value > other.value) == is_low else other

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from redraft.errors import ConstraintError
-from redraft.grammar.language.builders import dfa_of_texts
+from redraft.grammar.language.builders import counted, dfa_of_texts
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
@@ -19,8 +19,7 @@ from redraft.grammar.language.expression import (
     union,
 )
 from redraft.grammar.regex import regex_fullmatch, regex_search
-from redraft.grammar.schema.subschema import Subschema
-from redraft.grammar.schema.values import constants
+from redraft.grammar.schema.conjunction import Conjunction
 
 # Month and day of a year that is not a leap year.
 MONTH_AND_DAY = (
@@ -32,7 +31,18 @@ DATE = f"[1-9][0-9]{{3}}-({MONTH_AND_DAY})"
 HOUR_AND_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
 TIME = rf"{HOUR_AND_MINUTE}:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{HOUR_AND_MINUTE})"
 BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?"
+# No two hyphens in a row: "xn--" begins an encoded label.
+LABEL = "[A-Za-z0-9](-?[A-Za-z0-9])*"
+# The last label of a host name is not all digits: that could be an address.
+LAST_LABEL = "[A-Za-z](-?[A-Za-z0-9])*"
+SHORT_LABEL = "[A-Za-z0-9](-?[A-Za-z0-9]){0,30}"
+# A host name has at most 253 characters: (labels before the last, the length of each).
+HOST_NAMES = (((0, 2), 63), ((3, 5), 40))
+DOMAIN = rf"({SHORT_LABEL}\.){{1,3}}[A-Za-z]{{2,12}}"
+PATH = r"(/[A-Za-z0-9._~-]{1,40}){0,6}/?"
+URI = rf"https?://{DOMAIN}{PATH}"
+EMAIL = rf"[A-Za-z0-9_+-]{{1,32}}(\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@{DOMAIN}"
+POINTER = "(/([^/~]|~[01])*)*"
 # A pattern for each format. Each is a subset of its format, with limits on lengths.
 FORMATS = {
     "date": DATE,
@@ -41,21 +51,21 @@ FORMATS = {
     "duration": (
         "P([0-9]{1,4}W|[0-9]{1,4}D(T[0-9]{1,4}H)?|T[0-9]{1,4}(H([0-9]{1,4}M)?|M([0-9]{1,4}S)?|S))"
     ),
-    "email": (
-        r"[A-Za-z0-9_+-]{1,20}(\.[A-Za-z0-9_+-]{1,20}){0,2}"
-        rf"@{LABEL}(\.{LABEL})?\.[A-Za-z]{{2,8}}"
-    ),
-    "hostname": rf"{LABEL}(\.{LABEL}){{0,3}}",
+    "email": EMAIL,
+    "idn-email": EMAIL,
     "ipv4": rf"{BYTE}(\.{BYTE}){{3}}",
     "ipv6": "[0-9a-f]{1,4}(:[0-9a-f]{1,4}){7}",
-    "uri": (
-        rf"https?://{LABEL}(\.{LABEL}){{0,2}}\.[A-Za-z]{{2,8}}"
-        r"(/[A-Za-z0-9._~-]{1,20}){0,4}/?"
-    ),
+    "uri": URI,
+    "iri": URI,
+    "uri-reference": rf"{URI}|{PATH}",
+    "iri-reference": rf"{URI}|{PATH}",
+    "uri-template": URI,
     "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "json-pointer": POINTER,
+    "relative-json-pointer": f"(0|[1-9][0-9]{{0,3}})(#|{POINTER})",
+    "regex": r"\^?([A-Za-z0-9 _-]|\\[dws.]|\.)*\$?",
 }
-# Formats that do not restrict a string.
-FREE_FORMATS = ("password", "binary")
+HOST_FORMATS = ("hostname", "idn-hostname")
 SHORT_ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
@@ -70,52 +80,56 @@ CONTROL = Charset(((0, 0x1F), (DELETE, DELETE)))
 ESCAPED = CONTROL | Charset.chars('"\\')
 
 
-def strings(
-    minimum: int = 0,
-    maximum: int | None = None,
-    patterns: tuple[str, ...] = (),
-    form: str | None = None,
-) -> DFA:
-    """Return the strings of `minimum` to `maximum` characters in which all patterns match.
+def strings(minimum: int = 0, maximum: int | None = None) -> DFA:
+    """Return the strings of `minimum` to `maximum` characters."""
+    return counted(ANY_CHARACTER, minimum, maximum)
 
-    Args:
-        form: a format of FORMATS that they must have.
+
+def strings_of(conjunction: Conjunction) -> DFA:
+    """Return the strings that the keywords of strings admit.
+
+    A format that is not known restricts nothing, as the standard says.
 
     Raises:
         ConstraintError: a pattern cannot be used.
     """
-    found = minimal_dfa(Repeat(Symbol(ANY_CHARACTER), minimum, maximum))
-    for pattern in patterns:
-        found &= minimal_dfa(regex_search(pattern))
-    if form is not None:
-        found &= minimal_dfa(regex_fullmatch(FORMATS[form]))
-    return found
-
-
-def strings_of(subschema: Subschema) -> DFA:
-    """Return the strings that the keywords of strings admit."""
-    form = subschema.value("format", str, None)
-    known = (*FORMATS, *FREE_FORMATS)
-    if form is not None and form not in known:
-        raise subschema.error(f"{form!r} is none of the formats {', '.join(known)}", "format")
-    pattern = subschema.value("pattern", str, None)
-    minimum, maximum = subschema.count("minLength") or 0, subschema.count("maxLength")
-    if maximum is not None and maximum < minimum:
-        raise subschema.unsatisfied(f"minLength {minimum} is more than maxLength {maximum}")
-    patterns = () if pattern is None else (pattern,)
+    minimum, maximum = conjunction.counts("minLength", "maxLength")
     try:
-        return strings(minimum, maximum, patterns, None if form in FREE_FORMATS else form)
+        found = strings(minimum, maximum)
     except ConstraintError as error:
-        raise subschema.error(str(error)) from None
+        raise conjunction.error(
+            str(error), "minLength" if maximum is None else "maxLength"
+        ) from None
+    for name in ("format", "pattern", "excludedPattern"):
+        for here in conjunction.having(name):
+            text = here.value(name, str, "")
+            try:
+                if name == "format":
+                    form = _format(text)
+                    found = found if form is None else found & form
+                elif name == "pattern":
+                    found &= minimal_dfa(regex_search(text))
+                else:
+                    found -= minimal_dfa(regex_search(text))
+            except ConstraintError as error:
+                raise here.error(str(error), *(["pattern"] if "attern" in name else [])) from None
+    return found - dfa_of_texts(text for text in conjunction.excluded() if isinstance(text, str))
 
 
-def names_of(subschema: Subschema) -> DFA:
-    """Return the strings that a whole subschema admits, also by its const and enum."""
-    values = constants(subschema)
-    found = strings()
-    if values is not None:
-        found = dfa_of_texts(value for value in values if isinstance(value, str))
-    return found & strings_of(subschema)
+@lru_cache(maxsize=64)
+def _format(name: str) -> DFA | None:
+    """Return the strings of a format; None where it is not known."""
+    if name in HOST_FORMATS:
+        return minimal_dfa(union([_host_name(labels, length) for labels, length in HOST_NAMES]))
+    return minimal_dfa(regex_fullmatch(FORMATS[name])) if name in FORMATS else None
+
+
+def _host_name(labels: tuple[int, int], length: int) -> Expression:
+    """Return host names of so many labels and a last one, each up to a length."""
+    short = strings(1, length)
+    label = minimal_dfa(regex_fullmatch(LABEL)) & short
+    last = minimal_dfa(regex_fullmatch(LAST_LABEL)) & short
+    return concat(Repeat(concat(Language(label), "."), *labels), Language(last))
 
 
 @lru_cache(maxsize=4096)

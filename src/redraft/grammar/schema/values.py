@@ -1,11 +1,11 @@
-"""JSON values: their types, their equality, and which values schemas have in common."""
+"""JSON values: their types, their equality, their notation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal
 
-from redraft.grammar.schema.subschema import TYPES, Subschema
+from redraft.grammar.schema.keywords import TYPES
 from redraft.text.json_value import Json
 
 
@@ -29,24 +29,53 @@ def type_of(value: Json) -> str:
 
 def number_text(value: float) -> str:
     """Return a number without an exponent, and without a point where it is whole."""
-    text = format(Decimal(repr(value)), "f")
+    text = format(Decimal(repr(value)), "f") if value else "0"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def equal(one: Json, other: Json) -> bool:
-    """Return True where two values are equal in JSON: 1 equals 1.0, but not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
-    return one == other
+def identity(value: Json) -> Hashable:
+    """Return a key that two values share where they are equal in JSON: 1 and 1.0, not true."""
+    match value:
+        case bool() | None:
+            return type(value), value
+        case list():
+            return "array", tuple(map(identity, value))
+        case dict():
+            return "object", frozenset((name, identity(part)) for name, part in value.items())
+    return value
 
 
 def contains(values: Sequence[Json], value: Json) -> bool:
     """Return True where one of some values equals another."""
-    return any(equal(value, other) for other in values)
+    wanted = identity(value)
+    return any(identity(other) == wanted for other in values)
+
+
+def distinct(values: Iterable[Json]) -> list[Json]:
+    """Return values without those that equal an earlier one."""
+    found: dict[Hashable, Json] = {}
+    for value in values:
+        found.setdefault(identity(value), value)
+    return list(found.values())
+
+
+def in_all(first: Sequence[Json], *others: Sequence[Json]) -> list[Json]:
+    """Return the values of the first list that all others have too."""
+    if not others:
+        return list(first)
+    shared = set(map(identity, first)).intersection(*(map(identity, other) for other in others))
+    return [value for value in first if identity(value) in shared]
+
+
+def not_in(values: Sequence[Json], excluded: Sequence[Json]) -> list[Json]:
+    """Return the values that a list does not have."""
+    found = set(map(identity, excluded))
+    return [value for value in values if identity(value) not in found] if found else list(values)
+
+
+def are_distinct(values: Sequence[Json]) -> bool:
+    """Return True where no two of some values are equal."""
+    return len(distinct(values)) == len(values)
 
 
 def common_types(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -62,53 +91,3 @@ def common_types(own: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
 def has_type(value: Json, types: Sequence[str]) -> bool:
     """Return True where a value is of one of some types."""
     return type_of(value) in types or (type_of(value) == "integer" and "number" in types)
-
-
-def constants(subschema: Subschema) -> list[Json] | None:
-    """Return the values of const and enum; None where there is neither."""
-    if "const" not in subschema and "enum" not in subschema:
-        return None
-    listed: list[Json] = subschema.value("enum", list, [])
-    if "const" not in subschema:
-        return listed
-    value = subschema.schema["const"]
-    return [value] if "enum" not in subschema or contains(listed, value) else []
-
-
-def are_disjoint(one: Subschema, other: Subschema, tag: str | None) -> bool:
-    """Return True where it is certain that no value is valid for both subschemas.
-
-    Their types may show it, or their constants, or the constants of a property: one that both
-    require, or the discriminator's `tag`.
-    """
-    types, others = _types(one), _types(other)
-    if not types & others or _have_disjoint_constants(one, other):
-        return True
-    if types != {"object"} or others != {"object"}:
-        return False
-    shared = _required_properties(one, tag) & _required_properties(other, tag)
-    return any(
-        _have_disjoint_constants(one.inside("properties", name), other.inside("properties", name))
-        for name in shared
-    )
-
-
-def _required_properties(subschema: Subschema, tag: str | None) -> set[str]:
-    """Return the properties that every value has and the schema describes."""
-    properties = subschema.value("properties", dict, {})
-    required = {*map(str, subschema.value("required", list, []))}
-    return properties.keys() & (required | {tag} if tag else required)
-
-
-def _have_disjoint_constants(one: Subschema, other: Subschema) -> bool:
-    first, second = constants(one), constants(other)
-    if first is None or second is None:
-        return False
-    return not any(contains(second, value) for value in first)
-
-
-def _types(subschema: Subschema) -> set[str]:
-    """Return the types that a subschema admits; integers are numbers."""
-    values = constants(subschema)
-    found = subschema.types() if values is None else [type_of(value) for value in values]
-    return {"number" if name == "integer" else name for name in found}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.language.dfa import DFA
+from redraft.grammar.language.graph import distances
 from redraft.grammar.tokens.token_dfa import Ints, TokenDFA
 from redraft.grammar.tokens.token_transitions import TokenTransitions, VocabularyBytes
 from redraft.grammar.tokens.utf8 import ByteDFA
@@ -101,8 +102,8 @@ def _trimmed(
         number, source, target: int64 [T], the class and the states of each transition.
     """
     count = len(final)
-    forward = _reachable(source, target, np.array([0]), count)
-    live = forward & _reachable(target, source, np.flatnonzero(final), count)
+    live = distances(source, target, np.array([0]), count) >= 0
+    live &= distances(target, source, np.flatnonzero(final), count) >= 0
     if not live[0]:
         raise ConstraintUnsatisfiedError(NO_TOKENS)
     live[-1] = True
@@ -134,17 +135,6 @@ def _trimmed(
         transition_target=target,
         transition_class=number,
     )
-
-
-def _reachable(source: Ints, target: Ints, begin: Ints, count: int) -> NDArray[np.bool_]:
-    """Return the states, bool [count], that transitions reach from those of `begin`."""
-    found = np.zeros(count, dtype=bool)
-    found[begin] = True
-    while True:
-        before = found.sum()
-        found[target[found[source]]] = True
-        if found.sum() == before:
-            return found
 
 
 def _merge_classes(

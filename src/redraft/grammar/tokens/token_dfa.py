@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from redraft.grammar.language.graph import distances
 from redraft.ops.vocabulary import TokenClasses
 
 Ints = NDArray[np.int64]
@@ -64,13 +65,10 @@ class TokenDFA:
     @cached_property
     def tokens_to_final(self) -> Ints:
         """int64 [Q], the fewest tokens from each state to a final one."""
-        found = np.where(self.final, 0, UNREACHABLE).astype(np.int64)
-        while True:
-            nearer = found.copy()
-            np.minimum.at(nearer, self.edge_source, found[self.edge_target] + 1)
-            if (nearer == found).all():
-                return found
-            found = nearer
+        found = distances(
+            self.edge_target, self.edge_source, np.flatnonzero(self.final), len(self.final)
+        )
+        return np.where(found < 0, UNREACHABLE, found)
 
     @property
     def min_tokens(self) -> int:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from redraft.grammar.language.dfa import DEAD
+from redraft.grammar.language.dfa import distinct_columns
+from redraft.grammar.language.minimise import DEAD
 from redraft.grammar.tokens.utf8 import ByteDFA
 
 Ints = NDArray[np.int64]
@@ -56,8 +57,7 @@ class TokenTransitions:
 
     def __init__(self, dfa: ByteDFA, vocabulary: VocabularyBytes) -> None:
         # Bytes with equal columns of the table are one class of bytes.
-        self._table, byte_class = np.unique(dfa.table, axis=1, return_inverse=True)
-        self._byte_class = byte_class.reshape(-1)
+        self._table, self._byte_class = distinct_columns(dfa.table)
         self._numbers: dict[tuple[bytes, bytes], int] = {}
         self._functions: list[StateFunction] = []
         # int64 [functions, classes of bytes], the number of the function with one byte more.
