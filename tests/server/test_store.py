@@ -144,7 +144,7 @@ def test_another_programs_lock_stops_writers_and_no_reader(
 def test_readers_do_not_wait_for_a_writer_of_this_process(tmp_path: Path) -> None:
     state = Store(tmp_path / "state.db")
     name = state.begin("m", "text", None)["id"]
-    with state._database.writing() as file:
+    with state._database.write_transaction() as file:
         file.execute("UPDATE sessions SET text = 'changed'")
         found: list[str] = []
         reader = threading.Thread(target=lambda: found.append(state.session(name)["text"]))

@@ -83,7 +83,7 @@ class Database:
         self._writer.close()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def read_transaction(self) -> Iterator[sqlite3.Connection]:
         """Give a snapshot of the file; a writer does not disturb it.
 
         Raises:
@@ -93,7 +93,7 @@ class Database:
             yield file
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def write_transaction(self) -> Iterator[sqlite3.Connection]:
         """Give the file for changes, which are kept all together or not at all.
 
         Raises:

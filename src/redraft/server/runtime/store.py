@@ -53,7 +53,7 @@ class Store:
             RequestError: there are too many.
         """
         name = secrets.token_hex(12)
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             _check_count(file, "sessions")
             file.execute(
                 "INSERT INTO sessions VALUES (?, ?, ?, ?, 0, ?)",
@@ -68,7 +68,7 @@ class Store:
         Raises:
             KeyError: there is none of this name.
         """
-        with self._database.reading() as file:
+        with self._database.read_transaction() as file:
             return self._session(file, name)
 
     def sessions(self, limit: int = MAX_ROWS, after: str | None = None) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class Store:
         Raises:
             KeyError: there is no session `after`.
         """
-        with self._database.reading() as file:
+        with self._database.read_transaction() as file:
             where, values = "", tuple[Any, ...]()
             if after is not None:
                 values = self._session(file, after)["updated"], after
@@ -92,7 +92,7 @@ class Store:
 
     def forget(self, name: str) -> None:
         """Delete a session; KeyError as above."""
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             self._session(file, name)
             file.execute("DELETE FROM sessions WHERE id = ?", (name,))
 
@@ -108,7 +108,7 @@ class Store:
                 f"the text would have {len(after)} characters, and {MAX_CHARACTERS} can be kept"
             )
         start, removed, added = changed_span(before, after)
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             now = self._session(file, name)
             if now["text"] != before:
                 raise ConflictError(
@@ -130,7 +130,7 @@ class Store:
         Raises:
             RequestError: there is no edit. KeyError as above.
         """
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             text, done = self._session(file, name)["text"], self._done(file, name)
             row = self._edit(file, name, done, "undo")
             before = _replaced(text, row["start"], row["added"], row["removed"])
@@ -138,7 +138,7 @@ class Store:
 
     def redo(self, name: str) -> tuple[dict[str, Any], str]:
         """Redo the edit that was undone last; result and errors as above."""
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             text, done = self._session(file, name)["text"], self._done(file, name)
             row = self._edit(file, name, done + 1, "redo")
             after = _replaced(text, row["start"], row["removed"], row["added"])
@@ -150,7 +150,7 @@ class Store:
         Raises:
             KeyError: there is none of this title.
         """
-        with self._database.reading() as file:
+        with self._database.read_transaction() as file:
             query = "SELECT title, text, created FROM pages WHERE model = ? AND title = ?"
             if (row := file.execute(query, (model, title)).fetchone()) is None:
                 raise KeyError(title)
@@ -158,7 +158,7 @@ class Store:
 
     def pages(self, model: str) -> list[dict[str, Any]]:
         """Return the titles of all pages, and when they were written."""
-        with self._database.reading() as file:
+        with self._database.read_transaction() as file:
             query = "SELECT title, created FROM pages WHERE model = ? ORDER BY created"
             return [dict(row) for row in file.execute(query, (model,))]
 
@@ -168,14 +168,14 @@ class Store:
         Raises:
             RequestError: there are too many.
         """
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
             _check_count(file, "pages")
             file.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", (model, title, text, time.time()))
 
     def forget_page(self, model: str, title: str) -> None:
         """Delete a page, if there is one."""
-        with self._database.writing() as file:
+        with self._database.write_transaction() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
 
     @staticmethod

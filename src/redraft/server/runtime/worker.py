@@ -23,7 +23,7 @@ Events = AsyncGenerator[tuple[int, EngineEvent], None]
 
 
 # Seconds of a stop that are left for sending errors to those who did not come to their end.
-SENDING_SECONDS = 1.0
+REPLY_SECONDS = 1.0
 # Ends of requests from which the rate is estimated, and the greatest advice to wait, in seconds.
 RECENT, MAX_WAIT = 32, 60
 
@@ -145,12 +145,12 @@ class Worker:
         with self._lock:
             self._closing = True
         self._inbox.put(lambda: None)
-        self._thread.join(max(0.0, grace - SENDING_SECONDS))
+        self._thread.join(max(0.0, grace - REPLY_SECONDS))
         if self._thread.is_alive():
             for queue in list(self._queues):
                 queue.fail(ShuttingDownError())
             self._inbox.put(self._cancel_all)
-            self._thread.join(SENDING_SECONDS)
+            self._thread.join(REPLY_SECONDS)
 
     def _admit(self, commands: Sequence[Callable[[], None]], *, follow_up: bool) -> None:
         """Hand requests to the thread, all or none."""
