@@ -34,7 +34,7 @@ from redraft.testing import tiny_checkpoint
 SHAPE: dict[str, Any] = {
     "hidden_size": 64, "intermediate_size": 128, "moe_intermediate_size": 32, "head_dim": 16, "global_head_dim": 32,
 }  # fmt: skip
-CASES = int(os.environ.get("REDRAFT_CASES", "200"))  # mutated files of each format
+CASES = int(os.environ.get("REDRAFT_CASES", "100"))  # mutated files of each format
 Parts = dict[str, Tensor]
 Writer = Callable[
     [Tensor], tuple[Parts, Tensor]

@@ -35,7 +35,7 @@ STEPS = {"max_denoising_steps": 2}
 
 # Random texts, holes and characters that the property test fills; REDRAFT_CASES=10000 makes it a
 # long one.
-CASES = int(os.environ.get("REDRAFT_CASES", "400"))
+CASES = int(os.environ.get("REDRAFT_CASES", "150"))
 
 
 @pytest.fixture(scope="module")

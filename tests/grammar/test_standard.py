@@ -19,7 +19,7 @@ from tests.grammar.cases import drawn
 from tests.grammar.standard_cases import relaxed, rich
 
 # Random schemas; REDRAFT_CASES=4000 makes it a long run.
-CASES = int(os.environ.get("REDRAFT_CASES", "25"))
+CASES = int(os.environ.get("REDRAFT_CASES", "12"))
 # Spellings of numbers that a keyword may rule out: an exponent, a negative zero, many digits.
 ODD_NUMBER = re.compile(r"[0-9][eE]|-0(?![0-9.])|-0\.0*(?![0-9])|[0-9.]{16}")
 

@@ -32,7 +32,7 @@ from redraft.testing import tiny_model
 from tests.grammar.cases import pattern, schema
 
 # Random (constraint, seed) cases on random weights; REDRAFT_CASES=1000 makes it a long one.
-CASES = int(os.environ.get("REDRAFT_CASES", "80"))
+CASES = int(os.environ.get("REDRAFT_CASES", "40"))
 QUICK = {"max_denoising_steps": 3}
 
 
