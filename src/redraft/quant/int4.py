@@ -8,7 +8,6 @@ CUDA device they lie in the order of redraft's own kernel: blocks of columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
@@ -18,16 +17,8 @@ from torch import Tensor
 from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
 from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles, unpack_rows
-from redraft.quant.format import (
-    FLOATS,
-    Format,
-    Parts,
-    Shape,
-    Shapes,
-    Storage,
-    check_stored_shape,
-    scale_groups,
-)
+from redraft.quant.format import Format, Parts
+from redraft.quant.packed_words import packed_words
 from redraft.quant.weight import PackedWeight, quantize_rows
 
 # Input rows up to which torch's kernel is faster.
@@ -220,16 +211,6 @@ def _encode(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
     return {"weight_packed": words, "weight_scale": scale, "weight_shape": shape}
 
 
-def _shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
-    groups = scale_groups(columns, found["weight_scale"])
-    return {
-        "weight_packed": ((rows, columns // 8),),
-        "weight_scale": ((rows, groups),),
-        "weight_shape": ((2,),),
-        "weight_zero_point": ((-(-rows // 8), groups),),
-    }
-
-
 def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     words = parts["weight_packed"].contiguous()
     scale = parts["weight_scale"].to(torch.float32, copy=True)
@@ -242,29 +223,10 @@ def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     return Int4Weight(words.view(torch.uint8).clone(), scale, -zeros * scale, dtype)
 
 
-def _check(parts: Parts) -> None:
-    rows, columns = parts["weight_packed"].shape
-    check_stored_shape(parts["weight_shape"], rows, columns * 8)
-
-
 INT4 = Format(
     name="int4",
     encode=_encode,
     groups=(32, 64, 128),
     config={"num_bits": 4, "type": "int", "strategy": "group"},
-    storages=(
-        Storage(
-            name="packed int4",
-            config_formats=("pack-quantized",),
-            dtypes={
-                "weight_packed": ("I32",),
-                "weight_scale": FLOATS,
-                "weight_shape": ("I64", "I32"),
-            },
-            optional={"weight_zero_point": ("I32",)},
-            shapes=_shapes,
-            load=_load,
-            check=_check,
-        ),
-    ),
+    storages=(packed_words("packed int4", 4, _load),),
 )

@@ -22,9 +22,9 @@ from redraft.quant.format import (
     Shape,
     Shapes,
     Storage,
-    check_stored_shape,
     scale_groups,
 )
+from redraft.quant.packed_words import packed_words
 from redraft.quant.weight import PackedWeight, quantize_rows
 
 MAX_INT8 = 127
@@ -157,16 +157,6 @@ def _each_row(scale: Tensor, rows: int) -> Tensor:
     return (scale.reshape(-1, 1) if scale.ndim < 2 else scale).float().expand(rows, -1).clone()
 
 
-def _word_shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
-    groups = scale_groups(columns, found["weight_scale"])
-    return {
-        "weight_packed": ((rows, columns // 4),),
-        "weight_scale": ((rows, groups),),
-        "weight_shape": ((2,),),
-        "weight_zero_point": ((-(-rows // 4), groups),),
-    }
-
-
 def _load_words(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     """Load words of four values each, stored plus 128."""
     words = parts["weight_packed"].contiguous()
@@ -177,11 +167,6 @@ def _load_words(parts: Parts, dtype: torch.dtype) -> PackedWeight:
         return Int8Weight(values, scale, dtype)
     zeros = unpack_rows(zero, 8, len(words)).float()
     return Int8Weight(values, scale, dtype, (128 - zeros) * scale)
-
-
-def _check_words(parts: Parts) -> None:
-    rows, columns = parts["weight_packed"].shape
-    check_stored_shape(parts["weight_shape"], rows, columns * 4)
 
 
 INT8 = Format(
@@ -198,18 +183,6 @@ INT8 = Format(
             shapes=_shapes,
             load=_load,
         ),
-        Storage(
-            name="packed int8",
-            config_formats=("pack-quantized",),
-            dtypes={
-                "weight_packed": ("I32",),
-                "weight_scale": FLOATS,
-                "weight_shape": ("I64", "I32"),
-            },
-            optional={"weight_zero_point": ("I32",)},
-            shapes=_word_shapes,
-            load=_load_words,
-            check=_check_words,
-        ),
+        packed_words("packed int8", 8, _load_words),
     ),
 )
