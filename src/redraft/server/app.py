@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -47,11 +46,11 @@ def create_app(
         try:
             yield
         finally:
-            await registry.stop(settings.grace)
+            await registry.stop()
             state.close()
 
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
-    app.state.stop = partial(registry.stop, settings.grace)
+    app.state.stop = registry.stop
     for routes in (
         openai_routes(registry),
         infill_routes(registry),

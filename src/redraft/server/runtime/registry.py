@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cached_property, partial
@@ -134,9 +135,11 @@ class Registry:
     def __init__(self, models: Mapping[str, Model], settings: Settings, metrics: Metrics) -> None:
         self._models, self._settings, self._metrics = dict(models), settings, metrics
         self._hosted: dict[str, HostedModel] = {}
+        self._stopping: asyncio.Future[None] | None = None
 
     def start(self) -> None:
         """Start a thread for each; memory is shared out evenly."""
+        self._stopping = None
         settings, count = self._settings, len(self._models)
         memory = None if settings.memory is None else settings.memory // count
         prefix_cache = settings.prefix_cache // count
@@ -145,8 +148,17 @@ class Registry:
                 name, model, self._metrics, settings, memory, prefix_cache
             )
 
-    async def stop(self, grace: float) -> None:
-        """Stop all of them at once, each when its work is done or `grace` seconds are over."""
+    async def stop(self) -> None:
+        """Stop all of them at once, each when its work is done or the grace is over.
+
+        Further calls wait for the first.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+        await self._stopping
+
+    async def _stop(self) -> None:
+        grace = self._settings.grace
         limiter = anyio.CapacityLimiter(len(self._hosted) or 1)
         async with anyio.create_task_group() as group:
             for one in self._hosted.values():
