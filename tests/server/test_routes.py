@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +22,7 @@ from redraft.events import Draft
 from redraft.grammar.guide import CanvasConstraint
 from redraft.server.openai.logprobs import text_logprobs
 from redraft.server.runtime.registry import HostedModel
+from tests.server.server_process import free_port, start_server
 from tests.server.test_openai import MESSAGES, QUICK, Served
 
 TEXT = (
@@ -244,20 +242,9 @@ def test_a_request_that_breaks_a_step_fails_alone(
 
 
 def test_a_stop_lets_what_runs_come_to_its_end() -> None:
-    code = "from redraft.cli.app import main; main()"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "-m", "small-text", "--port", str(port)],
-        env=os.environ | {"REDRAFT_API_KEY": "k"},
-    )
+    port = free_port()
+    process = start_server(port, REDRAFT_API_KEY="k")
     try:
-        for _ in range(600):
-            try:
-                httpx2.get(f"http://127.0.0.1:{port}/health")
-                break
-            except httpx2.TransportError:
-                time.sleep(0.1)
         headers = {"authorization": "Bearer k"}
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
         assert httpx2.post(url, json=CHAT | {"model": "small-text"}).status_code == 401

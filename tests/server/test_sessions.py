@@ -3,12 +3,8 @@ one."""
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +18,7 @@ from redraft.errors import ConfigError, RequestError
 from redraft.server.routes import infill, sessions
 from redraft.server.runtime import store
 from redraft.server.runtime.store import Store
+from tests.server.server_process import free_port, start_server
 from tests.server.test_openai import MESSAGES, QUICK, Served
 from tests.server.test_routes import TEXT
 
@@ -252,30 +249,12 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
             Store(path)
 
 
-def begin(port: int, state: Path) -> subprocess.Popen[bytes]:
-    """A server of its own, once it answers."""
-    code = "from redraft.cli.app import main; main()"
-    asked = ["serve", "-m", "small-text", "--port", str(port), "--state", str(state)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *asked], env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    for _ in range(600):
-        try:
-            httpx2.get(f"http://127.0.0.1:{port}/health")
-            return process
-        except httpx2.TransportError:
-            assert process.poll() is None
-            time.sleep(0.1)
-    raise AssertionError("the server does not answer")
-
-
 def test_what_is_kept_survives_a_kill_under_load(tmp_path: Path) -> None:
     """Every edit that was confirmed is there after the restart; clients in between get errors of
     the connection alone."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url, state = f"http://127.0.0.1:{port}", tmp_path / "state.db"
-    process = begin(port, state)
+    process = start_server(port, "--state", str(state))
     confirmed, surprises = [""], list[BaseException]()
     over = threading.Event()
 
@@ -324,7 +303,7 @@ def test_what_is_kept_survives_a_kill_under_load(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         editor.join(60)
-        process = begin(port, state)
+        process = start_server(port, "--state", str(state))
         found = httpx2.get(f"{url}/v1/sessions/{name}", timeout=60).json()
         written = [
             f"{len(confirmed)} {confirmed[-1]}",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +13,8 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+
+from tests.server.server_process import free_port, start_server
 
 # It does not settle, and takes minutes.
 ENDLESS: dict[str, Any] = {
@@ -29,23 +28,10 @@ ENDLESS: dict[str, Any] = {
 
 @pytest.fixture
 def server() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    code = "from redraft.cli.app import main; main()"
-    options = ["serve", "-m", "small-text", "--port", str(port), "--grace", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *options], env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    url = f"http://127.0.0.1:{port}"
+    port = free_port()
+    process = start_server(port, "--grace", "2")
     try:
-        for _ in range(1200):
-            try:
-                httpx2.get(f"{url}/health")
-                break
-            except httpx2.TransportError:
-                assert process.poll() is None
-                time.sleep(0.1)
-        yield process, url
+        yield process, f"http://127.0.0.1:{port}"
     finally:
         process.kill()
 
