@@ -11,7 +11,7 @@ from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.dfa import DFA, check_states, explore, minimal
 from redraft.grammar.language.expression import check_no_surrogate
-from redraft.grammar.language.minimise import DEAD
+from redraft.grammar.language.minimise import DEAD, breadth_first
 
 State = TypeVar("State", bound=Hashable)
 
@@ -88,14 +88,4 @@ def dfa_of_texts(texts: Iterable[str]) -> DFA:
 
 def dfa_from_state(dfa: DFA, start: int) -> DFA:
     """Build the DFA with the same transitions and another start; a minimal one stays minimal."""
-    number = {start: 0}
-    order = [start]
-    rows = dfa.table.tolist()
-    for state in order:
-        for target in rows[state]:
-            if target != DEAD and target not in number:
-                number[target] = len(order)
-                order.append(target)
-    renumbered = np.full(len(rows) + 1, DEAD, dtype=np.int32)
-    renumbered[order] = np.arange(len(order))
-    return DFA(dfa.alphabet, renumbered[dfa.table[order]], dfa.final[order])
+    return DFA(dfa.alphabet, *breadth_first(dfa.table, dfa.final, start))

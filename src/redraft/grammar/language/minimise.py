@@ -73,7 +73,7 @@ def minimise(table: Ints, final: Bools) -> tuple[Ints, Bools]:
         alike = (reached[chosen][block] == reached).all()
         if alike and (final[chosen][block] == final).all():
             break
-    return _numbered(reached[chosen].astype(np.int32), final[chosen], int(block[0]))
+    return breadth_first(reached[chosen].astype(np.int32), final[chosen], int(block[0]))
 
 
 def _refined(table: Ints, incoming: _Incoming, distance: Longs, seed: int) -> Longs:
@@ -146,7 +146,7 @@ def _split(size: list[int], owners: list[int], counts: list[int]) -> list[int]:
     return found
 
 
-def _numbered(table: Ints, final: Bools, start: int) -> tuple[Ints, Bools]:
+def breadth_first(table: Ints, final: Bools, start: int) -> tuple[Ints, Bools]:
     """Return a DFA with its states numbered breadth first from its start."""
     rows = table.tolist()
     number = {start: 0}
