@@ -12,13 +12,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx2
 from measure import print_result
-from mixed_load import MODEL, SOURCE, Server, started
+from mixed_load import MODEL, Server, compared
 
 from redraft.editing.template import MARK
 
@@ -68,15 +66,8 @@ def main() -> None:
     parser.add_argument("--source", help="the folder src of another checkout, to compare with")
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
     args = parser.parse_args()
-    sources = {"redraft": SOURCE}
-    if args.source is not None:
-        sources["other"] = Path(args.source)
     options = ["--model", args.model, "--name", MODEL]
-    with ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(started(source, options, args.threads))
-            for name, source in sources.items()
-        }
+    with compared(args.source, options, args.threads) as servers:
         found = {
             name: {route: percentiles(measure(server, route, args.count)) for route in ROUTES}
             for name, server in servers.items()

@@ -159,6 +159,19 @@ def started(source: Path, options: Sequence[str], threads: int) -> Iterator[Serv
         process.wait(timeout=60)
 
 
+@contextmanager
+def compared(
+    other: str | None, options: Sequence[str], threads: int
+) -> Iterator[dict[str, Server]]:
+    """Run `redraft serve` from these sources and from those in `other`, where it is given."""
+    sources = {"redraft": SOURCE} | ({} if other is None else {"other": Path(other)})
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(started(source, options, threads))
+            for name, source in sources.items()
+        }
+
+
 def wait_until_ready(server: Server) -> None:
     """Wait until the server answers.
 
@@ -196,17 +209,10 @@ def main() -> None:
     parser.add_argument("--source", help="the folder src of another checkout, to compare with")
     parser.add_argument("--json", action="store_true", help="print the JSON line alone")
     args = parser.parse_args()
-    sources = {"redraft": SOURCE}
-    if args.source is not None:
-        sources["other"] = Path(args.source)
     options = ["--model", args.model, "--name", MODEL, "--dtype", args.dtype]
     options += ["--batch", str(args.batch)]
-    loads: dict[str, list[Load]] = {name: [] for name in sources}
-    with ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(started(source, options, args.threads))
-            for name, source in sources.items()
-        }
+    with compared(args.source, options, args.threads) as servers:
+        loads: dict[str, list[Load]] = {name: [] for name in servers}
         for number in range(args.rounds + 1):  # round 0 warms
             requests = posts(args, number)
             # Every other round begins with the other server.
