@@ -83,8 +83,10 @@ class Runner:
         for row in pending:
             row.encoded_at = row.encoded_at or now
         begun = {row.next_block for row in pending if row.cache is not None}
-        for row in sorted(pending, key=self._turn):
-            if min(row.pending_tokens, self.prefill_chunk) > budget:
+        # What the prefix cache knows of a prompt is looked up once a step.
+        counts = [row.pending_tokens for row in pending]
+        for row, count in sorted(zip(pending, counts, strict=True), key=self._turn):
+            if min(count, self.prefill_chunk) > budget:
                 break
             if row.cache is None and (block := row.next_block):
                 if block in begun:
@@ -103,9 +105,10 @@ class Runner:
         plan.canvases = [row for row in rows if row.canvas is not None and not row.pending]
         return plan
 
-    def _turn(self, row: Row) -> float:
-        """Return the step at which it is a row's turn to be encoded."""
-        return row.encoded_at + min(MAX_PASSED, row.pending_tokens / self.prefill_chunk)
+    def _turn(self, waiting: tuple[Row, int]) -> float:
+        """Return the step at which it is the turn of a row with so many pending tokens."""
+        row, count = waiting
+        return row.encoded_at + min(MAX_PASSED, count / self.prefill_chunk)
 
     def run(self, plan: Plan) -> None:
         """Run the passes of a step, and give every row that got through its result.
