@@ -45,12 +45,6 @@ def identity(value: Json) -> Hashable:
     return value
 
 
-def contains(values: Sequence[Json], value: Json) -> bool:
-    """Return True where one of some values equals another."""
-    wanted = identity(value)
-    return any(identity(other) == wanted for other in values)
-
-
 def distinct(values: Iterable[Json]) -> list[Json]:
     """Return values without those that equal an earlier one."""
     found: dict[Hashable, Json] = {}
