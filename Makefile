@@ -8,8 +8,8 @@ export OMP_WAIT_POLICY ?= passive
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
 PYTEST := $(BIN)/python -m pytest
-# Files are shared out among the cores, a thread each.
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile
+# Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives.
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
 PLACES := src tests docs benchmarks
 # What `make test-fast` leaves out: pytest names it at the end.
 FAST := -m 'not slow'

@@ -18,33 +18,38 @@ if not torch.cuda.is_available():
 from redraft.testing import tiny_checkpoint
 
 TESTS = Path(__file__).parent
-# Places of tests that take long: marked slow, so that `make test-fast` leaves them out.
+# Places of tests that take long, the longest first: they run before all others, so that no core
+# waits for the last of them, and `make test-fast` leaves them out (they are marked slow).
 SLOW = (
-    "browser",
+    "train/test_minute.py",
+    "ops/test_kernels.py",
+    "cli",
+    "test_benchmarks.py",
+    "docs/test_code.py",
+    "evals",
+    "network/test_cuda_graphs.py",
+    "train",
+    "engine/test_engine.py",
+    "parity",
     "checkpoint/test_formats.py",
     "checkpoint/test_quantize.py",
-    "cli",
-    "docs/test_code.py",
     "editing/test_infill.py",
     "editing/test_repair.py",
-    "engine/test_engine.py",
-    "evals",
     "grammar/test_schema.py",
     "grammar/test_writing.py",
-    "ops/test_kernels.py",
-    "parity",
     "server/test_anything.py",
     "server/test_crowd.py",
     "server/test_speech.py",
-    "test_benchmarks.py",
     "test_small.py",
-    "train",
+    "browser",
 )
 
 
-def is_slow(path: Path) -> bool:
+def length_rank(path: Path) -> int:
+    """Return the number of a test's place in SLOW; len(SLOW) if it is not slow."""
     place = path.relative_to(TESTS).as_posix()
-    return any(place == slow or place.startswith(f"{slow}/") for slow in SLOW)
+    slow = (place == one or place.startswith(f"{one}/") for one in SLOW)
+    return next((at for at, found in enumerate(slow) if found), len(SLOW))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -53,8 +58,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: length_rank(item.path))
     for item in items:
-        if is_slow(item.path):
+        if length_rank(item.path) < len(SLOW):
             item.add_marker("slow")
     if not torch.cuda.is_available():
         for item in items:

@@ -13,7 +13,7 @@ import redraft
 from redraft.checkpoint.source import SHIPPED
 from redraft.evals import SETS, evaluate
 from redraft.tasks.task import held_out
-from tests.cli.test_cli import call
+from tests.command import call
 from tests.parity.test_files import logits_of_both
 
 FOLDER = Path(redraft.__file__).parent / "small"

@@ -11,7 +11,7 @@ import redraft
 from redraft.testing.byte_tokenizer import write_byte_tokenizer
 from redraft.text.token_bytes import token_bytes
 from tests.checkpoint.gguf_files import MERGES, vocabulary, write
-from tests.cli.test_cli import call
+from tests.command import call
 
 TEXTS = (
     "hello there",

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pyte
@@ -19,18 +18,10 @@ import redraft
 from redraft.cli.generate import _prompt_options
 from redraft.cli.view import CommittedText, printable
 from redraft.errors import ConfigError
+from tests.command import COMMAND, call
 
 # A bias that leaves the byte tokenizer its printable characters.
 PRINTABLE = {token: -40.0 for token in range(384) if token not in range(161, 255)}
-COMMAND = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
-
-
-def call(
-    *arguments: str, stdin: str = "", folder: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], input=stdin, capture_output=True, text=True, timeout=120, cwd=folder
-    )
 
 
 def test_generate_json_is_the_api(checkpoint: Path) -> None:

@@ -10,7 +10,7 @@ import jsonschema
 import lark
 import pytest
 
-from tests.cli.test_cli import call
+from tests.command import call
 
 SCHEMA = {
     "type": "object",

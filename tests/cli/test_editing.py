@@ -10,7 +10,7 @@ import pytest
 
 from redraft.cli.texts import line_span, replace_text
 from redraft.errors import RequestError
-from tests.cli.test_cli import call
+from tests.command import call
 
 TEXT = (
     "def step(shops):\n    acc = 0\n    for one in shops:\n        acc += one.age\n    return acc\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import COMMAND, call
+from tests.command import COMMAND, call
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "small-first.toml"
 

@@ -49,7 +49,7 @@ from redraft.tasks import Example
 from redraft.testing import byte_tokenizer, naive_generate, tiny_checkpoint, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
-from tests.cli.test_cli import call
+from tests.command import call
 
 CONFIG = GenerationConfig(max_new_tokens=40, max_denoising_steps=6, eos_token_id=())
 
@@ -400,18 +400,18 @@ def test_a_comparison_becomes_a_picture(
 
 
 def test_the_command_measures_a_quantization(tmp_path: Path) -> None:
-    arguments = ("eval", "divergence", "small", "--quantize", "int8", "--count", "2")
+    arguments = ("eval", "divergence", "small", "--quantize", "int8", "--count", "1")
     done = call(*arguments, "--json", "--png", str(tmp_path / "out.png"))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["a"], told["b"], told["seed"], told["count"]) == ("small", "small in int8", 0, 4)
+    assert (told["a"], told["b"], told["seed"], told["count"]) == ("small", "small in int8", 0, 2)
     assert 0 < told["distance"]["kl"] < 0.1
     assert [one["step"] for one in told["distances"]] == list(range(1, len(told["distances"]) + 1))
     assert told["agreement"]["positions"] > 0.9
     assert [row["set"] for row in told["solved"]] == ["sudoku", "arithmetic"]
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
     shown = call(*arguments)
-    for word in ("small in int8", "canvases", "steps a canvas", "sudoku (2)", "of whole texts"):
+    for word in ("small in int8", "canvases", "steps a canvas", "sudoku (1)", "of whole texts"):
         assert word in shown.stdout
 
 

@@ -19,7 +19,7 @@ from redraft.evals.evaluate_infill import edit_distance, evaluate_infill, summar
 from redraft.evals.execute import program_passes
 from redraft.evals.infill_problems import problems_of_examples, read_problems
 from redraft.tasks.task import held_out
-from tests.cli.test_cli import call
+from tests.command import call
 
 PROBLEM = {
     "task_id": "SingleLineInfilling/HumanEval/0/L1",
