@@ -230,7 +230,7 @@ def test_a_draft_touches_only_the_cells_that_changed(tab: Page, tmp_path: Path) 
     still = {key: trace["drafts"][0][key] for key in ("accepted", "revised", "confidence")}
     trace["drafts"][1] |= still | {"changed": [[7, "seven"]]}
     trace["drafts"][2] |= still | {"changed": []}
-    trace["drafts"][2]["confidence"] = [0, *still["confidence"][1:255], 100]
+    trace["drafts"][2]["confidence"] = [100, *still["confidence"][1:255], 0]
     open_trace(tab, tmp_path / "still.json", trace)
     tab.get_by_label("Denoising step").focus()
     tab.keyboard.press("Home")

@@ -93,6 +93,9 @@ export interface GenerateRequest {
   [option: string]: unknown;
 }
 
+/** The page's limit, so that a model that does not end its turn ends all the same. */
+const MAX_TOKENS = 1024;
+
 /** Stream a chat completion, or a completion where there are no messages. */
 export function generate(
   request: GenerateRequest,
@@ -101,7 +104,8 @@ export function generate(
   const path = request.messages ? "/v1/chat/completions" : "/v1/completions";
   const drafts = request.method !== "autoregressive";
   const options = { include_usage: true, include_drafts: drafts };
-  return stream<GenerateChunk>(path, { ...request, stream_options: options }, signal);
+  const body = { max_tokens: MAX_TOKENS, ...request, stream_options: options };
+  return stream<GenerateChunk>(path, body, signal);
 }
 
 export const infill = (body: object, signal?: AbortSignal) =>

@@ -7,6 +7,8 @@ import { isDigit, solves } from "./rules";
 
 /** The temperature of each attempt: a puzzle that fails at one is often solved at another. */
 const TEMPERATURES = [1, 1.3, 0.8, 1.5];
+/** More than a grid is never wanted: 81 digits and the end of the turn. */
+const MAX_TOKENS = 96;
 /** The time between two steps: the same for both methods. */
 const PAUSE_MILLISECONDS = 160;
 
@@ -41,7 +43,13 @@ export async function* solveByDiffusion(
   for (const [index, temperature] of TEMPERATURES.entries()) {
     const attempt = index + 1;
     const cells: string[] = [];
-    const request = { model, messages: promptFor(puzzle), seed: seed + index, temperature };
+    const request = {
+      model,
+      messages: promptFor(puzzle),
+      max_tokens: MAX_TOKENS,
+      seed: seed + index,
+      temperature,
+    };
     for await (const { draft } of generate(request, signal)) {
       if (draft?.canvas !== 0) continue;
       for (const [at, text] of draft.changed) cells[at] = text;
@@ -69,7 +77,13 @@ export async function* solveAutoregressively(
     const grid = gridOf(Array.from(text));
     return { grid, attempt: 1, steps, solved: ended && solves(puzzle, grid), ended };
   };
-  const request = { model, messages: promptFor(puzzle), seed, method: "autoregressive" as const };
+  const request = {
+    model,
+    messages: promptFor(puzzle),
+    max_tokens: MAX_TOKENS,
+    seed,
+    method: "autoregressive" as const,
+  };
   for await (const chunk of generate(request, signal)) {
     const added = textOf(chunk);
     if (!added) continue;
