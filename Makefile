@@ -10,7 +10,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 PYTEST := $(BIN)/python -m pytest
 # Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives.
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
-PLACES := src tests docs benchmarks
+PLACES := src tests docs benchmarks hatch_build.py
 # What `make test-fast` leaves out: pytest names it at the end.
 FAST := -m 'not slow'
 

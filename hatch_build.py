@@ -1,4 +1,4 @@
-"""Build hook: a wheel or an sdist has the playground's page in it, built now where it is missing."""
+"""Build hook: a wheel or an sdist has the playground's page in it, built now if it is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = "src/redraft/web/static"
 
 
 class PageHook(BuildHookInterface):
-    """The page is committed, so that whoever installs a checkout needs no node; where it is not there, npm makes it."""
+    """Builds the page with npm if it is missing. It is committed: a checkout needs no node."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
@@ -24,6 +24,8 @@ class PageHook(BuildHookInterface):
     def _build(self, source: Path) -> None:
         npm = shutil.which("npm")
         if npm is None or not (source / "package-lock.json").is_file():
-            raise RuntimeError(f"the playground's page is not built and cannot be built here: npm and {source} are needed")
+            raise RuntimeError(
+                f"the playground's page is missing: to build it, npm and {source} are needed"
+            )
         subprocess.run([npm, "ci"], cwd=source, check=True)
         subprocess.run([npm, "run", "build"], cwd=source, check=True)
