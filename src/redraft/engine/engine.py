@@ -23,6 +23,7 @@ from redraft.engine.request import Method, Request
 from redraft.engine.row import Row
 from redraft.engine.runner import Runner
 from redraft.engine.scheduler import Scheduler
+from redraft.engine.turns import Turns
 from redraft.engine.work import Resources, Work
 from redraft.errors import ConfigError
 from redraft.events import EngineEvent, Failed
@@ -34,6 +35,18 @@ WRITERS: dict[Method, Callable[[Request], Work]] = {
     "autoregressive": Autoregressive,
 }
 Failure = tuple[Work, Exception]
+
+
+# Positions of one request's canvases in a step on a CPU: beyond that, a batch gains little.
+RESPONSIVE_POSITIONS = 512
+
+
+def responsive_positions(device: torch.device) -> int | None:
+    """Return the limit of a step with which one request's canvases do not hold up the others.
+
+    A CPU takes twice as long for twice as many; a GPU takes little longer, so it has no limit.
+    """
+    return None if device.type == "cuda" else RESPONSIVE_POSITIONS
 
 
 def responsive_chunk(device: torch.device) -> int:
@@ -52,6 +65,8 @@ class Engine:
     Args:
         max_batch_size: requests that run at a time at most.
         prefill_chunk: clean tokens encoded between two denoising steps at most.
+        group_positions: positions of one group's canvases in a denoising step at most, half of that
+            beside other groups; at least one canvas. None for no limit.
         prefix_cache: bytes of KV blocks of prompts, kept for prompts with the same prefix.
         memory: bytes for caches and passes, beside the weights; requests wait for their share.
             None sets no limit.
@@ -70,6 +85,7 @@ class Engine:
         *,
         max_batch_size: int = 8,
         prefill_chunk: int = PREFILL_CHUNK,
+        group_positions: int | None = None,
         prefix_cache: int = 0,
         memory: int | None = None,
     ) -> None:
@@ -83,6 +99,8 @@ class Engine:
             )
         if memory is not None:
             check_integer("memory", memory, minimum=1)
+        if group_positions is not None:
+            check_integer("group_positions", group_positions, minimum=1)
         self.model = model
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)
@@ -90,14 +108,17 @@ class Engine:
         self._resources = Resources(self.prefixes, tokenizer)
         self._scheduler = Scheduler(model, max_batch_size, self.memory)
         self._runner = Runner(model, prefill_chunk)
+        self._turns = Turns(group_positions)
         self._next_number = 0
         self._clock = 0  # steps so far
 
-    def add(self, request: Request | Work, *, drafts: bool = True) -> int:
+    def add(self, request: Request | Work, *, drafts: bool = True, group: int | None = None) -> int:
         """Queue a request; return the number that its events carry.
 
         Args:
             drafts: False leaves out Draft events, and the work that they take.
+            group: number of the first request of the same group: together they get the part of one
+                among those that wait, and of a step. None: a group of its own.
 
         Raises:
             MemoryLimitError: it needs more memory than the limit, even running alone.
@@ -106,6 +127,7 @@ class Engine:
         self.memory.check(work.share(self.model.config))
         work.drafts = work.drafts and drafts
         work.begin(self._next_number, self._resources)
+        work.group = work.number if group is None else group
         self._next_number += 1
         self._scheduler.waiting.append(work)
         return work.number
@@ -165,6 +187,9 @@ class Engine:
         for work in works:
             owners += [(row, work) for row in work.rows if row.result is None]
         plan = self._runner.plan([row for row, _ in owners], self._clock)
+        groups = {id(row): work.group for row, work in owners}
+        ready = [(row, groups[id(row)]) for row in plan.canvases]
+        plan.canvases = self._turns.choose(ready, self._clock)
         self._runner.run(plan)
         failed = {id(row): error for row, error in plan.failed}
         return [(work, failed[id(row)]) for row, work in owners if id(row) in failed]

@@ -52,16 +52,22 @@ class Memory:
                 "prompt or lower max_new_tokens"
             )
 
-    def take(self, key: int, share: Share) -> bool:
+    def take(self, key: int, share: Share, *, reserve: int = 0) -> bool:
         """Return True and count the request where there is memory beside those that run.
 
         False where there is not, or where another was refused before it. A refused request asks
         again, or is released.
+
+        Args:
+            reserve: bytes that it has to leave for others. Who cannot has no turn to lose: it is
+                not counted as refused.
         """
         if self.limit is not None:
-            needed = self.needed([*self._held.values(), share])
-            if needed > self.limit or next(iter(self._refused), key) != key:
-                self._refused[key] = None
+            its_turn = next(iter(self._refused), key) == key
+            needed = self.needed([*self._held.values(), share]) if its_turn else 0
+            if not its_turn or needed > self.limit - reserve:
+                if not reserve:
+                    self._refused[key] = None
                 return False
             self.prefixes.allow(self.limit - needed)
         self._refused.pop(key, None)

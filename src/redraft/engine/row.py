@@ -133,6 +133,11 @@ class CanvasInputs:
     sampler: Sampler | None = None
     stopping: StoppingCriteria | None = None
 
+    @property
+    def length(self) -> int:
+        """Number of positions."""
+        return self.state.argmax_canvas.shape[1]
+
 
 @dataclass
 class Row:
@@ -150,6 +155,7 @@ class Row:
         resume_at: `base` belongs to this row alone; it is cut back to so many tokens, and written.
         encoded_at: step of the engine at which tokens of this row were last encoded, or at which it
             began to wait for that; 0 before.
+        denoised_at: step of the engine at which its canvas last took its turn; 0 before.
         encoder_passes: passes that encoded a part of a part and nothing else.
     """
 
@@ -162,6 +168,7 @@ class Row:
     canvas: CanvasInputs | None = None
     result: Result | None = None
     encoded_at: int = 0
+    denoised_at: int = 0
     encoder_passes: int = 0
     cached_tokens: int = 0
     _parts: list[Part] = field(default_factory=list)

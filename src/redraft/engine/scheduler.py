@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from redraft.engine.memory_budget import Memory
 from redraft.engine.work import Work
 from redraft.network import DiffusionGemma
 
+# From so many requests at a time on, the last place is kept for a group that has none.
+LEAST_WITH_RESERVE = 3
+
 
 class Scheduler:
-    """Admits work first come, first served: at most `max_batch_size` requests at a time, as long as
-    there is memory for them."""
+    """Admits at most `max_batch_size` requests at a time, as long as there is memory for them.
+
+    Of the groups that wait, the one with the fewest requests that run goes first; of equal ones
+    the one that came first. A group of several takes neither the last place nor the last equal
+    share of the memory: so the next group need not wait for the end of a text.
+    """
 
     def __init__(self, model: DiffusionGemma, max_batch_size: int, memory: Memory) -> None:
         self.model = model
@@ -26,13 +33,28 @@ class Scheduler:
     def admit(self) -> list[Work]:
         """Let waiting work in as far as there is memory; return what entered."""
         entered: list[Work] = []
-        while self.waiting and len(self.running) < self.max_batch_size:
-            first = self.waiting[0]
-            if not self.memory.take(first.number, first.share(self.model.config)):
-                break
-            entered.append(self.waiting.popleft())
-            self.running.append(entered[-1])
+        while self.waiting and (work := self._next()):
+            self.waiting.remove(work)
+            self.running.append(work)
+            entered.append(work)
         return entered
+
+    def _next(self) -> Work | None:
+        """Return the work that enters next, its memory taken; None while none may."""
+        places = self.max_batch_size - len(self.running)
+        if not places:
+            return None
+        running = Counter(work.group for work in self.running)
+        last_place = places == 1 and self.max_batch_size >= LEAST_WITH_RESERVE
+        for work in sorted(self.waiting, key=lambda work: running[work.group]):
+            reserve = 0
+            if running[work.group]:
+                if last_place:
+                    return None
+                reserve = (self.memory.limit or 0) // self.max_batch_size
+            if self.memory.take(work.number, work.share(self.model.config), reserve=reserve):
+                return work
+        return None
 
     def retire(self) -> None:
         """Let out the work that has ended."""

@@ -61,13 +61,15 @@ class Work(ABC):
 
     Attributes:
         number: given by the engine; its events carry it.
+        group: number of the group that it shares its part of the engine with: choices of one
+            request are one group. -1 before it is queued.
         rows: those that wait for the pass that they were yielded for.
         drafts: False leaves out Draft events, and what it takes to make them.
         ended: True once nothing is left to do.
     """
 
     def __init__(self) -> None:
-        self.number = -1
+        self.number = self.group = -1
         self.drafts = True
         self.rows: list[Row] = []
         self.ended = False

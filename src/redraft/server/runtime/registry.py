@@ -14,7 +14,15 @@ import anyio.to_thread
 from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
 from redraft.editing import Infilled
-from redraft.engine import Engine, Request, Scoring, TokenLikelihood, Work, responsive_chunk
+from redraft.engine import (
+    Engine,
+    Request,
+    Scoring,
+    TokenLikelihood,
+    Work,
+    responsive_chunk,
+    responsive_positions,
+)
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
@@ -51,6 +59,7 @@ class HostedModel:
             prefix_cache=prefix_cache,
             memory=memory,
             prefill_chunk=responsive_chunk(model.network.device),
+            group_positions=responsive_positions(model.network.device),
         )
         self.worker = Worker(self.engine, max_batch_size=size, max_waiting=settings.max_waiting)
 

@@ -114,7 +114,8 @@ class Worker:
                 queue.put((index, event))
 
             try:
-                number = numbers[index] = self.engine.add(request, drafts=drafts)
+                group = numbers.get(0)
+                number = numbers[index] = self.engine.add(request, drafts=drafts, group=group)
             except Exception as error:
                 self._release()
                 deliver(Failed(request=-1, error=error))
