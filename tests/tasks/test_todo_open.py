@@ -59,7 +59,8 @@ def test_the_item_that_is_meant_can_be_told(phrasing: str, seed: int) -> None:
     text = before.items[at][0]
     places = ("first", "second", "third", "fourth")
     low = said.lower()
-    placed = f"{places[at]} " in low or f"number {at + 1}" in low
+    # The word "number" may be mistyped, its digit is not.
+    placed = f"{places[at]} " in low or re.search(rf"\b{at + 1}\b", low) is not None
     placed = placed or (at == len(before.items) - 1 and "last" in low)
     words = [word for word in text.split() if word.lower() in re.split(r"[ .!:]", low)]
     others = {other.lower() for number, (one, _) in enumerate(before.items) if number != at
