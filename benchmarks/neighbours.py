@@ -35,7 +35,7 @@ def neighbours(tokens: int) -> dict[str, tuple[str, dict[str, Any]]]:
     Args:
         tokens: about so many tokens has the longest prompt.
     """
-    steps = {"max_denoising_steps": 48, "confidence_threshold": 0.0}
+    steps = {"max_denoising_steps": 48, "entropy_bound": 1e-9}
     prompt = "page " * tokens
     return {
         "choices": (CHAT, steps | {"messages": message("page"), "n": 16, "max_tokens": 256}),

@@ -74,6 +74,11 @@ class Memory:
         self._held[key] = share
         return True
 
+    @property
+    def first_refused(self) -> int | None:
+        """The request that waits for memory, and goes before all others; None where none does."""
+        return next(iter(self._refused), None)
+
     def release(self, key: int) -> None:
         """Give back the memory of a request that has ended, or will not run."""
         self._refused.pop(key, None)

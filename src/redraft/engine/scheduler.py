@@ -46,7 +46,9 @@ class Scheduler:
             return None
         running = Counter(work.group for work in self.running)
         last_place = places == 1 and self.max_batch_size >= LEAST_WITH_RESERVE
-        for work in sorted(self.waiting, key=lambda work: running[work.group]):
+        first = self.memory.first_refused
+        waiting = [work for work in self.waiting if first in (None, work.number)]
+        for work in sorted(waiting, key=lambda work: running[work.group]):
             reserve = 0
             if running[work.group]:
                 if last_place:
@@ -54,6 +56,8 @@ class Scheduler:
                 reserve = (self.memory.limit or 0) // self.max_batch_size
             if self.memory.take(work.number, work.share(self.model.config), reserve=reserve):
                 return work
+            if not reserve:
+                return None  # whoever waits for memory goes before all others
         return None
 
     def retire(self) -> None:
