@@ -14,7 +14,7 @@ PLACES := src tests docs benchmarks hatch_build.py
 # What `make test-fast` leaves out: pytest names it at the end.
 FAST := -m 'not slow'
 
-.PHONY: help setup demo test test-fast coverage bench check format docs page page-check clean
+.PHONY: help setup demo test test-fast attack coverage bench check format docs page page-check clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -56,6 +56,9 @@ test-fast: setup ## an answer in two minutes on two cores: all tests that are no
 
 coverage: setup ## all tests but the browser's, with a report; fails below the floor in pyproject.toml
 	$(PARALLEL) --ignore tests/browser --cov --cov-report=term --cov-report=xml:build/coverage.xml
+
+attack: setup ## hostile requests against a real server, whole; the tests have them in a short form
+	$(BIN)/python -m tests.attack.constraints
 
 bench: setup ## speed and memory, beside transformers
 	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/report.py

@@ -91,6 +91,10 @@ class ConstraintError(RequestError):
     """A schema, a pattern or a grammar cannot be used; the message names the place."""
 
 
+class ConstraintLimitError(ConstraintError):
+    """Compiling a constraint takes more work, memory or time than it may."""
+
+
 class ConstraintUnsatisfiedError(ConstraintError):
     """No text of the constraint fits: it needs too many tokens, or frozen tokens contradict it.
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 KEY = "REDRAFT_API_KEY"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Seconds for which a thread keeps the interpreter while others want it. A step is hundreds of short
+# operations, and each of them waits that long beside a thread that compiles a constraint.
+SWITCH_INTERVAL = 0.0002
 MAX_PREFIX_CACHE = 4 * GIB  # unless --prefix-cache says otherwise
 
 
@@ -167,6 +170,7 @@ def run(
             "redraft: web pages that your browser opens may reach this server by a name of theirs: "
             "name its own with --allowed-host"
         )
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # After uvicorn's own handler has ended the server, the process ends with status 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = GracefulServer(app, settings.grace, app.state.stop)

@@ -9,7 +9,7 @@ from redraft.engine.work import Work
 from redraft.network import DiffusionGemma
 
 # From so many requests at a time on, the last place is kept for a group that has none.
-LEAST_WITH_RESERVE = 3
+MIN_WITH_RESERVE = 3
 
 
 class Scheduler:
@@ -45,7 +45,7 @@ class Scheduler:
         if not places:
             return None
         running = Counter(work.group for work in self.running)
-        last_place = places == 1 and self.max_batch_size >= LEAST_WITH_RESERVE
+        last_place = places == 1 and self.max_batch_size >= MIN_WITH_RESERVE
         first = self.memory.first_refused
         waiting = [work for work in self.waiting if first in (None, work.number)]
         for work in sorted(waiting, key=lambda work: running[work.group]):

@@ -34,7 +34,9 @@ class Turns:
         for row, group in canvases:
             groups[group].append(row)
         share = self.positions if len(groups) == 1 else self.positions // 2
-        chosen = {id(row) for rows in groups.values() for row in _first(rows, share)}
+        chosen: set[int] = set()
+        for rows in groups.values():
+            chosen.update(id(row) for row in _first(rows, share))
         found = [row for row, _ in canvases if id(row) in chosen]
         for row in found:
             row.denoised_at = now

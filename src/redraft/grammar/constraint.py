@@ -9,6 +9,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import budgeted
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.tokens.build import build_token_dfa
 from redraft.grammar.tokens.token_dfa import TokenDFA
@@ -52,6 +53,7 @@ class Constraint(ABC):
         """Return the value of a finished text: the text itself, unless a subclass reads it."""
         return text
 
+    @budgeted
     def compile(
         self, tokenizer: Tokenizer, eos_ids: Collection[int], pad_id: int, vocab_size: int
     ) -> TokenDFA | None:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import budgeted
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.builders import dfa_of_texts
 from redraft.grammar.language.determinise import minimal_dfa
@@ -27,6 +28,7 @@ class Regex(Constraint):
             \\s are the ASCII ones.
     """
 
+    @budgeted
     def __init__(self, pattern: str) -> None:
         if not isinstance(pattern, str):
             raise ConstraintError(f"a pattern is a string, not {type(pattern).__name__}")
@@ -44,6 +46,7 @@ class Regex(Constraint):
 class Choice(Constraint):
     """One of a list of texts."""
 
+    @budgeted
     def __init__(self, texts: Iterable[str]) -> None:
         single = isinstance(texts, str) or not isinstance(texts, Iterable)
         self.texts = () if single else tuple(texts)

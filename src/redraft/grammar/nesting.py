@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import product
 from typing import TypeVar
 
+from redraft.grammar.budget import spend
+
 T = TypeVar("T")
 
 
@@ -47,7 +49,13 @@ class Nesting:
             if other not in found:
                 found.add(other)
                 left += self._references[other]
+                spend(1 + len(self._references[other]), held=1)
         return frozenset(found)
+
+    @property
+    def leaves_first(self) -> list[str]:
+        """All names, those that others refer to before these, as far as there is no cycle."""
+        return list(reversed(self._order))
 
     @property
     def here(self) -> tuple[frozenset[str], int]:

@@ -182,6 +182,7 @@ class _PatternReader:
     def members(self, items: Sequence[tuple[object, PatternTree]]) -> Charset:
         """Return the charset of [...]."""
         found, inverted = Charset(()), False
+        single: list[tuple[int, int]] = []
         categories = {str(argument) for op, argument in items if str(op) == "CATEGORY"}
         if any(name.replace("CATEGORY_", "CATEGORY_NOT_") in categories for name in categories):
             # A category and its negation are everything, in every dialect.
@@ -191,12 +192,12 @@ class _PatternReader:
                 case "NEGATE":
                     inverted = True
                 case "LITERAL":
-                    found |= Charset(((argument, argument),))
+                    single.append((argument, argument))
                 case "RANGE":
-                    found |= Charset((argument,))
+                    single.append(argument)
                 case "CATEGORY":
                     found |= category(str(argument), inverted)
-        found = self.cased(found)
+        found = self.cased(found | Charset.of(single))
         return ANY_CHARACTER - found if inverted else self.checked(found)
 
     def cased(self, charset: Charset) -> Charset:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from redraft import __version__
 from redraft.api import Model
@@ -73,8 +73,11 @@ def _watch(app: FastAPI, registry: Registry, metrics: Metrics) -> None:
         return {"status": "ok"}
 
     @app.get("/ready")
-    async def ready() -> dict[str, Any]:
-        return {"status": "ready", "requests": registry.load}
+    async def ready() -> JSONResponse:
+        """Say whether a request would be taken now: 503 while the server stops, or is full."""
+        status = registry.status
+        body = {"status": status, "requests": registry.load}
+        return JSONResponse(body, 200 if status == "ready" else 503)
 
     metrics.watch("redraft_requests", "Requests that run or wait.", lambda: registry.load)
     metrics.watch(

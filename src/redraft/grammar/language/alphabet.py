@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from redraft.grammar.budget import spend
 from redraft.grammar.language.charset import LAST_SYMBOL, Charset
 
 Ints = NDArray[np.int32]
@@ -54,6 +55,8 @@ class Alphabet:
             for first, last in charset.intervals:
                 edges |= {first, last + 1}
         starts = np.array(sorted(edges), dtype=np.int64)
+        cells = len(charsets) * len(starts)
+        spend(cells, held=cells // 50)
         members = np.zeros((len(charsets), len(starts)), dtype=bool)
         for row, charset in zip(members, charsets, strict=True):
             for first, last in charset.intervals:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from redraft.grammar.budget import spend
 from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.dfa import DFA, check_states, explore, minimal
@@ -75,9 +76,11 @@ def dfa_of_texts(texts: Iterable[str]) -> DFA:
     rows: list[dict[int, int]] = [{}]
     final = [False]
     for text in texts:
+        spend(len(text))
         state = 0
         for char in text:
             if class_of[char] not in rows[state]:
+                spend(1, held=5)
                 rows[state][class_of[char]] = len(rows)
                 rows.append({})
                 final.append(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import spend
 from redraft.grammar.language.alphabet import Alphabet
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.dfa import DFA, explore, minimal
@@ -38,8 +39,10 @@ def _determinised(nfa: NFA) -> DFA:
 
     def transitions(subset: frozenset[int]) -> Iterator[tuple[int, frozenset[int]]]:
         reached: dict[int, list[int]] = {}
+        spend(len(subset))
         for state in subset:
             for charset, target in nfa.transitions[state]:
+                spend(len(classes_of[charset]))
                 for symbol_class in classes_of[charset]:
                     reached.setdefault(symbol_class, []).append(target)
         for symbol_class, targets in reached.items():

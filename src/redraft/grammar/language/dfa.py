@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import spend
 from redraft.grammar.language.alphabet import Alphabet, Ints
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
 from redraft.grammar.language.minimise import DEAD, minimise
 
-MAX_STATES = 20_000
+MAX_STATES = 60_000
 State = TypeVar("State", bound=Hashable)
 
 
@@ -63,6 +64,7 @@ class DFA:
         charsets = self.alphabet.charsets
         unions: dict[tuple[int, ...], Charset] = {}
         found = []
+        spend(self.table.size // 4)
         for state, row in enumerate(self.table.tolist()):
             classes: dict[int, list[int]] = {}
             for symbol_class, target in enumerate(row):
@@ -120,12 +122,15 @@ def explore(
                 numbers[following] = len(states)
                 states.append(following)
             row[symbol_class] = numbers[following]
+        spend(1 + len(row), held=4 + 2 * len(row))
         rows.append(row)
     return rows, states
 
 
 def minimal(alphabet: Alphabet, rows: Sequence[dict[int, int]], final: Sequence[bool]) -> DFA:
     """Build the minimal DFA of a transition table, with as few classes of symbols as possible."""
+    size = len(rows) * max(alphabet.size, 1)
+    spend(size // 8, held=size // 12)
     table = np.full((len(rows), max(alphabet.size, 1)), DEAD, dtype=np.int32)
     sizes = [len(row) for row in rows]
     columns = np.fromiter(chain.from_iterable(rows), np.int64, sum(sizes))
@@ -181,6 +186,7 @@ def _product(one: DFA, other: DFA, combine: Callable[[bool, bool], bool]) -> DFA
 
     def transitions(state: tuple[int, int]) -> Iterator[tuple[int, tuple[int, int]]]:
         mine, theirs = state
+        spend(len(class_pairs))
         for symbol_class, (left, right) in enumerate(class_pairs):
             following = int(one.table[mine, left])
             if following != DEAD:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from redraft.grammar.budget import spend
 from redraft.grammar.language.graph import distances
 
 Ints = NDArray[np.int32]
@@ -85,6 +86,7 @@ def _refined(table: Ints, incoming: _Incoming, distance: Longs, seed: int) -> Lo
     factors = rng.integers(1, 1 << 62, table.shape[1] + 1, dtype=np.int64)
     again = np.arange(len(table))  # the states that are looked at
     while len(again):
+        spend(len(again))
         rows = np.column_stack([block[table[again]], block[again]])
         group, owners, counts = _grouped(rows, factors)
         numbers = _split(size, owners, counts)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import spend
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import (
@@ -46,6 +47,7 @@ class NFA:
                 f"the constraint needs more than {MAX_NFA_STATES} NFA states, which is too large: "
                 "lower its bounds (lengths, repetitions, depth)"
             )
+        spend(1, held=3)
         self.transitions.append([])
         self.epsilon.append([])
         return len(self.transitions) - 1
@@ -117,4 +119,5 @@ class NFA:
                 if target not in found:
                     found.add(target)
                     left.append(target)
+        spend(len(found), held=len(found))
         return frozenset(found)

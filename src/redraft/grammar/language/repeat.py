@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from redraft.grammar.budget import spend
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA, check_states
 from redraft.grammar.language.expression import Language, Repeat
@@ -33,6 +34,7 @@ def repeated(item: DFA, minimum: int, maximum: int | None) -> DFA:
     ends = np.zeros(len(table), dtype=bool)
     ends[0] = minimum == 0
     for copy in range(copies):
+        spend(len(own))
         part = slice(1 + copy * inner, 1 + (copy + 1) * inner)
         rows = np.where(own == DEAD, DEAD, own + copy * inner)
         following = copy + 1 if copy + 1 < copies else copy if maximum is None else None

@@ -8,13 +8,16 @@ from collections.abc import Hashable
 import lark
 
 from redraft.config.check import check_integer
-from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
+from redraft.errors import ConstraintError, ConstraintLimitError, ConstraintUnsatisfiedError
+from redraft.grammar.budget import budgeted
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.rules.compiler import GrammarCompiler
 from redraft.text import Tokenizer
 
 DEFAULT_DEPTH = 3
+# Characters of a grammar: Lark takes some seconds for so many, and cannot be interrupted.
+MAX_SOURCE = 60_000
 IMPORT_OF_FILE = re.compile(r"^\s*%import\s+\(?\s*\.", re.MULTILINE)
 
 
@@ -33,6 +36,7 @@ class Grammar(Constraint):
         ConstraintUnsatisfiedError: it derives no text within this depth.
     """
 
+    @budgeted
     def __init__(self, source: str, *, start: str = "start", depth: int = DEFAULT_DEPTH) -> None:
         check_integer("depth", depth, minimum=0)
         if not isinstance(source, str) or not isinstance(start, str):
@@ -56,6 +60,10 @@ class Grammar(Constraint):
 
 
 def _parse(source: str, start: str) -> lark.Lark:
+    if len(source) > MAX_SOURCE:
+        raise ConstraintLimitError(
+            f"grammar: it has {len(source)} characters, {MAX_SOURCE} are the most"
+        )
     if IMPORT_OF_FILE.search(source):
         raise ConstraintError(
             "grammar: only the grammars that come with Lark can be imported, not files"

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import budgeted
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.charset import ANY_CHARACTER
 from redraft.grammar.language.determinise import minimal_dfa
@@ -53,6 +54,7 @@ class ChatAnswer(Constraint):
 
     has_special_tokens = True
 
+    @budgeted
     def __init__(
         self,
         tools: Sequence[Mapping[str, Any]] = (),

@@ -73,7 +73,7 @@ class SchemaCompiler:
             ConstraintUnsatisfiedError: no value is admitted.
         """
         try:
-            found = minimal_dfa(self.value([self.index.root], types))
+            found = self._whole(types)
         except RecursionError:
             raise ConstraintError("the schema is nested too deeply") from None
         if found.empty:
@@ -81,6 +81,19 @@ class SchemaCompiler:
                 "schema #: it admits no value at all"
             )
         return found
+
+    def _whole(self, types: Sequence[str]) -> DFA:
+        """Return the DFA of the whole schema.
+
+        A long chain of references is compiled from its end: then each definition is known where it
+        is referred to, and nothing nests.
+        """
+        try:
+            return minimal_dfa(self.value([self.index.root], types))
+        except RecursionError:
+            for path in self._nesting.leaves_first:
+                self.value([self.index.target(path)])
+            return minimal_dfa(self.value([self.index.root], types))
 
     def warnings(self) -> list[str]:
         """Return a sentence for each keyword or format that has no effect."""

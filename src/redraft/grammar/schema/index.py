@@ -90,6 +90,10 @@ class SchemaIndex:
             self._targets[found.path] = replace(found, owner=found.path)
         return self._targets[found.path]
 
+    def target(self, path: str) -> Subschema:
+        """Return the subschema at a path to which a reference was resolved, or the root."""
+        return self._targets[path]
+
     def references_in(self, path: str) -> list[str]:
         """Return the paths of the targets of all references inside the subschema at a path."""
         found: dict[str, None] = {}

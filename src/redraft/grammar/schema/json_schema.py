@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import budgeted
 from redraft.grammar.constraint import MAX_CACHED, Constraint
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.schema.compiler import SchemaCompiler
@@ -53,6 +54,7 @@ class JsonSchema(Constraint):
         ConstraintUnsatisfiedError: the schema admits no value.
     """
 
+    @budgeted
     def __init__(
         self,
         schema: Mapping[str, Any] | bool | str | type[SchemaClass],

@@ -9,6 +9,7 @@ from typing import Any
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
+from redraft.grammar.budget import budgeted
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.charset import ANY_CHARACTER
 from redraft.grammar.language.determinise import minimal_dfa
@@ -50,6 +51,7 @@ class ToolCalls(Constraint):
 
     has_special_tokens = True
 
+    @budgeted
     def __init__(
         self,
         tools: Sequence[Mapping[str, Any]],

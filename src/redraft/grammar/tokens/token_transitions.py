@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from redraft.grammar.budget import spend
 from redraft.grammar.language.dfa import distinct_columns
 from redraft.grammar.language.minimise import DEAD
 from redraft.grammar.tokens.utf8 import ByteDFA
@@ -91,6 +92,7 @@ class TokenTransitions:
     def _compose(self, function: int, byte_class: int) -> None:
         """Compute the function with one byte more, and note its number."""
         states, reached = self._functions[function]
+        spend(1 + len(states) // 8, held=1 + len(states) // 3)
         following = self._table[reached, byte_class]
         alive = following != DEAD
         number = DEAD

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from redraft.grammar.budget import spend
 from redraft.grammar.language.charset import FIRST_SPECIAL, Charset
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.minimise import DEAD
@@ -50,6 +51,7 @@ class ByteDFA:
         left = list(enumerate(paths))
         for state, here in left:
             shape = tuple(ranges for ranges, _ in here)
+            spend(1 + len(here), held=20)
             for first, last, following in _next_bytes(shape):
                 ranges, at = following[0]
                 if not ranges:
@@ -73,7 +75,9 @@ def _paths(dfa: DFA) -> tuple[list[list[Path]], list[tuple[int, int, int]]]:
     paths: list[list[Path]] = [[] for _ in dfa.table]
     special: list[tuple[int, int, int]] = []
     for state, charset, target in dfa.transitions:
-        paths[state] += [(ranges, target) for ranges in _ranges(charset)]
+        found = _ranges(charset)
+        spend(len(found), held=1 + len(found))
+        paths[state] += [(ranges, target) for ranges in found]
         for first, last in charset.intervals:
             for symbol in range(max(first, FIRST_SPECIAL), last + 1):
                 special.append((state, symbol - FIRST_SPECIAL, target))

@@ -168,7 +168,9 @@ async def _chunks(
     The report is made in a thread: it tokenizes and compares texts.
     """
     streams: dict[int, ChoiceStream] = {}
-    async with aclosing(hosted.infill(plan, body.timeout, drafts=body.stream)) as events:
+    constrained = isinstance(body, InfillRequest) and bool(body.formats)
+    filling = hosted.infill(plan, body.timeout, drafts=body.stream, constrained=constrained)
+    async with aclosing(filling) as events:
         async for event in events:
             if isinstance(event, Infilled):
                 yield await run_in_threadpool(report, event)

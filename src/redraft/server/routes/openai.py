@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -21,7 +22,7 @@ from redraft.server.openai.schemas import (
     TokenizeRequest,
 )
 from redraft.server.openai.suffix import suffix_answer
-from redraft.server.openai.translate import translate_chat, translate_completion
+from redraft.server.openai.translate import Translation, translate_chat, translate_completion
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
@@ -48,9 +49,8 @@ def openai_routes(models: Registry) -> APIRouter:
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
     async def chat(body: ChatRequest, request: Request) -> Response:
         hosted = models[body.model]
-        translation = await run_in_threadpool(
-            translate_chat, hosted.model, body, hosted.tokens_left
-        )
+        prepare = partial(translate_chat, hosted.model, body, hosted.tokens_left)
+        translation = await _prepared(hosted, body, request, prepare)
         return await _answer(
             hosted,
             OpenAIResponse("chat.completion", body.model, hosted.model.tokenizer, translation),
@@ -63,7 +63,8 @@ def openai_routes(models: Registry) -> APIRouter:
         hosted = models[body.model]
         if body.suffix:
             return await suffix_answer(hosted, body, request)
-        translation = await run_in_threadpool(translate_completion, hosted.model, body)
+        prepare = partial(translate_completion, hosted.model, body)
+        translation = await _prepared(hosted, body, request, prepare)
         return await _answer(
             hosted,
             OpenAIResponse("text_completion", body.model, hosted.model.tokenizer, translation),
@@ -80,6 +81,19 @@ def openai_routes(models: Registry) -> APIRouter:
         return {"tokens": tokens, "texts": parts, "count": len(tokens)}
 
     return router
+
+
+async def _prepared(
+    hosted: HostedModel, body: Common, request: Request, prepare: Callable[[], Translation]
+) -> Translation:
+    """Return the translation of a request; the time that it takes is the request's."""
+    began = time.monotonic()
+    constrained = isinstance(body, ChatRequest) and bool(body.response_format or body.tools)
+    preparing = hosted.preparing.run(prepare, body.timeout, constrained=constrained)
+    found = await while_connected(request, preparing)
+    if body.timeout is not None:
+        body.timeout = max(0.0, body.timeout - (time.monotonic() - began))
+    return found
 
 
 async def _answer(

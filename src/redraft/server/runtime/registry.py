@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cached_property, partial
@@ -26,6 +27,7 @@ from redraft.engine import (
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
+from redraft.server.runtime.preparing import Preparing
 from redraft.server.runtime.worker import Events, Worker
 from redraft.server.settings import Settings
 
@@ -49,8 +51,10 @@ class HostedModel:
         settings: Settings,
         memory: int | None,
         prefix_cache: int,
+        preparing: Preparing,
     ) -> None:
         self.name, self.model, self.metrics = name, model, metrics
+        self.preparing = preparing
         size = self._max_batch_size = settings.max_batch_size
         self.engine = Engine(
             model.network,
@@ -100,10 +104,22 @@ class HostedModel:
                 yield index, event
 
     async def infill(
-        self, plan: Callable[[], Work], seconds: float | None, *, drafts: bool
+        self,
+        plan: Callable[[], Work],
+        seconds: float | None,
+        *,
+        drafts: bool,
+        constrained: bool = False,
     ) -> AsyncGenerator[Draft | Infilled, None]:
-        """Yield the drafts of an infill, then its result; `plan` runs in a thread."""
-        work = await anyio.to_thread.run_sync(plan)
+        """Yield the drafts of an infill, then its result; `plan` runs in a thread.
+
+        Args:
+            constrained: `plan` compiles constraints.
+        """
+        began = time.monotonic()
+        work = await self.preparing.run(plan, seconds, constrained=constrained)
+        if seconds is not None:
+            seconds = max(0.0, seconds - (time.monotonic() - began))
         async with aclosing(self.worker.events([work], seconds, drafts=drafts)) as events:
             async for _, event in events:
                 found = _result_of(event)
@@ -145,16 +161,18 @@ class Registry:
         self._models, self._settings, self._metrics = dict(models), settings, metrics
         self._hosted: dict[str, HostedModel] = {}
         self._stopping: asyncio.Future[None] | None = None
+        self.preparing: Preparing | None = None  # once it has started
 
     def start(self) -> None:
         """Start a thread for each; memory is shared out evenly."""
         self._stopping = None
         settings, count = self._settings, len(self._models)
+        preparing = self.preparing = Preparing(settings.max_waiting)
         memory = None if settings.memory is None else settings.memory // count
         prefix_cache = settings.prefix_cache // count
         for name, model in self._models.items():
             self._hosted[name] = HostedModel(
-                name, model, self._metrics, settings, memory, prefix_cache
+                name, model, self._metrics, settings, memory, prefix_cache, preparing
             )
 
     async def stop(self) -> None:
@@ -173,6 +191,14 @@ class Registry:
             for one in self._hosted.values():
                 close = partial(anyio.to_thread.run_sync, one.worker.close, grace, limiter=limiter)
                 group.start_soon(close)
+
+    @property
+    def status(self) -> str:
+        """`ready` where every model takes a request now; else `full`, or `stopping`."""
+        if self._stopping is not None:
+            return "stopping"
+        full = any(one.worker.full for one in self)
+        return "full" if full or (self.preparing and self.preparing.plain.full) else "ready"
 
     @property
     def load(self) -> int:

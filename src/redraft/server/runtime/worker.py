@@ -78,6 +78,11 @@ class Worker:
         """Number of requests that run or wait."""
         return self._admitted
 
+    @property
+    def full(self) -> bool:
+        """True where one more request would be refused."""
+        return self._admitted >= self._capacity
+
     async def events(
         self,
         requests: Sequence[Request | Work],

@@ -1,0 +1,146 @@
+"""Constraints that take long to compile: does anybody else notice?
+
+`python -m tests.attack.constraints` starts a server, sends hostile constraints by clients of which
+half leave at once, and asks meanwhile for the health and for a chat, as other clients do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import string
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.server.server_process import free_port, start_server
+
+MODEL = "small-text"
+
+
+def bodies() -> dict[str, dict[str, Any]]:
+    """Return response formats, each of which once held a server for a minute or more."""
+    rng = random.Random(1)
+    words = ["".join(rng.choices(string.ascii_lowercase, k=192)) for _ in range(10000)]
+    members = {f"p{at}": {"$ref": f"#/$defs/d{at}"} for at in range(16)}
+    schema = {
+        "$ref": "#/$defs/d0",
+        "$defs": {f"d{at}": {"properties": members} for at in range(16)},
+    }
+    rules = "".join(f'r{at}: "a" r{at + 1} "b" | "c"\n' for at in range(20000))
+    return {
+        "regex": {"type": "regex", "regex": "(a?){10000}"},
+        "choice": {"type": "choice", "choice": words},
+        "schema": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
+        "grammar": {"type": "grammar", "grammar": f'start: r0\n{rules}r20000: "z"\n'},
+    }
+
+
+@dataclass
+class Report:
+    """What other clients saw.
+
+    Attributes:
+        statuses: of the hostile requests whose clients waited. health, chat: seconds.
+        grown: bytes of resident memory at the end over those at the start.
+    """
+
+    statuses: list[int] = field(default_factory=list)
+    health: list[float] = field(default_factory=list)
+    chat: list[float] = field(default_factory=list)
+    grown: int = 0
+    ready: dict[str, Any] = field(default_factory=dict)
+
+
+def attack(rounds: int) -> Report:
+    """Attack a server of its own; return what others saw of it."""
+    port, report = free_port(), Report()
+    url = f"http://127.0.0.1:{port}"
+    process = start_server(port)
+    try:
+        _ask(url, report)
+        report.health.clear()
+        report.chat.clear()
+        before = _resident(process.pid)
+        threads = [
+            threading.Thread(target=_send, args=(url, body, number % 2 == 0, report))
+            for number in range(rounds)
+            for body in bodies().values()
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            _ask(url, report)
+        report.ready = _settled(url)
+        report.grown = _resident(process.pid) - before
+    finally:
+        process.terminate()
+        process.wait(30)
+    return report
+
+
+def _send(url: str, body: dict[str, Any], leaves: bool, report: Report) -> None:
+    chat = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "response_format": body}
+    try:
+        answer = httpx2.post(
+            f"{url}/v1/chat/completions", json=chat, timeout=0.5 if leaves else 300
+        )
+    except httpx2.TimeoutException:
+        return
+    report.statuses.append(answer.status_code)
+
+
+def _ask(url: str, report: Report) -> None:
+    began = time.perf_counter()
+    httpx2.get(f"{url}/health", timeout=60).raise_for_status()
+    report.health.append(time.perf_counter() - began)
+    chat = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "max_tokens": 8}
+    began = time.perf_counter()
+    httpx2.post(f"{url}/v1/chat/completions", json=chat, timeout=60).raise_for_status()
+    report.chat.append(time.perf_counter() - began)
+
+
+def _settled(url: str) -> dict[str, Any]:
+    """Return what /ready says once nothing is left to do, or after a minute."""
+    found: dict[str, Any] = {}
+    for _ in range(120):
+        answer = httpx2.get(f"{url}/ready", timeout=60)
+        found = answer.json()
+        if answer.status_code == 200 and not found["requests"]:
+            break
+        time.sleep(0.5)
+    return found
+
+
+def _resident(pid: int) -> int:
+    """Return the resident memory of a process in bytes; 0 where there is no /proc."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0
+    line = next(one for one in status.read_text().splitlines() if one.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> int:
+    """Attack, print the report as JSON, and return 1 where others suffered."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="requests of each kind")
+    report = attack(parser.parse_args().rounds)
+    health, chat = sorted(report.health), sorted(report.chat)
+    figures = asdict(report) | {
+        "health": {"median": health[len(health) // 2], "worst": health[-1]},
+        "chat": {"median": chat[len(chat) // 2], "worst": chat[-1]},
+    }
+    print(json.dumps(figures))
+    refused = all(status in (400, 429) for status in report.statuses)
+    return 0 if refused and report.ready.get("status") == "ready" and health[-1] < 5 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
