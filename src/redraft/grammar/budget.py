@@ -18,6 +18,8 @@ from redraft.errors import ConstraintLimitError
 # A few seconds of a slow core, and half a gigabyte.
 MAX_WORK = 15_000_000
 MAX_HELD = 8_000_000
+# About half of a thread's time, where it gives way.
+REST_EVERY, REST_SECONDS = 1_000, 0.0005
 ADVICE = "lower its bounds (lengths, repetitions, depth, number of choices)"
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,13 +30,15 @@ class Budget:
 
     Args:
         seconds: time limit; None for none.
+        give_way: sleep a little now and then, so that other threads get the interpreter.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: float | None = None, *, give_way: bool = False) -> None:
         self.work, self.held = 0, 0
         self.seconds = seconds
         self._ends = None if seconds is None else time.monotonic() + seconds
         self._cancelled = False
+        self._give_way, self._rested_at = give_way, 0
 
     def cancel(self) -> None:
         """End the work that spends from this budget; may be called from any thread."""
@@ -55,6 +59,9 @@ class Budget:
             raise ConstraintLimitError(
                 f"the constraint takes more than {self.seconds:g} seconds to compile: {ADVICE}"
             )
+        if self._give_way and self.work - self._rested_at > REST_EVERY:
+            self._rested_at = self.work
+            time.sleep(REST_SECONDS)
         if self._cancelled:
             raise ConstraintLimitError("nobody waits for the constraint any more")
 

@@ -17,8 +17,9 @@ from redraft.grammar.budget import Budget, within
 from redraft.server.runtime.worker import BusyError
 
 Result = TypeVar("Result")
-# Threads for requests with a constraint, and for all others: these wait for no constraint.
-THREADS = 2
+# Threads for requests with a constraint, and for all others, which wait for no constraint. Two that
+# compile take the interpreter from the engine between any two of its operations.
+THREADS = 1
 PLAIN_THREADS = 4
 # Seconds that a constraint may take, whatever its request allows.
 SECONDS = 10.0
@@ -82,7 +83,7 @@ class Preparing:
             left = SECONDS
             if seconds is not None:
                 left = min(left, max(0.0, seconds - (time.monotonic() - began)))
-            budget = Budget(left)
+            budget = Budget(left, give_way=True)
             if ended:
                 budget.cancel()
             with within(budget):
