@@ -35,7 +35,7 @@ def neighbours(tokens: int) -> dict[str, tuple[str, dict[str, Any]]]:
     Args:
         tokens: about so many tokens has the longest prompt.
     """
-    steps = {"max_denoising_steps": 48, "entropy_bound": 1e-9}
+    steps = {"max_denoising_steps": 48, "confidence_threshold": 1e-12}
     prompt = "page " * tokens
     return {
         "choices": (CHAT, steps | {"messages": message("page"), "n": 16, "max_tokens": 256}),
@@ -69,16 +69,19 @@ def beside(url: str, path: str, body: dict[str, Any]) -> Iterator[None]:
 
     def send() -> None:
         with httpx2.Client(timeout=600, trust_env=False) as client:
-            while not ended.is_set():
+            while not ended.is_set() and not failures:
                 answer = client.post(url + path, json={"model": MODEL, "seed": 1} | body)
-                answer.raise_for_status()
+                if not answer.is_success:
+                    failures.append(answer.text)
 
+    failures: list[str] = []
     thread = threading.Thread(target=send)
     thread.start()
     time.sleep(1.0)
     yield
     ended.set()
     thread.join()
+    assert not failures, failures[0]
 
 
 def measure(server: Server, count: int, tokens: int) -> dict[str, float]:

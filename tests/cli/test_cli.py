@@ -353,3 +353,50 @@ def test_a_chat_remembers_and_forgets(checkpoint: Path) -> None:
     )
     assert terminal.finish() == 0
     assert terminal.text.count("tokens a pass") == 2
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "-m", "small", "-p", "calc 17+25", "--json"],
+        ["generate", "-m", "small", "-p", "calc 17+25"],
+        [
+            "sudoku",
+            "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79",
+        ],
+        ["inspect", "small"],
+        ["--help"],
+    ],
+    ids=lambda words: " ".join(words)[:20],
+)
+def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    last = done.stderr.splitlines()[-1]
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert last == "redraft: the output cannot be read or written: No space left on device"
+
+
+def test_a_closed_output_is_no_error() -> None:
+    shell = 'exec "$0" -c "from redraft.cli.app import main; main()" "$@" >&-'
+    done = subprocess.run(
+        ["sh", "-c", shell, COMMAND[0], "generate", "-m", "small", "-p", "calc 17+25"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = call("quantize", "small", str(tmp_path / "file" / "out"), "--to", "int8")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file" / "out") in done.stderr

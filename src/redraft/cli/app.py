@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, cast
 
 import typer
@@ -81,6 +82,7 @@ def main() -> None:
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # read when torch loads
+    _open_closed_streams()
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="redraft", standalone_mode=False))
     except UsageError as error:
@@ -89,8 +91,29 @@ def main() -> None:
         problem = f"{message[:1].lower()}{message[1:]}: see {place} --help"
     except RedraftError as error:
         problem = str(error)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        place = error.filename or "the output"
+        problem = f"{place} cannot be read or written: {error.strerror or error}"
+        _drop_output()
     print(f"redraft: {problem}", file=sys.stderr)
     sys.exit(2)
+
+
+def _open_closed_streams() -> None:
+    """Open what was closed before the start, as /dev/null: nobody reads it, and all may write."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))
+
+
+def _drop_output() -> None:
+    """Drop what is left to write: at its end the interpreter would try again, and fail again."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _print_version(wanted: bool) -> None:
