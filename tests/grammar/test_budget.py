@@ -18,9 +18,11 @@ from redraft.grammar import budget as budget_module
 from redraft.grammar.budget import Budget, budgeted, spend, within
 from redraft.testing import byte_tokenizer
 
+WORD = string.ascii_lowercase
+
 
 def word(rng: random.Random, length: int) -> str:
-    return "".join(rng.choice(string.ascii_lowercase) for _ in range(length))
+    return "".join(rng.choice(WORD) for _ in range(length))
 
 
 def mutual(count: int) -> dict[str, Any]:
@@ -42,6 +44,9 @@ HOSTILE: dict[str, Callable[[], Any]] = {
         'start: r0\nr20000: "z"\n'
         + "".join(f'r{at}: "a" r{at + 1} "b" | "c"\n' for at in range(20000))
     ),
+    # Lark itself writes 2^16 alternatives, or expands for ever.
+    "optional symbols": lambda: Grammar("start: " + " ".join(f'"{c}"?' for c in WORD[:16])),
+    "template": lambda: Grammar('start: t{"a"}\nt{x}: t{t{x}}\n'),
     "definitions": lambda: JsonSchema(mutual(16)),
 }
 

@@ -6,12 +6,14 @@ work and memory are counted, not measured: a constraint is accepted on every mac
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from types import FrameType
+from typing import Any, ParamSpec, TypeVar
 
 from redraft.errors import ConstraintLimitError
 
@@ -20,6 +22,7 @@ MAX_WORK = 15_000_000
 MAX_HELD = 8_000_000
 # About half of a thread's time, where it gives way.
 REST_EVERY, REST_SECONDS = 1_000, 0.0005
+WORK_OF_CALL = 10
 ADVICE = "lower its bounds (lengths, repetitions, depth, number of choices)"
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,6 +93,22 @@ def budgeted(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return run
+
+
+@contextmanager
+def counting_calls() -> Iterator[None]:
+    """Let every Python function that the block calls spend: for a library that knows no budget."""
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            spend(WORK_OF_CALL)
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
 
 
 def spend(work: int = 1, held: int = 0) -> None:

@@ -9,14 +9,14 @@ import lark
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, ConstraintLimitError, ConstraintUnsatisfiedError
-from redraft.grammar.budget import budgeted
+from redraft.grammar.budget import budgeted, counting_calls, spend
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.rules.compiler import GrammarCompiler
 from redraft.text import Tokenizer
 
 DEFAULT_DEPTH = 3
-# Characters of a grammar: Lark takes some seconds for so many, and cannot be interrupted.
+# Characters of a grammar: Lark takes some seconds for so many.
 MAX_SOURCE = 60_000
 IMPORT_OF_FILE = re.compile(r"^\s*%import\s+\(?\s*\.", re.MULTILINE)
 
@@ -69,13 +69,15 @@ def _parse(source: str, start: str) -> lark.Lark:
             "grammar: only the grammars that come with Lark can be imported, not files"
         )
     try:
-        return lark.Lark(
-            source,
-            start=start,
-            parser="earley",
-            lexer="dynamic",
-            maybe_placeholders=False,
-            import_paths=[],
-        )
+        with counting_calls():
+            return lark.Lark(
+                source,
+                start=start,
+                parser="earley",
+                lexer="dynamic",
+                maybe_placeholders=False,
+                import_paths=[],
+            )
     except Exception as error:  # Lark's own errors, and those of the parser of its patterns
+        spend(0)  # where Lark has wrapped the error of the budget, this raises it again
         raise ConstraintError(f"grammar: {' '.join(str(error).split())}") from None
