@@ -49,6 +49,8 @@ MAX_PENALTY = 2.0
 MAX_INT = 2**31 - 1
 # With a temperature or a penalty below this, logits overflow.
 MIN_FACTOR = 1e-3
+# Above it they vanish, or overflow.
+MAX_FACTOR = 1e6
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -147,17 +149,23 @@ class GenerationConfig:
         check_integer("pad_token_id", self.pad_token_id, minimum=0)
         check_integer("max_denoising_steps", self.max_denoising_steps, minimum=1, maximum=MAX_INT)
         check_integer("stability_threshold", self.stability_threshold, minimum=0, maximum=MAX_INT)
-        check_number("t_min", self.t_min, minimum=0)
-        check_number("t_max", self.t_max, minimum=MIN_FACTOR)
+        check_number("t_min", self.t_min, minimum=0, maximum=MAX_FACTOR)
+        check_number("t_max", self.t_max, minimum=MIN_FACTOR, maximum=MAX_FACTOR)
         if self.t_max < self.t_min:
             raise ConfigError(f"t_max={self.t_max!r} must not be below t_min={self.t_min!r}")
-        check_number("entropy_bound", self.entropy_bound, minimum=0, exclusive=True)
-        check_number("confidence_threshold", self.confidence_threshold, minimum=0, exclusive=True)
-        check_number("temperature", self.temperature, minimum=MIN_FACTOR if self.temperature else 0)
+        for name in ("entropy_bound", "confidence_threshold"):
+            check_number(name, getattr(self, name), minimum=0, maximum=1e9, exclusive=True)
+        least = MIN_FACTOR if self.temperature else 0
+        check_number("temperature", self.temperature, minimum=least, maximum=MAX_FACTOR)
         check_integer("top_k", self.top_k, minimum=0)
         check_number("top_p", self.top_p, minimum=0, maximum=1, exclusive=True)
         check_number("min_p", self.min_p, minimum=0, maximum=1)
-        check_number("repetition_penalty", self.repetition_penalty, minimum=MIN_FACTOR)
+        check_number(
+            "repetition_penalty",
+            self.repetition_penalty,
+            minimum=MIN_FACTOR,
+            maximum=MAX_FACTOR,
+        )
         for name in ("frequency_penalty", "presence_penalty"):
             check_number(name, getattr(self, name), minimum=-MAX_PENALTY, maximum=MAX_PENALTY)
         if self.seed is not None and (

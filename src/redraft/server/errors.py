@@ -74,8 +74,15 @@ class NotHereError(RequestError):
 def error_body(
     message: str, kind: str, code: str | None = None, param: str | None = None
 ) -> dict[str, dict[str, str | None]]:
-    """Return an error in OpenAI's shape."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    """Return an error in OpenAI's shape.
+
+    Halves of surrogate pairs, which a request can hold and UTF-8 cannot, are written as escapes.
+    """
+
+    def plain(text: str | None) -> str | None:
+        return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+    return {"error": {"message": plain(message), "type": kind, "param": plain(param), "code": code}}
 
 
 def error_response(error: Exception) -> tuple[int, dict[str, Any]]:

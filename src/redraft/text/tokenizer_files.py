@@ -136,7 +136,9 @@ def _decoder_tokens(decoder: Mapping[str, Json], folder: Path) -> tuple[tokenize
             f"{folder / 'tokenizer_config.json'}: added_tokens_decoder has a key that is no token "
             f"id: {error}"
         ) from error
-    return tuple(_added(_mapping(value)) for _, value in in_order if _text(value))
+    return tuple(
+        _added(_mapping(value) or {"content": value}) for _, value in in_order if _text(value)
+    )
 
 
 def _added(token: Mapping[str, Json]) -> tokenizers.AddedToken:

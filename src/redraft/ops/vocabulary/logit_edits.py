@@ -92,8 +92,9 @@ class LogitEdits:
             tempered.masked_fill_(tempered < last, -torch.inf)
         if self.top_p < 1.0:
             probs, order = tempered.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
-            # Exclusive sum: the likeliest token is always kept.
+            # Exclusive sum. The likeliest token is kept, also where top_p is 0 in this dtype.
             dropped = probs.cumsum(-1) - probs >= self.top_p
+            dropped[:, 0] = False
             tempered.masked_fill_(
                 torch.zeros_like(dropped).scatter_(-1, order, dropped), -torch.inf
             )
