@@ -15,6 +15,7 @@ from redraft.engine import Share
 from redraft.grammar import JsonSchema
 from redraft.server import Settings, create_app
 from redraft.server.runtime.metrics import Metrics
+from redraft.server.runtime.preparing import Preparing
 from redraft.server.runtime.registry import HostedModel
 from redraft.testing import tiny_checkpoint
 from tests.server.scripted import Script, hosted, script
@@ -178,7 +179,9 @@ def test_an_answer_without_limit_takes_an_equal_share_of_the_memory(folder: Path
     model = redraft.load(folder)
 
     def left(memory: int | None) -> int:
-        one = HostedModel("m", model, Metrics(), Settings(max_batch_size=2), memory, 0)
+        one = HostedModel(
+            "m", model, Metrics(), Settings(max_batch_size=2), memory, 0, Preparing(1)
+        )
         try:
             found = one.tokens_left(10)
             if memory and found != 32:

@@ -119,6 +119,8 @@ def _member(
         signal.signal(interrupt, signal.SIG_IGN)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=store.as_uri(), rank=number, world_size=count)
+    # All are connected before one may fail: the others would tell of a lost connection instead.
+    dist.barrier()
     try:
         function(*args)
     except errors.RedraftError as error:
