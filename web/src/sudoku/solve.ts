@@ -1,7 +1,7 @@
 // Solves a puzzle with a model: by diffusion, in several attempts if needed, or from left to right.
 
-import { generate } from "../api/client";
-import { textOf, type Message } from "../api/types";
+import { generate, type GenerateRequest } from "../api/client";
+import { textOf } from "../api/types";
 import { pause } from "../shell/motion";
 import { isDigit, solves } from "./rules";
 
@@ -23,9 +23,10 @@ export interface Progress {
   ended: boolean;
 }
 
-const promptFor = (puzzle: string): Message[] => [
-  { role: "user", content: `sudoku ${puzzle.replaceAll(".", "0")}` },
-];
+function requestFor(model: string, puzzle: string, seed: number): GenerateRequest {
+  const content = `sudoku ${puzzle.replaceAll(".", "0")}`;
+  return { model, messages: [{ role: "user", content }], max_tokens: MAX_TOKENS, seed };
+}
 
 function gridOf(cells: string[]): string {
   const digit = (_: unknown, at: number) => (isDigit(cells[at]) ? cells[at] : ".");
@@ -43,13 +44,7 @@ export async function* solveByDiffusion(
   for (const [index, temperature] of TEMPERATURES.entries()) {
     const attempt = index + 1;
     const cells: string[] = [];
-    const request = {
-      model,
-      messages: promptFor(puzzle),
-      max_tokens: MAX_TOKENS,
-      seed: seed + index,
-      temperature,
-    };
+    const request = { ...requestFor(model, puzzle, seed + index), temperature };
     for await (const { draft } of generate(request, signal)) {
       if (draft?.canvas !== 0) continue;
       for (const [at, text] of draft.changed) cells[at] = text;
@@ -77,13 +72,7 @@ export async function* solveAutoregressively(
     const grid = gridOf(Array.from(text));
     return { grid, attempt: 1, steps, solved: ended && solves(puzzle, grid), ended };
   };
-  const request = {
-    model,
-    messages: promptFor(puzzle),
-    max_tokens: MAX_TOKENS,
-    seed,
-    method: "autoregressive" as const,
-  };
+  const request = { ...requestFor(model, puzzle, seed), method: "autoregressive" as const };
   for await (const chunk of generate(request, signal)) {
     const added = textOf(chunk);
     if (!added) continue;
