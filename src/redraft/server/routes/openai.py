@@ -23,6 +23,7 @@ from redraft.server.openai.schemas import (
 )
 from redraft.server.openai.suffix import suffix_answer
 from redraft.server.openai.translate import Translation, translate_chat, translate_completion
+from redraft.server.runtime.preparing import time_left
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
@@ -91,8 +92,7 @@ async def _prepared(
     constrained = isinstance(body, ChatRequest) and bool(body.response_format or body.tools)
     preparing = hosted.preparing.run(prepare, body.timeout, constrained=constrained)
     found = await while_connected(request, preparing)
-    if body.timeout is not None:
-        body.timeout = max(0.0, body.timeout - (time.monotonic() - began))
+    body.timeout = time_left(body.timeout, began)
     return found
 
 
@@ -117,14 +117,14 @@ async def _events(
     Before a choice ends, its log-probabilities are there, where they are requested.
     """
     requests = answer.translation.requests
-    ends = None if body.timeout is None else time.monotonic() + body.timeout
+    began = time.monotonic()
     if answer.translation.top_logprobs_count is not None:
         hosted.check_scoring(requests[0])  # before anything is written
     async with aclosing(hosted.write(requests, body.timeout, drafts=drafts)) as events:
         async for index, event in events:
             ended = raised(event)
             if isinstance(ended, Finished) and answer.translation.top_logprobs_count is not None:
-                left = None if ends is None else ends - time.monotonic()
+                left = time_left(body.timeout, began)
                 likely = await hosted.score(
                     requests[index], ended.tokens, answer.translation.top_logprobs_count, left
                 )

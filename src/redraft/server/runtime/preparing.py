@@ -26,6 +26,11 @@ SECONDS = 10.0
 RETRY_SECONDS = 5
 
 
+def time_left(seconds: float | None, began: float) -> float | None:
+    """Return what is left of some seconds that began at a time of the monotonic clock."""
+    return None if seconds is None else max(0.0, seconds - (time.monotonic() - began))
+
+
 class Queue:
     """Some threads, and the requests that run in them or wait for them.
 
@@ -80,10 +85,8 @@ class Preparing:
 
         def prepare() -> Result:
             nonlocal budget
-            left = SECONDS
-            if seconds is not None:
-                left = min(left, max(0.0, seconds - (time.monotonic() - began)))
-            budget = Budget(left, give_way=True)
+            left = time_left(seconds, began)
+            budget = Budget(SECONDS if left is None else min(SECONDS, left), give_way=True)
             if ended:
                 budget.cancel()
             with within(budget):

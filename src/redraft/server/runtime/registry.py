@@ -27,7 +27,7 @@ from redraft.engine import (
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
-from redraft.server.runtime.preparing import Preparing
+from redraft.server.runtime.preparing import Preparing, time_left
 from redraft.server.runtime.worker import Events, Worker
 from redraft.server.settings import Settings
 
@@ -118,9 +118,8 @@ class HostedModel:
         """
         began = time.monotonic()
         work = await self.preparing.run(plan, seconds, constrained=constrained)
-        if seconds is not None:
-            seconds = max(0.0, seconds - (time.monotonic() - began))
-        async with aclosing(self.worker.events([work], seconds, drafts=drafts)) as events:
+        left = time_left(seconds, began)
+        async with aclosing(self.worker.events([work], left, drafts=drafts)) as events:
             async for _, event in events:
                 found = _result_of(event)
                 if isinstance(found, Infilled):
@@ -161,13 +160,12 @@ class Registry:
         self._models, self._settings, self._metrics = dict(models), settings, metrics
         self._hosted: dict[str, HostedModel] = {}
         self._stopping: asyncio.Future[None] | None = None
-        self.preparing: Preparing | None = None  # once it has started
 
     def start(self) -> None:
         """Start a thread for each; memory is shared out evenly."""
         self._stopping = None
         settings, count = self._settings, len(self._models)
-        preparing = self.preparing = Preparing(settings.max_waiting)
+        preparing = Preparing(settings.max_waiting)
         memory = None if settings.memory is None else settings.memory // count
         prefix_cache = settings.prefix_cache // count
         for name, model in self._models.items():
@@ -197,8 +195,8 @@ class Registry:
         """`ready` where every model takes a request now; else `full`, or `stopping`."""
         if self._stopping is not None:
             return "stopping"
-        full = any(one.worker.full for one in self)
-        return "full" if full or (self.preparing and self.preparing.plain.full) else "ready"
+        full = any(one.worker.full or one.preparing.plain.full for one in self)
+        return "full" if full else "ready"
 
     @property
     def load(self) -> int:
