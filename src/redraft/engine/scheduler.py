@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from redraft.engine.memory_budget import Memory
+from redraft.engine.memory_budget import Memory, Share
 from redraft.engine.work import Work
 from redraft.network import DiffusionGemma
 
@@ -48,16 +48,20 @@ class Scheduler:
         last_place = places == 1 and self.max_batch_size >= MIN_WITH_RESERVE
         first = self.memory.first_refused
         waiting = [work for work in self.waiting if first in (None, work.number)]
+        too_large: set[Share] = set()  # choices of one request have equal shares
         for work in sorted(waiting, key=lambda work: running[work.group]):
-            reserve = 0
+            reserve, share = 0, work.share(self.model.config)
+            if share in too_large:
+                continue
             if running[work.group]:
                 if last_place:
                     return None
                 reserve = (self.memory.limit or 0) // self.max_batch_size
-            if self.memory.take(work.number, work.share(self.model.config), reserve=reserve):
+            if self.memory.take(work.number, share, reserve=reserve):
                 return work
             if not reserve:
                 return None  # whoever waits for memory goes before all others
+            too_large.add(share)
         return None
 
     def retire(self) -> None:
