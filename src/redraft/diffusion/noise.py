@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from redraft.config.model import MAX_CANVAS
 from redraft.ops.philox import WORD, philox
 
-# Draws share the counter's first word with positions: 8 bits for one, 24 for the other.
-DRAW_SHIFT = 24
+# Draws share the counter's first word with positions: 8 bits for one, MAX_CANVAS for the other.
+DRAW_SHIFT = MAX_CANVAS.bit_length() - 1
 MAX_DRAW = (1 << 8) - 1
 
 
