@@ -39,12 +39,13 @@ def _determinised(nfa: NFA) -> DFA:
 
     def transitions(subset: frozenset[int]) -> Iterator[tuple[int, frozenset[int]]]:
         reached: dict[int, list[int]] = {}
-        spend(len(subset))
+        work = len(subset)
         for state in subset:
             for charset, target in nfa.transitions[state]:
-                spend(len(classes_of[charset]))
+                work += len(classes_of[charset])
                 for symbol_class in classes_of[charset]:
                     reached.setdefault(symbol_class, []).append(target)
+        spend(work)
         for symbol_class, targets in reached.items():
             key = tuple(sorted(targets))
             if key not in closures:

@@ -129,9 +129,10 @@ def explore(
 
 def minimal(alphabet: Alphabet, rows: Sequence[dict[int, int]], final: Sequence[bool]) -> DFA:
     """Build the minimal DFA of a transition table, with as few classes of symbols as possible."""
-    size = len(rows) * max(alphabet.size, 1)
+    shape = len(rows), max(alphabet.size, 1)
+    size = shape[0] * shape[1]
     spend(size // 8, held=size // 12)
-    table = np.full((len(rows), max(alphabet.size, 1)), DEAD, dtype=np.int32)
+    table = np.full(shape, DEAD, dtype=np.int32)
     sizes = [len(row) for row in rows]
     columns = np.fromiter(chain.from_iterable(rows), np.int64, sum(sizes))
     targets = np.fromiter(chain.from_iterable(row.values() for row in rows), np.int64, sum(sizes))
