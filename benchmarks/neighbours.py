@@ -57,15 +57,15 @@ def first_draft(client: httpx2.Client, url: str, seed: int) -> float:
     with client.stream("POST", url + CHAT, json=body) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: {") and json.loads(line[6:]).get("draft"):
-                seconds = time.perf_counter() - began
-                break
-    return seconds
+                return time.perf_counter() - began
+    raise AssertionError("the chat had no draft")
 
 
 @contextmanager
 def beside(url: str, path: str, body: dict[str, Any]) -> Iterator[None]:
     """Send a request over and over while the block runs."""
     ended = threading.Event()
+    failures: list[str] = []
 
     def send() -> None:
         with httpx2.Client(timeout=600, trust_env=False) as client:
@@ -74,7 +74,6 @@ def beside(url: str, path: str, body: dict[str, Any]) -> Iterator[None]:
                 if not answer.is_success:
                     failures.append(answer.text)
 
-    failures: list[str] = []
     thread = threading.Thread(target=send)
     thread.start()
     time.sleep(1.0)

@@ -21,7 +21,7 @@ import httpx2
 
 from tests.server.server_process import free_port, start_server
 
-MODEL = "small-text"
+CHAT: dict[str, Any] = {"model": "small-text", "messages": [{"role": "user", "content": "x"}]}
 
 
 def bodies() -> dict[str, dict[str, Any]]:
@@ -86,10 +86,11 @@ def attack(rounds: int) -> Report:
 
 
 def _send(url: str, body: dict[str, Any], leaves: bool, report: Report) -> None:
-    chat = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "response_format": body}
     try:
         answer = httpx2.post(
-            f"{url}/v1/chat/completions", json=chat, timeout=0.5 if leaves else 300
+            f"{url}/v1/chat/completions",
+            json=CHAT | {"response_format": body},
+            timeout=0.5 if leaves else 300,
         )
     except httpx2.TimeoutException:
         return
@@ -100,9 +101,10 @@ def _ask(url: str, report: Report) -> None:
     began = time.perf_counter()
     httpx2.get(f"{url}/health", timeout=60).raise_for_status()
     report.health.append(time.perf_counter() - began)
-    chat = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "max_tokens": 8}
     began = time.perf_counter()
-    httpx2.post(f"{url}/v1/chat/completions", json=chat, timeout=60).raise_for_status()
+    httpx2.post(
+        f"{url}/v1/chat/completions", json=CHAT | {"max_tokens": 8}, timeout=60
+    ).raise_for_status()
     report.chat.append(time.perf_counter() - began)
 
 

@@ -32,12 +32,11 @@ def request(seed: int, steps: int = 6, length: int = LENGTH) -> Request:
     return Request((2, 151, seed % 100), config=config)
 
 
-def add_group(engine: Engine, count: int, first: int | None = None) -> list[int]:
+def add_group(engine: Engine, count: int) -> list[int]:
     """Queue requests of one group; return their numbers."""
     numbers: list[int] = []
     for seed in range(count):
-        group = first if first is not None else (numbers[0] if numbers else None)
-        numbers.append(engine.add(request(seed), group=group))
+        numbers.append(engine.add(request(seed), group=numbers[0] if numbers else None))
     return numbers
 
 
@@ -47,6 +46,15 @@ def drafts_by_step(engine: Engine) -> list[Counter[int]]:
     while engine.busy:
         found.append(Counter(one.request for one in engine.step() if isinstance(one, Draft)))
     return found
+
+
+def check_that_another_enters(engine: Engine, group: list[int]) -> None:
+    """Check that a request beside a group enters at once, and that all come to their end."""
+    other = engine.add(request(50))
+    engine.step()
+    assert other in [work.number for work in engine._scheduler.running]
+    ended = [event.request for event in engine.run() if isinstance(event, Finished)]
+    assert sorted(ended) == sorted([*group, other])
 
 
 def test_a_group_alone_takes_its_turns_in_order() -> None:
@@ -101,14 +109,13 @@ def test_turns_change_no_bit_of_a_text(seed: int) -> None:
             found[event.request].append(event)
         return {
             number: [
-                one.tokens if isinstance(one, Finished) else (type(one), one.tokens, entropy(one))
+                one.tokens
+                if isinstance(one, Finished)
+                else (type(one), one.tokens, getattr(one, "entropy", None))
                 for one in events
             ]
             for number, events in found.items()
         }
-
-    def entropy(event: Any) -> Any:
-        return getattr(event, "entropy", None)
 
     expected = texts(max_batch_size=1)
     assert texts(max_batch_size=rng.randint(2, 8), group_positions=rng.randint(1, 64)) == expected
@@ -119,11 +126,7 @@ def test_the_last_place_is_kept_for_another_group() -> None:
     group = add_group(engine, 6)
     engine.step()
     assert [work.number for work in engine._scheduler.running] == group[:3]
-    other = engine.add(request(50))
-    engine.step()
-    assert other in [work.number for work in engine._scheduler.running]
-    ended = [one.request for one in engine.run() if isinstance(one, Finished)]
-    assert sorted(ended) == sorted([*group, other])
+    check_that_another_enters(engine, group)
 
 
 def test_a_group_of_several_leaves_memory_for_another() -> None:
@@ -135,11 +138,7 @@ def test_a_group_of_several_leaves_memory_for_another() -> None:
     engine.step()
     running = len(engine._scheduler.running)
     assert 1 <= running < 4
-    other = engine.add(request(50))
-    engine.step()
-    assert other in [work.number for work in engine._scheduler.running]
-    ended = [event.request for event in engine.run() if isinstance(event, Finished)]
-    assert sorted(ended) == sorted([*group, other])
+    check_that_another_enters(engine, group)
 
 
 def test_a_limit_that_is_none_is_refused() -> None:

@@ -264,7 +264,7 @@ def test_random_schemas_are_exact(seed: int) -> None:
         if "\\n" not in text:  # Python's `$` also matches before a last line break
             assert validator.is_valid(json.loads(text)), (given, text)
     wider = relaxed(rng, given) if isinstance(given, dict) else None
-    if wider is None:
+    if wider is None or seed >= COMPLETE:
         return
     try:
         other = JsonSchema(wider).dfa
@@ -272,9 +272,7 @@ def test_random_schemas_are_exact(seed: int) -> None:
         return
     for _ in range(8):
         text = drawn(rng, other, rng.choice([0, 15, 40]))
-        if seed >= COMPLETE or ODD_NUMBER.search(text):
-            continue
-        if validator.is_valid(json.loads(text)):
+        if not ODD_NUMBER.search(text) and validator.is_valid(json.loads(text)):
             assert dfa is not None, (given, wider, text)
             assert dfa.accepts(text), (given, wider, text)
 

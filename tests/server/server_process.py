@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 
 import httpx2
+
+from tests.command import COMMAND
 
 
 def free_port() -> int:
@@ -18,9 +19,8 @@ def free_port() -> int:
 
 def start_server(port: int, *options: str, **environment: str) -> subprocess.Popen[bytes]:
     """Return a server with small-text at a port, once it answers."""
-    code = "from redraft.cli.app import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", "-m", "small-text", "--port", str(port), *options],
+        [*COMMAND, "serve", "-m", "small-text", "--port", str(port), *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
     )
     for _ in range(1200):

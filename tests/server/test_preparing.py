@@ -17,13 +17,18 @@ def endless() -> None:
         Regex("(a?b){300}")
 
 
+def start(preparing: Preparing, count: int, seconds: float | None) -> list[asyncio.Future[None]]:
+    """Start constraints that never end by themselves."""
+    return [
+        asyncio.ensure_future(preparing.run(endless, seconds, constrained=True))
+        for _ in range(count)
+    ]
+
+
 def test_who_leaves_ends_the_work() -> None:
     async def run() -> None:
         preparing = Preparing(4)
-        running = [
-            asyncio.ensure_future(preparing.run(endless, None, constrained=True))
-            for _ in range(THREADS)
-        ]
+        running = start(preparing, THREADS, None)
         await asyncio.sleep(0.2)
         waiting = asyncio.ensure_future(preparing.run(lambda: "done", None, constrained=True))
         await asyncio.sleep(0.2)
@@ -44,10 +49,7 @@ def test_the_time_of_the_request_ends_it() -> None:
 def test_who_waits_longer_than_its_time_does_not_begin() -> None:
     async def run() -> None:
         preparing = Preparing(4)
-        running = [
-            asyncio.ensure_future(preparing.run(endless, 0.5, constrained=True))
-            for _ in range(THREADS)
-        ]
+        running = start(preparing, THREADS, 0.5)
         await asyncio.sleep(0.1)
         with pytest.raises(ConstraintLimitError):
             await preparing.run(endless, 0.05, constrained=True)
@@ -59,10 +61,7 @@ def test_who_waits_longer_than_its_time_does_not_begin() -> None:
 def test_more_than_may_wait_are_told_so() -> None:
     async def run() -> None:
         preparing = Preparing(1)
-        running = [
-            asyncio.ensure_future(preparing.run(endless, 0.3, constrained=True))
-            for _ in range(THREADS + 1)
-        ]
+        running = start(preparing, THREADS + 1, 0.3)
         await asyncio.sleep(0.05)
         assert preparing.constrained.full
         with pytest.raises(BusyError, match="try again"):
@@ -76,10 +75,7 @@ def test_more_than_may_wait_are_told_so() -> None:
 def test_a_request_without_a_constraint_waits_for_none() -> None:
     async def run() -> None:
         preparing = Preparing(4)
-        running = [
-            asyncio.ensure_future(preparing.run(endless, 0.5, constrained=True))
-            for _ in range(THREADS + 2)
-        ]
+        running = start(preparing, THREADS + 2, 0.5)
         await asyncio.sleep(0.05)
         assert await preparing.run(lambda: "done", None, constrained=False) == "done"
         assert not any(task.done() for task in running)
