@@ -13,9 +13,10 @@ import pytest
 
 import redraft
 from redraft.errors import ConstraintError, ConstraintLimitError
-from redraft.grammar import Choice, Grammar, JsonSchema, Regex
+from redraft.grammar import Choice, Grammar, JsonSchema, Regex, ToolCalls
 from redraft.grammar import budget as budget_module
 from redraft.grammar.budget import Budget, budgeted, spend, within
+from redraft.grammar.schema import json_schema
 from redraft.testing import byte_tokenizer
 
 WORD = string.ascii_lowercase
@@ -102,6 +103,45 @@ def test_what_people_bring_takes_a_small_part_of_the_budget(name: str) -> None:
     assert not constraint.dfa.accepts(outside)
     assert budget.work < budget_module.MAX_WORK / 5
     assert budget.held < budget_module.MAX_HELD / 3
+
+
+EVERY_PART: dict[str, Callable[[], Any]] = {
+    "schema": lambda: JsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "a": {"type": "string", "pattern": "^x{2,5}$", "not": {"pattern": "xxx"}},
+                "b": {"type": "string", "maxLength": 9},
+                "c": {"type": "array", "items": {"enum": ["one", 3]}, "maxItems": 9},
+            },
+            "patternProperties": {"^p[0-9]{1,9}": {"type": "null"}},
+            "additionalProperties": False,
+        }
+    ),
+    "tools": lambda: ToolCalls([{"name": "f", "parameters": OBJECT}]),
+    "grammar": lambda: Grammar('start: word ("," word)* | "(" start ")"\nword: /[a-z]{1,9}/\n'),
+    "regex": lambda: Regex("(a?b){20}|c{5,30}"),
+    "choice": lambda: Choice(WORDS[:300]),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_PART)
+def test_a_spent_budget_is_the_same_error_wherever_it_is_spent(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> None:
+        EVERY_PART[name]().compile(byte_tokenizer(), [1], 0, 384)
+
+    build()  # what is kept, in Lark and for formats, takes no work any more
+    json_schema._compiled.cache_clear()
+    with within(Budget()) as budget:
+        build()
+    for share in range(0, 100, 9):
+        json_schema._compiled.cache_clear()
+        monkeypatch.setattr(budget_module, "MAX_WORK", budget.work * share // 100)
+        with pytest.raises(ConstraintError) as caught, within(Budget()):
+            build()
+        assert caught.type is ConstraintLimitError, caught.value
 
 
 def test_work_is_counted_and_not_measured() -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from redraft.errors import ConstraintError
+from redraft.errors import ConstraintLimitError
 from redraft.grammar.budget import spend
 from redraft.grammar.language.alphabet import Alphabet, Ints
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
@@ -92,7 +92,7 @@ class DFA:
 def check_states(count: int) -> None:
     """Raise ConstraintError where a DFA would have more than MAX_STATES states."""
     if count > MAX_STATES:
-        raise ConstraintError(
+        raise ConstraintLimitError(
             f"the constraint needs more than {MAX_STATES} states, which is too large: "
             "lower its bounds (lengths, repetitions, depth)"
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from redraft.errors import ConstraintError
+from redraft.errors import ConstraintLimitError
 from redraft.grammar.budget import spend
 from redraft.grammar.language.charset import Charset
 from redraft.grammar.language.dfa import DFA
@@ -43,7 +43,7 @@ class NFA:
     def _state(self) -> int:
         """Add a state and return its number."""
         if len(self.transitions) >= MAX_NFA_STATES:
-            raise ConstraintError(
+            raise ConstraintLimitError(
                 f"the constraint needs more than {MAX_NFA_STATES} NFA states, which is too large: "
                 "lower its bounds (lengths, repetitions, depth)"
             )

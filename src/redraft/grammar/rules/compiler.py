@@ -27,6 +27,7 @@ from redraft.grammar.language.expression import (
     concat,
     union,
 )
+from redraft.grammar.located import located
 from redraft.grammar.nesting import Nesting
 from redraft.grammar.regex import regex_fullmatch
 
@@ -67,10 +68,8 @@ class GrammarCompiler:
             return EMPTY_LANGUAGE
         if (name, level) not in self._expansions:
             found = self._nesting.expand([name], level, lambda: self._alternatives(name))
-            try:
+            with located(f"grammar, rule {name}"):
                 self._expansions[name, level] = minimal_dfa(found)
-            except ConstraintError as error:
-                raise ConstraintError(f"grammar, rule {name}: {error}") from None
         return Language(self._expansions[name, level])
 
     def _references(self, name: str) -> list[str]:
@@ -135,10 +134,8 @@ class GrammarCompiler:
                 raise ConstraintError(f"grammar: the terminal {name} has no pattern")
             pattern = self.patterns[name].to_regexp()
             pattern = REPLACED_PATTERNS.get(pattern, pattern)
-            try:
+            with located(f"grammar, terminal {name}"):
                 self._terminals[name] = minimal_dfa(regex_fullmatch(pattern, anchors=False))
-            except ConstraintError as error:
-                raise ConstraintError(f"grammar, terminal {name}: {error}") from None
         return self._terminals[name]
 
 

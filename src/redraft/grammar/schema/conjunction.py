@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -126,8 +127,14 @@ class Conjunction:
 
     def error(self, message: str, *names: str) -> ConstraintError:
         """Return an error that names the place of the first keyword of `names`, or the main one."""
-        places = chain.from_iterable(map(self.having, names))
-        return next(places, self.main).error(message, *names)
+        return self._place(names).error(message, *names)
+
+    def located(self, *names: str) -> AbstractContextManager[None]:
+        """Return a context that names the same place in errors of constraints."""
+        return self._place(names).located(*names)
+
+    def _place(self, names: Sequence[str]) -> Subschema:
+        return next(chain.from_iterable(map(self.having, names)), self.main)
 
     def unsatisfied(self, message: str, *names: str) -> ConstraintUnsatisfiedError:
         """Return an error for a place that admits no value."""

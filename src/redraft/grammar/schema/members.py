@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from redraft.errors import ConstraintError
 from redraft.grammar.language.builders import dfa_of_texts
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
@@ -105,10 +104,8 @@ class Members:
         described = self._described(name, matched)
         main = described[0] if described else self.conjunction.main.anything()
         value = self.values.value(described or [main])
-        try:
+        with main.located():
             key = self.syntax.key(name)
-        except ValueError as error:
-            raise main.error(str(error)) from None
         if is_empty(value):
             return EMPTY_LANGUAGE
         return concat(key, self.syntax.colon, value)
@@ -196,7 +193,5 @@ def _own_described(here: Subschema, name: str | None, matched: frozenset[str]) -
 
 def _pattern(here: Subschema, pattern: str) -> DFA:
     """Return the names that a pattern matches."""
-    try:
+    with here.located("patternProperties"):
         return minimal_dfa(regex_search(pattern))
-    except ConstraintError as error:
-        raise here.error(str(error), "patternProperties") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from redraft.errors import ConstraintError
 from redraft.grammar.language.builders import counted, dfa_of_texts
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
 from redraft.grammar.language.determinise import minimal_dfa
@@ -94,16 +93,12 @@ def strings_of(conjunction: Conjunction) -> DFA:
         ConstraintError: a pattern cannot be used.
     """
     minimum, maximum = conjunction.counts("minLength", "maxLength")
-    try:
+    with conjunction.located("minLength" if maximum is None else "maxLength"):
         found = strings(minimum, maximum)
-    except ConstraintError as error:
-        raise conjunction.error(
-            str(error), "minLength" if maximum is None else "maxLength"
-        ) from None
     for name in ("format", "pattern", "excludedPattern"):
         for here in conjunction.having(name):
             text = here.value(name, str, "")
-            try:
+            with here.located(*(["pattern"] if "attern" in name else [])):
                 if name == "format":
                     form = _format(text)
                     found = found if form is None else found & form
@@ -111,8 +106,6 @@ def strings_of(conjunction: Conjunction) -> DFA:
                     found &= minimal_dfa(regex_search(text))
                 else:
                     found -= minimal_dfa(regex_search(text))
-            except ConstraintError as error:
-                raise here.error(str(error), *(["pattern"] if "attern" in name else [])) from None
     return found - dfa_of_texts(text for text in conjunction.excluded() if isinstance(text, str))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -13,6 +14,7 @@ from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.expression import Expression
+from redraft.grammar.located import located
 from redraft.grammar.schema.keywords import (
     DEFINITIONS,
     INTERNAL,
@@ -81,7 +83,14 @@ class Subschema:
 
     def error(self, message: str, *names: str) -> ConstraintError:
         """Return an error that names this place, or one inside it."""
-        return ConstraintError(f"schema {'/'.join([self.path, *names])}: {message}")
+        return ConstraintError(f"{self._place(names)}: {message}")
+
+    def located(self, *names: str) -> AbstractContextManager[None]:
+        """Return a context that names this place, or one inside it, in errors of constraints."""
+        return located(self._place(names))
+
+    def _place(self, names: Sequence[str]) -> str:
+        return f"schema {'/'.join([self.path, *names])}"
 
     def unsatisfied(self, message: str, *names: str) -> ConstraintUnsatisfiedError:
         """Return an error for a place that admits no value."""
@@ -89,10 +98,8 @@ class Subschema:
 
     def dfa(self, expression: Expression) -> DFA:
         """Return the minimal DFA of an expression of this subschema; errors name this place."""
-        try:
+        with self.located():
             return minimal_dfa(expression)
-        except ConstraintError as error:
-            raise self.error(str(error)) from None
 
     def __contains__(self, name: str) -> bool:
         return name in self.schema

@@ -23,6 +23,7 @@ from redraft.grammar.language.expression import (
     special_token,
     union,
 )
+from redraft.grammar.located import located
 from redraft.grammar.schema.compiler import SchemaCompiler
 from redraft.grammar.schema.json_schema import DEFAULT_DEPTH
 from redraft.grammar.schema.subschema import json_text
@@ -123,10 +124,8 @@ class CallSyntax:
         return union(calls)
 
     def _arguments(self, name: str, parameters: Json, syntax: Syntax) -> Expression:
-        try:
+        with located(f"tool {name}"):
             return Language(SchemaCompiler(parameters, syntax, self._depth).compile(["object"]))
-        except ConstraintError as error:
-            raise type(error)(f"tool {name}: {error}") from None
 
 
 def is_strict(tool: Json) -> bool:

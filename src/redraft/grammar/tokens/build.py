@@ -10,7 +10,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from redraft.errors import ConstraintError, ConstraintUnsatisfiedError
+from redraft.errors import ConstraintError, ConstraintLimitError, ConstraintUnsatisfiedError
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.language.graph import distances
 from redraft.grammar.tokens.token_dfa import Ints, TokenDFA
@@ -110,7 +110,7 @@ def _trimmed(
     kept = live[source] & live[target]
     number, source, target = number[kept], source[kept], target[kept]
     if len(number) > MAX_TRANSITIONS:
-        raise ConstraintError(f"the constraint has {len(number)} transitions: {TOO_LARGE}")
+        raise ConstraintLimitError(f"the constraint has {len(number)} transitions: {TOO_LARGE}")
     renumbered = np.cumsum(live) - 1
     number, source, target, token_class = _merge_classes(
         number, renumbered[source], renumbered[target], token_class
@@ -119,7 +119,9 @@ def _trimmed(
     number, source, target = number[order], source[order], target[order]
     edges, edge_of = np.unique(source * count + target, return_inverse=True)
     if len(edges) > MAX_EDGES:
-        raise ConstraintError(f"the constraint has {len(edges)} edges between states: {TOO_LARGE}")
+        raise ConstraintLimitError(
+            f"the constraint has {len(edges)} edges between states: {TOO_LARGE}"
+        )
     edge_label, label_start, label_classes = _labels(edge_of, number, len(edges))
     return TokenDFA(
         start=0,
