@@ -24,7 +24,7 @@ from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_memory
 from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.check import check_integer
-from redraft.diffusion import SamplerSpec, StoppingSpec
+from redraft.diffusion import SamplerSpec, StoppingSpec, check_settings_are_read
 from redraft.editing import (
     Hole,
     Infilled,
@@ -213,6 +213,7 @@ class Model:
                     stopping=stopping,
                 )
             )
+            check_settings_are_read(settings, requests[0].sampler, requests[0].stopping)
         return self._with_parsed(self.run(requests, max_batch_size=max_batch_size), constraints)
 
     def infill(

@@ -14,6 +14,7 @@
     │   ├── ChatTemplateError       messages that cannot become a prompt
     │   └── ConstraintError         a schema, pattern or grammar that cannot be used
     │       └── ConstraintUnsatisfiedError   no valid text fits
+    ├── StrategyError               a sampler or stopping criterion gave an unusable result
     └── NonFiniteError              the model computed NaN or infinity
 
 Settings and requests are checked before any work begins. Errors in arguments are also ValueErrors.
@@ -105,6 +106,10 @@ class ConstraintUnsatisfiedError(ConstraintError):
     def __init__(self, message: str, text: str = "") -> None:
         self.text = text
         super().__init__(message)
+
+
+class StrategyError(RedraftError):
+    """A sampler or a stopping criterion of the caller's gave a result that cannot be used."""
 
 
 class NonFiniteError(RedraftError):

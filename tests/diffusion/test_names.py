@@ -59,6 +59,7 @@ def test_every_name_means_something() -> None:
     ({"threshold": 0.9}, UnknownOptionError, "unknown sampler None"),
     ({"name": 3}, UnknownOptionError, "unknown sampler 3"),
     ({"name": "klass", "history": 1.5}, ConfigError, "history"),
+    ("klass:history=1,history=2", ConfigError, "history twice"),
     (7, ConfigError, "a method `step`"),
     (["top_k"], ConfigError, "must be"),
 ])  # fmt: skip

@@ -26,7 +26,7 @@ from redraft.diffusion import (
     TopKSampler,
 )
 from redraft.engine import Engine, Request
-from redraft.errors import ConfigError, RequestError, UnknownOptionError
+from redraft.errors import ConfigError, RequestError, StrategyError, UnknownOptionError
 from redraft.events import Draft, Event, Finished
 from redraft.grammar import JsonSchema, Regex
 from redraft.ops.vocabulary import VocabularyStatistics
@@ -213,3 +213,86 @@ def test_what_is_no_sampler_is_an_error_before_any_work(tiny: Model) -> None:
         tiny.generate([2], sampler="klas")
     with pytest.raises(RequestError, match="no canvas"):
         tiny.generate([2], sampler="klass", method="typewriter")
+    with pytest.raises(ConfigError, match="one number"):
+        tiny.generate([2], sampler=EntropyBoundSampler(torch.tensor([0.1])))
+    with pytest.raises(ConfigError, match="three arguments"):
+        tiny.generate([2], sampler=torch.optim.SGD([torch.zeros(1)], 0.1))  # type: ignore[call-overload]
+
+
+def test_a_strategy_by_its_name_has_the_settings_of_the_call(tiny: Model) -> None:
+    def run(**options: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        found = tiny.generate("a", seed=3, max_new_tokens=4, max_denoising_steps=9, **options)
+        return found.tokens, found.statistics.steps_per_canvas
+
+    bound: dict[str, Any] = {"entropy_bound": 40.0}
+    assert run(sampler="entropy_bound", **bound) == run(**bound) != run()
+    assert run(sampler="entropy_bound:entropy_bound=0.1", **bound) == run()
+    stop: dict[str, Any] = {"stability_threshold": 0, "confidence_threshold": 30.0}
+    assert run(stopping="stable_and_confident", **stop)[1] == run(**stop)[1] == (1,)
+    assert run(stopping="stable_and_confident:stability_threshold=9", **stop)[1] == (9,)
+
+
+@pytest.mark.parametrize("option", ["entropy_bound", "stability_threshold", "confidence_threshold"])
+def test_a_setting_that_the_strategy_does_not_read_is_an_error(tiny: Model, option: str) -> None:
+    chosen: dict[str, Any] = {"sampler": "klass", "stopping": "every_position", option: 1}
+    with pytest.raises(ConfigError, match=f"leave out {option}"):
+        tiny.generate([2], **chosen)
+    with pytest.raises(ConfigError, match=f"leave out {option}"):
+        tiny.infill("a <hole> b", **chosen)
+    with pytest.raises(RequestError, match="no canvas"):
+        tiny.infill("a <hole> b", sampler="klass", method="autoregressive")
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Changes one field of what a right sampler returns."""
+
+    field: str
+    change: Any
+
+    def step(
+        self, statistics: VocabularyStatistics, canvas: Canvas, step: ScheduledStep
+    ) -> DenoisingStep:
+        right = DenoisingStep.of(statistics, canvas, statistics.sample, ~canvas.frozen)
+        return replace(right, **{self.field: self.change(getattr(right, self.field))})
+
+
+@pytest.mark.parametrize(("field", "change", "message"), [
+    ("canvas", lambda old: old[:1, :4], r"canvas is int64 \[1, 4\]"),
+    ("canvas", lambda old: old[..., :1], "canvas is int64"),
+    ("canvas", lambda old: old + 10**9, "outside the vocabulary"),
+    ("argmax_canvas", lambda old: old.float(), "argmax_canvas is float32"),
+    ("accepted", lambda old: old.long(), "accepted is int64"),
+    ("entropy", lambda old: old[0], "entropy is float32"),
+    ("entropy", lambda old: old * torch.nan, "entropy holds NaN"),
+    ("confidence", lambda old: 0.5, "confidence is float"),
+    ("memory", lambda old: {"a": torch.zeros(())}, "memory 'a'"),
+])  # fmt: skip
+def test_a_wrong_result_of_a_sampler_names_the_sampler_and_the_field(
+    tiny: Model, field: str, change: Any, message: str
+) -> None:
+    with pytest.raises(StrategyError, match=f"Returns returned .*{message}"):
+        tiny.generate([[2, 5], [2, 6]], sampler=Returns(field, change), max_new_tokens=4, seed=1)
+
+
+@pytest.mark.parametrize("settled", [
+    lambda unchanged: True,
+    lambda unchanged: (unchanged > 1).all(),
+    lambda unchanged: unchanged,
+    lambda unchanged: (unchanged > 1)[:, None],
+])  # fmt: skip
+def test_a_wrong_result_of_a_stop_names_the_stop(tiny: Model, settled: Any) -> None:
+    def stop(step: DenoisingStep, canvas: Canvas, unchanged: Tensor) -> Any:
+        return settled(unchanged)
+
+    with pytest.raises(StrategyError, match="the stopping criterion function returned is"):
+        tiny.generate([[2, 5], [2, 6]], stopping=stop, max_new_tokens=4, seed=1)
+
+
+def test_a_sampler_that_returns_nothing_says_so(tiny: Model) -> None:
+    class Nothing:
+        def step(self, statistics: object, canvas: object, step: object) -> None:
+            return None
+
+    with pytest.raises(StrategyError, match="Nothing returned NoneType"):
+        tiny.generate([2], sampler=Nothing())  # type: ignore[call-overload]

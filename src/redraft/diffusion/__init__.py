@@ -17,6 +17,7 @@ from redraft.diffusion.names import (
     StoppingSpec,
     as_sampler,
     as_stopping,
+    check_settings_are_read,
 )
 from redraft.diffusion.noise import Noise
 from redraft.diffusion.options import DenoisingOptions
@@ -55,6 +56,7 @@ __all__ = [
     "TopKSampler",
     "as_sampler",
     "as_stopping",
+    "check_settings_are_read",
     "denoise",
     "denoise_step",
 ]

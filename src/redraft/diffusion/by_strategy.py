@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from redraft.diffusion.canvas import Canvas
+from redraft.diffusion.checked import checked_settled, checked_step
 from redraft.diffusion.grouping import StrategyGroup
 from redraft.diffusion.sampler import Sampler, needs_divergence
 from redraft.diffusion.step import DenoisingStep, Memory, ScheduledStep
@@ -26,7 +27,7 @@ def run_samplers(
     """Run each sampler on its rows; returns the step of all rows, and the memory of each."""
     if len(groups) == 1 and not any(memory):
         # The common case, without a copy: one sampler, and nothing remembered yet.
-        result = groups[0].strategy.step(statistics, canvas, step)
+        result = _step(groups[0].strategy, statistics, canvas, step)
         return _held(result, canvas), _row_memories(result.memory, len(memory))
     after: list[Memory] = [{}] * len(memory)
     parts = []
@@ -34,11 +35,18 @@ def run_samplers(
         for rows in _alike_in_memory(group.rows, memory):
             index = torch.tensor(rows, device=canvas.tokens.device)
             theirs = step.rows(index, _joined([memory[row] for row in rows]))
-            part = group.strategy.step(statistics.rows(index), canvas.rows(index), theirs)
+            part = _step(group.strategy, statistics.rows(index), canvas.rows(index), theirs)
             parts.append((part, index))
             for row, mine in zip(rows, _row_memories(part.memory, len(rows)), strict=True):
                 after[row] = mine
     return _held(DenoisingStep.join(parts), canvas), tuple(after)
+
+
+def _step(
+    sampler: Sampler, statistics: VocabularyStatistics, canvas: Canvas, step: ScheduledStep
+) -> DenoisingStep:
+    result = sampler.step(statistics, canvas, step)
+    return checked_step(result, sampler, statistics, canvas, step.vocab_size)
 
 
 def _held(step: DenoisingStep, canvas: Canvas) -> DenoisingStep:
@@ -84,11 +92,13 @@ def settled_rows(
 ) -> Tensor:
     """Return which rows have settled, bool [B], each by its own criterion."""
     if len(groups) == 1:
-        return groups[0].strategy(step, canvas, unchanged)
+        found = groups[0].strategy(step, canvas, unchanged)
+        return checked_settled(found, groups[0].strategy, len(unchanged))
     settled = torch.zeros_like(unchanged, dtype=torch.bool)
     for group in groups:
         index = group.index
-        settled[index] = group.strategy(step.take(index), canvas.rows(index), unchanged[index])
+        found = group.strategy(step.take(index), canvas.rows(index), unchanged[index])
+        settled[index] = checked_settled(found, group.strategy, len(group.rows))
     return settled
 
 

@@ -29,7 +29,7 @@ def grouped(
     default: Callable[[Tensor | slice], T],
     device: torch.device | str,
 ) -> tuple[StrategyGroup[T], ...]:
-    """StrategyGroup the rows of a batch by equal strategy.
+    """Group the rows of a batch by equal strategy.
 
     Args:
         strategies: one a row; None for the default.

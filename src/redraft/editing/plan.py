@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from redraft.config import GenerationConfig, GenerationOptions
 from redraft.config.check import check_integer
-from redraft.diffusion import as_sampler, as_stopping
+from redraft.diffusion import as_sampler, as_stopping, check_settings_are_read
 from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
@@ -16,7 +16,7 @@ from redraft.editing.repair import RepairCandidates
 from redraft.editing.template import MAX_TOKENS, Hole, Template
 from redraft.engine import Processor, Work
 from redraft.engine.prefix_rows import SessionPrefix
-from redraft.engine.request import Method, check_tokens, checked_method
+from redraft.engine.request import Method, check_tokens, check_without_canvas, checked_method
 from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RequestError
 from redraft.grammar import TokenDFA, as_constraint
 
@@ -39,7 +39,11 @@ def plan_infill(
     constrained = any(hole.constraint is not None for hole in template.holes)
     config = processor.settings(settings, constrained=constrained)
     if checked_method(method) == "autoregressive":
+        check_without_canvas(search.sampler, search.stopping)
         return _plan_autoregressive(processor, template, instruction, config)
+    sampler = as_sampler(search.sampler, config)
+    stopping = as_stopping(search.stopping, config)
+    check_settings_are_read(settings, sampler, stopping)
     pieces = _pieces(processor, template, instruction)
     dfas = _hole_dfas(processor, template, config)
     forms = [pieces]
@@ -58,8 +62,8 @@ def plan_infill(
             processor.config.pad_token_id,
             search.max_steps,
             dfas,
-            as_sampler(search.sampler),
-            as_stopping(search.stopping),
+            sampler,
+            stopping,
             session,
         )
     )

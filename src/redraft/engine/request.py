@@ -44,6 +44,18 @@ def checked_method(method: str) -> Method:
     return METHODS[method]
 
 
+def check_without_canvas(sampler: object, stopping: object) -> None:
+    """Check that the autoregressive method is given no strategy for a canvas.
+
+    Raises:
+        RequestError: it is.
+    """
+    if sampler is not None or stopping is not None:
+        raise RequestError(
+            "the autoregressive method has no canvas: leave out sampler and stopping"
+        )
+
+
 @dataclass(frozen=True)
 class Request:
     """One text to write.
@@ -88,10 +100,7 @@ class Request:
                 "frozen positions need the diffusion method: the autoregressive one writes from "
                 "left to right"
             )
-        if self.sampler or self.stopping:
-            raise RequestError(
-                "the autoregressive method has no canvas: leave out sampler and stopping"
-            )
+        check_without_canvas(self.sampler, self.stopping)
 
     @property
     def seed(self) -> int:
@@ -139,6 +148,7 @@ class Request:
         if dfa is not None:
             check_constraint(config, can_be_cut=can_be_cut)
             Guide.checked(dfa, config.max_new_tokens, shape.canvas_length, frozen)
+        chosen, criterion = as_sampler(sampler, config), as_stopping(stopping, config)
         request = cls(
             tuple(prompt),
             seeded(config),
@@ -146,8 +156,8 @@ class Request:
             frozen,
             dfa,
             method,
-            as_sampler(sampler),
-            as_stopping(stopping),
+            chosen,
+            criterion,
         )
         request._check_method()
         return request

@@ -9,7 +9,7 @@ from redraft.api import Model
 from redraft.config import GenerationOptions
 from redraft.diffusion import SamplerSpec, StoppingSpec, as_sampler, as_stopping
 from redraft.engine import Method, Request
-from redraft.engine.request import checked_method
+from redraft.engine.request import check_without_canvas, checked_method
 from redraft.evals.autoregressive_infill import infill_autoregressively
 from redraft.evals.example_requests import example_request
 from redraft.events import Draft, Finished
@@ -68,11 +68,13 @@ def evaluate(
     """
     options = options or {}
     if checked_method(method) == "autoregressive" and any(example.holes for example in examples):
+        check_without_canvas(sampler, stopping)
         return _infill_autoregressively(model, task, examples, seed, batch_size, progress, options)
-    chosen, criterion = as_sampler(sampler), as_stopping(stopping)
     requests = []
     for number, example in enumerate(examples):
         request = example_request(model, example, seed + number, options)
+        chosen = as_sampler(sampler, request.config)
+        criterion = as_stopping(stopping, request.config)
         requests.append(replace(request, sampler=chosen, stopping=criterion).by(method))
     return _outcomes(model, task, examples, requests, batch_size, progress)
 

@@ -6,7 +6,17 @@ from redraft.diffusion.samplers.klass import KlassSampler
 from redraft.diffusion.samplers.predictor_corrector import PredictorCorrectorSampler
 from redraft.diffusion.samplers.top_k import TopKSampler
 
+# Their results need no check of values.
+SHIPPED = (
+    ConfidenceThresholdSampler,
+    EntropyBoundSampler,
+    KlassSampler,
+    PredictorCorrectorSampler,
+    TopKSampler,
+)
+
 __all__ = [
+    "SHIPPED",
     "ConfidenceThresholdSampler",
     "EntropyBoundSampler",
     "KlassSampler",

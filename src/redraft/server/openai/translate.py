@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redraft.api import Model
+from redraft.diffusion import check_settings_are_read
 from redraft.engine import Request
 from redraft.engine.request import seeded
 from redraft.errors import RequestError
@@ -90,7 +91,7 @@ def _requests(
     constrained = constraint is not None
     config = seeded(model.processor.text_settings(settings, constrained=constrained))
     dfa = model.processor.compile(constraint, config)
-    return [
+    requests = [
         Request.checked(
             prompt,
             config,
@@ -104,3 +105,5 @@ def _requests(
         )
         for number in range(body.n)
     ]
+    check_settings_are_read(settings, requests[0].sampler, requests[0].stopping)
+    return requests
