@@ -22,7 +22,7 @@ from redraft.checkpoint import (
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_memory
-from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
+from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.check import check_integer
 from redraft.diffusion import SamplerSpec, StoppingSpec, check_settings_are_read
 from redraft.editing import (
@@ -35,7 +35,7 @@ from redraft.editing import (
     plan_repair,
     rewriting,
 )
-from redraft.editing.options import InfillOptions
+from redraft.editing.options import InfillOptions, RepairOptions
 from redraft.engine import Engine, Method, Processor, Request, Scoring, TokenLikelihood, Work
 from redraft.engine.allocator import keep_freed_memory
 from redraft.engine.memory_budget import Memory, usable_memory
@@ -258,6 +258,7 @@ class Model:
         template: TemplateLike,
         *,
         instruction: str | None = None,
+        method: Method = "diffusion",
         **options: Unpack[InfillOptions],
     ) -> Iterator[Draft | Infilled]:
         """Fill holes, and yield a Draft a candidate and step, then the Infilled.
@@ -265,7 +266,9 @@ class Model:
         The `text` of a draft is all of the text as it stands. Arguments and errors as for `infill`.
         Bad input raises here, at the call, not at the first event.
         """
-        work = plan_infill(self.processor, Template.of(template), instruction, options)
+        work = plan_infill(
+            self.processor, Template.of(template), instruction, options, method=method
+        )
         return self._results(work)
 
     def insert(
@@ -309,7 +312,7 @@ class Model:
         instruction: str | None = None,
         max_noised: int = 8,
         rounds: int = 4,
-        **options: Unpack[GenerationOptions],
+        **options: Unpack[RepairOptions],
     ) -> Repaired:
         """Noise the tokens of a text that the model finds least likely, denoise them, and keep
         what makes a likelier text.
@@ -318,7 +321,7 @@ class Model:
             instruction: as for `infill`.
             max_noised: tokens noised at a time, at most. rounds: changes to each half canvas of
                 the text, at most.
-            options: fields of GenerationConfig.
+            options: fields of GenerationConfig; `sampler` and `stopping` as for `generate`.
 
         Raises:
             RequestError, ConfigError: before any work; the message says what is wrong.
@@ -520,9 +523,11 @@ def _text_files(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate 
 
 
 def _check_device(device: str | torch.device) -> None:
+    if device is None:
+        raise ConfigError("device=None must be auto, cpu, cuda, cuda:1 or a torch.device")
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device={str(device)!r} cannot be used here: {reason}") from error
 

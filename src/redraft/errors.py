@@ -13,6 +13,7 @@
     │   ├── TokenRangeError         a token id outside the vocabulary
     │   ├── ChatTemplateError       messages that cannot become a prompt
     │   └── ConstraintError         a schema, pattern or grammar that cannot be used
+    │       ├── ConstraintLimitError         compiling it takes too much
     │       └── ConstraintUnsatisfiedError   no valid text fits
     ├── StrategyError               a sampler or stopping criterion gave an unusable result
     └── NonFiniteError              the model computed NaN or infinity

@@ -52,7 +52,7 @@ class Statistics:
     """Honest figures of one generation; times in seconds from the moment the request entered the
     engine.
 
-    `forwards` counts passes that wrote text: denoising steps, or one a token for the typewriter;
+    `forwards` counts passes that wrote text: denoising steps, or one a token left to right;
     `encoder_passes` counts those that read a part of its prompt, or of a commit, and wrote nothing.
     `tokens_per_forward` is new_tokens / forwards. `cached_tokens` of the prompt were known from
     other prompts and not encoded again.

@@ -68,4 +68,6 @@ def main(action: str, path: str, *names: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1] not in ("record", "compare"):
+        sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

@@ -122,6 +122,8 @@ def parsed(arguments: str) -> tuple[str, dict[str, Any]]:
         ("eval edits --typewriter x", "eval set edits --autoregressive x"),
         ("eval rewrite --sampler klass", "eval set rewrite --sampler klass"),
         ("eval --search infill", "eval infill --search"),
+        ("eval -m infill sudoku", "eval set sudoku -m infill"),
+        ("eval sudoku --model divergence", "eval set sudoku --model divergence"),
         ("eval --json divergence a b", "eval divergence a b --json"),
         ("eval --quantize int8 divergence a", "eval divergence a --quantize int8"),
     ],

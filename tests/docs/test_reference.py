@@ -7,7 +7,9 @@ from dataclasses import fields
 
 import redraft
 from redraft import errors
+from redraft.cli.options import SamplerOption, StoppingOption
 from redraft.config import GenerationConfig
+from redraft.diffusion import SAMPLERS, STOPPING
 from tests.docs.blocks import DOCS
 
 sys.path.insert(0, str(DOCS))
@@ -31,6 +33,19 @@ def test_every_room_has_a_purpose_in_the_picture() -> None:
 def test_every_setting_is_in_the_docs() -> None:
     page = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
     assert not [field.name for field in fields(GenerationConfig) if f"`{field.name}`" not in page]
+
+
+def test_every_sampler_and_stop_is_in_the_docs_and_the_help() -> None:
+    """By its name in the tables and in the options' help; its class is in the room of the reference."""
+    help_of = {"sampler": SamplerOption, "stopping": StoppingOption}
+    pages = [DOCS / "how-to" / "samplers.md", DOCS / "reference" / "settings.md"]
+    for kind, table in (("sampler", SAMPLERS), ("stopping", STOPPING)):
+        (option,) = help_of[kind].__metadata__
+        for name, made in table.items():
+            assert name in option.help
+            assert made.__name__ in redraft.diffusion.__all__
+            for page in pages:
+                assert f"`{name}`" in page.read_text(encoding="utf-8")
 
 
 def test_every_error_is_in_the_docs() -> None:

@@ -53,7 +53,12 @@ def test_the_intervals_hold_the_figures() -> None:
     ]
     row = summarise_strategy("klass", None, outcomes)
     assert row.right_low < row.right == 2 / 3 < row.right_high
+    assert row.passes_low is not None
+    assert row.passes_high is not None
     assert row.passes_low < row.passes == 17 / 3 < row.passes_high
     # The mean's standard error is that of three numbers with deviation 3.0551.
-    assert row.passes_high - row.passes == pytest.approx(1.959964 * 3.0550505 / 3**0.5)
+    assert row.passes_high - row.passes == pytest.approx(4.303 * 3.0550505 / 3**0.5)
+    assert row.passes_low == 1.0  # a mean of passes is no less
+    one = summarise_strategy("klass", None, outcomes[:1])
+    assert (one.passes_low, one.passes_high) == (None, None)
     assert row.unsettled == 1 / 3

@@ -196,3 +196,13 @@ def test_initial_weights_have_the_sizes_that_train_well() -> None:
     assert set(weights["layers.0.input_layernorm.weight"].tolist()) == {1.0}
     assert weights["layers.0.self_attn.q_norm.weight"][0] == pytest.approx(1.3 / 2)
     assert not weights["self_conditioning.down_proj.weight"].any()
+
+
+def test_examples_that_are_too_long_are_drawn_again() -> None:
+    tasks = (TaskShare(Arithmetic(), 1.0),)
+    every = step_examples(recipe(tasks=tasks, batch_size=40), Random(3))
+    short = step_examples(
+        recipe(tasks=tasks, batch_size=40), Random(3), lambda example: len(example.answer) < 30
+    )
+    assert any(len(example.answer) >= 30 for example in every)
+    assert all(len(example.answer) < 30 for example in short)

@@ -67,6 +67,8 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         CheckpointError: it is not found, or cannot be read.
         ConfigError: its config is one that this engine cannot run.
     """
+    if not path_or_id or not isinstance(path_or_id, str | Path):
+        raise CheckpointError(f"{path_or_id!r} is no checkpoint: give a folder, a file or a hub id")
     try:
         folder = Path(path_or_id).expanduser()
     except RuntimeError as error:

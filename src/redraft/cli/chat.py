@@ -12,8 +12,11 @@ from redraft.cli.options import (
     DtypeOption,
     LengthOption,
     ModelOption,
+    SamplerOption,
     SeedOption,
+    StoppingOption,
     ThinkingOption,
+    checked_strategies,
     given,
 )
 from redraft.cli.progress import open_model
@@ -32,6 +35,8 @@ def chat(
     thinking: ThinkingOption = None,
     max_new_tokens: LengthOption = None,
     seed: SeedOption = None,
+    sampler: SamplerOption = None,
+    stopping: StoppingOption = None,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -40,6 +45,7 @@ def chat(
     /reset starts again, /quit leaves, Ctrl-C stops an answer. Without --max-new-tokens an answer
     may be as long as the context and the memory allow.
     """
+    strategies = checked_strategies(sampler, stopping)
     loaded = open_model(model, dtype, device)
     options = given(max_new_tokens=max_new_tokens, seed=seed)
     console = Console()
@@ -63,7 +69,9 @@ def chat(
             if max_new_tokens is None:
                 prompt = loaded.chat_prompt(conversation, thinking=thinking)
                 options["max_new_tokens"] = loaded.tokens_left(prompt)
-            events = loaded.stream(messages=conversation, thinking=thinking, **options)
+            events = loaded.stream(
+                messages=conversation, thinking=thinking, **strategies, **options
+            )
             finished = show(events, loaded, console)
         except RequestError as error:
             console.print(f"redraft: {error}", style="red", markup=False)

@@ -29,6 +29,7 @@ from redraft.cli.options import (
     SeedOption,
     StoppingOption,
     ThinkingOption,
+    checked_strategies,
     given,
 )
 from redraft.cli.progress import errors, open_model
@@ -82,7 +83,6 @@ def generate(
 
     A terminal shows how each draft settles; a pipe gets the text alone.
     """
-    from redraft.diffusion import as_sampler, as_stopping
     from redraft.engine.request import checked_method
 
     constraint = constraint_of(json_schema, regex, choice, grammar)
@@ -92,8 +92,7 @@ def generate(
     text = _read_prompt(prompt)
     # An option that cannot be used is reported before the model is loaded.
     GenerationConfig().with_options(options)
-    as_sampler(sampler)
-    as_stopping(stopping)
+    strategies = checked_strategies(sampler, stopping)
     loaded = open_model(model, dtype, device)
     plain = raw or loaded.chat_template is None
     around = _prompt_options(plain, no_bos, thinking, control_tokens)
@@ -102,8 +101,7 @@ def generate(
         messages=None if plain else [{"role": "user", "content": text}],
         method=chosen,
         constraint=constraint,
-        sampler=sampler,
-        stopping=stopping,
+        **strategies,
         **around,
         **options,
     )

@@ -18,8 +18,11 @@ from redraft.cli.options import (
     InstructionOption,
     ModelOption,
     RegexOption,
+    SamplerOption,
     SchemaOption,
     SeedOption,
+    StoppingOption,
+    checked_strategies,
     given,
 )
 from redraft.cli.progress import open_model
@@ -61,6 +64,8 @@ def infill(
     choice: ChoiceOption = None,
     grammar: GrammarOption = None,
     seed: SeedOption = None,
+    sampler: SamplerOption = None,
+    stopping: StoppingOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with all candidates.")
     ] = False,
@@ -73,8 +78,13 @@ def infill(
 
     hole = Hole(1, max_tokens, constraint_of(json_schema, regex, choice, grammar))
     source = _template(file, template, lines, (prefix, suffix), hole)
+    strategies = checked_strategies(sampler, stopping)
     result = open_model(model).infill(
-        source, instruction=instruction, max_candidates=candidates, **given(seed=seed)
+        source,
+        instruction=instruction,
+        max_candidates=candidates,
+        **strategies,
+        **given(seed=seed),
     )
     if as_json:
         print(json.dumps(to_json(result)))

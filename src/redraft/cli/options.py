@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, TypedDict, cast
 
 import typer
 
@@ -160,6 +160,26 @@ LengthOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PictureOption = Annotated[Path | None, typer.Option(help="Draw the result as a picture too.")]
+
+
+class NamedStrategies(TypedDict):
+    """Sampler and stopping criterion by their names; None for the default."""
+
+    sampler: str | None
+    stopping: str | None
+
+
+def checked_strategies(sampler: str | None, stopping: str | None) -> NamedStrategies:
+    """Return the strategies that are named, checked before the model is loaded.
+
+    Raises:
+        ConfigError: a name or an option of a strategy is unknown or out of range.
+    """
+    from redraft.diffusion import as_sampler, as_stopping
+
+    as_sampler(sampler)
+    as_stopping(stopping)
+    return {"sampler": sampler, "stopping": stopping}
 
 
 def given(**options: object) -> GenerationOptions:

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from redraft.cli.changes import read_file, show_change
-from redraft.cli.options import InstructionOption, ModelOption, SeedOption, WriteOption, given
+from redraft.cli.options import (
+    InstructionOption,
+    ModelOption,
+    SamplerOption,
+    SeedOption,
+    StoppingOption,
+    WriteOption,
+    checked_strategies,
+    given,
+)
 from redraft.cli.progress import open_model
 
 
@@ -16,6 +25,8 @@ def repair(
     model: ModelOption = "small-text",
     instruction: InstructionOption = None,
     seed: SeedOption = None,
+    sampler: SamplerOption = None,
+    stopping: StoppingOption = None,
     write: WriteOption = False,
 ) -> None:
     """Replace unlikely tokens, and print a diff.
@@ -23,5 +34,8 @@ def repair(
     Likelier tokens replace them. Exit status 1: the diff is not empty.
     """
     text = read_file(file, write)
-    result = open_model(model).repair(text, instruction=instruction, **given(seed=seed))
+    strategies = checked_strategies(sampler, stopping)
+    result = open_model(model).repair(
+        text, instruction=instruction, **strategies, **given(seed=seed)
+    )
     show_change(file, text, result.text, write, None if seed is not None else result.seed)

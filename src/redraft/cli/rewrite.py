@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from redraft.cli.changes import read_file, show_change
-from redraft.cli.options import InstructionOption, ModelOption, SeedOption, WriteOption, given
+from redraft.cli.options import (
+    InstructionOption,
+    ModelOption,
+    SamplerOption,
+    SeedOption,
+    StoppingOption,
+    WriteOption,
+    checked_strategies,
+    given,
+)
 from redraft.cli.progress import open_model
 from redraft.cli.texts import line_span
 
@@ -18,6 +27,8 @@ def rewrite(
     model: ModelOption = "small-text",
     instruction: InstructionOption = None,
     seed: SeedOption = None,
+    sampler: SamplerOption = None,
+    stopping: StoppingOption = None,
     write: WriteOption = False,
 ) -> None:
     """Rewrite lines of a file, and print a diff.
@@ -26,5 +37,6 @@ def rewrite(
     """
     text = read_file(file, write)
     span = line_span(text, lines)
-    result = open_model(model).rewrite(text, [span], instruction, **given(seed=seed))
+    strategies = checked_strategies(sampler, stopping)
+    result = open_model(model).rewrite(text, [span], instruction, **strategies, **given(seed=seed))
     show_change(file, text, result.text, write, None if seed is not None else result.seed)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from redraft.cli.options import AutoregressiveFlag
+from redraft.config.check import check_number
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def train(
     from redraft.engine.request import checked_method
     from redraft.train import Recipe, parallel
 
+    if minutes is not None:
+        check_number("minutes", minutes, minimum=0)
     chosen = Recipe.from_file(recipe)
     if steps is not None:
         chosen = replace(chosen, steps=steps)

@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any, TypedDict
 
 from redraft.config.check import check_integer, check_number
@@ -190,7 +191,7 @@ class GenerationConfig:
         check_names(options)
         if "max_new_tokens" in options:
             options = {"max_length": None, **options}
-        return replace(self, **options)
+        return replace(self, **{name: _plain(value) for name, value in options.items()})
 
     def with_options_and_constraint(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return a copy with `options` in place of its fields, for a text under a constraint.
@@ -313,3 +314,12 @@ def _ids(value: object) -> tuple[int, ...]:
     for token in ids:
         check_integer("eos_token_id", token, minimum=0)
     return tuple(ids)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as a number of Python, everything else as it is."""
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value

@@ -21,6 +21,8 @@ from redraft.engine.row import Drawn, NextToken, Part, Row
 from redraft.engine.work import Course, Resources, Work
 from redraft.text import Tokenizer
 
+# Lengths of a hole that are scored at most: each reads the text behind the hole anew.
+MAX_LENGTHS = 64
 GREEDY = GenerationConfig(temperature=0.0)
 
 
@@ -28,8 +30,9 @@ GREEDY = GenerationConfig(temperature=0.0)
 class AutoregressiveInfill(Work):
     """Fills holes greedily, one after the other; completes with Infilled.
 
-    Of every length from a hole's minimum on, the one is kept with which the text goes on most
-    likely. Pieces have no borders here. ends: tokens that end a hole.
+    Of the lengths from a hole's minimum on, the one is kept with which the text goes on most
+    likely: of all of them, or of MAX_LENGTHS evenly spread where there are more. Pieces have no
+    borders here. ends: tokens that end a hole.
     """
 
     tokenizer: Tokenizer
@@ -46,8 +49,9 @@ class AutoregressiveInfill(Work):
         return sum(hole.max_tokens for hole in self.template.holes) + self.pieces.between_length
 
     def share(self, config: ModelConfig) -> Share:
-        # The text so far, and a copy of it for the hole that is being written.
-        return Share(rows=1, caches=2, tokens=len(self.pieces.prefix) + self._capacity_behind)
+        # The text so far, a copy of it for the hole that is being written, and a row a length.
+        rows = max(len(_lengths(hole, hole.max_tokens)) for hole in self.template.holes)
+        return Share(rows=rows, caches=2, tokens=len(self.pieces.prefix) + self._capacity_behind)
 
     def course(self, resources: Resources) -> Course:
         pieces, first = self.pieces, self.template.holes[0]
@@ -64,11 +68,11 @@ class AutoregressiveInfill(Work):
                 yield [row]
             written = yield from self._write(row, hole, resources)
             steps += len(written)
-            lengths = range(hole.min_tokens, len(written) + 1)
+            lengths = _lengths(hole, len(written))
             ways = [written[:count] + text for count in lengths]
             found = [total(one) for one in (yield from self._scores(resources, row, ways))]
             best = max(range(len(found)), key=found.__getitem__)
-            chosen = written[: hole.min_tokens + best]
+            chosen = written[: lengths[best]]
             score += found[best]
             fills.append(self.tokenizer.decode(chosen))
             widths.append(len(chosen))
@@ -108,3 +112,12 @@ class AutoregressiveInfill(Work):
             allowed = np.ones(resources.config.vocab_size, dtype=bool)
             allowed[list(self.ends)] = False
         return NextToken(GREEDY, (self.seed, 0, 0), written + 1, allowed=allowed)
+
+
+def _lengths(hole: Hole, written: int) -> list[int]:
+    """Return the lengths of a hole that are scored, of the tokens written for it."""
+    every = range(hole.min_tokens, written + 1)
+    if len(every) <= MAX_LENGTHS:
+        return list(every)
+    last = len(every) - 1
+    return [every[round(last * number / (MAX_LENGTHS - 1))] for number in range(MAX_LENGTHS)]

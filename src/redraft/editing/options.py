@@ -10,17 +10,23 @@ from redraft.config import GenerationOptions
 from redraft.config.check import check_integer
 from redraft.diffusion import SamplerSpec, StoppingSpec
 
-MAX_CANDIDATES = 6
+MAX_CANDIDATES = 6  # unless given
+CANDIDATES_LIMIT = 256
 
 
-class InfillOptions(GenerationOptions, total=False):
-    """Options of `Model.infill`: those of a generation, and those of the search."""
+class RepairOptions(GenerationOptions, total=False):
+    """Options of `Model.repair`: those of a generation, and its strategies."""
+
+    sampler: SamplerSpec | None
+    stopping: StoppingSpec | None
+
+
+class InfillOptions(RepairOptions, total=False):
+    """Options of `Model.infill`: those of a repair, and those of the search."""
 
     max_candidates: int
     max_steps: int | None
     heal: bool
-    sampler: SamplerSpec | None
-    stopping: StoppingSpec | None
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Search:
     """How the widths of holes are searched.
 
     Attributes:
-        max_candidates: sets of widths that are tried at most.
+        max_candidates: sets of widths that are tried at most, 256 or fewer.
         max_steps: denoising steps of all candidates together, after which those that have not
             settled are taken as they stand; None for no limit.
         heal: where a hole begins or ends inside a word, try every width with the token beside it
@@ -36,7 +42,7 @@ class Search:
         sampler, stopping: as for `Model.generate`.
 
     Raises:
-        ConfigError: a number is not a whole number of at least 1.
+        ConfigError: a number is not a whole number of at least 1, or there are more candidates.
     """
 
     max_candidates: int = MAX_CANDIDATES
@@ -46,7 +52,7 @@ class Search:
     stopping: StoppingSpec | None = None
 
     def __post_init__(self) -> None:
-        check_integer("max_candidates", self.max_candidates, minimum=1)
+        check_integer("max_candidates", self.max_candidates, minimum=1, maximum=CANDIDATES_LIMIT)
         if self.max_steps is not None:
             check_integer("max_steps", self.max_steps, minimum=1)
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from redraft.config import GenerationConfig, GenerationOptions
+from redraft.config import GenerationConfig
 from redraft.config.check import check_integer
-from redraft.diffusion import as_sampler, as_stopping, check_settings_are_read
+from redraft.diffusion import (
+    Sampler,
+    StoppingCriteria,
+    as_sampler,
+    as_stopping,
+    check_settings_are_read,
+)
 from redraft.editing.infill import InfillCandidates, InfillPlan
 from redraft.editing.infill_autoregressive import AutoregressiveInfill
 from redraft.editing.layout import Pieces, Placed, place, widths_to_try
-from redraft.editing.options import InfillOptions, split_options
+from redraft.editing.options import InfillOptions, RepairOptions, Search, split_options
 from redraft.editing.repair import RepairCandidates
-from redraft.editing.template import MAX_TOKENS, Hole, Template
+from redraft.editing.template import MAX_TOKENS, Hole, Template, check_text, checked_spans
 from redraft.engine import Processor, Work
 from redraft.engine.prefix_rows import SessionPrefix
 from redraft.engine.request import Method, check_tokens, check_without_canvas, checked_method
@@ -41,9 +48,7 @@ def plan_infill(
     if checked_method(method) == "autoregressive":
         check_without_canvas(search.sampler, search.stopping)
         return _plan_autoregressive(processor, template, instruction, config)
-    sampler = as_sampler(search.sampler, config)
-    stopping = as_stopping(search.stopping, config)
-    check_settings_are_read(settings, sampler, stopping)
+    sampler, stopping = _strategies(search, settings, config)
     pieces = _pieces(processor, template, instruction)
     dfas = _hole_dfas(processor, template, config)
     forms = [pieces]
@@ -73,7 +78,7 @@ def plan_repair(
     processor: Processor,
     text: str,
     instruction: str | None = None,
-    options: GenerationOptions | None = None,
+    options: RepairOptions | None = None,
     *,
     max_noised: int = 8,
     rounds: int = 4,
@@ -85,7 +90,10 @@ def plan_repair(
     """
     check_integer("rounds", rounds, minimum=1)
     check_integer("max_noised", max_noised, minimum=1)
-    config = processor.settings(options or {})
+    search, settings = split_options(options or {})
+    config = processor.settings(settings)
+    sampler, stopping = _strategies(search, settings, config)
+    check_text(text)
     tokenizer = processor.require_tokenizer("repair")
     opening, closing = processor.around(instruction)
     if not opening:
@@ -111,6 +119,8 @@ def plan_repair(
         processor.config.pad_token_id,
         max_noised,
         rounds,
+        sampler,
+        stopping,
     )
 
 
@@ -126,7 +136,7 @@ def rewriting(
     The model does not see what it writes over: `rewrite SPANS: INSTRUCTION` says it.
     """
     template = Template.around(text, spans, hole)
-    old = [text[first:last] for first, last in sorted(spans)]
+    old = [text[first:last] for first, last in sorted(checked_spans(text, spans))]
     if hole is None:
         tokenizer = processor.require_tokenizer("infilling")
         tokens = max(len(tokenizer.encode(part, bos=False)) for part in old)
@@ -134,6 +144,16 @@ def rewriting(
     if instruction is not None:
         instruction = f"rewrite {' ... '.join(part.strip() for part in old)}: {instruction}"
     return template, instruction
+
+
+def _strategies(
+    search: Search, settings: Mapping[str, Any], config: GenerationConfig
+) -> tuple[Sampler | None, StoppingCriteria | None]:
+    """Return the sampler and the stopping criterion that options ask for."""
+    sampler = as_sampler(search.sampler, config)
+    stopping = as_stopping(search.stopping, config)
+    check_settings_are_read(settings, sampler, stopping)
+    return sampler, stopping
 
 
 def _plan_autoregressive(
@@ -184,13 +204,20 @@ def _place_all(
 ) -> list[Placed]:
     """Lay out every form with every width, as far as the context holds it; the first must fit."""
     length = processor.config.canvas_length
+    limit = processor.config.max_position_embeddings
     placed: list[Placed] = []
     for one, form in itertools.product(widths, forms):
+        # What the context cannot hold is not laid out: a hole may be said to have a million tokens.
+        least = len(form.prefix) + form.between_length + sum(one)
+        if least > limit:
+            if not placed:
+                _check_length(processor, form, least - len(form.prefix))
+            continue
         candidate = place(form, one, length, fill_token)
         end = candidate.layout.canvases[-1].start + length
         if not placed:
             _check_length(processor, forms[0], end)
-        if len(forms[0].prefix) + end <= processor.config.max_position_embeddings:
+        if len(forms[0].prefix) + end <= limit:
             placed.append(candidate)
     return placed
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.diffusion import Sampler, StoppingCriteria
 from redraft.editing.candidate_row import CandidateRow
 from redraft.editing.diff import unified_diff
 from redraft.editing.layout import CanvasLayout
@@ -88,6 +89,7 @@ class RepairCandidates(Work):
             an answer. fill_token: fills a canvas behind that.
         max_noised: tokens that are noised at a time, at most. rounds: changes to each half canvas,
             at most.
+        sampler, stopping: strategies of every canvas; None for those of the settings.
         steps: denoising steps so far.
     """
 
@@ -100,6 +102,8 @@ class RepairCandidates(Work):
     pad_token_id: int
     max_noised: int
     rounds: int
+    sampler: Sampler | None = None
+    stopping: StoppingCriteria | None = None
     steps: int = 0
 
     def __post_init__(self) -> None:
@@ -181,7 +185,16 @@ class RepairCandidates(Work):
             layout = self._layout(spelled, chosen, window.canvas_length)
             stream = number * MAX_SETS + at
             rows.append(
-                CandidateRow(stream, layout, window.prefix, window.resources, self.config, edits)
+                CandidateRow(
+                    stream,
+                    layout,
+                    window.prefix,
+                    window.resources,
+                    self.config,
+                    edits,
+                    sampler=self.sampler,
+                    stopping=self.stopping,
+                )
             )
         return rows
 

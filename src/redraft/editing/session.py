@@ -10,7 +10,7 @@ from redraft.editing.diff import unified_diff
 from redraft.editing.options import InfillOptions
 from redraft.editing.plan import plan_infill, rewriting
 from redraft.editing.result import Infilled
-from redraft.editing.template import Hole, Template, check_span
+from redraft.editing.template import Hole, Template, check_text, checked_spans
 from redraft.engine import Processor, Work
 from redraft.engine.prefix_rows import SessionPrefix
 from redraft.errors import RequestError
@@ -48,6 +48,7 @@ class Session:
         text: str,
         instruction: str | None = None,
     ) -> None:
+        check_text(text)
         self.instruction = instruction
         self.text = text
         self.edits: list[Edit] = []
@@ -108,7 +109,8 @@ class Session:
         Raises:
             RequestError: they do not lie in the text.
         """
-        check_span(self.text, first, last)
+        ((first, last),) = checked_spans(self.text, [(first, last)])
+        check_text(text)
         return self._apply(Edit(self.text, self.text[:first] + text + self.text[last:]))
 
     def undo(self) -> Edit:

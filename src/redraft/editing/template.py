@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import index
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, RequestError
@@ -47,6 +48,18 @@ class Template:
     texts: tuple[str, ...]
     holes: tuple[Hole, ...]
 
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.texts, tuple | list)
+            or not isinstance(self.holes, tuple | list)
+            or len(self.texts) != len(self.holes) + 1
+        ):
+            raise RequestError("a Template has one text more than it has holes: see Template.of")
+        for text in self.texts:
+            check_text(text)
+        if foreign := [hole for hole in self.holes if not isinstance(hole, Hole)]:
+            raise RequestError(f"a Template has Holes between its texts, not {foreign[0]!r}")
+
     @classmethod
     def of(
         cls, template: str | Sequence[str | Hole] | Template, hole: Hole | None = None
@@ -59,6 +72,10 @@ class Template:
         """
         if isinstance(template, Template):
             return template
+        if not isinstance(template, Iterable):
+            raise RequestError(
+                f"a template is a text, or a list of texts and Holes, not {type(template).__name__}"
+            )
         if isinstance(template, str):
             texts = template.split(MARK)
             holes = [hole or Hole()] * (len(texts) - 1)
@@ -83,10 +100,10 @@ class Template:
         Raises:
             RequestError: a span lies outside the text, or two overlap or touch.
         """
+        check_text(text)
         texts: list[str] = []
         at = 0
-        for first, last in sorted(spans):
-            check_span(text, first, last)
+        for first, last in sorted(checked_spans(text, spans)):
             if texts and first <= at:
                 raise RequestError(
                     f"the span ({first}, {last}) overlaps or touches the one before it, which ends "
@@ -103,6 +120,33 @@ class Template:
         """Return the text with something in each hole."""
         pairs = zip(self.texts, fills, strict=False)
         return "".join((*chain.from_iterable(pairs), self.texts[-1]))
+
+
+def check_text(text: object) -> None:
+    """Check that what should be a text is one.
+
+    Raises:
+        RequestError: it is not.
+    """
+    if not isinstance(text, str):
+        raise RequestError(f"a text must be a str, not {type(text).__name__}")
+
+
+def checked_spans(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans of characters as pairs of integers that lie in the text.
+
+    Raises:
+        RequestError: they are no such pairs.
+    """
+    try:
+        pairs = [(index(first), index(last)) for first, last in spans]
+    except (TypeError, ValueError):
+        raise RequestError(
+            f"spans={spans!r} must be a list of pairs of characters, as in [(0, 5)]"
+        ) from None
+    for first, last in pairs:
+        check_span(text, first, last)
+    return pairs
 
 
 def check_span(text: str, first: int, last: int) -> None:

@@ -1,4 +1,4 @@
-"""Writing: the text of one request as it grows, and where it ends. Diffusion and typewriter end a
+"""Writing: the text of one request as it grows, and where it ends. Both methods end a
 text by the same rules."""
 
 from __future__ import annotations

@@ -123,6 +123,10 @@ class Processor:
             raise ChatTemplateError(
                 "this checkpoint has no chat template: give a prompt, or add chat_template.jinja"
             )
+        if thinking is not None and not isinstance(thinking, bool):
+            raise RequestError(f"{thinking=} must be True, False or None")
+        if not isinstance(chat_template_kwargs or {}, Mapping):
+            raise RequestError(f"{chat_template_kwargs=} must map names to values")
         further = dict(chat_template_kwargs or {})
         if reserved := [name for name in RESERVED if name in further]:
             raise RequestError(f"chat_template_kwargs holds {reserved[0]!r}: give it by itself")

@@ -39,7 +39,7 @@ def checked_method(method: str) -> Method:
     Raises:
         ConfigError: there is no such method.
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ConfigError(f"{method=} must be 'diffusion' or 'autoregressive'")
     return METHODS[method]
 

@@ -10,7 +10,7 @@ from statistics import stdev
 from redraft.api import Model
 from redraft.evals.evaluate import Outcome, Progress, evaluate
 from redraft.evals.sets import HeldOutSet
-from redraft.evals.summary import Z95, wilson
+from redraft.evals.summary import student_t, wilson
 from redraft.tasks import Example
 
 
@@ -22,7 +22,7 @@ class StrategyRow:
         sampler, stopping: as on the command line; None for the default.
         right: the share of right answers; right_low, right_high: its 95 % Wilson interval.
         passes: denoising passes an example, on average; passes_low, passes_high: the 95 % interval
-            of the mean.
+            of the mean, by Student's t; None for a single example.
         unsettled: the share of examples that ran out of steps.
     """
 
@@ -33,8 +33,8 @@ class StrategyRow:
     right_low: float
     right_high: float
     passes: float
-    passes_low: float
-    passes_high: float
+    passes_low: float | None
+    passes_high: float | None
     unsettled: float
 
 
@@ -79,7 +79,7 @@ def summarise_strategy(
     right = sum(outcome.right for outcome in outcomes)
     passes = [outcome.steps for outcome in outcomes]
     mean = sum(passes) / count
-    half = Z95 * stdev(passes) / count**0.5 if count > 1 else 0.0
+    half = student_t(count - 1) * stdev(passes) / count**0.5 if count > 1 else None
     low, high = wilson(right, count)
     return StrategyRow(
         sampler=sampler,
@@ -89,7 +89,7 @@ def summarise_strategy(
         right_low=low,
         right_high=high,
         passes=mean,
-        passes_low=mean - half,
-        passes_high=mean + half,
+        passes_low=None if half is None else max(1.0, mean - half),
+        passes_high=None if half is None else mean + half,
         unsettled=sum(not outcome.settled for outcome in outcomes) / count,
     )

@@ -60,6 +60,9 @@ class ChatTemplate:
         self._templates = {name: CompiledTemplate(text) for name, text in sources.items()}
         self._variables = dict(variables or {})
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ChatTemplate:
+        return self  # compiled templates do not change, and cannot be copied
+
     @classmethod
     def from_folder(cls, folder: Path) -> ChatTemplate | None:
         """Read a checkpoint's templates.

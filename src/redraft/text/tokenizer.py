@@ -93,7 +93,7 @@ class Tokenizer:
         try:
             return self.backend.encode(text, add_special_tokens=around)
         except (TypeError, UnicodeError) as error:
-            raise _not_unicode(error) from error
+            raise _not_unicode(text, error) from error
 
     def encode_text(self, text: str) -> list[int]:
         """Return the token ids of a text in which no token is special, not even an added one.
@@ -110,7 +110,7 @@ class Tokenizer:
                 words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
             tokens = [backend.model.tokenize(word) for word in words]
         except (TypeError, UnicodeError) as error:
-            raise _not_unicode(error) from error
+            raise _not_unicode(text, error) from error
         return [token.id for token in chain.from_iterable(tokens)]
 
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
@@ -192,7 +192,9 @@ class Tokenizer:
         return None if found is None else int(found)
 
 
-def _not_unicode(error: Exception) -> RequestError:
+def _not_unicode(text: object, error: Exception) -> RequestError:
+    if not isinstance(text, str):
+        return RequestError(f"a text must be a str, not {type(text).__name__}")
     return RequestError(
         f"the text holds half a surrogate pair or other invalid characters: {error}"
     )

@@ -62,6 +62,12 @@ class ExampleEncoder:
         text = self.template.render([{"role": "user", "content": example.prompt}])
         return self.tokenizer.encode(text, bos=False)
 
+    def fits(self, example: Example) -> bool:
+        """Return True where prompt and answer, without padding, are within the lengths."""
+        answer = len(self.tokenizer.encode(example.answer, bos=False)) + 1
+        prompt = len(self.encode_prompt(example))
+        return prompt <= self.prefix_length and answer <= self.canvas_length
+
     def encode(self, example: Example, rng: random.Random) -> EncodedExample:
         """Encode an example.
 

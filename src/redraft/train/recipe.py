@@ -58,6 +58,8 @@ class Recipe:
         draws: canvases of every example in an update, at evenly spaced noise levels; its prefix is
             encoded once for all of them. 0 trains autoregressively only, for comparison.
         prefix_length: tokens of a prompt, at most.
+        skip_long: draw another example in the place of one that is too long for prefix or canvas;
+            otherwise such an example is an error.
         self_conditioning: the share of the canvases that get the soft embedding of a first pass, of
             those that get one of a second pass upon the first, and so on; the shares fall.
         matrix_lr, other_lr: peak learning rates of Muon on matrices and of AdamW on the rest.
@@ -87,6 +89,7 @@ class Recipe:
     batch_size: int = 32
     draws: int = 1
     prefix_length: int = 112
+    skip_long: bool = False
     self_conditioning: tuple[float, ...] = (0.5,)
     seed: int = 0
     matrix_lr: float = 0.02
@@ -111,8 +114,9 @@ class Recipe:
             check_integer(name, getattr(self, name), minimum=1)
         check_integer("seed", self.seed, minimum=0)
         check_integer("draws", self.draws, minimum=0)
-        if not isinstance(self.compile, bool):
-            raise ConfigError(f"compile={self.compile!r} must be true or false")
+        for name in ("compile", "skip_long"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be true or false")
         GenerationConfig().with_options(self.generation)
         check_integer("encoder_every", self.encoder_every, minimum=0)
         for name in ("matrix_lr", "other_lr", "clip"):

@@ -196,7 +196,8 @@ class Trainer:
         """Make one update of the weights and of their average; return its losses."""
         recipe = self.recipe
         rng = random.Random(f"{recipe.seed} {self.step}")
-        batch = make_batch(step_examples(recipe, rng), self.encoder, rng)
+        fits = self.encoder.fits if recipe.skip_long else lambda example: True
+        batch = make_batch(step_examples(recipe, rng, fits), self.encoder, rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             result = self._losses(batch)
         result.total.backward()

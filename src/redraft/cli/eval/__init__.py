@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import typer
 from typer.core import TyperGroup
 
@@ -22,11 +24,22 @@ class EvalGroup(TyperGroup):
         left out."""
         args = list(args) or ["--help"]
         if args[0] != "--help":
-            command = next((word for word in args if word in self.commands), "set")
-            if command in args:
-                args.remove(command)
+            at = self._command_at(args)
+            command = "set" if at is None else args.pop(at)
             args = [command, *args]
         return super().parse_args(ctx, args)
+
+    def _command_at(self, args: list[str]) -> int | None:
+        """Return the place of the command, the first word that is not an option's value."""
+        parameters = chain.from_iterable(command.params for command in self.commands.values())
+        options = (one.opts for one in parameters if not getattr(one, "is_flag", False))
+        valued = set(chain.from_iterable(options))
+        for at, word in enumerate(args):
+            if word == "--":
+                return None
+            if word in self.commands and (at == 0 or args[at - 1] not in valued):
+                return at
+        return None
 
 
 app = typer.Typer(cls=EvalGroup)

@@ -66,7 +66,7 @@ def _table(title: str, rows: Sequence[StrategyRow]) -> Table:
             percent(row.right),
             f"{100 * row.right_low:.0f} to {100 * row.right_high:.0f} %",
             f"{row.passes:.2f}",
-            f"{row.passes_low:.2f} to {row.passes_high:.2f}",
+            "" if row.passes_low is None else f"{row.passes_low:.2f} to {row.passes_high:.2f}",
             percent(row.unsettled),
         )
     return shown
