@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import redraft
 from redraft import Hole, Model, RedraftError
 from redraft.editing import Template
+from redraft.events import Finished
 
 SAID = [{"role": "user", "content": "a"}]
 
@@ -70,6 +72,19 @@ def test_numbers_of_numpy_are_numbers(tiny: Model) -> None:
         "temperature": np.float32(0.5), "max_new_tokens": np.int64(4), "seed": np.uint8(7),
     }  # fmt: skip
     assert tiny.generate([2], **of_numpy).tokens == tiny.generate([2], **options).tokens
+
+
+def test_token_ids_may_be_a_tensor_or_an_array_and_so_may_a_batch(tiny: Model) -> None:
+    options: dict[str, Any] = {"max_new_tokens": 4, "seed": 7}
+    ids = [2, 5, 9]
+    one = tiny.generate(ids, **options).tokens
+    assert tiny.generate(torch.tensor(ids), **options).tokens == one
+    assert tiny.generate(np.array(ids), **options).tokens == one
+    for batch in ([np.array(ids), np.array([2])], [torch.tensor(ids), torch.tensor([2])]):
+        assert tiny.generate(batch, **options)[0].tokens == one
+    events = tiny.stream(torch.tensor([ids, ids]), **options)
+    ended = [event for event in events if isinstance(event, Finished)]
+    assert [event.tokens for event in ended] == [one, one]
 
 
 def test_a_copy_of_a_model_writes_the_same(tiny: Model) -> None:

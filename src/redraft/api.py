@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Unpack, cast, overload
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from redraft.checkpoint import (
     Checkpoint,
@@ -106,9 +108,10 @@ class Model:
     @overload
     def generate(
         self,
-        prompt: list[str] | list[list[int]],
+        prompt: list[str] | list[list[int]] | list[Tensor] | list[NDArray[Any]],
         *,
         method: Method = "diffusion",
+        frozen: Mapping[int, int] | None = None,
         constraint: Constraints = None,
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
@@ -131,8 +134,8 @@ class Model:
         """Write, and return the finished text with its statistics.
 
         Args:
-            prompt: raw text (special tokens are put around it) or token ids, to be continued; a
-                list of either writes all of them in one batch.
+            prompt: raw text (special tokens are put around it) or token ids (a list, an array or a
+                tensor), to be continued; a list of either, or ids [B, N], are written in one batch.
             messages: instead of a prompt, a conversation of `role` and `content`, put through the
                 chat template. A control token in a message stays text.
             method: "diffusion", or "autoregressive" for the same weights read left to right.

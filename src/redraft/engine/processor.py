@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any, TypedDict, cast
 
+from numpy.typing import NDArray
+from torch import Tensor
+
 from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.special_tokens import EOS_ID
 from redraft.engine.request import check_logit_bias, seeded
@@ -14,7 +17,7 @@ from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRa
 from redraft.grammar import Constraint, TokenDFA, behind_thoughts
 from redraft.text import ChatTemplate, Message, Tokenizer
 
-Prompt = str | Sequence[int]
+Prompt = str | Sequence[int] | Tensor | NDArray[Any]
 # Variables of a chat template that are options of their own.
 RESERVED = ("messages", "tools", "documents", "template")
 
@@ -238,8 +241,12 @@ class Processor:
 
 
 def is_batch(prompt: Any) -> bool:
-    """Return True for a list of prompts, False for one prompt."""
-    return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str | list | tuple)
+    """Return True for a list of prompts, or token ids [B, N]; False for one prompt."""
+    if getattr(prompt, "ndim", 1) > 1:
+        return True
+    if not isinstance(prompt, list) or not prompt:
+        return False
+    return isinstance(prompt[0], str | list | tuple) or getattr(prompt[0], "ndim", 0) > 0
 
 
 def token_ids(prompt: Any) -> list[int]:
