@@ -24,7 +24,7 @@ from redraft.checkpoint import (
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress, stored_dtype
 from redraft.checkpoint.memory_check import check_memory
-from redraft.config import GenerationConfig, ModelConfig
+from redraft.config import GenerationConfig, ModelCard, ModelConfig
 from redraft.config.check import check_integer
 from redraft.diffusion import SamplerSpec, StoppingSpec, check_settings_are_read
 from redraft.editing import (
@@ -85,6 +85,11 @@ class Model:
     def config(self) -> ModelConfig:
         """Shape of the network."""
         return self.network.config
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The tasks that the model was trained for; None for a model of general use."""
+        return None if self.checkpoint is None else self.checkpoint.card
 
     @property
     def processor(self) -> Processor:

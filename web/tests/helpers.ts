@@ -1,4 +1,5 @@
 import { vi } from "vitest";
+import type { ModelInfo } from "../src/api/types";
 import type { DraftEvent, Lane, Trace } from "../src/trace/trace";
 
 /** One request of the page, as a fake server sees it. */
@@ -133,3 +134,20 @@ export const PUZZLE =
   "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79";
 export const SOLUTION =
   "534678912672195348198342567859761423426853791713924856961537284287419635345286179";
+
+/** Return a model whose card has these tasks, each with one prompt. */
+export const modelWith = (id: string, ...tasks: string[]): ModelInfo => ({
+  id,
+  redraft: {
+    canvas_length: 84,
+    card: {
+      purpose: tasks.join(" and "),
+      tasks: tasks.map((name) => ({
+        name,
+        description: name,
+        prompts: [`${name} one`],
+        templates: [],
+      })),
+    },
+  },
+});

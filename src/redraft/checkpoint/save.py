@@ -19,6 +19,7 @@ from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
+from redraft.config.model_card import CARD_FILE
 from redraft.errors import CheckpointError
 from redraft.network import DiffusionGemma
 from redraft.quant import PackedWeight
@@ -47,6 +48,7 @@ COPIED_FILES = (
     "chat_template.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    CARD_FILE,
     "preprocessor_config.json",
     "processor_config.json",
 )

@@ -13,6 +13,7 @@ from redraft.checkpoint.quantization_config import QuantizationConfig
 from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
+from redraft.config.model_card import CARD_FILE, ModelCard
 from redraft.errors import CheckpointError
 
 # Sampling options that the reference does not have. They are in a file of their own, because it
@@ -37,6 +38,7 @@ class Checkpoint:
         problems: a sentence for each problem of its shards. Loading reports them together with the
             problems of the tensors.
         gguf: the header of a GGUF file; None for a folder.
+        card: the tasks that the model was trained for; None for a model of general use.
         quantization: what the config says of quantized weights; None where it says nothing.
     """
 
@@ -47,6 +49,7 @@ class Checkpoint:
     problems: tuple[str, ...] = ()
     gguf: Header | None = None
     quantization: QuantizationConfig | None = None
+    card: ModelCard | None = None
 
     @property
     def path(self) -> Path:
@@ -96,8 +99,18 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     generation = GenerationConfig.from_dict(raw)
     tensors, problems = tensor_infos(folder)
     return Checkpoint(
-        folder, config, generation, tensors, tuple(problems), quantization=quantization
+        folder,
+        config,
+        generation,
+        tensors,
+        tuple(problems),
+        quantization=quantization,
+        card=_card(folder / CARD_FILE),
     )
+
+
+def _card(path: Path) -> ModelCard | None:
+    return ModelCard.from_dict(read_json(path)) if path.exists() else None
 
 
 def _open_gguf(path: Path) -> Checkpoint:

@@ -65,6 +65,8 @@ def inspect(
     )
     title = f"{preset} (no weights)" if checkpoint is None else str(checkpoint.path)
     description = describe(title, config, plan)
+    if checkpoint is not None and checkpoint.card is not None:
+        description["card"] = checkpoint.card.to_dict()
     if checkpoint is not None:
         description |= describe_tensors(checkpoint, tensors)
     if as_json:
@@ -136,6 +138,10 @@ def _print(description: dict[str, Any], console: Console) -> None:
     for name, value in description["config"].items():
         shape.add_row(name, str(value))
     console.print(shape)
+    if card := description.get("card"):
+        console.print(f"for: {card['purpose']}", markup=False)
+        for task in card["tasks"]:
+            console.print(f"  {task['name']}: {task['description']}", markup=False)
     parts = Table("part", "parameters", "share", title_justify="left")
     total = description["total_parameters"]
     for name, count in description["parameters"].items():

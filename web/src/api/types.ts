@@ -2,7 +2,21 @@
 
 export interface ModelInfo {
   id: string;
-  redraft: { canvas_length: number; shipped?: boolean };
+  redraft: { canvas_length: number; card?: ModelCard | null };
+}
+
+/** The tasks that a model was trained for; a model of general use has no card. */
+export interface ModelCard {
+  purpose: string;
+  tasks: KnownTask[];
+}
+
+/** A task, with examples of prompts, and of templates with holes, in the forms that are known. */
+export interface KnownTask {
+  name: string;
+  description: string;
+  prompts: string[];
+  templates: string[];
 }
 
 /** One denoising step. Positions are counted from 0; confidence is in percent, entropy in nats. */

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { infill } from "../api/client";
 import type { InfillResult } from "../api/types";
 import { Candidates } from "../editor/Candidates";
-import { isSmall, useModels } from "../shell/models";
+import { knownTask, useModels } from "../shell/models";
 import { pause } from "../shell/motion";
 import { showError } from "../shell/toast";
 import { useAbort } from "../shell/useAbort";
@@ -25,9 +25,9 @@ interface Props {
 
 /** A template whose holes are filled from both sides. The editor does the same to a selection. */
 export function Infill({ model, seed, settings }: Props) {
-  const small = isSmall(useModels().find((one) => one.id === model));
-  const [template, setTemplate] = useState(FIRST_TEMPLATE);
-  const [instruction, setInstruction] = useState(small ? "fill python" : "");
+  const known = knownTask(useModels(), model, "infill");
+  const [template, setTemplate] = useState(known?.templates[0] ?? FIRST_TEMPLATE);
+  const [instruction, setInstruction] = useState(known?.prompts[0] ?? "");
   const run = useInfill();
   const request = { model, template, seed, ...settings, ...(instruction ? { instruction } : {}) };
   return (

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { Message, ModelInfo } from "../api/types";
-import { examplesOf, isSmall, useModels } from "../shell/models";
+import { examplesOf, hasCard, useModels } from "../shell/models";
 import { showError } from "../shell/toast";
 import { useAbort } from "../shell/useAbort";
 import type { Player } from "../trace/player";
@@ -12,11 +12,11 @@ import { requestFor } from "./request";
 const DEFAULT_CANVAS_LENGTH = 64;
 
 /** Small models are done before anybody could look: their runs are played slowly. */
-const slownessFor = (model: ModelInfo | undefined): number => (isSmall(model) ? 10 : 1);
+const slownessFor = (model: ModelInfo | undefined): number => (hasCard(model) ? 10 : 1);
 
 /** Small models know single tasks: they have no conversation. */
 const firstMessages = (model: ModelInfo | undefined): Message[] | null =>
-  isSmall(model) ? null : [];
+  hasCard(model) ? null : [];
 
 export type CanvasState = ReturnType<typeof useCanvas>;
 
@@ -26,7 +26,7 @@ export function useCanvas(player: Player) {
   const [model, setModel] = useState(player.trace?.model ?? models[0]?.id ?? "");
   const info = models.find((one) => one.id === model);
   const [mode, setMode] = useState<Mode>("chat");
-  const [text, setText] = useState(player.trace?.prompt ?? examplesOf(info)[2] ?? "");
+  const [text, setText] = useState(player.trace?.prompt ?? examplesOf(info)[0] ?? "");
   const [seed, setSeed] = useState(1);
   const [settings, setSettings] = useState<Record<string, number>>({});
   const [messages, setMessages] = useState(firstMessages(info));

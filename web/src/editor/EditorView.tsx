@@ -2,7 +2,7 @@ import { python } from "@codemirror/lang-python";
 import { useRef, useState } from "preact/hooks";
 import { SegmentedControl } from "../components/SegmentedControl";
 import { ViewHeader } from "../components/ViewHeader";
-import { isSmall, useModelFor } from "../shell/models";
+import { knows, useModelFor } from "../shell/models";
 import { Candidates } from "./Candidates";
 import { Diff } from "./Diff";
 import { InstructionInput } from "./InstructionInput";
@@ -71,9 +71,9 @@ export function EditorView() {
 
 /** The text, the action on its selection, and the draft of that. */
 function useEditorView() {
-  const model = useModelFor("small-text");
+  const model = useModelFor("infill");
   const id = model?.id ?? "";
-  const small = isSmall(model);
+  const small = knows(model, "rewrite");
   const host = useRef<HTMLDivElement>(null);
   const [action, setAction] = useState<Action>("fill");
   const [instructions, setInstructions] = useState<Record<Action, string>>({

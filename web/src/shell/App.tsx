@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { listModels } from "../api/client";
 import type { ModelInfo } from "../api/types";
 import { CanvasView } from "../canvas/CanvasView";
@@ -9,7 +9,7 @@ import { VoiceView } from "../voice/VoiceView";
 import { WikiView } from "../wiki/WikiView";
 import { Help } from "./Help";
 import { KeyPrompt } from "./KeyPrompt";
-import { Models } from "./models";
+import { canDo, Models } from "./models";
 import { hashOf, useRoute, type Route } from "./router";
 import { useTheme, type Theme } from "./theme";
 import { showError, Toasts } from "./toast";
@@ -17,6 +17,8 @@ import { showError, Toasts } from "./toast";
 interface View {
   id: string;
   name: string;
+  /** The task that a model must be able to do; none for a view of every model. */
+  task?: string;
   draw: (route: Route, player: Player) => preact.JSX.Element;
 }
 
@@ -28,11 +30,20 @@ const CANVAS: View = {
 
 const VIEWS: View[] = [
   CANVAS,
-  { id: "editor", name: "Editor", draw: () => <EditorView /> },
-  { id: "sudoku", name: "Sudoku", draw: () => <SudokuView /> },
-  { id: "wiki", name: "Wiki", draw: (route) => <WikiView title={route.rest[0] ?? ""} /> },
-  { id: "voice", name: "Voice coding", draw: () => <VoiceView /> },
+  { id: "editor", name: "Editor", task: "infill", draw: () => <EditorView /> },
+  { id: "sudoku", name: "Sudoku", task: "sudoku", draw: () => <SudokuView /> },
+  {
+    id: "wiki",
+    name: "Wiki",
+    task: "wiki",
+    draw: (route) => <WikiView title={route.rest[0] ?? ""} />,
+  },
+  { id: "voice", name: "Voice coding", task: "edits", draw: () => <VoiceView /> },
 ];
+
+/** Return the views that some model of the server can do. */
+const viewsOf = (models: ModelInfo[] | null): View[] =>
+  VIEWS.filter((view) => !models || !view.task || canDo(models, view.task));
 
 export function App() {
   const route = useRoute();
@@ -40,7 +51,8 @@ export function App() {
   const [player] = useState(() => new Player());
   const [help, setHelp] = useState(false);
   const [theme, toggleTheme] = useTheme();
-  useShortcuts(() => setHelp(true), toggleTheme);
+  const views = viewsOf(models);
+  useShortcuts(views, () => setHelp(true), toggleTheme);
   const view = VIEWS.find((one) => one.id === route.view) ?? CANVAS;
   useEffect(() => {
     document.title = `${view.name} · redraft`;
@@ -50,7 +62,13 @@ export function App() {
   }, [view]);
   return (
     <div class="shell">
-      <TopBar view={view} theme={theme} onTheme={toggleTheme} onHelp={() => setHelp(true)} />
+      <TopBar
+        views={views}
+        view={view}
+        theme={theme}
+        onTheme={toggleTheme}
+        onHelp={() => setHelp(true)}
+      />
       <main>
         {models && <Models.Provider value={models}>{view.draw(route, player)}</Models.Provider>}
         {failed && (
@@ -87,11 +105,12 @@ function takesInput(target: EventTarget | null): boolean {
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 
-function useShortcuts(onHelp: () => void, onTheme: () => void): void {
-  useEffect(() => {
+function useShortcuts(views: View[], onHelp: () => void, onTheme: () => void): void {
+  // At once: a key must not mean a view of before.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || takesInput(event.target)) return;
-      const view = VIEWS[Number(event.key) - 1];
+      const view = views[Number(event.key) - 1];
       const inBoard = event.target instanceof Element && event.target.closest("[data-digits]");
       if (view && !inBoard) location.hash = hashOf(view.id);
       else if (event.key === "?") onHelp();
@@ -103,6 +122,7 @@ function useShortcuts(onHelp: () => void, onTheme: () => void): void {
 }
 
 interface TopBarProps {
+  views: View[];
   view: View;
   theme: Theme;
   onTheme: () => void;
@@ -117,7 +137,7 @@ function TopBar(props: TopBarProps) {
         redraft
       </a>
       <nav class="tabs" aria-label="Views">
-        {VIEWS.map((view) => (
+        {props.views.map((view) => (
           <a href={hashOf(view.id)} aria-current={view === props.view ? "page" : undefined}>
             {view.name}
           </a>

@@ -1,35 +1,36 @@
-// The server's models and their prompts: the small models know a few tasks with exact prompts,
-// other models read plain language.
+// The server's models. Some know single tasks in exact forms, and their cards say which; models
+// without a card read plain language.
 
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import type { ModelInfo } from "../api/types";
+import type { KnownTask, ModelInfo } from "../api/types";
 
 export const Models = createContext<ModelInfo[]>([]);
 
 export const useModels = (): ModelInfo[] => useContext(Models);
 
-/** Return the small model that knows a view's task, or the first model where it is not served. */
-export function useModelFor(id: string): ModelInfo | undefined {
-  const models = useModels();
-  return models.find((model) => model.id === id) ?? models[0];
+/** Return true for a model that knows the tasks of its card and no others. */
+export const hasCard = (model: ModelInfo | undefined): boolean => Boolean(model?.redraft.card);
+
+/** Return true for a model whose card has the task. */
+export const knows = (model: ModelInfo | undefined, task: string): boolean =>
+  model?.redraft.card?.tasks.some((one) => one.name === task) ?? false;
+
+/** Return what the card of the model with this id says of a task. */
+export const knownTask = (models: ModelInfo[], id: string, task: string): KnownTask | undefined =>
+  models.find((model) => model.id === id)?.redraft.card?.tasks.find((one) => one.name === task);
+
+/** Return the model that does a task best: one that has learnt it, or a general one; else any. */
+export function modelFor(models: ModelInfo[], task: string): ModelInfo | undefined {
+  const learnt = models.find((model) => knows(model, task));
+  return learnt ?? models.find((model) => !hasCard(model)) ?? models[0];
 }
 
-const SMALL_MODELS_EXAMPLES: Record<string, string[]> = {
-  small: [
-    "calc 17+25-03",
-    "calc 39-15*03-62-06+69",
-    "calc 88+07+01-85-00-04",
-    "sudoku 530070000600195000098000060800060003400803001700020006060000280000419005000080079",
-  ],
-  "small-text": [
-    "wiki Cordunia (full)",
-    "wiki Cordunia (story)",
-    'edit <body class="grey"><h1>Home</h1><ul><li>[ ] call mum</li><li>[ ] find tickets</li></ul>' +
-      "</body>\nmark find tickets as done",
-    "fill python",
-  ],
-};
+export const useModelFor = (task: string): ModelInfo | undefined => modelFor(useModels(), task);
+
+/** Return true where a model is served that can do a task. */
+export const canDo = (models: ModelInfo[], task: string): boolean =>
+  models.some((model) => knows(model, task) || !hasCard(model));
 
 const EXAMPLES = [
   "Why is the sky blue? Answer in three sentences.",
@@ -37,11 +38,8 @@ const EXAMPLES = [
   "A short poem about a river that runs uphill.",
 ];
 
-/** Return true for the small models that ship with redraft: they know their tasks and no others. */
-export const isSmall = (model: ModelInfo | undefined): boolean =>
-  model !== undefined &&
-  Object.hasOwn(SMALL_MODELS_EXAMPLES, model.id) &&
-  model.redraft.shipped !== false;
-
-export const examplesOf = (model: ModelInfo | undefined): string[] =>
-  (model && isSmall(model) && SMALL_MODELS_EXAMPLES[model.id]) || EXAMPLES;
+/** Return prompts to begin with: those of the model's card, or questions in plain language. */
+export const examplesOf = (model: ModelInfo | undefined): string[] => {
+  const known = model?.redraft.card?.tasks.flatMap((task) => task.prompts) ?? [];
+  return known.length > 0 ? known : EXAMPLES;
+};

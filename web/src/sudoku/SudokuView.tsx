@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { Stats } from "../components/Stats";
 import { ViewHeader } from "../components/ViewHeader";
-import { useModelFor } from "../shell/models";
+import { knows, useModelFor } from "../shell/models";
 import { showError } from "../shell/toast";
 import { Board } from "./Board";
 import { Controls } from "./Controls";
@@ -13,7 +13,7 @@ const FIRST_PUZZLE =
   "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79";
 
 export function SudokuView() {
-  const model = useModelFor("small");
+  const model = useModelFor("sudoku");
   const [puzzle, setPuzzle] = useState(FIRST_PUZZLE);
   const run = useSolving(model?.id ?? "");
   const change = (next: string) => {
@@ -32,10 +32,10 @@ export function SudokuView() {
         writes one digit after the other, and cannot correct them.
       </ViewHeader>
       <div class="stack">
-        {model?.id !== "small" && (
+        {!knows(model, "sudoku") && (
           <p class="card">
-            Only the model “small” has learned Sudoku, and this server does not have it. Expect
-            wrong answers of {model?.id ?? "other models"}.
+            No model of this server has learned Sudoku: expect wrong answers. The model “small” has:
+            start the server with <code>--model small</code>.
           </p>
         )}
         <Controls

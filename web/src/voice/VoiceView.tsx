@@ -4,7 +4,7 @@ import { ViewHeader } from "../components/ViewHeader";
 import { Diff } from "../editor/Diff";
 import { UndoButtons } from "../editor/UndoButtons";
 import { useEditor, type Editing } from "../editor/useEditor";
-import { isSmall, useModelFor } from "../shell/models";
+import { knows, useModelFor } from "../shell/models";
 import { markup } from "./markup";
 import { Microphone } from "./Microphone";
 import { draw, FIRST_PAGE, STYLE } from "./page";
@@ -19,7 +19,7 @@ const SMALL_MODELS_INSTRUCTIONS = [
 ];
 
 export function VoiceView() {
-  const model = useModelFor("small-text");
+  const model = useModelFor("edits");
   const host = useRef<HTMLDivElement>(null);
   const [words, setWords] = useState("");
   const instruction = useInstruction(model, () => editing);
@@ -52,7 +52,7 @@ export function VoiceView() {
           onWords={setWords}
           onApply={apply}
           busy={instruction.busy}
-          small={isSmall(model)}
+          small={knows(model, "edits")}
         />
         <div class="voice">
           <section class="card stack" aria-label="File">

@@ -2,7 +2,7 @@
 
 import DOMPurify from "dompurify";
 import type { ModelInfo } from "../api/types";
-import { isSmall } from "../shell/models";
+import { knows } from "../shell/models";
 
 export const FIRST_PAGE =
   '<body class="green"><h1>Weekend</h1>' +
@@ -10,7 +10,7 @@ export const FIRST_PAGE =
 
 /** Return the prompt for a model: small models know `edit PAGE`, and an instruction behind it. */
 export function promptFor(model: ModelInfo, page: string, instruction: string): string {
-  if (isSmall(model)) return `edit ${page.trim()}\n${instruction.trim()}`;
+  if (knows(model, "edits")) return `edit ${page.trim()}\n${instruction.trim()}`;
   const task =
     "Here is an HTML page. Change it as asked, leave everything else as it is, and answer with " +
     "the page alone.";

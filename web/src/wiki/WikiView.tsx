@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { SegmentedControl } from "../components/SegmentedControl";
 import { Stats } from "../components/Stats";
 import { ViewHeader } from "../components/ViewHeader";
-import { isSmall, useModelFor } from "../shell/models";
+import { knows, useModelFor } from "../shell/models";
 import { hashOf } from "../shell/router";
 import { PageFrame } from "./PageFrame";
 import { SavedPages } from "./SavedPages";
@@ -13,8 +13,8 @@ const SUGGESTIONS = ["Cordunia", "Yarbraby"];
 
 /** `title` is the page's, or "" for none. */
 export function WikiView({ title }: { title: string }) {
-  const model = useModelFor("small-text");
-  const small = isSmall(model);
+  const model = useModelFor("wiki");
+  const small = knows(model, "wiki");
   const { name, style } = splitTitle(title);
   const page = usePage(model, title);
   const open = (next: string, nextStyle: Style = style) => {

@@ -2,7 +2,7 @@
 
 import { ApiError, generate, pages } from "../api/client";
 import { textOf, type ModelInfo } from "../api/types";
-import { isSmall } from "../shell/models";
+import { knows } from "../shell/models";
 import { pause } from "../shell/motion";
 
 const PAUSE_MILLISECONDS = 180;
@@ -41,7 +41,7 @@ export async function deletePage(model: string, title: string): Promise<void> {
 
 /** Return the prompt for a model: small models know `wiki NAME (STYLE)`. */
 export function promptFor(model: ModelInfo, title: string): string {
-  if (isSmall(model)) return `wiki ${title}`;
+  if (knows(model, "wiki")) return `wiki ${title}`;
   return (
     `Write a short encyclopedia page titled "${title}". Answer with HTML only: one <h1> with the ` +
     "title, then <p> paragraphs. Put the names of things that deserve a page of their own " +

@@ -10,6 +10,7 @@ import {
   draft,
   fakeServer,
   lane,
+  modelWith,
   says,
   sse,
   stubMotion,
@@ -18,7 +19,7 @@ import {
 } from "../helpers";
 
 const models = [
-  { id: "small", redraft: { canvas_length: 84, shipped: true } },
+  modelWith("small", "calc", "sudoku"),
   { id: "large", redraft: { canvas_length: 256 } },
 ];
 

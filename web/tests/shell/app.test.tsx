@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { apiError, fakeServer, json } from "../helpers";
+import { apiError, fakeServer, json, modelWith } from "../helpers";
 
 vi.stubGlobal("matchMedia", () => ({
   matches: false,
@@ -10,8 +10,7 @@ vi.stubGlobal("matchMedia", () => ({
 }));
 const { App } = await import("../../src/shell/App");
 
-const models = () =>
-  json({ data: [{ id: "small", redraft: { canvas_length: 84, shipped: true } }] });
+const models = () => json({ data: [modelWith("small", "sudoku", "wiki", "infill")] });
 
 beforeEach(() => {
   vi.stubGlobal("matchMedia", () => ({
@@ -39,6 +38,16 @@ describe("App", () => {
     expect(document.title).toBe("Sudoku · redraft");
     expect(screen.getByText("Sudoku", { selector: "a" }).getAttribute("aria-current")).toBe("page");
     expect(screen.getByText("Canvas", { selector: "a" }).getAttribute("aria-current")).toBeNull();
+  });
+
+  test("offers the views that a model can do, and numbers them", async () => {
+    fakeServer(() => json({ data: [modelWith("small", "sudoku")] }));
+    render(<App />);
+    await waitFor(() => expect(heading()).toBe("Canvas"));
+    const tabs = Array.from(document.querySelectorAll(".tabs a"), (tab) => tab.textContent);
+    expect(tabs).toEqual(["Canvas", "Sudoku"]);
+    await press(document.body, "2");
+    await waitFor(() => expect(heading()).toBe("Sudoku"));
   });
 
   test("an address that is not known is the canvas", async () => {

@@ -1,32 +1,39 @@
 import { describe, expect, test } from "vitest";
-import { examplesOf, isSmall } from "../../src/shell/models";
+import type { ModelInfo } from "../../src/api/types";
+import { canDo, examplesOf, hasCard, knownTask, knows, modelFor } from "../../src/shell/models";
+import { modelWith } from "../helpers";
 
-const model = (id: string, shipped?: boolean) => ({
-  id,
-  redraft: { canvas_length: 64, ...(shipped === undefined ? {} : { shipped }) },
-});
+const general: ModelInfo = { id: "26b", redraft: { canvas_length: 256, card: null } };
+const puzzles = modelWith("small", "sudoku", "arithmetic");
+const text = modelWith("small-text", "wiki", "infill");
 
-describe("isSmall", () => {
-  test.each([
-    ["small", true, true],
-    ["small-text", true, true],
-    ["small", undefined, true],
-    ["small", false, false],
-    ["other", true, false],
-    ["other", undefined, false],
-    ["toString", undefined, false],
-  ])("%s, shipped %s: %s", (id, shipped, expected) => {
-    expect(isSmall(model(id, shipped))).toBe(expected);
+describe("a model's card", () => {
+  test("says which tasks it knows", () => {
+    expect([hasCard(puzzles), hasCard(general), hasCard(undefined)]).toEqual([true, false, false]);
+    expect([knows(puzzles, "sudoku"), knows(puzzles, "wiki")]).toEqual([true, false]);
+    expect([knows(general, "sudoku"), knows(undefined, "sudoku")]).toEqual([false, false]);
+    expect(knownTask([puzzles, text], "small-text", "wiki")?.prompts).toEqual(["wiki one"]);
+    expect(knownTask([puzzles, text], "small", "wiki")).toBeUndefined();
   });
 
-  test("no model is none", () => {
-    expect(isSmall(undefined)).toBe(false);
+  test("gives examples, and a general model has questions in plain language", () => {
+    expect(examplesOf(text)).toEqual(["wiki one", "infill one"]);
+    expect(examplesOf(general)[0]).toMatch(/sky/);
+    expect(examplesOf(undefined)).toEqual(examplesOf(general));
   });
 });
 
-test("examples are those of the small model, else prompts in plain language", () => {
-  expect(examplesOf(model("small"))[0]).toMatch(/^calc /);
-  expect(examplesOf(model("small-text"))[0]).toMatch(/^wiki /);
-  expect(examplesOf(model("small", false))).toEqual(examplesOf(undefined));
-  expect(examplesOf(model("toString"))).toEqual(examplesOf(undefined));
+describe("a view", () => {
+  test("takes a model that learnt its task, else a general one, else any", () => {
+    expect(modelFor([general, puzzles, text], "wiki")).toBe(text);
+    expect(modelFor([puzzles, general], "wiki")).toBe(general);
+    expect(modelFor([puzzles], "wiki")).toBe(puzzles);
+    expect(modelFor([], "wiki")).toBeUndefined();
+  });
+
+  test("is offered where a model can do it", () => {
+    expect(canDo([puzzles], "sudoku")).toBe(true);
+    expect(canDo([puzzles], "wiki")).toBe(false);
+    expect(canDo([puzzles, general], "wiki")).toBe(true);
+  });
 });

@@ -1,8 +1,9 @@
 // @vitest-environment jsdom
 import { beforeEach, describe, expect, test } from "vitest";
 import { draw, FIRST_PAGE, pageIn, promptFor } from "../../src/voice/page";
+import { modelWith } from "../helpers";
 
-const small = { id: "small-text", redraft: { canvas_length: 64, shipped: true } };
+const small = modelWith("small-text", "edits");
 const other = { id: "other", redraft: { canvas_length: 64 } };
 
 describe("promptFor", () => {

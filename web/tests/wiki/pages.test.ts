@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type * as Pages from "../../src/wiki/pages";
 import {
+  modelWith,
   apiError,
   collect,
   draft,
@@ -12,7 +13,7 @@ import {
   stubStorage,
 } from "../helpers";
 
-const small = { id: "small-text", redraft: { canvas_length: 64, shipped: true } };
+const small = modelWith("small-text", "wiki");
 const other = { id: "other", redraft: { canvas_length: 64 } };
 const { signal } = new AbortController();
 

@@ -2,9 +2,9 @@
 import { act, cleanup, renderHook, waitFor } from "@testing-library/preact";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type * as UsePage from "../../src/wiki/usePage";
-import { draft, fakeServer, json, says, sse, stubMotion, type Sent } from "../helpers";
+import { draft, fakeServer, json, modelWith, says, sse, stubMotion, type Sent } from "../helpers";
 
-const model = { id: "small-text", redraft: { canvas_length: 64, shipped: true } };
+const model = modelWith("small-text", "wiki");
 
 /** A server with saved pages, whose model writes the title and the seed. */
 function fakePages(saved: Map<string, string>): Sent[] {

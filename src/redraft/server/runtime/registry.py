@@ -38,6 +38,7 @@ class Description(TypedDict):
     canvas_length: int
     context_length: int
     shipped: bool
+    card: dict[str, Any] | None
 
 
 class HostedModel:
@@ -74,6 +75,7 @@ class HostedModel:
             "canvas_length": config.canvas_length,
             "context_length": config.max_position_embeddings,
             "shipped": checkpoint is not None and checkpoint.folder in SHIPPED.values(),
+            "card": None if self.model.card is None else self.model.card.to_dict(),
         }
 
     def tokens_left(self, prompt_length: int) -> int:
