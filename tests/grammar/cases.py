@@ -108,8 +108,14 @@ def schema(rng: random.Random, depth: int = 0) -> Schema:
 
 def drawn(rng: random.Random, dfa: DFA, max_length: int) -> str:
     """Draw a random text of a DFA; behind `max_length` characters the shortest path to an end."""
+    return "".join(map(chr, drawn_symbols(rng, dfa, max_length)))
+
+
+def drawn_symbols(rng: random.Random, dfa: DFA, max_length: int) -> list[int]:
+    """As `drawn`, for texts with special tokens."""
     left = _left(dfa)
-    state, text = 0, ""
+    state = 0
+    text: list[int] = []
     while True:
         kinds = np.flatnonzero(dfa.table[state] >= 0).tolist()
         if dfa.final[state] and (not kinds or len(text) > max_length or rng.random() < 0.2):
@@ -121,7 +127,7 @@ def drawn(rng: random.Random, dfa: DFA, max_length: int) -> str:
         code = rng.choice(
             [first, last, rng.randint(first, last), rng.randint(first, min(last, first + 90))]
         )
-        text += chr(code)
+        text.append(code)
         state = int(dfa.table[state, kind])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from redraft.grammar.language.charset import FIRST_SPECIAL
 from redraft.testing import byte_tokenizer, tiny_checkpoint
 from redraft.text import read_answer
 from redraft.text.tool_calls import ToolCall
+from tests.grammar.cases import drawn_symbols
 
 TOKENIZER = byte_tokenizer()
 QUICK = {"max_denoising_steps": 4}
@@ -102,6 +104,33 @@ def test_a_turn_is_what_it_may_be(constraint: ChatAnswer, yes: list[str], no: li
         assert accepts(constraint, text), text
     for text in no:
         assert not accepts(constraint, text), text
+
+
+ANY_OBJECT: dict[str, Any] = {"name": "note", "strict": True, "parameters": {"type": "object"}}
+
+
+@pytest.mark.parametrize("tool", [LAX, ANY_OBJECT])
+def test_beside_a_final_answer_every_call_can_be_read(tool: dict[str, Any]) -> None:
+    constraint = ChatAnswer([tool], final=Regex("no"))
+    dfa, rng = constraint.character_dfa(TOKENIZER), random.Random(5)
+    assert not accepts(constraint, '<|tool_call>call:note{a:<|"|>x<|"|>, b:[}<tool_call|>')
+    twice = "<|tool_call>call:note{a:1,a:[]}<tool_call|>"
+    assert accepts(constraint, twice)
+    texts = [TOKENIZER.encode(twice, bos=False)]
+    for _ in range(200):
+        texts.append(tokens_of(drawn_symbols(rng, dfa, 60)))
+    for tokens in texts:
+        answer = read_answer(tokens, TOKENIZER)
+        assert not answer.unreadable, answer
+        assert answer.calls or answer.content == "no"
+
+
+def tokens_of(symbols: list[int]) -> list[int]:
+    found: list[int] = []
+    for symbol in symbols:
+        special = symbol >= FIRST_SPECIAL
+        found += [symbol - FIRST_SPECIAL] if special else TOKENIZER.encode(chr(symbol), bos=False)
+    return found
 
 
 def valid(call: ToolCall) -> bool:

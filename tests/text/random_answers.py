@@ -128,7 +128,7 @@ class Writer:
 
 BROKEN = [
     "f{{}}", "call:{{a:1}}", "call:f{{a:1", "call:f{{a:}}", "call:f{{a:x}}", "call:f g{{}}",
-    "call:f{{a:01}}", "call:f{{a:1e999}}", "call:f{{a:NaN}}", "call:f{{a:1,a:2}}", "call:f{{a:[1 2]}}",
+    "call:f{{a:01}}", "call:f{{a:1e999}}", "call:f{{a:NaN}}", "call:f{{a:[1 2]}}",
     "call:f{{}}x", "call:f{{a:{q}x}}", "call:f", "", "call:f{{a:1 b:2}}", "call:f{{,}}", "call:f{{a:1,,b:2}}",
     'call:f{{a:"\\ud800"}}', "call:f{{a:'it's'}}", "call:f({{}})", "call:f{{a:<|think|>1}}", "call:f<|think|>g{{}}",
 ]  # fmt: skip

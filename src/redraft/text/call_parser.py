@@ -3,7 +3,8 @@
 `call:NAME{key:value,...}`: strings stand between quote tokens, without escapes. Models also write
 white space, JSON's and Python's quotes, Python's constants, `=` for `:`, and a comma too many or,
 behind a quoted string, too few. All of these have one reading. What has none is an error: no name
-and no number is ever guessed.
+and no number is ever guessed. Of a member that comes twice the last value counts, as for readers of
+JSON.
 """
 
 from __future__ import annotations
@@ -214,8 +215,6 @@ class _CallParser:
             name = self.name()
             if not self.skip("="):
                 self.expect(":")
-            if name in found:
-                raise self.error(f"another name than {name!r}")
             quoted = self.piece
             found[name] = self.value()
             # `at` is 0 only behind a quoted string.

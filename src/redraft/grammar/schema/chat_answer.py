@@ -39,7 +39,7 @@ class ChatAnswer(Constraint):
 
     Args:
         tools: functions as OpenAI's API has them. The arguments of a tool with `strict: true` are
-            of its schema, those of others are free.
+            of its schema; those of others are free, and with `final` any that can be read.
         final: what the answer must be where it calls no tool.
         required: at least one call; `final` does not hold then.
         max_calls: the limit on the number of calls; None for no limit.
@@ -72,7 +72,9 @@ class ChatAnswer(Constraint):
             raise ConstraintError("the final answer is a text: give a constraint without calls")
         self._syntax: CallSyntax | None = None
         if tools:
-            self._syntax = CallSyntax(tools, depth=depth, only_strict=not required)
+            # Where nothing but calls and an answer may stand, a call must be one that can be read.
+            others = "schema" if required else "free" if final is None else "object"
+            self._syntax = CallSyntax(tools, depth=depth, others=others)
         self._final, self._required, self._max_calls = final, required, max_calls
         self._thinking, self._opened = thinking, opened
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
@@ -33,6 +33,8 @@ from redraft.text.json_value import Json
 from redraft.text.tool_calls import CALL_PREFIX, CallTokens, ToolCall, tool_calls
 
 TOOL_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+# The parameters in place of those of tools that are not strict; None for free text.
+LOOSE: dict[str, Json] = {"object": {"type": "object"}, "free": None}
 NO_PARAMETERS: Json = {"type": "object", "additionalProperties": False}
 
 
@@ -83,7 +85,8 @@ class CallSyntax:
 
     Args:
         tools: as for ToolCalls.
-        only_strict: leave the arguments of tools without `strict: true` free.
+        others: the arguments of tools without `strict: true`: of their "schema", any "object", or
+            "free" text.
 
     Raises:
         ConstraintError: a tool has no name, or its schema cannot be used.
@@ -94,17 +97,18 @@ class CallSyntax:
         tools: Sequence[Mapping[str, Any]],
         *,
         depth: int = DEFAULT_DEPTH,
-        only_strict: bool = False,
+        others: Literal["schema", "object", "free"] = "schema",
     ) -> None:
         if not isinstance(tools, list | tuple) or not tools:
             raise ConstraintError("tools are a list of functions, one at least")
         source = json_text(list(tools))
-        self.key: Hashable = source, depth, only_strict
+        self.key: Hashable = source, depth, others
         self._depth = depth
         self._tools = []
         for number, tool in enumerate(json.loads(source)):
             name, parameters = _name_and_parameters(number, tool)
-            self._tools.append((name, parameters, only_strict and not is_strict(tool)))
+            is_bound = others == "schema" or is_strict(tool)
+            self._tools.append((name, parameters if is_bound else LOOSE[others]))
         names = [name for name, *_ in self._tools]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise ConstraintError(f"two tools have the name {min(repeated)!r}")
@@ -118,8 +122,9 @@ class CallSyntax:
         opening, closing = special_token(ids.open), special_token(ids.close)
         free = concat("{", Repeat(union([Symbol(ANY_CHARACTER), quote])), "}")
         calls: list[Expression | str] = []
-        for name, parameters, is_free in self._tools:
-            arguments = free if is_free else self._arguments(name, parameters, syntax)
+        for name, parameters in self._tools:
+            bound = parameters is not None
+            arguments = self._arguments(name, parameters, syntax) if bound else free
             calls.append(concat(opening, CALL_PREFIX, name, arguments, closing))
         return union(calls)
 
