@@ -136,11 +136,11 @@ def test_a_prompt_as_long_as_max_length_is_refused() -> None:
         GenerationConfig(max_length=10).limited(10)
 
 
-def test_the_files_filters_give_way_to_a_constraint_and_the_calls_do_not() -> None:
-    file = GenerationConfig(top_k=64, top_p=0.95, min_p=0.1, stop=("x",), temperature=0.7)
+def test_the_files_stop_strings_give_way_to_a_constraint_and_the_calls_do_not() -> None:
+    file = GenerationConfig(top_k=64, top_p=0.95, stop=("x",), temperature=0.7)
     config = file.with_options_and_constraint({"seed": 1})
-    assert config == GenerationConfig(temperature=0.7, seed=1)
-    assert file.with_options_and_constraint({"top_p": 0.5}).top_p == 0.5
+    assert config == GenerationConfig(top_k=64, top_p=0.95, temperature=0.7, seed=1)
+    assert file.with_options_and_constraint({"stop": "y"}).stop == ("y",)
 
 
 def test_one_eos_and_one_stop_are_taken_as_lists_of_one() -> None:

@@ -332,8 +332,6 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
     constraint = Regex("[a-z]+")
     for options, words in [
         ({"stop": "x"}, "stop strings"),
-        ({"top_p": 0.9}, "top_p and min_p"),
-        ({"top_k": 9}, "top_p and min_p"),
         ({"eos_token_id": []}, "token that ends the text"),
         ({"constraint": [constraint]}, "1 constraints for 2 prompts"),
         ({"constraint": "[a-z]+"}, "is no constraint"),
@@ -357,8 +355,6 @@ def test_what_does_not_go_with_a_constraint_is_told_before_any_work(
         tiny.infill(["a", Hole(constraint=constraint), "b"], method="typewriter")
     with pytest.raises(ConstraintUnsatisfiedError, match="hole 1 has 30 tokens"):
         tiny.infill(["a", Hole(1, 8, Regex("a{30}")), "b"])
-    with pytest.raises(RequestError, match="top_p and min_p"):
-        tiny.infill(["a", Hole(1, 8, constraint), "b"], top_p=0.5)
     for wrong in ([], "yes", ["a", 1], 5, ["\ud800"]):
         with pytest.raises(ConstraintError):
             Choice(wrong)  # type: ignore[arg-type]

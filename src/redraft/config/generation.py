@@ -42,9 +42,6 @@ SAMPLING = (
     "logit_bias",
     "stop",
 )
-# Filters and stop strings do not go with a constraint. Where they are the file's, the constraint
-# goes first.
-NOT_WITH_A_CONSTRAINT = ("top_k", "top_p", "min_p", "stop")
 DEFAULT_MAX_NEW_TOKENS = 256
 MAX_PENALTY = 2.0
 MAX_INT = 2**31 - 1
@@ -196,11 +193,10 @@ class GenerationConfig:
     def with_options_and_constraint(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return a copy with `options` in place of its fields, for a text under a constraint.
 
-        Fields that do not go with a constraint have their neutral value, unless they are among
-        `options`. Errors as for `with_options`.
+        Stop strings do not go with a constraint: there are none but those of `options`. Errors as
+        for `with_options`.
         """
-        neutral = {name: getattr(GenerationConfig(), name) for name in NOT_WITH_A_CONSTRAINT}
-        return self.with_options(neutral | dict(options))
+        return self.with_options({"stop": ()} | dict(options))
 
     def limited(self, prompt_length: int) -> GenerationConfig:
         """Return a copy whose `max_new_tokens` holds for a prompt of this length.
@@ -277,8 +273,11 @@ class GenerationConfig:
         }
 
 
-def check_names(options: Iterable[str]) -> None:
+def check_names(options: Iterable[str], other_names: Iterable[str] = ()) -> None:
     """Check that all of these are fields of GenerationConfig.
+
+    Args:
+        other_names: what a caller may have misspelt beside them.
 
     Raises:
         UnknownOptionError: one is not; the message names the nearest field.
@@ -286,7 +285,7 @@ def check_names(options: Iterable[str]) -> None:
     names = [f.name for f in fields(GenerationConfig)]
     for name in options:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = difflib.get_close_matches(name, [*names, *other_names], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(names)}"
             raise UnknownOptionError(f"unknown option {name!r}: {hint}")
 

@@ -50,7 +50,7 @@ def plan_infill(
         return _plan_autoregressive(processor, template, instruction, config)
     sampler, stopping = _strategies(search, settings, config)
     pieces = _pieces(processor, template, instruction)
-    dfas = _hole_dfas(processor, template, config)
+    dfas = _hole_dfas(processor, template)
     forms = [pieces]
     if search.heal:
         healed = _healed(processor, pieces, dfas)
@@ -222,17 +222,11 @@ def _place_all(
     return placed
 
 
-def _hole_dfas(
-    processor: Processor, template: Template, config: GenerationConfig
-) -> tuple[TokenDFA | None, ...]:
+def _hole_dfas(processor: Processor, template: Template) -> tuple[TokenDFA | None, ...]:
     """Return what each hole must be, compiled: a text, then padding."""
-    found = [_compiled(processor, hole, number) for number, hole in enumerate(template.holes, 1)]
-    if any(found) and (config.top_k > 0 or config.top_p < 1.0 or config.min_p > 0.0):
-        raise RequestError(
-            "top_k, top_p and min_p could leave nothing that a hole's constraint admits: leave "
-            "them out"
-        )
-    return tuple(found)
+    return tuple(
+        _compiled(processor, hole, number) for number, hole in enumerate(template.holes, 1)
+    )
 
 
 def _compiled(processor: Processor, hole: Hole, number: int) -> TokenDFA | None:

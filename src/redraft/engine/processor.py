@@ -201,7 +201,7 @@ class Processor:
     def text_settings(self, options: Mapping[str, Any], *, constrained: bool) -> GenerationConfig:
         """Return the settings of one text: the defaults, and `options` in place of them.
 
-        Defaults that do not go with a constraint give way to it; options of the call do not.
+        Stop strings of the defaults give way to a constraint; those of the call do not.
         """
         if constrained:
             return self.generation_config.with_options_and_constraint(options)

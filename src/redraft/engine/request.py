@@ -199,16 +199,11 @@ def check_constraint(config: GenerationConfig, *, can_be_cut: bool = False) -> N
         can_be_cut: a text of the constraint may end at a stop string.
 
     Raises:
-        RequestError: they could cut a text, or leave none.
+        RequestError: they could cut a text.
     """
     if config.stop and not can_be_cut:
         raise RequestError(
             "stop strings would cut a constrained text: leave out them or the constraint"
-        )
-    if config.top_k > 0 or config.top_p < 1.0 or config.min_p > 0.0:
-        raise RequestError(
-            "top_k, top_p and min_p could leave no text that the constraint admits: leave out "
-            "them or the constraint (a format, a demanded call, tools with strict: true)"
         )
 
 

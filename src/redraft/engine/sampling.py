@@ -37,12 +37,14 @@ def next_tokens(model: DiffusionGemma, hidden: Tensor, rows: Sequence[NextToken]
         edits=[row.edits for row in rows],
     )
     owners = torch.arange(len(rows), device=model.device)
-    logits = tempered_logits(model.logits(hidden), owners, readout)
+    logits = model.logits(hidden)
     if bool(logits.isnan().any()):
         raise NonFiniteError(describe_non_finite(model))
+    # The filters keep tokens of what the constraint leaves.
     for row, mine in zip(rows, logits, strict=True):
         if row.allowed is not None:
             mine[torch.from_numpy(~row.allowed).to(model.device)] = -torch.inf
+    logits = tempered_logits(logits, owners, readout)
     drawn = inverse_cdf(logits.softmax(-1), readout.uniform[:, 0])
     found: list[int] = torch.where(greedy, logits.argmax(-1), drawn).tolist()
     return found

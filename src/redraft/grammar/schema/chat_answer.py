@@ -24,7 +24,7 @@ from redraft.grammar.language.expression import (
     union,
 )
 from redraft.grammar.schema.json_schema import DEFAULT_DEPTH
-from redraft.grammar.schema.tools import CallSyntax, ToolCalls
+from redraft.grammar.schema.tools import Arguments, CallSyntax, ToolCalls
 from redraft.text import Tokenizer, read_answer
 from redraft.text.reasoning import THINK, ReasoningChannel
 from redraft.text.tool_calls import CallTokens
@@ -73,7 +73,7 @@ class ChatAnswer(Constraint):
         self._syntax: CallSyntax | None = None
         if tools:
             # Where nothing but calls and an answer may stand, a call must be one that can be read.
-            others = "schema" if required else "free" if final is None else "object"
+            others: Arguments = "schema" if required else "free" if final is None else "object"
             self._syntax = CallSyntax(tools, depth=depth, others=others)
         self._final, self._required, self._max_calls = final, required, max_calls
         self._thinking, self._opened = thinking, opened

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
@@ -33,6 +33,7 @@ from redraft.text.json_value import Json
 from redraft.text.tool_calls import CALL_PREFIX, CallTokens, ToolCall, tool_calls
 
 TOOL_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+Arguments: TypeAlias = Literal["schema", "object", "free"]
 # The parameters in place of those of tools that are not strict; None for free text.
 LOOSE: dict[str, Json] = {"object": {"type": "object"}, "free": None}
 NO_PARAMETERS: Json = {"type": "object", "additionalProperties": False}
@@ -97,7 +98,7 @@ class CallSyntax:
         tools: Sequence[Mapping[str, Any]],
         *,
         depth: int = DEFAULT_DEPTH,
-        others: Literal["schema", "object", "free"] = "schema",
+        others: Arguments = "schema",
     ) -> None:
         if not isinstance(tools, list | tuple) or not tools:
             raise ConstraintError("tools are a list of functions, one at least")

@@ -6,6 +6,10 @@ probabilities. From these the constraint infers how likely each class is where i
 the classes of the best text and of a sampled one. Second
 pass: tokens within the classes picked, and the mean embedding. All of it is exact; the constraint
 never sees the vocabulary.
+
+The filters of a row (top_k, top_p, min_p) drop tokens of the marginals, which are the distribution
+that the constraint leaves. The text is then inferred once more. No position keeps a token that was
+dropped, unless every text that is left needs one: then as few positions as can be.
 """
 
 from __future__ import annotations
@@ -18,12 +22,21 @@ from torch import Tensor
 from redraft.ops.batch_invariance import pad_for_invariance
 from redraft.ops.linear import linear
 from redraft.ops.vocabulary.chunked import RunningSums, first_beyond
-from redraft.ops.vocabulary.dense import bounded_logits, logit_unit, tempered_logits
+from redraft.ops.vocabulary.dense import (
+    bounded_logits,
+    logit_unit,
+    positions_per_block,
+    tempered_logits,
+)
+from redraft.ops.vocabulary.logit_edits import LogitEdits
 from redraft.ops.vocabulary.token_classes import Piece, TokenClasses
 from redraft.ops.vocabulary.types import Picked, Positions, PositionStatistics, SpanConstraint
 
 # Below every logit, in place of -inf, whose differences are no numbers.
 MIN_LOG_MASS = -1e30
+# Nats that a position loses where it takes a token that the filters dropped: more than the logits
+# of a whole canvas differ, and still a number that can be summed up.
+DROPPED = 1e9
 
 
 def read_constrained(
@@ -35,11 +48,19 @@ def read_constrained(
 ) -> PositionStatistics:
     """Return the statistics of the wanted positions of a constraint's span.
 
-    `positions` are the wanted ones; `wanted`, bool, marks them among the positions of the span. The
-    row has no filter.
+    `positions` are the wanted ones; `wanted`, bool, marks them among the positions of the span.
     """
-    reading = _Reading(positions, embedding, softcap, constraint.classes(embedding.device))
-    return reading.found(constraint.pick(reading.mass, reading.best, positions.uniform, wanted))
+    classes = constraint.classes(embedding.device)
+    reading = _Reading(positions, embedding, softcap, classes)
+    picked = constraint.pick(reading.mass, reading.best, positions.uniform, wanted)
+    if reading.edits is not None and reading.edits.filters:
+        kept = reading.kept(picked.marginals, reading.edits)
+        reading = _Reading(positions, embedding, softcap, classes, kept)
+        lost = DROPPED * reading.lost.double()
+        picked = constraint.pick(
+            reading.mass - lost, reading.best - lost, positions.uniform, wanted
+        )
+    return reading.found(picked)
 
 
 class _Reading:
@@ -48,21 +69,35 @@ class _Reading:
     Attributes:
         mass, best, inner: float32 [N, K]: of each class the log mass, the greatest logit, and the
             entropy within it.
+        lost: bool [N, K], classes none of whose tokens is kept. They stand here as they are.
+        dropped: bool [N, V], tokens that are not kept, of the other classes; None for none.
     """
 
     def __init__(
-        self, positions: Positions, embedding: Tensor, softcap: float | None, classes: TokenClasses
+        self,
+        positions: Positions,
+        embedding: Tensor,
+        softcap: float | None,
+        classes: TokenClasses,
+        kept: Tensor | None = None,
     ) -> None:
         self.count = len(positions.states)
         owner = int(positions.owners[0])
-        of_row = [
-            edits if row == owner else None for row, edits in enumerate(positions.readout.edits)
-        ]
+        self.edits = positions.readout.edits[owner]
+        of_row: list[LogitEdits | None] = [None] * len(positions.readout.edits)
+        of_row[owner] = self.edits and self.edits.without_filters()
         self.positions = replace(
             positions, readout=replace(positions.readout, edits=of_row)
         ).padded()
         self.embedding, self.softcap, self.classes = embedding, softcap, classes
-        self.edited = of_row[owner] is not None
+        self.lost = positions.states.new_zeros(self.count, classes.count, dtype=torch.bool)
+        self.dropped: Tensor | None = None
+        if kept is not None:
+            inside = kept.new_zeros(self.count, classes.count + 1, dtype=torch.int32)
+            column = classes.of_token % (classes.count + 1)  # the last one is of no class
+            inside.index_add_(1, column, kept.int())
+            self.lost = inside[:, :-1] == 0
+            self.dropped = ~kept & (inside > 0)[:, column]
         shape = len(self.positions.states), classes.count
         self.mass = positions.states.new_full(shape, MIN_LOG_MASS, dtype=torch.float32)
         self.best, self.inner = self.mass.clone(), torch.zeros_like(self.mass)
@@ -75,21 +110,45 @@ class _Reading:
             each[: self.count] for each in (self.mass, self.best, self.inner)
         )
 
-    def logits(self, piece: Piece, positions: Positions) -> tuple[Tensor, Tensor]:
-        """Edited, tempered logits float32 [N, C] of a piece, and its embeddings [C, H]."""
+    def kept(self, marginals: Tensor, edits: LogitEdits) -> Tensor:
+        """Return the tokens that the filters keep of the marginals [N, K], bool [N, V]."""
+        share = marginals.log() - self.mass
+        of_token, unit = self.classes.of_token, logit_unit(self.softcap)
+        found = []
+        size = positions_per_block(self.embedding)
+        for start in range(0, self.count, size):
+            part = share[start : start + size]
+            block = self.positions[slice(start, start + len(part))].padded()
+            logits = bounded_logits(block.states, self.embedding, self.softcap)
+            logits = tempered_logits(logits, block.owners, block.readout, unit)[: len(part)]
+            logits += part.index_select(1, of_token.clamp_min(0))
+            edits.filter_logits(logits.masked_fill_(of_token < 0, -torch.inf))
+            found.append(logits > -torch.inf)
+        return torch.cat(found)
+
+    def logits(self, piece: Piece, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the edited, tempered logits float32 [N, C] of a piece, and its embeddings [C, H].
+
+        They are of the positions `at`, or of all, padded.
+        """
+        positions = self.positions if at is None else self.positions[at].padded()
         rows = piece.embeddings(self.embedding)
         logits = bounded_logits(positions.states, rows, self.softcap)
         readout = positions.readout.among(piece.tokens)
         logits = tempered_logits(logits, positions.owners, readout, logit_unit(self.softcap))
         if piece.out is not None:
             logits.index_fill_(1, piece.out, -torch.inf)
+        if self.dropped is not None:
+            dropped = self.dropped if at is None else self.dropped[at]
+            logits[: len(dropped)].masked_fill_(dropped[:, piece.tokens], -torch.inf)
         return logits, rows
 
     def _read_wide(self, number: int, pieces: tuple[Piece, ...]) -> RunningSums:
-        sums = RunningSums.nothing(self.positions.states, self.edited)
+        edited = self.edits is not None
+        sums = RunningSums.nothing(self.positions.states, edited)
         at = 0
         for piece in pieces:
-            logits, rows = self.logits(piece, self.positions)
+            logits, rows = self.logits(piece)
             sums.add(logits, rows, at, piece.out)
             at += len(piece.tokens)
         self.mass[:, number] = sums.top + sums.total.log()
@@ -98,12 +157,12 @@ class _Reading:
         return sums
 
     def _read_narrow(self, piece: Piece) -> None:
-        logits, _ = self.logits(piece, self.positions)
+        logits, _ = self.logits(piece)
         shape = len(logits), piece.count
         top = logits.new_full(shape, MIN_LOG_MASS).scatter_reduce_(
             1, piece.kinds.expand_as(logits), logits, "amax"
         )
-        below = logits.sub_(top.index_select(1, piece.kinds))
+        below = logits.sub_(top.index_select(1, piece.kinds)).clamp_min_(MIN_LOG_MASS)
         mass = below.exp()
         total, weighted = piece.sums(mass), piece.sums(below.mul_(mass))
         self.best[:, piece.numbers] = top
@@ -157,7 +216,7 @@ class _Reading:
         where, left = sums.chunk_of(uniform[mine], mine)
         for number in where.unique().tolist():
             here = (where == number).nonzero().squeeze(-1)
-            logits, _ = self.logits(pieces[number], self.positions[mine[here]].padded())
+            logits, _ = self.logits(pieces[number], mine[here])
             mass = torch.exp(logits[: len(here)] - sums.top[mine[here]][:, None])
             sample[mine[here]] = pieces[number].tokens[first_beyond(mass, left[here])]
 
@@ -173,7 +232,7 @@ class _Reading:
         mine = needed.nonzero().squeeze(-1)
         if not len(mine):
             return
-        logits, rows = self.logits(piece, self.positions[mine].padded())
+        logits, rows = self.logits(piece, mine)
         within = torch.exp(
             logits[: len(mine)] - self.mass[mine].index_select(1, piece.numbers[piece.kinds])
         )

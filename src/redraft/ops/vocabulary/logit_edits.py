@@ -32,6 +32,10 @@ class LogitEdits:
         """True where a filter needs the whole distribution at once."""
         return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
 
+    def without_filters(self) -> LogitEdits:
+        """Return bias and penalty alone."""
+        return replace(self, top_k=0, top_p=1.0, min_p=0.0)
+
     def within(self, first: int, last: int) -> LogitEdits:
         """Return bias and penalty of the tokens from `first` to before `last`, counted from
         `first`."""

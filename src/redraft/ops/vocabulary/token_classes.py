@@ -54,10 +54,12 @@ class Piece:
 class TokenClasses:
     """A vocabulary by classes; tokens of none (-1) are ruled out.
 
+    of_token: int64 [V], the class of each token.
     count: classes, K. wide: class -> its pieces. narrow: pieces of whole classes, each of a few
     tokens.
     """
 
+    of_token: Tensor
     count: int
     wide: dict[int, tuple[Piece, ...]]
     narrow: tuple[Piece, ...]
@@ -72,7 +74,7 @@ class TokenClasses:
         narrow = _narrow(
             classes, [number for number in range(count) if number not in pieces], sizes.tolist()
         )
-        return cls(count, pieces, tuple(narrow))
+        return cls(classes, count, pieces, tuple(narrow))
 
 
 def _wide(classes: Tensor, number: int) -> Iterator[Piece]:

@@ -60,8 +60,8 @@ class SpanConstraint(Protocol):
         """Pick a class at each of the N wanted positions, for a valid text.
 
         Args:
-            mass: float32 [N, K], log mass of each class, up to a constant of the position.
-            best: float32 [N, K], log probability of the likeliest token of each class, up to the
+            mass: floating [N, K], log mass of each class, up to a constant of the position.
+            best: floating [N, K], log probability of the likeliest token of each class, up to the
                 same constant.
             uniform: float64 [N] in (0, 1), one draw a position.
             wanted: bool [positions of the span], N of them True.
@@ -97,8 +97,7 @@ class Readout:
     edits: one LogitEdits a row, or None.
     wanted: bool [B, L], positions whose statistics are read at all; None for all.
     allowed: the tokens that positions may take; None for all.
-    span_constraints: those of each row, their spans apart; such a row has no filters and
-    nothing is `allowed`.
+    span_constraints: those of each row, their spans apart; nothing is `allowed` in such a row.
     comparison: what is compared with the step before; None for nothing.
     """
 
