@@ -368,3 +368,21 @@ def test_headers_alone_are_read_to_describe(folder: Path) -> None:
     checkpoint = open_checkpoint(folder)
     assert checkpoint.tensors["model.decoder.embed_tokens.weight"].shape == (384, 32)
     assert load_weights(checkpoint).config == checkpoint.config
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"eos_token_id": [1, 5000]}),
+        ("config.json", {"pad_token_id": 384}),
+        ("config.json", {"bos_token_id": 10**6}),
+        ("generation_config.json", {"eos_token_id": 4000}),
+        ("generation_config.json", {"pad_token_id": 400}),
+    ],
+)
+def test_token_ids_outside_the_vocabulary_are_refused(folder: Path, file: str, values) -> None:
+    raw = json.loads((folder / file).read_text())
+    (raw.get("text_config") or raw).update(values)
+    (folder / file).write_text(json.dumps(raw))
+    with pytest.raises(ConfigError, match="lies outside the vocabulary of 384"):
+        redraft.load(folder)

@@ -57,7 +57,12 @@ WRONG: list[tuple[str, str, float | int, str]] = [
     ("int8", f"{UP}weight_scale", NAN, "holds NaN"),
     ("int8", f"{UP}weight_scale", 0.0, "is 0 where the weights are not"),
     ("int4", f"{UP}weight_scale", INF, "infinity"),
+    ("int4", f"{UP}weight_scale", 0.0, "is 0 where the weights are not"),
+    ("int4 lopsided", f"{UP}weight_scale", 0.0, "is 0 where the weights are not"),
     ("int8 packed", f"{UP}weight_scale", NAN, "NaN"),
+    ("int8 packed", f"{UP}weight_scale", 0.0, "is 0 where the weights are not"),
+    *(("int4", f"{LAYER}input_layernorm.weight", wrong, "NaN or infinity") for wrong in (NAN, INF)),
+    ("int4", f"{LAYER}layer_scalar", INF, "NaN or infinity"),
     *(("nvfp4", f"{UP}weight_scale", code, "holds NaN") for code in NAN_CODES),
     ("nvfp4", f"{UP}weight_scale", 0, "is 0 where the weights are not"),
     ("nvfp4", f"{UP}weight_global_scale", 0.0, "is 0, a factor is more than 0"),
@@ -88,6 +93,20 @@ def test_a_group_of_zeros_may_have_a_scale_of_zero(files: Any, tmp_path: Path) -
     folder = changed(files("nvfp4"), tmp_path / "copy", f"{UP}weight_scale", 0)
     tensors = load_file(folder / "model.safetensors")
     tensors[f"{UP}weight_packed"][0, :8] = 0x80  # sixteen zeros, half of them negative
+    save_file(tensors, folder / "model.safetensors")
+    assert redraft.load(folder).network.dtype
+
+
+@pytest.mark.parametrize("form", ["int4", "int4 lopsided"])
+def test_a_group_of_packed_zeros_may_have_a_scale_of_zero(
+    form: str, files: Any, tmp_path: Path
+) -> None:
+    folder = changed(files(form), tmp_path / "copy", f"{UP}weight_scale", 0.0)
+    tensors = load_file(folder / "model.safetensors")
+    point, words = 8, tensors[f"{UP}weight_packed"]
+    if form != "int4":
+        point = int(tensors[f"{UP}weight_zero_point"][0, 0]) & 15
+    words.view(torch.uint8)[0, :16] = 17 * point  # the 32 weights of the first group
     save_file(tensors, folder / "model.safetensors")
     assert redraft.load(folder).network.dtype
 

@@ -105,6 +105,22 @@ def test_special_and_added_tokens_are_those_of_transformers(files: Files, tmp_pa
     assert ChatTemplate(SHOW, variables).render(HELLO) == rendered
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer_config.json": {"added_tokens_decoder": {"400": added("<x1>")}}},
+        {"tokenizer_config.json": {"added_tokens_decoder": {"7": added("<bos>")}}},
+        {"added_tokens.json": {"<x1>": 384, "<x2>": 386}},
+        {"added_tokens.json": {"<x1>": "384"}},
+    ],
+)
+def test_an_added_token_with_another_id_than_the_tokenizers_is_refused(
+    files: Files, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="has the id"):
+        Tokenizer.from_folder(write(tmp_path, files))
+
+
 def template(word: str) -> str:
     return word + " {{ messages[0].content }}{{ bos_token }}"
 

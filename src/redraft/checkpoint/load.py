@@ -21,6 +21,8 @@ from redraft.quant.finite import overflows, value_problems
 from redraft.quant.format import FLOATS, SAFETENSORS_DTYPES
 
 Weight = Tensor | PackedWeight | ExpertList
+# Numbers of a weight that is checked whole.
+SMALL = 1 << 20
 # Called with the number of weights that are loaded, and the number of all.
 Progress = Callable[[int, int], None]
 
@@ -53,7 +55,7 @@ def load_weights(
         TensorMismatchError: tensors are missing, unknown, of a wrong shape or in an unknown format.
             All are named, from the headers, before any weight is read. Copies of shared tensors
             must equal their originals.
-        CheckpointError: a quantized weight holds NaN or infinity, or a scale of 0.
+        CheckpointError: a quantized weight or a small one holds NaN or infinity, or a scale of 0.
     """
     with torch.device("meta"):
         network = DiffusionGemma(checkpoint.config)
@@ -64,6 +66,7 @@ def load_weights(
         for target, weight in weights:
             if quantization is not None:
                 weight = quantization.quantize(target, weight, dtype)
+            _check_finite(target, weight)
             place_weight(network, target, weight)
             # A weight that is still named here stays in memory while the next one is read.
             del weight
@@ -144,6 +147,17 @@ def _read_matrix(
     if overflows(weight):
         raise CheckpointError(f"{matrix.names['weight_scale']} is too large for {dtype}")
     return weight
+
+
+def _check_finite(name: str, weight: Weight) -> None:
+    """Check a weight that is small enough for it to cost nothing, such as a norm's.
+
+    The large ones are looked at where a model gives NaN.
+    """
+    if isinstance(weight, Tensor) and weight.numel() <= SMALL and not weight.isfinite().all():
+        raise CheckpointError(
+            f"{to_file(name)} holds NaN or infinity as {weight.dtype}: load an intact checkpoint"
+        )
 
 
 def place_weight(network: DiffusionGemma, name: str, weight: Weight) -> None:

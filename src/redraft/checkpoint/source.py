@@ -14,7 +14,8 @@ from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
 from redraft.config.model_card import CARD_FILE, ModelCard
-from redraft.errors import CheckpointError
+from redraft.config.special_tokens import SPECIAL_TOKENS
+from redraft.errors import CheckpointError, ConfigError
 
 # Sampling options that the reference does not have. They are in a file of their own, because it
 # refuses unknown keys.
@@ -97,6 +98,7 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     ):
         raw[key] = own if raw.get(key) is None else raw[key]
     generation = GenerationConfig.from_dict(raw)
+    _check_ids(config, generation)
     tensors, problems = tensor_infos(folder)
     return Checkpoint(
         folder,
@@ -116,9 +118,28 @@ def _card(path: Path) -> ModelCard | None:
 def _open_gguf(path: Path) -> Checkpoint:
     header = read_header(path)
     config, generation, problems = configs_of(header)
+    _check_ids(config, generation)
     return Checkpoint(
         path.parent, config, generation, dict(header.tensors), tuple(problems), header
     )
+
+
+def _check_ids(config: ModelConfig, generation: GenerationConfig) -> None:
+    """Check that the model has the tokens that begin, end and pad texts.
+
+    Gemma's own ids may lie outside the vocabulary of a small model: they are the defaults.
+    """
+    for name, given in (
+        ("bos_token_id", (config.bos_token_id,)),
+        ("eos_token_id", (*config.eos_token_id, *generation.eos_token_id)),
+        ("pad_token_id", (config.pad_token_id, generation.pad_token_id)),
+    ):
+        for token in given:
+            if token is not None and token >= config.vocab_size and token not in SPECIAL_TOKENS:
+                raise ConfigError(
+                    f"{name}={token} lies outside the vocabulary of {config.vocab_size}: correct "
+                    "config.json or generation_config.json"
+                )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from redraft.quant.bits import unpack_nibbles, unpack_rows
 from redraft.quant.format import Parts
 from redraft.quant.weight import PackedWeight
 
@@ -46,25 +47,41 @@ def _not_finite(part: Tensor) -> Tensor | None:
 
 
 def _lost_groups(parts: Parts) -> Tensor | None:
-    """Return the groups whose scale is 0 although a weight is not; None where this is not known.
-
-    Zero points would have to be compared for packed integers, so they are left out.
-    """
+    """Return the groups whose scale is 0 and a weight is not; None where there are no scales."""
     values = parts.get("weight", parts.get("weight_packed"))
-    if values is None or values.dtype not in (torch.uint8, torch.int8, torch.float8_e4m3fn):
+    scale = parts.get("weight_scale")
+    if values is None or scale is None:
         return None
-    if "weight_zero_point" in parts:
-        return None
-    scale = parts["weight_scale"]
     scale = scale.reshape(-1, 1) if scale.ndim < 2 else scale
     zero = scale.float() == 0
     if not zero.any():
         return zero
+    used = _used(values, parts).unflatten(1, (zero.shape[1], -1))
+    lost: Tensor = zero & used.any(-1)
+    return lost
+
+
+def _used(values: Tensor, parts: Parts) -> Tensor:
+    """Return where the stored weights, bool [N, weights or bytes], are not 0."""
+    if values.dtype == torch.int32:
+        return _used_in_words(values, parts)
     # Without the sign bits: the zero of a float has two codes.
     mask = {torch.uint8: 0x77, torch.int8: 0xFF}.get(values.dtype, E4M3_BITS)
-    used = (values.view(torch.uint8) & mask) != 0
-    lost: Tensor = zero & used.unflatten(1, (zero.shape[1], -1)).any(-1)
-    return lost
+    used: Tensor = (values.view(torch.uint8) & mask) != 0
+    return used
+
+
+def _used_in_words(words: Tensor, parts: Parts) -> Tensor:
+    """Return where integers in words differ from their zero point, the middle if none is given."""
+    rows, columns = parts["weight_shape"].tolist()
+    bits = 32 * words.shape[1] // columns
+    octets = words.contiguous().view(torch.uint8)
+    values = unpack_nibbles(octets) if bits == 4 else octets
+    points = torch.full((rows, 1), 1 << (bits - 1), device=words.device)
+    if "weight_zero_point" in parts:
+        points = unpack_rows(parts["weight_zero_point"], bits, rows)
+    used: Tensor = values != points.repeat_interleave(columns // points.shape[1], dim=1)
+    return used
 
 
 def _places(wrong: Tensor) -> str:

@@ -60,6 +60,7 @@ class Tokenizer:
             backend.add_tokens(files.tokens_to_add(backend))
         except Exception as error:  # the library raises plain Exception
             raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
+        files.check_ids(backend)
         return cls(
             backend, bos_token_id=bos_token_id, chat_control_tokens=files.chat_control_tokens
         )

@@ -30,7 +30,7 @@ class TokenizerFiles:
 
     Attributes:
         named: name -> text, such as `bos_token` -> `<bos>`.
-        added: tokens with an id, in the order of their ids.
+        added: tokens with an id, in the order of their ids. ids: text -> id, of these.
         extra: special tokens without a name.
         defaults: as `named`, where no file has the name and the vocabulary has the text.
         chat_control_tokens: control tokens of chats; None where the files do not list them.
@@ -38,6 +38,7 @@ class TokenizerFiles:
 
     named: Mapping[str, str]
     added: tuple[tokenizers.AddedToken, ...]
+    ids: Mapping[str, Json]
     extra: tuple[str, ...]
     defaults: Mapping[str, str]
     chat_control_tokens: tuple[str, ...] | None
@@ -70,6 +71,7 @@ class TokenizerFiles:
             named,
             _decoder_tokens(_mapping(config.get("added_tokens_decoder")), folder)
             or _older_tokens(added, {*named.values(), *extra}),
+            added or _decoder_ids(_mapping(config.get("added_tokens_decoder"))),
             extra,
             GEMMA_NAMES if is_gemma else {},
             tuple(map(str, listed)) if isinstance(listed, list) else None,
@@ -97,6 +99,19 @@ class TokenizerFiles:
         ]
         missing = dict.fromkeys([*self.named.values(), *defaults, *self.extra])
         return found + [_special(text) for text in missing if text not in known]
+
+    def check_ids(self, backend: tokenizers.Tokenizer) -> None:
+        """Check that a backend has each token with an id under that id.
+
+        Raises:
+            CheckpointError: it does not: the model would read another token.
+        """
+        for text, number in self.ids.items():
+            if (own := backend.token_to_id(text)) != number:
+                raise CheckpointError(
+                    f"the token {text!r} has the id {number!r} in the settings of the tokenizer "
+                    f"and {own} in tokenizer.json: these files are not of one model"
+                )
 
 
 def read_object(path: Path) -> dict[str, Json]:
@@ -139,6 +154,10 @@ def _decoder_tokens(decoder: Mapping[str, Json], folder: Path) -> tuple[tokenize
     return tuple(
         _added(_mapping(value) or {"content": value}) for _, value in in_order if _text(value)
     )
+
+
+def _decoder_ids(decoder: Mapping[str, Json]) -> dict[str, Json]:
+    return {text: int(number) for number, value in decoder.items() if (text := _text(value))}
 
 
 def _added(token: Mapping[str, Json]) -> tokenizers.AddedToken:
