@@ -8,8 +8,11 @@ answer is the same; before the end it holds what more tokens can no longer chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TypeAlias
 
 from redraft.text.call_parser import ToolCall
 from redraft.text.call_region import CallTokens, UnreadableCall, read_region
@@ -17,6 +20,8 @@ from redraft.text.growing_text import GrowingText
 from redraft.text.reasoning import ReasoningChannel, Thoughts
 from redraft.text.stop_strings import before_stop, without_started_stop
 from redraft.text.tokenizer import Tokenizer
+
+Part: TypeAlias = str | ToolCall | UnreadableCall
 
 
 @dataclass(frozen=True)
@@ -77,15 +82,20 @@ class AnswerReader:
         if self._channel and (opened := self._channel.opened_in(prompt)) is not None:
             self._thoughts.begin(opened)
             self._in_thought = True
-        self._parts: list[str | ToolCall | UnreadableCall] = []
+        self._parts: list[Part] = []
+        # Where the tokens of each part stand in the answer, then those of `_text` and `_region`.
+        self._places: list[list[int]] = []
+        self._here: list[int] = []
         self._text: list[int] = []
         self._region: list[int] | None = None
+        self._count = 0
 
     def add(self, tokens: Iterable[int]) -> None:
         """Append tokens."""
-        for token in tokens:
+        for at, token in enumerate(tokens, self._count):
+            self._count = at + 1
             if self._region is not None:
-                self._add_to_region(token)
+                self._add_to_region(token, at)
             elif self._channel and token == self._channel.open:
                 self._thoughts.begin()
                 self._in_thought = True
@@ -95,9 +105,11 @@ class AnswerReader:
                 self._thoughts.add(token)
             elif self._ids and token == self._ids.open:
                 self._parts.append(self._text_part(last=True))
-                self._text, self._region = [], []
+                self._places.append(self._text_places())
+                self._text, self._region, self._here = [], [], [at]
             else:
                 self._text.append(token)
+                self._here.append(at)
 
     def answer(self, *, last: bool = False) -> Answer:
         """Return the answer so far.
@@ -117,33 +129,84 @@ class AnswerReader:
             unreadable=tuple(part for part in parts if isinstance(part, UnreadableCall)),
         )
 
+    def content_places(self) -> list[int]:
+        """Return where the tokens of the content stand in the answer, which has no more tokens.
+
+        A token with the begin of a stop string counts where it also has text before that.
+        """
+        parts, places = [*self._parts], [*self._places]
+        if self._region is None:
+            parts.append(self._text_part(last=True))
+            places.append(self._text_places())
+        elif self._ids:
+            region = read_region(self._region, self._tokenizer, self._ids, closed=False)
+            parts, places = [*parts, *region], places + self._region_places(region)
+        called = any(isinstance(part, ToolCall) for part in parts)
+        found: list[int] = []
+        for run, text in _runs(parts):
+            if text.strip() or not called:
+                found += chain.from_iterable(places[run])
+        return found
+
     def reasoning(self) -> str:
         """Return the text of the thoughts so far."""
         return self._thoughts.text(last=False)
 
-    def _add_to_region(self, token: int) -> None:
+    def _add_to_region(self, token: int, at: int) -> None:
         assert self._ids is not None
         assert self._region is not None
+        self._here.append(at)
         if token != self._ids.close:
             self._region.append(token)
             return
-        self._parts += read_region(self._region, self._tokenizer, self._ids, closed=True)
-        self._region = None
+        region = read_region(self._region, self._tokenizer, self._ids, closed=True)
+        self._parts += region
+        self._places += self._region_places(region)
+        self._region, self._here = None, []
+
+    def _region_places(self, parts: Sequence[Part]) -> list[list[int]]:
+        """Return the places of the parts of a region: the first has them all, where none is a
+        call."""
+        called = any(isinstance(part, ToolCall) for part in parts)
+        return [[] if called or number else self._here for number in range(len(parts))]
+
+    def _text_places(self) -> list[int]:
+        """Return the places of the tokens of a text, up to a stop string."""
+        length = len(self._text_part(last=True))
+
+        def is_enough(count: int) -> bool:
+            return len(self._growing.decode(self._text[:count], last=True)) >= length
+
+        end = bisect_left(range(len(self._text)), True, key=is_enough)
+        special = self._tokenizer.special_tokens()
+        return [
+            at
+            for token, at in zip(self._text[:end], self._here, strict=False)
+            if token not in special
+        ]
 
     def _text_part(self, *, last: bool) -> str:
         text, _ = before_stop(self._growing.decode(self._text, last=last), self._stops)
         return text if last else without_started_stop(text, self._stops)
 
 
-def _content(parts: Sequence[str | ToolCall | UnreadableCall], *, last: bool) -> str:
+def _runs(parts: Sequence[Part]) -> Iterator[tuple[slice, str]]:
+    """Yield the runs of parts between calls, and the text of each."""
+    calls = [at for at, part in enumerate(parts) if isinstance(part, ToolCall)]
+    for before, behind in pairwise([-1, *calls, len(parts)]):
+        run = slice(before + 1, behind)
+        yield run, "".join(map(_text_of, parts[run]))
+
+
+def _text_of(part: Part) -> str:
+    if isinstance(part, str):
+        return part
+    return part.text if isinstance(part, UnreadableCall) else ""
+
+
+def _content(parts: Sequence[Part], *, last: bool) -> str:
     """Return the text of an answer, without runs of white space beside a call."""
-    runs, called = [""], False
-    for part in parts:
-        if isinstance(part, ToolCall):
-            called = True
-            runs.append("")
-        else:
-            runs[-1] += part if isinstance(part, str) else part.text
+    called = any(isinstance(part, ToolCall) for part in parts)
     # A run that may still grow waits until it is more than white space.
-    kept = [run for run in runs if run.strip() or (last and not called)]
+    kept = [text for _, text in _runs(parts) if text.strip() or (last and not called)]
     return "".join(kept)

@@ -70,6 +70,11 @@ def _plain_message(given: object, place: str, reads_parts: Callable[[str], bool]
     if (calls := message.get("tool_calls")) is not None:
         message["tool_calls"] = _plain_calls(calls, f"{place}.tool_calls")
     content = message.get("content")
+    if refusal := message.pop("refusal", None):
+        # OpenAI keeps what the model refused to say in a field of its own. It is what was said.
+        said = [] if content is None else [{"type": "text", "text": content}]
+        parts = content if isinstance(content, list) else said
+        content = [*parts, {"type": "refusal", "refusal": refusal}]
     if isinstance(content, list):
         texts = [_text_part(part, f"{place}.content[{at}]") for at, part in enumerate(content)]
         message["content"] = list(texts) if reads_parts(role) else "".join(map(_text, texts))
@@ -126,7 +131,12 @@ def _arguments(arguments: Json, place: str) -> Json:
     """
     if isinstance(arguments, str) and arguments.strip():
         try:
-            arguments = json.loads(arguments, parse_constant=_no_constant, parse_float=_finite)
+            arguments = json.loads(
+                arguments,
+                parse_constant=_no_constant,
+                parse_float=_finite,
+                object_pairs_hook=_members,
+            )
         except (ValueError, RecursionError) as error:
             raise ChatTemplateError(
                 f"{place} must be a JSON object, and it is not JSON: {error}"
@@ -140,6 +150,15 @@ def _arguments(arguments: Json, place: str) -> Json:
             f"{place} must be a JSON object, it is a {type(arguments).__name__}"
         )
     return plain(arguments, place)
+
+
+def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the member {twice!r} comes twice")
+    return members
 
 
 def _no_constant(name: str) -> None:

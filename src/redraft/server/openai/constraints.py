@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redraft.errors import RequestError
@@ -22,9 +23,50 @@ from redraft.server.openai.schemas import ChatRequest, ResponseFormat
 from redraft.text import Tokenizer
 
 
+@dataclass(frozen=True)
+class ToolChoice:
+    """The tools of a chat, as `tool_choice` leaves them.
+
+    Attributes:
+        offered: the tools that the prompt names. demanded: those one of which must be called; None
+            where the model may call or not.
+    """
+
+    offered: list[dict[str, Any]]
+    demanded: list[dict[str, Any]] | None = None
+
+    @classmethod
+    def of(cls, body: ChatRequest) -> ToolChoice:
+        """Read all forms of `tool_choice`: a word, a named tool, and allowed tools.
+
+        Raises:
+            RequestError: a demanded or allowed tool is not there, or the form is none of these.
+        """
+        tools, choice = body.tools or [], body.tool_choice
+        if choice == "none":
+            return cls([])
+        if choice in (None, "auto"):
+            return cls(tools)
+        if not tools:
+            raise RequestError("tool_choice demands a call, and there are no tools")
+        if not isinstance(choice, dict):
+            return cls(tools, tools)
+        inner = choice.get("allowed_tools", choice)
+        match choice.get("type"), inner:
+            case "function", _:
+                return cls(tools, [_named(tools, choice)])
+            case "allowed_tools", {"mode": "auto" | "required" as mode, "tools": [_, *_] as listed}:
+                allowed = [_named(tools, one) for one in listed]
+                return cls(allowed, allowed if mode == "required" else None)
+        raise RequestError(
+            f"tool_choice={choice!r} cannot be read: give none, auto, required, a function "
+            "with its name, or allowed_tools with mode (auto, required) and tools"
+        )
+
+
 def chat_constraint(
     body: ChatRequest,
-    offered: list[dict[str, Any]] | None,
+    choice: ToolChoice,
     prompt: Sequence[int],
     tokenizer: Tokenizer | None,
 ) -> Constraint | None:
@@ -34,14 +76,13 @@ def chat_constraint(
     `strict: true` bind the arguments of calls, wherever they come in a free text.
 
     Args:
-        offered: the tools that the model may call. prompt: a channel that it leaves open is
-            thought to its end first.
+        prompt: a channel that it leaves open is thought to its end first.
 
     Raises:
-        RequestError: a demanded tool is not there. ConstraintError: a constraint cannot be used.
+        ConstraintError: a constraint cannot be used.
     """
     final = None if body.response_format is None else response_constraint(body.response_format)
-    demanded = _demanded(body)
+    offered, demanded = choice.offered, choice.demanded
     if tokenizer is None:
         return final if demanded is None else ToolCalls(demanded)
     if demanded is not None:
@@ -76,19 +117,15 @@ def response_constraint(body: ResponseFormat) -> Constraint | None:
     return Grammar(given)
 
 
-def _demanded(body: ChatRequest) -> list[dict[str, Any]] | None:
-    """Return the tools one of which must be called; None where the model may call or not."""
-    choice = body.tool_choice
-    if choice in (None, "none", "auto"):
-        return None
-    if not body.tools:
-        raise RequestError("tool_choice demands a call, and there are no tools")
-    if choice == "required":
-        return body.tools
-    function = choice.get("function") if isinstance(choice, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    functions = [(tool, tool.get("function", tool)) for tool in body.tools]
-    named = [tool for tool, one in functions if isinstance(one, dict) and one.get("name") == name]
-    if not named:
-        raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
-    return named
+def _named(tools: list[dict[str, Any]], choice: object) -> dict[str, Any]:
+    """Return the tool that a choice names, bare or under `function`."""
+    name = _name(choice)
+    for tool in tools:
+        if name is not None and _name(tool) == name:
+            return tool
+    raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
+
+
+def _name(tool: object) -> object:
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    return function.get("name") if isinstance(function, dict) else None

@@ -1,4 +1,4 @@
-"""Log-probabilities in OpenAI's form: left to right at temperature 1, of the text's own tokens."""
+"""Log-probabilities in OpenAI's form: left to right at temperature 1, of the content's tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redraft.text import Tokenizer
 def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the log-probabilities of a chat's choice."""
     content = []
-    for one in _of_text(found, tokenizer):
+    for one in found:
         top = [_one(token, logprob, tokenizer) for token, logprob in one.likeliest]
         content.append(_one(one.token, one.log_probability, tokenizer) | {"top_logprobs": top})
     return {"content": content, "refusal": None}
@@ -21,23 +21,17 @@ def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dic
 
 def text_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the log-probabilities of a completion's choice."""
-    kept = _of_text(found, tokenizer)
-    texts = [_text(one.token, tokenizer) for one in kept]
+    texts = [_text(one.token, tokenizer) for one in found]
     offsets = list(accumulate(map(len, texts), initial=0))[: len(texts)]
     top = []
-    for one in kept:
+    for one in found:
         top.append({_text(token, tokenizer): logprob for token, logprob in one.likeliest})
     return {
         "tokens": texts,
-        "token_logprobs": [one.log_probability for one in kept],
+        "token_logprobs": [one.log_probability for one in found],
         "top_logprobs": top,
         "text_offset": offsets,
     }
-
-
-def _of_text(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> list[TokenLikelihood]:
-    special = tokenizer.special_tokens()
-    return [one for one in found if one.token not in special]
 
 
 def _one(token: int, logprob: float, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -56,17 +56,20 @@ def template_variables(body: ChatRequest) -> dict[str, Any]:
     """Return the variables of the chat template, with `enable_thinking` where a field sets it.
 
     Raises:
-        RequestError: two fields contradict each other.
+        RequestError: two fields contradict each other, or a switch is no boolean.
     """
     variables = dict(body.chat_template_kwargs or {})
+    switch = variables.get("enable_thinking")
+    if switch is not None and not isinstance(switch, bool):
+        raise RequestError(f"chat_template_kwargs.enable_thinking={switch!r} must be true or false")
     switches = {
-        "chat_template_kwargs.enable_thinking": variables.get("enable_thinking"),
+        "chat_template_kwargs.enable_thinking": switch,
         "enable_thinking": body.enable_thinking,
     }
     if (effort := body.reasoning_effort) is not None:
         variables.setdefault("reasoning_effort", effort)
         switches["reasoning_effort"] = effort != "none"
     given = {name: value for name, value in switches.items() if value is not None}
-    if len(set(map(bool, given.values()))) > 1:
+    if len(set(given.values())) > 1:
         raise RequestError(f"{' and '.join(given)} say different things about thinking")
     return variables | ({"enable_thinking": next(iter(given.values()))} if given else {})

@@ -140,7 +140,10 @@ class OpenAIResponse:
         self, index: int, finished: Finished, stream: ChoiceStream
     ) -> Iterable[dict[str, Any]]:
         answer = self._answer(index, finished)
-        reason, likely = self._reason(finished, answer), {"logprobs": self._logprobs(index)}
+        reason, likely = (
+            self._reason(finished, answer),
+            {"logprobs": self._logprobs(index, finished)},
+        )
         if not self.chat:
             rest = answer.content.removeprefix(stream.content)
             yield self._delta(index, rest, reason) | likely
@@ -154,7 +157,7 @@ class OpenAIResponse:
         closed = {
             "index": index,
             "finish_reason": self._reason(finished, answer),
-            "logprobs": self._logprobs(index),
+            "logprobs": self._logprobs(index, finished),
         }
         if not self.chat:
             return closed | {"text": answer.content}
@@ -173,10 +176,20 @@ class OpenAIResponse:
         """Return what a choice holds; without tools there are no calls in it."""
         if not self.translation.calls or self.tokenizer is None:
             return Answer(finished.text, finished.reasoning)
+        return self._reader(index, finished).answer(last=True)
+
+    def _reader(self, index: int, finished: Finished) -> AnswerReader:
+        """Return a reader that has read a choice."""
+        assert self.tokenizer is not None
         request = self.translation.requests[index]
-        reader = AnswerReader(self.tokenizer, prompt=request.prompt, stops=request.config.stop)
+        reader = AnswerReader(
+            self.tokenizer,
+            prompt=request.prompt,
+            calls=self.translation.calls,
+            stops=request.config.stop,
+        )
         reader.add(finished.tokens)
-        return reader.answer(last=True)
+        return reader
 
     def _reason(self, finished: Finished, answer: Answer) -> str:
         """Return why a choice ended."""
@@ -186,12 +199,13 @@ class OpenAIResponse:
         cut = finished.reason == "length" and not self.translation.constrained
         return "length" if cut else "stop"
 
-    def _logprobs(self, index: int) -> dict[str, Any] | None:
+    def _logprobs(self, index: int, finished: Finished) -> dict[str, Any] | None:
         if index not in self.likelihoods:
             return None
         assert self.tokenizer is not None
-        spelled = chat_logprobs if self.chat else text_logprobs
-        return spelled(self.likelihoods[index], self.tokenizer)
+        places = self._reader(index, finished).content_places()
+        found = [self.likelihoods[index][at] for at in places]
+        return (chat_logprobs if self.chat else text_logprobs)(found, self.tokenizer)
 
 
 def raised(event: EngineEvent) -> Event:

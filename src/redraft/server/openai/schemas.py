@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from redraft.config.generation import check_names
@@ -12,29 +13,60 @@ from redraft.errors import RequestError
 STREAMS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}, "application/json": {}}}
 }
-IGNORED = (
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-)
-
+# OpenAI's fields that mean nothing here, and the values that they may have; None admits any. What
+# is accepted and has no effect is named in the header of the answer.
+IGNORED: dict[str, tuple[object, ...] | None] = {
+    "user": None,
+    "metadata": None,
+    "store": None,
+    "service_tier": None,
+    "safety_identifier": None,
+    "prompt_cache_key": None,
+    "prompt_cache_retention": None,
+    "prediction": None,
+    "verbosity": None,
+    "modalities": (["text"],),
+}
+IGNORED_HEADER = "X-Redraft-Ignored"
+# Three names of one limit.
+TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 
 # Limits on what one request may cost at every step.
 MAX_STEPS = 2000
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
 
-def settings_among(extra: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that are generation settings, without those that mean nothing here.
+class Body(BaseModel):
+    """A request: numbers, booleans and strings are not taken for one another."""
+
+    model_config = ConfigDict(strict=True)
+
+    @property
+    def ignored(self) -> list[str]:
+        """Names of the fields that were given and have no effect."""
+        return [name for name in self.model_extra or {} if name in IGNORED]
+
+    def noted(self, answer: Response) -> Response:
+        """Return an answer whose header names what was ignored."""
+        if self.ignored:
+            answer.headers[IGNORED_HEADER] = ", ".join(self.ignored)
+        return answer
+
+
+def settings_among(body: Body) -> dict[str, Any]:
+    """Return the further fields of a request that are generation settings, without those that mean
+    nothing here.
 
     Raises:
-        UnknownOptionError: a field is neither. RequestError: max_denoising_steps is too large.
+        UnknownOptionError: a field is neither. RequestError: max_denoising_steps is too large, or a
+            field can only be ignored with another value.
     """
+    extra = body.model_extra or {}
+    for name, admitted in IGNORED.items():
+        if name in extra and admitted is not None and extra[name] not in admitted:
+            raise RequestError(f"{name}={extra[name]!r} is not supported: {admitted[0]!r} is")
     found = {name: value for name, value in extra.items() if name not in IGNORED}
-    check_names(found)
+    check_names(found, other_names=[*type(body).model_fields, *IGNORED])
     steps = found.get("max_denoising_steps")
     if isinstance(steps, int) and steps > MAX_STEPS:
         raise RequestError(
@@ -57,7 +89,7 @@ def checked_stops(given: str | list[str] | None) -> tuple[str, ...] | None:
     return stops or None
 
 
-class Strategies(BaseModel):
+class Strategies(Body):
     """Strategies of denoising: `sampler` decides each step, `stopping` when a canvas is settled.
 
     Each is a name, `confidence:threshold=0.9`, or `{"name": "confidence", "threshold": 0.9}`.
@@ -72,7 +104,7 @@ class Strategies(BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Body):
     """Options of a stream.
 
     include_usage: a last chunk with the usage. include_drafts: a chunk for each denoising step.
@@ -105,7 +137,7 @@ class Common(Strategies):
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[int, float] | None = None
+    logit_bias: dict[Annotated[int, Field(strict=False)], float] | None = None  # JSON's keys
 
     @model_validator(mode="before")
     @classmethod
@@ -124,7 +156,7 @@ class Common(Strategies):
             UnknownOptionError: a field is no such option.
         """
         named = {
-            "max_new_tokens": self.max_tokens,
+            "max_new_tokens": self._token_limit(),
             "temperature": self.temperature,
             "seed": self.seed,
             "stop": checked_stops(self.stop),
@@ -132,11 +164,29 @@ class Common(Strategies):
             "frequency_penalty": self.frequency_penalty,
             "presence_penalty": self.presence_penalty,
         }
-        extra = settings_among(self.model_extra or {})
+        extra = settings_among(self)
         return extra | {name: value for name, value in named.items() if value is not None}
 
+    @property
+    def ignored(self) -> list[str]:
+        obfuscation = self.stream_options.include_obfuscation
+        return super().ignored + ["stream_options.include_obfuscation"] * obfuscation
 
-class JsonSchemaFormat(BaseModel):
+    def _token_limit(self) -> Any:
+        """Return the limit of new tokens, under whatever name it comes; None for none.
+
+        Raises:
+            RequestError: two names have two limits.
+        """
+        fields = {**self.__dict__, **(self.model_extra or {})}
+        given = {name: fields[name] for name in TOKEN_LIMITS if fields.get(name) is not None}
+        if len({repr(limit) for limit in given.values()}) > 1:
+            said = " and ".join(f"{name}={limit!r}" for name, limit in given.items())
+            raise RequestError(f"{said} are two limits of one thing: give one")
+        return next(iter(given.values()), None)
+
+
+class JsonSchemaFormat(Body):
     """A JSON Schema and its name."""
 
     model_config = ConfigDict(extra="allow")
@@ -144,7 +194,7 @@ class JsonSchemaFormat(BaseModel):
     schema_: Any = Field(alias="schema")
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(Body):
     """Format of an answer: text, json_object, json_schema; redraft's regex, choice, grammar."""
 
     model_config = ConfigDict(extra="forbid")
@@ -183,16 +233,19 @@ class ChatRequest(Common):
 
     @property
     def top_logprobs_count(self) -> int | None:
-        """Number of likeliest tokens reported in each place; None for no log-probabilities."""
+        """Number of likeliest tokens reported in each place; None for no log-probabilities.
+
+        Raises:
+            RequestError: likeliest tokens are asked for, and no log-probabilities.
+        """
+        if self.top_logprobs is not None and not self.logprobs:
+            raise RequestError("top_logprobs needs logprobs: true beside it")
         return (self.top_logprobs or 0) if self.logprobs else None
 
-    def settings(self) -> dict[str, Any]:
-        found = super().settings()
-        return (
-            found
-            if self.max_completion_tokens is None
-            else found | {"max_new_tokens": self.max_completion_tokens}
-        )
+    @property
+    def ignored(self) -> list[str]:
+        idle = self.parallel_tool_calls is not None and not self.tools
+        return super().ignored + ["parallel_tool_calls"] * idle
 
 
 class CompletionRequest(Common):
@@ -214,7 +267,7 @@ class CompletionRequest(Common):
         return self.logprobs
 
 
-class TokenizeRequest(BaseModel):
+class TokenizeRequest(Body):
     """POST /tokenize."""
 
     model_config = ConfigDict(extra="forbid")

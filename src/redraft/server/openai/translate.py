@@ -12,7 +12,7 @@ from redraft.engine import Request
 from redraft.engine.request import seeded
 from redraft.errors import RequestError
 from redraft.grammar import Constraint
-from redraft.server.openai.constraints import chat_constraint
+from redraft.server.openai.constraints import ToolChoice, chat_constraint
 from redraft.server.openai.messages import openai_messages, template_variables
 from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest
 
@@ -44,21 +44,20 @@ def translate_chat(model: Model, body: ChatRequest, tokens_left: TokensLeft) -> 
     Raises:
         RequestError, ConfigError: the request is invalid; the message says why.
     """
-    offered = body.tools if body.tools and body.tool_choice != "none" else None
+    likeliest = _likeliest(model, body.top_logprobs_count)
+    choice = ToolChoice.of(body)
     prompt = model.chat_prompt(
         openai_messages(body.messages),
-        tools=offered or None,
+        tools=choice.offered or None,
         documents=body.documents,
         chat_template_kwargs=template_variables(body),
         sanitize_control_tokens=body.sanitize_control_tokens,
     )
-    constraint = chat_constraint(body, offered, prompt, model.tokenizer)
+    constraint = chat_constraint(body, choice, prompt, model.tokenizer)
     settings = {"max_new_tokens": tokens_left(len(prompt))} | body.settings()
     requests = _requests(model, body, prompt, constraint, settings)
     constrained = constraint is not None and not constraint.can_be_cut
-    return Translation(
-        requests, constrained, bool(offered), _likeliest(model, body.top_logprobs_count)
-    )
+    return Translation(requests, constrained, bool(choice.offered), likeliest)
 
 
 def translate_completion(model: Model, body: CompletionRequest) -> Translation:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictInt
 from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template, plan_infill, rewriting
@@ -25,6 +25,8 @@ from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
 Report = Callable[[Infilled], dict[str, Any]]
+# JSON has lists for tuples.
+Span = Annotated[tuple[StrictInt, StrictInt], Field(strict=False)]
 
 
 class Options(Strategies):
@@ -41,7 +43,7 @@ class Options(Strategies):
 
     def settings(self) -> InfillOptions:
         """Return the options of `Model.infill`."""
-        extra = settings_among(self.model_extra or {})
+        extra = settings_among(self)
         seed = {} if self.seed is None else {"seed": self.seed}
         search = {"max_candidates": self.max_candidates} | self.strategies()
         return cast(InfillOptions, extra | seed | search)
@@ -82,7 +84,7 @@ class InfillRequest(Options):
 class EditOptions(Options):
     """Spans of characters to rewrite; an empty span is a place to insert text."""
 
-    spans: list[tuple[int, int]] = Field(min_length=1)
+    spans: list[Span] = Field(min_length=1)
     kind: Literal["rewrite", "insert"] = "rewrite"
 
     def plan(self, hosted: HostedModel, text: str) -> Work:
@@ -156,8 +158,8 @@ async def answer(
     """Answer with the result of an infill: whole, or behind its drafts."""
     chunks = _chunks(hosted, plan, body, report)
     if body.stream:
-        return await stream_response(request, chunks)
-    return JSONResponse(await while_connected(request, _last(chunks)))
+        return body.noted(await stream_response(request, chunks))
+    return body.noted(JSONResponse(await while_connected(request, _last(chunks))))
 
 
 async def _chunks(

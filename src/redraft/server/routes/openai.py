@@ -63,7 +63,7 @@ def openai_routes(models: Registry) -> APIRouter:
     async def complete(body: CompletionRequest, request: Request) -> Response:
         hosted = models[body.model]
         if body.suffix:
-            return await suffix_answer(hosted, body, request)
+            return body.noted(await suffix_answer(hosted, body, request))
         prepare = partial(translate_completion, hosted.model, body)
         translation = await _prepared(hosted, body, request, prepare)
         return await _answer(
@@ -103,10 +103,9 @@ async def _answer(
     drafts = body.stream and options.include_drafts
     events = _events(hosted, answer, body, drafts=drafts)
     if body.stream:
-        return await stream_response(
-            request, answer.chunks(events, usage=options.include_usage, drafts=drafts)
-        )
-    return JSONResponse(await while_connected(request, answer.collected(events)))
+        chunks = answer.chunks(events, usage=options.include_usage, drafts=drafts)
+        return body.noted(await stream_response(request, chunks))
+    return body.noted(JSONResponse(await while_connected(request, answer.collected(events))))
 
 
 async def _events(

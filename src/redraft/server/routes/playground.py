@@ -9,12 +9,13 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, File, UploadFile
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Scope
 
 from redraft.server.errors import NotHereError
+from redraft.server.openai.schemas import Body
 from redraft.server.speech import Recogniser
 from redraft.tasks.sudoku_generator import generate
 from redraft.web import static_folder
@@ -26,7 +27,7 @@ POLICY = (
 )
 
 
-class SudokuRequest(BaseModel):
+class SudokuRequest(Body):
     """POST /play/sudoku: the number of blanks of a new puzzle."""
 
     model_config = ConfigDict(extra="forbid")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Infilled
@@ -16,7 +16,7 @@ from redraft.editing.template import check_span
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.server.errors import NotHereError
-from redraft.server.openai.schemas import STREAMS
+from redraft.server.openai.schemas import STREAMS, Body
 from redraft.server.routes.infill import EditOptions, answer, infill_report
 from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.store import MAX_CHARACTERS, Store
@@ -24,7 +24,7 @@ from redraft.server.runtime.store import MAX_CHARACTERS, Store
 Result = TypeVar("Result")
 
 
-class NewSession(BaseModel):
+class NewSession(Body):
     """POST /v1/sessions. instruction: the text is an answer to it; none for a text by itself."""
 
     model_config = ConfigDict(extra="forbid")
@@ -40,7 +40,7 @@ class SessionEdit(EditOptions):
     replacement: str | None = Field(default=None, max_length=MAX_CHARACTERS)
 
 
-class PageBody(BaseModel):
+class PageBody(Body):
     """PUT /v1/pages/TITLE."""
 
     model_config = ConfigDict(extra="forbid")
