@@ -21,7 +21,8 @@ from shapes import SHAPES, checkpoint
 import redraft
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID
 from redraft.diffusion import Canvas, DenoisingOptions, DenoisingState, Noise, denoise_step
-from redraft.grammar import Guide, JsonSchema
+from redraft.grammar import JsonSchema
+from redraft.grammar.guide import Guide
 from redraft.grammar.tokens.build import build_token_dfa
 from redraft.grammar.tokens.token_transitions import VocabularyBytes
 

@@ -13,7 +13,8 @@
     │   ├── TokenRangeError         a token id outside the vocabulary
     │   ├── ChatTemplateError       messages that cannot become a prompt
     │   └── ConstraintError         a schema, pattern or grammar that cannot be used
-    │       ├── ConstraintLimitError         compiling it takes too much
+    │       ├── ConstraintLimitError         compiling takes more work or memory than it may
+    │       │   └── ConstraintTimeoutError   compiling takes more time than it may
     │       └── ConstraintUnsatisfiedError   no valid text fits
     ├── StrategyError               a sampler or stopping criterion gave an unusable result
     └── NonFiniteError              the model computed NaN or infinity
@@ -95,6 +96,10 @@ class ConstraintError(RequestError):
 
 class ConstraintLimitError(ConstraintError):
     """Compiling a constraint takes more work, memory or time than it may."""
+
+
+class ConstraintTimeoutError(ConstraintLimitError):
+    """Compiling a constraint takes more time than it may, or nobody waits for it any more."""
 
 
 class ConstraintUnsatisfiedError(ConstraintError):

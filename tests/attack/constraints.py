@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import string
 import sys
 import threading
@@ -21,6 +22,9 @@ import httpx2
 
 from tests.server.server_process import free_port, start_server
 
+# Another client's constraint: each time a new one.
+TOOLS = """{"type": "function", "function": {"name": "look_NUMBER", "strict": true, "parameters":
+{"type": "object", "properties": {"city": {"type": "string"}, "days": {"enum": [1, 2, 3]}}}}}"""
 CHAT: dict[str, Any] = {"model": "small-text", "messages": [{"role": "user", "content": "x"}]}
 
 
@@ -47,27 +51,35 @@ class Report:
     """What other clients saw.
 
     Attributes:
-        statuses: of the hostile requests whose clients waited. health, chat: seconds.
-        grown: bytes of resident memory at the end over those at the start.
+        statuses: of the hostile requests whose clients waited. health, chat: seconds. tools: seconds
+            of a chat with tools. before, after: bytes of resident memory of all processes.
     """
 
     statuses: list[int] = field(default_factory=list)
     health: list[float] = field(default_factory=list)
     chat: list[float] = field(default_factory=list)
-    grown: int = 0
+    tools: list[float] = field(default_factory=list)
+    tools_statuses: list[int] = field(default_factory=list)
+    before: int = 0
+    after: int = 0
     ready: dict[str, Any] = field(default_factory=dict)
 
 
-def attack(rounds: int) -> Report:
-    """Attack a server of its own; return what others saw of it."""
+def attack(rounds: int, settle: float = 0.0) -> Report:
+    """Attack a server of its own; return what others saw of it.
+
+    Args:
+        settle: seconds from the end of the attack to the last look at the memory.
+    """
     port, report = free_port(), Report()
     url = f"http://127.0.0.1:{port}"
     process = start_server(port)
     try:
-        _ask(url, report)
-        report.health.clear()
-        report.chat.clear()
-        before = _resident(process.pid)
+        for _ in range(3):
+            _ask(url, report)
+        for seconds in (report.health, report.chat, report.tools):
+            seconds.clear()
+        report.before = _resident(process.pid)
         threads = [
             threading.Thread(target=_send, args=(url, body, number % 2 == 0, report))
             for number in range(rounds)
@@ -78,7 +90,9 @@ def attack(rounds: int) -> Report:
         while any(thread.is_alive() for thread in threads):
             _ask(url, report)
         report.ready = _settled(url)
-        report.grown = _resident(process.pid) - before
+        if settle:
+            time.sleep(settle)
+        report.after = _resident(process.pid)
     finally:
         process.terminate()
         process.wait(30)
@@ -106,6 +120,12 @@ def _ask(url: str, report: Report) -> None:
         f"{url}/v1/chat/completions", json=CHAT | {"max_tokens": 8}, timeout=60
     ).raise_for_status()
     report.chat.append(time.perf_counter() - began)
+    began = time.perf_counter()
+    tool = json.loads(TOOLS.replace("NUMBER", str(time.monotonic_ns())))
+    body = CHAT | {"max_tokens": 8, "tools": [tool]}
+    answer = httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=60)
+    report.tools_statuses.append(answer.status_code)
+    report.tools.append(time.perf_counter() - began)
 
 
 def _settled(url: str) -> dict[str, Any]:
@@ -121,27 +141,30 @@ def _settled(url: str) -> dict[str, Any]:
 
 
 def _resident(pid: int) -> int:
-    """Return the resident memory of a process in bytes; 0 where there is no /proc."""
+    """Return the resident memory of a process and its own in bytes; 0 where there is no /proc."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return 0
     line = next(one for one in status.read_text().splitlines() if one.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
+    children = " ".join(one.read_text() for one in status.parent.glob("task/*/children"))
+    return int(line.split()[1]) * 1024 + sum(_resident(int(one)) for one in children.split())
 
 
 def main() -> int:
     """Attack, print the report as JSON, and return 1 where others suffered."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="requests of each kind")
-    report = attack(parser.parse_args().rounds)
-    health, chat = sorted(report.health), sorted(report.chat)
-    figures = asdict(report) | {
-        "health": {"median": health[len(health) // 2], "worst": health[-1]},
-        "chat": {"median": chat[len(chat) // 2], "worst": chat[-1]},
+    report = attack(parser.parse_args().rounds, settle=60)
+    seconds = {"health": report.health, "chat": report.chat, "tools": report.tools}
+    figures = {
+        name: {"median": statistics.median(found), "worst": max(found), "count": len(found)}
+        for name, found in seconds.items()
     }
-    print(json.dumps(figures))
+    print(json.dumps(asdict(report) | figures))
     refused = all(status in (400, 429) for status in report.statuses)
-    return 0 if refused and report.ready.get("status") == "ready" and health[-1] < 5 else 1
+    unhurt = max(report.health) < 1 and set(report.tools_statuses) == {200}
+    returned = report.after < 1.1 * report.before
+    return 0 if refused and unhurt and returned and report.ready.get("status") == "ready" else 1
 
 
 if __name__ == "__main__":

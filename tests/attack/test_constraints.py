@@ -10,4 +10,6 @@ def test_hostile_constraints_hurt_nobody_else() -> None:
     # Generous: a busy machine is slow. Before, health took minutes.
     assert max(report.health) < 5
     assert max(report.chat) < 20
-    assert report.grown < 1 << 30
+    assert set(report.tools_statuses) == {200}
+    assert max(report.tools) < 20
+    assert report.after < report.before + (200 << 20)

@@ -22,7 +22,8 @@ from redraft.editing import Hole
 from redraft.engine import Engine, Request
 from redraft.errors import ConfigError, ConstraintError, ConstraintUnsatisfiedError, RequestError
 from redraft.events import Committed, Draft, Finished
-from redraft.grammar import Choice, Grammar, Guide, JsonSchema, Regex, ToolCalls
+from redraft.grammar import Choice, Grammar, JsonSchema, Regex, ToolCalls
+from redraft.grammar.guide import Guide
 from redraft.grammar.language.charset import ANY_CHARACTER, FIRST_SPECIAL, Charset
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.expression import Repeat, Symbol

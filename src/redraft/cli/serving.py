@@ -139,6 +139,7 @@ def settings_of(
         prefix_cache=kept,
         state=state,
         grace=grace,
+        compile_soon=True,
     )
 
 

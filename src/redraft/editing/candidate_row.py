@@ -13,7 +13,8 @@ from redraft.editing.layout import CanvasLayout
 from redraft.engine.row import CanvasInputs, Part, Row, StepOfRow
 from redraft.engine.work import Resources
 from redraft.events import Draft
-from redraft.grammar import CanvasConstraint, Guide, TokenDFA
+from redraft.grammar import TokenDFA
+from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.ops.vocabulary import Allowed, LogitEdits
 
 

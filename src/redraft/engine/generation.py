@@ -15,7 +15,7 @@ from redraft.engine.request import Request
 from redraft.engine.row import CanvasInputs, Part, Row, StepOfRow
 from redraft.engine.work import Course, Resources, Work
 from redraft.events import Committed, Draft, EngineEvent
-from redraft.grammar import Guide
+from redraft.grammar.guide import Guide
 
 
 class TextWork(Work):

@@ -23,7 +23,8 @@ from redraft.errors import (
     RequestError,
     TokenRangeError,
 )
-from redraft.grammar import Guide, TokenDFA
+from redraft.grammar import TokenDFA
+from redraft.grammar.guide import Guide
 
 Method = Literal["diffusion", "autoregressive", "typewriter"]
 METHODS: dict[str, Method] = {

@@ -6,7 +6,6 @@ notation -> expression -> DFA over characters -> DFA over bytes -> DFA over toke
 
 from redraft.grammar.constraint import Constraint
 from redraft.grammar.constraints import Choice, ConstraintLike, Regex, as_constraint
-from redraft.grammar.guide import CanvasConstraint, Guide
 from redraft.grammar.rules import Grammar
 from redraft.grammar.schema import (
     ChatAnswer,
@@ -18,13 +17,11 @@ from redraft.grammar.schema import (
 from redraft.grammar.tokens.token_dfa import TokenDFA
 
 __all__ = [
-    "CanvasConstraint",
     "ChatAnswer",
     "Choice",
     "Constraint",
     "ConstraintLike",
     "Grammar",
-    "Guide",
     "JsonSchema",
     "Regex",
     "TokenDFA",

@@ -15,13 +15,11 @@ from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from redraft.errors import ConstraintLimitError
+from redraft.errors import ConstraintLimitError, ConstraintTimeoutError
 
 # A few seconds of a slow core, and half a gigabyte.
 MAX_WORK = 15_000_000
 MAX_HELD = 8_000_000
-# About half of a thread's time, where it gives way.
-REST_EVERY, REST_SECONDS = 1_000, 0.0005
 WORK_OF_CALL = 10
 ADVICE = "lower its bounds (lengths, repetitions, depth, number of choices)"
 P = ParamSpec("P")
@@ -33,15 +31,13 @@ class Budget:
 
     Args:
         seconds: time limit; None for none.
-        give_way: sleep a little now and then, so that other threads get the interpreter.
     """
 
-    def __init__(self, seconds: float | None = None, *, give_way: bool = False) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
         self.work, self.held = 0, 0
         self.seconds = seconds
         self._ends = None if seconds is None else time.monotonic() + seconds
         self._cancelled = False
-        self._give_way, self._rested_at = give_way, 0
 
     def cancel(self) -> None:
         """End the work that spends from this budget; may be called from any thread."""
@@ -51,7 +47,8 @@ class Budget:
         """Count work and memory.
 
         Raises:
-            ConstraintLimitError: more than the limit is spent, or the time is over.
+            ConstraintLimitError: more than the limit is spent. ConstraintTimeoutError: the time is
+                over, or it was cancelled.
         """
         self.work += work
         self.held += held
@@ -59,14 +56,11 @@ class Budget:
             what = "work" if self.work > MAX_WORK else "memory"
             raise ConstraintLimitError(f"the constraint takes too much {what} to compile: {ADVICE}")
         if self._ends is not None and time.monotonic() > self._ends:
-            raise ConstraintLimitError(
+            raise ConstraintTimeoutError(
                 f"the constraint takes more than {self.seconds:g} seconds to compile: {ADVICE}"
             )
-        if self._give_way and self.work - self._rested_at > REST_EVERY:
-            self._rested_at = self.work
-            time.sleep(REST_SECONDS)
         if self._cancelled:
-            raise ConstraintLimitError("nobody waits for the constraint any more")
+            raise ConstraintTimeoutError("nobody waits for the constraint any more")
 
 
 _active: ContextVar[Budget | None] = ContextVar("constraint_budget", default=None)

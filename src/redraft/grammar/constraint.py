@@ -5,17 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Sequence
+from functools import cached_property
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from redraft.errors import ConstraintError
 from redraft.grammar.budget import budgeted
+from redraft.grammar.job import Job, compiled, is_elsewhere
 from redraft.grammar.language.dfa import DFA
-from redraft.grammar.tokens.build import build_token_dfa
+from redraft.grammar.tokens.lexicon import lexicon_of
 from redraft.grammar.tokens.token_dfa import TokenDFA
-from redraft.grammar.tokens.token_transitions import VocabularyBytes
 from redraft.text import Tokenizer
-from redraft.text.token_bytes import token_bytes
+from redraft.text.tokenizer import TokenIds
 
 # Compiled constraints that are kept for each tokenizer, the last used ones ...
 MAX_CACHED = 64
@@ -46,7 +46,7 @@ class Constraint(ABC):
         """The arguments that it was built from."""
 
     @abstractmethod
-    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
+    def character_dfa(self, tokenizer: TokenIds) -> DFA:
         """Return the DFA of its texts, over characters and, where it has any, special tokens."""
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> object:
@@ -76,38 +76,39 @@ class Constraint(ABC):
             if key in cache:
                 cache.move_to_end(key)
                 return cache[key]
-        compiled = self._compile(tokenizer, eos_ids, pad_id, vocab_size)
+        job = Job(self, tuple(eos_ids), pad_id, vocab_size)
+        found = compiled(job, lexicon_of(tokenizer))
         with _lock:
-            cache[key] = compiled
+            cache[key] = found
             while len(cache) > 1 and _is_full(cache):
                 cache.popitem(last=False)
-        return compiled
+        return found
 
-    def _compile(
-        self, tokenizer: Tokenizer, eos_ids: Collection[int], pad_id: int, vocab_size: int
-    ) -> TokenDFA | None:
-        dfa = self.character_dfa(tokenizer)
-        if dfa.universal:
-            return None
-        vocabulary = _vocabularies.get(tokenizer) or VocabularyBytes(token_bytes(tokenizer))
-        _vocabularies[tokenizer] = vocabulary
-        if text_ids := sorted(set(eos_ids) & vocabulary.spelled):
-            raise ConstraintError(
-                f"token {text_ids[0]} is text: it cannot end a text under a constraint "
-                "(see eos_token_id)"
-            )
-        if not any(token < vocab_size for token in eos_ids):
-            raise ConstraintError(
-                f"a constraint needs a token that ends the text: none of {tuple(eos_ids)} is in "
-                f"the vocabulary of {vocab_size}"
-            )
-        return build_token_dfa(dfa, vocabulary, eos_ids, {pad_id} - vocabulary.spelled, vocab_size)
+
+class TextConstraint(Constraint):
+    """A constraint whose texts hold characters only, so that they depend on no vocabulary."""
+
+    @abstractmethod
+    def build(self) -> DFA:
+        """Compile the texts."""
+
+    @cached_property
+    def dfa(self) -> DFA:
+        """The DFA of the texts."""
+        return self.build()
+
+    def check(self) -> None:
+        """Compile the texts now, so that what is wrong is raised where the constraint is built."""
+        if not is_elsewhere():
+            self.character_dfa(None)
+
+    def character_dfa(self, tokenizer: TokenIds | None) -> DFA:
+        return self.dfa
 
 
 Cache = OrderedDict[Hashable, TokenDFA | None]
 _lock = Lock()
 _caches: WeakKeyDictionary[Tokenizer, Cache] = WeakKeyDictionary()
-_vocabularies: WeakKeyDictionary[Tokenizer, VocabularyBytes] = WeakKeyDictionary()
 
 
 def _is_full(cache: Cache) -> bool:

@@ -7,19 +7,18 @@ from typing import Any, TypeAlias
 
 from redraft.errors import ConstraintError
 from redraft.grammar.budget import budgeted
-from redraft.grammar.constraint import Constraint
+from redraft.grammar.constraint import Constraint, TextConstraint
 from redraft.grammar.language.builders import dfa_of_texts
 from redraft.grammar.language.determinise import minimal_dfa
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.regex import regex_fullmatch
 from redraft.grammar.schema import JsonSchema, SchemaClass
-from redraft.text import Tokenizer
 
 # A constraint, a JSON Schema as a dictionary, or a pydantic model class.
 ConstraintLike: TypeAlias = Constraint | Mapping[str, Any] | type[SchemaClass]
 
 
-class Regex(Constraint):
+class Regex(TextConstraint):
     """Texts that match a pattern from the first character to the last.
 
     Args:
@@ -33,17 +32,17 @@ class Regex(Constraint):
         if not isinstance(pattern, str):
             raise ConstraintError(f"a pattern is a string, not {type(pattern).__name__}")
         self.pattern = pattern
-        self.dfa = minimal_dfa(regex_fullmatch(pattern))
+        self.check()
 
     @property
     def key(self) -> Hashable:
         return self.pattern
 
-    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
-        return self.dfa
+    def build(self) -> DFA:
+        return minimal_dfa(regex_fullmatch(self.pattern))
 
 
-class Choice(Constraint):
+class Choice(TextConstraint):
     """One of a list of texts."""
 
     @budgeted
@@ -52,14 +51,14 @@ class Choice(Constraint):
         self.texts = () if single else tuple(texts)
         if not self.texts or not all(isinstance(text, str) for text in self.texts):
             raise ConstraintError(f"choices are a list of at least one string, not {texts!r}")
-        self.dfa = dfa_of_texts(self.texts)
+        self.check()
 
     @property
     def key(self) -> Hashable:
         return self.texts
 
-    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
-        return self.dfa
+    def build(self) -> DFA:
+        return dfa_of_texts(self.texts)
 
 
 def as_constraint(value: ConstraintLike | None) -> Constraint | None:

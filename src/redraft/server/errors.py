@@ -18,6 +18,7 @@ from redraft.errors import (
     RequestError,
 )
 from redraft.server.openai.schemas import ErrorAnswer
+from redraft.server.runtime.compiler import CompilerUnavailableError
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
 from redraft.server.runtime.event_queue import DeadlineError
 from redraft.server.runtime.store import ConflictError
@@ -35,7 +36,8 @@ STATUSES = {
     422: "Never sent: what is wrong with a request is error_response with 400.",
     429: "The waiting queue is full.",
     500: "The request failed inside the server.",
-    503: "The server is shutting down, or the state file is locked by another program.",
+    503: "The server is shutting down, the state file is locked by another program, or the system "
+    "starts no process.",
     507: "Sessions and pages have reached their limit, or the disk is full.",
 }
 INVALID_REQUEST = "invalid_request_error"
@@ -44,6 +46,7 @@ KINDS: tuple[tuple[type[Exception], int, str, str | None], ...] = (
     (BusyError, 429, "rate_limit_error", "server_busy"),
     (ShuttingDownError, 503, "server_error", "shutting_down"),
     (DeadlineError, 408, "timeout_error", "deadline"),
+    (CompilerUnavailableError, 503, "server_error", "compiler_unavailable"),
     (ConflictError, 409, INVALID_REQUEST, "conflict"),
     (StateBusyError, 503, "server_error", "state_busy"),
     (StateFullError, 507, "server_error", "state_full"),

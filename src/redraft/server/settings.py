@@ -21,6 +21,8 @@ class Settings:
         memory: bytes for caches and passes of all models, beside their weights; None sets no limit.
         prefix_cache: bytes of these for the prefix cache.
         grace: seconds that requests have to finish when the server stops.
+        compile_soon: start the process that compiles constraints with the server, not when it is
+            needed.
         state: the SQLite file of sessions and pages; None keeps them in memory.
     """
 
@@ -33,4 +35,5 @@ class Settings:
     memory: int | None = None
     prefix_cache: int = 256 << 20
     grace: float = 8.0
+    compile_soon: bool = False
     state: Path | None = None

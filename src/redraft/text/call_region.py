@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from redraft.errors import RequestError
 from redraft.text.call_parser import QUOTE, ToolCall, parse_call
-from redraft.text.tokenizer import Tokenizer
+from redraft.text.tokenizer import TokenIds, Tokenizer
 
 OPEN, CLOSE = "<|tool_call>", "<tool_call|>"
+CALL_MARKERS = (OPEN, CLOSE, QUOTE)
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class CallTokens:
     quote: int
 
     @classmethod
-    def find(cls, tokenizer: Tokenizer) -> CallTokens | None:
+    def find(cls, tokenizer: TokenIds) -> CallTokens | None:
         """Return the ids in a tokenizer's vocabulary, None where it lacks one of the tokens."""
-        ids = [tokenizer.token_id(token) for token in (OPEN, CLOSE, QUOTE)]
+        ids = [tokenizer.token_id(token) for token in CALL_MARKERS]
         found = [token for token in ids if token is not None]
         return cls(*found) if len(found) == len(ids) else None
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> CallTokens:
+    def of(cls, tokenizer: TokenIds) -> CallTokens:
         """Return the ids in a tokenizer's vocabulary.
 
         Raises:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from redraft.text.growing_text import GrowingText
-from redraft.text.tokenizer import Tokenizer
+from redraft.text.tokenizer import TokenIds
 
 LABEL = "thought"
+OPEN, CLOSE, TURN = CHANNEL_MARKERS = ("<|channel>", "<channel|>", "<|turn>")
 # A template writes this token where the model is to think.
 THINK = "<|think|>"
 
@@ -32,12 +33,12 @@ class ReasoningChannel:
     turn: int | None = None
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> ReasoningChannel | None:
+    def of(cls, tokenizer: TokenIds) -> ReasoningChannel | None:
         """Return the channel of a tokenizer, None where it lacks the markers."""
-        opening, closing = tokenizer.token_id("<|channel>"), tokenizer.token_id("<channel|>")
+        opening, closing = tokenizer.token_id(OPEN), tokenizer.token_id(CLOSE)
         if opening is None or closing is None:
             return None
-        return cls(opening, closing, tokenizer.token_id("<|turn>"))
+        return cls(opening, closing, tokenizer.token_id(TURN))
 
     def opened_in(self, prompt: Sequence[int]) -> Sequence[int] | None:
         """Return what a prompt holds of a channel that it leaves open in its last turn, else None.

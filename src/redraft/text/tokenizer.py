@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import tokenizers
 
@@ -16,6 +17,14 @@ from redraft.text.tokenizer_files import TokenizerFiles
 
 # Stands in decoded text for bytes that are not a character, or not yet one.
 REPLACEMENT_CHARACTER = "\ufffd"
+
+
+class TokenIds(Protocol):
+    """Knows the ids of special tokens."""
+
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token's exact string, None where the vocabulary lacks it."""
+        ...
 
 
 class Tokenizer:

@@ -10,10 +10,9 @@ import lark
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError, ConstraintLimitError, ConstraintUnsatisfiedError
 from redraft.grammar.budget import budgeted, counting_calls, spend
-from redraft.grammar.constraint import Constraint
+from redraft.grammar.constraint import TextConstraint
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.rules.compiler import GrammarCompiler
-from redraft.text import Tokenizer
 
 DEFAULT_DEPTH = 3
 # Characters of a grammar: Lark takes some seconds for so many.
@@ -21,7 +20,7 @@ MAX_SOURCE = 60_000
 IMPORT_OF_FILE = re.compile(r"^\s*%import\s+\(?\s*\.", re.MULTILINE)
 
 
-class Grammar(Constraint):
+class Grammar(TextConstraint):
     """Texts that a grammar derives, character by character: no terminal is greedy, and none has
     priority.
 
@@ -45,18 +44,20 @@ class Grammar(Constraint):
                 f"not {type(source).__name__} and {type(start).__name__}"
             )
         self.source, self.start, self.depth = source, start, depth
-        self.dfa = GrammarCompiler(_parse(source, start), start, depth).compile()
-        if self.dfa.empty:
-            raise ConstraintUnsatisfiedError(
-                f"grammar: {start!r} derives no text within a depth of {depth}"
-            )
+        self.check()
 
     @property
     def key(self) -> Hashable:
         return self.source, self.start, self.depth
 
-    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
-        return self.dfa
+    def build(self) -> DFA:
+        parsed = _parse(self.source, self.start)
+        found = GrammarCompiler(parsed, self.start, self.depth).compile()
+        if found.empty:
+            raise ConstraintUnsatisfiedError(
+                f"grammar: {self.start!r} derives no text within a depth of {self.depth}"
+            )
+        return found
 
 
 def _parse(source: str, start: str) -> lark.Lark:

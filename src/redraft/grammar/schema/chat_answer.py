@@ -27,6 +27,7 @@ from redraft.grammar.schema.json_schema import DEFAULT_DEPTH
 from redraft.grammar.schema.tools import Arguments, CallSyntax, ToolCalls
 from redraft.text import Tokenizer, read_answer
 from redraft.text.reasoning import THINK, ReasoningChannel
+from redraft.text.tokenizer import TokenIds
 from redraft.text.tool_calls import CallTokens
 
 
@@ -88,7 +89,7 @@ class ChatAnswer(Constraint):
         final = self._final and (type(self._final), self._final.key)
         return source, final, self._required, self._max_calls, self._thinking, self._opened
 
-    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
+    def character_dfa(self, tokenizer: TokenIds) -> DFA:
         calls = None if self._syntax is None else self._syntax.call(CallTokens.of(tokenizer))
         thoughts = _Thoughts(tokenizer)
         if not self.can_be_cut:
@@ -118,7 +119,7 @@ class ChatAnswer(Constraint):
     def _mixed(self, free: Expression, call: Expression) -> Expression:
         return concat(free, Repeat(concat(call, free), 0, self._max_calls))
 
-    def _closed_answer(self, call: Expression | None, tokenizer: Tokenizer) -> Expression:
+    def _closed_answer(self, call: Expression | None, tokenizer: TokenIds) -> Expression:
         forms: list[Expression | str] = []
         if call is not None:
             forms.append(Repeat(call, 1, self._max_calls))
@@ -167,7 +168,7 @@ class _Thoughts:
         begun: a thought without its end. thought: a whole one.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: TokenIds) -> None:
         channel, ids = ReasoningChannel.of(tokenizer), CallTokens.find(tokenizer)
         inner = [ids.open, ids.close, ids.quote] if ids else []
         self.body: Expression = Repeat(

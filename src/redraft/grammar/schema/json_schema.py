@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from redraft.config.check import check_integer
 from redraft.errors import ConstraintError
 from redraft.grammar.budget import budgeted
-from redraft.grammar.constraint import MAX_CACHED, Constraint
+from redraft.grammar.constraint import MAX_CACHED, TextConstraint
+from redraft.grammar.job import is_elsewhere
 from redraft.grammar.language.dfa import DFA
 from redraft.grammar.schema.compiler import SchemaCompiler
 from redraft.grammar.schema.subschema import json_text
@@ -35,7 +36,7 @@ class SchemaClass(Protocol):
         ...
 
 
-class JsonSchema(Constraint):
+class JsonSchema(TextConstraint):
     """JSON texts whose value a schema admits; `Finished.parsed` is that value.
 
     Args:
@@ -45,8 +46,7 @@ class JsonSchema(Constraint):
         space: a pattern for the white space inside brackets and behind commas and colons.
 
     Attributes:
-        dfa: the DFA of the texts; it is kept for schemas that were used lately.
-        warnings: a sentence for each keyword that is not known, and so has no effect.
+        model: the class of the values; None for a schema.
 
     Raises:
         ConstraintError: a keyword is not supported or has a wrong value; the message names the
@@ -68,16 +68,25 @@ class JsonSchema(Constraint):
             self.model = schema
         self.source = json_text(_without_wrapper(_schema_of(schema)))
         self.depth, self.space = depth, space
-        self.dfa, self.warnings = _compiled(self.source, depth, space)
-        for sentence in self.warnings:
-            warnings.warn(sentence, stacklevel=2)
+        if not is_elsewhere():
+            for sentence in self.warnings:
+                warnings.warn(sentence, stacklevel=2)
 
     @property
     def key(self) -> Hashable:
         return self.source, self.depth, self.space
 
-    def character_dfa(self, tokenizer: Tokenizer) -> DFA:
-        return self.dfa
+    def build(self) -> DFA:
+        return self._compiled[0]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each keyword that is not known, and so has no effect."""
+        return self._compiled[1]
+
+    @cached_property
+    def _compiled(self) -> tuple[DFA, tuple[str, ...]]:
+        return _compiled(self.source, self.depth, self.space)
 
     def parse(self, text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> object:
         return json.loads(text) if self.model is None else self.model.model_validate_json(text)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from redraft.grammar.language.graph import distances
-from redraft.ops.vocabulary import TokenClasses
+
+if TYPE_CHECKING:  # a process that compiles does without torch
+    import torch
+
+    from redraft.ops.vocabulary import TokenClasses
 
 Ints = NDArray[np.int64]
 UNREACHABLE = 1 << 30  # a number of tokens from which no final state is reached
@@ -75,8 +79,17 @@ class TokenDFA:
         """The number of tokens of the shortest text, without an end token."""
         return int(self.tokens_to_final[self.start])
 
+    def prepare(self) -> None:
+        """Work out now all that is worked out at first use."""
+        for name in ("tokens_to_final", "edges_by_source", "label_sizes", "label_order"):
+            getattr(self, name)
+
     def vocabulary_classes(self, device: torch.device) -> TokenClasses:
         """Return the classes in the form in which the vocabulary pass reads them."""
+        import torch
+
+        from redraft.ops.vocabulary import TokenClasses
+
         if device not in self._vocabulary_classes:
             self._vocabulary_classes[device] = TokenClasses.of(
                 torch.from_numpy(self.token_class).to(device), self.class_count

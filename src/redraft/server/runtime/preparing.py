@@ -1,11 +1,12 @@
 """Preparing: templates, tokens and constraints of requests, in threads of their own.
 
 How long this takes, a request decides: so it has a limit of time and of requests that wait for it,
-and it ends when its client has left.
+and it ends when its client has left. Constraints are compiled in processes (see `compilers`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,17 +14,17 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from redraft.grammar.budget import Budget, within
+from redraft.errors import ConstraintTimeoutError
+from redraft.grammar.job import Job, compiling_elsewhere
+from redraft.grammar.tokens.lexicon import Lexicon
+from redraft.grammar.tokens.token_dfa import TokenDFA
+from redraft.server.runtime.compiler import Ticket
+from redraft.server.runtime.compilers import RETRY_SECONDS, Compilers
 from redraft.server.runtime.worker import BusyError
 
 Result = TypeVar("Result")
-# Threads for requests with a constraint, and for all others, which wait for no constraint. Two that
-# compile take the interpreter from the engine between any two of its operations.
-THREADS = 1
-PLAIN_THREADS = 4
-# Seconds that a constraint may take, whatever its request allows.
-SECONDS = 10.0
-RETRY_SECONDS = 5
+# Threads that work at a time.
+THREADS = 4
 
 
 def time_left(seconds: float | None, began: float) -> float | None:
@@ -32,10 +33,10 @@ def time_left(seconds: float | None, began: float) -> float | None:
 
 
 class Queue:
-    """Some threads, and the requests that run in them or wait for them.
+    """The requests that are being prepared, or wait for it.
 
     Args:
-        max_waiting: requests that may wait.
+        threads: of how many at a time. max_waiting: requests that may wait.
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
@@ -49,16 +50,60 @@ class Queue:
         return self.load >= self.capacity
 
 
+class Caller:
+    """Compiles the constraints of one request in the processes, and waits for them.
+
+    Args:
+        slots: threads that work at a time; one that waits for a process is none of them.
+        seconds: time that the request has; None for no limit.
+    """
+
+    def __init__(
+        self, compilers: Compilers, slots: threading.Semaphore, seconds: float | None
+    ) -> None:
+        self._compilers, self._slots = compilers, slots
+        self._seconds, self._began = seconds, time.monotonic()
+        self._ticket: Ticket | None = None
+        self._cancelled = False
+
+    def __call__(self, job: Job, lexicon: Lexicon) -> TokenDFA | None:
+        """Return a compiled constraint."""
+        left = time_left(self._seconds, self._began)
+        ticket = self._ticket = self._compilers.submit(job, lexicon, left)
+        if self._cancelled:
+            ticket.cancel()
+        self._slots.release()
+        try:
+            return ticket.future.result(left)
+        except TimeoutError:
+            ticket.cancel()
+            raise ConstraintTimeoutError(
+                "the time of the request is over before its constraint is compiled"
+            ) from None
+        finally:
+            self._slots.acquire()
+
+    def cancel(self) -> None:
+        """End the constraint that is being compiled, and those to come."""
+        self._cancelled = True
+        if self._ticket is not None:
+            self._ticket.cancel()
+
+
 class Preparing:
     """Runs what comes before the engine.
 
     Args:
         max_waiting: requests that may wait for a thread.
+        compilers: the processes for constraints; None for some of its own.
     """
 
-    def __init__(self, max_waiting: int) -> None:
-        self.plain = Queue(PLAIN_THREADS, max_waiting)
-        self.constrained = Queue(THREADS, max_waiting)
+    def __init__(self, max_waiting: int, compilers: Compilers | None = None) -> None:
+        self.plain = Queue(THREADS, max_waiting)
+        # A thread each, for they wait for a process.
+        self.constrained = Queue(THREADS + max_waiting, 0)
+        self._slots = threading.Semaphore(THREADS)
+        self._compilers = compilers or Compilers()
 
     async def run(
         self, function: Callable[[], Result], seconds: float | None, *, constrained: bool
@@ -72,24 +117,19 @@ class Preparing:
             constrained: the function may compile constraints.
 
         Raises:
-            BusyError: too many wait. ConstraintLimitError: a constraint takes too long.
+            BusyError: too many wait. ConstraintTimeoutError: a constraint takes too long.
         """
         queue = self.constrained if constrained else self.plain
         if queue.full:
             raise BusyError(
                 f"{queue.load} requests are being prepared: try again later", RETRY_SECONDS
             )
-        budget: Budget | None = None
-        ended = False
-        began = time.monotonic()
+        caller = Caller(self._compilers, self._slots, seconds)
 
         def prepare() -> Result:
-            nonlocal budget
-            left = time_left(seconds, began)
-            budget = Budget(SECONDS if left is None else min(SECONDS, left), give_way=True)
-            if ended:
-                budget.cancel()
-            with within(budget):
+            if not constrained:
+                return function()
+            with self._slots, compiling_elsewhere(caller):
                 return function()
 
         queue.load += 1
@@ -98,7 +138,13 @@ class Preparing:
                 prepare, limiter=queue.limiter, abandon_on_cancel=True
             )
         finally:
-            ended = True
             queue.load -= 1
-            if budget is not None:
-                budget.cancel()
+            caller.cancel()
+
+    def start(self) -> None:
+        """Start the process that compiles, before it is needed."""
+        self._compilers.start()
+
+    def close(self) -> None:
+        """End the processes; who waits for one gets a ShuttingDownError."""
+        self._compilers.close()

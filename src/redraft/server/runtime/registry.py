@@ -162,12 +162,15 @@ class Registry:
         self._models, self._settings, self._metrics = dict(models), settings, metrics
         self._hosted: dict[str, HostedModel] = {}
         self._stopping: asyncio.Future[None] | None = None
+        self._preparing: Preparing | None = None
 
     def start(self) -> None:
         """Start a thread for each; memory is shared out evenly."""
         self._stopping = None
         settings, count = self._settings, len(self._models)
-        preparing = Preparing(settings.max_waiting)
+        self._preparing = preparing = Preparing(settings.max_waiting)
+        if settings.compile_soon:
+            preparing.start()
         memory = None if settings.memory is None else settings.memory // count
         prefix_cache = settings.prefix_cache // count
         for name, model in self._models.items():
@@ -186,6 +189,8 @@ class Registry:
 
     async def _stop(self) -> None:
         grace = self._settings.grace
+        if self._preparing is not None:
+            self._preparing.close()
         limiter = anyio.CapacityLimiter(len(self._hosted) or 1)
         async with anyio.create_task_group() as group:
             for one in self._hosted.values():
