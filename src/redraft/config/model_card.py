@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from redraft.config.check import check_number
@@ -35,7 +36,7 @@ class KnownTask:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is for.
+    """The purpose of a model, in tasks.
 
     Attributes:
         purpose: one sentence.
@@ -74,7 +75,8 @@ class ModelCard:
 
     def forms(self) -> list[str]:
         """Return an example of each task, as a user would give it."""
-        return [one for task in self.tasks for one in (*task.prompts[:1], *task.templates[:1])]
+        firsts = ((*task.prompts[:1], *task.templates[:1]) for task in self.tasks)
+        return list(chain.from_iterable(firsts))
 
 
 def _task(raw: object) -> KnownTask:
