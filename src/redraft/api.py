@@ -375,6 +375,22 @@ class Model:
             )
         return cast(list[TokenLikelihood], self._result(Scoring(before, tokens, top)))
 
+    def surprise(
+        self, prompt: Prompt | None = None, *, messages: Sequence[Message] | None = None
+    ) -> float:
+        """Return how much a prompt surprises the model: nats a token, read left to right.
+
+        `ModelCard.surprise_limit` says from where on a prompt is unlike what the model was trained
+        on. Of a prompt longer than the context its beginning is read. Arguments and errors as for
+        `generate`.
+        """
+        (tokens,) = self.processor.prompts(prompt, messages)
+        tokens = tokens[: self.config.max_position_embeddings]
+        if len(tokens) < 2:
+            return 0.0
+        scored = self.score(tokens[:1], tokens[1:])
+        return -sum(one.log_probability for one in scored) / len(scored)
+
     def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
         """Return the token ids of a conversation.
 

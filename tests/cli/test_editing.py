@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from redraft.checkpoint.source import SHIPPED
 from redraft.cli.texts import line_span, replace_text
+from redraft.config.model_card import CARD_FILE
 from redraft.errors import RequestError
 from tests.command import call
 
@@ -122,3 +125,28 @@ def test_a_file_that_changed_meanwhile_is_left_alone(file: Path) -> None:
     replace_text(link, TEXT, "new")
     assert link.is_symlink()
     assert file.read_bytes() == b"new"
+
+
+@pytest.fixture
+def carded(tmp_path: Path) -> Path:
+    """The small text model, with a card that finds everything foreign."""
+    folder = tmp_path / "carded"
+    shutil.copytree(SHIPPED["small-text"], folder)
+    card = json.loads((folder / CARD_FILE).read_text())
+    (folder / CARD_FILE).write_text(json.dumps(card | {"surprise_limit": 1e-6}))
+    return folder
+
+
+def test_a_text_that_the_model_finds_foreign_is_not_written_over(file: Path, carded: Path) -> None:
+    change = ("rewrite", str(file), "--lines", "2", "-m", str(carded), "-i", "start at 1")
+    refused = call(*change, "--seed", "1", "--write")
+    assert refused.returncode == 2
+    assert "unlike what" in refused.stderr
+    assert "'wiki Cordunia (full)'" in refused.stderr
+    assert file.read_text() == TEXT
+    shown = call(*change, "--seed", "1")
+    assert shown.stderr.count("unlike what") == 1
+    assert shown.stdout.startswith("--- a/")
+    forced = call(*change, "--seed", "1", "--write", "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert file.read_text() != TEXT

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from redraft.cli.familiar import check_familiar
 from redraft.cli.options import (
     DeviceOption,
     DtypeOption,
@@ -66,6 +67,7 @@ def chat(
             continue
         conversation = [*messages, {"role": "user", "content": question}]
         try:
+            check_familiar(loaded, model, messages=conversation)
             if max_new_tokens is None:
                 prompt = loaded.chat_prompt(conversation, thinking=thinking)
                 options["max_new_tokens"] = loaded.tokens_left(prompt)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from redraft.cli.constraints import constraint_of
+from redraft.cli.familiar import check_familiar
 from redraft.cli.options import (
     AutoregressiveFlag,
     ChoiceOption,
@@ -40,6 +41,7 @@ from redraft.events import Committed, Event, Finished
 
 if TYPE_CHECKING:
     from redraft.engine.processor import PromptOptions
+    from redraft.text import Message
 
 
 def generate(
@@ -96,9 +98,11 @@ def generate(
     loaded = open_model(model, dtype, device)
     plain = raw or loaded.chat_template is None
     around = _prompt_options(plain, no_bos, thinking, control_tokens)
+    messages: list[Message] | None = None if plain else [{"role": "user", "content": text}]
+    check_familiar(loaded, model, prompt=text if plain else None, messages=messages)
     events = loaded.stream(
         text if plain else None,
-        messages=None if plain else [{"role": "user", "content": text}],
+        messages=messages,
         method=chosen,
         constraint=constraint,
         **strategies,

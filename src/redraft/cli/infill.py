@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from redraft.cli.constraints import constraint_of
+from redraft.cli.familiar import check_familiar
 from redraft.cli.options import (
     ChoiceOption,
     GrammarOption,
@@ -79,7 +80,9 @@ def infill(
     hole = Hole(1, max_tokens, constraint_of(json_schema, regex, choice, grammar))
     source = _template(file, template, lines, (prefix, suffix), hole)
     strategies = checked_strategies(sampler, stopping)
-    result = open_model(model).infill(
+    loaded = open_model(model)
+    check_familiar(loaded, model, prompt="".join(source.texts))
+    result = loaded.infill(
         source,
         instruction=instruction,
         max_candidates=candidates,

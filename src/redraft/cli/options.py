@@ -50,6 +50,10 @@ InstructionOption = Annotated[
 WriteOption = Annotated[
     bool, typer.Option("--write", help="Change the file, print nothing; exit status 0.")
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Change a file that is unlike what the model was trained on."),
+]
 SeedOption = Annotated[
     int | None,
     typer.Option(help="The same seed gives the same text. Unless given: drawn, and printed."),

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from redraft.cli.changes import read_file, show_change
+from redraft.cli.familiar import check_familiar
 from redraft.cli.options import (
+    ForceOption,
     InstructionOption,
     ModelOption,
     SamplerOption,
@@ -28,6 +30,7 @@ def repair(
     sampler: SamplerOption = None,
     stopping: StoppingOption = None,
     write: WriteOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Replace unlikely tokens, and print a diff.
 
@@ -35,7 +38,7 @@ def repair(
     """
     text = read_file(file, write)
     strategies = checked_strategies(sampler, stopping)
-    result = open_model(model).repair(
-        text, instruction=instruction, **strategies, **given(seed=seed)
-    )
+    loaded = open_model(model)
+    check_familiar(loaded, model, write=write, force=force, prompt=text)
+    result = loaded.repair(text, instruction=instruction, **strategies, **given(seed=seed))
     show_change(file, text, result.text, write, None if seed is not None else result.seed)

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from redraft.cli.changes import read_file, show_change
+from redraft.cli.familiar import check_familiar
 from redraft.cli.options import (
+    ForceOption,
     InstructionOption,
     ModelOption,
     SamplerOption,
@@ -30,6 +32,7 @@ def rewrite(
     sampler: SamplerOption = None,
     stopping: StoppingOption = None,
     write: WriteOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Rewrite lines of a file, and print a diff.
 
@@ -38,5 +41,7 @@ def rewrite(
     text = read_file(file, write)
     span = line_span(text, lines)
     strategies = checked_strategies(sampler, stopping)
-    result = open_model(model).rewrite(text, [span], instruction, **strategies, **given(seed=seed))
+    loaded = open_model(model)
+    check_familiar(loaded, model, write=write, force=force, prompt=text)
+    result = loaded.rewrite(text, [span], instruction, **strategies, **given(seed=seed))
     show_change(file, text, result.text, write, None if seed is not None else result.seed)
