@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from redraft.checkpoint.durable import replace_durably
 from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.names import EXPERTS, is_vision, to_file
 from redraft.checkpoint.plan import Shape, plan_load, weight_shapes
@@ -277,7 +277,7 @@ class _Writer:
             "tensors": list(self._pending),
             "bytes": _nbytes(self._pending),
         }
-        os.replace(draft, self.folder / name)
+        replace_durably(draft, self.folder / name)
         self._shards.append(shard)
         self._pending, self._items = {}, []
         _write_state(self.folder / STATE, {"settings": self._settings, "shards": self._shards})
@@ -323,7 +323,7 @@ def _write_state(path: Path, content: Mapping[str, object]) -> None:
     """Write JSON so that the file is always complete."""
     draft = path.with_name(f"{path.name}.draft")
     draft.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(draft, path)
+    replace_durably(draft, path)
 
 
 def _sha256(path: Path) -> str:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from redraft.checkpoint.durable import replace_durably
 from redraft.checkpoint.names import is_vision, to_file
 from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
@@ -124,7 +125,7 @@ def move_folder(draft: Path, target: Path) -> None:
     """Move a finished folder to its place, where an empty one may be."""
     if target.exists():
         target.rmdir()
-    os.replace(draft, target)
+    replace_durably(draft, target)
 
 
 def _copy_files(source: Path, draft: Path) -> None:

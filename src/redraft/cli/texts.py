@@ -39,6 +39,8 @@ def replace_text(path: Path, before: str, after: str) -> None:
     Raises:
         RequestError: the file has changed since it was read, or cannot be written.
     """
+    from redraft.checkpoint.durable import replace_durably
+
     target = path.resolve()
     try:
         if target.read_bytes() != before.encode("utf-8"):
@@ -53,7 +55,7 @@ def replace_text(path: Path, before: str, after: str) -> None:
             with suppress(PermissionError):
                 os.chown(draft, found.st_uid, found.st_gid)
             os.chmod(draft, found.st_mode & 0o7777)
-            os.replace(draft, target)
+            replace_durably(Path(draft), target)
         except BaseException:
             os.unlink(draft)
             raise

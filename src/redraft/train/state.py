@@ -6,7 +6,6 @@ Nothing is pickled.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from redraft.checkpoint.durable import replace_durably
 from redraft.errors import CheckpointError
 
 
@@ -35,7 +35,7 @@ def write_state(
                 flat[f"optimizer.{number}.{index}.{key}"] = tensor.clone()
     draft = path.with_suffix(".new")
     save_file(flat, draft, metadata=dict(facts))
-    os.replace(draft, path)
+    replace_durably(draft, path)
 
 
 def read_state(

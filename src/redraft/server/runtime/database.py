@@ -115,6 +115,8 @@ class Database:
             file.execute("PRAGMA auto_vacuum = FULL")  # what is deleted is given back
         # A foreign file has been refused, and is as it was.
         file.execute("PRAGMA journal_mode = WAL")
+        # An answered edit is on the disk.
+        file.execute("PRAGMA synchronous = FULL")
         file.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         if not known:
             file.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
