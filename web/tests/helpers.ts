@@ -17,9 +17,11 @@ type Answer = Response | Error;
 export function fakeServer(answer: (sent: Sent) => Answer | Promise<Answer>): Sent[] {
   const requests: Sent[] = [];
   vi.stubGlobal("fetch", async (path: string, options: RequestInit = {}) => {
+    // The page may be under a prefix: its requests are relative to it.
+    if (!path.startsWith("./")) throw new Error(`${path} is not relative to the page`);
     const sent: Sent = {
       method: options.method ?? "GET",
-      path,
+      path: path.slice(1),
       headers: new Headers(options.headers),
       body: typeof options.body === "string" ? JSON.parse(options.body) : options.body,
       signal: options.signal ?? undefined,

@@ -64,6 +64,14 @@ def serve(
             "refused, which stops DNS rebinding.",
         ),
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PREFIX",
+            help="The path, such as /redraft, at which a reverse proxy has the server. The proxy "
+            "may strip it or not.",
+        ),
+    ] = "",
     speech: SpeechOption = None,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -87,5 +95,6 @@ def serve(
         state=state,
         grace=grace,
         allowed_hosts=allowed_host or (),
+        root_path=root_path,
     )
     serving.run(models, settings, recogniser, host, port)

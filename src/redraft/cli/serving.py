@@ -109,6 +109,7 @@ def settings_of(
     state: Path | None = None,
     grace: float = 8.0,
     allowed_hosts: Sequence[str] = (),
+    root_path: str = "",
 ) -> Settings:
     """Return the settings of a server at `host`.
 
@@ -121,6 +122,7 @@ def settings_of(
         grace: seconds that requests have to finish when the server stops.
         allowed_hosts: names by which clients may reach the server. Without any, a server that
             listens on this machine alone has the loopback's names, and another one has all names.
+        root_path: the path prefix that a reverse proxy has for the server.
     """
     from redraft.engine.memory_budget import usable_memory
     from redraft.server import Settings
@@ -139,6 +141,7 @@ def settings_of(
         prefix_cache=kept,
         state=state,
         grace=grace,
+        root_path=root_path,
         compile_soon=True,
     )
 

@@ -12,6 +12,7 @@ from redraft import __version__
 from redraft.api import Model
 from redraft.server.errors import descriptions, explain
 from redraft.server.middleware import AccessMiddleware
+from redraft.server.prefix import PrefixMiddleware, checked_prefix
 from redraft.server.routes.infill import infill_routes
 from redraft.server.routes.openai import openai_routes
 from redraft.server.routes.playground import add_page, playground_routes
@@ -34,7 +35,7 @@ def create_app(
         recogniser: recognises speech for the page; None offers no speech.
 
     Raises:
-        ConfigError: the state file cannot be used.
+        ConfigError: the state file or the path prefix cannot be used.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -49,6 +50,7 @@ def create_app(
             await registry.stop()
             state.close()
 
+    prefix = checked_prefix(settings.root_path)
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
     app.state.stop = registry.stop
     for routes in (
@@ -59,8 +61,10 @@ def create_app(
     ):
         app.include_router(routes)
     _watch(app, registry, metrics)
-    add_page(app)
+    add_page(app, prefix)
     app.add_middleware(AccessMiddleware, metrics=metrics, settings=settings)
+    if prefix:
+        app.add_middleware(PrefixMiddleware, prefix=prefix)
     explain(app)
     return app
 

@@ -21,6 +21,7 @@ class Settings:
         memory: bytes for caches and passes of all models, beside their weights; None sets no limit.
         prefix_cache: bytes of these for the prefix cache.
         grace: seconds that requests have to finish when the server stops.
+        root_path: path prefix under which a reverse proxy has the server, such as /redraft.
         compile_soon: start the process that compiles constraints with the server, not when it is
             needed.
         state: the SQLite file of sessions and pages; None keeps them in memory.
@@ -36,4 +37,5 @@ class Settings:
     prefix_cache: int = 256 << 20
     grace: float = 8.0
     compile_soon: bool = False
+    root_path: str = ""
     state: Path | None = None

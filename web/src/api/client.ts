@@ -31,7 +31,8 @@ async function fetchWithKey(path: string, options: RequestInit): Promise<Respons
   const key = currentKey();
   let response: Response;
   try {
-    response = await fetch(path, withKey(options));
+    // Relative to the page, which a reverse proxy may have under a prefix.
+    response = await fetch(`.${path}`, withKey(options));
   } catch (error) {
     if (isAbort(error)) throw error;
     throw new ApiError("The server cannot be reached. Is it still running?", 0);

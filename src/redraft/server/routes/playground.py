@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, File, UploadFile
 from fastapi.staticfiles import StaticFiles
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from redraft.server.errors import NotHereError
@@ -23,8 +23,11 @@ from redraft.web import static_folder
 # The page has no inline script and connects to this server only.
 POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "frame-ancestors 'none'; base-uri 'none'"
+    "frame-ancestors 'none'; base-uri 'self'"
 )
+
+
+SAFE = ("GET", "HEAD")
 
 
 class SudokuRequest(Body):
@@ -35,11 +38,26 @@ class SudokuRequest(Body):
 
 
 class PageFiles(StaticFiles):
-    """The built page, with its security headers."""
+    """The built page, with its security headers.
+
+    Args:
+        prefix: of the paths at which browsers find the page.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(directory=static_folder(), html=True)
+        page = (static_folder() / "index.html").read_text(encoding="utf-8")
+        # The page's addresses are relative. With a base they also hold at the prefix without a
+        # slash behind it, which a proxy that strips it cannot tell from the one with a slash.
+        based = page.replace("<head>", f'<head>\n    <base href="{prefix}/" />', 1)
+        self._page = based if prefix else None
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file with the headers."""
-        response = await super().get_response(path, scope)
+        if self._page is not None and path in (".", "index.html") and scope["method"] in SAFE:
+            response: Response = HTMLResponse(self._page)
+        else:
+            response = await super().get_response(path, scope)
         response.headers["content-security-policy"] = POLICY
         response.headers["x-content-type-options"] = "nosniff"
         response.headers["referrer-policy"] = "no-referrer"
@@ -79,6 +97,6 @@ def playground_routes(recogniser: Recogniser | None) -> APIRouter:
     return router
 
 
-def add_page(app: FastAPI) -> None:
-    """Serve the page at the root, behind all other routes."""
-    app.mount("/", PageFiles(directory=static_folder(), html=True), name="page")
+def add_page(app: FastAPI, prefix: str) -> None:
+    """Serve the page at the root, behind all other routes; see `PageFiles`."""
+    app.mount("/", PageFiles(prefix), name="page")
