@@ -27,6 +27,7 @@ PURPOSES = {
     "network": "DiffusionGemma, KV cache",
     "quant": "a file for each format",
     "diffusion": "canvas, sampler, stop",
+    "adapters": "LoRA updates, their files, merging",
     "grammar": "constraints on a canvas",
     "checkpoint": "safetensors, GGUF",
     "engine": "work, batches, prefix cache",

@@ -12,7 +12,7 @@ FLOORS = [
     ["errors", "events", "config"],
     ["ops", "text", "tasks"],
     ["network", "quant", "diffusion", "grammar"],
-    ["checkpoint", "engine"],
+    ["checkpoint", "engine", "adapters"],
     ["editing", "train"],
     ["api"],
     ["evals", "testing"],

@@ -25,7 +25,7 @@ class StackedWeight(PackedWeight):
     def dequantize(self) -> Tensor:
         return torch.cat([part.dequantize() for part in self.matrices()])
 
-    def product(self, x: Tensor) -> Tensor:
+    def _product(self, x: Tensor) -> Tensor:
         return torch.cat([part.product(x) for part in self.matrices()], dim=-1)
 
     def packed_layout(self) -> PackedLayout | None:

@@ -140,10 +140,10 @@ class Int4Weight(PackedWeight):
         numbers: Tensor = torch.addcmul(zero[:, None], values, scale[:, None])
         return numbers.view(width, last - first)
 
-    def product(self, x: Tensor) -> Tensor:
+    def _product(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.shape[1])
         if self.pairs is None or len(flat) > MAX_CPU_KERNEL_ROWS:
-            return super().product(x)
+            return super()._product(x)
         found: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
             flat.contiguous(), self.packed, self.group, self.pairs
         )

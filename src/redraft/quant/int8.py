@@ -79,11 +79,11 @@ class Int8Weight(PackedWeight):
             scale_dtype=self.scale.dtype,
         )
 
-    def product(self, x: Tensor) -> Tensor:
+    def _product(self, x: Tensor) -> Tensor:
         one_scale = self.scale.shape[-1] == 1 and self.offset is None
         on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
         if not (one_scale and on_cpu and _has_exact_products()):
-            return super().product(x)
+            return super()._product(x)
         flat = x.reshape(-1, self.shape[1])
         own = flat.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
         values = (flat / own).round().to(torch.int8)
@@ -95,8 +95,8 @@ class Int8Table(Int8Weight):
     """An embedding table in int8. Its product decodes the numbers and does not round the inputs,
     because the vocabulary pass reads the table chunk by chunk, decoded."""
 
-    def product(self, x: Tensor) -> Tensor:
-        return PackedWeight.product(self, x)
+    def _product(self, x: Tensor) -> Tensor:
+        return PackedWeight._product(self, x)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -81,9 +81,20 @@ class PackedWeight(nn.Module):
     def product(self, x: Tensor) -> Tensor:
         """Return x W^T of x [..., K]: [..., N].
 
-        On a CPU it runs tile by tile, so that the whole matrix is never decoded at once.
+        Where a gradient of x is wanted, the matrix is decoded, once in each direction, and the
+        product is that of its numbers.
         """
         self._check_dtype(x)
+        if wants_gradient(x):
+            decoded: Tensor = _DecodedProduct.apply(x, self)  # type: ignore[no-untyped-call]
+            return decoded
+        return self._product(x)
+
+    def _product(self, x: Tensor) -> Tensor:
+        """Return x W^T without a gradient.
+
+        On a CPU it runs tile by tile, so that the whole matrix is never decoded at once.
+        """
         flat = x.reshape(-1, self.shape[1])
         if uses_kernels(x) and (layout := self.packed_layout()):
             from redraft.ops.triton.product import product
@@ -108,7 +119,8 @@ class PackedWeight(nn.Module):
         flat = x.reshape(-1, self.shape[1])
         weights = [self, *others]
         if (
-            not uses_kernels(x)
+            wants_gradient(x)
+            or not uses_kernels(x)
             or len(flat) > MAX_KERNEL_ROWS
             or not (stack := self._stack(weights))
         ):
@@ -165,6 +177,24 @@ class PackedWeight(nn.Module):
             assert stride == 1, "rows are taken in their order"
             return self.rows(first, last)
         return self.gather(index)
+
+
+class _DecodedProduct(torch.autograd.Function):
+    """The product with a frozen matrix, which is decoded again for the gradient of its input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: PackedWeight) -> Tensor:
+        ctx.weight = weight
+        return x @ weight.dequantize().T
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient @ ctx.weight.dequantize(), None
+
+
+def wants_gradient(x: Tensor) -> bool:
+    """Return True if a gradient of x is wanted: no kernel here has one."""
+    return x.requires_grad and torch.is_grad_enabled()
 
 
 def quantize_rows(

@@ -37,11 +37,10 @@ class TrainingContext:
         mask: added to the attention scores, [B, T, P + T]; [B, 1, P + T] if all tokens see alike.
         past: keys and values of the P tokens before; None if there are none.
         clean: the tokens are clean; otherwise they are a canvas.
+        dense_experts: every expert runs on every token, which suits small networks.
         dtype: of the hidden states.
         key_value: what the layer's tokens leave, once its forward has run.
     """
-
-    dense_experts = True
 
     def __init__(
         self,
@@ -51,9 +50,10 @@ class TrainingContext:
         *,
         clean: bool,
         dtype: torch.dtype,
+        dense_experts: bool = True,
     ) -> None:
         self.table, self.mask, self.past = table, mask, past
-        self.clean, self.dtype = clean, dtype
+        self.clean, self.dtype, self.dense_experts = clean, dtype, dense_experts
         self.key_value: KeyValue | None = None
 
     def rotary(self, layer: LayerConfig) -> tuple[Tensor, Tensor]:
@@ -81,12 +81,15 @@ def run_layer(
     mask: Tensor,
     past: KeyValue | None,
     clean: bool,
+    dense_experts: bool = True,
 ) -> tuple[Tensor, KeyValue]:
     """Return a layer's output [B, T, H] for x [B, T, H], and the keys and values of x alone.
 
     A function of tensors, so that it can be compiled once for all layers of a kind.
     """
-    context = TrainingContext(table, mask, past, clean=clean, dtype=x.dtype)
+    context = TrainingContext(
+        table, mask, past, clean=clean, dtype=x.dtype, dense_experts=dense_experts
+    )
     states: Tensor = layer(x, context)
     assert context.key_value is not None
     return states, context.key_value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from redraft.network import DiffusionGemma
 from redraft.network.context import rotary_tables
@@ -23,10 +24,20 @@ class ForwardPasses:
     Args:
         compiled: compile a layer's forward, once for all layers of a kind, and what is computed
             from logits. That takes about a minute at the first passes.
+        dense_experts: run every expert on every token: faster where they are few and narrow, but
+            experts must be plain tensors.
+        checkpointed: keep of a layer its input alone, and run it again for the gradient.
     """
 
-    def __init__(self, network: DiffusionGemma, *, compiled: bool = False) -> None:
-        self.network = network
+    def __init__(
+        self,
+        network: DiffusionGemma,
+        *,
+        compiled: bool = False,
+        dense_experts: bool = True,
+        checkpointed: bool = False,
+    ) -> None:
+        self.network, self.dense_experts, self.checkpointed = network, dense_experts, checkpointed
         self._run_layer, self._token_loss = run_layer, token_loss
         self._soft_embedding = soft_embedding
         if compiled:
@@ -100,7 +111,11 @@ class ForwardPasses:
         for index, layer in enumerate(self.network.layers):
             assert isinstance(layer, Layer)
             kind, behind = config.layers[index].kind, None if past is None else past[index]
-            x, key_value = self._run_layer(layer, x, tables[kind], added[kind], behind, clean)
+            given = (layer, x, tables[kind], added[kind], behind, clean, self.dense_experts)
+            if self.checkpointed and torch.is_grad_enabled():
+                x, key_value = checkpoint(self._run_layer, *given, use_reentrant=False)
+            else:
+                x, key_value = self._run_layer(*given)
             left.append(key_value)
         states: Tensor = self.network.norm(x)
         return states, left

@@ -1,0 +1,91 @@
+"""Attach an adapter to a network: its weights are replaced, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from redraft.adapters.config import LoraConfig
+from redraft.adapters.weights import LoraExperts, LoraWeight
+from redraft.errors import ConfigError
+from redraft.network import DiffusionGemma
+from redraft.quant import ExpertList, PackedWeight
+
+Adapted = LoraWeight | LoraExperts
+
+
+def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[str, Adapted]:
+    """Give a network the updates that a config asks for, in place, and freeze all else.
+
+    Args:
+        seed: of the random start of each A; the adapted network computes what it did before.
+
+    Returns:
+        The weights with an update, by the network's name of each.
+
+    Raises:
+        ConfigError: a target matches nothing, or the network has an adapter.
+    """
+    if adapters_of(network):
+        raise ConfigError("the network has an adapter: merge it, or begin with the base again")
+    network.requires_grad_(False)
+    weights = dict(weights_of(network))
+    generator = torch.Generator().manual_seed(seed)
+    adapted: dict[str, Adapted] = {}
+    for name in config.matches(weights):
+        weight = weights[name]
+        made: Adapted
+        if isinstance(weight, ExpertList) or weight.ndim == 3:
+            made = LoraExperts(weight, config.rank, config.scale)  # type: ignore[arg-type]
+        else:
+            made = LoraWeight(weight, config.rank, config.scale, config.dropout)
+        made.reset(generator)
+        replace_weight(network, name, made)
+        adapted[name] = made
+    network.cuda_graphs.clear()
+    return adapted
+
+
+def adapters_of(network: DiffusionGemma) -> dict[str, Adapted]:
+    """Return the weights of a network that have an update, by name."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, LoraWeight | LoraExperts)
+    }
+
+
+def detach(network: DiffusionGemma) -> None:
+    """Put the frozen weights back, in place."""
+    for name, adapted in adapters_of(network).items():
+        replace_weight(network, name, adapted.base)
+    network.cuda_graphs.clear()
+
+
+def weights_of(network: DiffusionGemma) -> Iterator[tuple[str, Tensor | PackedWeight | ExpertList]]:
+    """Yield all weights, tensors and quantized ones, by the network's names."""
+    packed = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, PackedWeight | ExpertList)
+    }
+    inside = tuple(f"{name}." for name in packed)
+    for name, parameter in network.named_parameters():
+        yield name, parameter
+    for name, module in packed.items():
+        if not name.startswith(inside):
+            yield name, module
+
+
+def replace_weight(network: DiffusionGemma, name: str, weight: Tensor | nn.Module) -> None:
+    """Put a weight, of whatever kind, in the place of the one with this name."""
+    path, _, leaf = name.rpartition(".")
+    module = network.get_submodule(path)
+    module._parameters.pop(leaf, None)
+    module._modules.pop(leaf, None)
+    if isinstance(weight, nn.Module):
+        setattr(module, leaf, weight)
+    else:
+        module._parameters[leaf] = nn.Parameter(weight.detach(), requires_grad=False)
