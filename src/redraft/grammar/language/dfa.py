@@ -15,7 +15,7 @@ from redraft.errors import ConstraintLimitError
 from redraft.grammar.budget import spend
 from redraft.grammar.language.alphabet import Alphabet, Ints
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
-from redraft.grammar.language.minimise import DEAD, minimise
+from redraft.grammar.language.minimise import DEAD, breadth_first, minimise
 
 MAX_STATES = 60_000
 State = TypeVar("State", bound=Hashable)
@@ -142,7 +142,11 @@ def minimal(alphabet: Alphabet, rows: Sequence[dict[int, int]], final: Sequence[
 
 def minimal_of_table(alphabet: Alphabet, table: Ints, final: NDArray[np.bool_]) -> DFA:
     """Build the minimal DFA of a transition table whose states are all reachable."""
-    table, final = minimise(table, final)
+    return with_few_classes(alphabet, *minimise(table, final))
+
+
+def with_few_classes(alphabet: Alphabet, table: Ints, final: NDArray[np.bool_]) -> DFA:
+    """Build the DFA of the transition table of a minimal one."""
     # Classes with equal columns become one; those that lead nowhere become -1.
     columns, column_of = distinct_columns(table)
     dead = (columns == DEAD).all(axis=0)
@@ -159,12 +163,83 @@ def minimal_of_table(alphabet: Alphabet, table: Ints, final: NDArray[np.bool_]) 
 
 def distinct_columns(table: Ints) -> tuple[Ints, NDArray[np.int64]]:
     """Return the distinct columns of a table in lexical order, and the index of each column."""
-    numbers: dict[bytes, int] = {}
-    turned = np.ascontiguousarray(table.T)
-    number_of = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in turned])
-    first = np.unique(number_of, return_index=True)[1]
-    columns, order = np.unique(table[:, first], axis=1, return_inverse=True)
-    return columns, order.reshape(-1)[number_of]
+    # As bytes of unsigned numbers, the greatest first, columns have the order of their numbers.
+    texts = [row.tobytes() for row in (table.T + np.int32(1)).astype(">u4")]
+    order = {text: number for number, text in enumerate(sorted(set(texts)))}
+    column_of = np.array([order[text] for text in texts], dtype=np.int64)
+    return table[:, np.unique(column_of, return_index=True)[1]], column_of
+
+
+def joined(one: DFA, other: DFA) -> DFA | None:
+    """Return the minimal DFA of the texts of one DFA, each with one of another behind it.
+
+    None where a symbol that may follow a text of the first could belong to either.
+    """
+    starts, pairs = _common_classes(one.alphabet, other.alphabet)
+    inside = (pairs >= 0).any(axis=0)
+    found, number = np.unique(pairs[:, inside], axis=1, return_inverse=True)
+    classes = np.full(len(starts), -1, dtype=np.int32)
+    classes[inside] = number.reshape(-1)
+    # One column more, for classes that an alphabet lacks.
+    dead = [np.full((len(dfa.table), 1), DEAD, dtype=np.int32) for dfa in (one, other)]
+    own = np.hstack([one.table, dead[0]])[:, found[0]]
+    behind = np.hstack([other.table, dead[1]])[:, found[1]]
+    behind = np.where(behind == DEAD, DEAD, behind + len(own))
+    check_states(len(own) + len(behind))
+    spend((own.size + behind.size) // 8, held=(own.size + behind.size) // 12)
+    ends = own[one.final]
+    if ((ends != DEAD) & (behind[0] != DEAD)).any():
+        return None
+    own[one.final] = np.where(ends == DEAD, behind[0], ends)
+    (last, *more) = np.flatnonzero(one.final).tolist()
+    start = 0
+    if not more and (ends == DEAD).all():
+        # The end of the first is the start of the other: one state.
+        own[own == last] = len(own)
+        start = len(own) if last == 0 else 0
+    table = np.vstack([own, behind]).astype(np.int32)
+    final = np.append(one.final & other.final[0], other.final)
+    table, final = breadth_first(table, final, start)
+    # Where one of them has only texts of one length, symbol by symbol, no states become equivalent:
+    # cut off at the end, texts differ as before; at the front, the last symbol's state decides.
+    is_minimal = _is_chain(other)
+    if not is_minimal and _is_chain(one):
+        same = (behind == own[-2]).all(axis=1) & ~other.final if len(own) > 1 else other.final[:0]
+        is_minimal = not same.any()
+    build = with_few_classes if is_minimal else minimal_of_table
+    return build(Alphabet(starts, classes), table, final)
+
+
+def _is_chain(dfa: DFA) -> bool:
+    """Return True where each state leads to the next one only, and the last one alone is final."""
+    states = np.arange(len(dfa.table))[:, None]
+    leads_on = (dfa.table == DEAD) | (dfa.table == states + 1)
+    return bool(leads_on.all()) and not dfa.final[:-1].any() and bool(dfa.final[-1])
+
+
+def or_nothing(dfa: DFA) -> DFA | None:
+    """Return the minimal DFA of the texts of another one and the empty text.
+
+    None where a transition leads back to the start.
+    """
+    if dfa.final[0]:
+        return dfa
+    if (dfa.table == 0).any() or dfa.empty:
+        return None
+    final = dfa.final | (np.arange(len(dfa.final)) == 0)
+    same = np.flatnonzero((dfa.table == dfa.table[0]).all(axis=1) & dfa.final)
+    start = int(same[0]) if len(same) else 0
+    return with_few_classes(dfa.alphabet, *breadth_first(dfa.table, final, start))
+
+
+def _common_classes(one: Alphabet, other: Alphabet) -> tuple[NDArray[np.int64], Ints]:
+    """Return where the classes of two alphabets begin, and the class of each there [2, n]."""
+    starts = np.union1d(one.starts, other.starts)
+
+    def at_starts(alphabet: Alphabet) -> Ints:
+        return alphabet.classes[np.searchsorted(alphabet.starts, starts, side="right") - 1]
+
+    return starts, np.stack([at_starts(one), at_starts(other)])
 
 
 def _product(one: DFA, other: DFA, combine: Callable[[bool, bool], bool]) -> DFA:
@@ -173,12 +248,7 @@ def _product(one: DFA, other: DFA, combine: Callable[[bool, bool], bool]) -> DFA
     A state of `other` may be DEAD, one of `one` may not: a text that `one` rejects is never
     accepted.
     """
-    starts = np.union1d(one.alphabet.starts, other.alphabet.starts)
-
-    def classes_at_starts(alphabet: Alphabet) -> Ints:
-        return alphabet.classes[np.searchsorted(alphabet.starts, starts, side="right") - 1]
-
-    pairs = np.stack([classes_at_starts(one.alphabet), classes_at_starts(other.alphabet)])
+    starts, pairs = _common_classes(one.alphabet, other.alphabet)
     inside = pairs[0] >= 0
     found, number = np.unique(pairs[:, inside], axis=1, return_inverse=True)
     classes = np.full(len(starts), -1, dtype=np.int32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from redraft.grammar.language.builders import dfa_from_state
 from redraft.grammar.language.charset import LAST_SYMBOL, Charset
 from redraft.grammar.language.determinise import minimal_dfa
-from redraft.grammar.language.dfa import DFA
+from redraft.grammar.language.dfa import DFA, with_few_classes
 from redraft.grammar.language.expression import (
     EMPTY_LANGUAGE,
     EMPTY_TEXT,
@@ -58,5 +58,8 @@ def without_first_comma(parts: DFA, comma: Expression) -> Expression:
     column = parts.alphabet.class_of(SEPARATOR)
     if column < 0 or parts.table[0, column] == DEAD:
         return EMPTY_TEXT if parts.final[0] else EMPTY_LANGUAGE
-    some = Language(dfa_from_state(parts, int(parts.table[0, column])), spell)
+    rest = dfa_from_state(parts, int(parts.table[0, column]))
+    rest = with_few_classes(rest.alphabet, rest.table, rest.final)
+    more = any(charset & COMMAS for charset in rest.alphabet.charsets)
+    some = Language(rest, spell if more else None)
     return optional(some) if parts.final[0] else some

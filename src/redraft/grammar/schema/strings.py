@@ -147,4 +147,5 @@ def escaped(charset: Charset) -> Expression:
 
 def json_string(content: DFA) -> Expression:
     """Return JSON strings of some content, with their quotes."""
-    return concat('"', Language(content, escaped), '"')
+    plain = not any(charset & ESCAPED for charset in content.alphabet.charsets)
+    return concat('"', Language(content, None if plain else escaped), '"')
