@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from redraft.adapters import load_adapter
+from redraft.adapters.attach import shared_copy
 from redraft.checkpoint import (
     Checkpoint,
     Quantization,
@@ -427,6 +429,22 @@ class Model:
         for request in requests:
             engine.add(request if method is None else request.by(method))
         return cast(Iterator[Event], _raising(engine.run()))
+
+    def with_adapter(self, folder: str | Path) -> Model:
+        """Return the model with a LoRA adapter in PEFT's format; both share the base's weights.
+
+        Raises:
+            CheckpointError: there is no adapter, or it is one of another model.
+        """
+        network = shared_copy(self.network)
+        load_adapter(folder).attach(network)
+        return Model(
+            network.eval().requires_grad_(False),
+            self.tokenizer,
+            self.chat_template,
+            self.generation_config,
+            self.checkpoint,
+        )
 
     def save(self, folder: str | Path, **options: Any) -> None:
         """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""

@@ -16,6 +16,7 @@
     │       ├── ConstraintLimitError         compiling takes more work or memory than it may
     │       │   └── ConstraintTimeoutError   compiling takes more time than it may
     │       └── ConstraintUnsatisfiedError   no valid text fits
+    ├── DataError                   a file of training examples cannot be used
     ├── StrategyError               a sampler or stopping criterion gave an unusable result
     └── NonFiniteError              the model computed NaN or infinity
 
@@ -112,6 +113,10 @@ class ConstraintUnsatisfiedError(ConstraintError):
     def __init__(self, message: str, text: str = "") -> None:
         self.text = text
         super().__init__(message)
+
+
+class DataError(RedraftError, ValueError):
+    """A file of training examples cannot be used; the message has the line."""
 
 
 class StrategyError(RedraftError):

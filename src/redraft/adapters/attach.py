@@ -89,3 +89,24 @@ def replace_weight(network: DiffusionGemma, name: str, weight: Tensor | nn.Modul
         setattr(module, leaf, weight)
     else:
         module._parameters[leaf] = nn.Parameter(weight.detach(), requires_grad=False)
+
+
+def shared_copy(network: DiffusionGemma) -> DiffusionGemma:
+    """Return another network over the same weights, which takes no memory for them.
+
+    An adapter that is attached to it leaves the first one as it is.
+
+    Raises:
+        ConfigError: the network has an adapter.
+    """
+    if adapters_of(network):
+        raise ConfigError("the network has an adapter: copy its base")
+    with torch.device("meta"):
+        copy = DiffusionGemma(network.config)
+    for name, weight in weights_of(network):
+        replace_weight(copy, name, weight)
+    for name, buffer in network.named_buffers():
+        path, _, leaf = name.rpartition(".")
+        if name.rpartition(".")[0] in dict(copy.named_modules()):
+            copy.get_submodule(path)._buffers[leaf] = buffer
+    return copy.train(network.training)

@@ -14,10 +14,12 @@ from redraft import __version__
 from redraft.cli.chat import chat
 from redraft.cli.demo import demo
 from redraft.cli.eval import app as eval_app
+from redraft.cli.finetune import finetune
 from redraft.cli.generate import generate
 from redraft.cli.help import add_command, is_wide
 from redraft.cli.infill import infill
 from redraft.cli.inspect import inspect
+from redraft.cli.merge import merge
 from redraft.cli.play import play
 from redraft.cli.quantize import quantize
 from redraft.cli.repair import repair
@@ -48,6 +50,8 @@ COMMANDS: list[Callable[..., None]] = [
     inspect,
     quantize,
     train,
+    finetune,
+    merge,
 ]
 # The turns that a waiting thread spins before it sleeps. Long enough for the next small product, so
 # that two threads are nearly twice as fast as one; short enough that a busy neighbour costs little,

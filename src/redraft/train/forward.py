@@ -26,6 +26,7 @@ class ForwardPasses:
             from logits. That takes about a minute at the first passes.
         dense_experts: run every expert on every token: faster where they are few and narrow, but
             experts must be plain tensors.
+        chunk: positions whose logits are in memory at a time; None for all.
         checkpointed: keep of a layer its input alone, and run it again for the gradient.
     """
 
@@ -36,8 +37,10 @@ class ForwardPasses:
         compiled: bool = False,
         dense_experts: bool = True,
         checkpointed: bool = False,
+        chunk: int | None = None,
     ) -> None:
         self.network, self.dense_experts, self.checkpointed = network, dense_experts, checkpointed
+        self.chunk = chunk
         self._run_layer, self._token_loss = run_layer, token_loss
         self._soft_embedding = soft_embedding
         if compiled:
@@ -82,14 +85,28 @@ class ForwardPasses:
 
     def token_loss(self, states: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy [B, L], in nats, of tokens [B, L] under states [B, L, H]."""
-        return self._token_loss(self.network, states, target)
+        if self.chunk is None:
+            return self._token_loss(self.network, states, target)
+        parts = []
+        pairs = zip(
+            states.flatten(0, 1).split(self.chunk), target.flatten().split(self.chunk), strict=True
+        )
+        for some, right in pairs:
+            given = (self.network, some[None], right[None])
+            # The logits of a chunk are computed again for the gradient, and not kept.
+            parts.append(checkpoint(self._token_loss, *given, use_reentrant=False)[0])
+        return torch.cat(parts).view_as(target)
 
     def soft_embedding(self, states: Tensor) -> Tensor:
         """Return the mean embedding [B, L, H] under the logits of states [B, L, H], scaled.
 
-        The next denoising step gets it as self-conditioning.
+        The next denoising step gets it as self-conditioning. Its gradient is that of the embedding
+        table alone: the states have none.
         """
-        return self._soft_embedding(self.network, states)
+        if self.chunk is None:
+            return self._soft_embedding(self.network, states)
+        parts = states.flatten(0, 1).split(self.chunk)
+        return torch.cat([self._soft_embedding(self.network, one) for one in parts]).view_as(states)
 
     def _run(
         self,
@@ -130,5 +147,6 @@ def token_loss(network: DiffusionGemma, states: Tensor, target: Tensor) -> Tenso
 def soft_embedding(network: DiffusionGemma, states: Tensor) -> Tensor:
     """See `ForwardPasses.soft_embedding`."""
     weight = network.embed_tokens.weight
-    probabilities = network.logits(states).softmax(dim=-1).to(weight.dtype)
+    with torch.no_grad():
+        probabilities = network.logits(states).softmax(dim=-1).to(weight.dtype)
     return (probabilities @ weight) * network.embedding_scale

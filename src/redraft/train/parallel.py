@@ -29,6 +29,15 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ERROR = "error"
 
 
+def summed(*numbers: int) -> list[int]:
+    """Return numbers summed over all processes."""
+    if world_size() == 1:
+        return list(numbers)
+    found = torch.tensor(numbers)
+    dist.all_reduce(found)
+    return [int(one) for one in found.tolist()]
+
+
 def check_processes(count: int, batch_size: int) -> None:
     """Check that a batch can be divided among `count` processes.
 

@@ -1,0 +1,230 @@
+"""`redraft finetune`: a file of examples in, an adapter or a checkpoint out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from redraft.cli.options import DeviceOption, DtypeOption, ModelOption
+from redraft.cli.progress import open_model
+from redraft.errors import ConfigError
+
+if TYPE_CHECKING:
+    from redraft.api import Model
+    from redraft.train.finetune.config import FinetuneConfig
+    from redraft.train.finetune.encode import RecordEncoder
+    from redraft.train.finetune.records import RecordFile
+    from redraft.train.finetune.trainer import FinetuneTrainer
+
+SHOWN = 3  # records of a dry run
+
+
+def finetune(
+    model: ModelOption,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="A JSONL file: messages, prompt and completion, or template and fills, a record "
+            "a line."
+        ),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder of the run: state, metrics, result."),
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option("--eval", help="A JSONL file to be answered now and then; may be repeated."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, a TOML file; options go before it.")
+    ] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="The rank of the adapter.")] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="Its scale is alpha / rank.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Weights with an update: attention, dense, experts, self_conditioning, or a "
+            "pattern; may be repeated."
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train all weights in place of an adapter.")
+    ] = False,
+    steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples of an update.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The peak of the rate.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="The limit on tokens of a record.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of order and noise.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out lines that are no records.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what the model would see, and train nothing.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Fine-tune a model on your examples.
+
+    The result is an adapter in PEFT's format, or with --full a checkpoint. After an interrupt the
+    same command with --resume continues.
+    """
+    lora = {"rank": lora_rank, "alpha": lora_alpha, "targets": target}
+    options: dict[str, Any] = {
+        "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
+        "max_length": max_length, "seed": seed, "full": full or None, "skip_bad": skip_bad or None,
+        "lora": {name: value for name, value in lora.items() if value is not None} or None,
+    }  # fmt: skip
+    chosen = _config(config, {name: one for name, one in options.items() if one is not None})
+    records, others = _files(data, held_out or [], chosen)
+    console = Console(highlight=False)
+    for number, problem in records.bad:
+        console.print(f"left out line {number}: {problem}", markup=False)
+    if not dry_run:
+        _check_folder(folder, resume)
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    loaded = open_model(model, dtype, device)
+    encoder = _encoder(loaded, chosen)
+    if dry_run:
+        from redraft.cli.training_view import show_record
+
+        for at in range(min(SHOWN, len(records))):
+            show_record(console, encoder, records[at], at, chosen)
+        return
+    assert folder is not None
+    _train(console, chosen, loaded, encoder, records, others, folder, model)
+
+
+def _config(path: Path | None, options: dict[str, Any]) -> FinetuneConfig:
+    from redraft.train.finetune.config import FinetuneConfig
+
+    base = FinetuneConfig() if path is None else FinetuneConfig.from_file(path)
+    return base.with_options(options)
+
+
+def _files(
+    data: Path, held_out: list[Path], config: FinetuneConfig
+) -> tuple[RecordFile, list[RecordFile]]:
+    """Return the records to learn and those to answer, all lines checked."""
+    from redraft.train.finetune.records import RecordFile
+
+    files = [RecordFile(path, skip_bad=config.skip_bad) for path in (data, *held_out)]
+    return files[0], files[1:]
+
+
+def _check_folder(folder: Path | None, resume: bool) -> None:
+    """Check that a run begins in an empty folder, and continues where there is one.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    from redraft.train.finetune.trainer import STATE
+
+    if folder is None:
+        raise ConfigError("--out names the folder of the run: give it, or --dry-run")
+    there = (folder / STATE).exists()
+    if resume and not there:
+        raise ConfigError(f"{folder} holds no run to resume: leave out --resume")
+    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = "--resume continues it" if there else "name another"
+        raise ConfigError(f"{folder} is not an empty folder: {hint}")
+
+
+def _encoder(model: Model, config: FinetuneConfig) -> RecordEncoder:
+    from redraft.train.finetune.encode import RecordEncoder
+
+    tokenizer = model.processor.require_tokenizer("fine-tuning")
+    ends = model.processor.end_tokens(model.generation_config)
+    if not ends:
+        raise ConfigError("the checkpoint names no end token that its vocabulary has")
+    return RecordEncoder(
+        tokenizer,
+        model.chat_template,
+        model.config,
+        tuple(ends),
+        config.max_length,
+        config.loss_on == "last",
+        config.encoder_loss_on == "sequence",
+    )
+
+
+def _train(
+    console: Console,
+    config: FinetuneConfig,
+    model: Model,
+    encoder: RecordEncoder,
+    records: RecordFile,
+    others: list[RecordFile],
+    folder: Path,
+    base: str,
+) -> None:
+    """Train, print a line now and then, and write the result."""
+    from redraft.train import parallel
+    from redraft.train.finetune.trainer import CHECKPOINT, STATE, FinetuneTrainer
+
+    def evaluate(trainer: FinetuneTrainer) -> dict[str, Any]:
+        return {"eval": {one.path.stem: _answered(model, one, config) for one in others}}
+
+    trainer = FinetuneTrainer(
+        config, model.network, encoder, records, folder, base=base, evaluate=evaluate
+    )
+    count = sum(one.numel() for one in trainer.trained.values())
+    whole = sum(one.numel() for one in model.network.parameters())
+    console.print(
+        f"{count:,} of {whole:,} numbers are trained, {len(records)} records, "
+        f"update {trainer.step} of {config.steps}; Ctrl-C saves and stops"
+    )
+    with parallel.on_interrupt(lambda *_: setattr(trainer, "stopping", True)):
+        for row in trainer.run():
+            console.print(progress_line(row), soft_wrap=True, markup=False)
+    if trainer.step < config.steps:
+        console.print(f"saved at update {trainer.step} in {folder / STATE}: --resume continues")
+        raise SystemExit(130)
+    if config.lora is not None:
+        console.print(f"done: {trainer.save_adapter()}")
+    else:
+        model.save(folder / CHECKPOINT)
+        console.print(f"done: {folder / CHECKPOINT}")
+
+
+def _answered(model: Model, held: RecordFile, config: FinetuneConfig) -> dict[str, Any]:
+    """Let the model answer some records of a file; return the figures."""
+    from redraft.evals.finetuned import answer_records
+
+    some = [held[at] for at in range(min(config.eval_examples, len(held)))]
+    found = answer_records(model, some, config.seed)
+    return {
+        "count": found.count,
+        "exact": found.exact,
+        "ended": found.ended,
+        "passes": found.passes,
+        "samples": found.samples,
+    }
+
+
+def progress_line(row: dict[str, Any]) -> str:
+    """Return a row of the metrics as a line of text."""
+    levels = " ".join("  -  " if one is None else f"{one:.3f}" for one in row["loss_by_level"])
+    minutes = row["seconds_left"] / 60
+    text = (
+        f"update {row['step']:6d}  loss {row['loss']:.4f}  by noise {levels}  "
+        f"encoder {row['encoder_loss'] or 0:.3f}  {row['examples_per_second']:.1f} examples/s  "
+        f"{minutes:.0f} min left"
+    )
+    for name, found in row.get("eval", {}).items():
+        text += (
+            f"\n  {name}: {found['exact']:.0%} exact of {found['count']}, {found['ended']:.0%} "
+            f"ended, {found['passes']:.1f} passes a canvas"
+        )
+    return text

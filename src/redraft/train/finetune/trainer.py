@@ -1,0 +1,245 @@
+"""FinetuneTrainer: updates of an adapter, or of all weights, that can be interrupted and resumed.
+
+Every example has its number, and all that is random of it follows from seed and number: a resumed
+run, and one in several processes, sees the same examples in the same noise.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from redraft.adapters import adapters_of, attach, save_adapter
+from redraft.errors import ConfigError, DataError, NonFiniteError
+from redraft.network import DiffusionGemma
+from redraft.train.finetune.config import FinetuneConfig
+from redraft.train.finetune.encode import RecordEncoder
+from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
+from redraft.train.finetune.records import RecordFile
+from redraft.train.forward import ForwardPasses
+from redraft.train.metrics import LEVELS, METRICS, append_metrics, read_metrics, write_metrics
+from redraft.train.parallel import any_process, average_gradients, rank, summed, world_size
+from redraft.train.state import digest, read_state, write_state
+
+STATE = "state.safetensors"
+ADAPTER, CHECKPOINT = "adapter", "checkpoint"
+# Positions whose logits are in memory at a time.
+CHUNK = 256
+
+Row = dict[str, Any]
+
+
+class FinetuneTrainer:
+    """One fine-tuning in one folder.
+
+    Args:
+        network: of the base model; an adapter is attached to it, in place.
+        encoder: turns records into canvases. folder: of state, metrics and result.
+        evaluate: called with the trainer now and then; what it returns is added to the metrics.
+
+    Attributes:
+        step: updates so far. stopping: set it to end `run` after the current update.
+        trained: what is trained, by name.
+
+    Raises:
+        ConfigError: a target matches nothing, all weights of a quantized model are to be trained,
+            or the folder holds the run of another config.
+    """
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        network: DiffusionGemma,
+        encoder: RecordEncoder,
+        data: RecordFile,
+        folder: Path,
+        *,
+        base: str = "",
+        evaluate: Callable[[FinetuneTrainer], Row] | None = None,
+    ) -> None:
+        self.config, self.network, self.encoder, self.data = config, network, encoder, data
+        self.folder, self.base, self._evaluate = folder, base, evaluate
+        self.trained = _trained(network, config)
+        self.passes = ForwardPasses(
+            network, dense_experts=False, checkpointed=config.checkpointed, chunk=CHUNK
+        )
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+        )
+        self.step, self.stopping, self.cut = 0, False, 0
+        self._start = digest({"base": next(network.parameters()).detach()})
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / STATE).exists():
+            self._resume()
+
+    def run(self) -> Iterator[Row]:
+        """Train to the end; save the state now and then, and the result at the end.
+
+        Yields:
+            A row of metrics every `log_every` updates, and at the end.
+
+        Raises:
+            NonFiniteError: a loss or a gradient is not finite; the last state stays.
+            DataError: a record cannot be learnt from.
+        """
+        config, began, first = self.config, time.perf_counter(), self.step
+        waiting: list[CanvasLosses] = []
+        while self.step < config.steps and not any_process(self.stopping):
+            waiting += self._update()
+            self.step += 1
+            due = [self.step % every == 0 or self.step == config.steps for every in (
+                config.log_every, config.eval_every, config.save_every)]  # fmt: skip
+            if due[0] or due[1]:
+                speed = (self.step - first) / (time.perf_counter() - began)
+                yield self._log(waiting, speed, evaluated=due[1])
+                waiting = []
+            if due[2]:
+                self.save_state()
+        self.save_state()
+
+    def save_state(self) -> None:
+        """Write all that resuming needs, whole or not at all."""
+        if rank():
+            return
+        facts = {"step": str(self.step), "config": self.config.to_json(), "start": self._start}
+        tensors = {name: tensor.detach() for name, tensor in self.trained.items()}
+        write_state(self.folder / STATE, tensors, [self.optimizer], facts)
+
+    def save_adapter(self) -> Path:
+        """Write the adapter in PEFT's format; return its folder."""
+        assert self.config.lora is not None
+        save_adapter(self.folder / ADAPTER, adapters_of(self.network), self.config.lora, self.base)
+        return self.folder / ADAPTER
+
+    def _update(self) -> list[CanvasLosses]:
+        """Make one update; return the losses of its batches."""
+        config, found = self.config, list[CanvasLosses]()
+        batches = [self._batch(number) for number in range(config.accumulate)]
+        # The mean is over the positions of the whole update, in all processes, not of each batch;
+        # `average_gradients` divides by the processes.
+        counted, learnt = summed(
+            sum(int(batch.counted.sum()) for batch in batches),
+            sum(int(batch.learnt[:, 1:].sum()) for batch in batches),
+        )
+        self.network.train()
+        for batch in batches:
+            part = canvas_losses(self.passes, batch.to(self.network.device))
+            loss = part.diffusion / max(1, counted)
+            loss = loss + config.encoder_weight * part.encoder / max(1, learnt)
+            (loss * world_size()).backward()
+            found.append(part)
+        self.network.eval()
+        average_gradients(self.trained.values())
+        norm = nn.utils.clip_grad_norm_(self.trained.values(), config.clip)
+        if not bool(norm.isfinite()):
+            raise NonFiniteError(
+                f"the gradient is not finite at update {self.step}: the last state, of "
+                f"{self.folder / STATE}, is kept; lower learning_rate"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * config.rate(self.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return found
+
+    def _batch(self, part: int) -> CanvasBatch:
+        """Return this process's examples of one batch of the update."""
+        config = self.config
+        first = (self.step * config.accumulate + part) * config.batch_size
+        numbers = range(first + rank(), first + config.batch_size, world_size())
+        rngs = [random.Random(f"{config.seed} {number}") for number in numbers]
+        canvases = []
+        for number, rng in zip(numbers, rngs, strict=True):
+            at = self.data.shuffled(number, config.seed)
+            try:
+                canvases.append(self.encoder.canvas(self.data[at], rng))
+            except DataError as error:
+                raise DataError(f"{self.data.path}, record {at + 1}: {error}") from error
+        return CanvasBatch.of(
+            canvases,
+            rngs,
+            vocab_size=self.network.config.vocab_size,
+            pad=self.network.config.pad_token_id,
+            self_conditioning=config.self_conditioning,
+            min_noise=config.min_noise,
+        )
+
+    def _log(self, updates: Sequence[CanvasLosses], speed: float, *, evaluated: bool) -> Row:
+        """Write and return a row of metrics."""
+        row = summarise(updates) | {
+            "step": self.step,
+            "learning_rate": self.config.learning_rate * self.config.rate(self.step - 1),
+            "examples_per_second": speed * self.config.batch_size * self.config.accumulate,
+            "seconds_left": (self.config.steps - self.step) / speed,
+        }
+        if evaluated and self._evaluate is not None:
+            row |= self._evaluate(self)
+        if not rank():
+            append_metrics(self.folder / METRICS, row)
+        return row
+
+    def _resume(self) -> None:
+        tensors, facts = read_state(self.folder / STATE, [self.optimizer])
+        theirs, ours = json.loads(facts["config"]), json.loads(self.config.to_json())
+        changed = [name for name in ours if theirs.get(name) != ours[name] and name != "steps"]
+        if changed or facts["start"] != self._start:
+            what = ", ".join(changed) or "base model"
+            raise ConfigError(f"{self.folder} holds a run with another {what}: name another folder")
+        self.step = int(facts["step"])
+        with torch.no_grad():
+            for name, tensor in self.trained.items():
+                tensor.copy_(tensors[name])
+        if not rank():
+            # Updates after the last save are made again, and logged again.
+            rows = read_metrics(self.folder / METRICS)
+            write_metrics(self.folder / METRICS, [row for row in rows if row["step"] <= self.step])
+
+
+def _trained(network: DiffusionGemma, config: FinetuneConfig) -> dict[str, nn.Parameter]:
+    """Return the parameters that are trained, by name; everything else is frozen."""
+    if config.lora is not None:
+        attach(network, config.lora, config.seed)
+    elif any(not isinstance(tensor, nn.Parameter) for tensor in _weights(network)):
+        raise ConfigError(
+            "the weights are quantized: train an adapter (lora), or load them as bfloat16"
+        )
+    else:
+        network.requires_grad_(True)
+    return {name: one for name, one in network.named_parameters() if one.requires_grad}
+
+
+def _weights(network: DiffusionGemma) -> Iterator[object]:
+    from redraft.adapters.attach import weights_of
+
+    return (weight for _, weight in weights_of(network))
+
+
+def summarise(updates: Sequence[CanvasLosses]) -> Row:
+    """Return the mean losses of some batches, in nats, also by noise level; null for none."""
+    level = torch.cat([one.level for one in updates])
+    rows = torch.cat([one.by_row for one in updates])
+    bins = (level * LEVELS).long().clamp_max(LEVELS - 1)
+
+    def mean(sums: list[Tensor], count: int) -> float | None:
+        return float(torch.stack(sums).sum().detach()) / count if count else None
+
+    return {
+        "loss": mean([one.diffusion for one in updates], sum(o.diffusion_count for o in updates)),
+        "loss_by_level": [
+            float(rows[bins == number].mean()) if bool((bins == number).any()) else None
+            for number in range(LEVELS)
+        ],
+        "encoder_loss": mean(
+            [one.encoder for one in updates], sum(o.encoder_count for o in updates)
+        ),
+    }
