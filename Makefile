@@ -60,6 +60,7 @@ coverage: setup ## all tests but the browser's, with a report; fails below the f
 attack: setup ## hostile requests against a real server, whole; the tests have them in a short form
 	$(BIN)/python -m tests.attack.constraints
 	$(BIN)/python -m tests.attack.extremes
+	$(BIN)/python -m tests.attack.crowd
 
 bench: setup ## speed and memory, beside transformers
 	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/report.py

@@ -79,7 +79,7 @@ def attack(rounds: int, settle: float = 0.0) -> Report:
             _ask(url, report)
         for seconds in (report.health, report.chat, report.tools):
             seconds.clear()
-        report.before = _resident(process.pid)
+        report.before = resident(process.pid)
         threads = [
             threading.Thread(target=_send, args=(url, body, number % 2 == 0, report))
             for number in range(rounds)
@@ -92,7 +92,7 @@ def attack(rounds: int, settle: float = 0.0) -> Report:
         report.ready = _settled(url)
         if settle:
             time.sleep(settle)
-        report.after = _resident(process.pid)
+        report.after = resident(process.pid)
     finally:
         process.terminate()
         process.wait(30)
@@ -140,14 +140,14 @@ def _settled(url: str) -> dict[str, Any]:
     return found
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Return the resident memory of a process and its own in bytes; 0 where there is no /proc."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return 0
     line = next(one for one in status.read_text().splitlines() if one.startswith("VmRSS"))
     children = " ".join(one.read_text() for one in status.parent.glob("task/*/children"))
-    return int(line.split()[1]) * 1024 + sum(_resident(int(one)) for one in children.split())
+    return int(line.split()[1]) * 1024 + sum(resident(int(one)) for one in children.split())
 
 
 def main() -> int:

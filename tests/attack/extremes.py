@@ -25,9 +25,17 @@ from redraft.config import GenerationConfig
 from tests.server.server_process import free_port, start_server
 
 SECONDS = 60.0
-DEEP: Any = "x"
-for _ in range(300):
-    DEEP = [{"a": DEEP}]
+
+
+def deep() -> Any:
+    """Return a value that is deeply nested."""
+    found: Any = "x"
+    for _ in range(300):
+        found = [{"a": found}]
+    return found
+
+
+DEEP = object()  # stands for deep()
 EXTREMES: list[Any] = [
     None, True, False, 0, -0.0, 1, -1, 2, 7, 2**31, 2**53 + 1, 2**63, -(2**63), 2**64, 10**40, -(10**400),
     0.5, 1e-46, 5e-324, 1e39, 1.7e308, -1e308, float("inf"), float("-inf"), float("nan"),
@@ -103,7 +111,8 @@ def changed(rng: random.Random, body: Any, fields: list[str]) -> Any:
     """Return a body with one to three extremes in it, at any depth."""
     body = copy.deepcopy(body)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        extreme = copy.copy(rng.choice(EXTREMES))
+        drawn = rng.choice(EXTREMES)
+        extreme = deep() if drawn is DEEP else copy.deepcopy(drawn)
         if rng.random() < 0.01:
             return extreme
         if rng.random() < 0.6:
