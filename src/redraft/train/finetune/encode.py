@@ -180,6 +180,8 @@ class RecordEncoder:
     def _rendered(self, record: Conversation, count: int, opened: bool) -> list[int]:
         if self.template is None:
             raise DataError("this checkpoint has no chat template: give prompt and completion")
+        if not count:
+            raise DataError("the first message is the model's: it has nothing to answer")
         variables: Mapping[str, Any] = record.variables
         prompt = self.template.prompt(
             record.messages[:count], add_generation_prompt=opened, **variables
