@@ -1,4 +1,4 @@
-"""What fine-tuning would show a model, in the colours of a terminal."""
+"""The view of a record that fine-tuning gives a model, in the colours of a terminal."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from redraft.api import Model
 from redraft.editing import Hole, Template
@@ -18,8 +19,8 @@ from redraft.train.finetune.records import (
     Record,
 )
 
-# A hole has room for so many times its own tokens.
-ROOM = 2
+# A hole may have so many times its own tokens.
+HOLE_FACTOR = 2
 BATCH = 16
 
 
@@ -64,7 +65,7 @@ def answer_records(model: Model, records: Sequence[Record], seed: int = 0) -> An
     ]
     ended.sort(key=lambda event: event.request)
     pairs += [(event.text, right) for event, right in zip(ended, wanted, strict=True)]
-    passes += [float(step) for event in ended for step in event.statistics.steps_per_canvas]
+    passes += chain.from_iterable(event.statistics.steps_per_canvas for event in ended)
     exact = sum(found.strip() == right.strip() for found, right in pairs)
     return Answered(
         len(pairs),
@@ -96,7 +97,8 @@ def _filled(model: Model, record: FilledTemplate, seed: int) -> tuple[str, str, 
     """Return what the model fills a template with, the right fills, and its steps."""
     tokenizer = model.processor.require_tokenizer("infilling")
     holes = tuple(
-        Hole(1, max(1, ROOM * len(tokenizer.encode(fill, bos=False)))) for fill in record.fills
+        Hole(1, max(1, HOLE_FACTOR * len(tokenizer.encode(fill, bos=False))))
+        for fill in record.fills
     )
     try:
         filled = model.infill(

@@ -58,7 +58,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class TrainingCanvas:
-    """What one example of an update learns.
+    """One example of an update.
 
     Attributes:
         sequence: clean tokens, up to the end of what is learnt. learnt: those of them that the

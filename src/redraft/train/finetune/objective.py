@@ -64,10 +64,7 @@ class CanvasBatch:
         learnt = [one.learnt + [False] * (width - len(one.learnt)) for one in canvases]
         level = [min_noise + (1 - 2 * min_noise) * rng.random() for rng in rngs]
         noisy = [
-            [
-                rng.randrange(vocab_size) if rng.random() < t and not known else token
-                for token, known in zip(one.target, one.frozen, strict=True)
-            ]
+            _corrupted(one, t, vocab_size, rng)
             for one, rng, t in zip(canvases, rngs, level, strict=True)
         ]
         counted = torch.tensor(learnt)
@@ -105,6 +102,16 @@ class CanvasLosses:
     encoder_count: int
     by_row: Tensor
     level: Tensor
+
+
+def _corrupted(
+    canvas: TrainingCanvas, level: float, vocab_size: int, rng: random.Random
+) -> list[int]:
+    """Return a canvas whose open tokens are each replaced with probability `level`."""
+    return [
+        rng.randrange(vocab_size) if rng.random() < level and not known else token
+        for token, known in zip(canvas.target, canvas.frozen, strict=True)
+    ]
 
 
 def canvas_losses(passes: ForwardPasses, batch: CanvasBatch) -> CanvasLosses:
