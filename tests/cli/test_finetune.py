@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import redraft
 from redraft.testing import byte_tokenizer, tiny_model
@@ -124,3 +125,19 @@ def test_a_bad_line_is_named_or_left_out(model: Path, data: Path, tmp_path: Path
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "line 11: it is not JSON" in refused.stderr
     assert "left out line 11" in call(*run, "--skip-bad").stdout
+
+
+def test_two_processes_make_the_run_of_one(model: Path, data: Path, tmp_path: Path) -> None:
+    """Rates are so small that a rounding cannot turn an update around."""
+    losses = []
+    for count in ("1", "2"):
+        out = tmp_path / count
+        done = call(
+            "finetune", "-m", str(model), "--data", str(data), "-o", str(out), *SMALL,
+            "--processes", count, "--learning-rate", "1e-4", "--dtype", "float32",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        tensors = load_file(out / "state.safetensors")
+        losses.append({name: one for name, one in tensors.items() if name.endswith("exp_avg")})
+    for name, one in losses[0].items():
+        assert torch.allclose(one, losses[1][name], atol=1e-5), name

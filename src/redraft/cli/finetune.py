@@ -69,6 +69,9 @@ def finetune(
         bool, typer.Option("--dry-run", help="Show what the model would see, and train nothing.")
     ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    processes: Annotated[
+        int, typer.Option(help="Processes of one thread that share every batch.", min=1)
+    ] = 1,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -83,27 +86,31 @@ def finetune(
         "max_length": max_length, "seed": seed, "full": full or None, "skip_bad": skip_bad or None,
         "lora": {name: value for name, value in lora.items() if value is not None} or None,
     }  # fmt: skip
+    from redraft.train import parallel
+
     chosen = _config(config, {name: one for name, one in options.items() if one is not None})
-    records, others = _files(data, held_out or [], chosen)
+    files = [data, *(held_out or [])]
+    records, *_ = _files(files, chosen)
     console = Console(highlight=False)
     for number, problem in records.bad:
         console.print(f"left out line {number}: {problem}", markup=False)
-    if not dry_run:
-        _check_folder(folder, resume)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    loaded = open_model(model, dtype, device)
-    encoder = _encoder(loaded, chosen)
     if dry_run:
-        from redraft.cli.training_view import show_record
-
-        for at in range(min(SHOWN, len(records))):
-            show_record(console, encoder, records[at], at, chosen)
+        _show(console, chosen, records, open_model(model, dtype, device))
         return
-    assert folder is not None
-    _train(console, chosen, loaded, encoder, records, others, folder, model)
+    checked = _checked_folder(folder, resume)
+    parallel.check_processes(processes, chosen.batch_size)
+    run = chosen, files, checked, (model, dtype, device), threads
+    if parallel.run_in_processes(processes, _train, *run):
+        raise SystemExit(130)
+
+
+def _show(console: Console, config: FinetuneConfig, records: RecordFile, model: Model) -> None:
+    """Print what the model would see of the first records."""
+    from redraft.cli.training_view import show_record
+
+    encoder = _encoder(model, config)
+    for at in range(min(SHOWN, len(records))):
+        show_record(console, encoder, records[at], at, config)
 
 
 def _config(path: Path | None, options: dict[str, Any]) -> FinetuneConfig:
@@ -113,18 +120,15 @@ def _config(path: Path | None, options: dict[str, Any]) -> FinetuneConfig:
     return base.with_options(options)
 
 
-def _files(
-    data: Path, held_out: list[Path], config: FinetuneConfig
-) -> tuple[RecordFile, list[RecordFile]]:
-    """Return the records to learn and those to answer, all lines checked."""
+def _files(paths: list[Path], config: FinetuneConfig) -> list[RecordFile]:
+    """Return the records of files, all lines checked."""
     from redraft.train.finetune.records import RecordFile
 
-    files = [RecordFile(path, skip_bad=config.skip_bad) for path in (data, *held_out)]
-    return files[0], files[1:]
+    return [RecordFile(path, skip_bad=config.skip_bad) for path in paths]
 
 
-def _check_folder(folder: Path | None, resume: bool) -> None:
-    """Check that a run begins in an empty folder, and continues where there is one.
+def _checked_folder(folder: Path | None, resume: bool) -> Path:
+    """Return the folder of a run: an empty one, or one with a run that is to be continued.
 
     Raises:
         ConfigError: it does not.
@@ -139,6 +143,7 @@ def _check_folder(folder: Path | None, resume: bool) -> None:
     if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = "--resume continues it" if there else "name another"
         raise ConfigError(f"{folder} is not an empty folder: {hint}")
+    return folder
 
 
 def _encoder(model: Model, config: FinetuneConfig) -> RecordEncoder:
@@ -160,24 +165,37 @@ def _encoder(model: Model, config: FinetuneConfig) -> RecordEncoder:
 
 
 def _train(
-    console: Console,
     config: FinetuneConfig,
-    model: Model,
-    encoder: RecordEncoder,
-    records: RecordFile,
-    others: list[RecordFile],
+    files: list[Path],
     folder: Path,
-    base: str,
+    base: tuple[str, str, str],
+    threads: int | None,
 ) -> None:
-    """Train, print a line now and then, and write the result."""
+    """Train, print a line now and then, and write the result.
+
+    Args:
+        files: of the records to learn, then of those to answer.
+        base: the model, its dtype and its device.
+    """
+    import torch
+
     from redraft.train import parallel
     from redraft.train.finetune.trainer import CHECKPOINT, STATE, FinetuneTrainer
 
+    if threads:
+        torch.set_num_threads(threads)
+    records, *others = _files(files, config)
+    model = open_model(*base)
+    encoder = _encoder(model, config)
+    console = Console(highlight=False, quiet=parallel.rank() > 0)
+
     def evaluate(trainer: FinetuneTrainer) -> dict[str, Any]:
+        if parallel.rank():
+            return {}
         return {"eval": {one.path.stem: _answered(model, one, config) for one in others}}
 
     trainer = FinetuneTrainer(
-        config, model.network, encoder, records, folder, base=base, evaluate=evaluate
+        config, model.network, encoder, records, folder, base=base[0], evaluate=evaluate
     )
     count = sum(one.numel() for one in trainer.trained.values())
     whole = sum(one.numel() for one in model.network.parameters())
@@ -190,8 +208,11 @@ def _train(
             console.print(progress_line(row), soft_wrap=True, markup=False)
     if trainer.step < config.steps:
         console.print(f"saved at update {trainer.step} in {folder / STATE}: --resume continues")
-        raise SystemExit(130)
-    if config.lora is not None:
+        if parallel.world_size() == 1:
+            raise SystemExit(130)
+    elif parallel.rank():
+        return
+    elif config.lora is not None:
         console.print(f"done: {trainer.save_adapter()}")
     else:
         model.save(folder / CHECKPOINT)

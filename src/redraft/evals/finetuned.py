@@ -96,10 +96,8 @@ def _request(model: Model, record: Conversation | Continuation, seed: int) -> tu
 def _filled(model: Model, record: FilledTemplate, seed: int) -> tuple[str, str, float]:
     """Return what the model fills a template with, the right fills, and its steps."""
     tokenizer = model.processor.require_tokenizer("infilling")
-    holes = tuple(
-        Hole(1, max(1, HOLE_FACTOR * len(tokenizer.encode(fill, bos=False))))
-        for fill in record.fills
-    )
+    sizes = [len(tokenizer.encode(fill, bos=False)) for fill in record.fills]
+    holes = tuple(Hole(1, max(1, HOLE_FACTOR * size)) for size in sizes)
     try:
         filled = model.infill(
             Template(record.texts, holes), instruction=record.instruction, seed=seed

@@ -85,6 +85,8 @@ class ForwardPasses:
 
     def token_loss(self, states: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy [B, L], in nats, of tokens [B, L] under states [B, L, H]."""
+        if not target.numel():
+            return torch.zeros(target.shape, device=target.device)
         if self.chunk is None:
             return self._token_loss(self.network, states, target)
         parts = []

@@ -118,3 +118,14 @@ def test_an_example_does_not_depend_on_its_batch(tmp_path: Path) -> None:
 
     alone = [rows([one])[0] for one in range(3)]
     assert rows([2, 0, 1]) == pytest.approx([alone[2], alone[0], alone[1]], rel=1e-5)
+
+
+def test_a_sequence_may_be_a_single_token(tmp_path: Path) -> None:
+    saved_reference(tmp_path / "model", 4)
+    network = redraft.load(tmp_path / "model").network
+    length = network.config.canvas_length
+    alone = TrainingCanvas([2], [True], 1, [5] * length, [False] * length, [True] * length)
+    batch = CanvasBatch.of([alone], [random.Random(1)], vocab_size=90, pad=0)
+    found = canvas_losses(ForwardPasses(network, dense_experts=False, chunk=8), batch)
+    assert (float(found.encoder), found.encoder_count) == (0.0, 0)
+    assert float(found.diffusion) > 0
