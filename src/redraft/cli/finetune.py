@@ -181,6 +181,8 @@ def _train(
 
     from redraft.train import parallel
     from redraft.train.finetune.trainer import CHECKPOINT, STATE, FinetuneTrainer
+    from redraft.train.metrics import METRICS
+    from redraft.train.plot import PICTURE, plot_metrics
 
     if threads:
         torch.set_num_threads(threads)
@@ -203,9 +205,13 @@ def _train(
         f"{count:,} of {whole:,} numbers are trained, {len(records)} records, "
         f"update {trainer.step} of {config.steps}; Ctrl-C saves and stops"
     )
-    with parallel.on_interrupt(lambda *_: setattr(trainer, "stopping", True)):
-        for row in trainer.run():
-            console.print(progress_line(row), soft_wrap=True, markup=False)
+    try:
+        with parallel.on_interrupt(lambda *_: setattr(trainer, "stopping", True)):
+            for row in trainer.run():
+                console.print(progress_line(row), soft_wrap=True, markup=False)
+    finally:
+        if not parallel.rank():
+            plot_metrics(folder / METRICS, folder / PICTURE)
     if trainer.step < config.steps:
         console.print(f"saved at update {trainer.step} in {folder / STATE}: --resume continues")
         if parallel.world_size() == 1:

@@ -1,4 +1,5 @@
-"""The metrics of a run as a picture: loss by noise level, encoder loss, learning rate.
+"""The metrics of a run as a picture: loss by noise level, encoder loss, learning rate, and what was
+answered exactly in evaluations.
 
 Needs matplotlib (extra `train`).
 """
@@ -6,6 +7,7 @@ Needs matplotlib (extra `train`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,11 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     rows = read_metrics(metrics)
     if not rows:
         return False
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    evaluated = [row for row in rows if row.get("eval")]
+    heights = (3, 1, 1.5) if evaluated else (3, 1)
+    figure = Figure(figsize=(9, 2 + 4 * len(heights) / 2), layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above, below, *last = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     levels = len(rows[0]["loss_by_level"])
     for level in range(levels):
         low, high = level / levels, (level + 1) / levels
@@ -44,13 +48,26 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     above.set_ylabel("loss, nats a position")
     above.legend(frameon=False, ncols=2)
     _curve(below, rows, [row["learning_rate"] for row in rows], "", "#555555")
-    below.set_ylabel("share of the peak rate")
-    below.set_xlabel("updates")
-    for axes in (above, below):
+    below.set_ylabel("learning rate")
+    for axes in last:
+        _answers(axes, evaluated)
+    (last or [below])[-1].set_xlabel("updates")
+    for axes in (above, below, *last):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture, dpi=120)
     return True
+
+
+def _answers(axes: Any, rows: Sequence[Metrics]) -> None:
+    """Draw the share of exact answers of every file that was answered."""
+    names = dict.fromkeys(chain.from_iterable(row["eval"] for row in rows))
+    for name, colour in zip(names, COLOURS[1:] * len(names), strict=False):
+        shares = [row["eval"][name]["exact"] for row in rows]
+        axes.plot([row["step"] for row in rows], shares, "o-", color=colour, label=name)
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_ylabel("exact answers")
+    axes.legend(frameon=False)
 
 
 def _curve(
