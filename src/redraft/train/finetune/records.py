@@ -136,6 +136,8 @@ class RecordFile:
         self.path = path
         self.bad: list[tuple[int, str]] = []
         self._places: list[int] = []
+        # The order of the pass that is being read: (epoch, seed), and the records.
+        self._order: tuple[tuple[int, int], list[int]] = (-1, -1), []
         try:
             with path.open("rb") as file:
                 self._index(file, skip_bad)
@@ -158,9 +160,11 @@ class RecordFile:
         Each pass has every record once, in an order of its own.
         """
         epoch, at = divmod(number, len(self))
-        order = list(range(len(self)))
-        random.Random(f"{seed} {epoch}").shuffle(order)
-        return order[at]
+        if self._order[0] != (epoch, seed):
+            order = list(range(len(self)))
+            random.Random(f"{seed} {epoch}").shuffle(order)
+            self._order = (epoch, seed), order
+        return self._order[1][at]
 
     def _index(self, file: Any, skip_bad: bool) -> None:
         place = 0
