@@ -118,6 +118,25 @@ def test_misuse_is_one_line_before_any_training(
     assert done.stderr.count("\n") == 1
 
 
+def test_a_record_that_is_too_long_is_told_before_any_training(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    run = ("finetune", "-m", str(model), "--data", str(data), *SMALL, "--max-length", "12")
+    data.write_text(
+        data.read_text() + json.dumps({"prompt": "p" * 90, "completion": "c"}).join("\n\n")
+    )
+    refused = call(*run, "-o", str(tmp_path / "run"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "line 1: the prompt alone has" in refused.stderr
+    longer = call(*run[:-1], "40", "-o", str(tmp_path / "run"), "--skip-bad")
+    assert longer.returncode == 0, longer.stderr
+    assert "left out line 11: the prompt alone has 91 tokens" in longer.stdout
+    assert "10 records" in longer.stdout
+    data.write_text(json.dumps({"prompt": "p", "completion": "c" * 90}))
+    cut = call(*run[:-1], "40", "-o", str(tmp_path / "other"))
+    assert "1 of 1 records are cut to 40 tokens" in cut.stdout
+
+
 def test_a_bad_line_is_named_or_left_out(model: Path, data: Path, tmp_path: Path) -> None:
     data.write_text(data.read_text() + "\n{\n")
     run = ("finetune", "-m", str(model), "--data", str(data), "--dry-run")

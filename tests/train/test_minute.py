@@ -45,6 +45,9 @@ def test_a_minute_teaches_sums(tmp_path: Path) -> None:
     assert rows[-1]["loss_by_level"] == sorted(rows[-1]["loss_by_level"])
     run.export(tmp_path / "checkpoint")
     outcomes = evaluate(
-        redraft.load(tmp_path / "checkpoint", dtype="float32"), task, held_out(task, 75), batch_size=75
+        redraft.load(tmp_path / "checkpoint", dtype="float32"),
+        task,
+        held_out(task, 75),
+        batch_size=75,
     )
     assert sum(outcome.right for outcome in outcomes) >= LEAST_RIGHT * len(outcomes)

@@ -92,9 +92,8 @@ def finetune(
     files = [data, *(held_out or [])]
     records, *_ = _files(files, chosen)
     console = Console(highlight=False)
-    for number, problem in records.bad:
-        console.print(f"left out line {number}: {problem}", markup=False)
     if dry_run:
+        _print_bad(console, records)
         _show(console, chosen, records, open_model(model, dtype, device))
         return
     checked = _checked_folder(folder, resume)
@@ -102,6 +101,11 @@ def finetune(
     run = chosen, files, checked, (model, dtype, device), threads
     if parallel.run_in_processes(processes, _train, *run):
         raise SystemExit(130)
+
+
+def _print_bad(console: Console, records: RecordFile) -> None:
+    for number, problem in records.bad:
+        console.print(f"left out line {number}: {problem}", markup=False, soft_wrap=True)
 
 
 def _show(console: Console, config: FinetuneConfig, records: RecordFile, model: Model) -> None:
@@ -190,6 +194,11 @@ def _train(
     model = open_model(*base)
     encoder = _encoder(model, config)
     console = Console(highlight=False, quiet=parallel.rank() > 0)
+    records.check(encoder.problem, skip_bad=config.skip_bad)
+    _print_bad(console, records)
+    cut = sum(encoder.is_cut(records[at]) for at in range(len(records)))
+    if cut:
+        console.print(f"{cut} of {len(records)} records are cut to {config.max_length} tokens")
 
     def evaluate(trainer: FinetuneTrainer) -> dict[str, Any]:
         if parallel.rank():

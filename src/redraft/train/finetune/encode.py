@@ -110,6 +110,18 @@ class RecordEncoder:
         turn, at = rng.choice(list(self._places(encoded)))
         return self._turn_canvas(encoded, turn, at)
 
+    def problem(self, record: Record) -> str | None:
+        """Return why a record cannot be learnt; None where it can."""
+        try:
+            self.canvas(record, random.Random(0))
+        except DataError as error:
+            return str(error)
+        return None
+
+    def is_cut(self, record: Record) -> bool:
+        """Return True for a record of which the end is left out."""
+        return not isinstance(record, FilledTemplate) and self.encode(record).cut > 0
+
     def encode(self, record: Conversation | Continuation) -> Encoded:
         """Return the sequence of a record, cut to `max_length`.
 
@@ -123,6 +135,7 @@ class RecordEncoder:
                 tokens, turns = self._conversation(record)
         except RequestError as error:
             raise DataError(str(error)) from error
+        turns = turns[-1:] if self.last_turn_only else turns
         kept = [
             Turn(one.start, min(one.stop, self.max_length), one.stop <= self.max_length)
             for one in turns
@@ -133,7 +146,6 @@ class RecordEncoder:
                 f"the prompt alone has {turns[0].start} tokens, max_length is {self.max_length}: "
                 "nothing of the answer is left"
             )
-        kept = kept[-1:] if self.last_turn_only else kept
         cut = max(0, len(tokens) - self.max_length)
         return Encoded(tokens[: self.max_length], tuple(kept), cut)
 

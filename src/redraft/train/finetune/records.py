@@ -135,7 +135,8 @@ class RecordFile:
     def __init__(self, path: Path, *, skip_bad: bool = False) -> None:
         self.path = path
         self.bad: list[tuple[int, str]] = []
-        self._places: list[int] = []
+        self._places: list[int] = []  # the first byte of each record
+        self._lines: list[int] = []  # the number of its line
         # The order of the pass that is being read: (epoch, seed), and the records.
         self._order: tuple[tuple[int, int], list[int]] = (-1, -1), []
         try:
@@ -153,6 +154,30 @@ class RecordFile:
         with self.path.open("rb") as file:
             file.seek(self._places[number])
             return parse_record(file.readline().decode("utf-8"))
+
+    def check(self, problem: Callable[[Record], str | None], *, skip_bad: bool = False) -> None:
+        """Look at every record before any is learnt.
+
+        Args:
+            problem: returns what is wrong with a record; None for a good one.
+            skip_bad: leave bad ones out, and count them.
+
+        Raises:
+            DataError: a record is bad; the message has its line. Or none is left.
+        """
+        good: list[int] = []
+        for at, line in enumerate(self._lines):
+            found = problem(self[at])
+            if found is None:
+                good.append(at)
+            elif skip_bad:
+                self.bad.append((line, found))
+            else:
+                raise DataError(f"{self.path}, line {line}: {found}")
+        if not good:
+            raise DataError(f"{self.path} has no record that can be learnt: {self.bad[-1][1]}")
+        self._places = [self._places[at] for at in good]
+        self._lines = [self._lines[at] for at in good]
 
     def shuffled(self, number: int, seed: int) -> int:
         """Return the record that is read as number `number`, counted over all passes of the file.
@@ -180,6 +205,7 @@ class RecordFile:
                 self.bad.append((number, str(error)))
                 continue
             self._places.append(start)
+            self._lines.append(number)
 
 
 def _decoded(line: bytes) -> str:
