@@ -221,7 +221,7 @@ def test_a_copy_goes_on_from_wherever_it_was_killed(
         else:
             real = os.replace
             patch.setattr(
-                quantized.os,
+                os,
                 "replace",
                 lambda a, b: killed() if Path(b).name == "copy" else real(a, b),
             )

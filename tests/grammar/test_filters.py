@@ -15,7 +15,8 @@ from torch import Tensor
 import redraft
 from redraft.editing import Hole
 from redraft.events import Finished
-from redraft.grammar import Guide, JsonSchema, Regex
+from redraft.grammar import JsonSchema, Regex
+from redraft.grammar.guide import Guide
 from redraft.ops.vocabulary import LogitEdits, Readout, read_vocabulary, softcapped_logits
 from tests.grammar.test_inference import PATTERNS, dfa_of, written_out
 

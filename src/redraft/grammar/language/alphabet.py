@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from redraft.grammar.budget import spend
 from redraft.grammar.language.charset import LAST_SYMBOL, Charset
+from redraft.grammar.language.columns import unique_columns
 
 Ints = NDArray[np.int32]
 
@@ -65,7 +66,7 @@ class Alphabet:
         classes = np.full(len(starts), -1, dtype=np.int32)
         if inside.any():
             # Intervals that are in the same charsets are one class.
-            _, classes[inside] = np.unique(members[:, inside], axis=1, return_inverse=True)
+            _, classes[inside] = unique_columns(np.packbits(members[:, inside], axis=0))
         return cls(starts, classes)
 
     def classes_of(self, charset: Charset) -> list[int]:

@@ -15,6 +15,7 @@ from redraft.errors import ConstraintLimitError
 from redraft.grammar.budget import spend
 from redraft.grammar.language.alphabet import Alphabet, Ints
 from redraft.grammar.language.charset import ANY_CHARACTER, Charset
+from redraft.grammar.language.columns import unique_columns
 from redraft.grammar.language.minimise import DEAD, breadth_first, minimise
 
 MAX_STATES = 60_000
@@ -175,9 +176,11 @@ def joined(one: DFA, other: DFA) -> DFA | None:
 
     None where a symbol that may follow a text of the first could belong to either.
     """
+    if one.empty or other.empty:
+        return one if one.empty else other
     starts, pairs = _common_classes(one.alphabet, other.alphabet)
     inside = (pairs >= 0).any(axis=0)
-    found, number = np.unique(pairs[:, inside], axis=1, return_inverse=True)
+    found, number = unique_columns(pairs[:, inside])
     classes = np.full(len(starts), -1, dtype=np.int32)
     classes[inside] = number.reshape(-1)
     # One column more, for classes that an alphabet lacks.
@@ -250,7 +253,7 @@ def _product(one: DFA, other: DFA, combine: Callable[[bool, bool], bool]) -> DFA
     """
     starts, pairs = _common_classes(one.alphabet, other.alphabet)
     inside = pairs[0] >= 0
-    found, number = np.unique(pairs[:, inside], axis=1, return_inverse=True)
+    found, number = unique_columns(pairs[:, inside])
     classes = np.full(len(starts), -1, dtype=np.int32)
     classes[inside] = number
     class_pairs = found.T.tolist()

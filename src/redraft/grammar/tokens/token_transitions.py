@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redraft.grammar.budget import spend
+from redraft.grammar.language.columns import unique_columns
 from redraft.grammar.language.dfa import distinct_columns
 from redraft.grammar.language.minimise import DEAD
 from redraft.grammar.tokens.utf8 import ByteDFA
@@ -82,7 +83,7 @@ class TokenTransitions:
             after = self._after[now, classes]
             unknown = after == UNKNOWN
             if unknown.any():
-                missing = np.unique(np.stack([now[unknown], classes[unknown]]), axis=1)
+                missing, _ = unique_columns(np.stack([now[unknown], classes[unknown]]))
                 for function, byte_class in missing.T.tolist():
                     self._compose(function, byte_class)
                 after = self._after[now, classes]
