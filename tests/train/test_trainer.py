@@ -37,6 +37,8 @@ def recipe(**changes: Any) -> Recipe:
         "prefix_length": 32,
         "log_every": 2,
         "save_every": 3,
+        # bfloat16 products take many times as long where the processor has none.
+        "precision": "auto",
     }
     return Recipe(**settings | changes)
 
