@@ -20,13 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redraft.checkpoint.load import place_weight
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.save import VISION_STUB
 from redraft.config import ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS
-from redraft.network import DiffusionGemma
+from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import FORMATS, ExpertList, Nvfp4Weight, PackedWeight
 
 # Settings with which no canvas settles before its last step.

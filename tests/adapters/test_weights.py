@@ -10,10 +10,10 @@ from torch import Tensor
 
 import redraft
 from redraft.adapters import LoraConfig, adapters_of, attach, merge
-from redraft.adapters.attach import replace_weight, weights_of
+from redraft.adapters.attach import weights_of
 from redraft.checkpoint import Quantization
 from redraft.errors import CheckpointError, ConfigError
-from redraft.network import DiffusionGemma
+from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import ExpertList, PackedWeight
 from redraft.testing import tiny_checkpoint, tiny_model
 from redraft.train.forward import ForwardPasses
@@ -60,7 +60,7 @@ def test_an_update_over_quantized_weights_is_that_over_their_numbers(
     for target, weight in list(weights_of(decoded)):
         if isinstance(weight, PackedWeight | ExpertList):
             kinds.add(type(weight))
-            replace_weight(decoded, target, weight.dequantize())
+            place_weight(decoded, target, weight.dequantize())
     assert len(kinds) == 2  # dense and expert weights
     tokens = torch.randint(3, 90, (2, 7), generator=torch.Generator().manual_seed(3))
     loss, gradients = loss_and_gradients(with_updates(packed, targets), tokens)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from redraft.adapters.config import LoraConfig
 from redraft.adapters.weights import LoraExperts, LoraWeight
 from redraft.errors import ConfigError
-from redraft.network import DiffusionGemma
+from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import ExpertList, PackedWeight
 
 Adapted = LoraWeight | LoraExperts
@@ -42,7 +42,7 @@ def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[s
         else:
             made = LoraWeight(weight, config.rank, config.scale, config.dropout)
         made.reset(generator)
-        replace_weight(network, name, made)
+        place_weight(network, name, made)
         adapted[name] = made
     network.cuda_graphs.clear()
     return adapted
@@ -60,7 +60,7 @@ def adapters_of(network: DiffusionGemma) -> dict[str, Adapted]:
 def detach(network: DiffusionGemma) -> None:
     """Put the frozen weights back, in place."""
     for name, adapted in adapters_of(network).items():
-        replace_weight(network, name, adapted.base)
+        place_weight(network, name, adapted.base)
     network.cuda_graphs.clear()
 
 
@@ -79,18 +79,6 @@ def weights_of(network: DiffusionGemma) -> Iterator[tuple[str, Tensor | PackedWe
             yield name, module
 
 
-def replace_weight(network: DiffusionGemma, name: str, weight: Tensor | nn.Module) -> None:
-    """Put a weight, of whatever kind, in the place of the one with this name."""
-    path, _, leaf = name.rpartition(".")
-    module = network.get_submodule(path)
-    module._parameters.pop(leaf, None)
-    module._modules.pop(leaf, None)
-    if isinstance(weight, nn.Module):
-        setattr(module, leaf, weight)
-    else:
-        module._parameters[leaf] = nn.Parameter(weight.detach(), requires_grad=False)
-
-
 def shared_copy(network: DiffusionGemma) -> DiffusionGemma:
     """Return another network over the same weights, which takes no memory for them.
 
@@ -104,9 +92,9 @@ def shared_copy(network: DiffusionGemma) -> DiffusionGemma:
     with torch.device("meta"):
         copy = DiffusionGemma(network.config)
     for name, weight in weights_of(network):
-        replace_weight(copy, name, weight)
-    for name, buffer in network.named_buffers():
-        path, _, leaf = name.rpartition(".")
-        if name.rpartition(".")[0] in dict(copy.named_modules()):
-            copy.get_submodule(path)._buffers[leaf] = buffer
+        place_weight(copy, name, weight)
+    # Those of quantized weights came with them.
+    own = dict(network.named_buffers())
+    for name, _ in list(copy.named_buffers()):
+        place_weight(copy, name, own[name])
     return copy.train(network.training)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from redraft.config.check import check_integer, check_number
+from redraft.config.check import check_boolean, check_integer, check_number
 from redraft.errors import ConfigError
 
 # Groups of weights by name: a pattern that the network's name of a weight matches whole.
@@ -47,8 +47,7 @@ class LoraConfig:
         check_integer("rank", self.rank, minimum=1)
         check_number("alpha", self.alpha, minimum=0, exclusive=True)
         check_number("dropout", self.dropout, minimum=0, maximum=0.99)
-        if not isinstance(self.rslora, bool):
-            raise ConfigError(f"rslora={self.rslora!r} must be true or false")
+        check_boolean("rslora", self.rslora)
         targets = self.targets
         if (
             not isinstance(targets, list | tuple)

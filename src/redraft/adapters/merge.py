@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from redraft.adapters.attach import adapters_of, replace_weight
+from redraft.adapters.attach import adapters_of
 from redraft.adapters.files import TENSOR_FILE
 from redraft.errors import CheckpointError
-from redraft.network import DiffusionGemma
+from redraft.network import DiffusionGemma, place_weight
 
 # In a merged checkpoint: which adapters it has, by the hash of their tensors.
 MERGED_FILE = "merged_adapters.json"
@@ -26,7 +26,7 @@ def merge(network: DiffusionGemma) -> None:
         CheckpointError: a weight is quantized: rounding the sum again would lose the update.
     """
     for name, weight in merged_weights(network):
-        replace_weight(network, name, weight)
+        place_weight(network, name, weight)
     network.cuda_graphs.clear()
 
 

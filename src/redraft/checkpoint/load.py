@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from redraft.checkpoint.gguf.load import plan_gguf, read_gguf
 from redraft.checkpoint.gguf.names import GGUF_EMBEDDING
@@ -15,7 +15,7 @@ from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.checkpoint.source import Checkpoint
 from redraft.errors import CheckpointError, TensorMismatchError
-from redraft.network import EMBEDDING, DiffusionGemma
+from redraft.network import EMBEDDING, DiffusionGemma, place_weight
 from redraft.quant import ExpertList, PackedWeight
 from redraft.quant.finite import overflows, value_problems
 from redraft.quant.format import FLOATS, SAFETENSORS_DTYPES
@@ -158,19 +158,6 @@ def _check_finite(name: str, weight: Weight) -> None:
         raise CheckpointError(
             f"{to_file(name)} holds NaN or infinity as {weight.dtype}: load an intact checkpoint"
         )
-
-
-def place_weight(network: DiffusionGemma, name: str, weight: Weight) -> None:
-    """Put a weight, which may be quantized, into the network under its name."""
-    path, _, leaf = name.rpartition(".")
-    module = network.get_submodule(path)
-    if isinstance(weight, nn.Module):
-        del module._parameters[leaf]
-        setattr(module, leaf, weight)
-    elif leaf in module._buffers:
-        module._buffers[leaf] = weight
-    else:
-        module._parameters[leaf] = nn.Parameter(weight, requires_grad=False)
 
 
 def _check_copies(checkpoint: Checkpoint, network: DiffusionGemma) -> None:

@@ -8,6 +8,12 @@ import sys
 from redraft.errors import ConfigError
 
 
+def check_boolean(name: str, value: object) -> None:
+    """Raise ConfigError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r} must be true or false")
+
+
 def check_integer(name: str, value: object, *, minimum: int, maximum: float = math.inf) -> None:
     """Raise ConfigError unless `value` is an int in [minimum, maximum]; a bool is not an int."""
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:

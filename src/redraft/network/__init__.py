@@ -3,6 +3,14 @@ by `denoise`."""
 
 from redraft.network.cache import Cache
 from redraft.network.context import ENCODE_BLOCK, PREFILL_CHUNK
+from redraft.network.placing import place_weight
 from redraft.network.transformer import EMBEDDING, DiffusionGemma
 
-__all__ = ["EMBEDDING", "ENCODE_BLOCK", "PREFILL_CHUNK", "Cache", "DiffusionGemma"]
+__all__ = [
+    "EMBEDDING",
+    "ENCODE_BLOCK",
+    "PREFILL_CHUNK",
+    "Cache",
+    "DiffusionGemma",
+    "place_weight",
+]

@@ -45,6 +45,21 @@ def read_metrics(path: Path) -> list[Metrics]:
     return rows
 
 
+def cut_metrics(path: Path, step: int) -> None:
+    """Leave out the rows after a step: updates after the last save are made, and logged, again."""
+    write_metrics(path, [row for row in read_metrics(path) if row["step"] <= step])
+
+
+def means_by_level(level: Tensor, values: Tensor) -> list[float | None]:
+    """Return the mean value of each bin of noise levels; None for one without values.
+
+    Args:
+        level, values: float32 [B], of each canvas.
+    """
+    bins = (level * LEVELS).long().clamp_max(LEVELS - 1)
+    return [_mean(values[bins == number]) for number in range(LEVELS)]
+
+
 def summarise_losses(updates: Sequence[Losses]) -> Metrics:
     """Return the mean losses of some updates, in nats; `null` for a bin or a loss without values.
 
@@ -52,13 +67,12 @@ def summarise_losses(updates: Sequence[Losses]) -> Metrics:
     """
     level = torch.cat([losses.level for losses in updates])
     by_row = torch.cat([losses.by_row for losses in updates])
-    bins = (level * LEVELS).long().clamp_max(LEVELS - 1)
     encoder = [losses.encoder.detach() for losses in updates if losses.encoder is not None]
     prefix = [losses.prefix.detach() for losses in updates if losses.prefix is not None]
     row: Metrics = {"prefix_loss": _mean(torch.stack(prefix))} if prefix else {}
     return row | {
         "loss": _mean(by_row),
-        "loss_by_level": [_mean(by_row[bins == number]) for number in range(LEVELS)],
+        "loss_by_level": means_by_level(level, by_row),
         "encoder_loss": _mean(torch.stack(encoder)) if encoder else None,
     }
 

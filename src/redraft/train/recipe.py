@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.config import GenerationConfig, ModelConfig
-from redraft.config.check import check_integer, check_number
+from redraft.config.check import check_boolean, check_integer, check_number
 from redraft.config.file import model_config_from_dict
 from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
@@ -115,8 +115,7 @@ class Recipe:
         check_integer("seed", self.seed, minimum=0)
         check_integer("draws", self.draws, minimum=0)
         for name in ("compile", "skip_long"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be true or false")
+            check_boolean(name, getattr(self, name))
         GenerationConfig().with_options(self.generation)
         check_integer("encoder_every", self.encoder_every, minimum=0)
         for name in ("matrix_lr", "other_lr", "clip"):

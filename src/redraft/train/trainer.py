@@ -26,9 +26,8 @@ from redraft.train.metrics import (
     METRICS,
     Metrics,
     append_metrics,
-    read_metrics,
+    cut_metrics,
     summarise_losses,
-    write_metrics,
 )
 from redraft.train.optimizers import make_optimizers, product_dtype, update
 from redraft.train.parallel import any_process, average_gradients, rank, world_size
@@ -188,9 +187,7 @@ class Trainer:
         self.network.load_state_dict(_with_prefix(WEIGHTS, tensors))
         self.average = _with_prefix(AVERAGE, tensors)
         if not rank():
-            # Updates after the last save are made again, and logged again.
-            rows = read_metrics(self.folder / METRICS)
-            write_metrics(self.folder / METRICS, [row for row in rows if row["step"] <= self.step])
+            cut_metrics(self.folder / METRICS, self.step)
 
     def _update(self) -> Losses:
         """Make one update of the weights and of their average; return its losses."""

@@ -13,7 +13,7 @@ import torch
 from redraft.adapters import LoraConfig, adapters_of, load_adapter
 from redraft.checkpoint import Quantization
 from redraft.errors import ConfigError, DataError, NonFiniteError
-from redraft.network import DiffusionGemma
+from redraft.network import DiffusionGemma, place_weight
 from redraft.testing import byte_tokenizer, tiny_config, tiny_model
 from redraft.train.finetune.config import FinetuneConfig
 from redraft.train.finetune.encode import RecordEncoder
@@ -127,12 +127,12 @@ def test_all_weights_of_a_quantized_model_are_not_trained(data: RecordFile, tmp_
 
 
 def quantized(network: DiffusionGemma) -> DiffusionGemma:
-    from redraft.adapters.attach import replace_weight, weights_of
+    from redraft.adapters.attach import weights_of
 
     quantization = Quantization("int8")
     for name, weight in list(weights_of(network)):
         if quantization.covers(name, weight.shape):
-            replace_weight(network, name, quantization.quantize(name, weight, torch.float32))
+            place_weight(network, name, quantization.quantize(name, weight, torch.float32))
     return network
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.adapters import LoraConfig
-from redraft.config.check import check_integer, check_number
+from redraft.config.check import check_boolean, check_integer, check_number
 from redraft.errors import ConfigError
 
 LOSS_ON = ("all", "last")
@@ -84,8 +84,7 @@ class FinetuneConfig:
             check_number(name, getattr(self, name), minimum=0)
         check_number("min_noise", self.min_noise, minimum=0, maximum=0.49)
         for name in ("checkpointed", "skip_bad"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be true or false")
+            check_boolean(name, getattr(self, name))
         for name, known in (("loss_on", LOSS_ON), ("encoder_loss_on", ENCODER_LOSS_ON)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be {' or '.join(known)}")

@@ -216,7 +216,7 @@ class RecordEncoder:
             learnt[one.start : one.stop] = [True] * (min(one.stop, len(sequence)) - one.start)
         return TrainingCanvas(
             sequence,
-            learnt[: len(sequence)],
+            learnt,
             at,
             written + [self.fill] * filled,
             [False] * length,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from redraft.adapters import adapters_of, attach, save_adapter
+from redraft.adapters.attach import weights_of
 from redraft.errors import ConfigError, DataError, NonFiniteError
 from redraft.network import DiffusionGemma
 from redraft.train.finetune.config import FinetuneConfig
@@ -24,7 +25,7 @@ from redraft.train.finetune.encode import RecordEncoder
 from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
 from redraft.train.finetune.records import RecordFile
 from redraft.train.forward import ForwardPasses
-from redraft.train.metrics import LEVELS, METRICS, append_metrics, read_metrics, write_metrics
+from redraft.train.metrics import METRICS, append_metrics, cut_metrics, means_by_level
 from redraft.train.parallel import any_process, average_gradients, rank, summed, world_size
 from redraft.train.state import digest, read_state, write_state
 
@@ -76,7 +77,7 @@ class FinetuneTrainer:
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
         )
-        self.step, self.stopping, self.cut = 0, False, 0
+        self.step, self.stopping = 0, False
         self._start = digest({"base": next(network.parameters()).detach()})
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
@@ -200,16 +201,14 @@ class FinetuneTrainer:
             for name, tensor in self.trained.items():
                 tensor.copy_(tensors[name])
         if not rank():
-            # Updates after the last save are made again, and logged again.
-            rows = read_metrics(self.folder / METRICS)
-            write_metrics(self.folder / METRICS, [row for row in rows if row["step"] <= self.step])
+            cut_metrics(self.folder / METRICS, self.step)
 
 
 def _trained(network: DiffusionGemma, config: FinetuneConfig) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name; everything else is frozen."""
     if config.lora is not None:
         attach(network, config.lora, config.seed)
-    elif any(not isinstance(tensor, nn.Parameter) for tensor in _weights(network)):
+    elif any(not isinstance(weight, nn.Parameter) for _, weight in weights_of(network)):
         raise ConfigError(
             "the weights are quantized: train an adapter (lora), or load them as bfloat16"
         )
@@ -218,27 +217,17 @@ def _trained(network: DiffusionGemma, config: FinetuneConfig) -> dict[str, nn.Pa
     return {name: one for name, one in network.named_parameters() if one.requires_grad}
 
 
-def _weights(network: DiffusionGemma) -> Iterator[object]:
-    from redraft.adapters.attach import weights_of
-
-    return (weight for _, weight in weights_of(network))
-
-
 def summarise(updates: Sequence[CanvasLosses]) -> Row:
     """Return the mean losses of some batches, in nats, also by noise level; null for none."""
     level = torch.cat([one.level for one in updates])
     rows = torch.cat([one.by_row for one in updates])
-    bins = (level * LEVELS).long().clamp_max(LEVELS - 1)
 
     def mean(sums: list[Tensor], count: int) -> float | None:
         return float(torch.stack(sums).sum().detach()) / count if count else None
 
     return {
         "loss": mean([one.diffusion for one in updates], sum(o.diffusion_count for o in updates)),
-        "loss_by_level": [
-            float(rows[bins == number].mean()) if bool((bins == number).any()) else None
-            for number in range(LEVELS)
-        ],
+        "loss_by_level": means_by_level(level, rows),
         "encoder_loss": mean(
             [one.encoder for one in updates], sum(o.encoder_count for o in updates)
         ),
