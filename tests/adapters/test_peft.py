@@ -25,7 +25,7 @@ from redraft.adapters import (
     merge,
     save_adapter,
 )
-from redraft.errors import CheckpointError
+from redraft.errors import CheckpointError, MemoryLimitError
 from redraft.network import DiffusionGemma
 from tests.parity.reference import saved_reference
 
@@ -192,6 +192,28 @@ def _vision(tensors: dict[str, Tensor]) -> None:
         tensors[name.replace("language_model", "vision_tower")] = tensors.pop(name)
 
 
+def _number(value: str) -> Any:
+    def change(tensors: dict[str, Tensor]) -> None:
+        next(iter(tensors.values()))[0, 0] = float(value)
+
+    return change
+
+
+def _integers(tensors: dict[str, Tensor]) -> None:
+    name = next(iter(tensors))
+    tensors[name] = tensors[name].long()
+
+
+def _flat(tensors: dict[str, Tensor]) -> None:
+    name = next(iter(tensors))
+    tensors[name] = tensors[name].flatten().clone()
+
+
+def _twice(tensors: dict[str, Tensor]) -> None:
+    for name in list(tensors):
+        tensors[name.replace("q_proj", "q_proj.base_layer")] = tensors[name].clone()
+
+
 @pytest.mark.parametrize(("change", "message"), [
     (_different, "different updates"),
     (_encoder_only, "for the encoder alone"),
@@ -199,6 +221,11 @@ def _vision(tensors: dict[str, Tensor]) -> None:
     (_foreign, "no tensor of a LoRA adapter"),
     (_vision, "image encoder"),
     (lambda tensors: tensors.clear(), "no update"),
+    (_number("nan"), "holds NaN or infinity"),
+    (_number("inf"), "holds NaN or infinity"),
+    (_integers, "not a matrix of floats"),
+    (_flat, "not a matrix of floats"),
+    (_twice, "has two updates"),
 ])  # fmt: skip
 def test_a_file_that_is_not_one_update_is_refused(
     base: Path, tmp_path: Path, change: Any, message: str
@@ -218,6 +245,9 @@ def test_a_file_that_is_not_one_update_is_refused(
     ({"alpha_pattern": {"q_proj": 8}}, "alpha_pattern"),
     ({"lora_alpha": -1}, "alpha"),
     ({"modules_to_save": ["embed_tokens"]}, "modules_to_save"),
+    ({"init_lora_weights": "pissa_niter_4"}, "changes the base's weights"),
+    ({"use_rslora": "no"}, "rslora"),
+    ({"lora_alpha": "nan"}, "alpha"),
 ])  # fmt: skip
 def test_what_is_not_plain_lora_is_refused_by_name(
     base: Path, tmp_path: Path, change: Mapping[str, Any], message: str
@@ -226,6 +256,45 @@ def test_what_is_not_plain_lora_is_refused_by_name(
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=message):
+        load_adapter(tmp_path)
+
+
+@pytest.mark.parametrize(("file", "content"), [
+    ("adapter_config.json", b"[" * 100_000),
+    ("adapter_config.json", b"\xff"),
+    ("adapter_model.safetensors", b""),
+    ("adapter_model.safetensors", b"\xff" * 64),
+    ("adapter_model.safetensors", None),
+    ("adapter_config.json", None),
+])  # fmt: skip
+def test_a_damaged_file_is_refused(
+    base: Path, tmp_path: Path, file: str, content: bytes | None
+) -> None:
+    peft_file(base, tmp_path)
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{file} cannot be read"):
+        load_adapter(tmp_path)
+
+
+def test_a_rank_that_the_file_does_not_have_takes_no_memory(
+    base: Path, network: DiffusionGemma, tmp_path: Path
+) -> None:
+    peft_file(base, tmp_path)
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"r": 10**12}))
+    with pytest.raises(CheckpointError, match="another model"):
+        load_adapter(tmp_path).attach(network)
+    assert not adapters_of(network)
+
+
+def test_a_file_that_there_is_no_memory_for_is_not_read(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peft_file(base, tmp_path)
+    monkeypatch.setattr("redraft.adapters.load.free_memory", lambda device: 1000)
+    with pytest.raises(MemoryLimitError, match="reading it takes 3 times"):
         load_adapter(tmp_path)
 
 

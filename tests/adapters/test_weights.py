@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import redraft
-from redraft.adapters import LoraConfig, adapters_of, attach, merge
+from redraft.adapters import LoraConfig, LoraWeight, adapters_of, attach, merge
 from redraft.adapters.attach import weights_of
 from redraft.checkpoint import Quantization
 from redraft.errors import CheckpointError, ConfigError
@@ -106,6 +106,8 @@ def test_a_quantized_weight_is_not_merged_into(tmp_path: Path) -> None:
     (("layers.*",), "cannot have an update"),
     (("embed_tokens.weight",), "cannot have an update"),
     (("(",), "no pattern"),
+    ((r"layers\.\d\.experts\.down_proj",), "take both"),
+    ((r"layers\.0\.experts\.down_proj", r"layers\.1\.experts\.gate_up_proj"), "take both"),
     ((), "list of names"),
     ("attention", "list of names"),
 ])  # fmt: skip
@@ -128,6 +130,7 @@ def test_dropout_is_of_training_alone() -> None:
     network = tiny_model(1)
     attach(network, LoraConfig(rank=4, dropout=0.5, targets=("dense",)))
     weight = adapters_of(network)["layers.0.mlp.down_proj.weight"]
+    assert isinstance(weight, LoraWeight)
     torch.nn.init.normal_(weight.lora_b)
     x = torch.randn(5, weight.shape[1])
     assert torch.equal(weight.eval().product(x), weight.product(x))

@@ -2,7 +2,8 @@
 
 from redraft.adapters.attach import adapters_of, attach, detach
 from redraft.adapters.config import LoraConfig
-from redraft.adapters.files import Adapter, load_adapter, save_adapter
+from redraft.adapters.files import save_adapter
+from redraft.adapters.load import Adapter, load_adapter
 from redraft.adapters.merge import merge, merged_weights
 from redraft.adapters.weights import LoraExperts, LoraWeight
 

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from redraft.adapters.config import LoraConfig
-from redraft.adapters.weights import LoraExperts, LoraWeight
+from redraft.adapters.weights import Adapted, LoraExperts, LoraWeight
 from redraft.errors import ConfigError
 from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import ExpertList, PackedWeight
-
-Adapted = LoraWeight | LoraExperts
 
 
 def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[str, Adapted]:
@@ -38,7 +36,7 @@ def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[s
         weight = weights[name]
         made: Adapted
         if isinstance(weight, ExpertList) or weight.ndim == 3:
-            made = LoraExperts(weight, config.rank, config.scale)  # type: ignore[arg-type]
+            made = LoraExperts(weight, config.rank, config.scale)
         else:
             made = LoraWeight(weight, config.rank, config.scale, config.dropout)
         made.reset(generator)
@@ -50,11 +48,7 @@ def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[s
 
 def adapters_of(network: DiffusionGemma) -> dict[str, Adapted]:
     """Return the weights of a network that have an update, by name."""
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, LoraWeight | LoraExperts)
-    }
+    return {name: module for name, module in network.named_modules() if isinstance(module, Adapted)}
 
 
 def detach(network: DiffusionGemma) -> None:

@@ -18,6 +18,7 @@ TARGETS = {
 }
 # Weights that can have an adapter at all. Routers and embeddings cannot.
 ADAPTABLE = re.compile("|".join(TARGETS.values()))
+EXPERTS = re.compile(r"(.*\.experts\.)(gate_up|down)_proj")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ class LoraConfig:
             names: all weights of the network.
 
         Raises:
-            ConfigError: a target matches no weight, or one that cannot have an update.
+            ConfigError: a target matches no weight, or one that cannot have an update, or one of
+                the two matrices of experts alone.
         """
         names = list(names)
         chosen: set[str] = set()
@@ -92,5 +94,12 @@ class LoraConfig:
                     f"one of {', '.join(TARGETS)}, or a narrower pattern"
                 )
             chosen |= found
+        for name in sorted(chosen):
+            both = EXPERTS.sub(r"\1gate_up_proj", name), EXPERTS.sub(r"\1down_proj", name)
+            if not chosen.issuperset(both):
+                raise ConfigError(
+                    f"targets: {name!r} is matched, and not the other matrix of these experts: "
+                    "take both, for PEFT's file format names one alone as if it were the other"
+                )
         # Sorted: random starts are the same over quantized weights, which lie in another order.
         return sorted(chosen)

@@ -110,17 +110,12 @@ class RecordEncoder:
         turn, at = rng.choice(list(self._places(encoded)))
         return self._turn_canvas(encoded, turn, at)
 
-    def problem(self, record: Record) -> str | None:
-        """Return why a record cannot be learnt; None where it can."""
-        try:
-            self.canvas(record, random.Random(0))
-        except DataError as error:
-            return str(error)
-        return None
-
     def is_cut(self, record: Record) -> bool:
-        """Return True for a record of which the end is left out."""
-        return not isinstance(record, FilledTemplate) and self.encode(record).cut > 0
+        """Return True for a record of which the end is left out; errors as for `canvas`."""
+        if isinstance(record, FilledTemplate):
+            self._hole_canvas(record, random.Random(0))
+            return False
+        return self.encode(record).cut > 0
 
     def encode(self, record: Conversation | Continuation) -> Encoded:
         """Return the sequence of a record, cut to `max_length`.

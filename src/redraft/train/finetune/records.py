@@ -155,29 +155,33 @@ class RecordFile:
             file.seek(self._places[number])
             return parse_record(file.readline().decode("utf-8"))
 
-    def check(self, problem: Callable[[Record], str | None], *, skip_bad: bool = False) -> None:
-        """Look at every record before any is learnt.
+    def check(self, is_cut: Callable[[Record], bool], *, skip_bad: bool = False) -> int:
+        """Look at every record before any is learnt; return how many are cut.
 
         Args:
-            problem: returns what is wrong with a record; None for a good one.
+            is_cut: returns True for a record of which the end is left out; raises DataError for
+                one that cannot be learnt.
             skip_bad: leave bad ones out, and count them.
 
         Raises:
             DataError: a record is bad; the message has its line. Or none is left.
         """
         good: list[int] = []
+        cut = 0
         for at, line in enumerate(self._lines):
-            found = problem(self[at])
-            if found is None:
-                good.append(at)
-            elif skip_bad:
-                self.bad.append((line, found))
+            try:
+                cut += is_cut(self[at])
+            except DataError as error:
+                if not skip_bad:
+                    raise DataError(f"{self.path}, line {line}: {error}") from error
+                self.bad.append((line, str(error)))
             else:
-                raise DataError(f"{self.path}, line {line}: {found}")
+                good.append(at)
         if not good:
             raise DataError(f"{self.path} has no record that can be learnt: {self.bad[-1][1]}")
         self._places = [self._places[at] for at in good]
         self._lines = [self._lines[at] for at in good]
+        return cut
 
     def shuffled(self, number: int, seed: int) -> int:
         """Return the record that is read as number `number`, counted over all passes of the file.
