@@ -10,6 +10,8 @@ import torch
 from transformers import AutoTokenizer
 
 import redraft
+from redraft.checkpoint import open_checkpoint
+from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.source import SHIPPED
 from redraft.evals import SETS, evaluate
 from redraft.tasks.task import held_out
@@ -49,7 +51,7 @@ def test_they_have_every_trait_of_the_architecture(name: str) -> None:
     assert model.config.top_k_experts == 2
     assert model.config.final_logit_softcapping
     assert model.network.self_conditioning.down_proj.weight.abs().max() > 0
-    assert model.network.dtype == torch.bfloat16
+    assert stored_dtype(open_checkpoint(name)) == torch.bfloat16
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -23,8 +23,9 @@ from redraft.checkpoint import (
     open_checkpoint,
     save_checkpoint,
 )
+from redraft.checkpoint.dtype import checked_dtype, suitable_dtype
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
-from redraft.checkpoint.load import Progress, stored_dtype
+from redraft.checkpoint.load import Progress
 from redraft.checkpoint.memory_check import check_memory
 from redraft.config import GenerationConfig, ModelCard, ModelConfig
 from redraft.config.check import check_integer
@@ -50,12 +51,10 @@ from redraft.errors import ConfigError, ContextLengthError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.grammar import Constraint, ConstraintLike, as_constraint
 from redraft.network import DiffusionGemma
-from redraft.quant import quantizable_formats
 from redraft.text import ChatTemplate, Message, Tokenizer
 
 TemplateLike = str | Sequence[str | Hole] | Template
 Constraints = ConstraintLike | list[ConstraintLike | None] | None
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Model:
@@ -510,7 +509,8 @@ def load(
         path_or_id: a local folder or GGUF file, a hub id, or "small" or "small-text", the models
             that ship with this package.
         dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16
-            files on a CPU, where float16 is some twenty times slower. Or "int8", "int4", "fp8": the
+            files on a CPU, where float16 is some twenty times slower, and for bfloat16 files of up
+            to 0.5 GiB on a CPU without instructions for bfloat16. Or "int8", "int4", "fp8": the
             weights are quantized as they are read, and computed with in bfloat16; a Quantization
             says more. Weights that the file has quantized stay so.
         device: "auto" takes CUDA where there is one.
@@ -524,12 +524,10 @@ def load(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
-    dtype, quantization = _checked_dtype(dtype)
+    dtype, quantization = checked_dtype(dtype)
     checkpoint = open_checkpoint(path_or_id, revision=revision)
     if isinstance(dtype, str):
-        dtype = stored_dtype(checkpoint)
-        if dtype == torch.float16 and torch.device(device).type == "cpu":
-            dtype = torch.float32
+        dtype = suitable_dtype(checkpoint, torch.device(device))
     check_memory(checkpoint, dtype, quantization, torch.device(device))
     keep_freed_memory()
     network = load_weights(
@@ -537,20 +535,6 @@ def load(
     )
     tokenizer, template = _text_files(checkpoint)
     return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
-
-
-def _checked_dtype(
-    dtype: str | torch.dtype | Quantization,
-) -> tuple[str | torch.dtype, Quantization | None]:
-    """Return the dtype to compute in ("auto" for the file's own), and the quantization, if any."""
-    if isinstance(dtype, Quantization):
-        return torch.bfloat16, dtype
-    if isinstance(dtype, str) and dtype in quantizable_formats():
-        return torch.bfloat16, Quantization(dtype)
-    if dtype not in (*DTYPES, *DTYPES.values(), "auto"):
-        known = ", ".join((*DTYPES, *quantizable_formats()))
-        raise ConfigError(f"{dtype=} must be one of auto, {known}")
-    return (DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype), None
 
 
 def _text_files(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate | None]:

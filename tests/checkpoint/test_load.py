@@ -58,6 +58,19 @@ def test_dtype_is_what_was_asked_for(folder: Path, name: str, dtype: torch.dtype
     assert {tensor.dtype for tensor in network.state_dict().values()} == {dtype}
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_is_widened_where_the_processor_has_none(
+    tmp_path: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_checkpoint(tmp_path, dtype=torch.bfloat16)
+    monkeypatch.setattr("redraft.checkpoint.dtype.multiplies_bfloat16", lambda: fast)
+    wanted = torch.bfloat16 if fast else torch.float32
+    assert redraft.load(tmp_path).network.dtype == wanted
+    assert redraft.load(tmp_path, dtype="bfloat16").network.dtype == torch.bfloat16
+    monkeypatch.setattr("redraft.checkpoint.dtype.WIDENED", 1000)
+    assert redraft.load(tmp_path).network.dtype == torch.bfloat16
+
+
 def test_encoder_scalars_are_their_own(folder: Path) -> None:
     change(
         folder,

@@ -35,11 +35,14 @@ def test_a_run_that_goes_on_can_be_exported(tmp_path: Path) -> None:
     trainer.step = 1
     trainer.save_state()
     assert export_state(recipe, tmp_path / "run", tmp_path / "out") == 1
-    model = redraft.load(tmp_path / "out", device="cpu")
+    model = redraft.load(tmp_path / "out", dtype="bfloat16", device="cpu")
     for name, tensor in model.network.state_dict().items():
         assert tensor.dtype == torch.bfloat16
         torch.testing.assert_close(tensor, trainer.average[name].bfloat16(), rtol=0, atol=0)
     with pytest.raises(ConfigError, match="another recipe"):
         export_state(replace(recipe, seed=5), tmp_path / "run", tmp_path / "other")
+    unnamed = replace(recipe, tokenizer="")
     with pytest.raises(ConfigError, match="tokenizer"):
-        export_state(replace(recipe, tokenizer=""), tmp_path / "run", tmp_path / "other")
+        export_state(unnamed, tmp_path / "run", tmp_path / "other")
+    assert export_state(unnamed, tmp_path / "run", tmp_path / "other", str(tmp_path / "out")) == 1
+    assert redraft.load(tmp_path / "other", device="cpu").tokenizer is not None

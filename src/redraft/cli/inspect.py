@@ -45,8 +45,8 @@ def inspect(
 
     Its shape, its parameters and memory by part, and the cards that hold it.
     """
-    from redraft.api import DTYPES
     from redraft.checkpoint import Quantization, open_checkpoint
+    from redraft.checkpoint.dtype import DTYPES
     from redraft.checkpoint.memory_plan import plan_memory
 
     if dtype not in (*DTYPES, "auto"):

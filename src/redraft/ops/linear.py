@@ -19,6 +19,11 @@ from redraft.ops.packed_layout import PackedLayout
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+def multiplies_bfloat16() -> bool:
+    """Return True if this processor has instructions for products in bfloat16."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 class WeightLike(Protocol):
     """An object that can stand in place of a weight tensor: a quantized weight."""
 

@@ -1,4 +1,4 @@
-"""Write a checkpoint of a run that goes on: python -m redraft.train.export RUN FOLDER
+"""Write a checkpoint of a run that goes on: python -m redraft.train.export RECIPE RUN FOLDER
 
 It has the averaged weights in bfloat16. The run itself is only read.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from redraft.checkpoint import open_checkpoint
 from redraft.checkpoint.save import save_checkpoint
 from redraft.config import GenerationConfig
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID
@@ -22,15 +23,19 @@ from redraft.train.state import read_state
 from redraft.train.trainer import STATE
 
 
-def export_state(recipe: Recipe, run: Path, folder: Path) -> int:
+def export_state(recipe: Recipe, run: Path, folder: Path, start: str = "") -> int:
     """Write the averaged weights of a run's state as a checkpoint; return the state's step.
 
+    Args:
+        start: the checkpoint that the run began with, whose tokenizer it has; the recipe's
+            tokenizer if empty.
+
     Raises:
-        ConfigError: the recipe names no tokenizer, or it is not the run's recipe.
-        CheckpointError: the state is damaged.
+        ConfigError: no tokenizer is named, or it is not the run's recipe.
+        CheckpointError: the state is damaged, or `start` is no checkpoint.
     """
-    if not recipe.tokenizer:
-        raise ConfigError("the recipe names no tokenizer: only such runs can be exported early")
+    if not (start or recipe.tokenizer):
+        raise ConfigError("the recipe names no tokenizer: name what the run began with, --from")
     tensors, facts = read_state(run / STATE, [])
     step = int(facts["step"])
     if not recipe.continues(facts["recipe"], step):
@@ -45,7 +50,8 @@ def export_state(recipe: Recipe, run: Path, folder: Path) -> int:
     config = GenerationConfig(
         max_new_tokens=recipe.model.canvas_length, eos_token_id=(EOS_ID, END_OF_TURN_ID)
     )
-    tokenizer = Tokenizer.from_folder(Path(recipe.tokenizer))
+    named = open_checkpoint(start).folder if start else Path(recipe.tokenizer)
+    tokenizer = Tokenizer.from_folder(named)
     template = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
     save_checkpoint(
         folder,
@@ -64,8 +70,9 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("run", type=Path, help="the folder of the run")
     parser.add_argument("folder", type=Path, help="where the checkpoint is written")
+    parser.add_argument("--from", dest="start", default="", help="what the run began with")
     args = parser.parse_args()
-    step = export_state(Recipe.from_file(args.recipe), args.run, args.folder)
+    step = export_state(Recipe.from_file(args.recipe), args.run, args.folder, args.start)
     print(f"step {step}: {args.folder}")
 
 

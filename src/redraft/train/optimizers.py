@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from redraft.network import EMBEDDING, DiffusionGemma
+from redraft.ops.linear import multiplies_bfloat16
 from redraft.train.muon import Muon
 from redraft.train.recipe import Recipe
 
@@ -50,6 +51,5 @@ def product_dtype(precision: str) -> torch.dtype:
     "auto" is bfloat16 if this processor has instructions for it, else float32.
     """
     if precision == "auto":
-        supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if supported else torch.float32
+        return torch.bfloat16 if multiplies_bfloat16() else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
