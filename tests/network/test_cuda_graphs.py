@@ -30,7 +30,7 @@ from redraft.testing import tiny_model
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="a device has real graphs: tests/engine/test_gpu.py"
 )
-OPTIONS = {"max_new_tokens": 20, "max_denoising_steps": 3, "eos_token_id": ()}
+OPTIONS = {"max_new_tokens": 20, "max_denoising_steps": 5, "eos_token_id": ()}
 
 
 @dataclass
@@ -48,7 +48,12 @@ class Again:
 
 
 def capture(
-    self: CudaGraphs, key: Any, inputs: Tensors, make_context: Callable[[], CachedContext], run: Any
+    self: CudaGraphs,
+    key: Any,
+    inputs: Tensors,
+    make_context: Callable[[], CachedContext],
+    run: Any,
+    memory: int,
 ) -> CapturedPass:
     context, own = make_context(), tuple(part.clone() for part in inputs)
     outputs = run(context, *own)
@@ -110,7 +115,7 @@ def test_passes_of_other_sizes_are_others(captures: None) -> None:
     network = tiny_model(3, num_hidden_layers=2)
     with torch.inference_mode():
         cache = network.new_cache(10)
-        for length in (16, 16, 1, 5, 16):
+        for length in (16, 16, 1, 5, 5, 16):
             states = network.canvas_states(
                 torch.arange(length)[None], [cache], torch.zeros(1, length, 32)
             )
@@ -120,7 +125,7 @@ def test_passes_of_other_sizes_are_others(captures: None) -> None:
             torch.arange(16).view(2, 8), two, torch.zeros(2, 8, 32)
         ).shape == (2, 8, 32)
         assert len(network.cuda_graphs._captured) == 1
-        assert len(network.cuda_graphs._seen) == 4
+        assert len(network.cuda_graphs._runs) == 4
     with torch.no_grad():  # outside inference mode too
         network.canvas_states(torch.arange(16)[None], [cache], torch.zeros(1, 16, 32))
 

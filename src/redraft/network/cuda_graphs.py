@@ -9,23 +9,29 @@ positions, and where the prefixes are in memory.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from weakref import ref
 
 import torch
-from torch import Tensor
 
 from redraft.network.cache import Cache
+from redraft.network.capture import Tensors, capture_graph
 from redraft.network.context import CachedContext, Segment
 from redraft.ops.triton.launch import launched_on
 
 # Graphs that are kept; there is one for each kind of pass and number of canvases.
 MAX_GRAPHS = 32
-Tensors = tuple[Tensor, ...]
+# A pass runs so often before it is captured: the first run compiles kernels, and holes come in many
+# widths, most of which do not come again.
+RUNS_BEFORE = 2
+MAX_KEYS = 4096  # kinds and sizes that are counted
+# After a capture that failed, which may be for want of memory, so many passes run before the next
+# one is tried; after MAX_FAILURES there is none until `clear`.
+PASSES_BETWEEN = 100
+MAX_FAILURES = 3
 # A pass: called with a context and the inputs.
 ForwardPass = Callable[..., Tensors]
 Key = tuple[Hashable, ...]
@@ -49,7 +55,7 @@ class CapturedPass:
 
 
 class CudaGraphs:
-    """Runs forward passes, and captures those whose kind and size come a second time.
+    """Runs forward passes, and captures those whose kind and size come a third time.
 
     A graph reads the weights at the addresses where they were. Code that replaces weights, other
     than by moving or loading the whole network, must call `clear`.
@@ -60,13 +66,12 @@ class CudaGraphs:
         self.clear()
 
     def clear(self) -> None:
-        """Drop all graphs."""
-        self._seen: set[Key] = set()
-        self._captured: OrderedDict[Key, CapturedPass] = OrderedDict()
-        self._stream: torch.cuda.Stream | None = None
-        self._pool: torch.cuda._POOL_HANDLE | None = None
-        # Graphs whose capture failed. While there is one, no other capture is started.
-        self._broken: list[torch.cuda.CUDAGraph] = []
+        """Drop all graphs, once no other thread runs one."""
+        with self._lock:
+            self._runs: Counter[Key] = Counter()
+            self._captured: OrderedDict[Key, CapturedPass] = OrderedDict()
+            self._pool: torch.cuda._POOL_HANDLE | None = None
+            self._failures, self._wait = 0, 0
 
     def run(
         self,
@@ -76,6 +81,7 @@ class CudaGraphs:
         make_context: Callable[[], CachedContext],
         run: ForwardPass,
         allowed: Callable[[], bool],
+        memory: int = 0,
     ) -> Tensors:
         """Return `run(make_context(), *inputs)`, from a graph where there is one.
 
@@ -83,19 +89,21 @@ class CudaGraphs:
             kind: tells passes apart that run other operations.
             segments: of the pass; all are canvases.
             allowed: called before a capture; returns whether this pass can be captured.
+            memory: bytes that the pass needs beside its inputs and outputs.
         """
         places = tuple((segment.start, segment.stop) for segment in segments)
         key = kind, places, *((part.shape, part.dtype) for part in inputs)
         with self._lock, torch.inference_mode(), launched_on(inputs[0].device):
             captured = self._captured.get(key)
-            if captured is None and key in self._seen and not self._broken and allowed():
-                captured = self._capture(key, inputs, make_context, run)
+            if captured is None and self._is_due(key) and allowed():
+                captured = self._capture(key, inputs, make_context, run, memory)
             if captured is None:
-                # The first run compiles kernels, which cannot be captured.
-                self._seen.add(key)
-                return run(make_context(), *inputs)
+                outputs = run(make_context(), *inputs)
+                self._count(key)
+                return outputs
             canvases = tuple((ref(segment.cache), segment.position) for segment in segments)
             if captured.canvases != canvases:
+                captured.canvases = ()  # until all that describes them is written
                 captured.context.point_to(segments)
                 captured.canvases = canvases
             self._captured.move_to_end(key)
@@ -104,34 +112,39 @@ class CudaGraphs:
             captured.graph.replay()
             return tuple(part.clone() for part in captured.outputs)
 
+    def _is_due(self, key: Key) -> bool:
+        return self._runs[key] >= RUNS_BEFORE and not self._wait and self._failures < MAX_FAILURES
+
+    def _count(self, key: Key) -> None:
+        """Count a pass that ran without a graph, once it has succeeded."""
+        if len(self._runs) >= MAX_KEYS:
+            self._runs.clear()
+        self._runs[key] += 1
+        self._wait = max(0, self._wait - 1)
+
     def _capture(
-        self, key: Key, inputs: Tensors, make_context: Callable[[], CachedContext], run: ForwardPass
+        self,
+        key: Key,
+        inputs: Tensors,
+        make_context: Callable[[], CachedContext],
+        run: ForwardPass,
+        memory: int,
     ) -> CapturedPass | None:
         """Capture a pass, or return None where that fails.
 
         A capture fails when there is too little memory, or when an operation waits for the device.
         """
         device = inputs[0].device
-        self._stream = self._stream or torch.cuda.Stream(device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        context, graph = make_context(), torch.cuda.CUDAGraph()
+        context = make_context()
         own = tuple(part.clone() for part in inputs)
-        self._stream.wait_stream(torch.cuda.current_stream(device))
         try:
-            with torch.cuda.stream(self._stream):
-                # Other threads may use the device while this one captures.
-                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-                try:
-                    outputs = run(context, *own)
-                finally:
-                    graph.capture_end()
+            graph, outputs = capture_graph(lambda: run(context, *own), device, self._pool, memory)
         except RuntimeError as error:
-            log.warning("CUDA graphs are off, passes run kernel by kernel: %s", error)
-            self._broken.append(graph)  # the allocator may still ask it
-            with suppress(Exception):
-                torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self._pool)
+            self._failures, self._wait = self._failures + 1, PASSES_BETWEEN
+            then = "for now" if self._failures < MAX_FAILURES else "from now on"
+            log.warning("a CUDA graph failed, passes run kernel by kernel %s: %s", then, error)
             return None
-        torch.cuda.current_stream(device).wait_stream(self._stream)
         context.drop_caches()
         captured = self._captured[key] = CapturedPass(graph, context, own, outputs)
         if len(self._captured) > MAX_GRAPHS:

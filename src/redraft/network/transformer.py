@@ -315,7 +315,13 @@ class DiffusionGemma(nn.Module):
             wanted,
         )
         outputs = self.cuda_graphs.run(
-            "denoise", segments, inputs, make_context, run, self._can_be_captured
+            "denoise",
+            segments,
+            inputs,
+            make_context,
+            run,
+            self._can_be_captured,
+            memory=2 * 4 * rows * length * self.config.vocab_size,  # logits, float32, twice
         )
         return VocabularyStatistics(**dict(zip(names, outputs, strict=True)))
 
