@@ -14,7 +14,7 @@ PLACES := src tests docs benchmarks hatch_build.py
 # What `make test-fast` leaves out: pytest names it at the end.
 FAST := -m 'not slow'
 
-.PHONY: help setup demo test test-fast attack coverage bench check format docs page page-check clean
+.PHONY: help setup demo test test-fast attack kernels coverage bench check format docs page page-check clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -61,6 +61,9 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.constraints
 	$(BIN)/python -m tests.attack.extremes
 	$(BIN)/python -m tests.attack.crowd
+
+kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them
+	$(BIN)/python -m tests.ops.compiled
 
 bench: setup ## speed and memory, beside transformers
 	env -u OMP_WAIT_POLICY $(BIN)/python benchmarks/report.py

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,9 +27,10 @@ from redraft.ops import triton as kernels
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import Linear, linear, parallel_linears
-from redraft.ops.packed_layout import PackedLayout, pack_blocks, unpack_blocks
+from redraft.ops.packed_layout import PackedLayout, pack_blocks, table_of, unpack_blocks
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
+from redraft.ops.triton import trial
 from redraft.ops.triton.attention import canvas_attention
 from redraft.ops.triton.grouping import group_by_expert
 from redraft.ops.triton.numbers import ENCODINGS, e2m1, e4m3, int4, int8
@@ -543,3 +545,83 @@ def test_bits_are_no_state_to_be_loaded() -> None:
     weight = packed("int4", 64, 128, torch.float32)
     with pytest.raises(TypeError, match=r"redraft\.load"):
         weight.load_state_dict(weight.state_dict())
+
+
+def test_a_table_holds_addresses_of_one_device() -> None:
+    layouts = [
+        packed("int8", 64, 128, torch.bfloat16, seed=seed).packed_layout() for seed in (0, 1)
+    ]
+    one, two = (layout for layout in layouts if layout is not None)
+    assert table_of([one, two], 1) is not None
+    elsewhere = replace(two, values=two.values.to("meta"))
+    assert table_of([one, elsewhere], 1) is None
+
+
+def test_scales_of_groups_are_read_from_a_table() -> None:
+    layout = packed("int8", 64, 128, torch.bfloat16).packed_layout()
+    assert layout is not None
+    groups = group_by_expert(torch.zeros(4, 1, dtype=torch.int64, device=DEVICE), 1, 16)
+    with pytest.raises(AssertionError, match="table"):
+        product(random(4, 128).bfloat16(), layout, groups)
+
+
+def test_many_rows_times_a_large_table_decode_it_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = packed("int8", 300, 64, torch.float32).as_table()
+    monkeypatch.setattr("redraft.quant.weight.MAX_KERNEL_ROWS", 4)
+    monkeypatch.setattr("redraft.quant.weight.TILE_NUMBERS", 64 * 64)
+    decoded: list[int] = []
+    rows = table.rows
+    monkeypatch.setattr(table, "rows", lambda *at: decoded.append(at[1] - at[0]) or rows(*at))
+    x = random(9, 64)
+    assert error(table.product(x), x @ rows(0, 300).T) < 1e-6
+    assert decoded == [64, 64, 64, 64, 44]
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A CUDA device that nothing was asked about yet."""
+    monkeypatch.setattr(kernels, "_ANSWERS", {})
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    return torch.device("cuda", 0)
+
+
+def test_a_card_is_tried_once(card: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[torch.device] = []
+    monkeypatch.setattr(trial, "check_kernels", tried.append)
+    assert kernels._runs_kernels(card)
+    assert kernels._runs_kernels(card)
+    assert tried == [card]
+
+
+def test_a_card_that_cannot_compile_uses_plain_torch(
+    card: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(device: torch.device) -> None:
+        raise RuntimeError("ptxas: unknown target")
+
+    monkeypatch.setattr(trial, "check_kernels", fail)
+    with pytest.warns(RuntimeWarning, match="plain torch runs instead: ptxas"):
+        assert not kernels._runs_kernels(card)
+    assert not kernels._runs_kernels(card)
+
+
+def test_want_of_memory_is_no_answer(card: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(device: torch.device) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trial, "check_kernels", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        kernels._runs_kernels(card)
+    monkeypatch.setattr(trial, "check_kernels", lambda device: None)
+    assert kernels._runs_kernels(card)
+
+
+def test_the_trial_passes_here_and_notices_wrong_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.check_kernels(torch.device(DEVICE))
+    for name in ("combine", "product", "causal_attention"):
+        with monkeypatch.context() as patch:
+            wrong = getattr(trial, name)
+            patch.setattr(trial, name, lambda *args, wrong=wrong: wrong(*args) + 1)
+            with pytest.raises(RuntimeError, match="wrongly"):
+                trial.check_kernels(torch.device(DEVICE))

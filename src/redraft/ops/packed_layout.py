@@ -70,8 +70,10 @@ class PackedLayout:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """All that matrices must have in common to stand in one table."""
+        """All that matrices must have in common to stand in one table, their device too: a table
+        holds addresses."""
         return (
+            self.values.device,
             self.form,
             self.shape,
             self.group,

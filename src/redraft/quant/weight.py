@@ -17,6 +17,8 @@ QUANTIZED_ROWS = 8192
 MAX_KERNEL_ROWS = 1024
 # Rows that are decoded at a time on a CPU: they stay in a core's cache.
 TILE_ROWS = 512
+# On a device so many numbers are: a matrix of a layer whole, an embedding in parts.
+TILE_NUMBERS = 32 << 20
 
 
 class PackedWeight(nn.Module):
@@ -102,13 +104,18 @@ class PackedWeight(nn.Module):
             # For many rows the product takes longer than the decoding: the kernel would decode
             # the matrix again for each tile of rows.
             if len(flat) > MAX_KERNEL_ROWS:
-                return (flat @ self.dequantize().T).view(*x.shape[:-1], -1)
+                tile = max(1, TILE_NUMBERS // self.shape[1])
+                return self._by_tiles(flat, tile).view(*x.shape[:-1], -1)
             return product(flat, layout).view(*x.shape[:-1], -1)
-        out = x.new_empty(len(flat), self.shape[0])
-        for first in range(0, self.shape[0], TILE_ROWS):
-            last = min(first + TILE_ROWS, self.shape[0])
-            torch.mm(flat, self.transposed_rows(first, last), out=out[:, first:last])
-        return out.view(*x.shape[:-1], -1)
+        return self._by_tiles(flat, TILE_ROWS).view(*x.shape[:-1], -1)
+
+    def _by_tiles(self, x: Tensor, tile: int) -> Tensor:
+        """Return x W^T of x [M, K]; `tile` rows of the matrix are decoded at a time."""
+        out = x.new_empty(len(x), self.shape[0])
+        for first in range(0, self.shape[0], tile):
+            last = min(first + tile, self.shape[0])
+            torch.mm(x, self.transposed_rows(first, last), out=out[:, first:last])
+        return out
 
     def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
         """Return the products of x [..., K] with this matrix and with others.

@@ -7,7 +7,6 @@ is imported: Triton comes with torch for CUDA, and is missing elsewhere.
 from __future__ import annotations
 
 import warnings
-from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -31,9 +30,22 @@ def uses_kernels(x: Tensor) -> bool:
     return _runs_kernels(x.device)
 
 
-@cache
+# Devices, and whether they run kernels: asked once, unless memory was short.
+_ANSWERS: dict[torch.device, bool] = {}
+
+
 def _runs_kernels(device: torch.device) -> bool:
-    """Try a small kernel: kernels are compiled by what is installed on the machine."""
+    """Return True if kernels are compiled and run rightly by what is installed on the machine.
+
+    Raises:
+        torch.OutOfMemoryError: the device has no memory for the trial, which is then made again.
+    """
+    if device not in _ANSWERS:
+        _ANSWERS[device] = _can_run(device)
+    return _ANSWERS[device]
+
+
+def _can_run(device: torch.device) -> bool:
     if find_spec("triton") is None:
         return False
     if device.type != "cuda":  # the interpreter
@@ -41,14 +53,16 @@ def _runs_kernels(device: torch.device) -> bool:
     if torch.version.cuda is None or torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
         return False
     try:
-        from redraft.ops.triton.combine import combine
+        from redraft.ops.triton.trial import check_kernels
 
-        ones = torch.ones(2, 16, device=device)
-        return bool((combine(ones, ones[:1, :2].contiguous()) == 2).all())
+        check_kernels(device)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         warnings.warn(
-            f"kernels cannot be compiled for {device}, plain torch runs instead: {error}",
+            f"kernels cannot run on {device}, plain torch runs instead: {error}",
             RuntimeWarning,
             stacklevel=2,
         )
         return False
+    return True

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from redraft.ops.triton.launch import on_its_device
 from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
-
-# Queries and keys at a time, warps, stages: the first that fit are taken. Chosen on an H100.
-TILES = ((64, 32, 4, 2), (16, 32, 4, 2), (32, 32, 4, 1), (16, 16, 4, 1))
+from redraft.ops.triton.tiles import attention_tile
 
 
 def canvas_attention(
@@ -72,7 +70,9 @@ def _run(
     rows, heads, dim = query.shape
     kv_heads = key.shape[0] if causal else key.shape[1]
     query, out = query.contiguous(), query.new_empty(rows, heads * dim)
-    wide, queries, at_once, warps, stages = _tile(query, dim)
+    wide = max(16, triton.next_power_of_2(dim))
+    memory = 1 << 16 if INTERPRETED else _shared_memory(query.device)
+    queries, at_once, warps, stages = attention_tile(wide, query.itemsize, memory, causal)
     grid = (triton.cdiv(length, queries), heads, rows // length)
     _attend[grid](
         query, key, value, prefixes, out, length, keys, step, head_step, heads // kv_heads, heads,
@@ -81,18 +81,6 @@ def _run(
         num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
-
-
-def _tile(query: Tensor, dim: int) -> tuple[int, int, int, int, int]:
-    """Return a row's width, queries and keys at a time, warps, and stages, so that all fits into
-    the memory of a multiprocessor."""
-    wide = max(16, triton.next_power_of_2(dim))
-    memory = 1 << 16 if INTERPRETED else _shared_memory(query.device)
-    for queries, keys, warps, stages in TILES:
-        fits = (queries + 2 * stages * keys) * wide * query.itemsize <= memory - 4096
-        if fits and (wide <= 256 or queries <= 32) and (query.itemsize == 2 or queries <= 16):
-            return wide, queries, keys, warps, stages
-    return wide, 16, 16, 4, 1
 
 
 def _shared_memory(device: torch.device) -> int:
@@ -122,7 +110,8 @@ def _meet(acc, total, top, queries, keys, values, seen, inside, narrow, NUMBER: 
     return acc, total * shrink + tl.sum(mass, 1), new
 
 
-@triton.jit
+# Lengths are not specialized: each new kind of one would be compiled within a request.
+@triton.jit(do_not_specialize=["length", "count"])
 def _attend(
     query, key, value, prefixes, out, length, count, step, head_step, group, heads, window,
     DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,

@@ -61,7 +61,7 @@ def group_by_expert(index: Tensor, experts: int, block: int) -> Groups:
     return Groups(order, edges, owners, firsts, block, experts, index.shape[1])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _sort(index, order, edges, count, experts, SIZE: tl.constexpr):
     """Write one expert's assignments behind those of the experts before it."""
     expert, at = tl.program_id(0), tl.arange(0, SIZE)

@@ -22,7 +22,7 @@ def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor
     return out.unbind(0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _philox(c0, c1, c2, c3, k0, k1, out, count, SIZE: tl.constexpr):
     at = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
     inside = at < count

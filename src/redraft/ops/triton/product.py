@@ -69,6 +69,7 @@ def product(
             Otherwise it has one row for each assignment, in the order of `groups`.
         scatter: write the output in the order of assignments. Otherwise in the order of `groups`.
     """
+    assert groups is None or layout.table or layout.form == "plain", "scales are read from a table"
     x = x if x.stride(-1) == 1 else x.contiguous()
     height, width = layout.shape
     count = len(groups.order) if groups else len(x)
@@ -200,7 +201,7 @@ def _one_per_element(
     return acc
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])  # of rows: any number comes
 def _product(
     x, out, order, owners, firsts, edges, values, scales, offsets, factors,
     count, height, stacks, x_stride, top_k, experts,
