@@ -34,7 +34,7 @@ def capture_graph(
         RuntimeError: the device has too little free memory, or an operation cannot be captured.
             Work can go on: random numbers, memory and streams are as before.
     """
-    _check_room(device, memory + SPARE_MEMORY)
+    _check_memory(device, memory + SPARE_MEMORY)
     stream = _stream(device)
     graph = torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream(device))
@@ -76,7 +76,7 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
     return _STREAMS[device]
 
 
-def _check_room(device: torch.device, needed: int) -> None:
+def _check_memory(device: torch.device, needed: int) -> None:
     """Check the free memory; memory that torch holds for later is given back first.
 
     Raises:
