@@ -72,6 +72,9 @@ def test_the_loss_is_the_mean_over_what_is_not_frozen_and_frozen_tokens_stay() -
     assert corruption.noisy.shape == (3, 4, 40)
     assert torch.equal(corruption.noisy[:, frozen], batch.target[frozen].expand(3, -1))
     spread = corruption.level.sort(dim=0).values
+    again = torch.Generator().manual_seed(0)
+    leaning = Corruption.of(batch, 3, 150, again, power=2.0).level
+    assert (1 - leaning).sqrt().sub(1 - corruption.level).abs().max() < 0.01
     assert torch.allclose(spread[1:] - spread[:-1], torch.tensor(1 / 3), atol=1e-3)
     with torch.no_grad():
         found = losses(passes, batch, corruption, self_conditioning=())

@@ -65,15 +65,24 @@ class Corruption:
 
     @classmethod
     def of(
-        cls, batch: Batch, draws: int, vocab_size: int, generator: torch.Generator
+        cls,
+        batch: Batch,
+        draws: int,
+        vocab_size: int,
+        generator: torch.Generator,
+        power: float = 1.0,
     ) -> Corruption:
         """Draw `draws` canvases of every row.
 
         Their noise levels are evenly spaced from a random one, so that every batch has little and
         much noise.
+
+        Args:
+            power: levels are 1 - (1 - u)^power of evenly spaced u: above 1 they lean to much noise.
         """
         first = torch.rand(len(batch.target), generator=generator)
         level = torch.cat([(first + draw / draws) % 1 for draw in range(draws)])
+        level = 1 - (1 - level) ** power
         level = level * (1 - 2 * MIN_NOISE_LEVEL) + MIN_NOISE_LEVEL
         target, frozen = batch.target.repeat(draws, 1), batch.frozen.repeat(draws, 1)
         noisy = torch.where(frozen, target, corrupt(target, level, vocab_size, generator))

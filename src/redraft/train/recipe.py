@@ -62,6 +62,8 @@ class Recipe:
             otherwise such an example is an error.
         self_conditioning: the share of the canvases that get the soft embedding of a first pass, of
             those that get one of a second pass upon the first, and so on; the shares fall.
+        noise_power: 1 draws noise levels evenly; more leans to much noise, where a model still
+            learns once it repairs a little without a fault.
         matrix_lr, other_lr: peak learning rates of Muon on matrices and of AdamW on the rest.
         warm_up: updates until the peak.
         decay: the share of the steps, at the end, in which the rates fall linearly to zero. Before
@@ -91,6 +93,7 @@ class Recipe:
     prefix_length: int = 112
     skip_long: bool = False
     self_conditioning: tuple[float, ...] = (0.5,)
+    noise_power: float = 1.0
     seed: int = 0
     matrix_lr: float = 0.02
     other_lr: float = 3e-3
@@ -118,7 +121,7 @@ class Recipe:
             check_boolean(name, getattr(self, name))
         GenerationConfig().with_options(self.generation)
         check_integer("encoder_every", self.encoder_every, minimum=0)
-        for name in ("matrix_lr", "other_lr", "clip"):
+        for name in ("matrix_lr", "other_lr", "clip", "noise_power"):
             check_number(name, getattr(self, name), minimum=0, exclusive=True)
         check_number("prefix_weight", self.prefix_weight, minimum=0)
         if self.precision not in PRECISIONS:

@@ -218,7 +218,9 @@ class Trainer:
         recipe, part = self.recipe, (rank(), world_size())
         if not recipe.draws:
             return autoregressive_losses(self.passes, batch.part(*part))
-        corruption = Corruption.of(batch, recipe.draws, recipe.model.vocab_size, self.generator)
+        corruption = Corruption.of(
+            batch, recipe.draws, recipe.model.vocab_size, self.generator, recipe.noise_power
+        )
         return losses(
             self.passes,
             batch.part(*part),
