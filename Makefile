@@ -11,10 +11,12 @@ PYTEST := $(BIN)/python -m pytest
 # Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives.
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
 PLACES := src tests docs benchmarks hatch_build.py
-# What `make test-fast` leaves out: pytest names it at the end.
-FAST := -m 'not slow'
+# What takes much longer than what it adds to the others is for `make test-long`. `make test-fast`
+# leaves out more: pytest names it at the start.
+MOST := -m 'not long'
+FAST := -m 'not slow and not long'
 
-.PHONY: help setup demo test test-fast attack kernels coverage bench check format docs page page-check clean
+.PHONY: help setup demo test test-long test-fast attack kernels coverage bench check format docs page page-check clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -46,16 +48,19 @@ demo: setup ## the main job, on the models that ship with redraft
 	$(BIN)/redraft demo
 
 # A browser is timed, so its tests run by themselves.
-test: setup ## all tests
+test: setup ## the tests
 	$(BIN)/python tests/browser/install.py
-	$(PARALLEL) --ignore tests/browser
-	$(PYTEST) tests/browser
+	$(PARALLEL) --ignore tests/browser $(MOST)
+	$(PARALLEL) tests/browser
+
+test-long: setup ## the tests that take longest, such as a minute of training
+	$(PARALLEL) --ignore tests/browser -m long
 
 test-fast: setup ## an answer in two minutes on two cores: all tests that are not marked slow
 	$(PARALLEL) --ignore tests/browser $(FAST)
 
-coverage: setup ## all tests but the browser's, with a report; fails below the floor in pyproject.toml
-	$(PARALLEL) --ignore tests/browser --cov --cov-report=term --cov-report=xml:build/coverage.xml
+coverage: setup ## the tests but the browser's, with a report; fails below the floor in pyproject.toml
+	$(PARALLEL) --ignore tests/browser $(MOST) --cov --cov-report=term --cov-report=xml:build/coverage.xml
 
 attack: setup ## hostile requests against a real server, whole; the tests have them in a short form
 	$(BIN)/python -m tests.attack.constraints

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,11 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SOURCE = str(BENCHMARKS.parent / "src")
 SHORT_LOAD = ("--holes", "1", "--chats", "1", "--candidates", "1", "--steps", "2")
 TINY = ("--model", "tiny", "--rounds", "1", "--json")
+
+
+def long(*case: object) -> Any:
+    """Return a case that `make test-long` has: each of them starts a process or two."""
+    return pytest.param(*case, marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(
@@ -29,18 +35,18 @@ TINY = ("--model", "tiny", "--rounds", "1", "--json")
             (*TINY, "--peer", "none", "--prompt", "8", "--tokens", "40", "--steps", "2"),
             ("over_autoregressive",),
         ),
-        ("batch", (*TINY, "--peer", "none", "--prompt", "8", "--alike", "1"), ("leaving",)),
-        ("quantized", (*TINY, "--prefix", "8", "--group", "32"), ()),
-        ("serve", (*TINY, "--peer", "none", "--requests", "4"), ("tokens",)),
-        ("context", (*TINY, "--short", "8", "--long", "64"), ("gemm_gflops",)),
+        long("batch", (*TINY, "--peer", "none", "--prompt", "8", "--alike", "1"), ("leaving",)),
+        long("quantized", (*TINY, "--prefix", "8", "--group", "32"), ()),
+        long("serve", (*TINY, "--peer", "none", "--requests", "4"), ("tokens",)),
+        long("context", (*TINY, "--short", "8", "--long", "64"), ("gemm_gflops",)),
         ("memory", (*TINY, "--peer", "none", "--prefix", "8"), ()),
         ("vocabulary", (*TINY, "--sizes", "3000"), ("ratio", "over_products")),
-        (
+        long(
             "mixed_load",
             (*SHORT_LOAD, "--rounds", "1", "--source", SOURCE, "--json"),
             ("ratio", "equal_answers"),
         ),
-        ("startup", ("--rounds", "1", "--json"), ()),
+        long("startup", ("--rounds", "1", "--json"), ()),
         ("constraint", (*TINY, "--prefix", "8"), ("ratio", "building", "classes")),
     ],
 )

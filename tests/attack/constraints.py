@@ -145,9 +145,10 @@ def resident(pid: int) -> int:
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return 0
-    line = next(one for one in status.read_text().splitlines() if one.startswith("VmRSS"))
+    # A process that has just ended has no such line.
+    own = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmRSS")]
     children = " ".join(one.read_text() for one in status.parent.glob("task/*/children"))
-    return int(line.split()[1]) * 1024 + sum(resident(int(one)) for one in children.split())
+    return sum(map(int, own)) * 1024 + sum(resident(int(one)) for one in children.split())
 
 
 def main() -> int:

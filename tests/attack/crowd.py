@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +92,8 @@ class Crowd:
         ends = time.monotonic() + seconds
         watching = asyncio.create_task(self._watch())
         await asyncio.gather(*(self._client(number, ends) for number in range(clients)))
-        watching.cancel()
+        if not watching.cancel():
+            watching.result()  # what ended it
         return self.report
 
     async def _client(self, number: int, ends: float) -> None:
@@ -113,7 +115,11 @@ class Crowd:
         self, session: httpx2.AsyncClient, kind: str, seed: int, path: str, body: dict[str, Any]
     ) -> None:
         began = time.perf_counter()
-        answer = await session.post(self.url + path, json=body)
+        try:
+            answer = await session.post(self.url + path, json=body)
+        except httpx2.TimeoutException:
+            self.report.statuses[f"{kind} late"] += 1
+            return
         self.report.statuses[f"{kind} {answer.status_code}"] += 1
         if answer.status_code == 429:
             await asyncio.sleep(float(answer.headers["retry-after"]))
@@ -133,9 +139,11 @@ class Crowd:
     async def _read_slowly(
         self, session: httpx2.AsyncClient, path: str, body: dict[str, Any]
     ) -> None:
-        async with session.stream("POST", self.url + path, json=body | {"stream": True}) as answer:
-            async for _ in answer.aiter_lines():
-                await asyncio.sleep(0.1)
+        slow = session.stream("POST", self.url + path, json=body | {"stream": True})
+        with suppress(httpx2.TimeoutException):
+            async with slow as answer:
+                async for _ in answer.aiter_lines():
+                    await asyncio.sleep(0.1)
         self.report.statuses["slow"] += 1
 
     async def _watch(self) -> None:

@@ -24,13 +24,14 @@ from redraft.network import context as contexts
 from redraft.network import transformer
 from redraft.network.context import CachedContext
 from redraft.network.cuda_graphs import CapturedPass, CudaGraphs, Tensors
+from redraft.ops import batch_invariance
 from redraft.ops import triton as kernels
 from redraft.testing import tiny_model
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="a device has real graphs: tests/engine/test_gpu.py"
 )
-OPTIONS = {"max_new_tokens": 20, "max_denoising_steps": 5, "eos_token_id": ()}
+OPTIONS = {"max_new_tokens": 5, "max_denoising_steps": 5, "eos_token_id": ()}
 
 
 @dataclass
@@ -77,6 +78,8 @@ def capture(
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     kernels.KERNEL_DEVICES.add("cpu")
+    for place in (batch_invariance, transformer):  # as on a device: no rows are added
+        monkeypatch.setattr(place, "min_rows", lambda like: 1)
     monkeypatch.setattr(CudaGraphs, "_capture", capture)
     monkeypatch.setattr(transformer, "_uses_cuda_graphs", kernels.uses_kernels)
     yield
@@ -84,8 +87,8 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_graph_serves_other_prompts_steps_and_canvases(captures: None) -> None:
-    model = Model(tiny_model(1, num_hidden_layers=2))
-    prompts = [[2, 7, 8], list(range(5, 25))]
+    model = Model(tiny_model(1, num_hidden_layers=2, canvas_length=4))
+    prompts = [[2, 7, 8], list(range(5, 12))]
     written = [
         model.generate(prompt, seed=seed, **OPTIONS).tokens for seed, prompt in enumerate(prompts)
     ]
@@ -131,22 +134,22 @@ def test_passes_of_other_sizes_are_others(captures: None) -> None:
 
 
 def test_a_model_that_moves_or_loads_drops_its_graphs(captures: None) -> None:
-    network = tiny_model(4, num_hidden_layers=2)
+    network = tiny_model(4, num_hidden_layers=2, canvas_length=4)
     model = Model(network)
     for change in (lambda: network.float(), lambda: network.load_state_dict(network.state_dict())):
-        model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 9})
+        model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 4})
         assert network.cuda_graphs._captured
         change()
         assert not network.cuda_graphs._captured
 
 
 def test_copies_capture_their_own_graphs(captures: None) -> None:
-    model = Model(tiny_model(5, num_hidden_layers=2))
-    expected = model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 9}).tokens
+    model = Model(tiny_model(5, num_hidden_layers=2, canvas_length=4))
+    expected = model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 4}).tokens
     assert model.network.cuda_graphs._captured
     for copied in (deepcopy(model.network), pickle.loads(pickle.dumps(model.network))):
         assert not copied.cuda_graphs._captured
         assert (
-            Model(copied).generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 9}).tokens
+            Model(copied).generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 4}).tokens
             == expected
         )

@@ -31,6 +31,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_thread")
 def test_a_minute_teaches_sums(tmp_path: Path) -> None:
     recipe = Recipe.from_file(RECIPE)
