@@ -260,7 +260,10 @@ def token_ids(prompt: Any) -> list[int]:
         raise RequestError(
             f"a prompt is text or a sequence of token ids, not {type(prompt).__name__}"
         )
-    return [_token_id(token) for token in prompt]
+    tokens = list(prompt)
+    if any(isinstance(token, Mapping) for token in tokens):
+        raise RequestError("that is a conversation: give it as messages=, one in a call")
+    return [_token_id(token) for token in tokens]
 
 
 def _token_id(token: Any) -> int:

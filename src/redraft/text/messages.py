@@ -59,7 +59,10 @@ def plain_messages(
 def _plain_message(given: object, place: str, reads_parts: Callable[[str], bool]) -> PlainMessage:
     message = plain(given, place)
     if not isinstance(message, dict):
-        raise ChatTemplateError(f"{place} needs a role and content, it is a {type(given).__name__}")
+        several = ": messages are one conversation" if isinstance(message, list) else ""
+        raise ChatTemplateError(
+            f"{place} needs a role and content, it is a {type(given).__name__}{several}"
+        )
     message = {key: value for key, value in message.items() if value is not None}
     role = message.get("role")
     if not isinstance(role, str) or not ROLE.fullmatch(role):
