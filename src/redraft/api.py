@@ -5,16 +5,17 @@ prompt -> Processor (token ids, settings) -> Work -> Engine -> events -> result
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack, cast, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from redraft.adapters import load_adapter
+from redraft.adapters import adapters_of, attach_by_row, load_adapter
 from redraft.adapters.attach import shared_copy
 from redraft.checkpoint import (
     Checkpoint,
@@ -47,7 +48,8 @@ from redraft.engine.memory_budget import Memory, usable_memory
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.processor import Prompt, TextOptions, is_batch, split_text_options
 from redraft.engine.request import check_tokens
-from redraft.errors import ConfigError, ContextLengthError, RequestError
+from redraft.engine.work import check_adapter
+from redraft.errors import CheckpointError, ConfigError, ContextLengthError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.grammar import Constraint, ConstraintLike, as_constraint
 from redraft.network import DiffusionGemma
@@ -55,6 +57,8 @@ from redraft.text import ChatTemplate, Message, Tokenizer
 
 TemplateLike = str | Sequence[str | Hole] | Template
 Constraints = ConstraintLike | list[ConstraintLike | None] | None
+Adapters = str | list[str | None] | None
+Value = TypeVar("Value")
 
 
 class Model:
@@ -66,6 +70,7 @@ class Model:
         chat_template: None for a checkpoint without one; messages cannot be used then.
         generation_config: defaults that the options of every call are laid over.
         checkpoint: where the weights come from; None for a model made in memory.
+        adapter: name of the adapter that all is done with; None for the base alone. See `using`.
     """
 
     def __init__(
@@ -81,11 +86,17 @@ class Model:
         self.chat_template = chat_template
         self.generation_config = generation_config or GenerationConfig()
         self.checkpoint = checkpoint
+        self.adapter: str | None = None
 
     @property
     def config(self) -> ModelConfig:
         """Shape of the network."""
         return self.network.config
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that it was loaded with."""
+        return self.network.adapters
 
     @property
     def card(self) -> ModelCard | None:
@@ -108,6 +119,7 @@ class Model:
         constraint: Constraints = None,
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
+        adapter: Adapters = None,
         max_batch_size: int = 8,
         **options: Unpack[TextOptions],
     ) -> Finished: ...
@@ -121,6 +133,7 @@ class Model:
         constraint: Constraints = None,
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
+        adapter: Adapters = None,
         max_batch_size: int = 8,
         **options: Unpack[TextOptions],
     ) -> list[Finished]: ...
@@ -134,6 +147,7 @@ class Model:
         constraint: Constraints = None,
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
+        adapter: Adapters = None,
         max_batch_size: int = 8,
         **options: Unpack[TextOptions],
     ) -> Finished | list[Finished]:
@@ -154,6 +168,8 @@ class Model:
                 such as "confidence:threshold=0.9"; None for the entropy bound of the options.
             stopping: decides when a canvas is settled: an object (see `StoppingCriteria`), or a
                 name with options; None for the reference's rule.
+            adapter: name of one of `adapters`, in place of the model's own; with a list of prompts
+                one for all, or a list of one each (None for the base alone).
             max_batch_size: texts written at a time, at most.
             options: any field of GenerationConfig; and of PromptOptions, such as `thinking` and
                 `tools`.
@@ -171,6 +187,7 @@ class Model:
             constraint=constraint,
             sampler=sampler,
             stopping=stopping,
+            adapter=adapter,
             max_batch_size=max_batch_size,
             **options,
         )
@@ -188,6 +205,7 @@ class Model:
         constraint: Constraints = None,
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
+        adapter: Adapters = None,
         max_batch_size: int = 8,
         **options: Unpack[TextOptions],
     ) -> Iterator[Event]:
@@ -202,11 +220,14 @@ class Model:
             raise RequestError("stop strings need a tokenizer, and this checkpoint has none")
         processor = self.processor
         prompts = processor.prompts(prompt, messages, prompt_options)
-        constraints = [as_constraint(one) for one in _one_each(constraint, len(prompts))]
+        constraints = [
+            as_constraint(one) for one in _one_each("constraints", constraint, len(prompts))
+        ]
+        adapters = self._adapters_of(adapter, len(prompts))
         if messages is not None:
             constraints = [processor.after_thoughts(constraints[0], prompts[0])]
         requests: list[Request] = []
-        for tokens, one in zip(prompts, constraints, strict=True):
+        for tokens, one, name in zip(prompts, constraints, adapters, strict=True):
             config = processor.text_settings(settings, constrained=one is not None)
             dfa = processor.compile(one, config)
             requests.append(
@@ -220,6 +241,7 @@ class Model:
                     method=method,
                     sampler=sampler,
                     stopping=stopping,
+                    adapter=name,
                 )
             )
             check_settings_are_read(settings, requests[0].sampler, requests[0].stopping)
@@ -421,16 +443,40 @@ class Model:
         """Write requests that are checked, each with settings of its own; yield their events.
 
         The `request` of an event is the place of its request. The error of the first request that
-        fails is raised. `method` writes all of them by one method, whatever they name.
+        fails is raised. `method` writes all of them by one method, whatever they name. A request
+        that names no adapter is written with the model's own.
         """
         check_integer("max_batch_size", max_batch_size, minimum=1)
         engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
         for request in requests:
-            engine.add(request if method is None else request.by(method))
+            request = request if method is None else request.by(method)
+            if request.adapter is None and self.adapter is not None:
+                request = dataclasses.replace(request, adapter=self.adapter)
+            engine.add(request)
         return cast(Iterator[Event], _raising(engine.run()))
+
+    def using(self, adapter: str | None) -> Model:
+        """Return the model for which all is done with one of `adapters`; both share everything.
+
+        Raises:
+            RequestError: it was loaded without an adapter of this name.
+        """
+        check_adapter(self.network, adapter)
+        model = copy.copy(self)
+        model.adapter = adapter
+        return model
+
+    def _adapters_of(self, given: Adapters, count: int) -> list[str | None]:
+        """Return the adapter of each prompt."""
+        names = _one_each("adapters", self.adapter if given is None else given, count)
+        for name in names:
+            check_adapter(self.network, name)
+        return names
 
     def with_adapter(self, folder: str | Path) -> Model:
         """Return the model with a LoRA adapter in PEFT's format; both share the base's weights.
+
+        `load(..., adapters=...)` takes several, and rows of different ones share passes.
 
         Raises:
             CheckpointError: there is no adapter, or it is one of another model.
@@ -446,7 +492,15 @@ class Model:
         )
 
     def save(self, folder: str | Path, **options: Any) -> None:
-        """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`."""
+        """Write a checkpoint folder that redraft and transformers load; see `save_checkpoint`.
+
+        Raises:
+            CheckpointError: the model has an adapter.
+        """
+        if self.adapters or adapters_of(self.network):
+            raise CheckpointError(
+                "the model has an adapter, and a checkpoint has none: merge it with `redraft merge`"
+            )
         save_checkpoint(
             folder,
             self.network,
@@ -465,6 +519,7 @@ class Model:
 
     def _results(self, work: Work) -> Iterator[Any]:
         """Run one piece of work; yield its drafts and its result."""
+        work.adapter = self.adapter
         engine = Engine(self.network, self.tokenizer)
         engine.add(work)
         for event in _raising(engine.run()):
@@ -502,6 +557,7 @@ def load(
     device: str | torch.device = "auto",
     revision: str | None = None,
     progress: Progress | None = None,
+    adapters: Mapping[str, str | Path] | None = None,
 ) -> Model:
     """Load a DiffusionGemma checkpoint in the Hugging Face layout, or a GGUF file.
 
@@ -516,11 +572,14 @@ def load(
         device: "auto" takes CUDA where there is one.
         revision: branch, tag or commit of a hub id.
         progress: called with (tensors read, number of tensors).
+        adapters: LoRA adapters in PEFT's format by the names that `generate` and `Model.using`
+            take: a folder each.
 
     Raises:
         CheckpointError, ConfigError: everything that is wrong with it, before weights are read.
         MemoryLimitError: there is not enough memory for the weights.
     """
+    read = {name: load_adapter(folder) for name, folder in _checked_names(adapters or {}).items()}
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     _check_device(device)
@@ -533,8 +592,17 @@ def load(
     network = load_weights(
         checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization
     )
+    if read:
+        attach_by_row(network, read)
     tokenizer, template = _text_files(checkpoint)
     return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
+
+
+def _checked_names(adapters: Mapping[str, str | Path]) -> Mapping[str, str | Path]:
+    for name in adapters:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ConfigError(f"adapters: {name!r} is no name: give printable characters")
+    return adapters
 
 
 def _text_files(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate | None]:
@@ -566,11 +634,12 @@ def _raising(events: Iterable[EngineEvent]) -> Iterator[Event | Completed]:
         yield event
 
 
-def _one_each(constraint: Constraints, count: int) -> list[ConstraintLike | None]:
-    if not isinstance(constraint, list):
-        return [constraint] * count
-    if len(constraint) != count:
+def _one_each(what: str, given: Value | list[Value], count: int) -> list[Value]:
+    """Return one for each prompt: the same for all, or those of a list."""
+    if not isinstance(given, list):
+        return [given] * count
+    if len(given) != count:
         raise RequestError(
-            f"{len(constraint)} constraints for {count} prompts: give one for all, or one each"
+            f"{len(given)} {what} for {count} prompts: give one for all, or one each"
         )
-    return constraint
+    return given

@@ -1,6 +1,7 @@
 """LoRA adapters: low-rank updates of frozen weights, their files, and merging them."""
 
 from redraft.adapters.attach import adapters_of, attach, detach
+from redraft.adapters.by_row import attach_by_row
 from redraft.adapters.config import LoraConfig
 from redraft.adapters.files import save_adapter
 from redraft.adapters.load import Adapter, load_adapter
@@ -14,6 +15,7 @@ __all__ = [
     "LoraWeight",
     "adapters_of",
     "attach",
+    "attach_by_row",
     "detach",
     "load_adapter",
     "merge",

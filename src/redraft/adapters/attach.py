@@ -13,6 +13,9 @@ from redraft.errors import ConfigError
 from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import ExpertList, PackedWeight
 
+# What stands behind the name of a weight that an update stands in the place of.
+BASE = ".base"
+
 
 def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[str, Adapted]:
     """Give a network the updates that a config asks for, in place, and freeze all else.
@@ -26,7 +29,7 @@ def attach(network: DiffusionGemma, config: LoraConfig, seed: int = 0) -> dict[s
     Raises:
         ConfigError: a target matches nothing, or the network has an adapter.
     """
-    if adapters_of(network):
+    if adapters_of(network) or network.adapters:
         raise ConfigError("the network has an adapter: merge it, or begin with the base again")
     network.requires_grad_(False)
     weights = dict(weights_of(network))
@@ -59,7 +62,7 @@ def detach(network: DiffusionGemma) -> None:
 
 
 def weights_of(network: DiffusionGemma) -> Iterator[tuple[str, Tensor | PackedWeight | ExpertList]]:
-    """Yield all weights, tensors and quantized ones, by the network's names."""
+    """Yield all weights without updates, tensors and quantized ones, by the network's names."""
     packed = {
         name: module
         for name, module in network.named_modules()
@@ -67,10 +70,10 @@ def weights_of(network: DiffusionGemma) -> Iterator[tuple[str, Tensor | PackedWe
     }
     inside = tuple(f"{name}." for name in packed)
     for name, parameter in network.named_parameters():
-        yield name, parameter
+        yield name.removesuffix(BASE), parameter
     for name, module in packed.items():
         if not name.startswith(inside):
-            yield name, module
+            yield name.removesuffix(BASE), module
 
 
 def shared_copy(network: DiffusionGemma) -> DiffusionGemma:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -29,8 +30,13 @@ def progress_bars(total: int) -> Iterator[Callable[[str], Advance]]:
         yield begin
 
 
-def open_model(path_or_id: str, dtype: str = "auto", device: str = "auto") -> Model:
-    """Load a model behind a progress bar."""
+def open_model(
+    path_or_id: str,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapters: Mapping[str, Path] | None = None,
+) -> Model:
+    """Load a model, and adapters of it by name, behind a progress bar."""
     from redraft.api import load
 
     columns = (TextColumn("loading"), BarColumn(), MofNCompleteColumn(), TextColumn("tensors"))
@@ -40,4 +46,4 @@ def open_model(path_or_id: str, dtype: str = "auto", device: str = "auto") -> Mo
         def update(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        return load(path_or_id, dtype=dtype, device=device, progress=update)
+        return load(path_or_id, dtype=dtype, device=device, progress=update, adapters=adapters)

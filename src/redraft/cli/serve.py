@@ -17,6 +17,14 @@ def serve(
         str, typer.Option(help="The address to listen on; 0.0.0.0 admits other machines.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="A LoRA adapter of the model, and its name in requests; may be repeated. With one "
+            "model only.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="The name of the model in requests; with one model only.")
     ] = None,
@@ -83,7 +91,7 @@ def serve(
     serving.check_packages()
     key = serving.read_key(api_key_file)
     recogniser = serving.open_recogniser(speech)
-    models = serving.open_models(model, name, dtype, device)
+    models = serving.open_models(model, name, dtype, device, adapter or ())
     settings = serving.settings_of(
         models,
         host,

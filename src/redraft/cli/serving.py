@@ -73,16 +73,22 @@ def open_recogniser(name: str | None) -> Recogniser | None:
 
 
 def open_models(
-    paths: list[str] | None, name: str | None, dtype: str, device: str
+    paths: list[str] | None,
+    name: str | None,
+    dtype: str,
+    device: str,
+    adapters: Sequence[str] = (),
 ) -> dict[str, Model]:
     """Load models, and return them by the names that requests use.
 
     Args:
         paths: folders, files or hub ids; without any, the models that ship with redraft.
         name: the name of the one model; unless given, a name is the last part of the path.
+        adapters: NAME=PATH of each adapter of the one model.
 
     Raises:
-        ConfigError: two models have one name, or a name is given for several models.
+        ConfigError: two models or adapters have one name, or a name or an adapter is given for
+            several models.
     """
     from redraft.checkpoint.source import SHIPPED
 
@@ -91,10 +97,35 @@ def open_models(
         raise ConfigError(
             "--name needs exactly one model: the name of several is the last part of their path"
         )
+    folders = _adapter_folders(adapters)
+    if folders and len(paths) > 1:
+        raise ConfigError("--adapter needs exactly one model, whose adapter it is: name it with -m")
     names = [name or Path(path).name for path in paths]
     if double := {one for one in names if names.count(one) > 1}:
         raise ConfigError(f"two models have the name {sorted(double)[0]}: rename a folder")
-    return {one: open_model(path, dtype, device) for one, path in zip(names, paths, strict=True)}
+    if double := set(names) & set(folders):
+        raise ConfigError(f"model and adapter have the name {sorted(double)[0]}: name another")
+    return {
+        one: open_model(path, dtype, device, folders)
+        for one, path in zip(names, paths, strict=True)
+    }
+
+
+def _adapter_folders(adapters: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of `NAME=PATH` options by name.
+
+    Raises:
+        ConfigError: one is not of this form, or a name is there twice.
+    """
+    folders: dict[str, Path] = {}
+    for one in adapters:
+        name, sign, path = one.partition("=")
+        if not sign or not name or not path:
+            raise ConfigError(f"--adapter {one!r} must be NAME=PATH")
+        if name in folders:
+            raise ConfigError(f"two adapters have the name {name}: name another")
+        folders[name] = Path(path)
+    return folders
 
 
 def settings_of(

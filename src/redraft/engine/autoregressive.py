@@ -9,7 +9,7 @@ from redraft.config import ModelConfig
 from redraft.engine.generation import TextWork
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
-from redraft.engine.row import Drawn, NextToken, Part, Row
+from redraft.engine.row import Drawn, NextToken, Part
 from redraft.engine.work import Course, Resources
 
 
@@ -24,7 +24,7 @@ class Autoregressive(TextWork):
         output, prompt = self.output, self.request.prompt
         assert output is not None
         # The last token of the prompt is always encoded: its state predicts the first new token.
-        row = Row(resources.prefixes, self.share(resources.config).tokens, prompt[:-1])
+        row = resources.row(self.share(resources.config).tokens, prompt[:-1])
         row.append(Part(prompt, self._next_token(resources)))
         while True:
             yield [row]

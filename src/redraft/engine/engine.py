@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -24,7 +25,7 @@ from redraft.engine.row import Row
 from redraft.engine.runner import Runner
 from redraft.engine.scheduler import Scheduler
 from redraft.engine.turns import Turns
-from redraft.engine.work import Resources, Work
+from redraft.engine.work import Resources, Work, check_adapter
 from redraft.errors import ConfigError
 from redraft.events import EngineEvent, Failed
 from redraft.network import ENCODE_BLOCK, PREFILL_CHUNK, DiffusionGemma
@@ -122,11 +123,13 @@ class Engine:
 
         Raises:
             MemoryLimitError: it needs more memory than the limit, even running alone.
+            RequestError: the model has no adapter of the name that it asks for.
         """
         work = WRITERS[request.method](request) if isinstance(request, Request) else request
+        check_adapter(self.model, work.adapter)
         self.memory.check(work.share(self.model.config))
         work.drafts = work.drafts and drafts
-        work.begin(self._next_number, self._resources)
+        work.begin(self._next_number, self._resources_of(work))
         work.group = work.number if group is None else group
         self._next_number += 1
         self._scheduler.waiting.append(work)
@@ -197,9 +200,14 @@ class Engine:
     def _advance(self, work: Work) -> list[EngineEvent]:
         """Let a request take in its results; return its events."""
         try:
-            return work.advance(self._resources)
+            return work.advance(self._resources_of(work))
         except Exception as error:
             return [self._fail(work, error)]
+
+    def _resources_of(self, work: Work) -> Resources:
+        if work.adapter is None:
+            return self._resources
+        return replace(self._resources, adapter=work.adapter)
 
     def _fail(self, work: Work, error: Exception) -> Failed:
         """Let a request out, and nothing of it stay behind."""

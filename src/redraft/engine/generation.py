@@ -27,7 +27,7 @@ class TextWork(Work):
 
     def __init__(self, request: Request) -> None:
         super().__init__()
-        self.request = request
+        self.request, self.adapter = request, request.adapter
         self.output: Output | None = None
         dfa = request.dfa
         self.guide = Guide(dfa, request.config.max_new_tokens) if dfa else None
@@ -74,7 +74,7 @@ class Generation(TextWork):
         output, request = self.output, self.request
         assert output is not None
         capacity = self.share(resources.config).tokens
-        row = Row(resources.prefixes, capacity, request.prompt)
+        row = resources.row(capacity, request.prompt)
         row.append(Part(request.prompt))
         while output.reason is None:
             row.canvas = self.start_canvas(resources)

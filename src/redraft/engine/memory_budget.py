@@ -10,6 +10,7 @@ import torch
 
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import MemoryLimitError
+from redraft.network import PREFILL_CHUNK
 from redraft.network.memory_estimate import GIB, USABLE, estimate_memory, free_memory
 
 
@@ -117,7 +118,9 @@ class Memory:
         all_at_once = estimate_memory(
             config, itemsize=itemsize, context=longest, batch=rows, device=model.device
         )
-        return kv + all_at_once.activations + all_at_once.vocabulary
+        # The inputs and the update of rows with an adapter.
+        updated = (rows * config.canvas_length + min(PREFILL_CHUNK, longest)) * model.adapter_width
+        return kv + all_at_once.activations + all_at_once.vocabulary + updated * itemsize
 
 
 def usable_memory(device: torch.device) -> int:

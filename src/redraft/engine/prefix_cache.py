@@ -1,4 +1,4 @@
-"""Prefix cache: KV blocks of prompt prefixes, keyed by content and parent block.
+"""Prefix cache: KV blocks of prompt prefixes, keyed by content, parent block and adapter.
 
 prompt -> blocks of ENCODE_BLOCK tokens -> known blocks are copied, the rest is encoded
   -> and kept in turn
@@ -19,9 +19,8 @@ from torch import Tensor
 from redraft.network import ENCODE_BLOCK, Cache, DiffusionGemma
 
 KeysValues = tuple[Tensor, Tensor]  # each [kv_heads, n, head_dim]
-Name = tuple[
-    int, tuple[int, ...]
-]  # the number of the block before, 0 for none, and a block's own tokens
+# The number of the block before, 0 for none; a block's own tokens; the adapter that reads them.
+Name = tuple[int, tuple[int, ...], str | None]
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,21 @@ class PrefixCache:
         self._numbers: dict[Name, int] = {}
         self._next = 1
 
-    def begin(self, tokens: Sequence[int], capacity: int, *, whole: bool = False) -> Cache:
+    def begin(
+        self,
+        tokens: Sequence[int],
+        capacity: int,
+        *,
+        whole: bool = False,
+        adapter: str | None = None,
+    ) -> Cache:
         """Return a cache with room for `capacity` tokens that holds the known blocks of `tokens`.
 
         Its `length` says how many tokens these are. What is then encoded of the rest is kept for
-        others.
+        others with the same adapter.
         """
-        cache = self.model.new_cache(capacity, truncatable=whole)
-        found = self._find(tokens)
+        cache = self.model.new_cache(capacity, truncatable=whole, adapter=adapter)
+        found = self._find(tokens, adapter)
         if found:
             layers = range(len(self.model.layers))
             pairs = [self._joined(found, layer, cache.max_kept(layer)) for layer in layers]
@@ -70,13 +76,14 @@ class PrefixCache:
         self.hits += cache.length
         self.misses += len(tokens) - cache.length
         if self.capacity and len(tokens) >= cache.length + ENCODE_BLOCK:
-            keeper = _Keeper(self, tokens, cache.length, found[-1].number if found else 0)
+            before = found[-1].number if found else 0
+            keeper = _Keeper(self, tokens, adapter, cache.length, before)
             cache.on_write = keeper.hear
         return cache
 
-    def known(self, tokens: Sequence[int]) -> int:
+    def known(self, tokens: Sequence[int], adapter: str | None = None) -> int:
         """Return how many of these tokens a cache would hold from the beginning."""
-        return len(self._find(tokens)) * ENCODE_BLOCK
+        return len(self._find(tokens, adapter)) * ENCODE_BLOCK
 
     def keep(self, name: Name, layers: list[KeysValues]) -> int | None:
         """Keep a block; return its number.
@@ -130,11 +137,12 @@ class PrefixCache:
             number = block.name[0]
         return line
 
-    def _find(self, tokens: Sequence[int]) -> list[_Block]:
+    def _find(self, tokens: Sequence[int], adapter: str | None) -> list[_Block]:
         """Return the known blocks that `tokens` begin with, and mark them as used."""
         found: list[_Block] = []
         for first in range(0, len(tokens) - ENCODE_BLOCK + 1, ENCODE_BLOCK):
-            name = (found[-1].number if found else 0, tuple(tokens[first : first + ENCODE_BLOCK]))
+            before = found[-1].number if found else 0
+            name = before, tuple(tokens[first : first + ENCODE_BLOCK]), adapter
             if (number := self._numbers.get(name)) is None:
                 break
             found.append(self._blocks[number])
@@ -155,9 +163,15 @@ class _Keeper:
     """
 
     def __init__(
-        self, prefixes: PrefixCache, tokens: Sequence[int], position: int, before: int
+        self,
+        prefixes: PrefixCache,
+        tokens: Sequence[int],
+        adapter: str | None,
+        position: int,
+        before: int,
     ) -> None:
         self.prefixes, self.tokens, self.before = prefixes, tuple(tokens), before
+        self.adapter = adapter
         self._lengths = [position] * len(prefixes.model.layers)
         self._heard: dict[int, list[KeysValues]] = defaultdict(
             list
@@ -172,9 +186,8 @@ class _Keeper:
         layers = self._heard[first]
         layers.append((key.contiguous().clone(), value.contiguous().clone()))
         if len(layers) == len(self._lengths):
-            number = self.prefixes.keep(
-                (self.before, self.tokens[first:last]), self._heard.pop(first)
-            )
+            name = self.before, self.tokens[first:last], self.adapter
+            number = self.prefixes.keep(name, self._heard.pop(first))
             self.before = (
                 -1 if number is None else number
             )  # behind one that is not kept nothing can be found

@@ -26,10 +26,10 @@ class SessionPrefix:
 
         The last token is always encoded, for its state.
         """
-        same = 0
-        if self._cache is None or self._cache.capacity < capacity:
+        same, adapter = 0, resources.adapter
+        if self._cache is None or self._cache.capacity < capacity or self._cache.adapter != adapter:
             room = capacity + len(tokens) // 4  # a text that is edited may grow
-            self._cache = resources.prefixes.begin((), room, whole=True)
+            self._cache = resources.prefixes.begin((), room, whole=True, adapter=adapter)
         else:
             pairs = enumerate(zip(self._tokens, tokens, strict=False))
             shorter = min(len(self._tokens), len(tokens))
@@ -49,6 +49,6 @@ class SessionPrefix:
 def prefix_row(resources: Resources, tokens: Sequence[int], capacity: int, readout: Readout) -> Row:
     """Return a row that encodes `tokens` (at least one) with room behind them, and reads the last;
     the prefix cache gives what it knows of them."""
-    row = Row(resources.prefixes, capacity, tuple(tokens[:-1]))
+    row = resources.row(capacity, tuple(tokens[:-1]))
     row.append(Part(tuple(tokens), readout))
     return row

@@ -71,6 +71,7 @@ class Request:
         method: by diffusion, or left to right.
         sampler: decides each denoising step; None for the EntropyBoundSampler of the settings.
         stopping: decides when a canvas is settled; None for the StableAndConfident of the settings.
+        adapter: name of the adapter that it is written with; None for the base alone.
     """
 
     prompt: tuple[int, ...]
@@ -81,6 +82,7 @@ class Request:
     method: Method = "diffusion"
     sampler: Sampler | None = None
     stopping: StoppingCriteria | None = None
+    adapter: str | None = None
 
     def by(self, method: Method) -> Request:
         """Return the same request, written by another method.
@@ -122,6 +124,7 @@ class Request:
         method: Method = "diffusion",
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
+        adapter: str | None = None,
     ) -> Request:
         """Return a request that the model can serve; a seed is drawn where `config` has none.
 
@@ -159,6 +162,7 @@ class Request:
             method,
             chosen,
             criterion,
+            adapter,
         )
         request._check_method()
         return request

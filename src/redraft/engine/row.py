@@ -150,6 +150,8 @@ class Row:
         prefixes: gives the cache, with what is known of `prompt` already in it.
         capacity: tokens that the cache holds at most.
         prompt: tokens that the prefix cache may know, the first of the row; the rest is its own.
+        adapter: the adapter of a row that begins with its prompt; a row behind `base` has that
+            one's. None for none.
         base: cache of a prefix that the row stands behind: shared as long as the row writes
             nothing to it, copied then. None: the row begins with its prompt.
         resume_at: `base` belongs to this row alone; it is cut back to so many tokens, and written.
@@ -162,6 +164,7 @@ class Row:
     prefixes: PrefixCache
     capacity: int = 0
     prompt: tuple[int, ...] = ()
+    adapter: str | None = None
     base: Cache | None = None
     resume_at: int | None = None
     cache: Cache | None = None
@@ -196,7 +199,7 @@ class Row:
         """Number of tokens of the next part, without those that the prefix cache knows."""
         count = len(self._parts[self._next].tokens) - self._offset
         if self.cache is None and self.base is None:
-            count -= self.prefixes.known(self.prompt)
+            count -= self.prefixes.known(self.prompt, self.adapter)
         if count or self._next + 1 == len(self._parts):
             return count
         return len(self._parts[self._next + 1].tokens)
@@ -207,20 +210,24 @@ class Row:
         return self._parts[self._next].divisible
 
     @property
-    def next_block(self) -> tuple[int, ...]:
-        """The prompt up to the end of the block that is encoded next, if others can use it then."""
+    def next_block(self) -> tuple[str | None, tuple[int, ...]] | None:
+        """The prompt up to the end of the block that is encoded next, with the adapter, if others
+        can use it then."""
         if not self.prefixes.capacity:
-            return ()
-        known = self.prefixes.known(self.prompt) if self.cache is None else self.cache.length
+            return None
+        if self.cache is None:
+            known = self.prefixes.known(self.prompt, self.adapter)
+        else:
+            known = self.cache.length
         end = ENCODE_BLOCK + known
-        return self.prompt[:end] if end <= len(self.prompt) else ()
+        return (self.adapter, self.prompt[:end]) if end <= len(self.prompt) else None
 
     def begin(self) -> Cache:
         """Return the cache, which is allocated when the row is first encoded."""
         if self.cache is not None:
             return self.cache
         if self.base is None:
-            self.cache = self.prefixes.begin(self.prompt, self.capacity)
+            self.cache = self.prefixes.begin(self.prompt, self.capacity, adapter=self.adapter)
             if not self.cached_tokens:
                 self.cached_tokens = self.cache.length
             self._skip(self.cache.length)

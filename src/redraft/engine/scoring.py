@@ -15,7 +15,7 @@ from torch import Tensor
 from redraft.config import ModelConfig
 from redraft.engine.broken_weights import describe_non_finite
 from redraft.engine.memory_budget import Share
-from redraft.engine.row import Part, Row, Scores, TokenScores, tensor_of
+from redraft.engine.row import Part, Scores, TokenScores, tensor_of
 from redraft.engine.work import Course, Resources, Work
 from redraft.errors import NonFiniteError
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
@@ -47,7 +47,7 @@ class Scoring(Work):
 
     def course(self, resources: Resources) -> Course:
         prompt, text = self.prompt[:-1], self.tokens
-        row = Row(resources.prefixes, len(prompt) + len(text), prompt)
+        row = resources.row(len(prompt) + len(text), prompt)
         if prompt:
             row.append(Part(prompt))
         # The state of each token predicts the next: the prompt's last token is read with the text.

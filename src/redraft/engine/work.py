@@ -13,17 +13,24 @@ from redraft.diffusion import Canvas, DenoisingState, Sampler, StoppingCriteria
 from redraft.engine.memory_budget import Share
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.row import CanvasInputs, Row
+from redraft.errors import RequestError
 from redraft.events import Completed, EngineEvent
+from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 from redraft.text import Tokenizer
 
 
 @dataclass(frozen=True)
 class Resources:
-    """The engine's resources for the work that runs in it."""
+    """The engine's resources for the work that runs in it.
+
+    Attributes:
+        adapter: the adapter that all rows of the work are read with; None for the base alone.
+    """
 
     prefixes: PrefixCache
     tokenizer: Tokenizer | None
+    adapter: str | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -32,6 +39,10 @@ class Resources:
     @property
     def device(self) -> torch.device:
         return self.prefixes.model.device
+
+    def row(self, capacity: int, prompt: tuple[int, ...]) -> Row:
+        """Return a row that begins with a prompt, of which the prefix cache may know a part."""
+        return Row(self.prefixes, capacity, prompt, self.adapter)
 
     def canvas_inputs(
         self,
@@ -52,6 +63,17 @@ class Resources:
 Course = Iterator[Sequence[Row]]
 
 
+def check_adapter(model: DiffusionGemma, name: str | None) -> None:
+    """Check that a model has an adapter.
+
+    Raises:
+        RequestError: it has none of this name.
+    """
+    if name is not None and name not in model.adapters:
+        known = ", ".join(model.adapters) or "none"
+        raise RequestError(f"the model has no adapter {name!r}: there are {known}")
+
+
 class Work(ABC):
     """One request: a text to write or to score, holes to fill.
 
@@ -65,12 +87,14 @@ class Work(ABC):
             request are one group. -1 before it is queued.
         rows: those that wait for the pass that they were yielded for.
         drafts: False leaves out Draft events, and what it takes to make them.
+        adapter: name of the adapter that it is done with; None for the base alone.
         ended: True once nothing is left to do.
     """
 
     def __init__(self) -> None:
         self.number = self.group = -1
         self.drafts = True
+        self.adapter: str | None = None
         self.rows: list[Row] = []
         self.ended = False
         self._course: Course | None = None

@@ -90,6 +90,7 @@ class Cache:
         dtype: of keys and values.
         canvas_length: the space behind the prefix, in tokens; the config's canvas length if None.
         truncatable: keep what sliding layers no longer see, so that `truncate` works.
+        adapter: the adapter that the sequence is read with; None for the base alone.
 
     Attributes:
         length: the number of tokens encoded so far. The next token, or canvas, begins at this
@@ -106,8 +107,10 @@ class Cache:
         device: torch.device | str = "cpu",
         canvas_length: int | None = None,
         truncatable: bool = False,
+        adapter: str | None = None,
     ) -> None:
         self.capacity = capacity
+        self.adapter = adapter
         self.truncatable = truncatable
         self.length = 0
         self.on_write: WriteListener | None = None
@@ -206,6 +209,7 @@ class Cache:
         """Return an independent copy of what a canvas can still see. It is not truncatable."""
         copy = object.__new__(Cache)
         copy.capacity, copy.length = self.capacity, self.length
+        copy.adapter = self.adapter
         copy.truncatable, copy.on_write = False, None
         copy._layers = [layer.fork() for layer in self._layers]
         return copy

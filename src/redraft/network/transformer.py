@@ -25,6 +25,7 @@ from redraft.network.context import (
 )
 from redraft.network.cuda_graphs import CudaGraphs
 from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
+from redraft.ops.adapter_rows import rows_of_adapters
 from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_for_invariance
 from redraft.ops.linear import WeightLike
 from redraft.ops.triton import uses_kernels
@@ -51,6 +52,8 @@ class DiffusionGemma(nn.Module):
     both directions over a canvas.
 
     Attributes:
+        adapters: names of the adapters that rows can be read with; see `Cache.adapter`.
+        adapter_width: numbers of a row that the largest update holds at once.
         cuda_graphs: captured passes. Code that replaces weights of a network that has run must call
             `cuda_graphs.clear()`; moving or loading the whole network does so itself.
     """
@@ -64,6 +67,8 @@ class DiffusionGemma(nn.Module):
         )
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_conditioning = SelfConditioning(config)
+        self.adapters: tuple[str, ...] = ()
+        self.adapter_width = 0
         self.cuda_graphs = CudaGraphs()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -94,10 +99,21 @@ class DiffusionGemma(nn.Module):
         """sqrt(hidden_size), rounded to the weights' dtype as in the reference."""
         return torch.full((), self.config.hidden_size**0.5, dtype=self.dtype, device=self.device)
 
-    def new_cache(self, capacity: int, *, truncatable: bool = False) -> Cache:
-        """Return an empty KV cache for a prefix of up to `capacity` tokens."""
+    def new_cache(
+        self, capacity: int, *, truncatable: bool = False, adapter: str | None = None
+    ) -> Cache:
+        """Return an empty KV cache for a prefix of up to `capacity` tokens.
+
+        Args:
+            adapter: one of `adapters`, with which the sequence is read; None for the base alone.
+        """
         return Cache(
-            self.config, capacity, dtype=self.dtype, device=self.device, truncatable=truncatable
+            self.config,
+            capacity,
+            dtype=self.dtype,
+            device=self.device,
+            truncatable=truncatable,
+            adapter=adapter,
         )
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -183,7 +199,7 @@ class DiffusionGemma(nn.Module):
             The final hidden states [B, L, H].
         """
         rows, length = canvas.shape
-        embeddings = self._canvas_embeddings(canvas, self_conditioning)
+        embeddings = self._canvas_embeddings(canvas, self_conditioning, caches)
         encoded: list[Segment] = []
         if clean is not None:
             lengths = [len(part) for part in clean.tokens]
@@ -206,7 +222,8 @@ class DiffusionGemma(nn.Module):
         Args:
             readout: the settings of the vocabulary pass. The others are those of `canvas_states`.
         """
-        if clean is None and readout.plain and _uses_cuda_graphs(self_conditioning):
+        adapted = any(cache.adapter for cache in caches)
+        if clean is None and readout.plain and not adapted and _uses_cuda_graphs(self_conditioning):
             return self._denoise_from_graph(canvas, caches, self_conditioning, readout)
         return self._read(self.canvas_states(canvas, caches, self_conditioning, clean), readout)
 
@@ -242,24 +259,31 @@ class DiffusionGemma(nn.Module):
         def make_context() -> CachedContext:
             return CachedContext(self.config, segments, len(padded), padded)
 
-        if _uses_cuda_graphs(padded) and not any(segment.clean for segment in segments):
+        # Graphs read the base's weights alone.
+        captured = not any(segment.clean or segment.cache.adapter for segment in segments)
+        if captured and _uses_cuda_graphs(padded):
             (hidden,) = self.cuda_graphs.run(
                 "states", segments, (padded,), make_context, run, self._can_be_captured
             )
         else:
-            (hidden,) = run(make_context(), padded)
+            rows = [(one.start, one.stop, one.cache.adapter) for one in segments]
+            with rows_of_adapters(rows, len(padded), padded.device):
+                (hidden,) = run(make_context(), padded)
         for segment in segments:
             if segment.kept:
                 segment.cache.advance(segment.length)
         return hidden[first - begin : len(embeddings) - begin]
 
-    def _canvas_embeddings(self, canvas: Tensor, self_conditioning: Tensor) -> Tensor:
+    def _canvas_embeddings(
+        self, canvas: Tensor, self_conditioning: Tensor, caches: Sequence[Cache]
+    ) -> Tensor:
         """Return the layers' input [B * L, H] for canvases [B, L]."""
         embeddings, signal = self.embed(canvas).flatten(0, 1), self_conditioning.flatten(0, 1)
-        joined = self.self_conditioning.join(
-            pad_for_invariance(embeddings), pad_for_invariance(signal)
-        )
-        return joined[: len(embeddings)]
+        embeddings, length = pad_for_invariance(embeddings), canvas.shape[1]
+        rows = [(at * length, (at + 1) * length, one.adapter) for at, one in enumerate(caches)]
+        with rows_of_adapters(rows, len(embeddings), embeddings.device):
+            joined = self.self_conditioning.join(embeddings, pad_for_invariance(signal))
+        return joined[: canvas.numel()]
 
     def _read(self, hidden: Tensor, readout: Readout) -> VocabularyStatistics:
         return read_vocabulary(
@@ -288,7 +312,7 @@ class DiffusionGemma(nn.Module):
             wanted: Tensor,
         ) -> tuple[Tensor, ...]:
             context.prepare()
-            embeddings = self._canvas_embeddings(canvas, self_conditioning)
+            embeddings = self._canvas_embeddings(canvas, self_conditioning, ())
             hidden = self.hidden_states(embeddings, context).view(rows, length, -1)
             plain = Readout(
                 temperature=temperature,

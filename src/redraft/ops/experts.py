@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from redraft.ops.adapter_rows import adapter_rows
 from redraft.ops.batch_invariance import min_rows, pad_rows
 from redraft.ops.linear import linear, packed_layout
 from redraft.ops.triton import uses_kernels
@@ -67,10 +69,13 @@ def experts(
         return experts_grouped(x, gate_up_layout, down_layout, weights, index, activation)
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
     counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
+    width = down.shape[-1]
     minimum = min_rows(x) if tokens >= min_rows(x) else 1
+    if (rows := adapter_rows()) is not None:
+        numbers = rows.numbers(tokens)[(order // top_k).cpu()]
+        gate_up, down = (for_rows(one, numbers, counts) for one in (gate_up, down))
     wide = each_expert(x.index_select(0, order // top_k), gate_up, counts, minimum)
     # Each half is made contiguous: on a strided half the activation takes several times as long.
-    width = down.shape[-1]
     gate = torch.cat([part[:, :width] for part in wide])
     up = torch.cat([part[:, width:] for part in wide])
     outputs = torch.cat(each_expert(activation(gate) * up, down, counts, minimum))
@@ -80,6 +85,16 @@ def experts(
     for rank in range(top_k):
         mixed.addcmul_(chosen[:, rank].float(), weights[:, rank, None])
     return mixed.to(x.dtype)
+
+
+def for_rows(weight: Any, numbers: Tensor, counts: list[int]) -> Any:
+    """Return the matrices for rows that are sorted by expert: with the update of each row's
+    adapter, where the weight has updates.
+
+    Args:
+        weight: [experts, out, in]. numbers: the adapter of each row. counts: see `each_expert`.
+    """
+    return weight.for_rows(numbers, counts) if hasattr(weight, "for_rows") else weight
 
 
 def each_expert(rows: Tensor, weight: Tensor, counts: list[int], minimum: int) -> list[Tensor]:

@@ -29,13 +29,14 @@ def create_app(
     settings: Settings | None = None,
     recogniser: Recogniser | None = None,
 ) -> FastAPI:
-    """Return the application that serves models by their names.
+    """Return the application that serves models by their names, and adapters by theirs.
 
     Args:
         recogniser: recognises speech for the page; None offers no speech.
 
     Raises:
-        ConfigError: the state file or the path prefix cannot be used.
+        ConfigError: the state file or the path prefix cannot be used, or two models or adapters
+            have one name.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -87,6 +88,6 @@ def _watch(app: FastAPI, registry: Registry, metrics: Metrics) -> None:
     metrics.watch(
         "redraft_prefix_cache_bytes",
         "Bytes of the prefix cache.",
-        lambda: sum(one.engine.prefixes.held for one in registry),
+        lambda: sum(one.engine.prefixes.held for one in registry.hosts),
     )
     app.get("/metrics", include_in_schema=False)(metrics.page)

@@ -101,6 +101,7 @@ def _requests(
             method=body.method,
             sampler=body.sampler,
             stopping=body.stopping,
+            adapter=model.adapter,
         )
         for number in range(body.n)
     ]

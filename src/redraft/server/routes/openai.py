@@ -43,6 +43,7 @@ def openai_routes(models: Registry) -> APIRouter:
                 "owned_by": "redraft",
                 "redraft": one.describe(),
             }
+            | ({} if one.parent is None else {"parent": one.parent})
             for one in models
         ]
         return {"object": "list", "data": listed}

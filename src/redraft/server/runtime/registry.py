@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, TypedDict
 
 import anyio
@@ -24,6 +26,7 @@ from redraft.engine import (
     responsive_chunk,
     responsive_positions,
 )
+from redraft.errors import ConfigError
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
@@ -42,7 +45,11 @@ class Description(TypedDict):
 
 
 class HostedModel:
-    """One model of a server, with its share of memory and prefix cache."""
+    """One model of a server, with its share of memory and prefix cache.
+
+    Attributes:
+        parent: name of the model whose adapter this is; both have one engine. None for none.
+    """
 
     def __init__(
         self,
@@ -55,6 +62,7 @@ class HostedModel:
         preparing: Preparing,
     ) -> None:
         self.name, self.model, self.metrics = name, model, metrics
+        self.parent: str | None = None
         self.preparing = preparing
         size = self._max_batch_size = settings.max_batch_size
         self.engine = Engine(
@@ -67,6 +75,13 @@ class HostedModel:
             group_positions=responsive_positions(model.network.device),
         )
         self.worker = Worker(self.engine, max_batch_size=size, max_waiting=settings.max_waiting)
+
+    def adapters(self) -> Iterator[HostedModel]:
+        """Yield the model with each of its adapters, by their names, in the same engine."""
+        for name in self.model.adapters:
+            found = copy.copy(self)
+            found.name, found.model, found.parent = name, self.model.using(name), self.name
+            yield found
 
     def describe(self) -> Description:
         """Return the facts of the model that clients use."""
@@ -120,6 +135,7 @@ class HostedModel:
         """
         began = time.monotonic()
         work = await self.preparing.run(plan, seconds, constrained=constrained)
+        work.adapter = self.model.adapter
         left = time_left(seconds, began)
         async with aclosing(self.worker.events([work], left, drafts=drafts)) as events:
             async for _, event in events:
@@ -142,6 +158,7 @@ class HostedModel:
     ) -> list[TokenLikelihood]:
         """Return how likely each token is behind the prompt of a request that was admitted."""
         work = Scoring(request.prompt, tokens, top)
+        work.adapter = request.adapter
         async with aclosing(self.worker.events([work], seconds, follow_up=True)) as events:
             results = [_result_of(event) async for _, event in events]
         found: list[TokenLikelihood] = results[-1]
@@ -156,9 +173,16 @@ def _result_of(event: EngineEvent) -> Any:
 
 
 class Registry:
-    """All models of a server, by name."""
+    """All models of a server, by name, and their adapters by theirs.
+
+    Raises:
+        ConfigError: an adapter has the name of a model, or of another adapter.
+    """
 
     def __init__(self, models: Mapping[str, Model], settings: Settings, metrics: Metrics) -> None:
+        names = [*models, *chain.from_iterable(one.adapters for one in models.values())]
+        if double := [one for one in names if names.count(one) > 1]:
+            raise ConfigError(f"two models or adapters have the name {double[0]!r}: rename one")
         self._models, self._settings, self._metrics = dict(models), settings, metrics
         self._hosted: dict[str, HostedModel] = {}
         self._stopping: asyncio.Future[None] | None = None
@@ -174,9 +198,11 @@ class Registry:
         memory = None if settings.memory is None else settings.memory // count
         prefix_cache = settings.prefix_cache // count
         for name, model in self._models.items():
-            self._hosted[name] = HostedModel(
+            hosted = HostedModel(
                 name, model, self._metrics, settings, memory, prefix_cache, preparing
             )
+            self._hosted[name] = hosted
+            self._hosted |= {one.name: one for one in hosted.adapters()}
 
     async def stop(self) -> None:
         """Stop all of them at once, each when its work is done or the grace is over.
@@ -191,9 +217,9 @@ class Registry:
         grace = self._settings.grace
         if self._preparing is not None:
             self._preparing.close()
-        limiter = anyio.CapacityLimiter(len(self._hosted) or 1)
+        limiter = anyio.CapacityLimiter(len(self.hosts) or 1)
         async with anyio.create_task_group() as group:
-            for one in self._hosted.values():
+            for one in self.hosts:
                 close = partial(anyio.to_thread.run_sync, one.worker.close, grace, limiter=limiter)
                 group.start_soon(close)
 
@@ -202,13 +228,18 @@ class Registry:
         """`ready` where every model takes a request now; else `full`, or `stopping`."""
         if self._stopping is not None:
             return "stopping"
-        full = any(one.worker.full or one.preparing.plain.full for one in self)
+        full = any(one.worker.full or one.preparing.plain.full for one in self.hosts)
         return "full" if full else "ready"
 
     @property
     def load(self) -> int:
         """Number of requests that run or wait."""
-        return sum(one.worker.load for one in self)
+        return sum(one.worker.load for one in self.hosts)
+
+    @property
+    def hosts(self) -> list[HostedModel]:
+        """The models with an engine of their own: not the adapters."""
+        return [one for one in self._hosted.values() if one.parent is None]
 
     def __iter__(self) -> Iterator[HostedModel]:
         return iter(self._hosted.values())
