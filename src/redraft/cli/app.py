@@ -57,6 +57,15 @@ COMMANDS: list[Callable[..., None]] = [
 # that two threads are nearly twice as fast as one; short enough that a busy neighbour costs little,
 # where endless spinning costs it a hundredfold.
 SPIN_COUNT = "10000"
+# What `redraft` says without a command.
+FIRST_STEPS = """\
+redraft writes, fills in and edits text by diffusion, on this machine.
+
+  redraft demo                       see it at work, in a quarter of a minute
+  redraft generate "calc 17+25-03"   write with a small model that ships with it
+  redraft play                       the same in your browser, step by step
+
+  redraft --help                     all commands"""
 # The base class of all errors in arguments, of which typer exports a subclass only.
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
@@ -88,7 +97,10 @@ def main() -> None:
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # read when torch loads
     _open_closed_streams()
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="redraft", standalone_mode=False))
+        if len(sys.argv) < 2:
+            print(FIRST_STEPS)
+            sys.exit(0)
+        sys.exit(app(sys.argv[1:], prog_name="redraft", standalone_mode=False))
     except UsageError as error:
         place = error.ctx.command_path if error.ctx else "redraft"
         message = error.format_message().rstrip(".")

@@ -12,18 +12,19 @@ import typer
 from rich.console import Console
 
 from redraft.cli.constraints import constraint_of
+from redraft.cli.default_model import default_model
 from redraft.cli.familiar import check_familiar
 from redraft.cli.options import (
     AutoregressiveFlag,
     ChoiceOption,
     ControlTokensOption,
+    DefaultModelOption,
     DeviceOption,
     DtypeOption,
     GrammarOption,
     JsonOption,
     LengthOption,
     MethodOption,
-    ModelOption,
     RegexOption,
     SamplerOption,
     SchemaOption,
@@ -34,6 +35,7 @@ from redraft.cli.options import (
     given,
 )
 from redraft.cli.progress import errors, open_model
+from redraft.cli.texts import without_last_line_end
 from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig, GenerationOptions
 from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
@@ -45,10 +47,13 @@ if TYPE_CHECKING:
 
 
 def generate(
-    model: ModelOption,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", "-p", help="The prompt; - reads standard input.")
+    text: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="The prompt; - reads standard input.")
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="Another way to give PROMPT.")
+    ] = None,
+    model: DefaultModelOption = None,
     raw: Annotated[
         bool, typer.Option(help="Continue the prompt as plain text, without the chat template.")
     ] = False,
@@ -91,15 +96,18 @@ def generate(
     options = parse_settings(option or [])
     options |= given(max_new_tokens=max_new_tokens, seed=seed, stop=tuple(stop) if stop else None)
     chosen = checked_method("autoregressive" if autoregressive else method)
-    text = _read_prompt(prompt)
+    if text is not None and prompt is not None:
+        raise RequestError("give PROMPT or --prompt, not both")
+    text = _read_prompt(prompt if text is None else text)
+    name = model or default_model(text)
     # An option that cannot be used is reported before the model is loaded.
     GenerationConfig().with_options(options)
     strategies = checked_strategies(sampler, stopping)
-    loaded = open_model(model, dtype, device)
+    loaded = open_model(name, dtype, device)
     plain = raw or loaded.chat_template is None
     around = _prompt_options(plain, no_bos, thinking, control_tokens)
     messages: list[Message] | None = None if plain else [{"role": "user", "content": text}]
-    check_familiar(loaded, model, prompt=text if plain else None, messages=messages)
+    check_familiar(loaded, name, prompt=text if plain else None, messages=messages)
     events = loaded.stream(
         text if plain else None,
         messages=messages,
@@ -174,18 +182,19 @@ def parse_settings(assignments: list[str]) -> GenerationOptions:
 
 
 def _read_prompt(prompt: str | None) -> str:
-    """Return the prompt itself, or standard input for "-" and for a pipe."""
+    """Return the prompt itself, or standard input for "-" and for a pipe.
+
+    The line end behind the last line of standard input is not part of the prompt.
+    """
     if prompt == "-" or (prompt is None and sys.stdin is not None and not sys.stdin.isatty()):
         if sys.stdin is None:
-            raise EmptyPromptError("standard input is closed: give --prompt TEXT")
+            raise EmptyPromptError("standard input is closed: give a prompt")
         try:
-            prompt = sys.stdin.buffer.read().decode("utf-8")
+            prompt = without_last_line_end(sys.stdin.buffer.read().decode("utf-8"))
         except UnicodeDecodeError as error:
             raise RequestError(f"standard input is not UTF-8 text: {error}") from None
     if not prompt:
-        raise EmptyPromptError(
-            "there is nothing to write about: give --prompt TEXT, or pipe a text in"
-        )
+        raise EmptyPromptError("there is nothing to write about: give a prompt, or pipe a text in")
     return prompt
 
 

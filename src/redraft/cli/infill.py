@@ -27,7 +27,7 @@ from redraft.cli.options import (
     given,
 )
 from redraft.cli.progress import open_model
-from redraft.cli.texts import line_span, read_text, write_text
+from redraft.cli.texts import line_span, plain_line_ends, read_text, with_line_ends, write_text
 from redraft.cli.view import printable
 from redraft.errors import RequestError
 
@@ -78,7 +78,7 @@ def infill(
     from redraft.editing import Hole
 
     hole = Hole(1, max_tokens, constraint_of(json_schema, regex, choice, grammar))
-    source = _template(file, template, lines, (prefix, suffix), hole)
+    source, line_end = _template(file, template, lines, (prefix, suffix), hole)
     strategies = checked_strategies(sampler, stopping)
     loaded = open_model(model)
     check_familiar(loaded, model, prompt="".join(source.texts))
@@ -90,11 +90,11 @@ def infill(
         **given(seed=seed),
     )
     if as_json:
-        print(json.dumps(to_json(result)))
+        print(json.dumps(to_json(result) | {"text": with_line_ends(result.text, line_end)}))
     elif sys.stdout.isatty():
         Console(highlight=False).print(marked(source, result), soft_wrap=True)
     else:
-        write_text(result.text)
+        write_text(with_line_ends(result.text, line_end))
     if seed is None and not as_json:
         print(f"redraft: seed {result.seed}", file=sys.stderr)
     seen, total = result.right_context
@@ -111,8 +111,9 @@ def _template(
     lines: str | None,
     sides: tuple[str | None, str | None],
     hole: Hole,
-) -> Template:
-    """Return the template of a file with marks, of lines of a file, or of a text on both sides.
+) -> tuple[Template, str]:
+    """Return the template of a file with marks, of lines of a file, or of a text on both sides, and
+    the end of its lines, which are plain in the template.
 
     Raises:
         RequestError: no text is given, or more than one, or the text has no such hole.
@@ -125,12 +126,14 @@ def _template(
     if lines is not None and file is None:
         raise RequestError("--lines names lines of FILE: give a FILE")
     if two_sided:
-        prefix, suffix = _read_sides(sides[0] or "", sides[1] or "")
-        return Template.of([prefix, hole, suffix])
-    text = read_text(file or template or "")
+        both = "\0".join(_read_sides(sides[0] or "", sides[1] or ""))
+        both, line_end = plain_line_ends(both)
+        before, _, after = both.partition("\0")
+        return Template.of([before, hole, after]), line_end
+    text, line_end = plain_line_ends(read_text(file or template or ""))
     if lines is not None:
-        return Template.around(text, [line_span(text, lines)], hole)
-    return Template.of(text, hole)
+        return Template.around(text, [line_span(text, lines)], hole), line_end
+    return Template.of(text, hole), line_end
 
 
 def _read_sides(prefix: str, suffix: str) -> tuple[str, str]:

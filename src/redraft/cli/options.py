@@ -20,6 +20,15 @@ ModelOption = Annotated[
         help="A checkpoint: a folder, a GGUF file, a hub id, small or small-text.",
     ),
 ]
+DefaultModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A checkpoint: a folder, a GGUF file, a hub id. Unless given: REDRAFT_MODEL of the "
+        "environment, or the small model that knows such prompts.",
+    ),
+]
 ModelsOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -20,6 +20,7 @@ from redraft.cli.options import (
     given,
 )
 from redraft.cli.progress import open_model
+from redraft.cli.texts import plain_line_ends, with_line_ends
 
 
 def repair(
@@ -37,8 +38,10 @@ def repair(
     Likelier tokens replace them. Exit status 1: the diff is not empty.
     """
     text = read_file(file, write)
+    plain, line_end = plain_line_ends(text)
     strategies = checked_strategies(sampler, stopping)
     loaded = open_model(model)
-    check_familiar(loaded, model, write=write, force=force, prompt=text)
-    result = loaded.repair(text, instruction=instruction, **strategies, **given(seed=seed))
-    show_change(file, text, result.text, write, None if seed is not None else result.seed)
+    check_familiar(loaded, model, write=write, force=force, prompt=plain)
+    result = loaded.repair(plain, instruction=instruction, **strategies, **given(seed=seed))
+    after = with_line_ends(result.text, line_end)
+    show_change(file, text, after, write, None if seed is not None else result.seed)

@@ -20,7 +20,7 @@ from redraft.cli.options import (
     given,
 )
 from redraft.cli.progress import open_model
-from redraft.cli.texts import line_span
+from redraft.cli.texts import line_span, plain_line_ends, with_line_ends
 
 
 def rewrite(
@@ -39,9 +39,11 @@ def rewrite(
     Exit status 1: the diff is not empty.
     """
     text = read_file(file, write)
-    span = line_span(text, lines)
+    plain, line_end = plain_line_ends(text)
+    span = line_span(plain, lines)
     strategies = checked_strategies(sampler, stopping)
     loaded = open_model(model)
-    check_familiar(loaded, model, write=write, force=force, prompt=text)
-    result = loaded.rewrite(text, [span], instruction, **strategies, **given(seed=seed))
-    show_change(file, text, result.text, write, None if seed is not None else result.seed)
+    check_familiar(loaded, model, write=write, force=force, prompt=plain)
+    result = loaded.rewrite(plain, [span], instruction, **strategies, **given(seed=seed))
+    after = with_line_ends(result.text, line_end)
+    show_change(file, text, after, write, None if seed is not None else result.seed)

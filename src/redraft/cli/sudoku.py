@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,8 @@ def read_puzzles(source: str) -> list[str]:
             lines = sys.stdin.read().split("\n")
         elif len(source) < MAX_GRID and Path(source).is_file():
             lines = Path(source).read_text(encoding="utf-8").split("\n")
+        elif re.search(r"[A-Za-z/\\]", source):
+            raise RequestError(f"there is no file {source}, and a Sudoku has 81 cells of 0 to 9")
         else:
             lines = [source]
     except UnicodeDecodeError as error:

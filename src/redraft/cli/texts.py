@@ -27,6 +27,25 @@ def read_text(file: str) -> str:
         raise RequestError(f"{file} cannot be read as text: {error}") from error
 
 
+def plain_line_ends(text: str) -> tuple[str, str]:
+    """Return a text with "\\n" at the end of its lines, and what stands there: "\\r\\n" where all
+    lines end so, as on Windows, else "\\n", and then the text as it is."""
+    windows = text.count("\r\n")
+    if not windows or windows != text.count("\n"):
+        return text, "\n"
+    return text.replace("\r\n", "\n"), "\r\n"
+
+
+def with_line_ends(text: str, line_end: str) -> str:
+    """Return a text whose lines end with `line_end` instead of "\\n"."""
+    return text.replace("\n", line_end)
+
+
+def without_last_line_end(text: str) -> str:
+    """Return a text without one line end at its end, which editors and `echo` put there."""
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+
+
 def write_text(text: str) -> None:
     """Print a text without a change."""
     sys.stdout.buffer.write(text.encode("utf-8"))
