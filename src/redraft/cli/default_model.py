@@ -17,7 +17,7 @@ def default_model(prompt: str) -> str:
     first = prompt.split(maxsplit=1)[:1]
     for name in SHIPPED:
         card = open_checkpoint(name).card
-        known = [form for task in card.tasks for form in task.prompts] if card else []
-        if first and any(form.split()[:1] == first for form in known):
+        known = card.prompts() if card else []
+        if first and first in [form.split()[:1] for form in known]:
             return name
     return "small-text"

@@ -73,6 +73,10 @@ class ModelCard:
         """Return True for a task that the model was trained for."""
         return any(one.name == task for one in self.tasks)
 
+    def prompts(self) -> list[str]:
+        """Return the examples of prompts of all tasks."""
+        return list(chain.from_iterable(task.prompts for task in self.tasks))
+
     def forms(self) -> list[str]:
         """Return an example of each task, as a user would give it."""
         firsts = ((*task.prompts[:1], *task.templates[:1]) for task in self.tasks)
