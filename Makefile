@@ -21,10 +21,13 @@ FAST := -m 'not slow and not long'
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: .venv/.ready ## the environment in .venv, with the `redraft` command
+setup: .venv/.ready ## the environment in .venv, with the `redraft` command and the tools of the tests
 
 ifeq ($(VERSION),)
 $(error PYTHON=$(PYTHON) does not run: name a Python of 3.11 or newer)
+endif
+ifneq ($(shell $(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11))'),True)
+$(error $(PYTHON) is Python $(VERSION): name one of 3.11 or newer, make PYTHON=python3.12)
 endif
 
 .venv/.python-$(VERSION):
@@ -34,8 +37,12 @@ endif
 
 # torch first and pinned (constraints.txt), so that nothing else decides which build of it comes.
 # Of trl the tests read chat templates, which are files: what it needs to run stays away.
-.venv/.ready: .venv/.python-$(VERSION) pyproject.toml constraints.txt
+.venv/.command: .venv/.python-$(VERSION) pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/.ready: .venv/.command
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trl
 	touch $@
@@ -44,7 +51,7 @@ endif
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
-demo: setup ## the main job, on the models that ship with redraft
+demo: .venv/.command ## the main job, on the models that ship with redraft
 	$(BIN)/redraft demo
 
 # A browser is timed, so its tests run by themselves.
