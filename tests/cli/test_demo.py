@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from redraft.cli import demo
+from redraft.cli.demo import command_name
 from redraft.cli.demo import lane as lanes
 from redraft.cli.demo.lane import Frame, Lane, replay
 from redraft.cli.demo.scenes import PUZZLE, edit, hole
 from redraft.tasks.task import Example, is_held_out
+from tests.command import call
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +72,25 @@ def test_a_replay_keeps_both_lanes_on_one_clock(monkeypatch: pytest.MonkeyPatch)
     )  # one is done while the other types
     assert seen[-1] == (1, 7)
     assert "slower than it was written" in console.file.getvalue()
+
+
+def test_what_comes_next_is_named_so_that_a_shell_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "bin" / "redraft"
+    own.parent.mkdir()
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(own), "demo"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command_name() == "bin/redraft"
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert command_name() == "redraft"
+
+
+def test_it_ends_with_commands_that_can_be_typed(shown: str) -> None:
+    lines = [line for line in shown.splitlines() if "calc" in line and "terminal" in line]
+    words = shlex.split(lines[-1].split(": ", 1)[1])
+    done = call(*words[1:], "--seed", "1")
+    assert (done.returncode, done.stdout) == (0, "39;17+25=42;42-03=39\n"), done.stderr

@@ -6,6 +6,9 @@ as a typewriter.
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -43,9 +46,21 @@ def run(console: Console) -> None:
     ):
         lanes += [(title, lane) for lane in scene(model, console)]
     console.print(summary(lanes))
+    command = command_name()
     console.print(
-        "Next: redraft play, redraft sudoku GRID, redraft generate --model CHECKPOINT", style="dim"
+        f"Next, the same in your browser: {command} play\n"
+        f'or a sum in the terminal: {command} generate "calc 17+25-03"',
+        style="dim",
+        highlight=False,
     )
+
+
+def command_name() -> str:
+    """Return what to type for this command: its name, or its path where no shell finds the name."""
+    if shutil.which("redraft"):
+        return "redraft"
+    path = os.path.relpath(sys.argv[0])
+    return path if len(path) < len(sys.argv[0]) else sys.argv[0]
 
 
 def summary(lanes: list[tuple[str, Lane]]) -> Table:
