@@ -30,6 +30,7 @@ from redraft.network.context import Clean
 from redraft.ops.vocabulary import Picked, TokenClasses
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape
+from tests.cases import cases
 
 
 def random_config(rng: random.Random, canvas_length: int) -> GenerationConfig:
@@ -75,7 +76,7 @@ def run(model, requests: list[Request], batch: int, arrivals: list[int]) -> dict
     return events
 
 
-@pytest.mark.parametrize("case", range(120))
+@pytest.mark.parametrize("case", cases(120, 50))
 def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
     """Every draft, its accepted positions, its entropies to the last bit, and the text: alone and
     in any company."""

@@ -118,6 +118,7 @@ def slow_distance(one: str, other: str) -> int:
     return min(shorter, slow_distance(one[1:], other) + 1, slow_distance(one, other[1:]) + 1)
 
 
+@pytest.mark.long
 def test_both_sides_beat_one_by_far() -> None:
     """The promise is one and a half times the exact answers.
 

@@ -72,6 +72,7 @@ def test_a_run_that_is_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -
     assert len((tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.long
 def test_it_learns_and_what_it_writes_loads_and_answers(tmp_path: Path) -> None:
     run = trainer(tmp_path / "run", steps=150, batch_size=16, log_every=50, save_every=150)
     rows = list(run.run())
