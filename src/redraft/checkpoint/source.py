@@ -171,6 +171,7 @@ def _from_hub(repo_id: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(DOWNLOADED)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{repo_id} is not on this machine and could not be downloaded: {error}"
+            f"{repo_id} is not on this machine and could not be downloaded: {reason}"
         ) from error

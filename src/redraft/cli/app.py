@@ -13,6 +13,7 @@ import typer
 from redraft import __version__
 from redraft.cli.chat import chat
 from redraft.cli.demo import demo
+from redraft.cli.doctor import doctor
 from redraft.cli.eval import app as eval_app
 from redraft.cli.finetune import finetune
 from redraft.cli.generate import generate
@@ -20,6 +21,7 @@ from redraft.cli.help import add_command, is_wide
 from redraft.cli.infill import infill
 from redraft.cli.inspect import inspect
 from redraft.cli.merge import merge
+from redraft.cli.models import models, pull
 from redraft.cli.play import play
 from redraft.cli.quantize import quantize
 from redraft.cli.repair import repair
@@ -47,6 +49,9 @@ COMMANDS: list[Callable[..., None]] = [
     demo,
     play,
     serve,
+    models,
+    pull,
+    doctor,
     inspect,
     quantize,
     train,
