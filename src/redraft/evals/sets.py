@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
+from redraft.tasks.sums import Sums
+from redraft.tasks.todo_open import OpenToDo
 
 
 @dataclass(frozen=True)
@@ -35,5 +37,10 @@ SETS = {
     "infill": HeldOutSet(Infill(), ((1, 1), (2, 2), (3, 3)), "holes (1 a span, 2 a line, 3 two)"),
     "rewrite": HeldOutSet(Rewrite(), ((1, 20),), "kind of change"),
     "edits": HeldOutSet(ToDo(), ((1, 2), (3, 4)), "items"),
+    # In phrasings that no training has.
+    "open-edits": HeldOutSet(OpenToDo("held-out"), ((1, 2), (3, 4)), "items"),
+    "sums": HeldOutSet(
+        Sums(phrasing="held-out"), ((1, 1), (2, 2), (3, 3), (4, 5)), "operations", model="small"
+    ),
     "wiki": HeldOutSet(Wiki(), ((1, 1), (2, 2), (3, 3)), "facts"),
 }

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 def measure_set(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="sudoku, arithmetic, infill, rewrite, edits or wiki."),
+        typer.Argument(
+            metavar="NAME",
+            help="sudoku, arithmetic, sums, infill, rewrite, edits, open-edits or wiki.",
+        ),
     ],
     model: SetModelOption = None,
     count: Annotated[
