@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from redraft.checkpoint.quantize import Quantization
-from redraft.checkpoint.save import VISION_STUB
+from redraft.config.vision import VISION_STUB
 from redraft.config import ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS

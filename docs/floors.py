@@ -23,6 +23,7 @@ PURPOSES = {
     "config": "checked settings",
     "ops": "the arithmetic, kernels",
     "text": "tokens and templates",
+    "images": "decode, check, scale",
     "tasks": "work with exact checkers",
     "network": "DiffusionGemma, KV cache",
     "quant": "a file for each format",

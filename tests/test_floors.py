@@ -10,7 +10,7 @@ from tests.imports import MODULES, circles, outside, reached_packages, statement
 # below, and from its own floor only as ARROWS say.
 FLOORS = [
     ["errors", "events", "config"],
-    ["ops", "text", "tasks"],
+    ["ops", "text", "images", "tasks"],
     ["network", "quant", "diffusion", "grammar"],
     ["checkpoint", "engine", "adapters"],
     ["editing", "train"],
@@ -23,7 +23,7 @@ ARROWS = {
     ("server", "web"): "the server hands out the page",
     ("cli", "server"): "`redraft serve` starts it",
 }
-WITHOUT_TORCH = ("errors", "events", "config", "text", "tasks", "web")
+WITHOUT_TORCH = ("errors", "events", "config", "text", "images", "tasks", "web")
 # What a room leaves alone although it lies below: (room, module or package, reason).
 FORBIDDEN = [
     ("editing", "network", "editing hands work to the engine"),

@@ -28,8 +28,9 @@ from redraft.checkpoint.dtype import checked_dtype, suitable_dtype
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress
 from redraft.checkpoint.memory_check import check_memory
+from redraft.checkpoint.vision import LEFT_OUT, VisionPlan, load_vision, plan_vision, vision_bytes
 from redraft.config import GenerationConfig, ModelCard, ModelConfig
-from redraft.config.check import check_integer
+from redraft.config.check import check_boolean, check_integer
 from redraft.diffusion import SamplerSpec, StoppingSpec, check_settings_are_read
 from redraft.editing import (
     Hole,
@@ -44,9 +45,16 @@ from redraft.editing import (
 from redraft.editing.options import InfillOptions, RepairOptions
 from redraft.engine import Engine, Method, Processor, Request, Scoring, TokenLikelihood, Work
 from redraft.engine.allocator import keep_freed_memory
+from redraft.engine.image_encoder import ImageEncoder
 from redraft.engine.memory_budget import Memory, usable_memory
 from redraft.engine.prefix_cache import PrefixCache
-from redraft.engine.processor import Prompt, TextOptions, is_batch, split_text_options
+from redraft.engine.processor import (
+    NO_IMAGES,
+    Prompt,
+    TextOptions,
+    is_batch,
+    split_text_options,
+)
 from redraft.engine.request import check_tokens
 from redraft.engine.work import check_adapter
 from redraft.errors import CheckpointError, ConfigError, ContextLengthError, RequestError
@@ -71,6 +79,9 @@ class Model:
         generation_config: defaults that the options of every call are laid over.
         checkpoint: where the weights come from; None for a model made in memory.
         adapter: name of the adapter that all is done with; None for the base alone. See `using`.
+        images: the image encoder, which keeps the soft tokens of the images that it read last; None
+            for a model that reads text alone.
+        no_images: why it reads text alone.
     """
 
     def __init__(
@@ -80,6 +91,9 @@ class Model:
         chat_template: ChatTemplate | None = None,
         generation_config: GenerationConfig | None = None,
         checkpoint: Checkpoint | None = None,
+        *,
+        images: ImageEncoder | None = None,
+        no_images: str = NO_IMAGES,
     ) -> None:
         self.network = network
         self.tokenizer = tokenizer
@@ -87,6 +101,8 @@ class Model:
         self.generation_config = generation_config or GenerationConfig()
         self.checkpoint = checkpoint
         self.adapter: str | None = None
+        self.images = images
+        self.no_images = no_images
 
     @property
     def config(self) -> ModelConfig:
@@ -106,7 +122,14 @@ class Model:
     @property
     def processor(self) -> Processor:
         """Turns prompts and options into token ids and settings."""
-        return Processor(self.config, self.tokenizer, self.chat_template, self.generation_config)
+        return Processor(
+            self.config,
+            self.tokenizer,
+            self.chat_template,
+            self.generation_config,
+            None if self.images is None else self.images.encoder.config,
+            self.no_images,
+        )
 
     @overload
     def generate(
@@ -157,7 +180,10 @@ class Model:
             prompt: raw text (special tokens are put around it) or token ids (a list, an array or a
                 tensor), to be continued; a list of either, or ids [B, N], are written in one batch.
             messages: instead of a prompt, a conversation of `role` and `content`, put through the
-                chat template. A control token in a message stays text.
+                chat template. A control token in a message stays text. A content may be a list of
+                parts: `{"type": "text", "text": ...}` and, where the model has an image encoder,
+                `{"type": "image", "image": ...}` with a path, bytes, a data URL, a Pillow image or
+                a uint8 array; `max_soft_tokens` beside it says how closely it is looked at.
             method: "diffusion", or "autoregressive" for the same weights read left to right.
             frozen: position on the first canvas -> token id that stands there.
             constraint: what the text must be, from its first token to its last (thoughts of a
@@ -225,16 +251,17 @@ class Model:
         ]
         adapters = self._adapters_of(adapter, len(prompts))
         if messages is not None:
-            constraints = [processor.after_thoughts(constraints[0], prompts[0])]
+            constraints = [processor.after_thoughts(constraints[0], prompts[0].tokens)]
         requests: list[Request] = []
-        for tokens, one, name in zip(prompts, constraints, adapters, strict=True):
+        for encoded, one, name in zip(prompts, constraints, adapters, strict=True):
             config = processor.text_settings(settings, constrained=one is not None)
             dfa = processor.compile(one, config)
             requests.append(
                 Request.checked(
-                    tokens,
+                    encoded.tokens,
                     config,
                     self.config,
+                    images=encoded.images,
                     frozen=frozen,
                     dfa=dfa,
                     can_be_cut=one is not None and one.can_be_cut,
@@ -404,12 +431,12 @@ class Model:
         """Return how much a prompt surprises the model: nats a token, read left to right.
 
         `ModelCard.surprise_limit` says from where on a prompt is unlike what the model was trained
-        on. Of a prompt longer than the context its beginning is read. Arguments and errors as for
-        `generate`.
+        on. Of a prompt longer than the context its beginning is read; one with images does not
+        surprise. Arguments and errors as for `generate`.
         """
-        (tokens,) = self.processor.prompts(prompt, messages)
-        tokens = tokens[: self.config.max_position_embeddings]
-        if len(tokens) < 2:
+        (encoded,) = self.processor.prompts(prompt, messages)
+        tokens = encoded.tokens[: self.config.max_position_embeddings]
+        if len(tokens) < 2 or encoded.images:
             return 0.0
         scored = self.score(tokens[:1], tokens[1:])
         return -sum(one.log_probability for one in scored) / len(scored)
@@ -425,6 +452,26 @@ class Model:
             ChatTemplateError: there is no template, or it refuses the messages.
         """
         return self.processor.chat_prompt(messages, **options)
+
+    def image_features(self, image: object, max_soft_tokens: int | None = None) -> Tensor:
+        """Return the soft tokens of an image, as they stand in the place of scaled embeddings.
+
+        Args:
+            image: the path of a file, bytes, a data URL, a Pillow image, or an array uint8 [height,
+                width], or [height, width, channels] with 1, 3 or 4 channels.
+            max_soft_tokens: 70, 140, 280, 560 or 1120; None for the checkpoint's own, 280 for the
+                release. The ratio of the sides decides how many of them there are.
+
+        Returns:
+            [n, hidden_size], row by row of the image, in the dtype of the weights; a copy.
+
+        Raises:
+            ImageError: the model has no image encoder, or the image cannot be read. NonFiniteError:
+                the weights hold NaN or infinity.
+        """
+        prepared = self.processor.image(image, max_soft_tokens)
+        assert self.images is not None
+        return self.images.features(prepared).clone()
 
     def tokens_left(self, prompt: Sequence[int]) -> int:
         """Return how many tokens an answer may have that is limited by nothing else than the
@@ -447,7 +494,9 @@ class Model:
         that names no adapter is written with the model's own.
         """
         check_integer("max_batch_size", max_batch_size, minimum=1)
-        engine = Engine(self.network, self.tokenizer, max_batch_size=max_batch_size)
+        engine = Engine(
+            self.network, self.tokenizer, max_batch_size=max_batch_size, images=self.images
+        )
         for request in requests:
             request = request if method is None else request.by(method)
             if request.adapter is None and self.adapter is not None:
@@ -489,6 +538,8 @@ class Model:
             self.chat_template,
             self.generation_config,
             self.checkpoint,
+            images=self.images,
+            no_images=self.no_images,
         )
 
     def save(self, folder: str | Path, **options: Any) -> None:
@@ -507,6 +558,7 @@ class Model:
             self.generation_config,
             source=self.checkpoint,
             companion=self._write_text_files,
+            vision=None if self.images is None else self.images.encoder,
             **options,
         )
 
@@ -556,6 +608,7 @@ def load(
     dtype: str | torch.dtype | Quantization = "auto",
     device: str | torch.device = "auto",
     revision: str | None = None,
+    vision: bool = True,
     progress: Progress | None = None,
     adapters: Mapping[str, str | Path] | None = None,
 ) -> Model:
@@ -571,6 +624,8 @@ def load(
             says more. Weights that the file has quantized stay so.
         device: "auto" takes CUDA where there is one.
         revision: branch, tag or commit of a hub id.
+        vision: load the image encoder where the checkpoint has one; it is never quantized. False
+            saves its memory, 1.1 GB for the release.
         progress: called with (tensors read, number of tensors).
         adapters: LoRA adapters in PEFT's format by the names that `generate` and `Model.using`
             take: a folder each.
@@ -587,15 +642,27 @@ def load(
     checkpoint = open_checkpoint(path_or_id, revision=revision)
     if isinstance(dtype, str):
         dtype = suitable_dtype(checkpoint, torch.device(device))
-    check_memory(checkpoint, dtype, quantization, torch.device(device))
+    check_boolean("vision", vision)
+    plan = plan_vision(checkpoint) if vision else VisionPlan(reason=LEFT_OUT)
+    image_bytes = vision_bytes(plan, checkpoint.config.hidden_size, dtype)
+    check_memory(checkpoint, dtype, quantization, torch.device(device), vision=image_bytes)
     keep_freed_memory()
     network = load_weights(
         checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization
     )
     if read:
         attach_by_row(network, read)
+    encoder = load_vision(checkpoint, plan, dtype=dtype, device=device)
     tokenizer, template = _text_files(checkpoint)
-    return Model(network, tokenizer, template, checkpoint.generation_config, checkpoint)
+    return Model(
+        network,
+        tokenizer,
+        template,
+        checkpoint.generation_config,
+        checkpoint,
+        images=None if encoder is None else ImageEncoder(encoder),
+        no_images=plan.reason,
+    )
 
 
 def _checked_names(adapters: Mapping[str, str | Path]) -> Mapping[str, str | Path]:

@@ -12,6 +12,7 @@
     │   ├── MemoryLimitError        more memory than the engine may use
     │   ├── TokenRangeError         a token id outside the vocabulary
     │   ├── ChatTemplateError       messages that cannot become a prompt
+    │   ├── ImageError              an image that cannot be read, or has no place
     │   └── ConstraintError         a schema, pattern or grammar that cannot be used
     │       ├── ConstraintLimitError         compiling takes more work or memory than it may
     │       │   └── ConstraintTimeoutError   compiling takes more time than it may
@@ -89,6 +90,11 @@ class TokenRangeError(RequestError):
 
 class ChatTemplateError(RequestError):
     """Messages cannot become a prompt."""
+
+
+class ImageError(RequestError):
+    """An image cannot be read, is too large, has no place in the prompt, or the model has no image
+    encoder."""
 
 
 class ConstraintError(RequestError):

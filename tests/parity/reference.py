@@ -26,11 +26,14 @@ from redraft.ops.vocabulary import inverse_cdf
 from redraft.testing.tiny import random_shape, randomise_tensors, tiny_config
 
 EOS = [1, 106]
+RANDOM_BUFFERS = ("layer_scalar", "std_bias", "std_scale")
 
 
-def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusion:
+def reference_model(
+    seed: int, *, vision_shape: dict[str, Any] | None = None, **changes: Any
+) -> DiffusionGemmaForBlockDiffusion:
     """A reference model of a random shape, every tensor random: norms, scales, and both layer
-    scalars."""
+    scalars; of the image encoder also the position table and what standardizes."""
     shape = tiny_config(**{"vocab_size": 160, **random_shape(random.Random(seed)), **changes})
     inherited = (
         "vocab_size hidden_size intermediate_size moe_intermediate_size num_hidden_layers "
@@ -45,14 +48,17 @@ def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusio
         eos_token_id=EOS,
     )
     vision = Gemma4VisionConfig(
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=8,
-        patch_size=2,
-        position_embedding_size=4,
+        **{
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 1,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "patch_size": 2,
+            "position_embedding_size": 4,
+            **(vision_shape or {}),
+        }
     )
     config = DiffusionGemmaConfig(
         text_config=text,
@@ -65,15 +71,15 @@ def reference_model(seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusio
     model = DiffusionGemmaForBlockDiffusion(config).eval()
     randomise_tensors(
         dict(model.named_parameters())
-        | {n: b for n, b in model.named_buffers() if n.endswith("layer_scalar")},
+        | {n: b for n, b in model.named_buffers() if n.endswith(RANDOM_BUFFERS)},
         seed,
     )
     return model
 
 
-def saved_reference(folder: Path, seed: int, **changes: Any) -> DiffusionGemmaForBlockDiffusion:
+def saved_reference(folder: Path, seed: int, **options: Any) -> DiffusionGemmaForBlockDiffusion:
     """The same, saved into `folder` by transformers' own writer."""
-    model = reference_model(seed, **changes)
+    model = reference_model(seed, **options)
     model.save_pretrained(folder)
     return model
 

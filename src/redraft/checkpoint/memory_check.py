@@ -76,26 +76,31 @@ def check_memory(
     dtype: torch.dtype,
     quantization: Quantization | None,
     device: torch.device,
+    *,
+    vision: int = 0,
 ) -> None:
     """Check that a device has enough free memory for a checkpoint's weights.
+
+    Args:
+        vision: bytes of the image encoder, which is never quantized.
 
     Raises:
         MemoryLimitError: it has not; the message says which format would fit.
     """
-    needed = stored_bytes(checkpoint, dtype, quantization)
+    needed = stored_bytes(checkpoint, dtype, quantization) + vision
     free = free_memory(device)
     if needed <= free:
         return
     raise MemoryLimitError(
         f"the weights of {checkpoint.path.name} need {needed / GIB:.1f} GiB "
-        f"and {device} has {free / GIB:.1f} free: {_remedy(checkpoint, min(needed, free))}"
+        f"and {device} has {free / GIB:.1f} free: {_remedy(checkpoint, min(needed, free), vision)}"
     )
 
 
-def _remedy(checkpoint: Checkpoint, limit: int) -> str:
+def _remedy(checkpoint: Checkpoint, limit: int, vision: int) -> str:
     """Say in which formats the weights take fewer bytes than the limit, from large to small."""
     sizes = {
-        name: stored_bytes(checkpoint, torch.bfloat16, Quantization(name))
+        name: stored_bytes(checkpoint, torch.bfloat16, Quantization(name)) + vision
         for name in quantizable_formats()
     }
     fitting = [
@@ -105,4 +110,4 @@ def _remedy(checkpoint: Checkpoint, limit: int) -> str:
     ]
     if not fitting:
         return "no format here makes it fit: free memory, or take another device"
-    return f"load it as {' or '.join(fitting)}"
+    return f"load it as {' or '.join(fitting)}{', or without its image encoder' * bool(vision)}"

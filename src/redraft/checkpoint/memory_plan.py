@@ -10,11 +10,14 @@ from redraft.checkpoint.load import stored_dtype
 from redraft.checkpoint.memory_check import stored_bytes, weight_bytes
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.source import Checkpoint
+from redraft.checkpoint.vision import vision_parameters
 from redraft.config import ModelConfig
+from redraft.config.vision import VisionConfig
 from redraft.network.memory_estimate import (
     MemoryEstimate,
     active_parameters,
     estimate_memory,
+    image_pass_bytes,
     parameter_counts,
 )
 
@@ -29,6 +32,7 @@ class MemoryPlan:
         format: of the weights that are to be quantized; None where none are.
         context, batch: the tokens of each text, and the texts of a batch.
         memory: bytes.
+        vision: the shape of the image encoder; None where there is none, or it is left out.
     """
 
     parameters: dict[str, int]
@@ -37,6 +41,7 @@ class MemoryPlan:
     context: int
     batch: int
     memory: MemoryEstimate
+    vision: VisionConfig | None = None
 
 
 def plan_memory(
@@ -47,6 +52,7 @@ def plan_memory(
     quantization: Quantization | None = None,
     context: int,
     batch: int,
+    vision: VisionConfig | None = None,
 ) -> MemoryPlan:
     """Return the parameters of a model and the memory that it needs on a CUDA device.
 
@@ -55,6 +61,7 @@ def plan_memory(
             for the shape alone.
         dtype: of computation; None for the file's own, bfloat16 where there is none.
         quantization: of the weights that are not quantized; None where they stay so.
+        vision: the image encoder that is loaded too.
     """
     if dtype is None and checkpoint is not None and quantization is None:
         dtype = stored_dtype(checkpoint)
@@ -66,11 +73,22 @@ def plan_memory(
     estimate = estimate_memory(
         config, itemsize=dtype.itemsize, context=context, batch=batch, device="cuda"
     )
+    parameters = parameter_counts(config)
+    image_bytes = 0
+    if vision is not None:
+        parameters["image encoder"] = vision_parameters(vision, config.hidden_size)
+        image_bytes = parameters["image encoder"] * dtype.itemsize
     return MemoryPlan(
-        parameters=parameter_counts(config),
+        parameters=parameters,
         active_parameters=active_parameters(config),
         format=None if quantization is None else quantization.format,
         context=context,
         batch=batch,
-        memory=replace(estimate, weights=weights),
+        memory=replace(
+            estimate,
+            weights=weights,
+            image_encoder=image_bytes,
+            images=image_pass_bytes(vision, dtype.itemsize),
+        ),
+        vision=vision,
     )

@@ -2,7 +2,7 @@
 
 The file keeps one copy of what encoder and decoder share, under `model.decoder.`. Of the encoder it
 stores only the layer scalars. Other writers may add copies of shared tensors; they are recognised.
-The vision tower is recognised too, but not run.
+The image encoder stands beside them; its names are the same in memory, behind a prefix.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 from redraft.network.transformer import EMBEDDING
 
 DECODER, ENCODER = "model.decoder.", "model.encoder.language_model."
-VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
+VISION_ROOT = "model.encoder."
+VISION = (f"{VISION_ROOT}vision_tower.", f"{VISION_ROOT}embed_vision.")
 HEAD = "lm_head.weight"
 # The network's fused experts, and the matrices of each expert where a file has them one by one.
 EXPERTS = {"experts.gate_up_proj": ("gate_proj", "up_proj"), "experts.down_proj": ("down_proj",)}
@@ -30,6 +31,11 @@ def to_file(name: str) -> str:
 def is_vision(file_name: str) -> bool:
     """Return True if a tensor belongs to the image encoder."""
     return file_name.startswith(VISION)
+
+
+def vision_to_file(name: str) -> str:
+    """Return the name in a file of a tensor of the image encoder."""
+    return VISION_ROOT + name
 
 
 def shared_original(file_name: str) -> str | None:

@@ -15,31 +15,26 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from redraft.checkpoint.durable import replace_durably
-from redraft.checkpoint.names import is_vision, to_file
+from redraft.checkpoint.names import is_vision, to_file, vision_to_file
 from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.model_card import CARD_FILE
+from redraft.config.vision import (
+    STUB_PATCH,
+    STUB_POSITIONS,
+    STUB_SIZE,
+    VISION_STUB,
+    is_stub,
+    vision_config_from_dict,
+    vision_config_to_dict,
+)
 from redraft.errors import CheckpointError
 from redraft.network import DiffusionGemma
+from redraft.network.vision import VisionEncoder
 from redraft.quant import PackedWeight
 
-# transformers always builds an image encoder, by default one of 167 M parameters. A text-only
-# checkpoint has this one, of a few hundred numbers, so that nothing is missing when it is loaded
-# there.
-STUB_SIZE, STUB_PATCH, STUB_POSITIONS = 4, 1, 1
-VISION_STUB: dict[str, str | int] = {
-    "model_type": "gemma4_vision",
-    "hidden_size": STUB_SIZE,
-    "intermediate_size": 4,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 1,
-    "num_key_value_heads": 1,
-    "head_dim": 4,
-    "patch_size": STUB_PATCH,
-    "position_embedding_size": STUB_POSITIONS,
-}
 # Files, and a folder, that are copied from the source.
 COPIED_FILES = (
     "tokenizer.json",
@@ -62,6 +57,7 @@ def save_checkpoint(
     *,
     source: Checkpoint | None = None,
     companion: Callable[[Path], None] | None = None,
+    vision: VisionEncoder | None = None,
     max_shard_bytes: int = 5_000_000_000,
 ) -> None:
     """Write config, generation config and weights.
@@ -72,6 +68,7 @@ def save_checkpoint(
     Args:
         source: a checkpoint whose tokenizer files and image encoder are copied.
         companion: called with the folder before it is moved; it may add files.
+        vision: the image encoder; None for the source's.
 
     Raises:
         CheckpointError: the folder exists and is not empty, the source is gone, or weights are
@@ -85,7 +82,8 @@ def save_checkpoint(
             "`redraft quantize` writes them from the original"
         )
     target = check_target(folder)
-    if source and any(map(is_vision, source.tensors)) and not source.folder.is_dir():
+    copied = vision is None and source is not None and any(map(is_vision, source.tensors))
+    if copied and source is not None and not source.folder.is_dir():
         raise CheckpointError(
             f"{source.folder} is gone, and with it the image encoder that the copy needs"
         )
@@ -93,7 +91,7 @@ def save_checkpoint(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
         draft = Path(name) / "checkpoint"
         draft.mkdir()
-        config, vision = _vision(model.config, source)
+        config, images = _vision(model.config, source, vision)
         dtype = str(model.dtype).removeprefix("torch.")
         write_json(draft / "config.json", model_config_to_dict(config) | {"dtype": dtype})
         write_json(draft / "generation_config.json", generation_config.to_dict())
@@ -103,7 +101,7 @@ def save_checkpoint(
             _copy_files(source.folder, draft)
         if companion:
             companion(draft)
-        _write_shards(draft, _tensors(model, vision), max_shard_bytes)
+        _write_shards(draft, _tensors(model, images), max_shard_bytes)
         move_folder(draft, target)
 
 
@@ -147,10 +145,16 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 def _vision(
-    config: ModelConfig, source: Checkpoint | None
+    config: ModelConfig, source: Checkpoint | None, encoder: VisionEncoder | None
 ) -> tuple[ModelConfig, Iterator[tuple[str, Tensor]]]:
-    """Return the config with an image encoder, and the encoder's tensors: the source's or the
-    stub's."""
+    """Return the config with an image encoder, and the encoder's tensors: those in memory, the
+    source's, or the stub's."""
+    if encoder is not None:
+        raw = config.vision_config
+        if raw is None or is_stub(raw) or vision_config_from_dict(raw) != encoder.config:
+            config = replace(config, vision_config=vision_config_to_dict(encoder.config))
+        tensors = encoder.state_dict().items()
+        return config, ((vision_to_file(name), tensor.to("cpu")) for name, tensor in tensors)
     if source is not None and any(map(is_vision, source.tensors)):
         kept = {name: info for name, info in source.tensors.items() if is_vision(name)}
         return config, read_tensors(kept)

@@ -14,6 +14,7 @@ from rich.console import Console
 from redraft.cli.constraints import constraint_of
 from redraft.cli.default_model import default_model
 from redraft.cli.familiar import check_familiar
+from redraft.cli.images import image_parts, user_message
 from redraft.cli.options import (
     AutoregressiveFlag,
     ChoiceOption,
@@ -22,6 +23,7 @@ from redraft.cli.options import (
     DeviceOption,
     DtypeOption,
     GrammarOption,
+    ImageOption,
     JsonOption,
     LengthOption,
     MethodOption,
@@ -29,8 +31,10 @@ from redraft.cli.options import (
     SamplerOption,
     SchemaOption,
     SeedOption,
+    SoftTokensOption,
     StoppingOption,
     ThinkingOption,
+    VisionOption,
     checked_strategies,
     given,
 )
@@ -61,6 +65,9 @@ def generate(
         bool,
         typer.Option("--no-bos", help="With --raw: put no special tokens around the text."),
     ] = False,
+    image: ImageOption = None,
+    max_soft_tokens: SoftTokensOption = None,
+    vision: VisionOption = True,
     thinking: ThinkingOption = None,
     control_tokens: ControlTokensOption = False,
     method: MethodOption = "diffusion",
@@ -98,15 +105,20 @@ def generate(
     chosen = checked_method("autoregressive" if autoregressive else method)
     if text is not None and prompt is not None:
         raise RequestError("give PROMPT or --prompt, not both")
-    text = _read_prompt(prompt if text is None else text)
+    given_text = prompt if text is None else text
+    alone = image and given_text is None and _is_terminal()
+    text = "" if alone else _read_prompt(given_text)
+    images = image_parts(image or [], max_soft_tokens)
     name = model or default_model(text)
     # An option that cannot be used is reported before the model is loaded.
     GenerationConfig().with_options(options)
     strategies = checked_strategies(sampler, stopping)
-    loaded = open_model(name, dtype, device)
+    loaded = open_model(name, dtype, device, vision=vision)
     plain = raw or loaded.chat_template is None
+    if plain and images:
+        raise ConfigError("--image needs the chat template of a checkpoint: leave out --raw")
     around = _prompt_options(plain, no_bos, thinking, control_tokens)
-    messages: list[Message] | None = None if plain else [{"role": "user", "content": text}]
+    messages: list[Message] | None = None if plain else [user_message(text, images)]
     check_familiar(loaded, name, prompt=text if plain else None, messages=messages)
     events = loaded.stream(
         text if plain else None,
@@ -179,6 +191,10 @@ def parse_settings(assignments: list[str]) -> GenerationOptions:
             f"--set {sorted(unknown)[0]}: options are {', '.join(sorted(known))}"
         )
     return cast(GenerationOptions, settings)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is None or sys.stdin.isatty()
 
 
 def _read_prompt(prompt: str | None) -> str:

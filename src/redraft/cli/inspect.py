@@ -10,14 +10,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from redraft.cli.options import GIB, DtypeOption, EmbeddingOption, GroupOption, JsonOption
+from redraft.cli.options import (
+    GIB,
+    DtypeOption,
+    EmbeddingOption,
+    GroupOption,
+    JsonOption,
+    VisionOption,
+)
 from redraft.config.model import FULL, SLIDING
-from redraft.config.presets import PRESETS
+from redraft.config.presets import PRESETS, RELEASED_VISION
+from redraft.config.vision import BUDGETS
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
     from redraft.checkpoint import Checkpoint
     from redraft.checkpoint.memory_plan import MemoryPlan
+    from redraft.checkpoint.vision import VisionPlan
     from redraft.config import ModelConfig
 
 
@@ -38,6 +47,7 @@ def inspect(
     ] = None,
     group: GroupOption = 64,
     embedding: EmbeddingOption = None,
+    vision: VisionOption = True,
     tensors: Annotated[bool, typer.Option(help="List every tensor.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,6 +58,7 @@ def inspect(
     from redraft.checkpoint import Quantization, open_checkpoint
     from redraft.checkpoint.dtype import DTYPES
     from redraft.checkpoint.memory_plan import plan_memory
+    from redraft.checkpoint.vision import LEFT_OUT, VisionPlan, plan_vision
 
     if dtype not in (*DTYPES, "auto"):
         raise ConfigError(f"--dtype {dtype} must be one of auto, {', '.join(DTYPES)}")
@@ -55,6 +66,9 @@ def inspect(
         raise ConfigError("give either a checkpoint or --preset")
     checkpoint = None if model is None else open_checkpoint(model)
     config = _preset(preset) if checkpoint is None else checkpoint.config
+    images = VisionPlan(reason=LEFT_OUT)
+    if vision:
+        images = VisionPlan(RELEASED_VISION) if checkpoint is None else plan_vision(checkpoint)
     plan = plan_memory(
         config,
         checkpoint,
@@ -62,9 +76,10 @@ def inspect(
         quantization=None if format is None else Quantization(format, group, embedding),
         context=context,
         batch=batch,
+        vision=images.config,
     )
     title = f"{preset} (no weights)" if checkpoint is None else str(checkpoint.path)
-    description = describe(title, config, plan)
+    description = describe(title, config, plan) | describe_vision(images)
     if checkpoint is not None and checkpoint.card is not None:
         description["card"] = checkpoint.card.to_dict()
     if checkpoint is not None:
@@ -109,8 +124,28 @@ def describe(title: str, config: ModelConfig, plan: MemoryPlan) -> dict[str, Any
         "kv_cache_bytes": memory.kv_cache,
         "activations_bytes": memory.activations,
         "vocabulary_bytes": memory.vocabulary,
+        "image_encoder_bytes": memory.image_encoder,
+        "images_bytes": memory.images,
         "total_bytes": memory.total,
         "fits": memory.fits(),
+    }
+
+
+def describe_vision(plan: VisionPlan) -> dict[str, object]:
+    """Return the shape of an image encoder, or why there is none."""
+    if plan.config is None:
+        return {"image_encoder": None, "no_images": plan.reason}
+    config = plan.config
+    side = config.soft_token_pixels
+    return {
+        "image_encoder": {
+            "layers": config.num_hidden_layers,
+            "hidden_size": config.hidden_size,
+            "heads": f"{config.num_attention_heads} x {config.head_dim}",
+            "patches": f"{config.patch_size} pixels; {side} x {side} a soft token",
+            "soft_tokens": f"{config.budget} an image at most, unless asked: "
+            f"{', '.join(map(str, BUDGETS))}",
+        }
     }
 
 
@@ -137,7 +172,11 @@ def _print(description: dict[str, Any], console: Console) -> None:
     shape = Table(title=description["model"], show_header=False, title_justify="left")
     for name, value in description["config"].items():
         shape.add_row(name, str(value))
+    for name, value in (description["image_encoder"] or {}).items():
+        shape.add_row(f"image {name}", str(value))
     console.print(shape)
+    if description["image_encoder"] is None:
+        console.print(f"no images: {description['no_images']}", markup=False)
     if card := description.get("card"):
         console.print(f"for: {card['purpose']}", markup=False)
         for task in card["tasks"]:
@@ -152,7 +191,10 @@ def _print(description: dict[str, Any], console: Console) -> None:
         column.justify = "right"
     console.print(parts)
     memory = Table(f"memory, {description['batch']} x {description['context']} tokens", "GiB")
-    for name in ("weights", "kv_cache", "activations", "vocabulary", "total"):
+    parts_of_memory = ("weights", "image_encoder", "kv_cache", "activations", "vocabulary")
+    for name in (*parts_of_memory, "images", "total"):
+        if name.startswith("image") and not description[f"{name}_bytes"]:
+            continue
         memory.add_row(name.replace("_", " "), f"{description[name + '_bytes'] / GIB:.3f}")
     memory.columns[1].justify = "right"
     console.print(memory)

@@ -80,6 +80,29 @@ DtypeOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+VisionOption = Annotated[
+    bool,
+    typer.Option(
+        "--vision/--no-vision", help="Load the image encoder of a checkpoint that has one."
+    ),
+]
+ImageOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--image",
+        metavar="FILE",
+        help="An image in front of the prompt (PNG, JPEG, WEBP, GIF); may be repeated.",
+    ),
+]
+SoftTokensOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-soft-tokens",
+        help="How closely each image is read: 70, 140, 280, 560 or 1120 soft tokens at most. "
+        "Unless given: the checkpoint's own number.",
+        show_default=False,
+    ),
+]
 GroupOption = Annotated[int, typer.Option(help="int4: columns that share a scale: 32, 64 or 128.")]
 EmbeddingOption = Annotated[
     str | None, typer.Option(help="int8 quantizes the embedding too. Unless given: it is not.")

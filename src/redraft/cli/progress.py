@@ -35,8 +35,11 @@ def open_model(
     dtype: str = "auto",
     device: str = "auto",
     adapters: Mapping[str, Path] | None = None,
+    *,
+    vision: bool = True,
 ) -> Model:
-    """Load a model, and adapters of it by name, behind a progress bar."""
+    """Load a model, and adapters of it by name, behind a progress bar; without `vision` it has no
+    image encoder."""
     from redraft.api import load
 
     columns = (TextColumn("loading"), BarColumn(), MofNCompleteColumn(), TextColumn("tensors"))
@@ -46,4 +49,11 @@ def open_model(
         def update(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        return load(path_or_id, dtype=dtype, device=device, progress=update, adapters=adapters)
+        return load(
+            path_or_id,
+            dtype=dtype,
+            device=device,
+            vision=vision,
+            progress=update,
+            adapters=adapters,
+        )

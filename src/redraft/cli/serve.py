@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from redraft.cli import serving
-from redraft.cli.options import DeviceOption, DtypeOption, ModelsOption, SpeechOption
+from redraft.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    ModelsOption,
+    SpeechOption,
+    VisionOption,
+)
 
 
 def serve(
@@ -81,6 +87,7 @@ def serve(
         ),
     ] = "",
     speech: SpeechOption = None,
+    vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -91,7 +98,7 @@ def serve(
     serving.check_packages()
     key = serving.read_key(api_key_file)
     recogniser = serving.open_recogniser(speech)
-    models = serving.open_models(model, name, dtype, device, adapter or ())
+    models = serving.open_models(model, name, dtype, device, adapter or (), vision=vision)
     settings = serving.settings_of(
         models,
         host,

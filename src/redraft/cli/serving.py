@@ -78,6 +78,8 @@ def open_models(
     dtype: str,
     device: str,
     adapters: Sequence[str] = (),
+    *,
+    vision: bool = True,
 ) -> dict[str, Model]:
     """Load models, and return them by the names that requests use.
 
@@ -85,6 +87,7 @@ def open_models(
         paths: folders, files or hub ids; without any, the models that ship with redraft.
         name: the name of the one model; unless given, a name is the last part of the path.
         adapters: NAME=PATH of each adapter of the one model.
+        vision: load the image encoders of those that have one.
 
     Raises:
         ConfigError: two models or adapters have one name, or a name or an adapter is given for
@@ -106,7 +109,7 @@ def open_models(
     if double := set(names) & set(folders):
         raise ConfigError(f"model and adapter have the name {sorted(double)[0]}: name another")
     return {
-        one: open_model(path, dtype, device, folders)
+        one: open_model(path, dtype, device, folders, vision=vision)
         for one, path in zip(names, paths, strict=True)
     }
 

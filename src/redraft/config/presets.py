@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redraft.config.model import FULL, SLIDING, ModelConfig
+from redraft.config.vision import VisionConfig
 
 PRESETS = {
     "26b": ModelConfig(
@@ -24,3 +25,19 @@ PRESETS = {
         layer_types=((SLIDING,) * 5 + (FULL,)) * 5,
     )
 }
+
+# The image encoder of every released model.
+RELEASED_VISION = VisionConfig(
+    hidden_size=1152,
+    intermediate_size=4304,
+    num_hidden_layers=27,
+    num_attention_heads=16,
+    num_key_value_heads=16,
+    head_dim=72,
+    patch_size=16,
+    pooling_kernel_size=3,
+    position_embedding_size=10240,
+    standardize=True,
+    rms_norm_eps=1e-6,
+    hidden_activation="gelu_pytorch_tanh",
+)

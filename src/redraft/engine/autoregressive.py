@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from redraft.config import ModelConfig
 from redraft.engine.generation import TextWork
+from redraft.engine.images import image_sizes
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
 from redraft.engine.row import Drawn, NextToken, Part
@@ -18,14 +19,14 @@ class Autoregressive(TextWork):
 
     def share(self, config: ModelConfig) -> Share:
         tokens = len(self.request.prompt) + self.request.config.max_new_tokens
-        return Share(rows=1, caches=1, tokens=tokens)
+        return Share(rows=1, caches=1, tokens=tokens, images=image_sizes(self.request.images))
 
     def course(self, resources: Resources) -> Course:
-        output, prompt = self.output, self.request.prompt
+        output, prompt, images = self.output, self.request.prompt, self.request.images
         assert output is not None
         # The last token of the prompt is always encoded: its state predicts the first new token.
-        row = resources.row(self.share(resources.config).tokens, prompt[:-1])
-        row.append(Part(prompt, self._next_token(resources)))
+        row = resources.row(self.share(resources.config).tokens, prompt[:-1], images)
+        row.append(Part(prompt, self._next_token(resources), images=images))
         while True:
             yield [row]
             assert isinstance(row.result, Drawn)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
 from torch import Tensor
 
-from redraft.network import DiffusionGemma
+
+class Weights(Protocol):
+    """A network, or a part of one."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return the weights by their names."""
+        ...
 
 
-def describe_non_finite(model: DiffusionGemma) -> str:
+def describe_non_finite(model: Weights) -> str:
     """Return a message that names the weights that hold NaN or infinity."""
     names = [name for name, tensor in model.state_dict().items() if not _is_finite(tensor)]
     if names:

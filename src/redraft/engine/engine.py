@@ -18,6 +18,7 @@ import torch
 from redraft.config.check import check_integer
 from redraft.engine.autoregressive import Autoregressive
 from redraft.engine.generation import Generation
+from redraft.engine.image_encoder import ImageEncoder
 from redraft.engine.memory_budget import Memory
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.request import Method, Request
@@ -71,6 +72,7 @@ class Engine:
         prefix_cache: bytes of KV blocks of prompts, kept for prompts with the same prefix.
         memory: bytes for caches and passes, beside the weights; requests wait for their share.
             None sets no limit.
+        images: the image encoder; None for a model that reads text alone.
 
     Attributes:
         prefixes: the prefix cache. memory: the budget, and who holds how much of it.
@@ -89,6 +91,7 @@ class Engine:
         group_positions: int | None = None,
         prefix_cache: int = 0,
         memory: int | None = None,
+        images: ImageEncoder | None = None,
     ) -> None:
         check_integer("max_batch_size", max_batch_size, minimum=1)
         check_integer("prefill_chunk", prefill_chunk, minimum=1)
@@ -105,10 +108,10 @@ class Engine:
         self.model = model
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)
-        self.memory = Memory(self.prefixes, memory)
+        self.memory = Memory(self.prefixes, memory, images)
         self._resources = Resources(self.prefixes, tokenizer)
         self._scheduler = Scheduler(model, max_batch_size, self.memory)
-        self._runner = Runner(model, prefill_chunk)
+        self._runner = Runner(model, prefill_chunk, images)
         self._turns = Turns(group_positions)
         self._next_number = 0
         self._clock = 0  # steps so far

@@ -8,6 +8,7 @@ import torch
 
 from redraft.config import ModelConfig
 from redraft.diffusion import Canvas, Noise
+from redraft.engine.images import image_sizes
 from redraft.engine.logit_edits import logit_edits
 from redraft.engine.memory_budget import Share
 from redraft.engine.output import Output
@@ -68,14 +69,14 @@ class Generation(TextWork):
         # The last canvas is never encoded.
         canvases = (self.request.config.max_new_tokens - 1) // config.canvas_length
         tokens = len(self.request.prompt) + canvases * config.canvas_length
-        return Share(rows=1, caches=1, tokens=tokens)
+        return Share(rows=1, caches=1, tokens=tokens, images=image_sizes(self.request.images))
 
     def course(self, resources: Resources) -> Course:
         output, request = self.output, self.request
         assert output is not None
         capacity = self.share(resources.config).tokens
-        row = resources.row(capacity, request.prompt)
-        row.append(Part(request.prompt))
+        row = resources.row(capacity, request.prompt, request.images)
+        row.append(Part(request.prompt, images=request.images))
         while output.reason is None:
             row.canvas = self.start_canvas(resources)
             for steps in itertools.count(1):

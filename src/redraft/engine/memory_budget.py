@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
+from redraft.engine.image_encoder import ImageEncoder
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.errors import MemoryLimitError
 from redraft.network import PREFILL_CHUNK
@@ -16,11 +18,16 @@ from redraft.network.memory_estimate import GIB, USABLE, estimate_memory, free_m
 
 @dataclass(frozen=True)
 class Share:
-    """Memory of one request: rows of a pass, and caches of so many tokens each."""
+    """Memory of one request: rows of a pass, and caches of so many tokens each.
+
+    Attributes:
+        images: soft tokens of each of its images.
+    """
 
     rows: int
     caches: int
     tokens: int
+    images: tuple[int, ...] = ()
 
 
 class Memory:
@@ -31,10 +38,17 @@ class Memory:
 
     Args:
         limit: bytes for caches and passes; None for no limit.
+        images: the image encoder, which keeps soft tokens; None for a model that has none.
     """
 
-    def __init__(self, prefixes: PrefixCache, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        prefixes: PrefixCache,
+        limit: int | None = None,
+        images: ImageEncoder | None = None,
+    ) -> None:
         self.prefixes = prefixes
+        self.images = images
         self.limit = limit
         self._held: dict[int, Share] = {}
         self._refused: dict[int, None] = {}  # who waits for memory, in the order of their coming
@@ -70,7 +84,7 @@ class Memory:
                 if not reserve:
                     self._refused[key] = None
                 return False
-            self.prefixes.allow(self.limit - needed)
+            self._leave(self.limit - needed)
         self._refused.pop(key, None)
         self._held[key] = share
         return True
@@ -84,7 +98,14 @@ class Memory:
         """Give back the memory of a request that has ended, or will not run."""
         self._refused.pop(key, None)
         if self._held.pop(key, None) and self.limit is not None:
-            self.prefixes.allow(self.limit - self.needed(self._held.values()))
+            self._leave(self.limit - self.needed(self._held.values()))
+
+    def _leave(self, spare: int) -> None:
+        """Leave bytes that no request needs to what is kept for later."""
+        if self.images is not None:
+            self.images.allow(spare // 4)
+            spare -= self.images.allowed
+        self.prefixes.allow(spare)
 
     def tokens_within(self, limit: int) -> int:
         """Return how many tokens of prompt and text one generation may have within `limit` bytes.
@@ -99,7 +120,8 @@ class Memory:
         return bisect_left(range(1, longest + 1), True, key=too_large)
 
     def needed(self, held: Collection[Share]) -> int:
-        """Return the bytes of all caches, and of one pass over all rows.
+        """Return the bytes of all caches, and of one pass over all rows; with images also their
+        soft tokens, and the image encoder's pass over the largest.
 
         Passes over some of the rows take less.
         """
@@ -115,12 +137,25 @@ class Memory:
             sum(share.rows for share in held),
             max((share.tokens for share in held), default=0),
         )
+        images = list(chain.from_iterable(share.images for share in held))
+        # An image is read in one pass: it may take the pass beyond the usual limit.
         all_at_once = estimate_memory(
-            config, itemsize=itemsize, context=longest, batch=rows, device=model.device
+            config,
+            itemsize=itemsize,
+            context=longest,
+            batch=rows,
+            prefill_chunk=PREFILL_CHUNK + max(images, default=0),
+            device=model.device,
         )
         # The inputs and the update of rows with an adapter.
-        updated = (rows * config.canvas_length + min(PREFILL_CHUNK, longest)) * model.adapter_width
-        return kv + all_at_once.activations + all_at_once.vocabulary + updated * itemsize
+        chunk = PREFILL_CHUNK + max(images, default=0)
+        updated = (rows * config.canvas_length + min(chunk, longest)) * model.adapter_width
+        text = all_at_once.activations + all_at_once.vocabulary + updated * itemsize
+        if self.images is None or not images:
+            return kv + text
+        kept = sum(images) * config.hidden_size * itemsize
+        # The two networks take turns.
+        return kv + kept + max(text, self.images.pass_bytes(max(images)))
 
 
 def usable_memory(device: torch.device) -> int:

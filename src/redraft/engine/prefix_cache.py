@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from redraft.network import ENCODE_BLOCK, Cache, DiffusionGemma
+from redraft.network import Cache, DiffusionGemma, ImageSpan, block_edges
 
 KeysValues = tuple[Tensor, Tensor]  # each [kv_heads, n, head_dim]
 # The number of the block before, 0 for none; a block's own tokens; the adapter that reads them.
@@ -25,11 +26,19 @@ Name = tuple[int, tuple[int, ...], str | None]
 
 @dataclass(frozen=True)
 class _Block:
-    """KV pairs of ENCODE_BLOCK tokens behind those of the parent blocks, layer by layer."""
+    """KV pairs of a block's tokens behind those of the parent blocks, layer by layer.
+
+    They are ENCODE_BLOCK tokens, or more or fewer where an image moved an edge.
+    """
 
     number: int
     name: Name
     layers: list[KeysValues]
+
+    @property
+    def length(self) -> int:
+        """The number of its tokens."""
+        return len(self.name[1])
 
     @property
     def nbytes(self) -> int:
@@ -61,29 +70,40 @@ class PrefixCache:
         *,
         whole: bool = False,
         adapter: str | None = None,
+        images: Sequence[ImageSpan] = (),
     ) -> Cache:
         """Return a cache with room for `capacity` tokens that holds the known blocks of `tokens`.
 
         Its `length` says how many tokens these are. What is then encoded of the rest is kept for
         others with the same adapter.
+
+        Args:
+            tokens: those of images have numbers of their own (see `engine/images.py`).
+            images: the places of images among the tokens.
         """
         cache = self.model.new_cache(capacity, truncatable=whole, adapter=adapter)
-        found = self._find(tokens, adapter)
+        found = self._find(tokens, adapter, images)
         if found:
             layers = range(len(self.model.layers))
             pairs = [self._joined(found, layer, cache.max_kept(layer)) for layer in layers]
-            cache.load(pairs, len(found) * ENCODE_BLOCK)
+            cache.load(pairs, sum(block.length for block in found))
         self.hits += cache.length
         self.misses += len(tokens) - cache.length
-        if self.capacity and len(tokens) >= cache.length + ENCODE_BLOCK:
+        edges = block_edges(cache.length, len(tokens), images)
+        if self.capacity and edges:
             before = found[-1].number if found else 0
-            keeper = _Keeper(self, tokens, adapter, cache.length, before)
+            keeper = _Keeper(self, tokens, adapter, cache.length, before, edges)
             cache.on_write = keeper.hear
         return cache
 
-    def known(self, tokens: Sequence[int], adapter: str | None = None) -> int:
+    def known(
+        self,
+        tokens: Sequence[int],
+        adapter: str | None = None,
+        images: Sequence[ImageSpan] = (),
+    ) -> int:
         """Return how many of these tokens a cache would hold from the beginning."""
-        return len(self._find(tokens, adapter)) * ENCODE_BLOCK
+        return sum(block.length for block in self._find(tokens, adapter, images))
 
     def keep(self, name: Name, layers: list[KeysValues]) -> int | None:
         """Keep a block; return its number.
@@ -137,29 +157,38 @@ class PrefixCache:
             number = block.name[0]
         return line
 
-    def _find(self, tokens: Sequence[int], adapter: str | None) -> list[_Block]:
+    def _find(
+        self, tokens: Sequence[int], adapter: str | None, images: Sequence[ImageSpan]
+    ) -> list[_Block]:
         """Return the known blocks that `tokens` begin with, and mark them as used."""
         found: list[_Block] = []
-        for first in range(0, len(tokens) - ENCODE_BLOCK + 1, ENCODE_BLOCK):
-            before = found[-1].number if found else 0
-            name = before, tuple(tokens[first : first + ENCODE_BLOCK]), adapter
+        first = 0
+        for edge in block_edges(0, len(tokens), images):
+            name = found[-1].number if found else 0, tuple(tokens[first:edge]), adapter
             if (number := self._numbers.get(name)) is None:
                 break
             found.append(self._blocks[number])
+            first = edge
         self._use([block.number for block in reversed(found)])
         return found
 
     @staticmethod
     def _joined(blocks: list[_Block], layer: int, minimum: int) -> KeysValues:
         """Return keys and values of the last blocks, `minimum` tokens or more."""
-        last = [block.layers[layer] for block in blocks[-max(1, -(-minimum // ENCODE_BLOCK)) :]]
+        last: list[KeysValues] = []
+        missing = max(1, minimum)
+        for block in reversed(blocks):
+            if missing <= 0:
+                break
+            last.insert(0, block.layers[layer])
+            missing -= block.length
         return torch.cat([key for key, _ in last], 1), torch.cat([value for _, value in last], 1)
 
 
 class _Keeper:
     """Listens to one cache while a prompt is written to it, from `position` on.
 
-    `before` is the number of the block in front.
+    `before` is the number of the block in front, `edges` are the ends of the blocks to come.
     """
 
     def __init__(
@@ -169,9 +198,11 @@ class _Keeper:
         adapter: str | None,
         position: int,
         before: int,
+        edges: Sequence[int],
     ) -> None:
         self.prefixes, self.tokens, self.before = prefixes, tuple(tokens), before
         self.adapter = adapter
+        self._blocks = set(pairwise([position, *edges]))
         self._lengths = [position] * len(prefixes.model.layers)
         self._heard: dict[int, list[KeysValues]] = defaultdict(
             list
@@ -181,7 +212,7 @@ class _Keeper:
         """Take the keys and values of one layer for the next tokens."""
         first = self._lengths[layer]
         last = self._lengths[layer] = first + key.shape[1]
-        if first % ENCODE_BLOCK or key.shape[1] != ENCODE_BLOCK or last > len(self.tokens):
+        if (first, last) not in self._blocks:
             return
         layers = self._heard[first]
         layers.append((key.contiguous().clone(), value.contiguous().clone()))

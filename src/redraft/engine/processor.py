@@ -12,12 +12,23 @@ from torch import Tensor
 
 from redraft.config import GenerationConfig, GenerationOptions, ModelConfig
 from redraft.config.special_tokens import EOS_ID
+from redraft.config.vision import VisionConfig
+from redraft.engine.images import MAX_IMAGES, EncodedPrompt, expand_images
 from redraft.engine.request import check_logit_bias, seeded
-from redraft.errors import ChatTemplateError, ConfigError, RequestError, TokenRangeError
+from redraft.errors import (
+    ChatTemplateError,
+    ConfigError,
+    ImageError,
+    RequestError,
+    TokenRangeError,
+)
 from redraft.grammar import Constraint, TokenDFA, behind_thoughts
+from redraft.images import PreparedImage, prepare
 from redraft.text import ChatTemplate, Message, Tokenizer
+from redraft.text.image_parts import ImagePart, first_image
 
 Prompt = str | Sequence[int] | Tensor | NDArray[Any]
+NO_IMAGES = "this model has no image encoder"
 # Variables of a chat template that are options of their own.
 RESERVED = ("messages", "tools", "documents", "template")
 
@@ -69,19 +80,23 @@ class Processor:
         tokenizer: None for a checkpoint without one; prompts are then token ids.
         chat_template: None for a checkpoint without one; messages cannot be used then.
         generation_config: defaults that the options of every call are laid over.
+        vision: shape of the image encoder; None for a model that reads text alone.
+        no_images: why it reads text alone.
     """
 
     config: ModelConfig
     tokenizer: Tokenizer | None = None
     chat_template: ChatTemplate | None = None
     generation_config: GenerationConfig = field(default_factory=GenerationConfig)
+    vision: VisionConfig | None = None
+    no_images: str = NO_IMAGES
 
     def prompts(
         self,
         prompt: Any,
         messages: Sequence[Message] | None,
         options: PromptOptions | None = None,
-    ) -> list[list[int]]:
+    ) -> list[EncodedPrompt]:
         """Return the token ids of one prompt, of a list of prompts, or of a conversation.
 
         Raises:
@@ -96,32 +111,43 @@ class Processor:
                     "add_special_tokens is for a prompt: the chat template writes a "
                     "conversation's special tokens"
                 )
-            return [self.chat_prompt(messages, **given)]
+            return [self.chat(messages, **given)]
         if foreign := [name for name in given if name != "add_special_tokens"]:
             raise RequestError(f"{foreign[0]} is for messages, and a prompt is given")
         around = given.get("add_special_tokens", True)
         several = is_batch(prompt)
-        return [self.encode(one, bos=around) for one in (prompt if several else [prompt])]
+        return [
+            EncodedPrompt(self.encode(one, bos=around)) for one in (prompt if several else [prompt])
+        ]
 
-    def chat_prompt(
+    def chat_prompt(self, messages: Sequence[Message], **options: Any) -> list[int]:
+        """Return the token ids of a conversation; arguments and errors as for `chat`."""
+        return self.chat(messages, **options).tokens
+
+    def chat(
         self,
         messages: Sequence[Message],
         *,
+        files: bool = True,
         thinking: bool | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         sanitize_control_tokens: bool = True,
         **variables: Any,
-    ) -> list[int]:
-        """Return the token ids of a conversation.
+    ) -> EncodedPrompt:
+        """Return the token ids of a conversation, and its images.
 
         Args:
+            files: an image may be the path of a file.
             thinking: see `PromptOptions`, and so for the others.
             variables: `tools`, `documents`, `template` and `add_generation_prompt` (see
                 `ChatTemplate.render`), and further variables of the template.
 
         Raises:
-            ChatTemplateError: there is no template, or it refuses the messages.
+            ChatTemplateError: there is no template, or it refuses the messages. ImageError: an
+                image cannot be read, or has no place.
         """
+        if self.vision is None and (found := first_image(messages)):
+            raise self._no_images(*found)
         if self.chat_template is None:
             raise ChatTemplateError(
                 "this checkpoint has no chat template: give a prompt, or add chat_template.jinja"
@@ -139,7 +165,45 @@ class Processor:
         if self.tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids")
         prompt = self.chat_template.prompt(messages, **variables)
-        return prompt.encode(self.tokenizer, sanitize_control_tokens=sanitize_control_tokens)
+        self._check_images(prompt.images)
+        tokens = prompt.encode(self.tokenizer, sanitize_control_tokens=sanitize_control_tokens)
+        if not prompt.images:
+            return EncodedPrompt(tokens)
+        prompt.check_order()
+        images = [self._prepared(part, files=files) for part in prompt.images]
+        return expand_images(tokens, images, self.config)
+
+    def image(self, source: object, max_soft_tokens: int | None = None) -> PreparedImage:
+        """Return an image that is ready for the encoder; arguments and errors as for `prepare`.
+
+        Raises:
+            ImageError: the model has no image encoder, too.
+        """
+        if self.vision is None:
+            raise ImageError(f"this model reads no images: {self.no_images}")
+        return prepare(source, self.vision, max_soft_tokens)
+
+    def _check_images(self, parts: Sequence[ImagePart]) -> None:
+        """Check that the model reads images, and not too many."""
+        if parts and self.vision is None:
+            raise self._no_images(parts[0].place, parts[0].kind)
+        if len(parts) > MAX_IMAGES:
+            raise ImageError(
+                f"the conversation has {len(parts)} images: {MAX_IMAGES} are read at most; leave "
+                "out older ones"
+            )
+
+    def _no_images(self, place: str, kind: str) -> ImageError:
+        return ImageError(
+            f"{place}: a part of type {kind!r} cannot be read, only text can: {self.no_images}"
+        )
+
+    def _prepared(self, part: ImagePart, *, files: bool) -> PreparedImage:
+        assert self.vision is not None
+        try:
+            return prepare(part.source, self.vision, part.max_soft_tokens, files=files)
+        except ImageError as error:
+            raise ImageError(f"{part.place}: {error}") from None
 
     def encode(self, prompt: Prompt, *, bos: bool) -> list[int]:
         """Return the token ids of a prompt; text gets special tokens where `bos` says so."""

@@ -16,6 +16,7 @@ from redraft.diffusion import (
     as_sampler,
     as_stopping,
 )
+from redraft.engine.images import PlacedImage, check_places
 from redraft.errors import (
     ConfigError,
     ContextLengthError,
@@ -63,6 +64,7 @@ class Request:
 
     Attributes:
         prompt: token ids, at least one.
+        images: those whose soft tokens stand in the prompt, in their order.
         config: settings, with a seed, so that every text can be written again.
         stream: which of several texts from one seed.
         frozen: position on the first canvas -> token id that stands there from the first step on
@@ -83,6 +85,7 @@ class Request:
     sampler: Sampler | None = None
     stopping: StoppingCriteria | None = None
     adapter: str | None = None
+    images: tuple[PlacedImage, ...] = ()
 
     def by(self, method: Method) -> Request:
         """Return the same request, written by another method.
@@ -125,6 +128,7 @@ class Request:
         sampler: SamplerSpec | None = None,
         stopping: StoppingSpec | None = None,
         adapter: str | None = None,
+        images: Sequence[PlacedImage] = (),
     ) -> Request:
         """Return a request that the model can serve; a seed is drawn where `config` has none.
 
@@ -132,8 +136,9 @@ class Request:
             can_be_cut: a text of `dfa` may end at a stop string.
 
         Raises:
-            EmptyPromptError, ContextLengthError, TokenRangeError, ConstraintUnsatisfiedError,
-                RequestError, ConfigError: the model cannot serve it; the message says why.
+            EmptyPromptError, ContextLengthError, TokenRangeError, ImageError,
+                ConstraintUnsatisfiedError, RequestError, ConfigError: the model cannot serve it;
+                the message says why.
         """
         method = checked_method(method)
         if not prompt:
@@ -147,7 +152,7 @@ class Request:
                 "max_new_tokens"
             )
         frozen = _checked_frozen(frozen, shape)
-        check_tokens([*prompt, *frozen.values()], shape)
+        check_tokens([*prompt, *frozen.values()], shape, images)
         check_logit_bias(config, shape)
         if dfa is not None:
             check_constraint(config, can_be_cut=can_be_cut)
@@ -163,6 +168,7 @@ class Request:
             chosen,
             criterion,
             adapter,
+            tuple(images),
         )
         request._check_method()
         return request
@@ -212,11 +218,14 @@ def check_constraint(config: GenerationConfig, *, can_be_cut: bool = False) -> N
         )
 
 
-def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
-    """Check that the model can read these tokens.
+def check_tokens(
+    tokens: Sequence[int], shape: ModelConfig, images: Sequence[PlacedImage] = ()
+) -> None:
+    """Check that the model can read these tokens, and that each image has its place among them.
 
     Raises:
-        TokenRangeError: one lies outside its vocabulary, or stands for an image.
+        TokenRangeError: one lies outside its vocabulary, or stands for an image that is not there.
+        ImageError: an image has no place.
     """
     for token in tokens:
         whole = isinstance(token, int) and not isinstance(token, bool)
@@ -224,7 +233,4 @@ def check_tokens(tokens: Sequence[int], shape: ModelConfig) -> None:
             raise TokenRangeError(
                 f"token id {token!r} is outside the vocabulary of {shape.vocab_size}"
             )
-        if token == shape.image_token_id:
-            raise TokenRangeError(
-                f"token id {token} stands for an image: only text can be read so far"
-            )
+    check_places(tokens, images, shape)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from redraft.config import GenerationConfig
 from redraft.diffusion import DenoisingState, Sampler, StoppingCriteria
+from redraft.engine.images import PlacedImage
 from redraft.engine.prefix_cache import PrefixCache
-from redraft.network import ENCODE_BLOCK, Cache
+from redraft.network import ENCODE_BLOCK, Cache, ImageSpan, block_edges, end_of_image
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 
 
@@ -102,17 +103,36 @@ class Part:
             written left to right do without, which is several times as fast.
         keep: write keys and values to the row's cache; without, several texts can be read behind
             one cache.
+        images: those of a prompt, all of them, where the part is a prompt or the rest of one.
     """
 
     tokens: tuple[int, ...]
     readout: Readout | None = None
     batch_invariant: bool = True
     keep: bool = True
+    images: tuple[PlacedImage, ...] = ()
 
     @property
     def divisible(self) -> bool:
         """True where a long part may be encoded in several passes."""
         return self.keep and not isinstance(self.readout, TokenScores)
+
+    def cut(self, first: int, limit: int) -> int:
+        """Return where a pass that begins at token `first` of the part ends, after at most `limit`
+        tokens; an image is not cut, and may take it beyond that.
+
+        A prompt with images begins at position 0 of its row, so that tokens are positions.
+        """
+        count = len(self.tokens)
+        if not self.divisible or first + limit >= count:
+            return count
+        stop = first + limit
+        if self.images:
+            aligned = stop - stop % ENCODE_BLOCK
+            stop = end_of_image(
+                aligned if aligned > first else stop, [one.span for one in self.images]
+            )
+        return stop
 
 
 @dataclass
@@ -152,6 +172,7 @@ class Row:
         prompt: tokens that the prefix cache may know, the first of the row; the rest is its own.
         adapter: the adapter of a row that begins with its prompt; a row behind `base` has that
             one's. None for none.
+        images: the places of images in the prompt.
         base: cache of a prefix that the row stands behind: shared as long as the row writes
             nothing to it, copied then. None: the row begins with its prompt.
         resume_at: `base` belongs to this row alone; it is cut back to so many tokens, and written.
@@ -159,12 +180,14 @@ class Row:
             began to wait for that; 0 before.
         denoised_at: step of the engine at which its canvas last took its turn; 0 before.
         encoder_passes: passes that encoded a part of a part and nothing else.
+        features: soft tokens of images, by their first position.
     """
 
     prefixes: PrefixCache
     capacity: int = 0
     prompt: tuple[int, ...] = ()
     adapter: str | None = None
+    images: tuple[ImageSpan, ...] = ()
     base: Cache | None = None
     resume_at: int | None = None
     cache: Cache | None = None
@@ -174,6 +197,7 @@ class Row:
     denoised_at: int = 0
     encoder_passes: int = 0
     cached_tokens: int = 0
+    features: dict[int, Tensor] = field(default_factory=dict)
     _parts: list[Part] = field(default_factory=list)
     _next: int = 0  # the part that is encoded next
     _offset: int = 0  # its tokens that are encoded already
@@ -199,7 +223,7 @@ class Row:
         """Number of tokens of the next part, without those that the prefix cache knows."""
         count = len(self._parts[self._next].tokens) - self._offset
         if self.cache is None and self.base is None:
-            count -= self.prefixes.known(self.prompt, self.adapter)
+            count -= self._known()
         if count or self._next + 1 == len(self._parts):
             return count
         return len(self._parts[self._next + 1].tokens)
@@ -215,19 +239,22 @@ class Row:
         can use it then."""
         if not self.prefixes.capacity:
             return None
-        if self.cache is None:
-            known = self.prefixes.known(self.prompt, self.adapter)
-        else:
-            known = self.cache.length
-        end = ENCODE_BLOCK + known
-        return (self.adapter, self.prompt[:end]) if end <= len(self.prompt) else None
+        known = self._known() if self.cache is None else self.cache.length
+        edges = block_edges(known, len(self.prompt), self.images)
+        return (self.adapter, self.prompt[: edges[0]]) if edges else None
+
+    def _known(self) -> int:
+        """Return how many tokens of the prompt the prefix cache knows."""
+        return self.prefixes.known(self.prompt, self.adapter, self.images)
 
     def begin(self) -> Cache:
         """Return the cache, which is allocated when the row is first encoded."""
         if self.cache is not None:
             return self.cache
         if self.base is None:
-            self.cache = self.prefixes.begin(self.prompt, self.capacity, adapter=self.adapter)
+            self.cache = self.prefixes.begin(
+                self.prompt, self.capacity, adapter=self.adapter, images=self.images
+            )
             if not self.cached_tokens:
                 self.cached_tokens = self.cache.length
             self._skip(self.cache.length)
@@ -244,11 +271,28 @@ class Row:
         if not self.pending:
             return None
         part, first = self._parts[self._next], self._offset
-        stop = min(first + limit, len(part.tokens)) if part.divisible else len(part.tokens)
+        stop = part.cut(first, limit)
         whole = stop == len(part.tokens)
         readout = part.readout if whole and self._next >= self._read else None
         self._skip(stop - first)
-        return Part(part.tokens[first:stop], readout, part.batch_invariant, part.keep)
+        tokens = part.tokens[first:stop]
+        return Part(tokens, readout, part.batch_invariant, part.keep, part.images)
+
+    def unread_image(self, limit: int) -> PlacedImage | None:
+        """Return an image whose soft tokens are needed by what `take` would return, and are not
+        there yet; None where there is none."""
+        if not self.pending:
+            return None
+        part, first = self._parts[self._next], self._offset
+        stop = part.cut(first, limit)
+        wanted = (one for one in part.images if first <= one.start < stop)
+        return next((one for one in wanted if one.start not in self.features), None)
+
+    def spans(self, part: Part) -> tuple[ImageSpan, ...]:
+        """Return the images of a part that `take` gave, with the soft tokens that are there."""
+        return tuple(
+            ImageSpan(one.start, one.stop, self.features.get(one.start)) for one in part.images
+        )
 
     def note_read(self) -> None:
         """Remember that every part so far was read."""

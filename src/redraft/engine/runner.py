@@ -12,6 +12,8 @@ from torch import Tensor
 
 from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
 from redraft.engine.broken_weights import describe_non_finite
+from redraft.engine.image_encoder import ImageEncoder
+from redraft.engine.images import PlacedImage
 from redraft.engine.row import (
     Drawn,
     LastState,
@@ -44,12 +46,14 @@ class Plan:
     Attributes:
         cache_only: parts that are encoded for the cache alone. read: parts with a readout.
         canvases: rows that take a denoising step. failed: rows that could not get a cache.
+        images: at most one image that is encoded, and the row whose prompt it is in.
     """
 
     cache_only: Parts = field(default_factory=list)
     read: Parts = field(default_factory=list)
     canvases: list[Row] = field(default_factory=list)
     failed: list[tuple[Row, Exception]] = field(default_factory=list)
+    images: list[tuple[Row, PlacedImage]] = field(default_factory=list)
 
     @property
     def parts(self) -> Parts:
@@ -62,11 +66,18 @@ class Runner:
 
     Args:
         prefill_chunk: clean tokens that a step encodes at most; longer prompts take several steps.
+        images: the image encoder; None for a model that reads text alone.
     """
 
-    def __init__(self, model: DiffusionGemma, prefill_chunk: int = PREFILL_CHUNK) -> None:
+    def __init__(
+        self,
+        model: DiffusionGemma,
+        prefill_chunk: int = PREFILL_CHUNK,
+        images: ImageEncoder | None = None,
+    ) -> None:
         self.model = model
         self.prefill_chunk = prefill_chunk
+        self.images = images
 
     def plan(self, rows: Sequence[Row], now: int) -> Plan:
         """Take what the next step encodes of the rows' pending tokens, and who is denoised.
@@ -75,7 +86,7 @@ class Runner:
         counts steps. A short prompt passes long ones that have waited a few steps more. A prompt is
         cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else
         waits: it is always read alike. Of prompts with the same beginning one is encoded first: the
-        others wait for what the prefix cache then knows.
+        others wait for what the prefix cache then knows. At most one image is encoded a step.
         """
         plan = Plan()
         budget = self.prefill_chunk
@@ -96,6 +107,12 @@ class Runner:
                 row.begin()
             except Exception as error:
                 plan.failed.append((row, error))
+                continue
+            if (image := row.unread_image(self.prefill_chunk)) is not None:
+                # One a step, so that canvases need not wait for several; its prompt goes on then.
+                if not plan.images:
+                    plan.images.append((row, image))
+                    row.encoded_at = now
                 continue
             part = row.take(self.prefill_chunk)
             if part is not None:
@@ -120,6 +137,9 @@ class Runner:
         states: list[DenoisingState] = []
         results: list[tuple[Row, Result]] = []
         with _encoding(plan.parts):
+            for row, image in plan.images:
+                assert self.images is not None
+                row.features[image.start] = self.images.features(image.image)
             if plan.canvases:
                 steps, states = self.denoise(plan.canvases, plan.cache_only)
                 results += zip(plan.canvases, steps, strict=True)
@@ -134,13 +154,15 @@ class Runner:
         for row, result in results:
             row.result = result
             row.note_read()
-        for row, _ in plan.parts:
+        for row, part in plan.parts:
+            if part.images and not row.pending:
+                row.features.clear()
             row.encoder_passes += row.pending  # more to come: nothing was written in this pass
 
     def encode(self, parts: Parts) -> None:
         """Run one causal pass for the caches alone."""
         clean = self._clean(parts)
-        self.model.prefill(clean.tokens, clean.caches)
+        self.model.prefill(clean.tokens, clean.caches, clean.images)
 
     def denoise(
         self, rows: Sequence[Row], parts: Parts
@@ -179,7 +201,11 @@ class Runner:
             ]
             clean = self._clean(group)
             found = self.model.encode(
-                clean.tokens, clean.caches, batch_invariant=invariant, keep=keep
+                clean.tokens,
+                clean.caches,
+                batch_invariant=invariant,
+                keep=keep,
+                images=clean.images,
             )
             states |= {id(row): hidden for (row, _), hidden in zip(group, found, strict=True)}
         drawn = [(row, part.readout) for row, part in parts if isinstance(part.readout, NextToken)]
@@ -206,7 +232,8 @@ class Runner:
 
     def _clean(self, parts: Parts) -> Clean:
         tokens = [tensor_of(part.tokens, self.model.device) for _, part in parts]
-        return Clean(tokens, [row.begin() for row, _ in parts])
+        images = [row.spans(part) for row, part in parts]
+        return Clean(tokens, [row.begin() for row, _ in parts], images if any(images) else ())
 
 
 def _steps_of_rows(step: DenoisingStep, done: Tensor) -> list[StepOfRow]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from redraft.config import ModelConfig
 from redraft.engine.broken_weights import describe_non_finite
+from redraft.engine.images import PlacedImage, image_sizes
 from redraft.engine.memory_budget import Share
 from redraft.engine.row import Part, Scores, TokenScores, tensor_of
 from redraft.engine.work import Course, Resources, Work
@@ -36,20 +37,29 @@ class Scoring(Work):
 
     Args:
         prompt: at least one token. tokens: the text. top: likeliest tokens told in each place.
+        images: those in the prompt; its last token is of none.
     """
 
-    def __init__(self, prompt: Sequence[int], tokens: Sequence[int], top: int = 0) -> None:
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        tokens: Sequence[int],
+        top: int = 0,
+        images: Sequence[PlacedImage] = (),
+    ) -> None:
         super().__init__()
         self.prompt, self.tokens, self.top = tuple(prompt), tuple(tokens), top
+        self.images = tuple(images)
 
     def share(self, config: ModelConfig) -> Share:
-        return Share(rows=1, caches=1, tokens=len(self.prompt) + len(self.tokens))
+        tokens = len(self.prompt) + len(self.tokens)
+        return Share(rows=1, caches=1, tokens=tokens, images=image_sizes(self.images))
 
     def course(self, resources: Resources) -> Course:
         prompt, text = self.prompt[:-1], self.tokens
-        row = resources.row(len(prompt) + len(text), prompt)
+        row = resources.row(len(prompt) + len(text), prompt, self.images)
         if prompt:
-            row.append(Part(prompt))
+            row.append(Part(prompt, images=self.images))
         # The state of each token predicts the next: the prompt's last token is read with the text.
         read = (*self.prompt[-1:], *text[:-1])
         size = min(PREFILL_CHUNK, max(1, MAX_LOGITS // resources.config.vocab_size))

@@ -10,6 +10,7 @@ import torch
 
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.diffusion import Canvas, DenoisingState, Sampler, StoppingCriteria
+from redraft.engine.images import PlacedImage, prefix_tokens
 from redraft.engine.memory_budget import Share
 from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.row import CanvasInputs, Row
@@ -40,9 +41,13 @@ class Resources:
     def device(self) -> torch.device:
         return self.prefixes.model.device
 
-    def row(self, capacity: int, prompt: tuple[int, ...]) -> Row:
+    def row(
+        self, capacity: int, prompt: tuple[int, ...], images: Sequence[PlacedImage] = ()
+    ) -> Row:
         """Return a row that begins with a prompt, of which the prefix cache may know a part."""
-        return Row(self.prefixes, capacity, prompt, self.adapter)
+        spans = tuple(one.span for one in images)
+        known_by = prefix_tokens(prompt, images)
+        return Row(self.prefixes, capacity, known_by, self.adapter, spans)
 
     def canvas_inputs(
         self,

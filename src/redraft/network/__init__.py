@@ -2,7 +2,13 @@
 by `denoise`."""
 
 from redraft.network.cache import Cache
-from redraft.network.context import ENCODE_BLOCK, PREFILL_CHUNK
+from redraft.network.context import (
+    ENCODE_BLOCK,
+    PREFILL_CHUNK,
+    ImageSpan,
+    block_edges,
+    end_of_image,
+)
 from redraft.network.placing import place_weight
 from redraft.network.transformer import EMBEDDING, DiffusionGemma
 
@@ -12,5 +18,8 @@ __all__ = [
     "PREFILL_CHUNK",
     "Cache",
     "DiffusionGemma",
+    "ImageSpan",
+    "block_edges",
+    "end_of_image",
     "place_weight",
 ]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from redraft.config import LayerConfig, ModelConfig
 from redraft.network.cache import Cache
-from redraft.ops.attention import attention, causal_attention
+from redraft.ops.attention import attention, causal_attention, image_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
 from redraft.ops.triton import uses_kernels
 
@@ -57,16 +57,38 @@ class Context(Protocol):
 
 
 @dataclass(frozen=True)
+class ImageSpan:
+    """An image in a sequence.
+
+    Attributes:
+        start, stop: the positions of its soft tokens. They are encoded in one pass: in sliding
+            layers each of them sees all others.
+        features: soft tokens [stop - start, H] that stand in the place of the tokens' embeddings;
+            None for an image that another pass encodes.
+    """
+
+    start: int
+    stop: int
+    features: Tensor | None = None
+
+
+# The images of each sequence of a pass, in their order. An empty one stands for no images.
+Images = Sequence[Sequence[ImageSpan]]
+
+
+@dataclass(frozen=True)
 class Clean:
     """Clean tokens to encode.
 
     Attributes:
         tokens: int64 [n] for each sequence, n >= 1.
         caches: the cache of each sequence, to which its tokens are written.
+        images: those of each sequence; empty where none has any.
     """
 
     tokens: Sequence[Tensor]
     caches: Sequence[Cache]
+    images: Images = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +99,7 @@ class Segment:
         position: of the first token in its sequence.
         clean: the tokens are encoded causally; otherwise they are a canvas.
         kept: the tokens' keys and values stay in the cache.
+        images: where images begin and end in it, counted from its first token.
     """
 
     start: int
@@ -85,6 +108,7 @@ class Segment:
     clean: bool
     position: int
     kept: bool
+    images: tuple[tuple[int, int], ...] = ()
 
     @property
     def length(self) -> int:
@@ -98,6 +122,7 @@ def consecutive_segments(
     clean: bool,
     keep: bool = True,
     after: Sequence[Segment] = (),
+    images: Images = (),
 ) -> list[Segment]:
     """Return segments of the given lengths, laid end to end.
 
@@ -105,27 +130,55 @@ def consecutive_segments(
         lengths, caches: one of each for a sequence.
         keep: write clean tokens to the cache. They are then cut into blocks of ENCODE_BLOCK.
         after: segments of the same pass that come first.
+        images: of each sequence; empty where none has any.
     """
     ends = {id(segment.cache): segment.position + segment.length for segment in after}
     segments, start = [], after[-1].stop if after else 0
-    for length, cache in zip(lengths, caches, strict=True):
+    spans: Images = images or [()] * len(lengths)
+    for length, cache, placed in zip(lengths, caches, spans, strict=True):
         position = ends.get(id(cache), cache.length)
-        for part in _block_lengths(position, length) if clean and keep else [length]:
-            segments.append(Segment(start, start + part, cache, clean, position, clean and keep))
+        for part in _block_lengths(position, length, placed) if clean and keep else [length]:
+            inside = tuple(
+                (image.start - position, image.stop - position)
+                for image in placed
+                if position <= image.start < position + part
+            )
+            segments.append(
+                Segment(start, start + part, cache, clean, position, clean and keep, inside)
+            )
             start, position = start + part, position + part
     return segments
 
 
-def _block_lengths(position: int, length: int) -> list[int]:
+def _block_lengths(position: int, length: int, images: Sequence[ImageSpan]) -> list[int]:
     """Return the lengths of the blocks of a part of a text.
 
-    A part that is no longer than a block, such as a commit, is not cut.
+    A part that is no longer than a block, such as a commit, is not cut. A prompt with images is cut
+    as a whole, in whatever parts it comes: the blocks behind an image begin where it ends.
     """
-    if length <= ENCODE_BLOCK:
+    if length <= ENCODE_BLOCK and not images:
         return [length]
-    first = position - position % ENCODE_BLOCK + ENCODE_BLOCK
-    edges = [position, *range(first, position + length, ENCODE_BLOCK), position + length]
-    return [end - begin for begin, end in pairwise(edges)]
+    stop = position + length
+    edges = [edge for edge in block_edges(position, stop, images) if edge < stop]
+    return [end - begin for begin, end in pairwise([position, *edges, stop])]
+
+
+def block_edges(position: int, stop: int, images: Sequence[ImageSpan] = ()) -> Sequence[int]:
+    """Return the ends, above `position` and up to `stop`, of the blocks in which a text is encoded.
+
+    They are the multiples of ENCODE_BLOCK. One inside an image moves to the image's end.
+    """
+    grid = range(position - position % ENCODE_BLOCK + ENCODE_BLOCK, stop + 1, ENCODE_BLOCK)
+    if not images:
+        return grid
+    moved = dict.fromkeys(end_of_image(edge, images) for edge in grid)
+    return [edge for edge in moved if edge <= stop]
+
+
+def end_of_image(position: int, images: Sequence[ImageSpan]) -> int:
+    """Return a position at which a text may be cut: the end of an image that it lies in, or
+    itself."""
+    return next((one.stop for one in images if one.start < position < one.stop), position)
 
 
 def rotary_tables(
@@ -215,9 +268,12 @@ class CachedContext:
             # The output of tokens before `first` is not read: they only leave keys and values.
             if segment.stop > first:
                 here = slice(max(0, segment.start - first), segment.stop - first)
-                mixed[here] = causal_attention(
-                    query[here], keys, values, self.config.layers[index].sliding_window
-                )
+                window = self.config.layers[index].sliding_window
+                if segment.images and window is not None:
+                    assert segment.start >= first  # only the last layer, a full one, leaves out
+                    mixed[here] = image_attention(query[here], keys, values, window, segment.images)
+                else:
+                    mixed[here] = causal_attention(query[here], keys, values, window)
         if self.canvases and self.in_kernels:
             here = slice(self.canvases[0].start - first, self.canvases[-1].stop - first)
             mixed[here] = self._attend_to_canvases(index, query, key, value, first)

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from redraft.config import ModelConfig
+from redraft.config.vision import VisionConfig
 from redraft.network.context import PREFILL_CHUNK
+from redraft.network.vision.layers import BLOCK_ROWS
 from redraft.ops.attention import MAX_SCORES, MIN_QUERIES
 from redraft.ops.vocabulary.chunked import BLOCK, chunk_size
 from redraft.ops.vocabulary.dispatch import KERNEL_POSITIONS
@@ -29,20 +31,26 @@ class MemoryEstimate:
     """Bytes, by what they are needed for.
 
     Attributes:
-        weights: of the text network; the image encoder is not counted.
+        weights: of the text network.
         kv_cache: of all sequences.
         activations: the most that a pass holds at once.
         vocabulary: of the vocabulary pass.
+        image_encoder: its weights; 0 where there is none.
+        images: of the image encoder's pass over one image of its usual size.
     """
 
     weights: int
     kv_cache: int
     activations: int
     vocabulary: int
+    image_encoder: int = 0
+    images: int = 0
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv_cache + self.activations + self.vocabulary
+        # The image encoder and the text network take turns: the larger pass counts.
+        passes = max(self.activations + self.vocabulary, self.images)
+        return self.weights + self.image_encoder + self.kv_cache + passes
 
     def fits(self) -> dict[str, bool]:
         """Return which common cards hold the total, by their names."""
@@ -139,6 +147,30 @@ def estimate_memory(
         activations=_activation_bytes(config, tokens, context, itemsize),
         vocabulary=_vocabulary_bytes(config, canvas, itemsize, torch.device(device)),
     )
+
+
+def image_pass_bytes(
+    config: VisionConfig | None, itemsize: int, soft_tokens: int | None = None
+) -> int:
+    """Return the bytes of the image encoder's pass over one image, at its widest moment.
+
+    Args:
+        config: None for no image encoder: 0 bytes.
+        itemsize: bytes of a number. On a CPU, which may compute in float32, give 4.
+        soft_tokens: of the image; the config's budget if None.
+    """
+    if config is None:
+        return 0
+    tokens = config.budget if soft_tokens is None else soft_tokens
+    patches = tokens * config.pooling_kernel_size**2
+    wide = config.num_attention_heads * config.head_dim
+    # Residual, its norm and the pixels; queries, keys and values, and what they become while they
+    # are normed in float32 and rotated; a block of rows of the feed-forward part; one weight that
+    # is widened.
+    numbers = patches * (3 * config.hidden_size + config.patch_values + 6 * wide)
+    numbers += min(patches, BLOCK_ROWS) * 4 * config.intermediate_size
+    weight = config.intermediate_size * config.hidden_size
+    return numbers * max(itemsize, 4) + patches * config.patch_values * 8 + weight * 4
 
 
 def _cache_bytes(config: ModelConfig, context: int, itemsize: int) -> int:

@@ -20,6 +20,7 @@ from redraft.network.context import (
     CachedContext,
     Clean,
     Context,
+    Images,
     Segment,
     consecutive_segments,
 )
@@ -141,6 +142,7 @@ class DiffusionGemma(nn.Module):
         *,
         batch_invariant: bool = True,
         keep: bool = True,
+        images: Images = (),
     ) -> list[Tensor]:
         """Run clean tokens causally and write their keys and values to their caches.
 
@@ -152,21 +154,25 @@ class DiffusionGemma(nn.Module):
                 does without.
             keep: write the caches. Otherwise they stay as they are, and several texts can be read
                 behind one of them.
+            images: those of each sequence; empty where none has any. See `ImageSpan`.
 
         Returns:
             The final hidden states, [n, H] for each sequence.
         """
         lengths = [len(part) for part in tokens]
-        segments = consecutive_segments(lengths, caches, clean=True, keep=keep)
-        embeddings = self.embed(torch.cat(list(tokens)))
+        segments = consecutive_segments(lengths, caches, clean=True, keep=keep, images=images)
+        embeddings = self._clean_embeddings(Clean(tokens, caches, images))
         hidden = self._run(embeddings, segments, batch_invariant=batch_invariant)
         return list(hidden.split(lengths))
 
-    def prefill(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> None:
+    def prefill(
+        self, tokens: Sequence[Tensor], caches: Sequence[Cache], images: Images = ()
+    ) -> None:
         """Run `encode` for the caches alone: the last layer computes no states."""
         lengths = [len(part) for part in tokens]
-        segments = consecutive_segments(lengths, caches, clean=True)
-        self._run(self.embed(torch.cat(list(tokens))), segments, first=sum(lengths))
+        segments = consecutive_segments(lengths, caches, clean=True, images=images)
+        embeddings = self._clean_embeddings(Clean(tokens, caches, images))
+        self._run(embeddings, segments, first=sum(lengths))
 
     def encode_prompt(self, tokens: Sequence[int], cache: Cache) -> Tensor:
         """Encode a text of any length (at least one token), chunk by chunk.
@@ -203,8 +209,8 @@ class DiffusionGemma(nn.Module):
         encoded: list[Segment] = []
         if clean is not None:
             lengths = [len(part) for part in clean.tokens]
-            encoded = consecutive_segments(lengths, clean.caches, clean=True)
-            embeddings = torch.cat((self.embed(torch.cat(list(clean.tokens))), embeddings))
+            encoded = consecutive_segments(lengths, clean.caches, clean=True, images=clean.images)
+            embeddings = torch.cat((self._clean_embeddings(clean), embeddings))
         canvases = consecutive_segments([length] * rows, caches, clean=False, after=encoded)
         first = len(embeddings) - rows * length
         return self._run(embeddings, [*encoded, *canvases], first=first).view(rows, length, -1)
@@ -273,6 +279,22 @@ class DiffusionGemma(nn.Module):
             if segment.kept:
                 segment.cache.advance(segment.length)
         return hidden[first - begin : len(embeddings) - begin]
+
+    def _clean_embeddings(self, clean: Clean) -> Tensor:
+        """Return the layers' input [N, H] for clean tokens, with images in their places.
+
+        The features of an image are not scaled as the embeddings of tokens are.
+        """
+        embeddings = self.embed(torch.cat(list(clean.tokens)))
+        first = 0
+        for tokens, cache, images in zip(clean.tokens, clean.caches, clean.images, strict=False):
+            for image in images:
+                place = image.start - cache.length
+                if image.features is not None and 0 <= place < len(tokens):
+                    place += first
+                    embeddings[place : place + len(image.features)] = image.features
+            first += len(tokens)
+        return embeddings
 
     def _canvas_embeddings(
         self, canvas: Tensor, self_conditioning: Tensor, caches: Sequence[Cache]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -96,6 +98,41 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
         nearest = last - first if window is None else end - start
         mask = causal_mask(last - first, nearest, window, query.device)
         parts.append(attention(query[first:last], key[:, start:end], value[:, start:end], mask))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def image_attention(
+    query: Tensor, key: Tensor, value: Tensor, window: int, images: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Return `attention` of the last L of T tokens in a sliding layer, with images among them.
+
+    Query q sees key k if k > q - window, and k <= q or both are of one image. There is no limit
+    ahead: an image wider than the window sees all that follows in it, as in transformers' Gemma 4.
+
+    Args:
+        query: [L, heads, D].
+        key, value: [kv_heads, T, D].
+        window: the number of keys that a query sees up to itself.
+        images: where each image begins and ends among the L tokens.
+
+    Returns:
+        [L, heads * D].
+    """
+    length, heads, _ = query.shape
+    before = key.shape[-2] - length
+    own = torch.arange(before, before + length, device=query.device)
+    last = own.clone()  # the last key that each query sees
+    for start, stop in images:
+        last[start:stop] = before + stop - 1
+    block = _block_queries(heads, key.shape[-2], query.device)
+    parts = []
+    for first in range(0, length, block):
+        here = slice(first, first + block)
+        begin = max(0, before + first - window + 1)
+        end = int(last[here].max()) + 1
+        keys = torch.arange(begin, end, device=query.device)
+        seen = (keys <= last[here, None]) & (keys > own[here, None] - window)
+        parts.append(attention(query[here], key[:, begin:end], value[:, begin:end], seen))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -63,7 +63,8 @@ def create_app(
         app.include_router(routes)
     _watch(app, registry, metrics)
     add_page(app, prefix)
-    app.add_middleware(AccessMiddleware, metrics=metrics, settings=settings)
+    images = any(model.images is not None for model in models.values())
+    app.add_middleware(AccessMiddleware, metrics=metrics, settings=settings, images=images)
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
     explain(app)

@@ -29,8 +29,12 @@ class ClientStalledError(OSError):
 class AccessMiddleware:
     """Checks every request before the application, and counts every answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, settings: Settings, *, images: bool = False
+    ) -> None:
+        """Wrap an application; `images` says that one of its models reads images."""
         self.app, self.metrics, self.settings = app, metrics, settings
+        self.max_body = settings.body_limit(images=images)
         # The page needs no key: it asks its user for one, and sends it with its requests.
         self._page = frozenset(("", *(path.name for path in static_folder().iterdir())))
 
@@ -73,7 +77,7 @@ class AccessMiddleware:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.settings.max_body:
+            if received > self.max_body:
                 raise HTTPException(413, self._too_large)
             return message
 
@@ -81,7 +85,7 @@ class AccessMiddleware:
 
     @property
     def _too_large(self) -> str:
-        return f"a request may have at most {self.settings.max_body} bytes"
+        return f"a request may have at most {self.max_body} bytes"
 
     def _open(self, scope: Scope) -> bool:
         """Return True for a path that needs no API key."""
@@ -115,7 +119,7 @@ class AccessMiddleware:
                 ),
                 411,
             )
-        if length is not None and (not length.isdecimal() or int(length) > self.settings.max_body):
+        if length is not None and (not length.isdecimal() or int(length) > self.max_body):
             return JSONResponse(error_body(self._too_large, INVALID_REQUEST), 413)
         return None
 

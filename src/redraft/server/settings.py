@@ -6,6 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+# Bytes of a request: of text, and of text with images.
+TEXT_BODY, IMAGE_BODY = 4 << 20, 24 << 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -16,7 +19,8 @@ class Settings:
         hosts: accepted Host headers (stops DNS rebinding); None accepts any.
         max_batch_size: requests that each model runs at a time. max_waiting: size of the waiting
             queue.
-        max_body: bytes of a request. stall_timeout: seconds that a client may read nothing before
+        max_body: bytes of a request; None for 4 MiB, or 24 where a model reads images.
+        stall_timeout: seconds that a client may read nothing before
             it is dropped.
         memory: bytes for caches and passes of all models, beside their weights; None sets no limit.
         prefix_cache: bytes of these for the prefix cache.
@@ -31,7 +35,7 @@ class Settings:
     hosts: Collection[str] | None = None
     max_batch_size: int = 8
     max_waiting: int = 64
-    max_body: int = 4 << 20
+    max_body: int | None = None
     stall_timeout: float = 60.0
     memory: int | None = None
     prefix_cache: int = 256 << 20
@@ -39,3 +43,9 @@ class Settings:
     compile_soon: bool = False
     root_path: str = ""
     state: Path | None = None
+
+    def body_limit(self, *, images: bool) -> int:
+        """Return the bytes that a request may have, where a model reads images or none does."""
+        if self.max_body is not None:
+            return self.max_body
+        return IMAGE_BODY if images else TEXT_BODY

@@ -2,7 +2,7 @@
 
 from redraft.testing.byte_tokenizer import byte_tokenizer, write_byte_tokenizer
 from redraft.testing.naive import naive_generate
-from redraft.testing.tiny import randomise, tiny_checkpoint, tiny_config, tiny_model
+from redraft.testing.tiny import randomise, tiny_checkpoint, tiny_config, tiny_encoder, tiny_model
 
 __all__ = [
     "byte_tokenizer",
@@ -10,6 +10,7 @@ __all__ = [
     "randomise",
     "tiny_checkpoint",
     "tiny_config",
+    "tiny_encoder",
     "tiny_model",
     "write_byte_tokenizer",
 ]

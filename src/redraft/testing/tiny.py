@@ -14,8 +14,10 @@ from redraft.checkpoint import save_checkpoint
 from redraft.checkpoint.names import to_file
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.model import FULL, SLIDING
+from redraft.config.vision import VisionConfig
 from redraft.network import DiffusionGemma
-from redraft.testing.byte_tokenizer import VOCAB_SIZE, write_byte_tokenizer
+from redraft.network.vision import VisionEncoder
+from redraft.testing.byte_tokenizer import IMAGE_TOKENS, VOCAB_SIZE, write_byte_tokenizer
 
 # Factors of random tensors, by the end of their names; None stands for 1.5 / sqrt(head_dim). The
 # final norm spreads the logits, so that a network is sure of some positions and unsure of others.
@@ -63,7 +65,7 @@ def randomise_tensors(tensors: Mapping[str, Tensor], seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in tensors.items():
-        if tensor.ndim == 1:
+        if tensor.ndim <= 1:
             tensor.uniform_(0.5, 1.5, generator=generator)
         else:
             tensor.normal_(0.0, tensor.shape[-1] ** -0.5, generator=generator)
@@ -86,14 +88,56 @@ def tiny_model(
     return randomise(DiffusionGemma(tiny_config(**changes)), seed).to(dtype)
 
 
+def tiny_vision_config(**changes: Any) -> VisionConfig:
+    """Return the small shape of an image encoder, with `changes` in place of its fields.
+
+    It has two layers; a soft token stands for 6 x 6 pixels, which are nine patches.
+    """
+    settings: dict[str, Any] = {
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 12,
+        "patch_size": 2,
+        "pooling_kernel_size": 3,
+        "position_embedding_size": 256,
+        "standardize": True,
+        "rms_norm_eps": 1e-6,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "budget": 70,
+    }
+    return VisionConfig(**settings | changes)
+
+
+def tiny_encoder(seed: int = 0, width: int = 32, **changes: Any) -> VisionEncoder:
+    """Return an image encoder of `tiny_vision_config(**changes)` with random weights."""
+    encoder = VisionEncoder(tiny_vision_config(**changes), width)
+    randomise_tensors(encoder.state_dict(), seed)
+    return encoder.eval().requires_grad_(False)
+
+
 def tiny_checkpoint(
-    folder: Path, seed: int = 0, *, max_shard_bytes: int = 5_000_000_000, **changes: Any
+    folder: Path,
+    seed: int = 0,
+    *,
+    max_shard_bytes: int = 5_000_000_000,
+    vision: VisionEncoder | None = None,
+    **changes: Any,
 ) -> Path:
-    """Write a checkpoint of `tiny_model` with a byte tokenizer; return its folder."""
+    """Write a checkpoint of `tiny_model` with a byte tokenizer; return its folder.
+
+    Args:
+        vision: an image encoder that it gets; see `tiny_encoder`.
+    """
+    if vision is not None:
+        names = ("boi_token_id", "image_token_id", "eoi_token_id")
+        changes = dict(zip(names, IMAGE_TOKENS, strict=True)) | changes
     network = tiny_model(seed, **changes)
     config = GenerationConfig(max_new_tokens=32)
-    save_checkpoint(folder, network, config, max_shard_bytes=max_shard_bytes)
-    write_byte_tokenizer(folder)
+    save_checkpoint(folder, network, config, vision=vision, max_shard_bytes=max_shard_bytes)
+    write_byte_tokenizer(folder, images=vision is not None)
     return folder
 
 

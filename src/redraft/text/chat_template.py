@@ -5,8 +5,10 @@ messages, tools -> plain data -> marks around control tokens -> template -> prom
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from redraft.text.control_tokens import (
     control_tokens,
     without_marks,
 )
+from redraft.text.image_parts import ImagePart
 from redraft.text.json_value import Json
-from redraft.text.messages import Message, plain_messages
+from redraft.text.messages import IMAGE, Message, plain_messages
 from redraft.text.plain_data import plain
 from redraft.text.template_environment import CompiledTemplate
 from redraft.text.tokenizer import Tokenizer
@@ -32,6 +35,16 @@ TURN_TEMPLATE = """\
 {{ message.content }}<turn|>
 {% endfor %}{% if add_generation_prompt %}<|turn>model
 {% endif %}"""
+# Gemma's turns with parts of texts and images, for models that read images and are built here.
+IMAGE_TEMPLATE = """\
+{{ bos_token }}{% for message in messages %}<|turn>\
+{{ 'model' if message.role == 'assistant' else message.role }}
+{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}\
+{{ '<|image|>' if part.type == 'image' else part.text }}{% endfor %}{% endif %}<turn|>
+{% endfor %}{% if add_generation_prompt %}<|turn>model
+{% endif %}"""
+# What stands for an image while the order of images is checked.
+IMAGE_PROBE = re.compile(r"redraft-image-(\d+)-")
 DEFAULT, TOOL_USE = "default", "tool_use"
 DEFAULT_FILE, NAMED_FOLDER = "chat_template.jinja", "additional_chat_templates"
 
@@ -131,11 +144,12 @@ class ChatTemplate:
         """
         chosen = self._choose(template, tools)
         given = {name: plain(value, name) for name, value in variables.items()}
-        given["messages"] = list(plain_messages(messages, chosen.reads_parts))
+        images: list[ImagePart] = []
+        given["messages"] = list(plain_messages(messages, chosen.reads_parts, images))
         given["tools"] = _plain_tools(chosen, tools)
         given["documents"] = plain(documents, "documents")
         own = self._variables | {"add_generation_prompt": bool(add_generation_prompt)}
-        return ChatPrompt(chosen, own, given)
+        return ChatPrompt(chosen, own, given, tuple(images))
 
     def save(self, folder: Path) -> None:
         """Write the templates into a checkpoint folder."""
@@ -166,11 +180,13 @@ class ChatPrompt:
         template: the template that was chosen.
         variables: values that are the checkpoint's own, such as `bos_token`.
         given: values that a caller has given.
+        images: those of the messages, in their order.
     """
 
     template: CompiledTemplate
     variables: Mapping[str, Any]
     given: Mapping[str, Json]
+    images: tuple[ImagePart, ...] = ()
 
     def text(self) -> str:
         """Return the prompt as the template writes it.
@@ -196,9 +212,47 @@ class ChatPrompt:
         controls = control_tokens(tokenizer, self.template.literal_text)
         return controls.encode(self._rendered(controls), tokenizer)
 
+    def check_order(self) -> None:
+        """Check that the template writes the images in the order of the messages.
+
+        A place does not say which image it is for: the conversation is rendered once more, with a
+        text of its own in the place of each.
+
+        Raises:
+            ChatTemplateError: it writes them in another order, or one of them twice.
+        """
+        if len(self.images) < 2:
+            return
+        numbers = itertools.count()
+        messages = [_with_probes(message, numbers) for message in _list(self.given["messages"])]
+        probed = replace(self, given={**self.given, "messages": messages}).text()
+        found = [int(number) for number in IMAGE_PROBE.findall(probed)]
+        if found != list(range(len(self.images))):
+            raise ChatTemplateError(
+                "the chat template of this checkpoint writes images in another order than the "
+                "messages have them: give one image a request"
+            )
+
     def _rendered(self, controls: ControlTokens) -> str:
         marked = {name: controls.mark(value) for name, value in self.given.items()}
         return self.template.render({**self.variables, **marked})
+
+
+def _list(value: Json) -> list[Json]:
+    assert isinstance(value, list)
+    return value
+
+
+def _with_probes(message: Json, numbers: Iterator[int]) -> Json:
+    """Return a message with a numbered text in the place of each image."""
+    assert isinstance(message, dict)
+    if not isinstance(content := message.get("content"), list):
+        return message
+    parts: list[Json] = [
+        {"type": "text", "text": f"redraft-image-{next(numbers)}-"} if part == IMAGE else part
+        for part in content
+    ]
+    return message | {"content": parts}
 
 
 def _plain_tools(template: CompiledTemplate, tools: Sequence[Mapping[str, Any]] | None) -> Json:

@@ -1,7 +1,8 @@
 """Messages: a conversation as chat templates expect it.
 
 Objects become plain data, keys without a value go, reasoning gets its one name, the arguments of
-calls become mappings, and text parts are joined for templates that cannot read them.
+calls become mappings, and text parts are joined for templates that cannot read them. Images are
+taken out: a template sees that there is one, and not what is in it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redraft.errors import ChatTemplateError
+from redraft.text.image_parts import IMAGE_PARTS, ImagePart, image_part
 from redraft.text.json_value import Json
 from redraft.text.plain_data import plain
 
@@ -25,6 +27,8 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 MODEL_ROLES, TOOL_ROLES = ("assistant", "model"), ("tool", "function")
 # A role is a word. Templates write it between control tokens.
 ROLE = re.compile(r"[^\s<>|]+")
+# What a template sees of an image.
+IMAGE: dict[str, Json] = {"type": "image"}
 # The types of parts that are text, and the key of each that holds the text.
 TEXT_PARTS = {
     "text": "text",
@@ -35,29 +39,36 @@ TEXT_PARTS = {
 
 
 def plain_messages(
-    messages: Sequence[Message], reads_parts: Callable[[str], bool]
+    messages: Sequence[Message],
+    reads_parts: Callable[[str], bool],
+    images: list[ImagePart] | None = None,
 ) -> list[PlainMessage]:
     """Return messages for a chat template.
 
     Args:
         messages: mappings, dataclasses or pydantic models with `role` and `content`.
         reads_parts: says for a role whether the template reads a content that is a list of parts.
+        images: gets the images of the messages, in their order.
 
     Raises:
         ChatTemplateError: there are no messages, or one is not valid; the error names it.
+        ImageError: a part for an image holds none.
     """
+    images = [] if images is None else images
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
         raise ChatTemplateError(f"messages is a {type(messages).__name__}: give a list")
     if not messages:
         raise ChatTemplateError("messages is empty: give at least one")
     return [
-        _plain_message(message, f"messages[{at}]", reads_parts)
+        _plain_message(message, f"messages[{at}]", reads_parts, images)
         for at, message in enumerate(messages)
     ]
 
 
-def _plain_message(given: object, place: str, reads_parts: Callable[[str], bool]) -> PlainMessage:
-    message = plain(given, place)
+def _plain_message(
+    given: object, place: str, reads_parts: Callable[[str], bool], images: list[ImagePart]
+) -> PlainMessage:
+    message = plain(_without_images(given, place, images), place)
     if not isinstance(message, dict):
         several = ": messages are one conversation" if isinstance(message, list) else ""
         raise ChatTemplateError(
@@ -79,8 +90,8 @@ def _plain_message(given: object, place: str, reads_parts: Callable[[str], bool]
         parts = content if isinstance(content, list) else said
         content = [*parts, {"type": "refusal", "refusal": refusal}]
     if isinstance(content, list):
-        texts = [_text_part(part, f"{place}.content[{at}]") for at, part in enumerate(content)]
-        message["content"] = list(texts) if reads_parts(role) else "".join(map(_text, texts))
+        read = [_plain_part(part, f"{place}.content[{at}]") for at, part in enumerate(content)]
+        message["content"] = list(read) if reads_parts(role) else _joined(read, place)
     elif not isinstance(content, str) and not _may_lack_text(role, content):
         raise ChatTemplateError(f"{place} has no content: {content!r}")
     return message
@@ -91,21 +102,51 @@ def _may_lack_text(role: str, content: Json) -> bool:
     return role in TOOL_ROLES or (role in MODEL_ROLES and content is None)
 
 
-def _text_part(part: Json, place: str) -> dict[str, Json]:
-    """Return a part of a content as one of type `text`."""
+def _without_images(given: object, place: str, images: list[ImagePart]) -> object:
+    """Return a message in which an image is a part of type `image` alone; `images` gets the rest.
+
+    An image may be any object, which is no JSON.
+    """
+    message: object = given if isinstance(given, Mapping) else plain(given, place)
+    if not isinstance(message, Mapping):
+        return message
+    if not isinstance(content := message.get("content"), list | tuple):
+        return message
+    parts: list[object] = []
+    for at, part in enumerate(content):
+        here = f"{place}.content[{at}]"
+        whole = part if isinstance(part, Mapping) else plain(part, here)
+        kind = whole.get("type") if isinstance(whole, Mapping) else None
+        if isinstance(whole, Mapping) and isinstance(kind, str) and kind in IMAGE_PARTS:
+            images.append(image_part(whole, kind, here))
+            whole = dict(IMAGE)
+        parts.append(whole)
+    return {**message, "content": parts}
+
+
+def _plain_part(part: Json, place: str) -> dict[str, Json]:
+    """Return a part of a content as one of type `text` or `image`."""
+    if part == IMAGE:
+        return dict(IMAGE)
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
     key = TEXT_PARTS.get(kind) if isinstance(kind, str) else None
     if key is None or not isinstance(part, dict):
-        raise ChatTemplateError(f"{place}: a part of type {kind!r} cannot be read: only text can")
+        raise ChatTemplateError(
+            f"{place}: a part of type {kind!r} cannot be read: only text and images can"
+        )
     if not isinstance(text := part.get(key), str):
         raise ChatTemplateError(f"{place}: a part of type {kind!r} needs a text in {key!r}")
     return part if kind == "text" else {"type": "text", "text": text}
 
 
-def _text(part: dict[str, Json]) -> str:
-    text = part["text"]
-    assert isinstance(text, str)
-    return text
+def _joined(parts: list[dict[str, Json]], place: str) -> str:
+    """Return the text of all parts, for a template that reads no parts."""
+    if IMAGE in parts:
+        raise ChatTemplateError(
+            f"{place}: the chat template of this checkpoint writes no place for an image: it reads "
+            "texts, and no parts"
+        )
+    return "".join(str(part["text"]) for part in parts)
 
 
 def _plain_calls(calls: Json, place: str) -> list[Json]:

@@ -87,7 +87,13 @@ def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]
         ConfigError: an impossible value.
     """
     path, metadata = header.path, header.metadata
-    if (found := metadata.get("general.architecture")) != ARCHITECTURE:
+    found = metadata.get("general.architecture")
+    if found == "clip":
+        raise CheckpointError(
+            f"{path} is an image encoder alone (mmproj): such files are not read; load the folder "
+            "of safetensors that it was made from"
+        )
+    if found != ARCHITECTURE:
         raise CheckpointError(
             f"{path} holds a model of architecture {found!r}: only {ARCHITECTURE!r} can be loaded"
         )

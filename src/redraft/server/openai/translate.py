@@ -9,12 +9,15 @@ from typing import Any
 from redraft.api import Model
 from redraft.diffusion import check_settings_are_read
 from redraft.engine import Request
+from redraft.engine.images import EncodedPrompt
 from redraft.engine.request import seeded
 from redraft.errors import RequestError
 from redraft.grammar import Constraint
 from redraft.server.openai.constraints import ToolChoice, chat_constraint
 from redraft.server.openai.messages import openai_messages, template_variables
 from redraft.server.openai.schemas import ChatRequest, Common, CompletionRequest
+from redraft.server.runtime.pixels import PixelBudget
+from redraft.text.image_parts import first_image
 
 TokensLeft = Callable[[int], int]
 
@@ -34,28 +37,40 @@ class Translation:
     top_logprobs_count: int | None = None
 
 
-def translate_chat(model: Model, body: ChatRequest, tokens_left: TokensLeft) -> Translation:
-    """Translate `/v1/chat/completions`.
+def translate_chat(
+    model: Model, body: ChatRequest, tokens_left: TokensLeft, pixels: PixelBudget | None = None
+) -> Translation:
+    """Translate `/v1/chat/completions`. Images are decoded here; no file and no address is read.
 
     Args:
+        pixels: takes the memory of decoded images.
         tokens_left: from the length of a prompt to the tokens that an answer without max_tokens
             may have.
 
     Raises:
-        RequestError, ConfigError: the request is invalid; the message says why.
+        RequestError, ConfigError: the request is invalid; the message says why. BusyError: too
+            many images wait for their turn.
     """
     likeliest = _likeliest(model, body.top_logprobs_count)
     choice = ToolChoice.of(body)
-    prompt = model.chat_prompt(
-        openai_messages(body.messages),
-        tools=choice.offered or None,
-        documents=body.documents,
-        chat_template_kwargs=template_variables(body),
-        sanitize_control_tokens=body.sanitize_control_tokens,
-    )
-    constraint = chat_constraint(body, choice, prompt, model.tokenizer)
-    settings = {"max_new_tokens": tokens_left(len(prompt))} | body.settings()
-    requests = _requests(model, body, prompt, constraint, settings)
+    messages = openai_messages(body.messages)
+    options: dict[str, Any] = {
+        "tools": choice.offered or None,
+        "documents": body.documents,
+        "chat_template_kwargs": template_variables(body),
+        "sanitize_control_tokens": body.sanitize_control_tokens,
+        "files": False,
+    }
+    if first_image(messages) is None:
+        encoded = EncodedPrompt(model.chat_prompt(messages, **options))
+    else:
+        encoded = model.processor.chat(messages, **options)
+    if pixels is not None:
+        for placed in encoded.images:
+            pixels.take(placed.image)
+    constraint = chat_constraint(body, choice, encoded.tokens, model.tokenizer)
+    settings = {"max_new_tokens": tokens_left(len(encoded.tokens))} | body.settings()
+    requests = _requests(model, body, encoded, constraint, settings)
     constrained = constraint is not None and not constraint.can_be_cut
     return Translation(requests, constrained, bool(choice.offered), likeliest)
 
@@ -69,7 +84,7 @@ def translate_completion(model: Model, body: CompletionRequest) -> Translation:
         assert model.tokenizer is not None
         prompt = model.tokenizer.encode(prompt, bos=body.add_special_tokens)
     return Translation(
-        _requests(model, body, prompt, None, body.settings()),
+        _requests(model, body, EncodedPrompt(prompt), None, body.settings()),
         top_logprobs_count=_likeliest(model, body.top_logprobs_count),
     )
 
@@ -83,7 +98,7 @@ def _likeliest(model: Model, limit: int | None) -> int | None:
 def _requests(
     model: Model,
     body: Common,
-    prompt: list[int],
+    prompt: EncodedPrompt,
     constraint: Constraint | None,
     settings: dict[str, Any],
 ) -> list[Request]:
@@ -92,9 +107,10 @@ def _requests(
     dfa = model.processor.compile(constraint, config)
     requests = [
         Request.checked(
-            prompt,
+            prompt.tokens,
             config,
             model.config,
+            images=prompt.images,
             stream=number,
             dfa=dfa,
             can_be_cut=constraint is not None and constraint.can_be_cut,

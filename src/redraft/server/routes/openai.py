@@ -51,7 +51,7 @@ def openai_routes(models: Registry) -> APIRouter:
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
     async def chat(body: ChatRequest, request: Request) -> Response:
         hosted = models[body.model]
-        prepare = partial(translate_chat, hosted.model, body, hosted.tokens_left)
+        prepare = partial(translate_chat, hosted.model, body, hosted.tokens_left, hosted.pixels)
         translation = await _prepared(hosted, body, request, prepare)
         return await _answer(
             hosted,

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
+from redraft.config.vision import BUDGETS
 from redraft.editing import Infilled
 from redraft.engine import (
     Engine,
@@ -28,11 +29,24 @@ from redraft.engine import (
 )
 from redraft.errors import ConfigError
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
+from redraft.images import FORMATS
 from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
+from redraft.server.runtime.pixels import PixelBudget
 from redraft.server.runtime.preparing import Preparing, time_left
 from redraft.server.runtime.worker import Events, Worker
 from redraft.server.settings import Settings
+
+
+class ImageFacts(TypedDict):
+    """How a model reads images.
+
+    max_soft_tokens: of an image, unless a request says otherwise. choices: what it may say.
+    """
+
+    max_soft_tokens: int
+    choices: list[int]
+    formats: list[str]
 
 
 class Description(TypedDict):
@@ -42,6 +56,7 @@ class Description(TypedDict):
     context_length: int
     shipped: bool
     card: dict[str, Any] | None
+    images: ImageFacts | None
 
 
 class HostedModel:
@@ -64,6 +79,7 @@ class HostedModel:
         self.name, self.model, self.metrics = name, model, metrics
         self.parent: str | None = None
         self.preparing = preparing
+        self.pixels = PixelBudget()
         size = self._max_batch_size = settings.max_batch_size
         self.engine = Engine(
             model.network,
@@ -73,6 +89,7 @@ class HostedModel:
             memory=memory,
             prefill_chunk=responsive_chunk(model.network.device),
             group_positions=responsive_positions(model.network.device),
+            images=model.images,
         )
         self.worker = Worker(self.engine, max_batch_size=size, max_waiting=settings.max_waiting)
 
@@ -91,6 +108,16 @@ class HostedModel:
             "context_length": config.max_position_embeddings,
             "shipped": checkpoint is not None and checkpoint.folder in SHIPPED.values(),
             "card": None if self.model.card is None else self.model.card.to_dict(),
+            "images": self._images(),
+        }
+
+    def _images(self) -> ImageFacts | None:
+        if self.model.images is None:
+            return None
+        return {
+            "max_soft_tokens": self.model.images.encoder.config.budget,
+            "choices": list(BUDGETS),
+            "formats": [f"image/{name.lower()}" for name in FORMATS],
         }
 
     def tokens_left(self, prompt_length: int) -> int:
@@ -151,13 +178,14 @@ class HostedModel:
             MemoryLimitError: they do not.
         """
         longest = [0] * request.config.max_new_tokens
-        self.engine.memory.check(Scoring(request.prompt, longest).share(self.model.config))
+        work = Scoring(request.prompt, longest, images=request.images)
+        self.engine.memory.check(work.share(self.model.config))
 
     async def score(
         self, request: Request, tokens: Sequence[int], top: int, seconds: float | None
     ) -> list[TokenLikelihood]:
         """Return how likely each token is behind the prompt of a request that was admitted."""
-        work = Scoring(request.prompt, tokens, top)
+        work = Scoring(request.prompt, tokens, top, request.images)
         work.adapter = request.adapter
         async with aclosing(self.worker.events([work], seconds, follow_up=True)) as events:
             results = [_result_of(event) async for _, event in events]
