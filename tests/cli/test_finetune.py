@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,14 @@ def test_from_examples_to_a_merged_checkpoint(model: Path, data: Path, tmp_path:
     run = ("finetune", "-m", str(model), "--data", str(data), "--out", str(out), *SMALL)
     done = call(*run, "--eval", str(data))
     assert done.returncode == 0, done.stderr
+    assert "before training\n  train: 0% exact of 10" in done.stdout
+    assert re.search(r"train +\d+% -> \d+% +\d+% -> \d+% +\d\.\d -> \d\.\d", done.stdout)
     assert "10 records, update 0 of 4" in done.stdout
     assert "update      4  loss" in done.stdout
     assert "train: " in done.stdout
     assert "exact of 10" in done.stdout
-    (row,) = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert row["eval"]["train"]["count"] == 10
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["eval"]["train"]["count"]) for row in rows] == [(0, 10), (4, 10)]
     merged = call("merge", str(model), str(out / "adapter"), str(tmp_path / "merged"))
     assert merged.returncode == 0, merged.stderr
     base = redraft.load(model)

@@ -60,6 +60,10 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what the model would see, and train nothing.")
 ]
+TensorBoardOption = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write the metrics for TensorBoard too (its own extra)."),
+]
 ThreadsOption = Annotated[int | None, typer.Option(help="CPU threads.", min=1)]
 ProcessesOption = Annotated[
     int, typer.Option(help="Processes of one thread that share every batch.", min=1)
@@ -84,6 +88,7 @@ def finetune(
     skip_bad: SkipOption = False,
     resume: ResumeOption = False,
     dry_run: DryOption = False,
+    tensorboard: TensorBoardOption = False,
     threads: ThreadsOption = None,
     processes: ProcessesOption = 1,
     dtype: DtypeOption = "auto",
@@ -106,10 +111,13 @@ def finetune(
         return
     from redraft.cli.finetune_run import Run, train
     from redraft.train import parallel
+    from redraft.train.tensorboard import check_tensorboard
 
+    if tensorboard:
+        check_tensorboard()
     checked = _checked_folder(folder, resume)
     parallel.check_processes(processes, chosen.batch_size)
-    run = Run(chosen, data, tuple(files[1:]), checked, model, dtype, device, threads)
+    run = Run(chosen, data, tuple(files[1:]), checked, model, dtype, device, threads, tensorboard)
     if parallel.run_in_processes(processes, train, run):
         raise SystemExit(130)
 

@@ -26,7 +26,7 @@ class Run:
     Attributes:
         data: the file of the records to learn. held_out: those of the records to answer.
         folder: of state, metrics and result. model, dtype, device: of the base.
-        threads: CPU threads; None for torch's own number.
+        threads: CPU threads; None for torch's own number. tensorboard: write metrics for it too.
     """
 
     config: FinetuneConfig
@@ -37,6 +37,7 @@ class Run:
     dtype: str
     device: str
     threads: int | None = None
+    tensorboard: bool = False
 
 
 def train(run: Run) -> None:
@@ -66,10 +67,11 @@ def train(run: Run) -> None:
         return {"eval": {one.path.stem: _answered(model, one, config) for one in others}}
 
     trainer = FinetuneTrainer(
-        config, model.network, encoder, records, run.folder, base=run.model, evaluate=evaluate
-    )
+        config, model.network, encoder, records, run.folder, base=run.model,
+        evaluate=evaluate if others else None,
+    )  # fmt: skip
     _print_beginning(console, model, trainer)
-    _run(console, trainer)
+    _run(console, trainer, tensorboard=run.tensorboard)
     _finish(console, model, trainer)
 
 
@@ -82,17 +84,24 @@ def _print_beginning(console: Console, model: Model, trainer: FinetuneTrainer) -
     )
 
 
-def _run(console: Console, trainer: FinetuneTrainer) -> None:
+def _run(console: Console, trainer: FinetuneTrainer, *, tensorboard: bool) -> None:
     """Train to the end, or to an interrupt."""
     from redraft.train import parallel
     from redraft.train.metrics import METRICS
     from redraft.train.plot import PICTURE, plot_metrics
+    from redraft.train.tensorboard import TensorBoard
 
+    written = not parallel.rank() and tensorboard
+    board = TensorBoard(trainer.folder, trainer.step) if written else None
     try:
         with parallel.on_interrupt(lambda *_: setattr(trainer, "stopping", True)):
             for row in trainer.run():
                 console.print(progress_line(row), soft_wrap=True, markup=False)
+                if board is not None:
+                    board.add(row)
     finally:
+        if board is not None:
+            board.close()
         if not parallel.rank():
             plot_metrics(trainer.folder / METRICS, trainer.folder / PICTURE)
 
@@ -101,8 +110,11 @@ def _finish(console: Console, model: Model, trainer: FinetuneTrainer) -> None:
     """Write the result of a run that came to its end."""
     from redraft.train import parallel
     from redraft.train.finetune.trainer import CHECKPOINT, STATE
+    from redraft.train.metrics import METRICS, read_metrics
 
     folder = trainer.folder
+    for line in comparison(read_metrics(folder / METRICS)):
+        console.print(line, soft_wrap=True, markup=False)
     if trainer.step < trainer.config.steps:
         console.print(f"saved at update {trainer.step} in {folder / STATE}: --resume continues")
         if parallel.world_size() == 1:
@@ -162,6 +174,8 @@ def _answered(model: Model, held: RecordFile, config: FinetuneConfig) -> dict[st
 
 def progress_line(row: dict[str, Any]) -> str:
     """Return a row of the metrics as a line of text."""
+    if not row["step"]:
+        return "before training" + _answers_line(row)
     levels = " ".join("  -  " if one is None else f"{one:.3f}" for one in row["loss_by_level"])
     minutes = row["seconds_left"] / 60
     text = (
@@ -169,9 +183,30 @@ def progress_line(row: dict[str, Any]) -> str:
         f"encoder {row['encoder_loss'] or 0:.3f}  {row['examples_per_second']:.1f} examples/s  "
         f"{minutes:.0f} min left"
     )
-    for name, found in row.get("eval", {}).items():
-        text += (
-            f"\n  {name}: {found['exact']:.0%} exact of {found['count']}, {found['ended']:.0%} "
-            f"ended, {found['passes']:.1f} passes a canvas"
-        )
-    return text
+    return text + _answers_line(row)
+
+
+def _answers_line(row: dict[str, Any]) -> str:
+    return "".join(
+        f"\n  {name}: {found['exact']:.0%} exact of {found['count']}, {found['ended']:.0%} ended, "
+        f"{found['passes']:.1f} passes a canvas"
+        for name, found in row.get("eval", {}).items()
+    )
+
+
+def comparison(rows: list[dict[str, Any]]) -> list[str]:
+    """Return lines of what was answered before training beside what is answered now, for each file
+    of held-out records; none where nothing was answered twice."""
+    evaluated = [row["eval"] for row in rows if row.get("eval")]
+    if len(evaluated) < 2:
+        return []
+    first, last = evaluated[0], evaluated[-1]
+    lines = [f"{'':20}{'exact':>16}{'ended':>16}{'passes a canvas':>20}"]
+    for name in last:
+        if name not in first:
+            continue
+        one, two = first[name], last[name]
+        exact, ended = (f"{one[key]:.0%} -> {two[key]:.0%}" for key in ("exact", "ended"))
+        passes = f"{one['passes']:.1f} -> {two['passes']:.1f}"
+        lines.append(f"{name:20}{exact:>16}{ended:>16}{passes:>20}")
+    return lines

@@ -6,8 +6,8 @@ Needs matplotlib (extra `train`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     if not rows:
         return False
     evaluated = [row for row in rows if row.get("eval")]
-    heights = (3, 1, 1.5) if evaluated else (3, 1)
+    heights = (3, 1, 1.5, 1) if evaluated else (3, 1)
     figure = Figure(figsize=(9, 2 + 4 * len(heights) / 2), layout="constrained")
     FigureCanvasAgg(figure)
     above, below, *last = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
@@ -49,8 +49,9 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
     above.legend(frameon=False, ncols=2)
     _curve(below, rows, [row["learning_rate"] for row in rows], "", "#555555")
     below.set_ylabel("learning rate")
-    for axes in last:
-        _answers(axes, evaluated)
+    if last:
+        _answers(last[0], evaluated)
+        _passes(last[1], evaluated)
     (last or [below])[-1].set_xlabel("updates")
     for axes in (above, below, *last):
         axes.grid(alpha=0.3)
@@ -60,14 +61,32 @@ def plot_metrics(metrics: Path, picture: Path) -> bool:
 
 
 def _answers(axes: Any, rows: Sequence[Metrics]) -> None:
-    """Draw the share of exact answers of every file that was answered."""
-    names = dict.fromkeys(chain.from_iterable(row["eval"] for row in rows))
-    for name, colour in zip(names, COLOURS[1:] * len(names), strict=False):
-        shares = [row["eval"][name]["exact"] for row in rows]
-        axes.plot([row["step"] for row in rows], shares, "o-", color=colour, label=name)
+    """Draw the shares of answers that are exact, and that ended, of every file."""
+    for name, colour, steps, found in _files(rows):
+        axes.plot(steps, [one["exact"] for one in found], "o-", color=colour, label=name)
+        ended = [one["ended"] for one in found]
+        axes.plot(steps, ended, ":", color=colour, linewidth=1, label=f"{name}, ended")
     axes.set_ylim(-0.05, 1.05)
     axes.set_ylabel("exact answers")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize="small", ncols=2)
+
+
+def _passes(axes: Any, rows: Sequence[Metrics]) -> None:
+    """Draw the denoising passes of a canvas of every file."""
+    for _, colour, steps, found in _files(rows):
+        axes.plot(steps, [one["passes"] for one in found], "o-", color=colour)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("passes a canvas")
+
+
+def _files(
+    rows: Sequence[Metrics],
+) -> Iterator[tuple[str, str, list[int], list[dict[str, float]]]]:
+    """Yield each file that was answered: its name, a colour, the updates, and what was found."""
+    names = list(dict.fromkeys(chain.from_iterable(row["eval"] for row in rows)))
+    for name, colour in zip(names, cycle(COLOURS[1:]), strict=False):
+        mine = [row for row in rows if name in row["eval"]]
+        yield name, colour, [row["step"] for row in mine], [row["eval"][name] for row in mine]
 
 
 def _curve(

@@ -95,7 +95,8 @@ def test_small_batches_accumulated_are_a_large_one(data: RecordFile, tmp_path: P
 
 def test_evaluations_are_in_the_metrics(data: RecordFile, tmp_path: Path) -> None:
     run = trainer(data, tmp_path / "run", evaluate=lambda run: {"eval": {"at": run.step}})
-    assert [row.get("eval") for row in run.run()] == [None, {"at": 3}, None, {"at": 6}]
+    found = [row.get("eval") for row in run.run()]
+    assert found == [{"at": 0}, None, {"at": 3}, None, {"at": 6}]
 
 
 def test_nan_stops_and_keeps_the_last_good_state(data: RecordFile, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from redraft.train.finetune.encode import RecordEncoder
 from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
 from redraft.train.finetune.records import RecordFile
 from redraft.train.forward import ForwardPasses
-from redraft.train.metrics import METRICS, append_metrics, cut_metrics, means_by_level
+from redraft.train.metrics import LEVELS, METRICS, append_metrics, cut_metrics, means_by_level
 from redraft.train.parallel import any_process, average_gradients, rank, summed, world_size
 from redraft.train.state import digest, read_state, write_state
 
@@ -35,6 +35,11 @@ ADAPTER, CHECKPOINT = "adapter", "checkpoint"
 CHUNK = 256
 
 Row = dict[str, Any]
+# The row of metrics before the first update.
+NO_UPDATES: Row = {
+    "loss": None, "loss_by_level": [None] * LEVELS, "encoder_loss": None, "step": 0,
+    "learning_rate": 0.0, "examples_per_second": None, "seconds_left": None,
+}  # fmt: skip
 
 
 class FinetuneTrainer:
@@ -87,7 +92,8 @@ class FinetuneTrainer:
         """Train to the end; save the state now and then, and the result at the end.
 
         Yields:
-            A row of metrics every `log_every` updates, and at the end.
+            A row of metrics every `log_every` updates, and at the end; before the first update one
+            of what `evaluate` finds.
 
         Raises:
             NonFiniteError: a loss or a gradient is not finite; the last state stays.
@@ -95,6 +101,8 @@ class FinetuneTrainer:
         """
         config, began, first = self.config, time.perf_counter(), self.step
         waiting: list[CanvasLosses] = []
+        if self._evaluate is not None and not self.step and not any_process(self.stopping):
+            yield self._write(NO_UPDATES | self._evaluate(self))
         while self.step < config.steps and not any_process(self.stopping):
             waiting += self._update()
             self.step += 1
@@ -185,6 +193,9 @@ class FinetuneTrainer:
         }
         if evaluated and self._evaluate is not None:
             row |= self._evaluate(self)
+        return self._write(row)
+
+    def _write(self, row: Row) -> Row:
         if not rank():
             append_metrics(self.folder / METRICS, row)
         return row
