@@ -17,26 +17,48 @@ TRAINING = {
     "add": (
         "add {1}", "add {1}", "add {1}", "please add {1}", "put {1} on the list",
         "i also have to {1}", "also {1}", "new item: {1}", "append {1}", "don't forget to {1}",
-        "add {1} to the list",
+        "add {1} to the list", "i need to {1}", "i have to {1} too", "remember to {1}",
+        "we need to {1}", "another one: {1}", "todo: {1}", "insert {1}", "put down {1}",
+        "new: {1}", "add an item: {1}", "add a new one, {1}", "there is also {1}",
     ),
     "remove": (
         "remove {0}", "delete {0}", "take {0} off the list", "drop {0}", "please remove {0}",
-        "i don't need to {0} any more", "get rid of {0}", "cross out {0}",
+        "i don't need to {0} any more", "get rid of {0}", "cross out {0}", "{0} can go",
+        "remove {0} from the list", "we don't need {0}", "no need to {0}", "take away {0}",
+        "leave out {0}", "scratch {0}", "discard {0}", "never mind {0}", "clear {0}",
+        "{0} is not needed any more", "throw out {0}", "take {0} away",
     ),
     "tick": (
         "tick {0}", "tick off {0}", "i did {0}", "mark {0} as done", "please tick off {0}",
-        "done: {0}", "{0} is done", "i finished {0}",
+        "done: {0}", "{0} is done", "i finished {0}", "check {0}", "{0} done", "{0}: done",
+        "mark {0} done", "mark {0} as finished", "mark {0} as complete", "complete {0}",
+        "i just did {0}", "i have done {0}", "we did {0}", "{0} was done", "got {0} done",
+        "finished {0}", "put a tick at {0}",
     ),
-    "untick": ("untick {0}", "{0} is not done", "mark {0} as open", "uncheck {0}"),
+    "untick": (
+        "untick {0}", "{0} is not done", "mark {0} as open", "uncheck {0}",
+        "mark {0} as not done", "{0} isn't done", "i did not do {0}", "undo {0}",
+        "{0} is open again", "set {0} to open", "clear the tick of {0}", "{0} is not finished",
+    ),
     "rename": (
         "rename {0} to {1}", "instead of {0} write {1}", "change {0} to {1}", "replace {0} by {1}",
-        "{0} should be {1}", "change {0} into {1}",
+        "{0} should be {1}", "change {0} into {1}", "replace {0} with {1}", "{0} -> {1}",
+        "rename {0} as {1}", "write {1} instead of {0}", "{1} instead of {0}", "edit {0} to {1}",
+        "put {1} in place of {0}", "correct {0} to {1}", "{0} should say {1}", "make {0} {1}",
+        "update {0} to {1}",
     ),
     "title": (
         "call the page {1}", "change the title to {1}", "title: {1}", "rename the page to {1}",
-        "the title should be {1}",
+        "the title should be {1}", "title it {1}", "new title: {1}", "change the heading to {1}",
+        "retitle it {1}", "call it {1}", "give it the title {1}", "make the title {1}",
+        "rename this page {1}",
     ),
-    "colour": ("make it {1}", "change the colour to {1}", "colour it {1}", "make the page {1}"),
+    "colour": (
+        "make it {1}", "change the colour to {1}", "colour it {1}", "make the page {1}",
+        "colour: {1}", "turn it {1}", "change it to {1}", "i would like it {1}",
+        "set the colour to {1}", "paint it {1}", "switch to {1}", "make the background {1}",
+        "{1} please",
+    ),
 }  # fmt: skip
 HELD_OUT = {
     "add": ("could you write down {1}", "one more thing: {1}", "include {1}", "note: {1}"),
@@ -47,8 +69,10 @@ HELD_OUT = {
     "title": ("name this page {1}", "the heading is {1}", "set the title to {1}"),
     "colour": ("i want it in {1}", "use {1} as the colour", "paint the page {1}"),
 }
-PLACES = ("the {} item", "the {} one", "item number {}", "number {}")
-POINTED = ("the {} one", "the one with {}", "the {} item")
+PLACES = (
+    "the {} item", "the {} one", "item number {}", "number {}", "the {} entry", "item {}",
+)  # fmt: skip
+POINTED = ("the {} one", "the one with {}", "the {} item", "the {} entry", "the {} thing")
 POLITE = ("", "", "", "please ", "can you ")
 # A template that begins with one of these can have a polite word before it.
 IMPERATIVES = frozenset(
