@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.checkpoint.foreign import check_file, check_folder, check_is_not_mlx
 from redraft.checkpoint.gguf.config import configs_of
 from redraft.checkpoint.gguf.header import Header, read_header
 from redraft.checkpoint.quantization_config import QuantizationConfig
@@ -80,10 +81,13 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     if str(path_or_id) in SHIPPED:
         folder = SHIPPED[str(path_or_id)]
     elif folder.is_file() or folder.suffix == ".gguf":
+        check_file(folder)
         return _open_gguf(folder)
     elif not folder.is_dir():
         folder = _from_hub(str(path_or_id), revision)
+    check_folder(folder)
     raw_config = read_json(folder / "config.json")
+    check_is_not_mlx(raw_config, folder)
     quantization = None
     if described := raw_config.get("quantization_config"):
         quantization = QuantizationConfig(described, folder)
