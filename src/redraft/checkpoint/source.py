@@ -10,6 +10,7 @@ from typing import Any
 from redraft.checkpoint.foreign import check_file, check_folder, check_is_not_mlx
 from redraft.checkpoint.gguf.config import configs_of
 from redraft.checkpoint.gguf.header import Header, read_header
+from redraft.checkpoint.hub import download, is_hub_id
 from redraft.checkpoint.quantization_config import QuantizationConfig
 from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
@@ -21,10 +22,6 @@ from redraft.errors import CheckpointError, ConfigError
 # Sampling options that the reference does not have. They are in a file of their own, because it
 # refuses unknown keys.
 SAMPLING_FILE = "redraft_generation.json"
-# Files that are downloaded from the hub.
-DOWNLOADED = ("*.json", "*.safetensors", "*.jinja")
-
-
 # Models that are part of this package, by name. A folder of that name is ./small.
 SMALL = Path(__file__).parent.parent / "small"
 SHIPPED = {"small": SMALL / "puzzles", "small-text": SMALL / "text"}
@@ -64,7 +61,8 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
 
     Args:
         path_or_id: a local folder or GGUF file; `small` or `small-text`, the models that ship with
-            this package; or a hub id such as `google/diffusiongemma-26B-A4B-it`, which is
+            this package; or a hub id such as `google/diffusiongemma-26B-A4B-it`, or
+            `owner/name:Q4_K_M` or `owner/name/file.gguf` for a GGUF file. What the hub has is
             downloaded once and found offline afterwards.
         revision: branch, tag or commit on the hub.
 
@@ -80,11 +78,16 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         raise CheckpointError(f"{path_or_id} cannot be found: {error}") from error
     if str(path_or_id) in SHIPPED:
         folder = SHIPPED[str(path_or_id)]
-    elif folder.is_file() or folder.suffix == ".gguf":
+    elif not folder.exists() and is_hub_id(str(path_or_id)):
+        folder = download(str(path_or_id), revision)
+    elif not folder.exists() and folder.suffix != ".gguf":
+        raise CheckpointError(
+            f"{str(path_or_id)!r} is neither an existing folder or file, nor a hub id of the form "
+            f"owner/name or owner/name:Q4_K_M, nor one of {', '.join(SHIPPED)}"
+        )
+    if not folder.is_dir():
         check_file(folder)
         return _open_gguf(folder)
-    elif not folder.is_dir():
-        folder = _from_hub(str(path_or_id), revision)
     check_folder(folder)
     raw_config = read_json(folder / "config.json")
     check_is_not_mlx(raw_config, folder)
@@ -161,21 +164,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} holds a {type(raw).__name__}, not an object")
     return raw
-
-
-def _from_hub(repo_id: str, revision: str | None) -> Path:
-    if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"{repo_id!r} is neither an existing folder, nor a hub id of the form owner/name, "
-            f"nor one of {', '.join(SHIPPED)}"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(DOWNLOADED)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{repo_id} is not on this machine and could not be downloaded: {reason}"
-        ) from error

@@ -1,0 +1,127 @@
+"""The hub: a model by its id, or one GGUF file of a repository; found offline once it is here.
+
+owner/name: the files of a checkpoint. owner/name:Q4_K_M: the GGUF file with that name of a type in
+its own. owner/name/folder/file.gguf: that file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from redraft.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from huggingface_hub import CachedRevisionInfo
+
+# Files of a checkpoint: weights in safetensors alone.
+DOWNLOADED = ("*.json", "*.safetensors", "*.jinja")
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+)|/([\w./-]+\.gguf))?")
+SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+Found = TypeVar("Found")
+
+
+def is_hub_id(name: str) -> bool:
+    """Return True for a name that has the form of a hub id."""
+    return not name.startswith((".", "/", "~")) and HUB_ID.fullmatch(name) is not None
+
+
+def download(name: str, revision: str | None) -> Path:
+    """Return the folder of a checkpoint, or a GGUF file, which is downloaded unless it is here.
+
+    An interrupted download goes on where it stopped.
+
+    Args:
+        name: a hub id, see above. revision: branch, tag or commit.
+
+    Raises:
+        CheckpointError: it is not here and cannot be downloaded, or there is no such file.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    match = HUB_ID.fullmatch(name)
+    assert match is not None, name
+    repo, kind, file = match.groups()
+    if kind:
+        file = _file_of_type(repo, kind, revision)
+    if file:
+        return Path(_reached(repo, lambda: hf_hub_download(repo, file, revision=revision)))
+    patterns = list(DOWNLOADED)
+    return Path(
+        _reached(repo, lambda: snapshot_download(repo, revision=revision, allow_patterns=patterns))
+    )
+
+
+def _file_of_type(repo: str, kind: str, revision: str | None) -> str:
+    """Return the name of the one GGUF file whose name has the name of a type in it.
+
+    Raises:
+        CheckpointError: there is none, or more than one, or it is split into parts.
+    """
+    names = [name for name in _files(repo, revision) if name.endswith(".gguf")]
+    names = [name for name in names if "mmproj" not in Path(name).name.lower()]
+    wanted = re.compile(rf"(^|[-._/]){re.escape(kind)}([-._/]|$)", re.IGNORECASE)
+    found = [name for name in names if wanted.search(name)]
+    if any(SPLIT.search(name) for name in found):
+        raise CheckpointError(
+            f"{repo} has {kind} split into {len(found)} files: join them with llama.cpp's "
+            "gguf-split, and name the file"
+        )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CheckpointError(f"{repo} has several files of {kind}: name one, {_listed(found)}")
+    there = _listed(names) if names else "none"
+    raise CheckpointError(f"{repo} has no GGUF file of {kind}: there is {there}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more
+
+
+def _files(repo: str, revision: str | None) -> list[str]:
+    """Return the names of a repository's files on the hub, or of those here where it is not
+    reached."""
+    from huggingface_hub import HfApi, constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        return _reached(repo, lambda: HfApi().list_repo_files(repo, revision=revision))
+    except CheckpointError:
+        try:
+            repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
+        except (CacheNotFound, OSError):
+            repos = frozenset()
+        names: set[str] = set()
+        for one in repos:
+            if (one.repo_id, one.repo_type) == (repo, "model"):
+                names.update(*map(_names, one.revisions))
+        if not names:
+            raise
+        return sorted(names)
+
+
+def _names(revision: CachedRevisionInfo) -> list[str]:
+    return [
+        file.file_path.relative_to(revision.snapshot_path).as_posix() for file in revision.files
+    ]
+
+
+def _reached(repo: str, ask: Callable[[], Found]) -> Found:
+    """Return what the hub answers.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return ask()
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{repo} is not on this machine and could not be downloaded: {reason}"
+        ) from error
