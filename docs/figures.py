@@ -9,6 +9,7 @@ the tables.
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from pathlib import Path
 
@@ -115,6 +116,17 @@ def put(path: Path, mark: str, text: str) -> None:
     path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
+def figures(path: Path) -> dict[str, str]:
+    """Return the tables of a page, by set."""
+    text = path.read_text().partition(f"<!-- {FIGURES} -->")[2]
+    text = text.partition(f"<!-- end of {FIGURES} -->")[0]
+    parts = re.split(r"^\*\*([\w-]+)\*\*,", text, flags=re.MULTILINE)[1:]
+    return {
+        name: f"**{name}**,{table.rstrip()}\n"
+        for name, table in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
 def main() -> None:
     """Measure all sets, one after the other."""
     parser = argparse.ArgumentParser(
@@ -128,20 +140,23 @@ def main() -> None:
         metavar="MODEL=CHECKPOINT",
         help="checkpoints that were trained autoregressively only",
     )
+    parser.add_argument(
+        "--only", nargs="+", choices=list(SETS), help="measure these sets; others' tables stay"
+    )
     given = parser.parse_args()
     alone = {
         name: redraft.load(path)
         for name, _, path in (pair.partition("=") for pair in given.autoregressive)
     }
-    tables = []
-    for name, held in SETS.items():
+    tables = {}
+    for name in given.only or SETS:
+        held = SETS[name]
         started = time.perf_counter()
-        tables.append(
-            measure(name, held, redraft.load(held.model), alone.get(held.model), given.count)
-        )
-        print(tables[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
+        model = redraft.load(held.model)
+        tables[name] = measure(name, held, model, alone.get(held.model), given.count)
+        print(tables[name], f"({time.perf_counter() - started:.0f} s)", flush=True)
     for path in (DOCS / "small-models.md", CARD):
-        put(path, FIGURES, "\n".join(tables))
+        put(path, FIGURES, "\n".join((figures(path) | tables).values()))
     put(DOCS / "small-models.md", TRACES, f"{traces('arithmetic', 3)}\n\n{traces('edits', 1)}")
 
 
