@@ -21,6 +21,7 @@ PURPOSES = {
     "errors": "every error, one tree",
     "events": "reports of a generation",
     "config": "checked settings",
+    "short_repr": "a line for each object",
     "ops": "the arithmetic, kernels",
     "text": "tokens and templates",
     "images": "decode, check, scale",

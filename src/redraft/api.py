@@ -104,6 +104,16 @@ class Model:
         self.images = images
         self.no_images = no_images
 
+    def __repr__(self) -> str:
+        name = "in memory" if self.checkpoint is None else self.checkpoint.path.name
+        config, network = self.config, self.network
+        sees = "reads images" if self.images is not None else "reads text"
+        return (
+            f"<redraft Model {name}: {config.num_hidden_layers} layers of {config.hidden_size}, "
+            f"{config.num_experts} experts, canvas {config.canvas_length}, {sees}; "
+            f"{str(network.dtype).removeprefix('torch.')} on {network.device}>"
+        )
+
     @property
     def config(self) -> ModelConfig:
         """Shape of the network."""

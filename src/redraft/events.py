@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from redraft.short_repr import with_short_repr
+
 FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
 
 
+@with_short_repr()
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """One denoising step of one canvas.
@@ -35,6 +38,7 @@ class Draft:
     candidate: int = 0
 
 
+@with_short_repr()
 @dataclass(frozen=True, kw_only=True)
 class Committed:
     """A canvas is settled. `tokens` are those of it that belong to the text, `text` is what they
@@ -71,6 +75,7 @@ class Statistics:
     seconds: float
 
 
+@with_short_repr(without=("history", "statistics"))
 @dataclass(frozen=True, kw_only=True)
 class Finished:
     """The text is complete: all its tokens and all its text, why it ended, the seed that writes it

@@ -25,6 +25,7 @@ from redraft.engine.memory_budget import Share
 from redraft.engine.prefix_rows import prefix_row
 from redraft.engine.row import LastState, Part, Row
 from redraft.engine.work import Course, Resources, Work
+from redraft.short_repr import with_short_repr
 from redraft.text import Tokenizer
 
 MAX_SETS = 16  # sets of tokens that are tried in one round
@@ -45,6 +46,7 @@ class Change:
     score: float
 
 
+@with_short_repr()
 @dataclass(frozen=True)
 class Repaired:
     """A repaired text.

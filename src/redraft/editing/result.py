@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redraft.short_repr import with_short_repr
 
+
+@with_short_repr()
 @dataclass(frozen=True)
 class Candidate:
     """One set of widths and what became of it.
@@ -22,6 +25,7 @@ class Candidate:
     score: float
 
 
+@with_short_repr(without=("candidates", "history"))
 @dataclass(frozen=True)
 class Infilled:
     """A filled text.

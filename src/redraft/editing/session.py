@@ -14,6 +14,7 @@ from redraft.editing.template import Hole, Template, check_text, checked_spans
 from redraft.engine import Processor, Work
 from redraft.engine.prefix_rows import SessionPrefix
 from redraft.errors import RequestError
+from redraft.short_repr import short
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Session:
         self._processor, self._run = processor, run
         self._undone: list[Edit] = []
         self._prefix = SessionPrefix()
+
+    def __repr__(self) -> str:
+        return f"<redraft Session: {len(self.edits)} edits, {short(self.text)}>"
 
     @property
     def encoded(self) -> int:
