@@ -355,6 +355,20 @@ def test_a_chat_remembers_and_forgets(checkpoint: Path) -> None:
     assert terminal.text.count("tokens a pass") == 2
 
 
+def test_a_chat_has_commands(checkpoint: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.json"
+    typed = f"/help\n/nonsense\n/save\nhello\n/save {saved}\n/save {saved}\n/quit\n"
+    options = ("-s", "Be kind.", "--seed", "3", "--max-tokens", "8")
+    terminal = Terminal("chat", "-m", str(checkpoint), *options, typed=typed.encode())
+    assert terminal.finish() == 0
+    for told in ("/reset", "there is no command /nonsense", "/save needs a file", "3 messages in"):
+        assert told in terminal.text, terminal.text
+    assert "cannot be written" in terminal.text  # the second time: nothing is replaced
+    messages = json.loads(saved.read_text())
+    assert [message["role"] for message in messages] == ["system", "user", "assistant"]
+    assert messages[1]["content"] == "hello"
+
+
 FULL = Path("/dev/full")
 
 

@@ -183,7 +183,7 @@ def run(monkeypatch: pytest.MonkeyPatch, arguments: str) -> int:
     ("arguments", "problem"),
     [
         ("bogus", "no such command 'bogus': see redraft --help"),
-        ("chat", "missing option '--model' / '-m': see redraft chat --help"),
+        ("quantize", "missing argument 'MODEL': see redraft quantize --help"),
         ("generate -m x --tpyewriter", "no such option: --tpyewriter"),
         ("generate -m x --method both -p x", "method='both' must be"),
         ("serve --port high", "invalid value for '--port'"),

@@ -31,10 +31,11 @@ from redraft.cli.sudoku import sudoku
 from redraft.cli.train import train
 from redraft.errors import RedraftError
 
-# Older names of options, which are accepted and not shown.
+# Other names of options, older ones among them, which are accepted and not shown.
 OLD_NAMES = {
     "geometry": "preset",
     "line": "lines",
+    "max-tokens": "max-new-tokens",
     "typewriter": "autoregressive",
     "no-typewriter": "no-autoregressive",
 }

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from redraft.cli.default_model import default_model
 from redraft.cli.familiar import check_familiar
 from redraft.cli.images import Part, image_parts, user_message
 from redraft.cli.options import (
+    DefaultModelOption,
     DeviceOption,
     DtypeOption,
     LengthOption,
-    ModelOption,
     SamplerOption,
     SeedOption,
     StoppingOption,
@@ -32,10 +37,19 @@ if TYPE_CHECKING:
     from redraft.text import Message
 
 
+HELP = """\
+/help        these commands
+/reset       begin again
+/image FILE  show an image, together with what you write next
+/save FILE   write the conversation as JSON, in the form that `messages` takes
+/quit        leave; Ctrl-D does so too. Ctrl-C stops an answer"""
+
+
 def chat(
-    model: ModelOption,
+    model: DefaultModelOption = None,
     system: Annotated[
-        str | None, typer.Option(help="A system message at the start of the conversation.")
+        str | None,
+        typer.Option("--system", "-s", help="A system message at the start of the conversation."),
     ] = None,
     thinking: ThinkingOption = None,
     max_new_tokens: LengthOption = None,
@@ -48,62 +62,117 @@ def chat(
 ) -> None:
     """Chat with a model.
 
-    /image FILE shows it an image, together with what you write next. /reset starts again, /quit
-    leaves, Ctrl-C stops an answer. Without --max-new-tokens an answer
-    may be as long as the context and the memory allow.
+    /help lists the commands within it. Without --max-new-tokens an answer may be as long as the
+    context and the memory allow.
     """
+    with suppress(ImportError):
+        import readline  # noqa: F401 - lines can be edited, and come back by the arrow keys
+
     strategies = checked_strategies(sampler, stopping)
-    loaded = open_model(model, dtype, device, vision=vision)
-    options = given(max_new_tokens=max_new_tokens, seed=seed)
-    console = Console()
-    opening: list[Message] = [{"role": "system", "content": system}] if system else []
-    messages = list(opening)
-    images: list[Part] = []
+    name = model or default_model("")
+    loaded = open_model(name, dtype, device, vision=vision)
+    settings = {**strategies, **given(max_new_tokens=max_new_tokens, seed=seed)}
+    conversation = Conversation(loaded, name, system, thinking, settings)
+    if model is None:
+        conversation.tell(f"({name} answers; -m names another model, /help lists commands)")
     while True:
         try:
-            question = console.input("[bold]> [/bold]").strip()
+            line = conversation.console.input("[bold]> [/bold]").strip()
         except (EOFError, KeyboardInterrupt):
-            console.print()
+            conversation.console.print()
             return
-        if question == "/quit":
+        if line == "/quit":
             return
-        if question == "/reset":
-            messages, images = list(opening), []
-            continue
-        if question.partition(" ")[0] == "/image":
-            images += _image(loaded, question.partition(" ")[2], console)
-            continue
-        if not question:
-            continue
-        conversation = [*messages, user_message(question, images)]
         try:
-            check_familiar(loaded, model, messages=conversation)
-            if max_new_tokens is None:
-                prompt = loaded.chat_prompt(conversation, thinking=thinking)
-                options["max_new_tokens"] = loaded.tokens_left(prompt)
-            events = loaded.stream(
-                messages=conversation, thinking=thinking, **strategies, **options
-            )
-            finished = show(events, loaded, console)
+            conversation.take(line)
         except RequestError as error:
-            console.print(f"redraft: {error}", style="red", markup=False)
-            continue
+            conversation.console.print(f"redraft: {error}", style="red", markup=False)
+
+
+class Conversation:
+    """A conversation: what was said, and what a line of the user does.
+
+    Args:
+        name: of the model. settings: of every answer.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        name: str,
+        system: str | None,
+        thinking: bool | None,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.console = Console()
+        self._model, self._name, self._thinking, self._settings = model, name, thinking, settings
+        self._opening: list[Message] = [{"role": "system", "content": system}] if system else []
+        self._images: list[Part] = []
+        self.messages = list(self._opening)
+
+    def tell(self, text: str) -> None:
+        """Print what is no answer."""
+        self.console.print(text, style="dim", markup=False, highlight=False)
+
+    def take(self, line: str) -> None:
+        """Run a command, or answer a message.
+
+        Raises:
+            RequestError: there is no such command, or its file or the message cannot be used.
+        """
+        word, _, rest = line.partition(" ")
+        commands: dict[str, Callable[[str], None]] = {
+            "/help": lambda _: self.tell(HELP),
+            "/reset": lambda _: self._reset(),
+            "/image": self._show_image,
+            "/save": self._save,
+        }
+        if word in commands:
+            commands[word](rest.strip().strip("'\""))
+        elif re.fullmatch(r"/[a-z]+", word):
+            raise RequestError(f"there is no command {word}: /help lists them")
+        elif line:
+            self._answer(line)
+
+    def _answer(self, question: str) -> None:
+        said = [*self.messages, user_message(question, self._images)]
+        check_familiar(self._model, self._name, messages=said)
+        options = dict(self._settings)
+        if "max_new_tokens" not in options:
+            prompt = self._model.chat_prompt(said, thinking=self._thinking)
+            options["max_new_tokens"] = self._model.tokens_left(prompt)
+        try:
+            events = self._model.stream(messages=said, thinking=self._thinking, **options)
+            finished = show(events, self._model, self.console)
         except KeyboardInterrupt:
-            console.print("(stopped)", style="dim")
-            continue
+            self.tell("(stopped)")
+            return
+        if not finished.text.strip():
+            self.tell("(the model ended its answer without a word)")
         # The answer alone goes into the history: reasoning is not repeated to the model.
-        messages, images = [*conversation, {"role": "assistant", "content": finished.text}], []
+        self.messages = [*said, {"role": "assistant", "content": finished.text}]
+        self._images = []
 
+    def _reset(self) -> None:
+        self.messages, self._images = list(self._opening), []
 
-def _image(model: Model, name: str, console: Console) -> list[Part]:
-    """Return the part of an image file; say how large it is, or what is wrong with it."""
-    path = Path(name.strip().strip("'\""))
-    try:
-        if not name.strip():
+    def _show_image(self, name: str) -> None:
+        """Keep an image for the next message, and say how large it is."""
+        if not name:
             raise RequestError("/image needs a file: /image FILE")
-        found = model.processor.image(path)
-    except RequestError as error:
-        console.print(f"redraft: {error}", style="red", markup=False)
-        return []
-    console.print(f"({path.name}: {found.soft_tokens} soft tokens)", style="dim", markup=False)
-    return image_parts([path])
+        path = Path(name)
+        found = self._model.processor.image(path)
+        self.tell(f"({path.name}: {found.soft_tokens} soft tokens)")
+        self._images += image_parts([path])
+
+    def _save(self, name: str) -> None:
+        """Write the conversation; an existing file is not replaced."""
+        if not name:
+            raise RequestError("/save needs a file: /save FILE")
+        path = Path(name).expanduser()
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(self.messages, file, ensure_ascii=False, indent=2, default=str)
+        except OSError as error:
+            raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        self.tell(f"({len(self.messages)} messages in {path})")

@@ -43,7 +43,8 @@ def inspect(
     batch: Annotated[int, typer.Option(help="The texts of a batch.", min=1)] = 1,
     dtype: DtypeOption = "auto",
     format: Annotated[
-        str | None, typer.Option(help="Plan for quantized weights: int8, int4 or fp8.")
+        str | None,
+        typer.Option("--format", "--to", help="Plan for quantized weights: int8, int4 or fp8."),
     ] = None,
     group: GroupOption = 64,
     embedding: EmbeddingOption = None,

@@ -17,7 +17,9 @@ def quantize(
         str, typer.Argument(metavar="MODEL", help="A checkpoint: a folder or a hub id.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
-    to: Annotated[str, typer.Option("--to", help="The format: int8, int4 or fp8.")],
+    to: Annotated[
+        str, typer.Option("--to", "--format", "--dtype", help="The format: int8, int4 or fp8.")
+    ],
     group: GroupOption = 64,
     embedding: EmbeddingOption = None,
 ) -> None:
