@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from redraft.checkpoint.quantize import Quantization
-from redraft.config.vision import VISION_STUB
 from redraft.config import ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS
+from redraft.config.vision import VISION_STUB
 from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import FORMATS, ExpertList, Nvfp4Weight, PackedWeight
 
