@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,11 +60,62 @@ def asked(app: ASGIApp, metrics: Metrics, body: list[bytes], **settings: Any) ->
     return sent
 
 
-def test_a_body_in_chunks_is_refused_also_beside_a_length(locked: Served) -> None:
-    head = "POST /tokenize HTTP/1.1\nhost: 127.0.0.1\nauthorization: Bearer secret\nconnection: close\n"
-    body = b"%x\r\n%s\r\n0\r\n\r\n" % (5 << 20, b"a" * (5 << 20))
-    for lengths in ("content-length: 10\ntransfer-encoding: chunked", "transfer-encoding: chunked"):
-        assert " 411 " in spoken(locked, head + lengths, body[:1000])
+def chunked(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+HEAD = "POST /tokenize HTTP/1.1\nhost: 127.0.0.1\nauthorization: Bearer secret\ncontent-type: application/json\n"
+
+
+def test_a_body_in_chunks_is_read_up_to_the_limit(locked: Served) -> None:
+    head = HEAD + "connection: close\ntransfer-encoding: chunked"
+    body = json.dumps({"model": "small-text", "text": "a b"}).encode()
+    assert " 200 " in spoken(locked, head, chunked(*[body[at : at + 1] for at in range(len(body))]))
+    assert " 413 " in spoken(locked, head, chunked(*[b"a" * (1 << 20)] * 5))
+
+
+def test_two_lengths_of_a_body_end_the_connection(locked: Served) -> None:
+    body = json.dumps({"model": "small-text", "text": "a"}).encode()
+    with socket.create_connection(("127.0.0.1", locked.port)) as raw:
+        head = HEAD + f"content-length: {len(body)}\ntransfer-encoding: chunked\n\n"
+        raw.sendall(head.replace("\n", "\r\n").encode() + chunked(body))
+        raw.settimeout(10)
+        found = b""
+        while part := raw.recv(1 << 16):
+            found += part
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert found.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer secret"},
+        {"authorization": "bearer  secret"},
+        {"authorization": "secret"},
+        {"x-api-key": "secret"},
+        {"api-key": "secret"},
+    ],
+)
+def test_a_key_may_come_as_each_client_sends_it(locked: Served, headers: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{locked.port}/v1/models"
+    assert httpx2.get(url, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Basic secret"},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer wrong", "x-api-key": "also wrong"},
+        {"x-api-key": ""},
+    ],
+)
+def test_a_wrong_key_is_told(locked: Served, headers: dict[str, str]) -> None:
+    found = httpx2.get(f"http://127.0.0.1:{locked.port}/v1/models", headers=headers)
+    assert found.status_code == 401
+    assert found.headers["www-authenticate"] == "Bearer"
 
 
 def test_a_body_is_counted_whatever_it_says_of_itself() -> None:

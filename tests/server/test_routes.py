@@ -159,12 +159,26 @@ def test_a_prompt_of_two_megabytes_is_too_long_not_too_much(served: Served) -> N
     )
 
 
-def test_what_says_no_length_is_refused(served: Served) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield json.dumps(CHAT).encode()
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_without_its_content_type_is_told_so(served: Served, kind: str | None) -> None:
+    url = f"http://127.0.0.1:{served.port}/v1/chat/completions"
+    headers = {} if kind is None else {"content-type": kind}
+    found = httpx2.post(url, content=json.dumps(CHAT), headers=headers)
+    assert found.status_code == 400
+    assert "application/json" in found.json()["error"]["message"]
 
-    found = httpx2.post(f"http://127.0.0.1:{served.port}/v1/chat/completions", content=chunks())
-    assert found.status_code == 411
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
+def test_a_route_that_is_not_there_is_told_in_each_dialect(served: Served, method: str) -> None:
+    url = f"http://127.0.0.1:{served.port}"
+    answers = {
+        path: httpx2.request(method, url + path)
+        for path in ("/v1/nothing", "/v1/messages/batches", "/api/pull", "/slots/1/x")
+    }
+    assert {answer.status_code for answer in answers.values()} == {404}
+    assert answers["/v1/nothing"].json()["error"]["type"] == "invalid_request_error"
+    assert answers["/v1/messages/batches"].json()["error"]["type"] == "not_found_error"
+    assert f"no {method} /api/pull" in answers["/api/pull"].json()["error"]
 
 
 def test_settings_and_nulls_mean_what_they_say(served: Served) -> None:
@@ -178,7 +192,7 @@ def test_settings_and_nulls_mean_what_they_say(served: Served) -> None:
         ("/v1/edits", {"text": TEXT, "spans": [[0, 1]], "hole": 3}),
         ("/v1/infill", {"template": "<hole>", "method": "typewriter"}),
         ("/v1/completions", {"prompt": "a", "suffix": "b", "template": "x"}),
-        ("/v1/completions", {"prompt": "a", "suffix": "b", "stop": "x"}),
+        ("/v1/completions", {"prompt": "a", "suffix": "b", "echo": True}),
         (
             "/v1/chat/completions",
             {

@@ -187,11 +187,13 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> No
 def test_foreign_half_made_and_damaged_files_are_refused_and_stay_as_they_are(
     tmp_path: Path,
 ) -> None:
-    foreign, half, newer = tmp_path / "foreign", tmp_path / "half", tmp_path / "newer"
+    foreign, half = tmp_path / "foreign", tmp_path / "half"
+    newer, less = tmp_path / "newer", tmp_path / "less"
     for path, script in (
         (foreign, "CREATE TABLE mine (x)"),
         (half, "CREATE TABLE sessions (id TEXT); PRAGMA user_version = 2"),
-        (newer, f"{VERSION_1} PRAGMA user_version = 3"),
+        (newer, f"{VERSION_1} PRAGMA user_version = 4"),
+        (less, f"{VERSION_1} PRAGMA user_version = 3"),
     ):
         with sqlite3.connect(path) as file:
             file.executescript(script)
@@ -205,7 +207,7 @@ def test_foreign_half_made_and_damaged_files_are_refused_and_stay_as_they_are(
     content[5000:50_000] = bytes(45_000)
     damaged.write_bytes(content)
     text.write_text("no database" * 100)
-    for path in (foreign, half, newer, damaged, text):
+    for path in (foreign, half, newer, less, damaged, text):
         path.chmod(0o640)
         before = path.read_bytes()
         with pytest.raises(ConfigError, match=path.name):

@@ -26,6 +26,7 @@ class GracefulServer(uvicorn.Server):
         grace: seconds that requests have to finish.
         stop: ends the work behind the application within that time, with errors where it must.
         limits: of connections; None for those of the system.
+        certificate: files of the certificate chain and of its key, to speak TLS.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class GracefulServer(uvicorn.Server):
         grace: float,
         stop: Callable[[], Awaitable[None]],
         limits: ConnectionLimits | None = None,
+        *,
+        certificate: tuple[str, str | None] | None = None,
     ) -> None:
         # What is left a second later does not come from the engine, and is cancelled.
         limit = math.ceil(grace) + 1
@@ -42,6 +45,10 @@ class GracefulServer(uvicorn.Server):
             http=bounded_protocol(limits or ConnectionLimits.of_system()),
             log_level="warning",
             timeout_graceful_shutdown=limit,
+            # What a proxy says is read by the application, of named proxies alone.
+            proxy_headers=False,
+            ssl_certfile=certificate[0] if certificate else None,
+            ssl_keyfile=certificate[1] if certificate else None,
         )
         super().__init__(config)
         limit_logs()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from redraft.cli import serving
+from redraft.cli.listening import Place
 from redraft.cli.options import DeviceOption, DtypeOption, ModelsOption, SpeechOption
 
 HOST = "127.0.0.1"
@@ -40,4 +41,4 @@ def play(
     models = serving.open_models(model, None, dtype, device)
     # The page asks for no key, whatever the environment holds: it is for this machine alone.
     settings = serving.settings_of(models, HOST, None, state=state)
-    serving.run(models, settings, recogniser, HOST, port, browser=browser)
+    serving.run(models, settings, recogniser, Place(HOST, port), browser=browser)

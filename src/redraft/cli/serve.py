@@ -1,4 +1,4 @@
-"""`redraft serve`: OpenAI's API over HTTP."""
+"""`redraft serve`: the APIs of OpenAI and others over HTTP."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from redraft.cli import serving
+from redraft.cli.listening import Place
 from redraft.cli.options import (
     DeviceOption,
     DtypeOption,
@@ -39,6 +40,14 @@ def serve(
         typer.Option(
             help="A file with the API key that every request must carry. Unless given: "
             "$REDRAFT_API_KEY."
+        ),
+    ] = None,
+    api_keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file with named keys: a table [keys.NAME] each, with key and, for limits, "
+            "requests_per_minute, tokens_per_minute, running.",
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="The largest batch of a model.", min=1)] = 8,
@@ -78,6 +87,36 @@ def serve(
             "refused, which stops DNS rebinding.",
         ),
     ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="An origin, such as http://localhost:3000, whose pages may use the server; may be "
+            "repeated. Unless given: none but its own page.",
+        ),
+    ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A reverse proxy (address, network, or unix) whose X-Forwarded-* headers are "
+            "believed; may be repeated. Those of all others are dropped.",
+        ),
+    ] = None,
+    unix_socket: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Listen at a unix socket, not at host and port."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The certificate chain (PEM): speak TLS."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The private key (PEM). Unless given: it is in --tls-cert."
+        ),
+    ] = None,
     root_path: Annotated[
         str,
         typer.Option(
@@ -91,7 +130,7 @@ def serve(
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
-    """Serve OpenAI's API over HTTP.
+    """Serve the APIs of OpenAI, Anthropic, llama.cpp and Ollama over HTTP.
 
     Chat, completions, infill, structured output, tools, streams.
     """
@@ -111,5 +150,9 @@ def serve(
         grace=grace,
         allowed_hosts=allowed_host or (),
         root_path=root_path,
+        keys=serving.read_named_keys(api_keys),
+        cors_origins=cors_origin or (),
+        proxies=proxy or (),
     )
-    serving.run(models, settings, recogniser, host, port)
+    place = Place(host, port, unix_socket, tls_cert, tls_key)
+    serving.run(models, settings, recogniser, place)

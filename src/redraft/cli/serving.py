@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redraft.cli.listening import LOOPBACK, Place, listening_at
 from redraft.cli.options import GIB
 from redraft.cli.progress import errors, open_model
 from redraft.errors import ConfigError
@@ -18,10 +18,10 @@ from redraft.errors import ConfigError
 if TYPE_CHECKING:
     from redraft.api import Model
     from redraft.server import Settings
+    from redraft.server.keys import ApiKey
     from redraft.server.speech import Recogniser
 
 KEY = "REDRAFT_API_KEY"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Seconds for which a thread keeps the interpreter while others want it. A step is hundreds of short
 # operations, and each of them waits that long beside a thread that compiles a constraint.
 SWITCH_INTERVAL = 0.0002
@@ -59,6 +59,17 @@ def read_key(file: Path | None) -> str | None:
     if key == "":
         raise ConfigError(f"the API key is empty: give one in {KEY} or --api-key-file, or neither")
     return key
+
+
+def read_named_keys(file: Path | None) -> tuple[ApiKey, ...]:
+    """Return the keys of a file; none where there is no file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else.
+    """
+    from redraft.server.keys import read_keys
+
+    return () if file is None else read_keys(file)
 
 
 def open_recogniser(name: str | None) -> Recogniser | None:
@@ -144,6 +155,9 @@ def settings_of(
     grace: float = 8.0,
     allowed_hosts: Sequence[str] = (),
     root_path: str = "",
+    keys: Sequence[ApiKey] = (),
+    cors_origins: Sequence[str] = (),
+    proxies: Sequence[str] = (),
 ) -> Settings:
     """Return the settings of a server at `host`.
 
@@ -157,6 +171,7 @@ def settings_of(
         allowed_hosts: names by which clients may reach the server. Without any, a server that
             listens on this machine alone has the loopback's names, and another one has all names.
         root_path: the path prefix that a reverse proxy has for the server.
+        keys, cors_origins, proxies: see `Settings`.
     """
     from redraft.engine.memory_budget import usable_memory
     from redraft.server import Settings
@@ -176,6 +191,9 @@ def settings_of(
         state=state,
         grace=grace,
         root_path=root_path,
+        keys=tuple(keys),
+        cors_origins=cors_origins,
+        proxies=proxies,
         compile_soon=True,
     )
 
@@ -184,8 +202,7 @@ def run(
     models: Mapping[str, Model],
     settings: Settings,
     recogniser: Recogniser | None,
-    host: str,
-    port: int,
+    place: Place,
     *,
     browser: bool = False,
 ) -> None:
@@ -193,31 +210,26 @@ def run(
     finish. A second signal ends the process at once.
 
     Raises:
-        ConfigError: the address cannot be used, or neither can the file of the state.
+        ConfigError: the address or the certificate cannot be used, or neither can the file of the
+            state.
     """
     from redraft.cli.graceful import GracefulServer
     from redraft.server import create_app
 
+    place.check_certificate()
     app = create_app(models, settings, recogniser)
-    if settings.hosts is None and settings.api_key is None:
-        errors.print(
-            f"redraft: everyone who reaches {host} can use this server: set {KEY} to require a key"
-        )
-    if settings.hosts is None:
-        errors.print(
-            "redraft: web pages that your browser opens may reach this server by a name of theirs: "
-            "name its own with --allowed-host"
-        )
+    for warning in warnings_of(place, settings):
+        errors.print(f"redraft: {warning}")
     sys.setswitchinterval(SWITCH_INTERVAL)
     # After uvicorn's own handler has ended the server, the process ends with status 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = GracefulServer(app, settings.grace, app.state.stop)
-    with _listen(host, port, settings.stall_timeout) as listening:
-        name = f"[{host}]" if ":" in host else host
-        address = f"http://{name}:{listening.getsockname()[1]}"
+    server = GracefulServer(app, settings.grace, app.state.stop, certificate=place.certificate)
+    with listening_at(place, settings.stall_timeout) as listening:
+        address = place.address(listening)
+        page = "" if place.unix_socket else f", the page at {address}"
+        where = address if place.unix_socket else f"{address}/v1"
         errors.print(
-            f"redraft: {', '.join(models)} at {address}/v1, the page at {address}, Ctrl-C stops",
-            highlight=False,
+            f"redraft: {', '.join(models)} at {where}{page}, Ctrl-C stops", highlight=False
         )
         if browser:
             # The socket listens already: the browser waits for the server.
@@ -225,21 +237,20 @@ def run(
         server.run([listening])
 
 
-def _listen(host: str, port: int, stall_timeout: float) -> socket.socket:
-    """Return a listening socket. The system drops its connections when a client reads nothing for
-    `stall_timeout` seconds.
-
-    Raises:
-        ConfigError: the address cannot be used.
-    """
-    try:
-        family = socket.getaddrinfo(host, port)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}") from None
-    # Connections inherit it. Without, the second segment of an answer waits 40 ms for the client's
-    # acknowledgement of the first.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if sys.platform == "linux":
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_timeout))
-    return listening
+def warnings_of(place: Place, settings: Settings) -> list[str]:
+    """Return what a server at a place should be warned of before it is open to others."""
+    if not place.is_open:
+        return []
+    found: list[str] = []
+    if not settings.all_keys:
+        found.append(
+            f"everyone who reaches {place.host} can use this server: set {KEY}, or give --api-keys"
+        )
+    elif place.certificate is None:
+        found.append("keys and texts cross the network unencrypted: give --tls-cert, or a proxy")
+    if settings.hosts is None:
+        found.append(
+            "web pages that your browser opens may reach this server by a name of theirs: name "
+            "its own with --allowed-host"
+        )
+    return found

@@ -11,11 +11,18 @@ from fastapi.responses import JSONResponse
 from redraft import __version__
 from redraft.api import Model
 from redraft.server.errors import descriptions, explain
+from redraft.server.forwarded import ForwardedMiddleware, checked_proxies
+from redraft.server.keys import checked_keys
 from redraft.server.middleware import AccessMiddleware
+from redraft.server.origins import checked_origins
 from redraft.server.prefix import PrefixMiddleware, checked_prefix
+from redraft.server.routes.anthropic import anthropic_routes
 from redraft.server.routes.infill import infill_routes
+from redraft.server.routes.llamacpp import fim_routes, llamacpp_routes
+from redraft.server.routes.ollama import ollama_routes
 from redraft.server.routes.openai import openai_routes
 from redraft.server.routes.playground import add_page, playground_routes
+from redraft.server.routes.responses import response_routes
 from redraft.server.routes.sessions import session_routes
 from redraft.server.runtime.metrics import Metrics
 from redraft.server.runtime.registry import Registry
@@ -35,8 +42,8 @@ def create_app(
         recogniser: recognises speech for the page; None offers no speech.
 
     Raises:
-        ConfigError: the state file or the path prefix cannot be used, or two models or adapters
-            have one name.
+        ConfigError: the state file, the path prefix, an origin, a proxy or a key cannot be used, or
+            two models or adapters have one name.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -52,10 +59,18 @@ def create_app(
             state.close()
 
     prefix = checked_prefix(settings.root_path)
+    # What cannot be used is told now, not at the first request.
+    checked_origins(settings.cors_origins)
+    checked_keys(settings.all_keys)
     app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
     app.state.stop = registry.stop
     for routes in (
         openai_routes(registry),
+        response_routes(registry, state),
+        anthropic_routes(registry),
+        llamacpp_routes(registry),
+        fim_routes(registry),
+        ollama_routes(registry),
         infill_routes(registry),
         session_routes(registry, state),
         playground_routes(recogniser),
@@ -67,6 +82,7 @@ def create_app(
     app.add_middleware(AccessMiddleware, metrics=metrics, settings=settings, images=images)
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
+    app.add_middleware(ForwardedMiddleware, proxies=checked_proxies(settings.proxies))
     explain(app)
     return app
 

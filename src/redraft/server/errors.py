@@ -1,13 +1,14 @@
-"""Errors of the HTTP API, in OpenAI's shape; without paths and stack traces."""
+"""Errors of the HTTP API, in the shape of each dialect; without paths and stack traces."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from redraft.errors import (
@@ -17,6 +18,8 @@ from redraft.errors import (
     RedraftError,
     RequestError,
 )
+from redraft.server.dialects import dialect_of, error_in
+from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import ErrorAnswer
 from redraft.server.runtime.compiler import CompilerUnavailableError
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
@@ -28,10 +31,9 @@ STATUSES = {
     400: "The request is invalid; the message says why.",
     401: "The API key is missing or wrong.",
     403: "Cross-origin requests are refused.",
-    404: "The model, the session or the page does not exist.",
+    404: "The model, the session, the page or the route does not exist.",
     408: "The answer took longer than the request's timeout.",
     409: "Another request has changed the text meanwhile.",
-    411: "The request has no content-length.",
     413: "The request is too large.",
     422: "Never sent: what is wrong with a request is error_response with 400.",
     429: "The waiting queue is full.",
@@ -88,7 +90,7 @@ def error_body(
     return {"error": {"message": plain(message), "type": kind, "param": plain(param), "code": code}}
 
 
-def error_response(error: Exception) -> tuple[int, dict[str, Any]]:
+def error_response(error: Exception) -> tuple[int, JsonObject]:
     """Return status and body for an error; an unexpected one is logged."""
     if isinstance(error, NotHereError):
         return 404, error_body(str(error), INVALID_REQUEST, f"{error.kind}_not_found", error.kind)
@@ -101,36 +103,50 @@ def error_response(error: Exception) -> tuple[int, dict[str, Any]]:
     return 500, error_body("the request failed inside the server", "server_error")
 
 
-def descriptions() -> dict[int | str, dict[str, Any]]:
-    """Return the error answers, for the OpenAPI description of the routes."""
-    return {
-        status: {"model": ErrorAnswer, "description": words} for status, words in STATUSES.items()
-    }
+def descriptions(model: type[BaseModel] = ErrorAnswer) -> dict[int | str, JsonObject]:
+    """Return the error answers, for the OpenAPI description of the routes of a dialect."""
+    return {status: {"model": model, "description": words} for status, words in STATUSES.items()}
+
+
+def validation_message(error: ValidationError | RequestValidationError) -> tuple[str, str]:
+    """Return what is wrong with the fields of a request, and the name of the first such field."""
+    first = error.errors()[0]
+    place = first["loc"][1:] if isinstance(error, RequestValidationError) else first["loc"]
+    where = ".".join(str(part) for part in place)
+    return f"{where}: {first['msg']}" if where else str(first["msg"]), where
+
+
+def json_error(
+    path: str, status: int, body: JsonObject, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return the answer that tells an error to a client of the dialect at `path`."""
+    return JSONResponse(error_in(dialect_of(path), status, body), status, headers)
 
 
 def explain(app: FastAPI) -> None:
-    """Make an application answer errors in this shape."""
+    """Make an application answer errors in the shape of each dialect."""
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
-        return JSONResponse(
-            error_body(f"{where}: {first['msg']}", INVALID_REQUEST, param=where), 400
-        )
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        message, where = validation_message(error)
+        kind = request.headers.get("content-type")
+        if not where and (kind is None or "json" not in kind):
+            named = "none" if kind is None else repr(kind)
+            message = f"the body needs the content type application/json: its own is {named}"
+        body = error_body(message, INVALID_REQUEST, param=where)
+        return json_error(request.scope["path"], 400, body)
 
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> Response:
-        return JSONResponse(
-            error_body(str(error.detail), INVALID_REQUEST), error.status_code, error.headers
-        )
+    async def refused(request: Request, error: HTTPException) -> Response:
+        body = error_body(str(error.detail), INVALID_REQUEST)
+        return json_error(request.scope["path"], error.status_code, body, error.headers)
 
-    async def failed(_: Request, error: Exception) -> Response:
+    async def failed(request: Request, error: Exception) -> Response:
         status, body = error_response(error)
         headers = HEADERS.get(status)
         if isinstance(error, BusyError):
             headers = {"Retry-After": str(error.retry_after)}
-        return JSONResponse(body, status, headers)
+        return json_error(request.scope["path"], status, body, headers)
 
     app.add_exception_handler(RedraftError, failed)
     app.add_exception_handler(Exception, failed)

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.server.keys import ApiKey
+
 # Bytes of a request: of text, and of text with images.
 TEXT_BODY, IMAGE_BODY = 4 << 20, 24 << 20
 
@@ -15,7 +17,10 @@ class Settings:
     """Settings of a server.
 
     Attributes:
-        api_key: key that every caller sends; None asks for none.
+        api_key: key that every caller sends; None asks for none. keys: further ones, with names
+            and limits.
+        cors_origins: origins whose pages may use the server beside its own. proxies: addresses and
+            networks of reverse proxies whose `X-Forwarded-*` are believed, "unix" for the socket.
         hosts: accepted Host headers (stops DNS rebinding); None accepts any.
         max_batch_size: requests that each model runs at a time. max_waiting: size of the waiting
             queue.
@@ -32,6 +37,9 @@ class Settings:
     """
 
     api_key: str | None = None
+    keys: tuple[ApiKey, ...] = ()
+    cors_origins: Collection[str] = ()
+    proxies: Collection[str] = ()
     hosts: Collection[str] | None = None
     max_batch_size: int = 8
     max_waiting: int = 64
@@ -49,3 +57,9 @@ class Settings:
         if self.max_body is not None:
             return self.max_body
         return IMAGE_BODY if images else TEXT_BODY
+
+    @property
+    def all_keys(self) -> tuple[ApiKey, ...]:
+        """The keys; the one without a name is called `default`."""
+        own = () if self.api_key is None else (ApiKey(name="default", key=self.api_key),)
+        return (*own, *self.keys)

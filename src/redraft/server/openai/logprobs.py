@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
 
 from redraft.engine.scoring import TokenLikelihood
+from redraft.server.json_object import JsonObject
 from redraft.text import Tokenizer
 
 
-def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
+def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> JsonObject:
     """Return the log-probabilities of a chat's choice."""
     content = []
     for one in found:
@@ -19,22 +19,34 @@ def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dic
     return {"content": content, "refusal": None}
 
 
-def text_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return the log-probabilities of a completion's choice."""
-    texts = [_text(one.token, tokenizer) for one in found]
-    offsets = list(accumulate(map(len, texts), initial=0))[: len(texts)]
-    top = []
-    for one in found:
-        top.append({_text(token, tokenizer): logprob for token, logprob in one.likeliest})
+def text_logprobs(
+    found: Sequence[TokenLikelihood], tokenizer: Tokenizer, first: int | None = None
+) -> JsonObject:
+    """Return the log-probabilities of a completion's choice.
+
+    Args:
+        first: the token before those, behind which nothing stands: it has no log-probability.
+    """
+    before = [] if first is None else [first]
+    tokens = [one.token for one in found]
+    texts = [_text(token, tokenizer) for token in before + tokens]
+    lengths = [len(text) for text in texts]
+    if first in tokenizer.special_tokens():
+        lengths[0] = 0  # BOS is a token of the prompt, and no part of its text
+    top = [_likeliest(one, tokenizer) for one in found]
     return {
         "tokens": texts,
-        "token_logprobs": [one.log_probability for one in found],
-        "top_logprobs": top,
-        "text_offset": offsets,
+        "token_logprobs": [*(None for _ in before), *(one.log_probability for one in found)],
+        "top_logprobs": [*(None for _ in before), *top],
+        "text_offset": list(accumulate(lengths, initial=0))[: len(texts)],
     }
 
 
-def _one(token: int, logprob: float, tokenizer: Tokenizer) -> dict[str, Any]:
+def _likeliest(one: TokenLikelihood, tokenizer: Tokenizer) -> dict[str, float]:
+    return {_text(token, tokenizer): value for token, value in one.likeliest}
+
+
+def _one(token: int, logprob: float, tokenizer: Tokenizer) -> JsonObject:
     text = _text(token, tokenizer)
     return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
 

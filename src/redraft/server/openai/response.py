@@ -6,10 +6,13 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from math import inf
+from statistics import fmean
 from typing import Any
 
 from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
+from redraft.server.json_object import JsonObject
 from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
 from redraft.server.openai.stream import ChoiceStream
 from redraft.server.openai.tool_calls import call_to_json, unreadable_to_json
@@ -42,18 +45,38 @@ class OpenAIResponse:
     def chat(self) -> bool:
         return self.kind == "chat.completion"
 
-    async def collected(self, events: Events) -> dict[str, Any]:
+    async def collected(self, events: Events) -> JsonObject:
         """Return all choices once they have finished."""
         async with aclosing(events):
             async for index, event in events:
                 if isinstance(event, Finished):
                     self.ended[index] = event
-        choices = [self._choice(index, finished) for index, finished in sorted(self.ended.items())]
+        choices = [
+            self._choice(index, self.ended[index]) | {"index": number}
+            for number, index in enumerate(self._kept())
+        ]
         return self._object(self.kind, choices) | {"usage": self.usage()}
+
+    def _kept(self) -> list[int]:
+        """Return the indices of the choices that are answered with, prompt by prompt."""
+        count, kept = self.translation.count, self.translation.kept
+        indices = sorted(self.ended)
+        if kept is None or kept >= count:
+            return indices
+        found: list[int] = []
+        for first in range(0, len(indices), count):
+            group = indices[first : first + count]
+            found += sorted(group, key=self._mean_logprob, reverse=True)[:kept]
+        return found
+
+    def _mean_logprob(self, index: int) -> float:
+        """Return the log-probability of a text by token; an empty text is the least likely."""
+        found, count = self.likelihoods[index], len(self.ended[index].tokens)
+        return fmean(one.log_probability for one in found[-count:]) if count else -inf
 
     async def chunks(
         self, events: Events, *, usage: bool, drafts: bool
-    ) -> AsyncGenerator[dict[str, Any], None]:
+    ) -> AsyncGenerator[JsonObject, None]:
         """Yield chunks: a delta for each committed canvas, and one that closes each choice.
 
         The first chunk comes once the request has shown that it can run.
@@ -70,11 +93,9 @@ class OpenAIResponse:
         begun = False
         async with aclosing(events):
             async for index, event in events:
-                if not begun and self.chat:
-                    for choice in range(len(streams)):
-                        yield self.chunk(
-                            [self._delta(choice, {"role": "assistant", "content": ""})]
-                        )
+                if not begun:
+                    for chunk in self._opening():
+                        yield chunk
                 begun = True
                 match event:
                     case Draft() if drafts:
@@ -95,14 +116,36 @@ class OpenAIResponse:
         if usage:
             yield self.chunk([]) | {"usage": self.usage()}
 
-    def usage(self) -> dict[str, Any]:
-        """Return tokens and forward passes of all choices."""
+    def _opening(self) -> Iterable[JsonObject]:
+        """Yield what each choice begins with: its role, or the prompt that it echoes."""
+        for index in range(len(self.translation.requests)):
+            if self.chat:
+                yield self.chunk([self._delta(index, {"role": "assistant", "content": ""})])
+            elif self.translation.echo:
+                yield self.chunk([self._delta(index, self._echo(index))])
+
+    def _echo(self, index: int) -> str:
+        echo = self.translation.echo
+        return echo[index // self.translation.count] if echo else ""
+
+    def stop_string(self, index: int) -> str | None:
+        """Return the stop string that ended a choice; None where it ended by itself."""
+        finished = self.ended[index]
+        if finished.reason != "stop_string" or self.tokenizer is None:
+            return None
+        text = self.tokenizer.decode(finished.tokens)
+        stops = self.translation.requests[index].config.stop
+        found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
+        return min(found)[1] if found else None
+
+    def usage(self) -> JsonObject:
+        """Return tokens and forward passes of all choices; each prompt counts once."""
         figures = [finished.statistics for _, finished in sorted(self.ended.items())]
         written, passes = (
             sum(one.new_tokens for one in figures),
             sum(one.forwards for one in figures),
         )
-        prompt = figures[0].prompt_tokens if figures else 0
+        prompt = sum(one.prompt_tokens for one in figures[:: self.translation.count])
         return {
             "prompt_tokens": prompt,
             "completion_tokens": written,
@@ -115,7 +158,7 @@ class OpenAIResponse:
             "seconds": max((one.seconds for one in figures), default=0.0),
         }
 
-    def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def _object(self, kind: str, choices: list[JsonObject]) -> JsonObject:
         return {
             "id": self.id,
             "object": kind,
@@ -124,11 +167,11 @@ class OpenAIResponse:
             "choices": choices,
         }
 
-    def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def chunk(self, choices: list[JsonObject]) -> JsonObject:
         """Return one chunk of a stream."""
         return self._object("chat.completion.chunk" if self.chat else self.kind, choices)
 
-    def _delta(self, index: int, delta: Any, reason: str | None = None) -> dict[str, Any]:
+    def _delta(self, index: int, delta: Any, reason: str | None = None) -> JsonObject:
         return {
             "index": index,
             "delta" if self.chat else "text": delta,
@@ -138,7 +181,7 @@ class OpenAIResponse:
 
     def _closing(
         self, index: int, finished: Finished, stream: ChoiceStream
-    ) -> Iterable[dict[str, Any]]:
+    ) -> Iterable[JsonObject]:
         answer = self._answer(index, finished)
         reason, likely = (
             self._reason(finished, answer),
@@ -152,7 +195,7 @@ class OpenAIResponse:
             yield self._delta(index, delta)
         yield self._delta(index, unreadable_to_json(answer), reason) | likely
 
-    def _choice(self, index: int, finished: Finished) -> dict[str, Any]:
+    def _choice(self, index: int, finished: Finished) -> JsonObject:
         answer = self._answer(index, finished)
         closed = {
             "index": index,
@@ -160,8 +203,8 @@ class OpenAIResponse:
             "logprobs": self._logprobs(index, finished),
         }
         if not self.chat:
-            return closed | {"text": answer.content}
-        message: dict[str, Any] = {
+            return closed | {"text": self._echo(index) + answer.content}
+        message: JsonObject = {
             "role": "assistant",
             "content": answer.content or (None if answer.calls else ""),
             "refusal": None,
@@ -199,13 +242,18 @@ class OpenAIResponse:
         cut = finished.reason == "length" and not self.translation.constrained
         return "length" if cut else "stop"
 
-    def _logprobs(self, index: int, finished: Finished) -> dict[str, Any] | None:
-        if index not in self.likelihoods:
+    def _logprobs(self, index: int, finished: Finished) -> JsonObject | None:
+        if index not in self.likelihoods or not self.translation.reports_logprobs:
             return None
         assert self.tokenizer is not None
+        found = self.likelihoods[index]
+        if self.translation.echo:
+            # All tokens, so that each stands where a client that counts its prompt's expects it.
+            first = self.translation.requests[index].prompt[0]
+            return text_logprobs(found, self.tokenizer, first)
         places = self._reader(index, finished).content_places()
-        found = [self.likelihoods[index][at] for at in places]
-        return (chat_logprobs if self.chat else text_logprobs)(found, self.tokenizer)
+        report = chat_logprobs if self.chat else text_logprobs
+        return report([found[at] for at in places], self.tokenizer)
 
 
 def raised(event: EngineEvent) -> Event:

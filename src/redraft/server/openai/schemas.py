@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from redraft.config.generation import check_names
 from redraft.errors import RequestError
+from redraft.server.json_object import JsonObject
 
-STREAMS: dict[int | str, dict[str, Any]] = {
+STREAMS: dict[int | str, JsonObject] = {
     200: {"content": {"text/event-stream": {}, "application/json": {}}}
 }
 # OpenAI's fields that mean nothing here, and the values that they may have; None admits any. What
@@ -28,6 +30,7 @@ IGNORED: dict[str, tuple[object, ...] | None] = {
     "modalities": (["text"],),
 }
 IGNORED_HEADER = "X-Redraft-Ignored"
+HEADER_WORD, MAX_NAMED = re.compile(r"[\w.-]{1,64}", re.ASCII), 32
 # Three names of one limit.
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 
@@ -48,12 +51,12 @@ class Body(BaseModel):
 
     def noted(self, answer: Response) -> Response:
         """Return an answer whose header names what was ignored."""
-        if self.ignored:
-            answer.headers[IGNORED_HEADER] = ", ".join(self.ignored)
+        if named := [name for name in self.ignored if HEADER_WORD.fullmatch(name)]:
+            answer.headers[IGNORED_HEADER] = ", ".join(named[:MAX_NAMED])
         return answer
 
 
-def settings_among(body: Body) -> dict[str, Any]:
+def settings_among(body: Body) -> JsonObject:
     """Return the further fields of a request that are generation settings, without those that mean
     nothing here.
 
@@ -95,10 +98,10 @@ class Strategies(Body):
     Each is a name, `confidence:threshold=0.9`, or `{"name": "confidence", "threshold": 0.9}`.
     """
 
-    sampler: str | dict[str, Any] | None = None
-    stopping: str | dict[str, Any] | None = None
+    sampler: str | JsonObject | None = None
+    stopping: str | JsonObject | None = None
 
-    def strategies(self) -> dict[str, Any]:
+    def strategies(self) -> JsonObject:
         """Return those that were given, as options of `Model.infill`."""
         given = {"sampler": self.sampler, "stopping": self.stopping}
         return {name: value for name, value in given.items() if value is not None}
@@ -149,7 +152,7 @@ class Common(Strategies):
             else given
         )
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """Return the generation options.
 
         Raises:
@@ -214,9 +217,11 @@ class ChatRequest(Common):
         in messages, as other servers do; unless given they stay text.
     """
 
-    messages: list[dict[str, Any]]
-    documents: list[dict[str, Any]] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
+    _within_context: bool = PrivateAttr(default=False)
+
+    messages: list[JsonObject]
+    documents: list[JsonObject] | None = None
+    chat_template_kwargs: JsonObject | None = None
     enable_thinking: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
@@ -224,12 +229,21 @@ class ChatRequest(Common):
     sanitize_control_tokens: bool = True
     add_special_tokens: Literal[False] | None = None
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    tools: list[JsonObject] | None = None
+    tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+
+    @property
+    def within_context(self) -> bool:
+        """True where a limit of tokens beyond the context is one to its end."""
+        return self._within_context
+
+    @within_context.setter
+    def within_context(self, value: bool) -> None:
+        self._within_context = value
 
     @property
     def top_logprobs_count(self) -> int | None:
@@ -248,31 +262,31 @@ class ChatRequest(Common):
         return super().ignored + ["parallel_tool_calls"] * idle
 
 
-class CompletionRequest(Common):
-    """POST /v1/completions: a text to continue or, with a suffix, to fill in before it.
+class TokenizeRequest(Body):
+    """POST /tokenize: a `text`, or its `content` as llama.cpp's clients call it.
 
-    add_special_tokens: put special tokens around the prompt, as its tokenizer says.
+    model: the first one unless given. add_special: put special tokens around it. with_pieces: tell
+        the text of each token beside it. parse_special: ignored.
     """
 
-    prompt: str | list[int]
-    suffix: str | None = None
-    add_special_tokens: bool = True
-    echo: Literal[False] | None = None
-    best_of: Literal[1] | None = None
-    logprobs: int | None = Field(default=None, ge=0, le=5)
+    model_config = ConfigDict(extra="forbid")
+    model: str | None = None
+    text: str | None = None
+    content: str | None = None
+    add_special: bool = False
+    with_pieces: bool = False
+    parse_special: bool = True
 
     @property
-    def top_logprobs_count(self) -> int | None:
-        """As for a chat."""
-        return self.logprobs
+    def given(self) -> str:
+        """The text.
 
-
-class TokenizeRequest(Body):
-    """POST /tokenize."""
-
-    model_config = ConfigDict(extra="forbid")
-    model: str
-    text: str
+        Raises:
+            RequestError: there is none, or there are two.
+        """
+        if (self.text is None) == (self.content is None):
+            raise RequestError("give the text to tokenize in text (or in content, not in both)")
+        return self.text if self.text is not None else self.content or ""
 
 
 class ErrorDetail(BaseModel):

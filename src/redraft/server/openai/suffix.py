@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, cast
+from functools import partial
+from itertools import chain
+from typing import cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -13,18 +16,19 @@ from starlette.concurrency import run_in_threadpool
 from redraft.editing import Hole, Infilled, Template, plan_infill
 from redraft.editing.options import InfillOptions
 from redraft.editing.template import MAX_TOKENS
-from redraft.engine import Work
 from redraft.errors import RequestError
+from redraft.server.json_object import JsonObject
+from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.response import OpenAIResponse
-from redraft.server.openai.schemas import CompletionRequest
 from redraft.server.openai.translate import Translation
 from redraft.server.routes.infill import usage
 from redraft.server.runtime.registry import HostedModel
 from redraft.server.runtime.sse import stream_response, while_connected
+from redraft.text.stop_strings import before_stop
 
 
 async def suffix_answer(hosted: HostedModel, body: CompletionRequest, request: Request) -> Response:
-    """Return a completion with a suffix: whole, or as a stream of one delta."""
+    """Return a completion with a suffix: whole, or as a stream of one delta a choice."""
     whole = OpenAIResponse("text_completion", body.model, hosted.model.tokenizer, Translation([]))
     chunks = _chunks(hosted, body, whole)
     if body.stream:
@@ -34,33 +38,71 @@ async def suffix_answer(hosted: HostedModel, body: CompletionRequest, request: R
 
 async def _chunks(
     hosted: HostedModel, body: CompletionRequest, whole: OpenAIResponse
-) -> AsyncGenerator[dict[str, Any], None]:
-    if not isinstance(body.prompt, str) or not body.suffix or body.n != 1:
-        raise RequestError("with a suffix the prompt is a text, and there is one answer")
-    if body.stop or body.logprobs is not None or body.method != "diffusion":
-        raise RequestError("stop, logprobs and method mean nothing with a suffix: leave them out")
+) -> AsyncGenerator[JsonObject, None]:
+    fills = await _filled(hosted, body)
+    stops = body.settings().get("stop") or ()
+    choices: list[JsonObject] = []
+    for index, filled in enumerate(fills):
+        text, _ = before_stop(filled.fills[0], stops)
+        choices.append({"index": index, "text": text, "finish_reason": "stop", "logprobs": None})
+    if not body.stream:
+        yield whole.chunk(choices) | {"usage": await _usage(hosted, body, fills)}
+        return
+    for choice in choices:
+        yield whole.chunk([choice])
+    if body.stream_options.include_usage:
+        yield whole.chunk([]) | {"usage": await _usage(hosted, body, fills)}
+
+
+async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled]:
+    """Return one filled text a choice. The seeds of the others follow the first's.
+
+    Raises:
+        RequestError: a field means nothing with a suffix.
+    """
+    if not isinstance(body.prompt, str) or not body.suffix:
+        raise RequestError("with a suffix the prompt is a text")
+    if body.logprobs is not None or body.method != "diffusion" or body.echo or body.best_of:
+        raise RequestError(
+            "logprobs, echo, best_of and method mean nothing with a suffix: leave them out"
+        )
     if not body.add_special_tokens:
         raise RequestError("with a suffix the prompt has its special tokens: leave it at true")
     options = body.settings() | body.strategies()
-    template = Template.of(
-        [body.prompt, Hole(1, options.pop("max_new_tokens", MAX_TOKENS)), body.suffix]
-    )
+    options.pop("stop", None)
+    room = options.pop("max_new_tokens", MAX_TOKENS)
+    template = Template.of([body.prompt, Hole(1, room), body.suffix])
+    processor = hosted.model.processor
+    first = processor.settings(options).seed or 0
 
-    def plan() -> Work:
-        return plan_infill(hosted.model.processor, template, None, cast(InfillOptions, options))
+    async def fill(number: int) -> Infilled:
+        given = cast(InfillOptions, options | {"seed": first + number})
+        plan = partial(plan_infill, processor, template, None, given)
+        async with aclosing(hosted.infill(plan, body.timeout, drafts=False)) as events:
+            (filled,) = [event async for event in events if isinstance(event, Infilled)]
+        return filled
 
-    async with aclosing(hosted.infill(plan, body.timeout, drafts=False)) as events:
-        (filled,) = [event async for event in events if isinstance(event, Infilled)]
-    yield whole.chunk(
-        [{"index": 0, "text": filled.fills[0], "finish_reason": "stop", "logprobs": None}]
-    )
-    if body.stream_options.include_usage or not body.stream:
-        yield whole.chunk([]) | {
-            "usage": await run_in_threadpool(usage, hosted, body.prompt + body.suffix, filled)
-        }
+    tasks = [asyncio.ensure_future(fill(number)) for number in range(body.n)]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
-async def _joined(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
+async def _usage(hosted: HostedModel, body: CompletionRequest, fills: list[Infilled]) -> JsonObject:
+    """Return the tokens of the request, and those of all fills together."""
+    given = f"{body.prompt}{body.suffix}"
+    each = [await run_in_threadpool(usage, hosted, given, filled) for filled in fills]
+    written = sum(one["completion_tokens"] for one in each)
+    return each[0] | {
+        "completion_tokens": written,
+        "total_tokens": each[0]["prompt_tokens"] + written,
+        "steps": list(chain.from_iterable(one["steps"] for one in each)),
+    }
+
+
+async def _joined(chunks: AsyncGenerator[JsonObject, None]) -> JsonObject:
     async with aclosing(chunks):
-        text, last = [chunk async for chunk in chunks]
-    return last | {"choices": text["choices"]}
+        (whole,) = [chunk async for chunk in chunks]
+    return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -18,13 +18,14 @@ from redraft.editing.template import MAX_TOKENS
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
+from redraft.server.json_object import JsonObject
 from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
 from redraft.server.openai.stream import ChoiceStream
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
-Report = Callable[[Infilled], dict[str, Any]]
+Report = Callable[[Infilled], JsonObject]
 # JSON has lists for tuples.
 Span = Annotated[tuple[StrictInt, StrictInt], Field(strict=False)]
 
@@ -142,7 +143,7 @@ def infill_routes(models: Registry) -> APIRouter:
         def plan() -> Work:
             return body.plan(hosted, body.text)
 
-        def changed(filled: Infilled) -> dict[str, Any]:
+        def changed(filled: Infilled) -> JsonObject:
             return infill_report(hosted, "edit", body.text, filled) | {
                 "diff": unified_diff(body.text, filled.text, "text")
             }
@@ -164,7 +165,7 @@ async def answer(
 
 async def _chunks(
     hosted: HostedModel, plan: Callable[[], Work], body: Options, report: Report
-) -> AsyncGenerator[dict[str, Any], None]:
+) -> AsyncGenerator[JsonObject, None]:
     """Yield drafts, then the report of the result.
 
     The report is made in a thread: it tokenizes and compares texts.
@@ -181,18 +182,18 @@ async def _chunks(
                 yield _draft(event, stream)
 
 
-async def _last(chunks: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
+async def _last(chunks: AsyncGenerator[JsonObject, None]) -> JsonObject:
     async with aclosing(chunks):
         return [chunk async for chunk in chunks][-1]
 
 
-def _draft(event: Draft, stream: ChoiceStream) -> dict[str, Any]:
+def _draft(event: Draft, stream: ChoiceStream) -> JsonObject:
     """Return a denoising step of a candidate, in the form of a chat's drafts."""
     drawn = stream.draft(event)
     return {"object": "infill.draft", "candidate": event.candidate} | drawn
 
 
-def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) -> dict[str, Any]:
+def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) -> JsonObject:
     """Return a filled text and all candidates as JSON; `given` is the text of the request."""
     return {
         "object": kind,
@@ -215,7 +216,7 @@ def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) 
     }
 
 
-def usage(hosted: HostedModel, given: str, filled: Infilled) -> dict[str, Any]:
+def usage(hosted: HostedModel, given: str, filled: Infilled) -> JsonObject:
     """Return the tokens of the request and of the fills, and the steps of each candidate."""
     assert hosted.model.tokenizer is not None
     read, *written = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import anyio.to_thread
@@ -11,10 +11,12 @@ from fastapi import APIRouter, FastAPI, File, UploadFile
 from fastapi.staticfiles import StaticFiles
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from redraft.server.errors import NotHereError
+from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import Body
 from redraft.server.speech import Recogniser
 from redraft.tasks.sudoku_generator import generate
@@ -57,11 +59,20 @@ class PageFiles(StaticFiles):
         if self._page is not None and path in (".", "index.html") and scope["method"] in SAFE:
             response: Response = HTMLResponse(self._page)
         else:
-            response = await super().get_response(path, scope)
+            try:
+                response = await super().get_response(path, scope)
+            except HTTPException as error:
+                if error.status_code not in (404, 405):
+                    raise
+                raise HTTPException(404, _unknown(scope)) from None
         response.headers["content-security-policy"] = POLICY
         response.headers["x-content-type-options"] = "nosniff"
         response.headers["referrer-policy"] = "no-referrer"
         return response
+
+
+def _unknown(scope: Scope) -> str:
+    return f"there is no {scope['method']} {scope['path']} here: /docs describes all routes"
 
 
 def playground_routes(recogniser: Recogniser | None) -> APIRouter:
@@ -69,7 +80,7 @@ def playground_routes(recogniser: Recogniser | None) -> APIRouter:
     router = APIRouter()
 
     @router.get("/play/config")
-    async def config() -> dict[str, Any]:
+    async def config() -> JsonObject:
         return {"speech": recogniser is not None}
 
     @router.post("/play/sudoku")

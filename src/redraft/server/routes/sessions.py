@@ -16,6 +16,7 @@ from redraft.editing.template import check_span
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.server.errors import NotHereError
+from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import STREAMS, Body
 from redraft.server.routes.infill import EditOptions, answer, infill_report
 from redraft.server.runtime.registry import Registry
@@ -58,7 +59,7 @@ def session_routes(models: Registry, state: Store) -> APIRouter:
 
 def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.post("/v1/sessions")
-    async def begin(body: NewSession) -> dict[str, Any]:
+    async def begin(body: NewSession) -> JsonObject:
         models[body.model]
         return _session(
             await run_in_threadpool(state.begin, body.model, body.text, body.instruction)
@@ -67,42 +68,42 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.get("/v1/sessions")
     async def sessions(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100, after: str | None = None
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         # One more than is sent tells whether there are more.
-        found = await _found("session", state.sessions, limit + 1, after)
+        found = await found_in("session", state.sessions, limit + 1, after)
         data = [_session(one) for one in found[:limit]]
         return {"object": "list", "data": data, "has_more": len(found) > limit}
 
     @router.get("/v1/sessions/{name}")
-    async def session(name: str) -> dict[str, Any]:
-        return _session(await _found("session", state.session, name))
+    async def session(name: str) -> JsonObject:
+        return _session(await found_in("session", state.session, name))
 
     @router.delete("/v1/sessions/{name}")
-    async def forget(name: str) -> dict[str, Any]:
-        await _found("session", state.forget, name)
+    async def forget(name: str) -> JsonObject:
+        await found_in("session", state.forget, name)
         return {"id": name, "deleted": True}
 
     @router.post("/v1/sessions/{name}/undo")
-    async def undo(name: str) -> dict[str, Any]:
-        return await _found("session", _moved, state.undo, name)
+    async def undo(name: str) -> JsonObject:
+        return await found_in("session", _moved, state.undo, name)
 
     @router.post("/v1/sessions/{name}/redo")
-    async def redo(name: str) -> dict[str, Any]:
-        return await _found("session", _moved, state.redo, name)
+    async def redo(name: str) -> JsonObject:
+        return await found_in("session", _moved, state.redo, name)
 
     @router.post("/v1/sessions/{name}/edits", response_model=None, responses=STREAMS)
     async def edit(name: str, body: SessionEdit, request: Request) -> Response:
-        found = await _found("session", state.session, name)
+        found = await found_in("session", state.session, name)
         before: str = found["text"]
 
-        def changed(after: str) -> dict[str, Any]:
+        def changed(after: str) -> JsonObject:
             now = state.edit(name, before, after)
             return {"session": _session(now), "diff": unified_diff(before, after, "text")}
 
         if body.kind == "replace":
             after = _replaced(before, body)
             return JSONResponse(
-                {"object": "edit", "text": after} | await _found("session", changed, after)
+                {"object": "edit", "text": after} | await found_in("session", changed, after)
             )
         if body.replacement is not None:
             raise RequestError("a replacement goes with the kind 'replace'")
@@ -116,7 +117,7 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
         def plan() -> Work:
             return change.plan(hosted, before)
 
-        def report(filled: Infilled) -> dict[str, Any]:
+        def report(filled: Infilled) -> JsonObject:
             return infill_report(hosted, "edit", before, filled) | _looked(
                 "session", changed, filled.text
             )
@@ -126,32 +127,32 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
 
 def _page_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.get("/v1/pages")
-    async def pages(model: str) -> dict[str, Any]:
+    async def pages(model: str) -> JsonObject:
         models[model]
         return {"object": "list", "data": await run_in_threadpool(state.pages, model)}
 
     # A title may hold a slash: it takes the rest of the path.
     @router.get("/v1/pages/{title:path}")
-    async def page(title: str, model: str) -> dict[str, Any]:
-        return await _found("page", state.page, model, title)
+    async def page(title: str, model: str) -> JsonObject:
+        return await found_in("page", state.page, model, title)
 
     @router.put("/v1/pages/{title:path}")
-    async def keep(title: str, body: PageBody) -> dict[str, Any]:
+    async def keep(title: str, body: PageBody) -> JsonObject:
         models[body.model]
         await run_in_threadpool(state.keep_page, body.model, title, body.text)
-        return await _found("page", state.page, body.model, title)
+        return await found_in("page", state.page, body.model, title)
 
     @router.delete("/v1/pages/{title:path}")
-    async def forget_page(title: str, model: str) -> dict[str, Any]:
+    async def forget_page(title: str, model: str) -> JsonObject:
         await run_in_threadpool(state.forget_page, model, title)
         return {"title": title, "deleted": True}
 
 
-def _session(found: dict[str, Any]) -> dict[str, Any]:
+def _session(found: JsonObject) -> JsonObject:
     return {"object": "session"} | found
 
 
-def _moved(move: Callable[[str], tuple[dict[str, Any], str]], name: str) -> dict[str, Any]:
+def _moved(move: Callable[[str], tuple[JsonObject, str]], name: str) -> JsonObject:
     """Return a session after undo or redo, with the diff."""
     now, before = move(name)
     return _session(now) | {"diff": unified_diff(before, now["text"], "text")}
@@ -165,7 +166,7 @@ def _replaced(text: str, body: SessionEdit) -> str:
     return text[:first] + body.replacement + text[last:]
 
 
-async def _found(kind: str, look: Callable[..., Result], *arguments: Any) -> Result:
+async def found_in(kind: str, look: Callable[..., Result], *arguments: Any) -> Result:
     """Look something up in a thread: neither the file nor a diff may block the event loop."""
     return await run_in_threadpool(_looked, kind, look, *arguments)
 

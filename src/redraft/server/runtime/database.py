@@ -1,4 +1,4 @@
-"""Database: the SQLite file of sessions and pages, opened, checked, and locked for one transaction.
+"""Database: the SQLite file of the state, opened, checked, and locked for one transaction.
 
 Readers never wait for a writer (write-ahead log). A text of an edit is stored as the one span that
 it changed, so that a small edit of a long text is small.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from redraft.errors import ConfigError, RedraftError
 
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 1 << 30  # of all sessions and pages together
 WAIT_SECONDS = 5.0  # for another program that holds the file's lock
 LOG_BYTES = 16 << 20  # to which the write-ahead log shrinks
@@ -34,7 +34,19 @@ CREATE TABLE pages (
     PRIMARY KEY (model, title)
 ) STRICT;
 """
-TABLES = frozenset(("sessions", "edits", "pages"))
+RESPONSES = """
+CREATE TABLE responses (
+    id TEXT PRIMARY KEY, previous TEXT, input TEXT NOT NULL, response TEXT NOT NULL,
+    size INTEGER NOT NULL, created REAL NOT NULL
+) STRICT;
+CREATE TABLE items (
+    id TEXT PRIMARY KEY, response TEXT NOT NULL REFERENCES responses ON DELETE CASCADE,
+    item TEXT NOT NULL
+) STRICT;
+CREATE INDEX items_of_response ON items (response);
+CREATE INDEX responses_by_age ON responses (created);
+"""
+TABLES, NEWER_TABLES = frozenset(("sessions", "edits", "pages")), {"responses", "items"}
 
 
 class StateBusyError(RedraftError):
@@ -106,7 +118,8 @@ class Database:
         file = self._writer
         (version,) = file.execute("PRAGMA user_version").fetchone()
         found = {row[0] for row in file.execute("SELECT name FROM sqlite_master")}
-        known = version in (1, VERSION) and found >= TABLES
+        needed = TABLES | NEWER_TABLES if version == VERSION else TABLES
+        known = version in (1, 2, VERSION) and found >= needed
         if not known and (version or found):
             raise ConfigError(f"{path} is not a state file of version {VERSION}: name another file")
         if known and [tuple(row) for row in file.execute("PRAGMA quick_check(1)")] != [("ok",)]:
@@ -119,9 +132,13 @@ class Database:
         file.execute("PRAGMA synchronous = FULL")
         file.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         if not known:
-            file.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version == 1:
+            new = f"{SCHEMA} {RESPONSES} PRAGMA user_version = {VERSION};"
+            file.executescript(f"BEGIN; {new} COMMIT;")
+        if known and version == 1:
             _migrate(file)
+        if known and version != VERSION:
+            new = f"{RESPONSES} PRAGMA user_version = {VERSION};"
+            file.executescript(f"BEGIN IMMEDIATE; {new} COMMIT;")
         (page_size,) = file.execute("PRAGMA page_size").fetchone()
         file.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // page_size)}")
 
@@ -179,13 +196,13 @@ def _explained(error: sqlite3.Error) -> RedraftError:
         return StateBusyError("another program holds the lock of the state file: try again")
     if code == sqlite3.SQLITE_FULL:
         return StateFullError(
-            "sessions and pages have reached their limit, or the disk is full: delete some"
+            "what is kept has reached its limit, or the disk is full: delete sessions or pages"
         )
     return StateFileError(f"the state file cannot be used: {error}")
 
 
 def _migrate(file: sqlite3.Connection) -> None:
-    """Bring a file of version 1, which has both whole texts of every edit, to this version."""
+    """Bring a file of version 1, which has both whole texts of every edit, to version 2."""
     file.execute("BEGIN IMMEDIATE")
     file.execute("ALTER TABLE edits RENAME TO edits_1")
     start = SCHEMA.index("CREATE TABLE edits")
@@ -195,7 +212,7 @@ def _migrate(file: sqlite3.Connection) -> None:
         values = row["session"], row["number"], begin, removed, added, len(removed) + len(added)
         file.execute("INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?)", values)
     file.execute("DROP TABLE edits_1")
-    file.execute(f"PRAGMA user_version = {VERSION}")
+    file.execute("PRAGMA user_version = 2")
     file.execute("COMMIT")
     file.execute("PRAGMA auto_vacuum = FULL")
     file.execute("VACUUM")

@@ -16,6 +16,7 @@ from prometheus_client import (
 
 from redraft.editing import Infilled
 from redraft.events import Statistics
+from redraft.server.keys import KeyRing, current_key
 
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100)
 
@@ -43,6 +44,20 @@ class Metrics:
             "redraft_denoising_steps", "Denoising steps, summed over rows.", registry=self.registry
         )
         self._fills = Counter("redraft_fills", "Infills.", registry=self.registry)
+        # Labels are the names that the server was started with, so that their number has a limit.
+        self._key_requests = Counter(
+            "redraft_key_requests", "Requests of each key.", ["key"], registry=self.registry
+        )
+        self._key_refused = Counter(
+            "redraft_key_refused",
+            "Requests beyond the limits of each key.",
+            ["key"],
+            registry=self.registry,
+        )
+        self._key_tokens = Counter(
+            "redraft_key_tokens", "Tokens written for each key.", ["key"], registry=self.registry
+        )
+        self.keys = KeyRing(())
         self._first = Histogram(
             "redraft_first_draft_seconds",
             "Seconds to the first draft.",
@@ -63,6 +78,7 @@ class Metrics:
     def count_text(self, statistics: Statistics) -> None:
         """Count a finished text."""
         self._tokens.inc(statistics.new_tokens)
+        self._count_for_key(statistics.new_tokens)
         self._prompt.inc(statistics.prompt_tokens)
         self._cached.inc(statistics.cached_tokens)
         self._passes.inc(statistics.forwards)
@@ -72,7 +88,21 @@ class Metrics:
     def count_infill(self, filled: Infilled) -> None:
         """Count a finished infill."""
         self._fills.inc()
+        self._count_for_key(sum(filled.candidates[0].widths))
         self._passes.inc(sum(one.steps for one in filled.candidates))
+
+    def key_request(self, name: str) -> None:
+        """Count a request of a key."""
+        self._key_requests.labels(name).inc()
+
+    def key_refused(self, name: str) -> None:
+        """Count a request that is beyond the limits of its key."""
+        self._key_refused.labels(name).inc()
+
+    def _count_for_key(self, tokens: int) -> None:
+        if name := current_key.get():
+            self._key_tokens.labels(name).inc(tokens)
+            self.keys.written(name, tokens)
 
     def answered(self, route: str, status: int) -> None:
         """Count an answer, whole or begun."""

@@ -100,6 +100,11 @@ class HostedModel:
             found.name, found.model, found.parent = name, self.model.using(name), self.name
             yield found
 
+    @property
+    def batch_size(self) -> int:
+        """Requests that run at a time."""
+        return self._max_batch_size
+
     def describe(self) -> Description:
         """Return the facts of the model that clients use."""
         config, checkpoint = self.model.config, self.model.checkpoint
@@ -182,14 +187,40 @@ class HostedModel:
         self.engine.memory.check(work.share(self.model.config))
 
     async def score(
-        self, request: Request, tokens: Sequence[int], top: int, seconds: float | None
+        self,
+        request: Request,
+        tokens: Sequence[int],
+        top: int,
+        seconds: float | None,
+        *,
+        echo: bool = False,
     ) -> list[TokenLikelihood]:
-        """Return how likely each token is behind the prompt of a request that was admitted."""
-        work = Scoring(request.prompt, tokens, top, request.images)
+        """Return how likely each token is behind the prompt of a request that was admitted.
+
+        Args:
+            echo: the tokens of the prompt too, but the first.
+        """
+        prompt = request.prompt
+        if echo:
+            prompt, tokens = prompt[:1], (*prompt[1:], *tokens)
+        work = Scoring(prompt, tokens, top, request.images)
         work.adapter = request.adapter
         async with aclosing(self.worker.events([work], seconds, follow_up=True)) as events:
             results = [_result_of(event) async for _, event in events]
         found: list[TokenLikelihood] = results[-1]
+        return found
+
+    async def score_prompts(
+        self, requests: Sequence[Request], top: int, seconds: float | None
+    ) -> list[list[TokenLikelihood]]:
+        """Return how likely each token of some prompts is behind those before it, but the first."""
+        works = [Scoring(one.prompt[:1], one.prompt[1:], top) for one in requests]
+        for work, one in zip(works, requests, strict=True):
+            work.adapter = one.adapter
+        found: list[list[TokenLikelihood]] = [[] for _ in works]
+        async with aclosing(self.worker.events(works, seconds)) as events:
+            async for index, event in events:
+                found[index] = _result_of(event)
         return found
 
 
@@ -271,6 +302,14 @@ class Registry:
 
     def __iter__(self) -> Iterator[HostedModel]:
         return iter(self._hosted.values())
+
+    def named(self, name: str | None) -> HostedModel:
+        """Return the model of this name, or the first where a client names none.
+
+        Raises:
+            NotHereError: there is none.
+        """
+        return self[name] if name else next(iter(self))
 
     def __getitem__(self, name: str) -> HostedModel:
         """Return the model of this name.

@@ -1,11 +1,12 @@
-"""Server-sent events: answers, whole or streamed, for as long as the client is connected."""
+"""Streams of chunks, or whole answers, for as long as the client is connected."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -14,27 +15,58 @@ from starlette.exceptions import HTTPException
 from starlette.types import Send
 
 from redraft.server.errors import error_response
+from redraft.server.json_object import JsonObject
 
 POLL_SECONDS = 0.2  # between two checks that the client is connected
 Result = TypeVar("Result")
+Chunk = JsonObject
+Chunks = AsyncGenerator[Chunk, None]
+
+
+def data_line(chunk: Chunk) -> str:
+    """Return a chunk as an event without a name."""
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+
+
+def named_line(chunk: Chunk) -> str:
+    """Return a chunk as an event whose name is its `type`."""
+    return f"event: {chunk['type']}\n{data_line(chunk)}"
+
+
+def json_line(chunk: Chunk) -> str:
+    """Return a chunk as a line of JSON."""
+    return json.dumps(chunk, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class StreamForm:
+    """How a dialect streams.
+
+    Attributes:
+        line: a chunk as it is sent. failed: the chunk that tells an error, from its status and its
+            body in OpenAI's shape. end: what is sent last.
+    """
+
+    line: Callable[[Chunk], str] = data_line
+    failed: Callable[[int, Chunk], Chunk] = lambda _, body: body
+    end: str = ""
+    media_type: str = "text/event-stream"
+
+
+OPENAI_STREAM = StreamForm(end="data: [DONE]\n\n")
 
 
 class EventStream(StreamingResponse):
-    """A stream of server-sent events; its source is closed with it, however it ends."""
+    """A stream; its source is closed with it, however it ends."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, lines: AsyncGenerator[str, None]) -> None:
-        super().__init__(lines)
+    def __init__(self, lines: AsyncGenerator[str, None], media_type: str) -> None:
+        super().__init__(lines, media_type=media_type)
         self._lines = lines
 
     async def stream_response(self, send: Send) -> None:
         """Send all events."""
         async with aclosing(self._lines):
             await super().stream_response(send)
-
-
-Chunks = AsyncGenerator[dict[str, Any], None]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
@@ -49,27 +81,26 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         task.cancel()
 
 
-async def stream_response(request: Request, chunks: Chunks) -> Response:
-    """Return chunks as server-sent events. Errors before the first chunk are raised."""
+async def stream_response(
+    request: Request, chunks: Chunks, form: StreamForm = OPENAI_STREAM
+) -> Response:
+    """Return chunks as a stream. Errors before the first chunk are raised."""
 
-    async def first() -> dict[str, Any]:
+    async def first() -> Chunk:
         return await anext(chunks)
 
     begun = await while_connected(request, first())
-    return EventStream(_sent(begun, chunks))
+    return EventStream(_sent(begun, chunks, form), form.media_type)
 
 
-async def _sent(first: dict[str, Any], rest: Chunks) -> AsyncGenerator[str, None]:
-    """Yield the lines of a stream; an error in it is its last event."""
+async def _sent(first: Chunk, rest: Chunks, form: StreamForm) -> AsyncGenerator[str, None]:
+    """Yield the lines of a stream; an error in it is its last chunk."""
     async with aclosing(rest):
-        yield _line(first)
+        yield form.line(first)
         try:
             async for chunk in rest:
-                yield _line(chunk)
+                yield form.line(chunk)
         except Exception as error:
-            yield _line(error_response(error)[1])
-        yield "data: [DONE]\n\n"
-
-
-def _line(chunk: dict[str, Any]) -> str:
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+            yield form.line(form.failed(*error_response(error)))
+        if form.end:
+            yield form.end

@@ -10,6 +10,7 @@ from typing import Any
 
 from redraft.errors import RequestError
 from redraft.server.runtime.database import MAX_BYTES, Database, changed_span
+from redraft.server.runtime.kept_responses import Responses
 
 MAX_CHARACTERS = 1 << 20  # characters of a text that is kept
 MAX_EDITS = 1000  # of a session; the oldest are forgotten
@@ -41,6 +42,11 @@ class Store:
 
     def __init__(self, path: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
         self._database = Database(path, max_bytes)
+
+    @property
+    def responses(self) -> Responses:
+        """Responses, kept for those that follow them."""
+        return Responses(self._database)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,149 @@
+"""Between: an infill between two texts, for the dialects whose requests have a prefix and a
+suffix; within a time, where one is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+
+from starlette.concurrency import run_in_threadpool
+
+from redraft.editing import Hole, Infilled, Template, plan_infill
+from redraft.editing.options import InfillOptions
+from redraft.engine import Work
+from redraft.errors import RequestError
+from redraft.events import Draft
+from redraft.grammar import Constraint
+from redraft.server.runtime.registry import HostedModel
+from redraft.server.runtime.time_bound import until
+from redraft.text import Tokenizer
+from redraft.text.stop_strings import before_stop
+
+MAX_WIDTH = 512  # tokens of a hole
+DEFAULT_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class FilledPlace:
+    """Result of an infill between two texts.
+
+    Attributes:
+        text: cut before a stop string. stopped: that string. settled: False where the time was over
+            and this is the best draft. steps: denoising steps of all candidates. truncated: the
+            begin of the prefix did not fit. prompt_tokens, new_tokens, seconds: of the whole.
+    """
+
+    text: str
+    stopped: str | None
+    settled: bool
+    steps: int
+    truncated: bool
+    prompt_tokens: int
+    new_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Between:
+    """A place between two texts.
+
+    Attributes:
+        width: tokens of the hole. options: of `Model.infill`, with `stop`.
+        constraint: makes what the text must be, where the schema is read: in a thread.
+        timeout: seconds, then an error. bound: seconds of denoising, then the best draft.
+    """
+
+    prefix: str
+    suffix: str
+    width: int
+    options: Mapping[str, Any]
+    constraint: Callable[[], Constraint | None] | None = None
+    timeout: float | None = None
+    bound: float | None = None
+
+
+async def fill_between(hosted: HostedModel, place: Between) -> FilledPlace:
+    """Fill a place.
+
+    Raises:
+        RequestError, ConfigError: the request is invalid; the message says why.
+    """
+    began = time.monotonic()
+    tokenizer = hosted.model.processor.require_tokenizer("infilling")
+    stops = place.options.get("stop") or ()
+    width = min(place.width, MAX_WIDTH)
+    kept, count, truncated = await run_in_threadpool(_fitted, hosted, place.prefix, width)
+    drafts: dict[int, Draft] = {}
+    steps = 0
+    found: Infilled | None = None
+    events = hosted.infill(
+        _plan(hosted, place, kept, width),
+        place.timeout,
+        drafts=place.bound is not None,
+        constrained=place.constraint is not None,
+    )
+    async with aclosing(until(events, place.bound, lambda: bool(drafts))) as bounded:
+        async for event in bounded:
+            if isinstance(event, Draft):
+                drafts[event.candidate] = event
+                steps += 1
+            else:
+                found = event
+    if found is not None:
+        text, steps = found.fills[0], sum(one.steps for one in found.candidates)
+    else:
+        whole = min(drafts.values(), key=lambda one: sum(one.entropy) / len(one.entropy)).text
+        text = whole[len(kept) : len(whole) - len(place.suffix)]
+    cut, stopped = before_stop(text, stops)
+    behind, written = await run_in_threadpool(_lengths, tokenizer, place.suffix, cut)
+    return FilledPlace(
+        cut,
+        min((stop for stop in stops if stop in text), key=text.find) if stopped else None,
+        found is not None,
+        steps,
+        truncated,
+        count + behind,
+        written,
+        time.monotonic() - began,
+    )
+
+
+def _plan(hosted: HostedModel, place: Between, prefix: str, width: int) -> Callable[[], Work]:
+    options = {name: value for name, value in place.options.items() if name != "stop"}
+
+    def plan() -> Work:
+        constraint = None if place.constraint is None else place.constraint()
+        hole = Hole(1, width, constraint)
+        template = Template.of([prefix, hole, place.suffix])
+        return plan_infill(hosted.model.processor, template, None, cast(InfillOptions, options))
+
+    return plan
+
+
+def _fitted(hosted: HostedModel, prefix: str, width: int) -> tuple[str, int, bool]:
+    """Return the end of a prefix that the context holds beside the hole, its tokens, and True where
+    the begin was cut.
+
+    Raises:
+        RequestError: the hole alone is too large.
+    """
+    tokenizer = hosted.model.processor.require_tokenizer("infilling")
+    config = hosted.model.config
+    # A canvas of the hole's begin, those of the hole, one of what stands behind it; BOS; a seam.
+    left = config.max_position_embeddings - width - 3 * config.canvas_length - 8
+    if left < 0:
+        raise RequestError(
+            f"a hole of {width} tokens is too large for the context of "
+            f"{config.max_position_embeddings}"
+        )
+    tokens, parts = tokenizer.encode_parts(prefix)
+    if len(tokens) <= left:
+        return prefix, len(tokens), False
+    return "".join(parts[len(parts) - left :]), left, True
+
+
+def _lengths(tokenizer: Tokenizer, *texts: str) -> list[int]:
+    return [len(tokenizer.encode(text, bos=False)) for text in texts]

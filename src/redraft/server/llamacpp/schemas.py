@@ -1,0 +1,195 @@
+"""Schemas of llama.cpp's requests."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from redraft.errors import RequestError
+from redraft.grammar import Constraint, JsonSchema
+from redraft.server.foreign import ForeignBody
+from redraft.server.json_object import JsonObject
+from redraft.server.openai.schemas import Body, checked_stops
+
+# Fields that mean nothing here: how tokens are drawn one by one, and where they are computed.
+IDLE = frozenset(
+    "samplers cache_prompt id_slot n_keep n_indent n_discard n_cache_reuse t_max_prompt_ms "
+    "typical_p typ_p tfs_z mirostat mirostat_tau mirostat_eta dynatemp_range dynatemp_exponent "
+    "xtc_probability xtc_threshold dry_multiplier dry_base dry_allowed_length dry_penalty_last_n "
+    "dry_sequence_breakers repeat_last_n penalize_nl min_keep post_sampling_probs return_tokens "
+    "return_progress timings_per_token lora ignore_eos backend_sampling top_n_sigma nothink "
+    "adaptive_target adaptive_decay chat_format reasoning_format preserved_tokens "
+    "grammar_triggers grammar_lazy logprobs penalty_prompt n_ctx session_id".split()
+)
+MAX_FIELDS = 64  # of `response_fields`
+
+
+class Extra(Body):
+    """A piece of another file, for context."""
+
+    model_config = ConfigDict(extra="allow")
+    text: str = ""
+    filename: str | None = None
+
+
+class Sampling(ForeignBody):
+    """Fields of all requests. t_max_predict_ms: when it is over, the best draft is answered with,
+    and `settled` is false. Other fields must be generation settings."""
+
+    model: str | None = None
+    n_predict: int | None = Field(default=None, ge=-2)
+    max_tokens: int | None = Field(default=None, ge=-2)
+    temperature: float | None = Field(default=None, le=10)
+    top_k: int | None = None
+    top_p: float | None = Field(default=None, ge=0)
+    min_p: float | None = Field(default=None, ge=0)
+    repeat_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    logit_bias: list[list[Any]] | dict[str, float] | None = None
+    json_schema: JsonObject | bool | None = None
+    grammar: str | None = None
+    n_probs: int | None = Field(default=None, ge=0, le=20)
+    response_fields: list[str] | None = Field(default=None, max_length=MAX_FIELDS)
+    t_max_predict_ms: int | None = Field(default=None, ge=0)
+    timeout: float | None = Field(default=None, gt=0)
+    stream: bool = False
+
+    @property
+    def bound(self) -> float | None:
+        """Seconds after which the best draft is answered with; None (and 0) for no bound."""
+        return self.t_max_predict_ms / 1000 if self.t_max_predict_ms else None
+
+    @property
+    def limit(self) -> int | None:
+        """The limit of new tokens; None where there is none (-1 and -2)."""
+        given = self.n_predict if self.n_predict is not None else self.max_tokens
+        return None if given is None or given < 0 else given
+
+    @property
+    def is_constrained(self) -> bool:
+        """True where a constraint has to be made."""
+        return self.json_schema is not None or bool(self.grammar)
+
+    def constraint(self) -> Constraint | None:
+        """Return what the text must be.
+
+        Raises:
+            RequestError: a grammar is given. ConstraintError: the schema cannot be used.
+        """
+        if self.grammar:
+            raise RequestError(
+                "grammar is not supported in llama.cpp's form: give json_schema, or a "
+                "response_format of the type grammar to /v1/chat/completions"
+            )
+        return None if self.json_schema is None else JsonSchema(self.json_schema)
+
+    def settings(self) -> JsonObject:
+        """Return the generation options, without the limit of tokens.
+
+        Raises:
+            RequestError: a field is no option, or a value cannot be used.
+        """
+        extra = self.further_settings(IDLE)
+        given = {
+            "temperature": None if self.temperature is None else max(0.0, self.temperature),
+            "top_k": None if self.top_k is None else max(0, self.top_k),
+            "top_p": None if self.top_p is None else min(1.0, max(1e-6, self.top_p)),
+            "min_p": None if self.min_p is None else min(1.0, self.min_p),
+            "repetition_penalty": self.repeat_penalty,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "seed": None if self.seed is None or self.seed < 0 else self.seed,
+            "stop": checked_stops(self.stop),
+            "logit_bias": self._biases(),
+        }
+        named = {name: value for name, value in given.items() if value is not None}
+        return extra | named
+
+    def _biases(self) -> dict[int, float] | None:
+        """Return `logit_bias` as a mapping from token ids.
+
+        Raises:
+            RequestError: it names texts, or something else.
+        """
+        if not self.logit_bias:
+            return None
+        pairs: Any = self.logit_bias
+        pairs = pairs.items() if isinstance(pairs, dict) else pairs
+        found: dict[int, float] = {}
+        for pair in pairs:
+            match tuple(pair):
+                case (int(token), False):
+                    found[token] = -1e9
+                case (int() | str() as token, int() | float() as bias) if _is_id(token):
+                    found[int(token)] = float(bias)
+                case _:
+                    raise RequestError(
+                        f"logit_bias has {str(pair)[:80]!r}: pairs of a token id and a number can "
+                        "be read"
+                    )
+        return found
+
+
+class LlamaInfillRequest(Sampling):
+    """POST /infill. prompt: what stands between input_prefix and the place, on the same line.
+    input_extra: pieces of other files."""
+
+    input_prefix: str = ""
+    input_suffix: str = ""
+    input_extra: list[Extra] = Field(default_factory=list, max_length=256)
+    prompt: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """All that stands before the place: pieces of other files first."""
+        extra = [f"# {one.filename}\n{one.text}\n" if one.filename else f"{one.text}\n"
+                 for one in self.input_extra]  # fmt: skip
+        return "".join((*extra, self.input_prefix, self.prompt))
+
+
+class LlamaCompletionRequest(Sampling):
+    """POST /completion: a text or token ids to continue, or a mix of both, or several prompts."""
+
+    prompt: str | list[Any]
+
+
+class FimRequest(Sampling):
+    """POST /v1/fim/completions, in Mistral's form."""
+
+    model: str
+    prompt: str
+    suffix: str | None = None
+    min_tokens: int | None = None
+    random_seed: int | None = None
+
+
+class DetokenizeRequest(ForeignBody):
+    """POST /detokenize."""
+
+    model: str | None = None
+    tokens: list[int]
+
+
+class LlamaErrorDetail(BaseModel):
+    """An error: the status, words for a person, and a word for a program."""
+
+    code: int
+    message: str
+    type: str
+
+
+class LlamaError(BaseModel):
+    """An error as llama.cpp's clients read it."""
+
+    error: LlamaErrorDetail
+
+
+StopType = Literal["eos", "limit", "word"]
+
+
+def _is_id(token: object) -> bool:
+    return type(token) is int or (isinstance(token, str) and token.isascii() and token.isdigit())

@@ -1,0 +1,1 @@
+"""Ollama's API: messages or a prompt in, a chat or a completion out, as lines of JSON."""

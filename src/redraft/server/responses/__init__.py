@@ -1,0 +1,1 @@
+"""OpenAI's Responses API: items in, a chat of the engine, items and events out."""

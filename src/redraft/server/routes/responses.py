@@ -1,0 +1,124 @@
+"""Routes of OpenAI's Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from redraft.errors import RequestError
+from redraft.server.json_object import JsonObject
+from redraft.server.openai.schemas import STREAMS
+from redraft.server.responses.items import messages_of, new_id
+from redraft.server.responses.schemas import Item, ResponseRequest
+from redraft.server.responses.writer import ResponseWriter
+from redraft.server.routes.sessions import found_in
+from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
+from redraft.server.runtime.registry import Registry
+from redraft.server.runtime.sse import (
+    StreamForm,
+    named_line,
+    stream_response,
+    while_connected,
+)
+from redraft.server.runtime.store import Store
+from redraft.server.turn import ChatTurn
+
+MAX_ITEMS = 4096  # of one request
+WHOLE = ("response.completed", "response.incomplete")
+
+
+@dataclass(frozen=True)
+class StoredWriter:
+    """A response that is being written, and the items of its input."""
+
+    writer: ResponseWriter
+    given: list[Item]
+    state: Store
+
+    async def events(self) -> AsyncGenerator[JsonObject, None]:
+        """Yield the events; a response is kept before its end is told."""
+        async with aclosing(self.writer.events()) as events:
+            async for event in events:
+                if event["type"] in WHOLE and event["response"]["store"]:
+                    await self._keep(event["response"])
+                yield event
+
+    async def whole(self) -> JsonObject:
+        """Return the whole response."""
+        async with aclosing(self.events()) as events:
+            async for _ in events:
+                pass
+        return self.writer.response
+
+    async def _keep(self, response: JsonObject) -> None:
+        try:
+            await run_in_threadpool(self.state.responses.keep, response, self.given)
+        except (StateBusyError, StateFullError, StateFileError):
+            response["store"] = False  # an answer that cannot be kept is an answer all the same
+
+
+def response_routes(models: Registry, state: Store) -> APIRouter:
+    """Return the routes of the Responses API."""
+    router = APIRouter()
+
+    @router.post("/v1/responses", response_model=None, responses=STREAMS)
+    async def respond(body: ResponseRequest, request: Request) -> Response:
+        hosted = models[body.checked().model]
+        given = await run_in_threadpool(_given_items, body, state)
+        before: list[Item] = []
+        if body.previous_response_id is not None:
+            named = body.previous_response_id
+            before = await found_in("response", state.responses.conversation, named)
+        chat = body.chat(messages_of([*before, *given], body.instructions))
+        turn = await ChatTurn.prepared(hosted, chat, request)
+        stored = StoredWriter(ResponseWriter(body, turn), given, state)
+        if not body.stream:
+            answer: Response = JSONResponse(await while_connected(request, stored.whole()))
+        else:
+            form = StreamForm(named_line, stored.writer.failed)
+            answer = await stream_response(request, stored.events(), form)
+        return body.noted(answer)
+
+    @router.get("/v1/responses/{name}")
+    async def response(name: str) -> JsonObject:
+        return await found_in("response", state.responses.response, name)
+
+    @router.get("/v1/responses/{name}/input_items")
+    async def input_items(name: str) -> JsonObject:
+        items = await found_in("response", state.responses.input_items, name)
+        ends = {
+            "first_id": items[0]["id"] if items else None,
+            "last_id": items[-1]["id"] if items else None,
+        }
+        return {"object": "list", "data": items, "has_more": False, **ends}
+
+    @router.delete("/v1/responses/{name}")
+    async def forget(name: str) -> JsonObject:
+        await found_in("response", state.responses.forget, name)
+        return {"id": name, "object": "response", "deleted": True}
+
+    return router
+
+
+def _given_items(body: ResponseRequest, state: Store) -> list[Item]:
+    """Return the items of a request's own input, each with an id.
+
+    Raises:
+        RequestError: there are too many, or one is not kept.
+    """
+    if isinstance(body.input, str):
+        items: list[Item] = [{"type": "message", "role": "user", "content": body.input}]
+    else:
+        items = body.input
+    if len(items) > MAX_ITEMS:
+        raise RequestError(f"{len(items)} items are more than one request takes: {MAX_ITEMS}")
+    resolved = state.responses.resolved(items)
+    return [
+        item if isinstance(item.get("id"), str) else item | {"id": new_id("msg")}
+        for item in resolved
+    ]

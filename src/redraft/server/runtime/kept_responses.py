@@ -1,0 +1,130 @@
+"""Kept responses: what `previous_response_id` and references to items name, in the state file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from redraft.errors import RequestError
+from redraft.server.json_object import JsonObject
+from redraft.server.runtime.database import Database
+
+Item = JsonObject
+MAX_RESPONSES = 10_000  # the oldest are forgotten
+MAX_CHARACTERS = 64 << 20  # of all of them; the oldest are forgotten
+MAX_CHAIN, MAX_CHAIN_CHARACTERS = 1000, 4 << 20  # of one conversation
+CHAIN = """WITH RECURSIVE chain (id, previous, depth) AS (
+    SELECT id, previous, 0 FROM responses WHERE id = ? UNION ALL
+    SELECT r.id, r.previous, depth + 1 FROM responses AS r JOIN chain ON r.id = chain.previous
+    WHERE depth < ?
+) SELECT r.input, r.response, r.size, r.previous FROM chain JOIN responses AS r USING (id)
+ORDER BY depth DESC"""
+# Those that are older than the newest which fit.
+FORGET = """DELETE FROM responses WHERE id IN (SELECT id FROM (
+    SELECT id, row_number() OVER newest AS rank, sum(size) OVER newest AS total FROM responses
+    WINDOW newest AS (ORDER BY created DESC, rowid DESC)
+) WHERE rank > ? OR total > ?)"""
+
+
+class Responses:
+    """Responses by id. Every method is one transaction; errors of the file as for `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, response: JsonObject, given: Sequence[Item]) -> None:
+        """Keep a response.
+
+        Args:
+            response: as it is answered. given: the items of its own input.
+        """
+        name, kept = response["id"], json.dumps(response)
+        items = json.dumps(given)
+        size = len(kept) + len(items)
+        with self._database.write_transaction() as file:
+            previous = response["previous_response_id"]
+            row = name, previous, items, kept, size, time.time()
+            file.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+            for item in [*given, *response["output"]]:
+                if isinstance(item.get("id"), str):
+                    values = _key(item["id"]), name, json.dumps(item)
+                    file.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", values)
+            file.execute(FORGET, (MAX_RESPONSES, MAX_CHARACTERS))
+
+    def response(self, name: str) -> JsonObject:
+        """Return a response.
+
+        Raises:
+            KeyError: there is none of this id.
+        """
+        found: JsonObject = json.loads(self._row(name)["response"])
+        return found
+
+    def input_items(self, name: str) -> list[Item]:
+        """Return the items of a response's own input; KeyError as above."""
+        found: list[Item] = json.loads(self._row(name)["input"])
+        return found
+
+    def forget(self, name: str) -> None:
+        """Delete a response; KeyError as above."""
+        with self._database.write_transaction() as file:
+            if not file.execute("DELETE FROM responses WHERE id = ?", (_key(name),)).rowcount:
+                raise KeyError(name)
+
+    def conversation(self, name: str) -> list[Item]:
+        """Return all items up to a response, its own included; KeyError as above.
+
+        Raises:
+            RequestError: its begin is no longer kept, or it is too long to be read.
+        """
+        with self._database.read_transaction() as file:
+            rows = file.execute(CHAIN, (_key(name), MAX_CHAIN - 1)).fetchall()
+        if not rows:
+            raise KeyError(name)
+        if (
+            rows[0]["previous"] is not None
+            or sum(row["size"] for row in rows) > MAX_CHAIN_CHARACTERS
+        ):
+            raise RequestError(
+                f"the conversation before {name!r} is no longer kept, or too long: send it as input"
+            )
+        items: list[Item] = []
+        for row in rows:
+            items += json.loads(row["input"]) + json.loads(row["response"])["output"]
+        return items
+
+    def resolved(self, items: Sequence[Item]) -> list[Item]:
+        """Return items with those that are referred to in place of the references.
+
+        Raises:
+            RequestError: an item is not kept.
+        """
+        return [self._item(item) if _is_reference(item) else item for item in items]
+
+    def _item(self, reference: Item) -> Item:
+        name = reference["id"]
+        with self._database.read_transaction() as file:
+            row = file.execute("SELECT item FROM items WHERE id = ?", (_key(str(name)),)).fetchone()
+        if row is None:
+            raise RequestError(f"no item of the id {name!r} is kept here: send it whole")
+        found: Item = json.loads(row["item"])
+        return found
+
+    def _row(self, name: str) -> sqlite3.Row:
+        with self._database.read_transaction() as file:
+            row = file.execute("SELECT * FROM responses WHERE id = ?", (_key(name),)).fetchone()
+        if row is None:
+            raise KeyError(name)
+        found: sqlite3.Row = row
+        return found
+
+
+def _key(name: str) -> str:
+    """Return an id as the file can hold it: halves of surrogate pairs are no text."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _is_reference(item: Item) -> bool:
+    return "id" in item and (item.get("type") == "item_reference" or set(item) == {"id"})
