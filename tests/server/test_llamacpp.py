@@ -136,10 +136,11 @@ def test_when_the_time_is_over_the_best_draft_is_taken(
     for one in answer if isinstance(answer, list) else [answer]:
         if "choices" in one:
             assert one["choices"][0]["finish_reason"] == "length"
-            assert one["choices"][0]["message"]["content"]
+            assert isinstance(one["choices"][0]["message"]["content"], str)
         else:
             assert (one["settled"], one["stop_type"]) == (False, "limit")
-            assert one["content"]
+            # A hole's best draft may be of padding alone.
+            assert one["content"] or path == "/infill"
             assert one["steps"] > 0
     for _ in range(100):
         if not httpx2.get(f"http://127.0.0.1:{served.port}/ready").json()["requests"]:
