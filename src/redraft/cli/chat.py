@@ -72,9 +72,9 @@ def chat(
     name = model or default_model("")
     loaded = open_model(name, dtype, device, vision=vision)
     settings = {**strategies, **given(max_new_tokens=max_new_tokens, seed=seed)}
-    conversation = Conversation(loaded, name, system, thinking, settings)
+    conversation = ChatSession(loaded, name, system, thinking, settings)
     if model is None:
-        conversation.tell(f"({name} answers; -m names another model, /help lists commands)")
+        conversation.note(f"({name} answers; -m names another model, /help lists commands)")
     while True:
         try:
             line = conversation.console.input("[bold]> [/bold]").strip()
@@ -89,7 +89,7 @@ def chat(
             conversation.console.print(f"redraft: {error}", style="red", markup=False)
 
 
-class Conversation:
+class ChatSession:
     """A conversation: what was said, and what a line of the user does.
 
     Args:
@@ -110,7 +110,7 @@ class Conversation:
         self._images: list[Part] = []
         self.messages = list(self._opening)
 
-    def tell(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Print what is no answer."""
         self.console.print(text, style="dim", markup=False, highlight=False)
 
@@ -122,7 +122,7 @@ class Conversation:
         """
         word, _, rest = line.partition(" ")
         commands: dict[str, Callable[[str], None]] = {
-            "/help": lambda _: self.tell(HELP),
+            "/help": lambda _: self.note(HELP),
             "/reset": lambda _: self._reset(),
             "/image": self._show_image,
             "/save": self._save,
@@ -145,10 +145,10 @@ class Conversation:
             events = self._model.stream(messages=said, thinking=self._thinking, **options)
             finished = show(events, self._model, self.console)
         except KeyboardInterrupt:
-            self.tell("(stopped)")
+            self.note("(stopped)")
             return
         if not finished.text.strip():
-            self.tell("(the model ended its answer without a word)")
+            self.note("(the model ended its answer without a word)")
         # The answer alone goes into the history: reasoning is not repeated to the model.
         self.messages = [*said, {"role": "assistant", "content": finished.text}]
         self._images = []
@@ -162,7 +162,7 @@ class Conversation:
             raise RequestError("/image needs a file: /image FILE")
         path = Path(name)
         found = self._model.processor.image(path)
-        self.tell(f"({path.name}: {found.soft_tokens} soft tokens)")
+        self.note(f"({path.name}: {found.soft_tokens} soft tokens)")
         self._images += image_parts([path])
 
     def _save(self, name: str) -> None:
@@ -175,4 +175,4 @@ class Conversation:
                 json.dump(self.messages, file, ensure_ascii=False, indent=2, default=str)
         except OSError as error:
             raise RequestError(f"{path} cannot be written: {error.strerror}") from error
-        self.tell(f"({len(self.messages)} messages in {path})")
+        self.note(f"({len(self.messages)} messages in {path})")
