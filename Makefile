@@ -72,6 +72,7 @@ coverage: setup ## the tests but the browser's, with a report; fails below the f
 attack: setup ## hostile requests against a real server, whole; the tests have them in a short form
 	$(BIN)/python -m tests.attack.constraints
 	$(BIN)/python -m tests.attack.extremes
+	$(BIN)/python -m tests.attack.images
 	$(BIN)/python -m tests.attack.crowd
 
 kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them

@@ -29,6 +29,7 @@ def page(found: dict[str, list[Line]]) -> str:
         *generate_section(found["generate"]),
         *vocabulary_section(found["vocabulary"]),
         *memory_section(*found["memory"]),
+        *(images_section(*found["images"]) if "images" in found else ()),
         *batch_section(*found["batch"]),
         *serve_section(*found["serve"]),
         *mixed_load_section(*found["mixed_load"]),
@@ -160,6 +161,26 @@ def memory_section(line: Line) -> list[str]:
         "## Memory",
         f"Over the weights, at a vocabulary of 262,144: {over['redraft']}, transformers "
         f"{over['transformers']}: {line['ratio']:.1f} times less.",
+    ]
+
+
+def images_section(line: Line) -> list[str]:
+    head = ["soft tokens", "redraft", "transformers", "times as fast", "memory over the weights"]
+    rows = [
+        [
+            tokens,
+            milliseconds(found["seconds"]["redraft"]),
+            milliseconds(found["seconds"]["transformers"]),
+            factor(found["ratio"]),
+            megabytes(found["bytes"]),
+        ]
+        for tokens, found in line["images"].items()
+    ]
+    return [
+        "## The image encoder",
+        f"At the released shape with random weights in {line['dtype']}, {line['layers']} of its 27 "
+        f"layers, {line['threads']} thread(s); images of 64, 256 and 1,089 soft tokens.",
+        table(head, rows),
     ]
 
 

@@ -41,6 +41,7 @@ def long(*case: object) -> Any:
         long("context", (*TINY, "--short", "8", "--long", "64"), ("gemm_gflops",)),
         ("memory", (*TINY, "--peer", "none", "--prefix", "8"), ()),
         ("vocabulary", (*TINY, "--sizes", "3000"), ("ratio", "over_products")),
+        ("images", (*TINY, "--tokens", "70", "--layers", "1"), ()),
         long(
             "mixed_load",
             (*SHORT_LOAD, "--rounds", "1", "--source", SOURCE, "--json"),

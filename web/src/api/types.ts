@@ -2,7 +2,14 @@
 
 export interface ModelInfo {
   id: string;
-  redraft: { canvas_length: number; card?: ModelCard | null };
+  redraft: { canvas_length: number; card?: ModelCard | null; images?: ImageFacts | null };
+}
+
+/** How a model reads images; null for a model of texts alone. */
+export interface ImageFacts {
+  max_soft_tokens: number;
+  choices: number[];
+  formats: string[];
 }
 
 /** The tasks that a model was trained for; a model of general use has no card. */
@@ -91,7 +98,12 @@ export interface Page {
 
 export interface Message {
   role: "user" | "assistant";
-  content: string;
+  content: Content;
 }
+
+/** A text, or images and texts. */
+export type Content = string | Part[];
+export type Part =
+  { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
 
 export type Method = "diffusion" | "autoregressive";

@@ -68,6 +68,7 @@ function Request({ canvas }: { canvas: CanvasState }) {
           model={model}
           text={canvas.text}
           onText={canvas.setText}
+          images={mode === "chat" ? canvas.images : null}
           busy={canvas.busy}
           onRun={() => void canvas.start()}
           onStop={canvas.stop}

@@ -1,6 +1,8 @@
 import { ModelSelect } from "../components/ModelSelect";
 import { SegmentedControl } from "../components/SegmentedControl";
 import { examplesOf, useModels } from "../shell/models";
+import { ImagePicker, ImageRow } from "./ImageRow";
+import type { Images } from "./useImages";
 
 const EXAMPLE_LENGTH = 34;
 
@@ -10,6 +12,8 @@ interface PromptProps {
   model: string;
   text: string;
   onText: (text: string) => void;
+  /** The images before the prompt; null where there can be none. */
+  images?: Images | null;
   busy: boolean;
   onRun: () => void;
   onStop: () => void;
@@ -18,10 +22,16 @@ interface PromptProps {
 /** The prompt, and examples of prompts that the model knows. */
 export function Prompt(props: PromptProps) {
   const model = useModels().find((one) => one.id === props.model);
+  const { images } = props;
+  const reads = images && images.formats.length > 0 ? images : null;
   return (
-    <div class="prompt stack">
+    <div class="prompt stack" {...(reads ? droppingInto(reads) : {})}>
+      {reads && <ImageRow images={reads.list} onRemove={reads.remove} />}
       <PromptInput {...props} />
       <div class="row chips" role="group" aria-label="Examples">
+        {reads && (
+          <ImagePicker formats={reads.formats} onFiles={(files) => void reads.add(files)} />
+        )}
         {examplesOf(model).map((example) => (
           <button type="button" class="chip" title={example} onClick={() => props.onText(example)}>
             {shortened(example)}
@@ -30,6 +40,22 @@ export function Prompt(props: PromptProps) {
       </div>
     </div>
   );
+}
+
+/** Return handlers that take images which are dropped or pasted. Texts go where they always go. */
+const droppingInto = (images: Images) => ({
+  onDragOver: (event: DragEvent) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  },
+  onDrop: (event: DragEvent) => take(event, event.dataTransfer, images),
+  onPaste: (event: ClipboardEvent) => take(event, event.clipboardData, images),
+});
+
+function take(event: Event, data: DataTransfer | null, images: Images): void {
+  const files = [...(data?.files ?? [])];
+  if (files.length === 0) return;
+  event.preventDefault();
+  void images.add(files);
 }
 
 const shortened = (text: string): string =>
@@ -72,7 +98,7 @@ export function ModeAndModel(props: ModeProps) {
   );
 }
 
-function PromptInput({ text, onText, busy, onRun, onStop }: PromptProps) {
+function PromptInput({ text, onText, images, busy, onRun, onStop }: PromptProps) {
   const press = (event: KeyboardEvent) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey || !event.shiftKey)) {
       event.preventDefault();
@@ -99,7 +125,12 @@ function PromptInput({ text, onText, busy, onRun, onStop }: PromptProps) {
           Stop
         </button>
       ) : (
-        <button type="button" class="button main" disabled={!text.trim()} onClick={onRun}>
+        <button
+          type="button"
+          class="button main"
+          disabled={!text.trim() && !images?.list.length}
+          onClick={onRun}
+        >
           Run
         </button>
       )}

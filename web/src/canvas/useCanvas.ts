@@ -7,7 +7,9 @@ import type { Player } from "../trace/player";
 import { record, type Run } from "../trace/record";
 import { laneText, type Trace } from "../trace/trace";
 import type { Mode } from "./Prompt";
+import { contentOf, formatsOf } from "./images";
 import { requestFor } from "./request";
+import { useImages } from "./useImages";
 
 const DEFAULT_CANVAS_LENGTH = 64;
 
@@ -33,6 +35,7 @@ export function useCanvas(player: Player) {
   const [slowness, setSlowness] = useState(player.trace ? player.slowness : slownessFor(info));
   player.slowness = slowness;
   const run = useRun(player);
+  const images = useImages(formatsOf(info));
 
   const choose = (id: string) => {
     const next = models.find((one) => one.id === id);
@@ -40,21 +43,24 @@ export function useCanvas(player: Player) {
     setText(examplesOf(next)[0] ?? "");
     setMessages(firstMessages(next));
     setSlowness(slownessFor(next));
+    images.clear();
     run.stop();
     player.open(null, false);
   };
   const start = async () => {
     const kind = mode === "prompt" ? "prompt" : "chat";
-    const request = requestFor(model, kind, text, messages ?? [], seed);
+    const shown = kind === "chat" ? images.list : [];
+    const request = requestFor(model, kind, text, messages ?? [], seed, shown);
     const trace = await run.start({ model, prompt: text, mode: kind, settings, request });
     if (!trace || !messages || kind !== "chat") return;
     const answer = laneText(trace.diffusion);
     setMessages([
       ...messages,
-      { role: "user", content: text },
+      { role: "user", content: contentOf(text, shown) },
       { role: "assistant", content: answer },
     ]);
     setText("");
+    images.clear();
   };
   const open = (trace: Trace) => {
     run.stop();
@@ -78,6 +84,7 @@ export function useCanvas(player: Player) {
     setMessages,
     slowness,
     setSlowness,
+    images,
     open,
     busy: run.busy,
     start,
