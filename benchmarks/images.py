@@ -2,18 +2,22 @@
 tokens, and the memory that a pass takes over the weights.
 
 One layer costs what every other one costs: with --layers 1 the seconds are those of one of the
-release's 27 and of what stands around them.
+release's 27 and of what stands around them. transformers gets images as its processor makes them:
+padded to all patches that the budget allows.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from measure import alternate, benchmark_parser, elapsed, median_ratio, medians, print_result
+import torch.nn.functional as F
+from measure import alternate, benchmark_parser, median_ratio, medians, print_result
 
 from redraft.config.presets import RELEASED_VISION
 from redraft.config.vision import VisionConfig, vision_config_to_dict
@@ -28,7 +32,8 @@ STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peer_of(encoder: VisionEncoder) -> Any:
-    """Return a function that runs transformers' encoder over the same weights."""
+    """Return a function of pixels and a budget that runs transformers' encoder over the same
+    weights."""
     from transformers import Gemma4VisionConfig
     from transformers.models.gemma4.modeling_gemma4 import Gemma4VisionModel
 
@@ -47,12 +52,15 @@ def peer_of(encoder: VisionEncoder) -> Any:
     turning.inv_freq = 1.0 / encoder.config.rope_theta**exponents
     size = encoder.config.patch_size
 
-    def run(pixels: torch.Tensor) -> torch.Tensor:
+    def run(pixels: torch.Tensor, budget: int) -> torch.Tensor:
         rows, columns = (side // size for side in pixels.shape[:2])
         tiles = (pixels / 255).view(rows, size, columns, size, 3).transpose(1, 2)
         at = torch.arange(rows * columns)
         places = torch.stack((at % columns, at // columns), -1)
-        found = model(tiles.reshape(1, rows * columns, -1), places[None]).last_hidden_state
+        padding = budget * encoder.config.pooling_kernel_size**2 - rows * columns
+        patches = F.pad(tiles.reshape(rows * columns, -1), (0, 0, 0, padding))
+        places = F.pad(places, (0, 0, 0, padding), value=-1)
+        found = model(patches[None], places[None]).last_hidden_state
         projected: torch.Tensor = encoder.embed_vision(found)
         return projected
 
@@ -65,12 +73,16 @@ def status(name: str) -> int:
     return int(line.split()[1]) << 10
 
 
-def growth(run: Any) -> int:
-    """Return by how many bytes a function makes this process grow at most."""
+def measured(run: Callable[[], object], grown: list[int]) -> float:
+    """Return the processor's seconds of a call, which a busy neighbour does not lengthen; note by
+    how many bytes this process grew at most."""
     REFERENCES.write_text("5")  # the peak so far is forgotten
     before = status("VmRSS")
+    started = time.process_time()
     run()
-    return status("VmHWM") - before
+    seconds = time.process_time() - started
+    grown.append(status("VmHWM") - before)
+    return seconds
 
 
 @torch.inference_mode()
@@ -88,7 +100,7 @@ def main() -> None:
     encoder = VisionEncoder(config, WIDTH).eval()
     randomise_tensors(encoder.state_dict(), 0)
     encoder = encoder.to(getattr(torch, args.dtype))
-    forms = {"redraft": encoder}
+    forms: dict[str, Any] = {"redraft": lambda pixels, _: encoder(pixels)}
     if args.peer != "none":
         forms["transformers"] = peer_of(encoder)
     figures: dict[str, Any] = {}
@@ -96,12 +108,15 @@ def main() -> None:
         side = config.soft_token_pixels
         shape = (SIDES[tokens][0] * side, SIDES[tokens][1] * side, 3)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
-        memory = growth(partial(encoder, pixels))
+        grown: dict[str, list[int]] = {name: [] for name in forms}
         times = alternate(
-            {name: partial(elapsed, partial(form, pixels)) for name, form in forms.items()},
+            {
+                name: partial(measured, partial(form, pixels, tokens), grown[name])
+                for name, form in forms.items()
+            },
             args.rounds,
         )
-        found: dict[str, Any] = {"seconds": medians(times), "bytes": memory}
+        found: dict[str, Any] = {"seconds": medians(times), "bytes": max(grown["redraft"])}
         if args.peer != "none":
             found["ratio"] = median_ratio(times, "transformers", "redraft")
         figures[str(tokens)] = found

@@ -179,7 +179,8 @@ def images_section(line: Line) -> list[str]:
     return [
         "## The image encoder",
         f"At the released shape with random weights in {line['dtype']}, {line['layers']} of its 27 "
-        f"layers, {line['threads']} thread(s); images of 64, 256 and 1,089 soft tokens.",
+        f"layers, {line['threads']} thread(s), the processor's own seconds; images of 64, 256 and "
+        "1,089 soft tokens, which transformers gets padded as its processor makes them.",
         table(head, rows),
     ]
 

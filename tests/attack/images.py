@@ -28,8 +28,8 @@ def memory(process: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def main() -> int:
-    """Attack; return the exit status."""
+def main(count: int = BODIES) -> int:
+    """Attack with so many bodies; return the exit status."""
     statuses: Counter[int] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = tiny_checkpoint(
@@ -40,7 +40,7 @@ def main() -> int:
         try:
             before = memory(server.pid)
             with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
-                for number, body in enumerate(hostile_bodies(random.Random(1), BODIES)):
+                for number, body in enumerate(hostile_bodies(random.Random(1), count)):
                     answer = client.post(
                         "/v1/chat/completions",
                         content=json.dumps(body).encode("ascii"),
@@ -54,9 +54,9 @@ def main() -> int:
         finally:
             server.terminate()
             server.wait()
-    print(f"{BODIES} bodies: {dict(statuses)}; the server grew by {grown >> 10} MiB at most")
+    print(f"{count} bodies: {dict(statuses)}; the server grew by {grown >> 10} MiB at most")
     return int(grown > GROWTH)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:])))

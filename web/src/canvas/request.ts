@@ -2,7 +2,7 @@ import type { GenerateRequest } from "../api/client";
 import type { Message } from "../api/types";
 import { contentOf, type PromptImage } from "./images";
 
-/** Return the request for a prompt. In a chat the earlier messages and its images come before it. */
+/** Return the request for a prompt. In a chat earlier messages and its images come before it. */
 export function requestFor(
   model: string,
   mode: "chat" | "prompt",

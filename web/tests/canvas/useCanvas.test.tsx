@@ -2,6 +2,7 @@
 import { act, cleanup, renderHook, waitFor } from "@testing-library/preact";
 import type { ComponentChildren } from "preact";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { partsOf } from "../../src/canvas/images";
 import { useCanvas } from "../../src/canvas/useCanvas";
 import { Models } from "../../src/shell/models";
 import { Player } from "../../src/trace/player";
@@ -94,12 +95,11 @@ describe("useCanvas", () => {
     expect(canvas.current.text).toBe("");
     await act(() => canvas.current.setText("two"));
     await act(() => canvas.current.start());
-    expect(canvas.current.messages?.map(({ role, content }) => `${role} ${content}`)).toEqual([
-      "user one",
-      "assistant yes",
-      "user two",
-      "assistant yes",
-    ]);
+    expect(
+      canvas.current.messages?.map(
+        ({ role, content }) => `${role} ${partsOf({ role, content }).text}`,
+      ),
+    ).toEqual(["user one", "assistant yes", "user two", "assistant yes"]);
     expect(bodies(requests).at(-1)?.messages).toHaveLength(3);
   });
 
