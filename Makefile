@@ -73,6 +73,7 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.constraints
 	$(BIN)/python -m tests.attack.extremes
 	$(BIN)/python -m tests.attack.images
+	$(BIN)/python -m tests.attack.anything
 	$(BIN)/python -m tests.attack.crowd
 
 kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them

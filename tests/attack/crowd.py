@@ -36,6 +36,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "structured": ("/v1/chat/completions", CHAT | {"schema": SCHEMA}),
     "suffix": ("/v1/completions", WORK | {"prompt": "a = ", "suffix": "\n", "max_tokens": 16}),
     "infill": ("/v1/infill", HOLE | {"template": "a = <hole>\nb = 2\n"}),
+    "responses": ("/v1/responses", WORK | {"input": "Hello", "max_output_tokens": 16}),
+    "messages": ("/v1/messages", CHAT),
+    "ollama": (
+        "/api/chat",
+        WORK | {"messages": CHAT["messages"], "stream": False, "options": {"num_predict": 16}},
+    ),
+    "fim": (
+        "/infill",
+        WORK | {"input_prefix": "a = ", "input_suffix": "\nb = 2\n", "n_predict": 16},
+    ),
     "edit": ("/v1/edits", HOLE | {"text": "a = 1\nb = 2\n", "spans": [[4, 5]]}),
 }
 
@@ -68,6 +78,13 @@ def body_of(kind: str, seed: int, unique: int = 0) -> tuple[str, dict[str, Any]]
 
 def text_of(answer: dict[str, Any]) -> str:
     """Return the text of an answer of any kind."""
+    if "output" in answer:
+        return str(answer["output"][0]["content"][0]["text"])
+    if "message" in answer:
+        return str(answer["message"]["content"])
+    if "content" in answer:
+        content = answer["content"]
+        return content if isinstance(content, str) else "".join(block["text"] for block in content)
     if "choices" not in answer:
         return str(answer["text"])
     choice = answer["choices"][0]

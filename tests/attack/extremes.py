@@ -63,6 +63,13 @@ TOOL = {
 CHAT = SMALL | {"messages": [{"role": "user", "content": "hi"}]}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "integer"}}}
 HOLE = SMALL | {"max_candidates": 1}
+RESPONSE = {name: value for name, value in SMALL.items() if name != "max_tokens"} | {
+    "input": "hi",
+    "max_output_tokens": 2,
+}
+OLLAMA = {
+    "model": "small-text", "options": {"num_predict": 2, "seed": 1}, "timeout": 4.0, "max_denoising_steps": 1,
+}  # fmt: skip
 BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/v1/chat/completions", CHAT),
     ("POST", "/v1/chat/completions", CHAT | {"tools": [TOOL], "tool_choice": "auto"}),
@@ -72,6 +79,16 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/v1/completions", SMALL | {"prompt": "hi", "suffix": "there"}),
     ("POST", "/v1/infill", HOLE | {"template": "a<hole>b", "formats": [SCHEMA]}),
     ("POST", "/v1/edits", HOLE | {"text": "some text", "spans": [[0, 4]], "instruction": "x"}),
+    ("POST", "/v1/completions", SMALL | {"prompt": ["hi", "ho"], "echo": True, "logprobs": 1}),
+    ("POST", "/v1/responses", RESPONSE),
+    ("POST", "/v1/messages", CHAT | {"system": "x", "stop_sequences": ["y"]}),
+    ("POST", "/v1/messages/count_tokens", {"model": "small-text", "messages": CHAT["messages"]}),
+    ("POST", "/infill", HOLE | {"input_prefix": "a", "input_suffix": "b", "n_predict": 2}),
+    ("POST", "/completion", SMALL | {"prompt": "hi", "n_predict": 2}),
+    ("POST", "/v1/fim/completions", SMALL | {"prompt": "hi", "suffix": "there"}),
+    ("POST", "/api/chat", OLLAMA | {"messages": CHAT["messages"]}),
+    ("POST", "/api/generate", OLLAMA | {"prompt": "hi", "suffix": "there"}),
+    ("POST", "/api/generate", OLLAMA | {"prompt": "hi", "raw": True}),
     ("POST", "/tokenize", {"model": "small-text", "text": "hi"}),
     ("POST", "/v1/sessions", {"model": "small-text", "text": "some text"}),
     ("POST", "/v1/sessions/{name}/edits", HOLE | {"spans": [[0, 4]], "instruction": "x"}),

@@ -106,6 +106,9 @@ def test_the_likeliest_of_several_is_kept(served: Served) -> None:
 def test_a_suffix_ends_at_a_stop_and_has_several_answers(served: Served) -> None:
     given: dict[str, Any] = {"prompt": "x = 1\n", "suffix": "\ny = x\n"}
     (first,) = complete(served, **given).choices
+    # As langchain's class for completions sends it.
+    (listed,) = complete(served, **(given | {"prompt": [given["prompt"]]})).choices
+    assert listed.text == first.text
     several = complete(served, **given, n=3).choices
     assert several[0].text == first.text
     assert [one.index for one in several] == [0, 1, 2]
@@ -128,7 +131,8 @@ def test_a_suffix_ends_at_a_stop_and_has_several_answers(served: Served) -> None
         ({"prompt": "x", "best_of": 3, "stream": True}, "best_of"),
         ({"prompt": "x", "max_tokens": 0, "logprobs": 9}, "logprobs"),
         ({"prompt": [[0] * 9000], "max_tokens": 0}, "context"),
-        ({"prompt": ["x"], "suffix": "y"}, "suffix"),
+        ({"prompt": [[1, 2]], "suffix": "y"}, "suffix"),
+        ({"prompt": ["x"] * 9, "suffix": "y", "n": 2}, "16 choices"),
     ],
     ids=lambda value: str(value)[:40],
 )

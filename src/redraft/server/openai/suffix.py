@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from itertools import chain
 from typing import cast
 
 from fastapi import Request, Response
@@ -25,6 +25,8 @@ from redraft.server.routes.infill import usage
 from redraft.server.runtime.registry import HostedModel
 from redraft.server.runtime.sse import stream_response, while_connected
 from redraft.text.stop_strings import before_stop
+
+MAX_FILLS = 16  # choices of one request
 
 
 async def suffix_answer(hosted: HostedModel, body: CompletionRequest, request: Request) -> Response:
@@ -55,13 +57,16 @@ async def _chunks(
 
 
 async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled]:
-    """Return one filled text a choice. The seeds of the others follow the first's.
+    """Return one filled text a choice, prompt by prompt. The seeds of a prompt's choices follow.
 
     Raises:
         RequestError: a field means nothing with a suffix.
     """
-    if not isinstance(body.prompt, str) or not body.suffix:
-        raise RequestError("with a suffix the prompt is a text")
+    prompts = [prompt for prompt in body.prompts() if isinstance(prompt, str)]
+    if len(prompts) < len(body.prompts()) or not body.suffix:
+        raise RequestError("with a suffix a prompt is a text")
+    if len(prompts) * body.n > MAX_FILLS:
+        raise RequestError(f"with a suffix a request has {MAX_FILLS} choices at most")
     if body.logprobs is not None or body.method != "diffusion" or body.echo or body.best_of:
         raise RequestError(
             "logprobs, echo, best_of and method mean nothing with a suffix: leave them out"
@@ -71,18 +76,19 @@ async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled
     options = body.settings() | body.strategies()
     options.pop("stop", None)
     room = options.pop("max_new_tokens", MAX_TOKENS)
-    template = Template.of([body.prompt, Hole(1, room), body.suffix])
+    templates = [Template.of([prompt, Hole(1, room), body.suffix]) for prompt in prompts]
     processor = hosted.model.processor
     first = processor.settings(options).seed or 0
 
-    async def fill(number: int) -> Infilled:
+    async def fill(template: Template, number: int) -> Infilled:
         given = cast(InfillOptions, options | {"seed": first + number})
         plan = partial(plan_infill, processor, template, None, given)
         async with aclosing(hosted.infill(plan, body.timeout, drafts=False)) as events:
             (filled,) = [event async for event in events if isinstance(event, Infilled)]
         return filled
 
-    tasks = [asyncio.ensure_future(fill(number)) for number in range(body.n)]
+    places = itertools.product(templates, range(body.n))
+    tasks = [asyncio.ensure_future(fill(template, number)) for template, number in places]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -92,13 +98,13 @@ async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled
 
 async def _usage(hosted: HostedModel, body: CompletionRequest, fills: list[Infilled]) -> JsonObject:
     """Return the tokens of the request, and those of all fills together."""
-    given = f"{body.prompt}{body.suffix}"
+    given = "".join(f"{prompt}{body.suffix}" for prompt in body.prompts())
     each = [await run_in_threadpool(usage, hosted, given, filled) for filled in fills]
     written = sum(one["completion_tokens"] for one in each)
     return each[0] | {
         "completion_tokens": written,
         "total_tokens": each[0]["prompt_tokens"] + written,
-        "steps": list(chain.from_iterable(one["steps"] for one in each)),
+        "steps": list(itertools.chain.from_iterable(one["steps"] for one in each)),
     }
 
 
