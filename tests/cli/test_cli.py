@@ -337,7 +337,7 @@ def test_a_dash_reads_standard_input_from_a_terminal_too(checkpoint: Path) -> No
         typed=b"abc\n\x04\x04",
     )
     assert terminal.finish() == 0
-    assert b'"prompt_tokens": 5' in terminal.drawn
+    assert b'"prompt_tokens": 4' in terminal.drawn  # the line end is not one of them
 
 
 def test_a_chat_remembers_and_forgets(checkpoint: Path) -> None:
@@ -361,9 +361,10 @@ def test_a_chat_has_commands(checkpoint: Path, tmp_path: Path) -> None:
     options = ("-s", "Be kind.", "--seed", "3", "--max-tokens", "8")
     terminal = Terminal("chat", "-m", str(checkpoint), *options, typed=typed.encode())
     assert terminal.finish() == 0
-    for told in ("/reset", "there is no command /nonsense", "/save needs a file", "3 messages in"):
-        assert told in terminal.text, terminal.text
-    assert "cannot be written" in terminal.text  # the second time: nothing is replaced
+    text = " ".join(terminal.text.split())  # long paths wrap
+    for told in ("/reset", "there is no command /nonsense", "/save needs a file", "(3 messages in"):
+        assert told in text
+    assert "cannot be written: File exists" in text  # the second time: nothing is replaced
     messages = json.loads(saved.read_text())
     assert [message["role"] for message in messages] == ["system", "user", "assistant"]
     assert messages[1]["content"] == "hello"

@@ -225,7 +225,7 @@ def test_an_interrupt_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errors_of_redraft_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RedraftError("[wrong] \\n")
 
     monkeypatch.setattr("redraft.cli.chat.open_model", fail)

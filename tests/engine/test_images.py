@@ -138,7 +138,9 @@ def test_the_prefix_cache_knows_an_image_by_its_content(model: redraft.Model) ->
     assert (images.misses, images.hits) == (2, 0)  # the third was not even asked for
     # Blocks end at the image's end, 301, and at 512.
     spans = [one.span for one in asked[0].images]
-    assert engine.prefixes.known(prefix_tokens(asked[0].prompt, asked[0].images), spans) == 512
+    assert (
+        engine.prefixes.known(prefix_tokens(asked[0].prompt, asked[0].images), images=spans) == 512
+    )
 
 
 def test_soft_tokens_have_names_of_their_own() -> None:

@@ -334,11 +334,11 @@ def test_there_is_room_for_log_probabilities_once_a_request_is_let_in(
 ) -> None:
     score, left = HostedModel.score, list[float]()
 
-    async def crowded(model: HostedModel, *given: Any) -> Any:
+    async def crowded(model: HostedModel, *given: Any, **more: Any) -> Any:
         monkeypatch.setattr(model.worker, "_capacity", 0)  # others came in meanwhile
         left.append(given[-1])
         try:
-            return await score(model, *given)
+            return await score(model, *given, **more)
         finally:
             monkeypatch.setattr(model.worker, "_capacity", 8)
 

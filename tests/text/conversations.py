@@ -294,6 +294,10 @@ class Comparison:
                 return "invalid, refused"
             assert self.reference(made, tokenize=False) is None, made
             return "refused by both"
+        if prompt.images:
+            # A template may write images; a model without an encoder refuses them afterwards.
+            assert not made.is_valid, made
+            return "has images"
         assert made.is_valid, made
         assert text == self.reference(made, tokenize=False), made
         ids = prompt.encode(self.tokenizer)

@@ -91,8 +91,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="An origin, such as http://localhost:3000, whose pages may use the server; may be "
-            "repeated. Unless given: none but its own page.",
+            help="An origin (https://HOST) whose pages may use the server; may be repeated. Unless "
+            "given: none but its own page.",
         ),
     ] = None,
     proxy: Annotated[

@@ -60,7 +60,7 @@ def known_sets(*models: Model) -> list[str]:
         folder = model.checkpoint.folder.resolve()
         for name, shipped in SHIPPED.items():
             if folder == shipped.resolve():
-                return [set_ for set_, held in SETS.items() if held.model == name]
+                return [set_ for set_, held in SETS.items() if held.model == name and held.known]
     return []
 
 

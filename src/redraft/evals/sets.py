@@ -17,7 +17,8 @@ class HeldOutSet:
         bins: of difficulty; both ends belong to each.
         unit: the unit of difficulty.
         ruled: rules check an answer by its prompt alone, so that further attempts are fair.
-        model: the shipped model that knows the task.
+        model: the shipped model that is measured unless another is named.
+        known: that model was trained for the task in this form.
     """
 
     task: Task
@@ -25,6 +26,7 @@ class HeldOutSet:
     unit: str
     ruled: bool = False
     model: str = "small-text"
+    known: bool = True
 
 
 SETS = {
@@ -38,9 +40,13 @@ SETS = {
     "rewrite": HeldOutSet(Rewrite(), ((1, 20),), "kind of change"),
     "edits": HeldOutSet(ToDo(), ((1, 2), (3, 4)), "items"),
     # In phrasings that no training has.
-    "open-edits": HeldOutSet(OpenToDo("held-out"), ((1, 2), (3, 4)), "items"),
+    "open-edits": HeldOutSet(OpenToDo("held-out"), ((1, 2), (3, 4)), "items", known=False),
     "sums": HeldOutSet(
-        Sums(phrasing="held-out"), ((1, 1), (2, 2), (3, 3), (4, 5)), "operations", model="small"
+        Sums(phrasing="held-out"),
+        ((1, 1), (2, 2), (3, 3), (4, 5)),
+        "operations",
+        model="small",
+        known=False,
     ),
     "wiki": HeldOutSet(Wiki(), ((1, 1), (2, 2), (3, 3)), "facts"),
 }
