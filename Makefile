@@ -39,7 +39,7 @@ endif
 # Of trl the tests read chat templates, which are files: what it needs to run stays away.
 .venv/.command: .venv/.python-$(VERSION) pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[serve]'
 	touch $@
 
 .venv/.ready: .venv/.command
