@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from redraft.adapters.attach import adapters_of, weights_of
 from redraft.adapters.load import Adapter
-from redraft.adapters.weights import Base, ExpertBase, device_of, update
+from redraft.adapters.weights import AdaptedMatrix, Base, ExpertBase, update
 from redraft.errors import ConfigError, MemoryLimitError
 from redraft.network import DiffusionGemma, place_weight
 from redraft.network.memory_estimate import GIB, USABLE, free_memory
@@ -108,7 +107,7 @@ class ByRow(nn.Module):
         return packed_layout(self.base)
 
 
-class WeightByRow(ByRow):
+class WeightByRow(AdaptedMatrix, ByRow):
     """A matrix [N, K] with updates."""
 
     def product(self, x: Tensor) -> Tensor:
@@ -137,20 +136,6 @@ class WeightByRow(ByRow):
             if (found := self.update_of(name)) is not None:
                 add_update(out, x, rows.of(name, len(x)), *found)
         return out
-
-    def __getitem__(self, index: Any) -> Tensor:
-        raise TypeError("an embedding has no adapter here")
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def device(self) -> torch.device:
-        return device_of(self.base)
-
-    @property
-    def ndim(self) -> int:
-        return 2
 
 
 class ExpertsByRow(ByRow):

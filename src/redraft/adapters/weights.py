@@ -58,7 +58,28 @@ class Adapted(nn.Module):
         return None
 
 
-class LoraWeight(Adapted):
+class AdaptedMatrix:
+    """A matrix [N, K] in a weight's place: what a network asks of it beside its products."""
+
+    base: Any
+    shape: torch.Size
+
+    def __getitem__(self, index: Any) -> Tensor:
+        raise TypeError("an embedding has no adapter here")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.base)
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+
+class LoraWeight(AdaptedMatrix, Adapted):
     """A frozen matrix [N, K] with a low-rank update.
 
     Args:
@@ -77,20 +98,6 @@ class LoraWeight(Adapted):
     def products(self, x: Tensor, others: Sequence[WeightLike]) -> list[Tensor]:
         """Return the products with this weight and with others."""
         return [self.product(x), *(other.product(x) for other in others)]
-
-    def __getitem__(self, index: Any) -> Tensor:
-        raise TypeError("an embedding has no adapter here")
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def device(self) -> torch.device:
-        return self.lora_a.device
-
-    @property
-    def ndim(self) -> int:
-        return 2
 
 
 class LoraExperts(Adapted):

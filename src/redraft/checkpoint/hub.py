@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from redraft.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from huggingface_hub import CachedRevisionInfo
+    from huggingface_hub import CachedRepoInfo, CachedRevisionInfo
 
 # Files of a checkpoint: weights in safetensors alone.
 DOWNLOADED = ("*.json", "*.safetensors", "*.jinja")
@@ -85,23 +85,31 @@ def _listed(names: Sequence[str]) -> str:
 def _files(repo: str, revision: str | None) -> list[str]:
     """Return the names of a repository's files on the hub, or of those here where it is not
     reached."""
-    from huggingface_hub import HfApi, constants, scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
+    from huggingface_hub import HfApi
 
     try:
         return _reached(repo, lambda: HfApi().list_repo_files(repo, revision=revision))
     except CheckpointError:
-        try:
-            repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
-        except (CacheNotFound, OSError):
-            repos = frozenset()
         names: set[str] = set()
-        for one in repos:
-            if (one.repo_id, one.repo_type) == (repo, "model"):
+        for one in cached_models():
+            if one.repo_id == repo:
                 names.update(*map(_names, one.revisions))
         if not names:
             raise
         return sorted(names)
+
+
+def cached_models() -> list[CachedRepoInfo]:
+    """Return the model repositories in the hub's cache, by their names; none without a cache."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except (CacheNotFound, OSError):
+        return []
+    models = [repo for repo in repos if repo.repo_type == "model"]
+    return sorted(models, key=lambda repo: repo.repo_id)
 
 
 def _names(revision: CachedRevisionInfo) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.checkpoint.hub import cached_models
 from redraft.checkpoint.source import SHIPPED
 from redraft.config.model_card import CARD_FILE, ModelCard
 from redraft.errors import ConfigError
@@ -45,15 +46,8 @@ def local_checkpoints() -> Iterator[LocalCheckpoint]:
 
 def _cached() -> Iterator[tuple[str, Path]]:
     """Yield name and newest folder of each model in the hub's cache."""
-    from huggingface_hub import constants, scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repos = sorted(scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repo: repo.repo_id)
-    except (CacheNotFound, OSError):
-        return
-    for repo in repos:
-        if repo.repo_type == "model" and repo.revisions:
+    for repo in cached_models():
+        if repo.revisions:
             newest = max(repo.revisions, key=lambda revision: revision.last_modified)
             yield repo.repo_id, newest.snapshot_path
 
