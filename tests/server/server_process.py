@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+from typing import IO
 
 import httpx2
 
@@ -17,11 +18,19 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def start_server(port: int, *options: str, **environment: str) -> subprocess.Popen[bytes]:
-    """Return a server with small-text at a port, once it answers."""
+def start_server(
+    port: int,
+    *options: str,
+    model: str = "small-text",
+    log: IO[bytes] | None = None,
+    **environment: str,
+) -> subprocess.Popen[bytes]:
+    """Return a server with a model at a port, once it answers. log: takes all that it prints."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", "-m", "small-text", "--port", str(port), *options],
+        [*COMMAND, "serve", "-m", model, "--port", str(port), *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=log,
+        stderr=log,
     )
     for _ in range(1200):
         try:
