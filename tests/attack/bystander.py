@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -56,6 +57,8 @@ class Seen:
     @property
     def draft_ratio(self) -> float:
         """The median wait for a first draft beside the attack, over that alone."""
+        if not self.beside:
+            return math.inf
         return statistics.median(self.beside) / statistics.median(self.alone)
 
     def figures(self) -> dict[str, Any]:
@@ -63,12 +66,12 @@ class Seen:
         health = {"median": statistics.median(self.health), "worst": max(self.health)}
         drafts = {
             "alone": statistics.median(self.alone),
-            "beside": statistics.median(self.beside),
-            "worst": max(self.beside),
+            "beside": statistics.median(self.beside) if self.beside else None,
+            "worst": max(self.beside, default=None),
             "ratio": self.draft_ratio,
         }
         megabytes = [self.before >> 20, self.after >> 20]
-        return {"health": health, "first_draft": drafts, "MiB": megabytes, "failed": self.failures}
+        return {"health": health, "first_draft": drafts, "MiB": megabytes, "failed": self.failures[:5]}
 
     def missed(self) -> list[str]:
         """Return the bars that were missed, a sentence each."""

@@ -12,7 +12,6 @@ import resource
 import socket
 import sys
 import tempfile
-import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -20,7 +19,9 @@ from pathlib import Path
 from tests.attack.bystander import attacked, report
 
 LOG_BYTES = 1 << 20
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+REQUEST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+)
 STREAM = json.dumps(
     {
         "model": "small-text",
@@ -29,6 +30,7 @@ STREAM = json.dumps(
         "max_tokens": 8,
     }
 ).encode()
+UNREAD = 4
 # What a connection sends before it waits; the last asks, and does not read.
 HALVES = {
     "nothing": b"",
@@ -36,6 +38,7 @@ HALVES = {
     "half a body": REQUEST + b"content-length: 5000\r\n\r\n{",
     "half a chunk": REQUEST + b"transfer-encoding: chunked\r\n\r\n1000\r\n{",
     "no request": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20,
+    # Not among the others: so many requests would fill the waiting queue, and others be told so.
     "unread": REQUEST + b"content-length: %d\r\n\r\n" % len(STREAM) + STREAM,
 }
 
@@ -46,12 +49,12 @@ def hold(port: int, count: int, seconds: float) -> None:
     ends = time.monotonic() + seconds
     with ExitStack() as stack:
         held: list[tuple[socket.socket, bytes]] = []
-        kinds = list(HALVES.values())
+        *kinds, unread = HALVES.values()
         for number in range(10**9):
             if time.monotonic() > ends:
                 return
             if len(held) < count:
-                sent = kinds[number % len(kinds)]
+                sent = unread if number < UNREAD else kinds[number % len(kinds)]
                 with suppress(OSError):
                     made = socket.create_connection(("127.0.0.1", port), timeout=5)
                     stack.callback(made.close)
@@ -60,7 +63,7 @@ def hold(port: int, count: int, seconds: float) -> None:
                     held.append((made, sent))
                 continue
             time.sleep(1)
-            held = [one for one in held if one[1] is kinds[-1] or _drips(one[0])]
+            held = [one for one in held if one[1] is unread or _drips(one[0])]
 
 
 def _drips(connection: socket.socket) -> bool:
@@ -83,13 +86,12 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(args.connections + 500, hard), hard))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with log.open("wb") as file, attacked(log=file) as server:
-            with server.bystander.watch(args.settle) as seen:
-                thread = threading.Thread(
-                    target=hold, args=(server.port, args.connections, args.seconds)
-                )
-                thread.start()
-                thread.join()
+        with (
+            log.open("wb") as file,
+            attacked(log=file) as server,
+            server.bystander.watch(args.settle) as seen,
+        ):
+            hold(server.port, args.connections, args.seconds)
         length = log.stat().st_size
     if length > LOG_BYTES:
         seen.failures.append(f"the log has {length} bytes")

@@ -51,10 +51,11 @@ class Sessions:
 
     def great_edits(self, name: str, count: int) -> None:
         """Replace the whole text by another with other lines."""
-        for number in range(count):
+        length = len(LINES)
+        for _ in range(count):
             text = "".join(f"{self._rng.random()}\n" for _ in range(20_000))
-            self.change(name, 0, len(LINES) if not number else len(last), text)
-            last = text
+            self.change(name, 0, length, text)
+            length = len(text)
 
     def pages(self, count: int) -> None:
         """Keep pages of 1 MB, and delete them."""

@@ -67,9 +67,7 @@ def _tool(number: int) -> dict[str, Any]:
     return {"type": "function", "function": {"name": f"f{number}", "parameters": parameters}}
 
 
-def send(
-    server: Attacked, path: str, body: dict[str, Any], ended: threading.Event
-) -> Counter[str]:
+def send(server: Attacked, path: str, body: dict[str, Any], ended: threading.Event) -> Counter[str]:
     """Send a request over and over until told to end, leaving what takes long; return statuses."""
     found: Counter[str] = Counter()
     content = json.dumps({"model": server.model} | body).replace(DEEP, "[" * 2000 + "]" * 2000)

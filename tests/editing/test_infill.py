@@ -27,6 +27,7 @@ from redraft.events import Draft
 from redraft.testing import byte_tokenizer, tiny_model
 from redraft.text import ChatTemplate
 from redraft.text.chat_template import TURN_TEMPLATE
+from redraft.text.token_texts import TokenTexts
 from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 from tests.engine.probe import run_course
 
@@ -472,20 +473,20 @@ def test_tokens_that_the_model_does_not_know_are_refused() -> None:
 
 
 def test_where_a_word_goes_on_there_is_a_seam() -> None:
-    texts = ["", " ", "pr", "print", "(", "int", "nt", "  ", "x", "x1"]
+    texts = TokenTexts(["", " ", "pr", "print", "(", "int", "nt", "  ", "x", "x1"])
     before = before_hole([4, 2], texts)
     assert before is not None
     assert (before.text, before.count, before.allowed) == ("pr", 1, (2, 3))
     behind = behind_hole([6, 4], texts)
     assert behind is not None
     assert (behind.text, behind.count, behind.allowed) == ("nt", 1, (3, 5, 6))
-    assert (
-        before_hole([8, 1], [*texts, " y"]) is not None
-    )  # the space belongs to the word that follows
-    assert before_hole([1], [*texts, " y"]) is None  # it indents
+    spaced = TokenTexts([*texts, " y"])
+    # The space belongs to the word that follows.
+    assert before_hole([8, 1], spaced) is not None
+    assert before_hole([1], spaced) is None  # it indents
     assert before_hole([7], texts) is before_hole([4], texts) is before_hole([], texts) is None
     assert before_hole([3], texts) is behind_hole([4], texts) is None
-    deep = before_hole([4, 1, 2], [*texts, " print"])
+    deep = before_hole([4, 1, 2], TokenTexts([*texts, " print"]))
     assert deep is not None
     assert (deep.text, deep.count, deep.allowed) == (" pr", 2, (10,))
 

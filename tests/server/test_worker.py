@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,31 +176,3 @@ def test_an_event_is_not_read_after_its_time() -> None:
             await late.get()
 
     asyncio.run(read())
-
-
-def test_a_worker_that_rests_gives_memory_back_once(
-    model: DiffusionGemma, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[float] = []
-    monkeypatch.setattr("redraft.server.runtime.worker.REST_SECONDS", 0.05)
-    monkeypatch.setattr(
-        "redraft.server.runtime.worker.give_memory_back", lambda: given.append(time.monotonic())
-    )
-    worker = Worker(Engine(model))
-
-    async def write() -> None:
-        async for _ in worker.events([text_request(model, 20, 8)]):
-            pass
-
-    try:
-        time.sleep(0.2)
-        assert given == []  # nothing was done yet
-        for count in (1, 2):
-            asyncio.run(write())
-            deadline = time.monotonic() + 10
-            while len(given) < count and time.monotonic() < deadline:
-                time.sleep(0.01)
-            time.sleep(0.2)
-            assert len(given) == count
-    finally:
-        worker.close()

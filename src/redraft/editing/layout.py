@@ -9,6 +9,7 @@ from itertools import pairwise
 from redraft.editing.template import Template
 from redraft.editing.token_healing import Seam, before_hole, behind_hole
 from redraft.text import Tokenizer
+from redraft.text.token_texts import TokenTexts
 
 # Shares of a canvas: 1 / N of its positions.
 MAX_LEFT_SHARE = 4  # for the text before the first hole
@@ -77,7 +78,7 @@ class Pieces:
         borders = ((None, None),) * len(template.holes)
         return cls(prefix, left, between, tokenizer.encode(last, bos=False), closing, end, borders)
 
-    def healed(self, texts: Sequence[str], bound: Sequence[bool] = ()) -> Pieces:
+    def healed(self, texts: TokenTexts, bound: Sequence[bool] = ()) -> Pieces:
         """Return these pieces with borders; `texts` are those of all tokens.
 
         Holes that are `bound` to a constraint have none: what fills them must not depend on text

@@ -26,6 +26,7 @@ from redraft.engine.prefix_rows import SessionPrefix
 from redraft.engine.request import Method, check_tokens, check_without_canvas, checked_method
 from redraft.errors import ConstraintUnsatisfiedError, ContextLengthError, RequestError
 from redraft.grammar import TokenDFA, as_constraint
+from redraft.text.token_texts import TokenTexts
 
 
 def plan_infill(
@@ -51,12 +52,13 @@ def plan_infill(
     sampler, stopping = _strategies(search, settings, config)
     pieces = _pieces(processor, template, instruction)
     dfas = _hole_dfas(processor, template)
+    needed = [_min_tokens(dfa) for dfa in dfas]
+    widths = widths_to_try(template, search.max_candidates, needed)
+    _check_length(processor, pieces, pieces.between_length + sum(widths[0]))
     forms = [pieces]
     if search.heal:
         healed = _healed(processor, pieces, dfas)
         forms += [healed] if any(any(pair) for pair in healed.borders) else []
-    needed = [_min_tokens(dfa) for dfa in dfas]
-    widths = widths_to_try(template, search.max_candidates, needed)
     placed = _place_all(processor, forms, widths, processor.fill_token(config))
     return InfillCandidates(
         InfillPlan(
@@ -192,7 +194,9 @@ def _pieces(processor: Processor, template: Template, instruction: str | None) -
 
 def _healed(processor: Processor, pieces: Pieces, dfas: Sequence[TokenDFA | None]) -> Pieces:
     """Return the pieces with borders where a hole begins or ends inside a word."""
-    texts = processor.require_tokenizer("infilling").token_texts[: processor.config.vocab_size]
+    texts = processor.require_tokenizer("infilling").token_texts
+    if len(texts) > processor.config.vocab_size:
+        texts = TokenTexts(texts[: processor.config.vocab_size])
     return pieces.healed(texts, [dfa is not None for dfa in dfas])
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from redraft.text.token_texts import TokenTexts
+
 DEEPEST = 4  # tokens
 
 
@@ -28,41 +30,39 @@ class Seam:
     allowed: tuple[int, ...]
 
 
-def before_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
+def before_hole(tokens: list[int], texts: TokenTexts) -> Seam | None:
     """Return the seam of the last of `tokens` with a hole behind them; None where they end a word.
 
     `texts` are those of all tokens.
     """
     text = _text(tokens[-1:], texts)
     if text == " " and not _text(tokens[-2:-1], texts)[-1:].isspace() and len(tokens) > 1:
-        return _seam(tokens[-1:], texts, str.startswith)  # not where it indents a line
+        return _seam(tokens[-1:], texts, texts.starting)  # not where it indents a line
     if not _in_word(text[-1:]):
         return None
     found = (
-        _seam(tokens[-count:], texts, str.startswith)
+        _seam(tokens[-count:], texts, texts.starting)
         for count in range(min(DEEPEST, len(tokens)), 0, -1)
     )
     return next((seam for seam in found if seam), None)
 
 
-def behind_hole(tokens: list[int], texts: Sequence[str]) -> Seam | None:
+def behind_hole(tokens: list[int], texts: TokenTexts) -> Seam | None:
     """Return the seam of the first of `tokens` with a hole before them; None where they begin a
     word."""
     if not _in_word(_text(tokens[:1], texts)[:1]):
         return None
     found = (
-        _seam(tokens[:count], texts, str.endswith)
+        _seam(tokens[:count], texts, texts.ending)
         for count in range(min(DEEPEST, len(tokens)), 0, -1)
     )
     return next((seam for seam in found if seam), None)
 
 
-def _seam(
-    tokens: list[int], texts: Sequence[str], matches: Callable[[str, str], bool]
-) -> Seam | None:
+def _seam(tokens: list[int], texts: TokenTexts, matches: Callable[[str], list[int]]) -> Seam | None:
     """Return the seam of these tokens; None where only they themselves would do."""
     text = _text(tokens, texts)
-    allowed = [token for token, other in enumerate(texts) if matches(other, text)] if text else []
+    allowed = matches(text) if text else []
     return Seam(text, len(tokens), tuple(allowed)) if allowed and allowed != tokens else None
 
 

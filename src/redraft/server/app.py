@@ -24,6 +24,7 @@ from redraft.server.routes.openai import openai_routes
 from redraft.server.routes.playground import add_page, playground_routes
 from redraft.server.routes.responses import response_routes
 from redraft.server.routes.sessions import session_routes
+from redraft.server.runtime.freed_memory import FreedMemory
 from redraft.server.runtime.metrics import Metrics
 from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.store import Store
@@ -52,9 +53,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         registry.start()
+        memory = FreedMemory()
         try:
             yield
         finally:
+            memory.close()
             await registry.stop()
             state.close()
 

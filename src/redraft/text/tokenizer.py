@@ -12,6 +12,7 @@ import tokenizers
 
 from redraft.config.special_tokens import BOS_ID
 from redraft.errors import CheckpointError, RequestError
+from redraft.text.token_texts import TokenTexts
 from redraft.text.tokenizer_files import TokenizerFiles
 
 # Stands in decoded text for bytes that are not a character, or not yet one.
@@ -136,17 +137,17 @@ class Tokenizer:
         return list(encoded.ids), parts
 
     @cached_property
-    def token_texts(self) -> list[str]:
+    def token_texts(self) -> TokenTexts:
         """The text of each token alone; empty for special tokens, raw bytes and parts of
         characters."""
         texts: list[str] = self.backend.decode_batch(
             [[token] for token in range(self.vocab_size)], skip_special_tokens=True
         )
         raw = self.byte_tokens()
-        return [
+        return TokenTexts(
             "" if REPLACEMENT_CHARACTER in text or token in raw else text
             for token, text in enumerate(texts)
-        ]
+        )
 
     def byte_tokens(self) -> frozenset[int]:
         """Return the ids of tokens that are one raw byte, `<0x00>` to `<0xFF>`."""

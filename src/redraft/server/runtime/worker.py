@@ -13,7 +13,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from redraft.engine import Engine, Request, Work
-from redraft.engine.allocator import give_memory_back
 from redraft.errors import RedraftError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.runtime.event_queue import EventQueue
@@ -25,8 +24,6 @@ Events = AsyncGenerator[tuple[int, EngineEvent], None]
 
 # Seconds of a stop that are left for sending errors to those who did not come to their end.
 REPLY_SECONDS = 1.0
-# Seconds without work after which memory that was freed goes back to the system.
-REST_SECONDS = 20.0
 # Ends of requests from which the rate is estimated, and the greatest advice to wait, in seconds.
 RECENT, MAX_WAIT = 32, 60
 
@@ -66,7 +63,6 @@ class Worker:
         self.engine = engine
         self._capacity = max_batch_size + max_waiting
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._rested = True  # has given memory back since the last work
         # By the engine's number; only the thread reads and writes it.
         self._callers: dict[int, Callable[[EngineEvent], None]] = {}
         self._admitted = 0
@@ -208,24 +204,7 @@ class Worker:
         """Run the commands in the inbox; where there is nothing else to do, wait for one."""
         with suppress(Empty):
             while True:
-                self._next()()
-
-    def _next(self) -> Callable[[], None]:
-        """Return the next command. While there is no work, wait for it; after a while of that, give
-        the memory of what was done back to the system.
-
-        Raises:
-            Empty: there is none, and there is work.
-        """
-        if self.engine.busy or self._closing:
-            self._rested = False
-            return self._inbox.get(block=False)
-        if not self._rested:
-            with suppress(Empty):
-                return self._inbox.get(timeout=REST_SECONDS)
-            self._rested = True
-            give_memory_back()
-        return self._inbox.get()
+                self._inbox.get(block=not self.engine.busy and not self._closing)()
 
     def _deliver(self, event: EngineEvent) -> None:
         deliver = self._callers.get(event.request)
