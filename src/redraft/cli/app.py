@@ -63,6 +63,14 @@ COMMANDS: list[Callable[..., None]] = [
 # that two threads are nearly twice as fast as one; short enough that a busy neighbour costs little,
 # where endless spinning costs it a hundredfold.
 SPIN_COUNT = "10000"
+# Read when torch loads. oneDNN keeps a compiled product, 0.6 MB of it, for every shape that it has
+# seen, a thousand of them, in two caches. A few steps need about forty, and texts of all lengths
+# never come to an end of new ones. Texts are tokenized one at a time, so its threads are for naught.
+ENVIRONMENT = {
+    "LRU_CACHE_CAPACITY": "128",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 # What `redraft` says without a command.
 FIRST_STEPS = """\
 redraft writes, fills in and edits text by diffusion, on this machine.
@@ -101,6 +109,8 @@ def main() -> None:
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # read when torch loads
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     _open_closed_streams()
     try:
         if len(sys.argv) < 2:
