@@ -71,7 +71,12 @@ class Seen:
             "ratio": self.draft_ratio,
         }
         megabytes = [self.before >> 20, self.after >> 20]
-        return {"health": health, "first_draft": drafts, "MiB": megabytes, "failed": self.failures[:5]}
+        return {
+            "health": health,
+            "first_draft": drafts,
+            "MiB": megabytes,
+            "failed": self.failures[:5],
+        }
 
     def missed(self) -> list[str]:
         """Return the bars that were missed, a sentence each."""

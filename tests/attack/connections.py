@@ -19,6 +19,8 @@ from pathlib import Path
 from tests.attack.bystander import attacked, report
 
 LOG_BYTES = 1 << 20
+# New connections: to accept one takes a server's thread half a millisecond.
+A_SECOND = 200
 REQUEST = (
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
 )
@@ -61,6 +63,7 @@ def hold(port: int, count: int, seconds: float) -> None:
                     made.sendall(sent)
                     made.setblocking(False)
                     held.append((made, sent))
+                time.sleep(1 / A_SECOND)
                 continue
             time.sleep(1)
             held = [one for one in held if one[1] is unread or _drips(one[0])]

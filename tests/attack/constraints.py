@@ -15,12 +15,12 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from redraft.grammar.constraint import MAX_CACHED
+from tests.attack.bystander import resident
 from tests.server.server_process import free_port, start_server
 
 # Another client's constraint: each time a new one.
@@ -141,17 +141,6 @@ def _settled(url: str) -> dict[str, Any]:
             break
         time.sleep(0.5)
     return found
-
-
-def resident(pid: int) -> int:
-    """Return the resident memory of a process and its own in bytes; 0 where there is no /proc."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return 0
-    # A process that has just ended has no such line.
-    own = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmRSS")]
-    children = " ".join(one.read_text() for one in status.parent.glob("task/*/children"))
-    return sum(map(int, own)) * 1024 + sum(resident(int(one)) for one in children.split())
 
 
 def main() -> int:

@@ -65,7 +65,7 @@ COMMANDS: list[Callable[..., None]] = [
 SPIN_COUNT = "10000"
 # Read when torch loads. oneDNN keeps a compiled product, 0.6 MB of it, for every shape that it has
 # seen, a thousand of them, in two caches. A few steps need about forty, and texts of all lengths
-# never come to an end of new ones. Texts are tokenized one at a time, so its threads are for naught.
+# never come to an end of new ones. Texts are tokenized one at a time: threads would be no help.
 ENVIRONMENT = {
     "LRU_CACHE_CAPACITY": "128",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",

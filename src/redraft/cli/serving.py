@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -234,6 +235,9 @@ def run(
         if browser:
             # The socket listens already: the browser waits for the server.
             webbrowser.open(address)
+        # What is loaded stays. To look at all of it once more, the collector would hold the
+        # interpreter for half a second whenever a request makes many objects.
+        gc.freeze()
         server.run([listening])
 
 
