@@ -71,6 +71,9 @@ coverage: setup ## the tests but the browser's, with a report; fails below the f
 
 attack: setup ## hostile requests against a real server, whole; the tests have them in a short form
 	$(BIN)/python -m tests.attack.constraints
+	$(BIN)/python -m tests.attack.connections
+	$(BIN)/python -m tests.attack.sessions
+	$(BIN)/python -m tests.attack.single
 	$(BIN)/python -m tests.attack.extremes
 	$(BIN)/python -m tests.attack.images
 	$(BIN)/python -m tests.attack.anything

@@ -14,14 +14,14 @@ import string
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 
 from redraft.grammar.constraint import MAX_CACHED
-from tests.attack.bystander import resident
-from tests.server.server_process import free_port, start_server
+from tests.attack.bystander import Seen, attacked, report
 
 # Another client's constraint: each time a new one.
 TOOLS = """{"type": "function", "function": {"name": "look_NUMBER", "strict": true, "parameters":
@@ -49,20 +49,17 @@ def bodies() -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Report:
-    """What other clients saw.
+    """What became of the hostile requests, and what others saw.
 
     Attributes:
-        statuses: of the hostile requests whose clients waited. health, chat: seconds. tools: seconds
-            of a chat with tools. before, after: bytes of resident memory of all processes.
+        statuses: of the hostile requests whose clients waited. tools: seconds of another client's
+            chats with tools. seen: by the bystander. ready: what /ready says in the end.
     """
 
     statuses: list[int] = field(default_factory=list)
-    health: list[float] = field(default_factory=list)
-    chat: list[float] = field(default_factory=list)
     tools: list[float] = field(default_factory=list)
     tools_statuses: list[int] = field(default_factory=list)
-    before: int = 0
-    after: int = 0
+    seen: Seen = field(default_factory=Seen)
     ready: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,35 +68,25 @@ def attack(rounds: int, settle: float = 0.0, warm_up: int = 3) -> Report:
 
     Args:
         settle: seconds from the end of the attack to the last look at the memory.
-        warm_up: requests of others before the first look: they fill the cache of constraints, which
-            has a bound.
+        warm_up: constraints of others before the first look: they fill the cache of constraints,
+            which has a bound.
     """
-    port, report = free_port(), Report()
-    url = f"http://127.0.0.1:{port}"
-    process = start_server(port)
-    try:
+    found = Report()
+    with attacked() as server:
         for _ in range(warm_up):
-            _ask(url, report)
-        for seconds in (report.health, report.chat, report.tools):
-            seconds.clear()
-        report.before = resident(process.pid)
-        threads = [
-            threading.Thread(target=_send, args=(url, body, number % 2 == 0, report))
-            for number in range(rounds)
-            for body in bodies().values()
-        ]
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            _ask(url, report)
-        report.ready = _settled(url)
-        if settle:
-            time.sleep(settle)
-        report.after = resident(process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
-    return report
+            _use_tools(server.url, Report())
+        with server.bystander.watch(settle) as found.seen:
+            threads = [
+                threading.Thread(target=_send, args=(server.url, body, number % 2 == 0, found))
+                for number in range(rounds)
+                for body in bodies().values()
+            ]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                _use_tools(server.url, found)
+            found.ready = _settled(server.url)
+    return found
 
 
 def _send(url: str, body: dict[str, Any], leaves: bool, report: Report) -> None:
@@ -114,18 +101,10 @@ def _send(url: str, body: dict[str, Any], leaves: bool, report: Report) -> None:
     report.statuses.append(answer.status_code)
 
 
-def _ask(url: str, report: Report) -> None:
-    began = time.perf_counter()
-    httpx2.get(f"{url}/health", timeout=60).raise_for_status()
-    report.health.append(time.perf_counter() - began)
-    began = time.perf_counter()
-    httpx2.post(
-        f"{url}/v1/chat/completions", json=CHAT | {"max_tokens": 8}, timeout=60
-    ).raise_for_status()
-    report.chat.append(time.perf_counter() - began)
-    began = time.perf_counter()
+def _use_tools(url: str, report: Report) -> None:
     tool = json.loads(TOOLS.replace("NUMBER", str(time.monotonic_ns())))
     body = CHAT | {"max_tokens": 8, "tools": [tool]}
+    began = time.perf_counter()
     answer = httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=60)
     report.tools_statuses.append(answer.status_code)
     report.tools.append(time.perf_counter() - began)
@@ -137,7 +116,7 @@ def _settled(url: str) -> dict[str, Any]:
     for _ in range(120):
         answer = httpx2.get(f"{url}/ready", timeout=60)
         found = answer.json()
-        if answer.status_code == 200 and not found["requests"]:
+        if answer.status_code == 200:
             break
         time.sleep(0.5)
     return found
@@ -147,17 +126,12 @@ def main() -> int:
     """Attack, print the report as JSON, and return 1 where others suffered."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="requests of each kind")
-    report = attack(parser.parse_args().rounds, settle=60, warm_up=MAX_CACHED)
-    seconds = {"health": report.health, "chat": report.chat, "tools": report.tools}
-    figures = {
-        name: {"median": statistics.median(found), "worst": max(found), "count": len(found)}
-        for name, found in seconds.items()
-    }
-    print(json.dumps(asdict(report) | figures))
-    refused = all(status in (400, 429) for status in report.statuses)
-    unhurt = max(report.health) < 1 and set(report.tools_statuses) == {200}
-    returned = report.after < 1.1 * report.before
-    return 0 if refused and unhurt and returned and report.ready.get("status") == "ready" else 1
+    found = attack(parser.parse_args().rounds, settle=60, warm_up=MAX_CACHED)
+    tools = {"median": statistics.median(found.tools), "worst": max(found.tools)}
+    missed = report("constraints", found.seen, tools=tools, statuses=Counter(found.statuses))
+    refused = all(status in (400, 429) for status in found.statuses)
+    answered = set(found.tools_statuses) == {200} and found.ready.get("status") == "ready"
+    return missed if refused and answered else 1
 
 
 if __name__ == "__main__":

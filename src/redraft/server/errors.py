@@ -66,6 +66,8 @@ HEADERS = {
     507: {"x-should-retry": "false"},
 }
 log = logging.getLogger("redraft.server")
+# Characters of a message.
+MAX_MESSAGE = 2000
 
 
 class NotHereError(RequestError):
@@ -82,10 +84,14 @@ def error_body(
     """Return an error in OpenAI's shape.
 
     Halves of surrogate pairs, which a request can hold and UTF-8 cannot, are written as escapes.
+    Messages quote what was sent, which may be long: only their start is told.
     """
 
     def plain(text: str | None) -> str | None:
-        return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+        if text is None:
+            return None
+        more = f" ... ({len(text)} characters)" if len(text) > MAX_MESSAGE else ""
+        return text[:MAX_MESSAGE].encode("utf-8", "backslashreplace").decode() + more
 
     return {"error": {"message": plain(message), "type": kind, "param": plain(param), "code": code}}
 
