@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from redraft import Hole
 from redraft.client import AsyncClient, Client, ServerError, StreamedDraft, StreamedText
 from redraft.errors import ConfigError
 from tests.server.test_openai import Served
@@ -17,6 +18,7 @@ from tests.server.test_openai import Served
 QUICK = {"max_denoising_steps": 4, "seed": 5}
 SHORT = {**QUICK, "max_tokens": 12}
 TEMPLATE = "x = 1\ny = <hole>\n"
+FEW = {**QUICK, "max_tokens": 4, "max_candidates": 2}
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,9 @@ def test_a_completion_without_drafts_is_its_text_alone(client: Client) -> None:
 
 
 def test_an_infill_is_that_of_the_model(client: Client, server: Served) -> None:
-    alone = server.model.infill(TEMPLATE, **QUICK)  # type: ignore[arg-type]
-    with client.infill(TEMPLATE, **QUICK) as events:
+    before, behind = TEMPLATE.split("<hole>")
+    alone = server.model.infill([before, Hole(1, 4), behind], max_candidates=2, **QUICK)
+    with client.infill(TEMPLATE, **FEW) as events:
         drafts = list(events)
     found = events.result()
     assert (found.text, list(found.fills)) == (alone.text, list(alone.fills))
@@ -72,7 +75,7 @@ def test_an_infill_is_that_of_the_model(client: Client, server: Served) -> None:
 
 
 def test_an_edit_ends_with_its_diff(client: Client) -> None:
-    found = client.edit("a = 1\nb = 2\n", [(4, 5)], **QUICK).result()
+    found = client.edit("a = 1\nb = 2\n", [(4, 5)], **FEW).result()
     assert found.text.startswith("a = ")
     assert found.text.endswith("\nb = 2\n")
     assert isinstance(found.body["diff"], str)
@@ -83,7 +86,7 @@ def test_an_asynchronous_client_gives_the_same(client: Client, server: Served) -
         async with AsyncClient(server.url, key="secret") as one:
             chats = [one.chat("fill python", **SHORT), one.chat("fill python", **SHORT)]
             answers = await asyncio.gather(*(chat.result() for chat in chats))
-            steps = [event async for event in one.infill(TEMPLATE, **QUICK)]
+            steps = [event async for event in one.infill(TEMPLATE, **FEW)]
             assert any(isinstance(event, StreamedDraft) for event in steps)
             async with one.chat("fill python", **SHORT) as left:
                 await anext(left)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import redraft
 from tests.server.test_openai import Served
 
 llm = pytest.importorskip("llm", reason="llm is missing: make integrations")
@@ -84,13 +85,14 @@ def test_a_schema_binds_the_answer(models: dict[str, Any]) -> None:
 
 def test_holes_are_filled(models: dict[str, Any], server: Served) -> None:
     infill, both = models["redraft/small-text/infill"]
-    alone = server.model.infill("x = <hole>\n", **QUICK)
-    found = infill.prompt("x = <hole>\n", **QUICK)
+    few = {**QUICK, "max_tokens": 4}
+    alone = server.model.infill(["x = ", redraft.Hole(1, 4), "\n"], **QUICK)
+    found = infill.prompt("x = <hole>\n", **few)
     assert found.text() == alone.text
     assert found.usage().output > 0
 
     async def ask() -> str:
-        return str(await both.prompt("x = <hole>\n", **QUICK).text())
+        return str(await both.prompt("x = <hole>\n", **few).text())
 
     assert asyncio.run(ask()) == alone.text
     with pytest.raises(llm.ModelError, match="hole"):
