@@ -197,11 +197,11 @@ class RedraftLM(TemplateLM):
     def _scored(self, works: Sequence[Scoring]) -> list[list[TokenLikelihood]]:
         """Return the likelihoods of all works, in their order."""
         engine = Engine(self._model.network, self._tokens, max_batch_size=self._batch)
-        numbers = [engine.add(work) for work in works]
+        numbers = [engine.add(work) if work.tokens else None for work in works]
         found: dict[int, list[TokenLikelihood]] = {}
         for event in engine.run():
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Completed):
                 found[event.request] = event.result
-        return [found[number] for number in numbers]
+        return [[] if number is None else found[number] for number in numbers]
