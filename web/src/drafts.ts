@@ -2,7 +2,9 @@
 // it, or import what it is built to, `drafts.js` beside the page of every server.
 //
 //   const response = await fetch(`${server}/v1/infill`, { method: "POST", headers, body });
-//   for await (const { draft, tokens } of readDrafts(response)) if (draft) show(draft.text, tokens);
+//   for await (const { draft, tokens } of readDrafts(response)) {
+//     if (draft) show(draft.text, tokens);
+//   }
 
 /** One denoising step of one canvas. `docs/reference/drafts.md` explains the fields. */
 export interface Draft {

@@ -67,9 +67,9 @@ def _user(blocks: list[Block], place: str) -> list[Message]:
             content = _blocks(block.get("content") or "", here)
             text, shown = text_and_images([_part(one, here) for one in content])
             images += shown
-            content = f"error: {text}" if block.get("is_error") is True else text
+            said = f"error: {text}" if block.get("is_error") is True else text
             results.append(
-                {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": content}
+                {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": said}
             )
         else:
             parts.append(_part(block, here))
