@@ -56,8 +56,11 @@ def headers(key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def server_models(seconds: float = SECONDS_TO_LIST) -> list[dict[str, Any]]:
+def server_models(seconds: float) -> list[dict[str, Any]]:
     """Return the server's models as it describes them.
+
+    Args:
+        seconds: time that it has to answer.
 
     Raises:
         llm.ModelError: it does not answer, or refuses.
@@ -204,7 +207,7 @@ class AsyncRedraftInfill(_Infill, llm.AsyncKeyModel):
 def register_models(register: Callable[..., None]) -> None:
     """Register the models of the server, if it answers."""
     try:
-        models = server_models()
+        models = server_models(SECONDS_TO_LIST)
     except llm.ModelError:
         return
     for one in models:
