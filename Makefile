@@ -10,13 +10,13 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 PYTEST := $(BIN)/python -m pytest
 # Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives.
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
-PLACES := src tests docs benchmarks hatch_build.py
+PLACES := src tests docs benchmarks integrations hatch_build.py
 # What takes much longer than what it adds to the others is for `make test-long`. `make test-fast`
 # leaves out more: pytest names it at the start.
 MOST := -m 'not long'
 FAST := -m 'not slow and not long'
 
-.PHONY: help setup demo test test-long test-fast attack kernels coverage bench check format docs page page-check clean
+.PHONY: help setup demo test test-long test-fast attack integrations kernels coverage bench check format docs page page-check clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -78,6 +78,10 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.images
 	$(BIN)/python -m tests.attack.anything
 	$(BIN)/python -m tests.attack.crowd
+
+integrations: setup ## packages for other projects' tools, with the tools themselves (a few hundred MB)
+	$(BIN)/pip install --quiet --constraint constraints.txt 'lm_eval[api]>=0.4.10' 'llm>=0.36'
+	OMP_NUM_THREADS=1 $(PYTEST) tests/integrations
 
 kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them
 	$(BIN)/python -m tests.ops.compiled

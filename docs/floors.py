@@ -41,6 +41,7 @@ PURPOSES = {
     "server": "OpenAI's API over HTTP",
     "cli": "the command",
     "web": "the playground",
+    "client": "streams of a server, no torch",
 }
 WIDTH, BAND, TOP, LEFT = 1000, 92, 16, 60
 BOX_WIDTH, BOX_HEIGHT = 190, 52

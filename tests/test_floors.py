@@ -16,7 +16,7 @@ FLOORS = [
     ["editing", "train"],
     ["api"],
     ["evals", "testing"],
-    ["server", "cli", "web"],
+    ["server", "cli", "web", "client"],
 ]
 ARROWS = {
     ("config", "errors"): "a setting that cannot be used is an error",
@@ -24,7 +24,7 @@ ARROWS = {
     ("server", "web"): "the server hands out the page",
     ("cli", "server"): "`redraft serve` starts it",
 }
-WITHOUT_TORCH = ("errors", "events", "config", "short_repr", "text", "images", "tasks", "web")
+WITHOUT_TORCH = ("errors", "events", "config", "short_repr", "text", "images", "tasks", "web", "client")
 # What a room leaves alone although it lies below: (room, module or package, reason).
 FORBIDDEN = [
     ("editing", "network", "editing hands work to the engine"),

@@ -16,6 +16,7 @@ CASES = int(os.environ.get("REDRAFT_CASES", "8"))
 ROUTES = (
     ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/infill"), ("POST", "/v1/edits"),
     ("POST", "/tokenize"), ("GET", "/v1/models"), ("GET", "/v1/models/{name}"), ("GET", "/health"), ("GET", "/ready"),
+    ("GET", "/v1/drafts/schema"),
     ("POST", "/v1/responses"), ("GET", "/v1/responses/{name}"), ("GET", "/v1/responses/{name}/input_items"),
     ("DELETE", "/v1/responses/{name}"), ("POST", "/v1/messages"), ("POST", "/v1/messages/count_tokens"),
     ("POST", "/infill"), ("POST", "/completion"), ("POST", "/completions"), ("POST", "/detokenize"), ("GET", "/props"),

@@ -172,3 +172,93 @@ def test_hostile_bodies_get_an_answer(client: TestClient) -> None:
         statuses.add(answer.status_code)
         assert answer.status_code < 500, (number, answer.text)
     assert {200, 400} <= statuses
+
+
+DATA = url(FILE).partition(",")[2]
+LIMITS = {"max_denoising_steps": 2, "seed": 1, "model": "tiny", "stream": False}
+
+
+def in_dialects(detail: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same message, an image and `what?`, in every dialect."""
+    source = {"type": "base64", "media_type": "image/png", "data": DATA}
+    image, what = {"type": "image", "source": source}, {"type": "text", "text": "what?"}
+    shown = {"type": "input_image", "image_url": url(FILE)} | detail
+    asked = {"role": "user", "content": [shown, {"type": "input_text", "text": "what?"}]}
+    return {
+        "/v1/messages": {"max_tokens": 4, "messages": [{"role": "user", "content": [image | detail, what]}]},
+        "/v1/responses": {"max_output_tokens": 4, "input": [asked]},
+        "/api/chat": {"options": {"num_predict": 4}, "messages": [{"role": "user", "content": "what?", "images": [DATA]}]},
+        "/api/generate": {"options": {"num_predict": 4}, "prompt": "what?", "images": [url(FILE)]},
+    }  # fmt: skip
+
+
+def read_in(path: str, answer: dict[str, Any]) -> tuple[int, str]:
+    """The tokens of the prompt, and the text."""
+    match path:
+        case "/v1/messages":
+            text = "".join(block.get("text", "") for block in answer["content"])
+            return answer["usage"]["input_tokens"], text
+        case "/v1/responses":
+            parts = answer["output"][-1]["content"]
+            return answer["usage"]["input_tokens"], "".join(part["text"] for part in parts)
+        case "/api/chat":
+            return answer["prompt_eval_count"], answer["message"]["content"]
+    return answer["prompt_eval_count"], answer["response"]
+
+
+@pytest.mark.parametrize("path", in_dialects({}))
+def test_an_image_is_the_same_in_every_dialect(client: TestClient, path: str) -> None:
+    plain = ask(client, part()).json()
+    expected = plain["usage"]["prompt_tokens"], plain["choices"][0]["message"]["content"]
+    answer = client.post(path, json=LIMITS | in_dialects({})[path])
+    assert answer.status_code == 200, answer.text
+    assert read_in(path, answer.json()) == expected
+    if path in ("/v1/messages", "/v1/responses"):
+        answer = client.post(path, json=LIMITS | in_dialects({"max_soft_tokens": 70})[path])
+        assert read_in(path, answer.json())[0] == tokens(client, part(max_soft_tokens=70))
+
+
+def test_the_images_of_a_tools_result_are_shown_behind_all_results(client: TestClient) -> None:
+    call = {"name": "look", "arguments": "{}"}
+    calls = [{"id": one, "type": "function", "function": call} for one in "ab"]
+    results = [
+        {"role": "tool", "tool_call_id": one, "content": text}
+        for one, text in (("a", "see"), ("b", ""))
+    ]
+    user = {"role": "user", "content": "go"}
+    shown = {"role": "user", "content": [part(), part()]}
+    turns = [user, {"role": "assistant", "content": None, "tool_calls": calls}, *results, shown]
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    body = {
+        "model": "tiny",
+        "messages": turns,
+        "tools": [tool],
+        "max_tokens": 2,
+        "max_denoising_steps": 2,
+    }
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    expected = answer.json()["usage"]["prompt_tokens"]
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DATA}}
+    text = {"type": "text", "text": "see"}
+    blocks = [
+        {"type": "tool_result", "tool_use_id": "a", "content": [text, image]},
+        {"type": "tool_result", "tool_use_id": "b", "content": [image]},
+    ]
+    uses = [{"type": "tool_use", "id": one, "name": "look", "input": {}} for one in "ab"]
+    turns = [user, {"role": "assistant", "content": uses}, {"role": "user", "content": blocks}]
+    tools = [{"name": "look", "input_schema": {"type": "object"}}]
+    counted = client.post(
+        "/v1/messages/count_tokens", json={"model": "tiny", "messages": turns, "tools": tools}
+    )
+    assert counted.json() == {"input_tokens": expected}
+    seen = {"type": "input_image", "image_url": url(FILE)}
+    items = [
+        {"role": "user", "content": "go"},
+        *({"type": "function_call", "call_id": one, "name": "look", "arguments": "{}"} for one in "ab"),
+        {"type": "function_call_output", "call_id": "a", "output": [{"type": "input_text", "text": "see"}, seen]},
+        {"type": "function_call_output", "call_id": "b", "output": [seen]},
+    ]  # fmt: skip
+    tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+    body = LIMITS | {"input": items, "tools": tools, "max_output_tokens": 2}
+    assert client.post("/v1/responses", json=body).json()["usage"]["input_tokens"] == expected

@@ -271,8 +271,10 @@ def test_what_is_kept_survives_a_kill_under_load(tmp_path: Path) -> None:
                 with httpx2.stream(
                     "POST", f"{url}/v1/chat/completions", json=body, timeout=60
                 ) as answer:
-                    assert answer.status_code in (200, 429)
-                    list(answer.iter_lines())
+                    lines = list(answer.iter_lines())
+                    # A request that was sent before the stop at the end may come in behind it.
+                    late = over.is_set() and "shutting_down" in "".join(lines)
+                    assert answer.status_code in ((200, 429, 503) if late else (200, 429)), lines
             except httpx2.TransportError:
                 time.sleep(0.05)
             except BaseException as error:

@@ -81,6 +81,15 @@ def test_the_server_hands_out_this_folder() -> None:
     assert built_hashes(static_folder()) == built_hashes(COMMITTED)
 
 
+def test_the_helper_for_drafts_is_small_and_needs_nothing() -> None:
+    helper = (COMMITTED / "drafts.js").read_text(encoding="utf-8")
+    assert len(helper.encode()) <= 2048
+    assert "import" not in helper
+    assert all(f" as {name}" in helper for name in ("readDrafts", "tokensAfter", "StreamError"))
+    (page,) = (COMMITTED / "assets").glob("index-*.js")
+    assert "/drafts.js" in page.read_text(encoding="utf-8")
+
+
 def test_the_lock_file_names_no_registry() -> None:
     packages = json.loads((WEB / "package-lock.json").read_text())["packages"]
     assert not [name for name, package in packages.items() if "resolved" in package]

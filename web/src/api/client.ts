@@ -1,7 +1,7 @@
 // The client of the server's API: JSON in; JSON or server-sent events out; its error messages.
 
+import { readDrafts, StreamError as ApiError } from "../drafts";
 import { currentKey, renewKey, withKey } from "./key";
-import { readEvents } from "./sse";
 import type {
   GenerateChunk,
   InfillChunk,
@@ -12,14 +12,7 @@ import type {
   Session,
 } from "./types";
 
-export class ApiError extends Error {
-  constructor(
-    message: string,
-    readonly status: number,
-  ) {
-    super(message);
-  }
-}
+export { ApiError };
 
 /** Return the JSON of a response; an empty object where the response has no content. */
 export async function fetchJson<T>(path: string, options: RequestInit = {}): Promise<T> {
@@ -77,12 +70,7 @@ export async function* stream<T extends { error?: { message: string } }>(
     ...jsonRequest("POST", { ...body, stream: true }),
     ...(signal ? { signal } : {}),
   });
-  if (!response.body) return;
-  for await (const data of readEvents(response.body)) {
-    const chunk = JSON.parse(data) as T;
-    if (chunk.error) throw new ApiError(chunk.error.message, 200);
-    yield chunk;
-  }
+  for await (const { chunk } of readDrafts<T>(response)) yield chunk;
 }
 
 export interface GenerateRequest {

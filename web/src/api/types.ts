@@ -1,5 +1,7 @@
 // The server's JSON.
 
+import type { Draft } from "../drafts";
+
 export interface ModelInfo {
   id: string;
   redraft: { canvas_length: number; card?: ModelCard | null; images?: ImageFacts | null };
@@ -26,18 +28,6 @@ export interface KnownTask {
   templates: string[];
 }
 
-/** One denoising step. Positions are counted from 0; confidence is in percent, entropy in nats. */
-export interface DraftChunk {
-  canvas: number;
-  step: number;
-  changed: [number, string][];
-  accepted: number[];
-  revised: number[];
-  confidence: number[];
-  entropy: number;
-  text: string;
-}
-
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
@@ -49,7 +39,7 @@ export interface Usage {
 /** A chunk of a streamed chat completion or completion. */
 export interface GenerateChunk {
   choices?: { delta?: { content?: string | null }; text?: string; finish_reason?: string | null }[];
-  draft?: DraftChunk;
+  draft?: Draft;
   usage?: Usage | null;
   error?: { message: string };
 }
@@ -65,7 +55,7 @@ export interface Candidate {
   steps: number;
 }
 
-export interface InfillDraft extends DraftChunk {
+export interface InfillDraft extends Draft {
   object: "infill.draft";
   candidate: number;
 }

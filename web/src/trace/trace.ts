@@ -1,6 +1,7 @@
 // A trace: every draft of a run with its time, and the typewriter's text beside it.
 
-import type { DraftChunk, Usage } from "../api/types";
+import type { Usage } from "../api/types";
+import { tokensAfter, type Draft } from "../drafts";
 
 export const FORMAT = "redraft-trace";
 
@@ -9,7 +10,7 @@ export interface Timed {
   at: number;
 }
 
-export type DraftEvent = DraftChunk & Timed;
+export type DraftEvent = Draft & Timed;
 
 export interface TextEvent extends Timed {
   text: string;
@@ -60,10 +61,8 @@ export interface Frame {
 
 /** Return the frame after `before`. A draft lists its changes from the draft before it only. */
 export function nextFrame(before: Frame | undefined, draft: DraftEvent): Frame {
-  const cells = before?.canvas === draft.canvas ? before.cells.slice() : [];
-  for (const [position, text] of draft.changed) cells[position] = text;
-  const length = Math.max(cells.length, draft.confidence.length);
-  for (let position = 0; position < length; position++) cells[position] ??= "";
+  const cells = tokensAfter(before?.canvas === draft.canvas ? before.cells : [], draft);
+  const length = cells.length;
   return {
     at: draft.at,
     canvas: draft.canvas,

@@ -9,7 +9,7 @@ from typing import Any
 
 from redraft.errors import RequestError
 from redraft.server.anthropic.schemas import Block
-from redraft.server.images import data_url
+from redraft.server.images import chat_image, data_url, text_and_images
 from redraft.server.json_object import JsonObject
 
 Message = JsonObject
@@ -57,21 +57,24 @@ def _blocks(content: Any, place: str) -> list[Block]:
 
 
 def _user(blocks: list[Block], place: str) -> list[Message]:
-    """Return the results of tools, then the rest of a user's message."""
+    """Return the results of tools, then the rest of a user's message, their images before it."""
     results: list[Message] = []
+    images: list[Block] = []
     parts: list[Block] = []
     for at, block in enumerate(blocks):
         here = f"{place}.content[{at}]"
         if block.get("type") == "tool_result":
-            text = _text_of(block.get("content") or "", here)
-            content = f"error: {text}" if block.get("is_error") is True else text
+            content = _blocks(block.get("content") or "", here)
+            text, shown = text_and_images([_part(one, here) for one in content])
+            images += shown
+            said = f"error: {text}" if block.get("is_error") is True else text
             results.append(
-                {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": content}
+                {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": said}
             )
         else:
             parts.append(_part(block, here))
-    if parts or not results:
-        results.append({"role": "user", "content": _plain(parts)})
+    if images or parts or not results:
+        results.append({"role": "user", "content": _plain([*images, *parts])})
     return results
 
 
@@ -100,19 +103,15 @@ def _part(block: Block, place: str) -> Block:
         case {"type": "text", "text": str(text)}:
             return {"type": "text", "text": text}
         case {"type": "image", "source": {"type": "base64", "data": str(data)} as source}:
-            return _image(data_url(data, source.get("media_type")))
+            return chat_image(data_url(data, source.get("media_type")), block)
         case {"type": "image", "source": {"type": "url", "url": str(url)}}:
-            return _image(url)
+            return chat_image(url, block)
         case {"type": "document", "source": {"type": "text", "data": str(text)}}:
             return {"type": "text", "text": text}
     raise RequestError(
         f"{place}: a block of type {block.get('type')!r} cannot be read: text, images, thinking, "
         "and the use and results of tools can"
     )
-
-
-def _image(url: str) -> Block:
-    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _plain(parts: list[Block]) -> Any:

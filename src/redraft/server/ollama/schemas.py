@@ -243,13 +243,15 @@ def _call(call: JsonObject, place: str, number: int) -> JsonObject:
     """
     match call:
         case {"function": {"name": str()}}:
-            return {"id": f"call_{number}"} | call
+            return call | {"id": call.get("id") or f"call_{number}"}
     raise RequestError(f"{place}: a call needs a function with a name")
 
 
 def _answered(result: OllamaMessage, waiting: list[tuple[str, str]]) -> JsonObject:
     """Return the id and the name of the call that a result belongs to, which no longer waits."""
-    named = [one for one in waiting if result.tool_name in (None, one[1])]
+    # Older clients name the tool in `name`.
+    tool = result.tool_name or (result.model_extra or {}).get("name")
+    named = [one for one in waiting if tool in (None, one[1])]
     by_id = [one for one in waiting if one[0] == result.tool_call_id]
     for one in (by_id or named)[:1]:
         waiting.remove(one)

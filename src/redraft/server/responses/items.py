@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redraft.errors import RequestError
+from redraft.server.images import chat_image, text_and_images
 from redraft.server.json_object import JsonObject
 from redraft.server.responses.schemas import Item
 
@@ -25,14 +26,19 @@ def messages_of(items: Sequence[Item], instructions: str | None) -> list[Message
         RequestError: an item cannot be read.
     """
     found: list[Message] = []
+    images: list[Item] = []  # of outputs, which stand behind all outputs of one turn
     if instructions is not None:
         found.append({"role": "system", "content": instructions})
     for at, item in enumerate(items):
-        _add(found, item, f"input[{at}]")
-    return found
+        if images and item.get("type") != "function_call_output":
+            found.append({"role": "user", "content": images})
+            images = []
+        images += _add(found, item, f"input[{at}]")
+    return found + ([{"role": "user", "content": images}] if images else [])
 
 
-def _add(found: list[Message], item: Item, place: str) -> None:
+def _add(found: list[Message], item: Item, place: str) -> list[Item]:
+    """Add an item to messages; return the images of an output."""
     kind = item.get("type", "message" if "role" in item else None)
     match kind:
         case "message":
@@ -45,8 +51,9 @@ def _add(found: list[Message], item: Item, place: str) -> None:
             }
             _assistants(found).setdefault("tool_calls", []).append(call)
         case "function_call_output":
-            output = _output(item.get("output"), place)
+            output, images = _output(item.get("output"), place)
             found.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
+            return images
         case "reasoning":
             if text := _reasoning(item):
                 found.append({"role": "assistant", "content": None, "reasoning_content": text})
@@ -55,6 +62,7 @@ def _add(found: list[Message], item: Item, place: str) -> None:
                 f"{place}: an item of type {kind!r} cannot be read: messages, reasoning, and calls "
                 "of functions and their outputs can"
             )
+    return []
 
 
 def _add_message(found: list[Message], item: Item, place: str) -> None:
@@ -92,20 +100,22 @@ def _part(part: Any, place: str) -> Any:
         case {"type": "refusal"}:
             return part
         case {"type": "input_image", "image_url": str(url)}:
-            return {"type": "image_url", "image_url": {"url": url}}
+            return chat_image(url, part)
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
     raise RequestError(f"{place}: a part of type {kind!r} cannot be read: text and images can")
 
 
-def _output(output: Any, place: str) -> str:
-    """Return the output of a function as text."""
+def _output(output: Any, place: str) -> tuple[str, list[Item]]:
+    """Return the text and the images that a function put out."""
     if isinstance(output, str):
-        return output
+        return output, []
     if isinstance(output, list):
         parts = [_part(part, f"{place}.output[{at}]") for at, part in enumerate(output)]
-        if all(part["type"] == "text" for part in parts):
-            return "".join(part["text"] for part in parts)
-    raise RequestError(f"{place}: the output of a function is a text, or a list of text parts")
+        if all(part["type"] in ("text", "image_url") for part in parts):
+            return text_and_images(parts)
+    raise RequestError(
+        f"{place}: the output of a function is a text, or a list of texts and images"
+    )
 
 
 def _reasoning(item: Item) -> str:

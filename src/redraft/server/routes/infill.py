@@ -18,6 +18,7 @@ from redraft.editing.template import MAX_TOKENS
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
+from redraft.server.drafts import draft_schema
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
@@ -116,8 +117,13 @@ class EditRequest(EditOptions):
 
 
 def infill_routes(models: Registry) -> APIRouter:
-    """Return the routes that fill holes."""
+    """Return the routes that fill holes, and the one that describes the drafts of streams."""
     router = APIRouter()
+
+    @router.get("/v1/drafts/schema")
+    async def schema() -> JsonObject:
+        """Return the JSON schema of what streams send for a denoising step."""
+        return draft_schema()
 
     @router.post("/v1/infill", response_model=None, responses=STREAMS)
     async def infill(body: InfillRequest, request: Request) -> Response:
