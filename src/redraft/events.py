@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from redraft.short_repr import with_short_repr
 
-FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
+FinishReason = Literal["stop", "length", "stop_string", "time", "cancelled"]
 
 
 @with_short_repr()
@@ -81,6 +81,7 @@ class Finished:
     """The text is complete: all its tokens and all its text, why it ended, the seed that writes it
     again.
 
+    With the reason `time` a deadline ended it: the last canvas is the best draft, not settled.
     `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
     `parsed` is what a text under a constraint says (of JSON, its value); where it could not be
     read, `parse_error` says why. `history` has for each of `tokens` the tokens that its position

@@ -36,6 +36,7 @@ class Infilled:
             behind the last hole the model saw, and how many there are. seed: writes the same again.
         history: for each position that was open, padding and seams included, the tokens that it
             held, one a step.
+        settled: False where max_steps or a deadline ended it before it had settled.
     """
 
     text: str
@@ -44,3 +45,4 @@ class Infilled:
     right_context: tuple[int, int]
     seed: int
     history: tuple[tuple[int, ...], ...] = ()
+    settled: bool = True

@@ -124,7 +124,6 @@ def _place(body: OllamaGenerateRequest) -> Between:
     if body.logprobs or body.images or body.system or body.think:
         raise RequestError("logprobs, images, system and think mean nothing with a suffix")
     width = DEFAULT_WIDTH if body.options.limit is None else max(1, body.options.limit)
-    bound = body.t_max_predict_ms / 1000 if body.t_max_predict_ms else None
     return Between(
         body.prompt,
         body.suffix or "",
@@ -132,13 +131,14 @@ def _place(body: OllamaGenerateRequest) -> Between:
         body.options.settings() | body.further_settings(),
         partial(_constraint, body) if body.format else None,
         body.timeout,
-        bound,
+        body.deadline,
     )
 
 
 def _fields(body: OllamaGenerateRequest) -> JsonObject:
     """Return the fields of a raw prompt as a completion has them."""
-    fields: JsonObject = {"model": body.name, "prompt": body.prompt, "timeout": body.timeout}
+    fields: JsonObject = {"model": body.name, "prompt": body.prompt}
+    fields |= {"timeout": body.timeout, "timeout_ms": body.timeout_ms}
     if body.logprobs:
         fields["logprobs"] = min(body.top_logprobs or 0, 5)
     limit = {"max_tokens": body.options.limit}
