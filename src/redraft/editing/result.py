@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redraft.notebook import ShowsCanvas
 from redraft.short_repr import with_short_repr
 
 
@@ -27,7 +28,7 @@ class Candidate:
 
 @with_short_repr(without=("candidates", "history"))
 @dataclass(frozen=True)
-class Infilled:
+class Infilled(ShowsCanvas):
     """A filled text.
 
     Attributes:

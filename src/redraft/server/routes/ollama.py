@@ -12,6 +12,7 @@ from redraft.errors import RequestError
 from redraft.grammar import Constraint
 from redraft.server.between import DEFAULT_WIDTH, Between, fill_between
 from redraft.server.errors import descriptions
+from redraft.server.fim_marks import marked_place
 from redraft.server.json_object import JsonObject
 from redraft.server.ollama.answers import OLLAMA_STREAM, OllamaWriter, now
 from redraft.server.ollama.facts import listed, shown
@@ -57,6 +58,8 @@ def ollama_routes(models: Registry) -> APIRouter:
     async def generate(body: OllamaGenerateRequest, request: Request) -> Response:
         hosted = models[body.checked().name]
         writer = OllamaWriter(body.model, chat=False)
+        if body.raw and not body.suffix and (marked := marked_place(body.prompt)):
+            body.prompt, body.suffix = marked
         if body.suffix:
             place = _place(body)
             filled = await while_connected(request, fill_between(hosted, place))
