@@ -20,16 +20,17 @@ def logs(
     action: Annotated[
         str,
         typer.Argument(
-            metavar="[list|on|off|clear|path]",
-            help="list the newest; switch the log on or off; forget all entries; print the file's "
-            "path.",
+            help="list the newest; on or off; clear forgets all entries; path prints the file's.",
         ),
     ] = "list",
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, help="How many of the newest are listed.")
     ] = 10,
     search: Annotated[
-        str, typer.Option("--search", "-q", help="List those with this text in them alone.")
+        str,
+        typer.Option(
+            "--search", "-q", help="List those with this text in them alone.", show_default=False
+        ),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
