@@ -182,7 +182,7 @@ def run(monkeypatch: pytest.MonkeyPatch, arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ("bogus", "no such command 'bogus': see redraft --help"),
+        ("nonsuch", "no such command 'nonsuch': see redraft --help"),
         ("quantize", "missing argument 'MODEL': see redraft quantize --help"),
         ("generate -m x --tpyewriter", "no such option: --tpyewriter"),
         ("generate -m x --method both -p x", "method='both' must be"),
