@@ -59,10 +59,12 @@ demo: .venv/.command ## the main job, on the models that ship with redraft
 test: setup ## the tests
 	$(BIN)/python tests/browser/install.py
 	$(PARALLEL) --ignore tests/browser $(MOST)
-	$(PARALLEL) tests/browser
+	$(PARALLEL) tests/browser $(MOST)
 
 test-long: setup ## the tests that take longest, such as a minute of training
+	$(BIN)/python tests/browser/install.py
 	$(PARALLEL) --ignore tests/browser -m long
+	$(PARALLEL) tests/browser -m long
 
 test-fast: setup ## an answer in two minutes on two cores: all tests that are not marked slow
 	$(PARALLEL) --ignore tests/browser $(FAST)

@@ -7,6 +7,7 @@ The noise of the first canvas stands before its first step, as step 0.
 from __future__ import annotations
 
 import json
+import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +84,7 @@ def _noise(model: redraft.Model) -> dict[str, Any]:
         "accepted": [],
         "revised": [],
         "confidence": [0] * length,
-        "entropy": 0,
+        "entropy": round(math.log(model.config.vocab_size), 4),  # of a uniform draw, nats
         "text": "".join(spelled),
     }
 

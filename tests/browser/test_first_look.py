@@ -13,7 +13,7 @@ def test_the_page_opens_with_a_recorded_run_the_noise_first(tab: Page) -> None:
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto("/")
     seen = tab.get_by_test_id("seen")
-    expect(seen).to_contain_text("64 random tokens")
+    expect(seen).to_contain_text("96 random tokens")
     expect(tab.get_by_test_id("recorded")).to_contain_text("A recorded run of small-text")
     noise = cells(tab)
     expect(seen).to_contain_text("The text has settled")
@@ -31,11 +31,13 @@ def test_a_finished_run_is_marked_right_or_wrong_for_both(tab: Page) -> None:
     expect(tab.get_by_test_id("recorded")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_prompt_without_a_checker_has_no_badge(tab: Page) -> None:
     run(tab, "calc 1")
     expect(tab.locator(".badge").first).to_have_text("")
 
 
+@pytest.mark.long
 def test_the_prompt_stays_over_a_reload(tab: Page) -> None:
     tab.goto("/")
     tab.locator("#prompt").fill("calc 88+07+01")
@@ -43,6 +45,7 @@ def test_the_prompt_stays_over_a_reload(tab: Page) -> None:
     expect(tab.locator("#prompt")).to_have_value("calc 88+07+01")
 
 
+@pytest.mark.long
 def test_a_run_comes_back_from_the_list_and_runs_again_with_another_seed(tab: Page) -> None:
     bodies: list[dict] = []
     tab.on(
@@ -60,6 +63,7 @@ def test_a_run_comes_back_from_the_list_and_runs_again_with_another_seed(tab: Pa
     assert [body["seed"] for body in bodies][-2:] == [2, 2]
 
 
+@pytest.mark.long
 def test_values_of_sliders_are_always_there(tab: Page) -> None:
     tab.goto("/")
     tab.get_by_text("Sampler").click()
@@ -71,6 +75,7 @@ def test_values_of_sliders_are_always_there(tab: Page) -> None:
     expect(output).to_have_text("0.5")
 
 
+@pytest.mark.long
 def test_an_error_goes_when_something_else_begins(tab: Page) -> None:
     tab.goto("/#/sudoku")
     tab.get_by_placeholder("Paste 81 characters").fill("12")
@@ -80,6 +85,7 @@ def test_an_error_goes_when_something_else_begins(tab: Page) -> None:
     expect(tab.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("view", "words"),
     [
@@ -95,6 +101,7 @@ def test_each_view_says_what_its_model_knows(tab: Page, view: str, words: str) -
     expect(tab.get_by_test_id("model-note")).to_contain_text(words)
 
 
+@pytest.mark.long
 def test_greedy_is_the_likeliest_token_each_time(tab: Page) -> None:
     bodies: list[dict] = []
     tab.on(

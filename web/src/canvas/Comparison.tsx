@@ -74,7 +74,7 @@ function Draft({ player }: { player: Player }) {
     <>
       <Stats
         of={[
-          ["steps", player.frames.length ? player.cursor + 1 : null],
+          ["steps", stepsShown(player)],
           ["tokens per step", usage ? usage.tokens_per_forward.toFixed(1) : null],
           ["tokens/s", speed],
           ["time", time],
@@ -102,6 +102,12 @@ function LaneEnd(props: { player: Player; lane: Lane | null | undefined; name: s
       <CopyButton text={text ?? ""} label={`Copy ${name}`} />
     </div>
   );
+}
+
+/** Return the number of denoising steps up to the frame on screen; the noise before them is none. */
+function stepsShown({ frames, cursor }: Player): number | null {
+  if (frames.length === 0) return null;
+  return frames.slice(0, cursor + 1).filter((frame) => frame.step > 0).length;
 }
 
 /** Return the text of the canvases before the frame's, and the draft of this one. */

@@ -20,7 +20,7 @@ test("the recorded run begins with noise, and ends with its text", () => {
   const [first, last] = [player.frames[0]!, player.frames.at(-1)!];
   expect([first.step, Math.max(...first.confidence)]).toEqual([0, 0]);
   expect(sentenceOf(first, false)).toBe(
-    "Noise: 64 random tokens. The model is sure of none of them.",
+    "Noise: 96 random tokens. The model is sure of none of them.",
   );
   expect(last.text).toContain("Cordunia is a region");
   expect(sentenceOf(last, true)).toContain("The text has settled");
