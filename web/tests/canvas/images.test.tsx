@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/preact";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CanvasView } from "../../src/canvas/CanvasView";
 import { contentOf, formatsOf, partsOf, readImages } from "../../src/canvas/images";
 import { Models } from "../../src/shell/models";
