@@ -16,7 +16,8 @@ PLACES := src tests docs benchmarks integrations hatch_build.py
 MOST := -m 'not long'
 FAST := -m 'not slow and not long'
 
-.PHONY: help setup demo test test-long test-fast attack integrations kernels coverage bench check format docs page page-check clean
+.PHONY: help setup demo test test-long test-fast attack integrations kernels coverage bench check format docs page \
+	page-check vscode vscode-check first-contact clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -58,10 +59,12 @@ demo: .venv/.command ## the main job, on the models that ship with redraft
 test: setup ## the tests
 	$(BIN)/python tests/browser/install.py
 	$(PARALLEL) --ignore tests/browser $(MOST)
-	$(PARALLEL) tests/browser
+	$(PARALLEL) tests/browser $(MOST)
 
 test-long: setup ## the tests that take longest, such as a minute of training
+	$(BIN)/python tests/browser/install.py
 	$(PARALLEL) --ignore tests/browser -m long
+	$(PARALLEL) tests/browser -m long
 
 test-fast: setup ## an answer in two minutes on two cores: all tests that are not marked slow
 	$(PARALLEL) --ignore tests/browser $(FAST)
@@ -114,5 +117,18 @@ page-check: setup web/node_modules/.ready ## types, lint and unit tests of the p
 	cd web && npm run lint && npm test
 	$(PYTEST) tests/web
 
+editors/vscode/node_modules/.ready: editors/vscode/package-lock.json
+	cd editors/vscode && npm ci --no-audit --no-fund
+	touch $@
+
+vscode: editors/vscode/node_modules/.ready ## the extension for VS Code, as editors/vscode/redraft.vsix; needs node 20.19
+	cd editors/vscode && npm run build && npm run package
+
+vscode-check: editors/vscode/node_modules/.ready ## types and unit tests of the extension
+	cd editors/vscode && npm run check && npm test
+
+first-contact: setup ## README, command by command, in a fresh environment from a built wheel
+	$(PYTEST) tests/first_contact -m 'long or not long'
+
 clean: ## remove .venv and all that was built
-	rm -rf .venv web/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
+	rm -rf .venv web/node_modules editors/vscode/node_modules editors/vscode/dist build dist .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*

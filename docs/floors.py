@@ -22,6 +22,7 @@ PURPOSES = {
     "events": "reports of a generation",
     "config": "checked settings",
     "short_repr": "a line for each object",
+    "notebook": "results as HTML",
     "ops": "the arithmetic, kernels",
     "text": "tokens and templates",
     "images": "decode, check, scale",

@@ -9,7 +9,7 @@ from tests.imports import MODULES, circles, outside, reached_packages, statement
 # Floors from the ground up. A room (a folder, or a file beside the folders) imports from floors
 # below, and from its own floor only as ARROWS say.
 FLOORS = [
-    ["errors", "events", "config", "short_repr"],
+    ["errors", "events", "config", "short_repr", "notebook"],
     ["ops", "text", "images", "tasks"],
     ["network", "quant", "diffusion", "grammar"],
     ["checkpoint", "engine", "adapters"],
@@ -21,10 +21,13 @@ FLOORS = [
 ARROWS = {
     ("config", "errors"): "a setting that cannot be used is an error",
     ("events", "short_repr"): "an event is shown in a line",
+    ("events", "notebook"): "in a notebook an event shows its canvas",
     ("server", "web"): "the server hands out the page",
     ("cli", "server"): "`redraft serve` starts it",
 }
-WITHOUT_TORCH = ("errors", "events", "config", "short_repr", "text", "images", "tasks", "web", "client")
+WITHOUT_TORCH = (
+    "errors", "events", "config", "short_repr", "notebook", "text", "images", "tasks", "web", "client",
+)  # fmt: skip
 # What a room leaves alone although it lies below: (room, module or package, reason).
 FORBIDDEN = [
     ("editing", "network", "editing hands work to the engine"),

@@ -61,6 +61,7 @@ from redraft.errors import CheckpointError, ConfigError, ContextLengthError, Req
 from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.grammar import Constraint, ConstraintLike, as_constraint
 from redraft.network import DiffusionGemma
+from redraft.notebook import ShowsCanvas
 from redraft.text import ChatTemplate, Message, Tokenizer
 
 TemplateLike = str | Sequence[str | Hole] | Template
@@ -401,7 +402,14 @@ class Model:
         return cast(Repaired, self._result(work))
 
     def edit(self, text: str, *, instruction: str | None = None) -> Session:
-        """Begin to edit a text, with undo and redo; what did not change is not encoded again."""
+        """Begin to edit a text, with undo and redo; what did not change is not encoded again.
+
+        Args:
+            text: all of it. instruction: as for `infill`; it holds for every edit.
+
+        Raises:
+            RequestError: the checkpoint has no tokenizer, or no chat template for the instruction.
+        """
 
         def run(work: Work) -> Infilled:
             return cast(Infilled, self._result(work))
@@ -485,7 +493,14 @@ class Model:
 
     def tokens_left(self, prompt: Sequence[int]) -> int:
         """Return how many tokens an answer may have that is limited by nothing else than the
-        context, `max_length` of the settings, and the memory that is free now."""
+        context, `max_length` of the settings, and the memory that is free now.
+
+        Args:
+            prompt: token ids.
+
+        Raises:
+            ContextLengthError: the prompt leaves no room for an answer.
+        """
         memory = Memory(PrefixCache(self.network))
         within = memory.tokens_within(usable_memory(self.network.device))
         return self.processor.tokens_left(len(prompt), within)
@@ -499,9 +514,16 @@ class Model:
     ) -> Iterator[Event]:
         """Write requests that are checked, each with settings of its own; yield their events.
 
-        The `request` of an event is the place of its request. The error of the first request that
-        fails is raised. `method` writes all of them by one method, whatever they name. A request
-        that names no adapter is written with the model's own.
+        The `request` of an event is the place of its request. A request that names no adapter is
+        written with the model's own.
+
+        Args:
+            requests: made by `Request.checked`. method: writes all of them by one method, whatever
+                they name. max_batch_size: texts written at a time, at most.
+
+        Raises:
+            RequestError, ConfigError: before any work. NonFiniteError: the weights hold NaN or
+                infinity. The error of the first request that fails is raised as it fails.
         """
         check_integer("max_batch_size", max_batch_size, minimum=1)
         engine = Engine(
@@ -536,6 +558,9 @@ class Model:
         """Return the model with a LoRA adapter in PEFT's format; both share the base's weights.
 
         `load(..., adapters=...)` takes several, and rows of different ones share passes.
+
+        Args:
+            folder: has `adapter_config.json` and `adapter_model.safetensors`.
 
         Raises:
             CheckpointError: there is no adapter, or it is one of another model.
@@ -585,7 +610,7 @@ class Model:
         engine = Engine(self.network, self.tokenizer)
         engine.add(work)
         for event in _raising(engine.run()):
-            yield event.result if isinstance(event, Completed) else event
+            yield self._spelled(event.result) if isinstance(event, Completed) else event
 
     def _result(self, work: Work) -> Any:
         """Run one piece of work; return its result."""
@@ -600,7 +625,14 @@ class Model:
         for event in events:
             if isinstance(event, Finished) and constraints[event.request] is not None:
                 event = self._parsed(event, cast(Constraint, constraints[event.request]))
-            yield event
+            yield self._spelled(event)
+
+    def _spelled(self, event: Value) -> Value:
+        """Return an event or a result; one with a canvas can show it in a notebook."""
+        if isinstance(event, ShowsCanvas) and self.tokenizer is not None:
+            tokenizer = self.tokenizer
+            event.spelled_by(lambda token: tokenizer.decode([token], special=True))
+        return event
 
     def _parsed(self, event: Finished, constraint: Constraint) -> Finished:
         assert self.tokenizer is not None

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from redraft.notebook import ShowsCanvas
 from redraft.short_repr import with_short_repr
 
-FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
+FinishReason = Literal["stop", "length", "stop_string", "time", "cancelled"]
 
 
 @with_short_repr()
@@ -18,12 +19,14 @@ FinishReason = Literal["stop", "length", "stop_string", "cancelled"]
 class Draft:
     """One denoising step of one canvas.
 
-    `tokens` is the argmax canvas: what would be committed if the canvas settled now. `accepted`
-    marks positions whose sample was kept for the next step, all others are re-noised; `revised`
-    marks those whose best guess is another than a step ago. `entropy` is in nats, `confidence` the
-    probability of the best guess, both at the step's temperature (0 and 1 at frozen positions).
-    `text` is the draft behind all committed text, cut where the text would end. In an infill,
-    `candidate` is the number of the candidate, and `text` all of its text as it stands.
+    `request` is the number of its text, counted from 0, `canvas` that of its canvas, `step` that of
+    the step, counted from 1. `tokens` is the argmax canvas: what would be committed if the canvas
+    settled now. `accepted` marks positions whose sample was kept for the next step, all others are
+    re-noised; `revised` marks those whose best guess is another than a step ago. `entropy` is in
+    nats, `confidence` the probability of the best guess, both at the step's temperature (0 and 1 at
+    frozen positions). `text` is the draft behind all committed text, cut where the text would end.
+    In an infill, `candidate` is the number of the candidate, and `text` all of its text as it
+    stands.
     """
 
     request: int
@@ -41,8 +44,8 @@ class Draft:
 @with_short_repr()
 @dataclass(frozen=True, kw_only=True)
 class Committed:
-    """A canvas is settled. `tokens` are those of it that belong to the text, `text` is what they
-    add to the text."""
+    """A canvas is settled, after so many `steps`. `tokens` are those of it that belong to the text,
+    `text` is what they add to the text of the `request`; `canvas` counts from 0."""
 
     request: int
     canvas: int
@@ -77,10 +80,11 @@ class Statistics:
 
 @with_short_repr(without=("history", "statistics"))
 @dataclass(frozen=True, kw_only=True)
-class Finished:
-    """The text is complete: all its tokens and all its text, why it ended, the seed that writes it
-    again.
+class Finished(ShowsCanvas):
+    """The text of a `request` is complete: all its tokens and all its text, why it ended, the seed
+    that writes it again, and its figures (`statistics`).
 
+    With the reason `time` a deadline ended it: the last canvas is the best draft, not settled.
     `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
     `parsed` is what a text under a constraint says (of JSON, its value); where it could not be
     read, `parse_error` says why. `history` has for each of `tokens` the tokens that its position
@@ -101,7 +105,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The request broke a step, and is out; the others go on."""
+    """The `request` broke a step with this `error`, and is out; the others go on."""
 
     request: int
     error: Exception

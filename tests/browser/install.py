@@ -22,8 +22,10 @@ def main() -> None:
         return
     ways = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and os.geteuid() == 0:
-        ways = [["apt-get", "install", "-y", "-q", "chromium"], ["apt-get", "update", "-q"], *ways]
-        ways.insert(2, ways[0])
+        install = ["apt-get", "install", "-y", "-q", "chromium"]
+        # An install that was cut off before must be ended first.
+        mend = ["dpkg", "--configure", "-a"]
+        ways = [install, ["apt-get", "update", "-q"], mend, install, *ways]
     for way in ways:
         try:
             done = subprocess.run(way, capture_output=True, timeout=240)

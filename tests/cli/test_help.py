@@ -182,7 +182,7 @@ def run(monkeypatch: pytest.MonkeyPatch, arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ("bogus", "no such command 'bogus': see redraft --help"),
+        ("nonsuch", "no such command 'nonsuch': see redraft --help"),
         ("quantize", "missing argument 'MODEL': see redraft quantize --help"),
         ("generate -m x --tpyewriter", "no such option: --tpyewriter"),
         ("generate -m x --method both -p x", "method='both' must be"),
@@ -238,3 +238,18 @@ def test_typer_names_the_base_of_its_errors() -> None:
 
     assert UsageError.__name__ == "UsageError"
     assert issubclass(typer.BadParameter, UsageError)
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    command = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
+
+    def completed(line: str) -> str:
+        environment = os.environ | {
+            "_REDRAFT_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+        }
+        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+
+    assert "generate" in completed("redraft gen").split()
+    assert "--max-new-tokens" in completed("redraft generate --max-n").split()

@@ -20,6 +20,7 @@ from redraft.cli.generate import generate
 from redraft.cli.help import add_command, is_wide
 from redraft.cli.infill import infill
 from redraft.cli.inspect import inspect
+from redraft.cli.logs import logs
 from redraft.cli.merge import merge
 from redraft.cli.models import models, pull
 from redraft.cli.play import play
@@ -53,6 +54,7 @@ COMMANDS: list[Callable[..., None]] = [
     models,
     pull,
     doctor,
+    logs,
     inspect,
     quantize,
     train,
@@ -71,6 +73,8 @@ ENVIRONMENT = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
     "TOKENIZERS_PARALLELISM": "false",
 }
+# A shell that completes a command line sets it, and gives no arguments.
+COMPLETION = "_REDRAFT_COMPLETE"
 # What `redraft` says without a command.
 FIRST_STEPS = """\
 redraft writes, fills in and edits text by diffusion, on this machine.
@@ -94,7 +98,7 @@ app = typer.Typer(
     help="DiffusionGemma as software: text that is drafted whole and corrected until it settles.",
     context_settings={"token_normalize_func": current_name},
     rich_markup_mode="rich" if is_wide() else None,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 for command in COMMANDS:
@@ -113,7 +117,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     _open_closed_streams()
     try:
-        if len(sys.argv) < 2:
+        if len(sys.argv) < 2 and COMPLETION not in os.environ:
             print(FIRST_STEPS)
             sys.exit(0)
         sys.exit(app(sys.argv[1:], prog_name="redraft", standalone_mode=False))

@@ -15,6 +15,7 @@ from rich.console import Console
 from redraft.cli.default_model import default_model
 from redraft.cli.familiar import check_familiar
 from redraft.cli.images import Part, image_parts, user_message
+from redraft.cli.log_book import note
 from redraft.cli.options import (
     DefaultModelOption,
     DeviceOption,
@@ -149,6 +150,7 @@ class ChatSession:
             return
         if not finished.text.strip():
             self.note("(the model ended its answer without a word)")
+        note("chat", self._name, question, finished)
         # The answer alone goes into the history: reasoning is not repeated to the model.
         self.messages = [*said, {"role": "assistant", "content": finished.text}]
         self._images = []

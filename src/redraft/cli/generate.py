@@ -15,6 +15,7 @@ from redraft.cli.constraints import constraint_of
 from redraft.cli.default_model import default_model
 from redraft.cli.familiar import check_familiar
 from redraft.cli.images import image_parts, user_message
+from redraft.cli.log_book import note
 from redraft.cli.options import (
     AutoregressiveFlag,
     ChoiceOption,
@@ -42,6 +43,7 @@ from redraft.cli.progress import errors, open_model
 from redraft.cli.texts import without_last_line_end
 from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig, GenerationOptions
+from redraft.config.generation import OTHER_NAMES
 from redraft.errors import ConfigError, EmptyPromptError, RequestError, UnknownOptionError
 from redraft.events import Committed, Event, Finished
 
@@ -131,12 +133,14 @@ def generate(
     )
     try:
         if as_json:
-            print(json.dumps(to_json(_last(events)), ensure_ascii=False))
+            finished = _last(events)
+            print(json.dumps(to_json(finished), ensure_ascii=False))
         elif sys.stdout.isatty():
             ends = loaded.generation_config.with_options(options).eos_token_id
-            show(events, loaded, Console(), ends)
+            finished = show(events, loaded, Console(), ends)
         else:
-            _print_plain(events)
+            finished = _print_plain(events)
+        note("generate", name, text, finished)
     except KeyboardInterrupt:
         # Text that was committed stays on the screen.
         sys.exit(130)
@@ -185,7 +189,7 @@ def parse_settings(assignments: list[str]) -> GenerationOptions:
         settings["logit_bias"] = {
             int(token) if token.isdecimal() else token: value for token, value in bias.items()
         }
-    known = {field.name for field in fields(GenerationConfig)}
+    known = {field.name for field in fields(GenerationConfig)} | set(OTHER_NAMES)
     if unknown := set(settings) - known:
         raise UnknownOptionError(
             f"--set {sorted(unknown)[0]}: options are {', '.join(sorted(known))}"
@@ -223,8 +227,8 @@ def _last(events: Iterator[Event]) -> Finished:
     return next(event for event in events if isinstance(event, Finished))
 
 
-def _print_plain(events: Iterator[Event]) -> None:
-    """Print text as it is committed, and the figures to standard error."""
+def _print_plain(events: Iterator[Event]) -> Finished:
+    """Print text as it is committed, and the figures to standard error; return the end."""
     for event in events:
         if isinstance(event, Committed):
             sys.stdout.write(event.text)
@@ -232,3 +236,5 @@ def _print_plain(events: Iterator[Event]) -> None:
         elif isinstance(event, Finished):
             sys.stdout.write("\n")
             errors.print(summary(event.statistics, event.seed), style="dim", soft_wrap=True)
+            finished = event
+    return finished

@@ -51,10 +51,15 @@ MIN_FACTOR = 1e-3
 MAX_FACTOR = 1e6
 
 
+# Names that other libraries have for a field.
+OTHER_NAMES = {"max_tokens": "max_new_tokens"}
+
+
 class GenerationOptions(TypedDict, total=False):
     """Keyword arguments that change fields of GenerationConfig, for one call; see there."""
 
     max_new_tokens: int
+    max_tokens: int
     max_length: int | None
     eos_token_id: int | list[int] | tuple[int, ...]
     pad_token_id: int
@@ -86,6 +91,7 @@ class GenerationConfig:
             the reference, it takes the place of max_new_tokens where that is its default of 256,
             and a call's own max_new_tokens takes the place of it. Otherwise both limits hold.
         eos_token_id: ids that end the text. The first one that is committed is its last token.
+        pad_token_id: fills a canvas behind the end of the text, and the rest of a hole.
         stop: strings that end the text. It ends before the first of them.
     Denoising, one canvas at a time
         max_denoising_steps: N, the limit on denoising steps of a canvas.
@@ -185,21 +191,29 @@ class GenerationConfig:
             UnknownOptionError: an option is not a field of this class.
             ConfigError: a value out of its range.
         """
-        check_names(options)
-        if "max_new_tokens" in options:
-            options = {"max_length": None, **options}
-        return replace(self, **{name: _plain(value) for name, value in options.items()})
+        named = renamed(options)
+        check_names(named)
+        if "max_new_tokens" in named:
+            named = {"max_length": None, **named}
+        try:
+            return replace(self, **{name: _plain(value) for name, value in named.items()})
+        except ConfigError as error:
+            # In the caller's word.
+            for other, name in OTHER_NAMES.items():
+                if other in options:
+                    raise ConfigError(str(error).replace(name, other)) from None
+            raise
 
     def with_options_and_constraint(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return a copy with `options` in place of its fields, for a text under a constraint.
 
-        Stop strings do not go with a constraint: there are none but those of `options`. Errors as
-        for `with_options`.
+        Stop strings do not go with a constraint: there are none but those of `options`. Arguments
+        and errors as for `with_options`.
         """
         return self.with_options({"stop": ()} | dict(options))
 
     def limited(self, prompt_length: int) -> GenerationConfig:
-        """Return a copy whose `max_new_tokens` holds for a prompt of this length.
+        """Return a copy whose `max_new_tokens` holds for a prompt of `prompt_length` tokens.
 
         Raises:
             ContextLengthError: the prompt alone is as long as `max_length`.
@@ -218,7 +232,7 @@ class GenerationConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> GenerationConfig:
-        """Build the settings from a parsed `generation_config.json`; null means the default.
+        """Build the settings from `raw`, a parsed `generation_config.json`; null means the default.
 
         Unknown keys are named in a warning.
 
@@ -271,6 +285,23 @@ class GenerationConfig:
         return {
             key: getattr(self, key) for key in SAMPLING if getattr(self, key) != getattr(plain, key)
         }
+
+
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by the names of fields: other names of them are accepted everywhere.
+
+    Raises:
+        ConfigError: two names of one option have two values.
+    """
+    found = dict(options)
+    for other, name in OTHER_NAMES.items():
+        if other in found:
+            value = found.pop(other)
+            if found.setdefault(name, value) != value:
+                raise ConfigError(
+                    f"{other}={value!r} and {name}={found[name]!r} are one option: give one"
+                )
+    return found
 
 
 def check_names(options: Iterable[str], other_names: Iterable[str] = ()) -> None:

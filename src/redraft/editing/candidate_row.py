@@ -95,6 +95,13 @@ class CandidateRow:
         hole = self.layout.holes[number]
         return self.text_tokens(range(hole.start, min(hole.stop, self.written)))
 
+    def end(self, empty: int) -> None:
+        """Leave the row as it stands: positions where nothing is written hold the token `empty`."""
+        for at in self.history:
+            if at >= self.written:
+                self.tokens[at] = empty
+        self.written = max(self.written, self.layout.holes[-1].stop)
+
     def absorb(self) -> Draft:
         """Take in the result of a step: return its draft, and go on to the next canvas if done."""
         result, here = self.row.result, self.positions

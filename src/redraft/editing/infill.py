@@ -83,6 +83,10 @@ class InfillCandidates(Work):
             plan.session.note(pieces.prefix)
         rows = self._candidates(prefix, resources)
         yield from self._denoise(rows)
+        if not any(row.complete for row in rows):
+            # The deadline came first: what was not reached stays empty.
+            for row in rows:
+                row.end(plan.pad_token_id)
         complete = [row for row in rows if row.complete]
         scores = yield from score_texts(resources, prefix, last, self._texts(complete))
         self.complete(self._result(complete, [total(found) for found in scores]))
@@ -116,11 +120,13 @@ class InfillCandidates(Work):
         ]
 
     def _denoise(self, rows: Sequence[CandidateRow]) -> Iterator[Sequence[Row]]:
-        """Run all candidates until each has settled, or the steps are used up and one is whole."""
+        """Run all candidates until each has settled, the steps are used up and one is whole, or the
+        deadline is over."""
         limit = self.plan.max_steps
         while left := [row for row in rows if not row.settled]:
             spent = limit is not None and sum(row.steps for row in rows) >= limit
-            if spent and any(row.complete for row in rows):
+            late = self.late and any(row.steps for row in rows)
+            if late or (spent and any(row.complete for row in rows)):
                 return
             yield [row.row for row in left]
             drafts = [row.absorb() for row in left]
@@ -154,6 +160,7 @@ class InfillCandidates(Work):
             right_context=(placed.right_seen, placed.pieces.right_length),
             seed=self.plan.config.seed,
             history=tuple(tuple(held) for held in row.history.values()),
+            settled=row.settled,
         )
 
     def _fills(self, row: CandidateRow) -> list[str | None]:

@@ -51,7 +51,8 @@ class Change:
 class Repaired:
     """A repaired text.
 
-    steps: denoising steps of all candidates. seed: repairs the same again.
+    original: the text as it was. changes: those that were kept, in their order. steps: denoising
+    steps of all candidates. seed: repairs the same again.
     """
 
     text: str

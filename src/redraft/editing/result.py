@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redraft.notebook import ShowsCanvas
 from redraft.short_repr import with_short_repr
 
 
@@ -27,7 +28,7 @@ class Candidate:
 
 @with_short_repr(without=("candidates", "history"))
 @dataclass(frozen=True)
-class Infilled:
+class Infilled(ShowsCanvas):
     """A filled text.
 
     Attributes:
@@ -36,6 +37,7 @@ class Infilled:
             behind the last hole the model saw, and how many there are. seed: writes the same again.
         history: for each position that was open, padding and seams included, the tokens that it
             held, one a step.
+        settled: False where max_steps or a deadline ended it before it had settled.
     """
 
     text: str
@@ -44,3 +46,4 @@ class Infilled:
     right_context: tuple[int, int]
     seed: int
     history: tuple[tuple[int, ...], ...] = ()
+    settled: bool = True

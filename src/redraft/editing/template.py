@@ -97,6 +97,10 @@ class Template:
     ) -> Template:
         """Return `text` with a hole for each span of characters (first, last).
 
+        Args:
+            spans: in any order; one of no characters is a place to insert something. hole: how wide
+                each may become; None for the usual widths.
+
         Raises:
             RequestError: a span lies outside the text, or two overlap or touch.
         """
@@ -117,7 +121,16 @@ class Template:
         return cls.of([*parts, text[at:]])
 
     def filled(self, fills: Sequence[str]) -> str:
-        """Return the text with something in each hole."""
+        """Return the text with something in each hole.
+
+        Args:
+            fills: in the order of the holes, one each.
+
+        Raises:
+            RequestError: there are more or fewer than holes.
+        """
+        if len(fills) != len(self.holes):
+            raise RequestError(f"{len(fills)} fills for {len(self.holes)} holes: give one each")
         pairs = zip(self.texts, fills, strict=False)
         return "".join((*chain.from_iterable(pairs), self.texts[-1]))
 

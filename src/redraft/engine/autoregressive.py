@@ -31,7 +31,7 @@ class Autoregressive(TextWork):
             yield [row]
             assert isinstance(row.result, Drawn)
             token = row.result.token
-            self.commit((token,), 1)
+            self.commit((token,), 1)  # a deadline ends it too
             if output.reason is not None:
                 break
             readout = self._next_token(resources)

@@ -116,13 +116,22 @@ class Engine:
         self._next_number = 0
         self._clock = 0  # steps so far
 
-    def add(self, request: Request | Work, *, drafts: bool = True, group: int | None = None) -> int:
+    def add(
+        self,
+        request: Request | Work,
+        *,
+        drafts: bool = True,
+        group: int | None = None,
+        deadline: float | None = None,
+    ) -> int:
         """Queue a request; return the number that its events carry.
 
         Args:
             drafts: False leaves out Draft events, and the work that they take.
             group: number of the first request of the same group: together they get the part of one
                 among those that wait, and of a step. None: a group of its own.
+            deadline: time of `time.monotonic`: after the first step that ends behind it, the best
+                draft is taken for the result.
 
         Raises:
             MemoryLimitError: it needs more memory than the limit, even running alone.
@@ -131,7 +140,7 @@ class Engine:
         work = WRITERS[request.method](request) if isinstance(request, Request) else request
         check_adapter(self.model, work.adapter)
         self.memory.check(work.share(self.model.config))
-        work.drafts = work.drafts and drafts
+        work.drafts, work.deadline = work.drafts and drafts, deadline
         work.begin(self._next_number, self._resources_of(work))
         work.group = work.number if group is None else group
         self._next_number += 1

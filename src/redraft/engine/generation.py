@@ -37,11 +37,15 @@ class TextWork(Work):
         super().begin(number, resources)
         self.output = Output(number, self.request, resources.tokenizer)
 
-    def commit(self, tokens: tuple[int, ...], steps: int) -> None:
-        """Add settled tokens to the text, and send the events of it."""
+    def commit(self, tokens: tuple[int, ...], steps: int, *, settled: bool = True) -> None:
+        """Add tokens to the text, and send the events of it.
+
+        Args:
+            settled: False for a draft that the deadline ended; the text ends with it.
+        """
         assert self.output is not None
         index = len(self.output.steps_per_canvas)
-        added, text = self.output.commit(tokens, steps)
+        added, text = self.output.commit(tokens, steps, late=self.late, settled=settled)
         if self.guide is not None:
             self.guide.advance(added)
         self.emit(
@@ -84,10 +88,10 @@ class Generation(TextWork):
                 assert isinstance(row.result, StepOfRow)
                 step = row.result
                 self._draft(step, steps)
-                if step.done:
+                if step.done or self.late:
                     break
             row.canvas = None
-            self.commit(step.tokens, steps)
+            self.commit(step.tokens, steps, settled=step.done)
             if output.reason is None:
                 row.append(Part(step.tokens))
         self.finish(row)

@@ -66,21 +66,31 @@ class Output:
         whole = self._detokenizer.text(self._until_end(tokens)[0])
         return self._before_stop(whole)[0][len(self._given) :]
 
-    def commit(self, tokens: Sequence[int], steps: int) -> tuple[list[int], str]:
-        """Add a settled canvas; returns the tokens and the text that it adds, and sets `reason`
-        where the text ends."""
+    def commit(
+        self, tokens: Sequence[int], steps: int, *, late: bool = False, settled: bool = True
+    ) -> tuple[list[int], str]:
+        """Add a canvas; returns the tokens and the text that it adds, and sets `reason` where the
+        text ends.
+
+        Args:
+            late: the text ends here if not by itself. settled: False for a canvas that has not
+                settled; the text then ends for want of time, whatever the draft says.
+        """
         if self._first_commit is None:
             self._first_commit = time.perf_counter()
             self._first_draft = self._first_draft or self._first_commit
         self.steps_per_canvas.append(steps)
         added, self.reason = self._until_end(tokens)
+        if not settled or (late and self.reason is None):
+            self.reason = "time"
         text = ""
         if self._detokenizer is not None:
             whole, stopped = self._before_stop(
                 self._detokenizer.text(added, last=self.reason is not None)
             )
             if stopped:
-                added, self.reason = self._through_stop(added), "stop_string"
+                added = self._through_stop(added)
+                self.reason = "stop_string" if settled else "time"
             self._detokenizer.add(added)
             kept = whole if self.reason else without_started_stop(whole, self.config.stop)
             text, self._given = kept[len(self._given) :], kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ class Work(ABC):
         rows: those that wait for the pass that they were yielded for.
         drafts: False leaves out Draft events, and what it takes to make them.
         adapter: name of the adapter that it is done with; None for the base alone.
+        deadline: time of `time.monotonic` from which on the best draft so far is its result; None
+            for no deadline.
         ended: True once nothing is left to do.
     """
 
@@ -102,8 +105,14 @@ class Work(ABC):
         self.adapter: str | None = None
         self.rows: list[Row] = []
         self.ended = False
+        self.deadline: float | None = None
         self._course: Course | None = None
         self._events: list[EngineEvent] = []
+
+    @property
+    def late(self) -> bool:
+        """True from the deadline on."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     @abstractmethod
     def share(self, config: ModelConfig) -> Share:

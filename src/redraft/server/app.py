@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from redraft import __version__
 from redraft.api import Model
+from redraft.server.api_page import add_api_page
 from redraft.server.errors import descriptions, explain
 from redraft.server.forwarded import ForwardedMiddleware, checked_proxies
 from redraft.server.keys import checked_keys
@@ -65,7 +66,14 @@ def create_app(
     # What cannot be used is told now, not at the first request.
     checked_origins(settings.cors_origins)
     checked_keys(settings.all_keys)
-    app = FastAPI(title="redraft", version=__version__, lifespan=lifespan, responses=descriptions())
+    app = FastAPI(
+        title="redraft",
+        version=__version__,
+        lifespan=lifespan,
+        responses=descriptions(),
+        docs_url=None,  # those of FastAPI load scripts from elsewhere
+        redoc_url=None,
+    )
     app.state.stop = registry.stop
     for routes in (
         openai_routes(registry),
@@ -80,6 +88,7 @@ def create_app(
     ):
         app.include_router(routes)
     _watch(app, registry, metrics)
+    add_api_page(app)
     add_page(app, prefix)
     images = any(model.images is not None for model in models.values())
     app.add_middleware(AccessMiddleware, metrics=metrics, settings=settings, images=images)

@@ -15,10 +15,8 @@ from redraft.editing import Hole, Infilled, Template, plan_infill
 from redraft.editing.options import InfillOptions
 from redraft.engine import Work
 from redraft.errors import RequestError
-from redraft.events import Draft
 from redraft.grammar import Constraint
 from redraft.server.runtime.registry import HostedModel
-from redraft.server.runtime.time_bound import until
 from redraft.text import Tokenizer
 from redraft.text.stop_strings import before_stop
 
@@ -53,7 +51,7 @@ class Between:
     Attributes:
         width: tokens of the hole. options: of `Model.infill`, with `stop`.
         constraint: makes what the text must be, where the schema is read: in a thread.
-        timeout: seconds, then an error. bound: seconds of denoising, then the best draft.
+        timeout: seconds, then an error. deadline: time of `time.monotonic`, then the best draft.
     """
 
     prefix: str
@@ -62,7 +60,7 @@ class Between:
     options: Mapping[str, Any]
     constraint: Callable[[], Constraint | None] | None = None
     timeout: float | None = None
-    bound: float | None = None
+    deadline: float | None = None
 
 
 async def fill_between(hosted: HostedModel, place: Between) -> FilledPlace:
@@ -76,34 +74,23 @@ async def fill_between(hosted: HostedModel, place: Between) -> FilledPlace:
     stops = place.options.get("stop") or ()
     width = min(place.width, MAX_WIDTH)
     kept, count, truncated = await run_in_threadpool(_fitted, hosted, place.prefix, width)
-    drafts: dict[int, Draft] = {}
-    steps = 0
-    found: Infilled | None = None
     events = hosted.infill(
         _plan(hosted, place, kept, width),
         place.timeout,
-        drafts=place.bound is not None,
+        drafts=False,
         constrained=place.constraint is not None,
+        deadline=place.deadline,
     )
-    async with aclosing(until(events, place.bound, lambda: bool(drafts))) as bounded:
-        async for event in bounded:
-            if isinstance(event, Draft):
-                drafts[event.candidate] = event
-                steps += 1
-            else:
-                found = event
-    if found is not None:
-        text, steps = found.fills[0], sum(one.steps for one in found.candidates)
-    else:
-        whole = min(drafts.values(), key=lambda one: sum(one.entropy) / len(one.entropy)).text
-        text = whole[len(kept) : len(whole) - len(place.suffix)]
+    async with aclosing(events):
+        (found,) = [event async for event in events if isinstance(event, Infilled)]
+    text = found.fills[0]
     cut, stopped = before_stop(text, stops)
     behind, written = await run_in_threadpool(_lengths, tokenizer, place.suffix, cut)
     return FilledPlace(
         cut,
         min((stop for stop in stops if stop in text), key=text.find) if stopped else None,
-        found is not None,
-        steps,
+        found.settled,
+        sum(one.steps for one in found.candidates),
         truncated,
         count + behind,
         written,

@@ -32,7 +32,7 @@ class Ended:
     Attributes:
         reason: stop, length or tool_calls. stop_string: the one that ended it, if one did.
         usage: as in OpenAI's chat. logprobs: of the content, if requested. unreadable: calls that
-            cannot be read, with `text` and `error`.
+            cannot be read, with `text` and `error`. settled: False for a best draft.
     """
 
     reason: str
@@ -40,6 +40,12 @@ class Ended:
     usage: JsonObject
     logprobs: list[JsonObject] | None = None
     unreadable: list[JsonObject] = field(default_factory=list)
+    settled: bool = True
+
+    @property
+    def mark(self) -> JsonObject:
+        """The mark of an answer that its time bound ended; nothing for others."""
+        return {} if self.settled else {"settled": False}
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,7 @@ class ChatTurn:
             usage,
             None if logprobs is None else logprobs["content"],
             end["delta"].get("invalid_tool_calls", []),
+            end.get("settled", True),
         )
 
 

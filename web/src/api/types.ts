@@ -4,7 +4,13 @@ import type { Draft } from "../drafts";
 
 export interface ModelInfo {
   id: string;
-  redraft: { canvas_length: number; card?: ModelCard | null; images?: ImageFacts | null };
+  redraft: {
+    canvas_length: number;
+    card?: ModelCard | null;
+    images?: ImageFacts | null;
+    /** The values of settings that hold where a request does not give them. */
+    defaults?: Record<string, number>;
+  };
 }
 
 /** How a model reads images; null for a model of texts alone. */

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { ModelNote } from "../components/ModelNote";
 import { ViewHeader } from "../components/ViewHeader";
 import type { Player } from "../trace/player";
 import { Comparison } from "./Comparison";
@@ -7,6 +8,8 @@ import { Curves } from "./Curves";
 import { History } from "./History";
 import { Infill } from "./Infill";
 import { ModeAndModel, Prompt } from "./Prompt";
+import { playRecorded } from "./recorded";
+import { Runs } from "./Runs";
 import { SamplerSettings } from "./SamplerSettings";
 import { Scrubber } from "./Scrubber";
 import { TraceFiles } from "./TraceFiles";
@@ -14,13 +17,14 @@ import { useCanvas, type CanvasState } from "./useCanvas";
 
 /** `player` belongs to the app: a run is still there after a look at another view. */
 export function CanvasView({ player }: { player: Player }) {
+  useState(() => playRecorded(player));
   const canvas = useCanvas(player);
   const [at, setAt] = useState<number | null>(null);
   return (
     <>
       <ViewHeader title="Canvas">
-        A canvas of noise settles into text in a few denoising steps, at all positions at once.
-        Beside it the same model writes from left to right.
+        Text diffusion begins with random tokens and rewrites all of them at once, pass by pass,
+        until they settle. Beside it the same model writes from left to right.
       </ViewHeader>
       <div class="stack">
         <Request canvas={canvas} />
@@ -38,6 +42,7 @@ export function CanvasView({ player }: { player: Player }) {
                 <History player={player} at={at} />
               </div>
               <TraceFiles player={player} onOpen={canvas.open} />
+              <Runs runs={canvas.runs} onOpen={canvas.open} />
             </div>
           </>
         )}
@@ -58,6 +63,7 @@ function Request({ canvas }: { canvas: CanvasState }) {
         mode={mode}
         onMode={canvas.setMode}
       />
+      <ModelNote model={canvas.info} />
       {mode === "chat" && messages && messages.length > 0 && (
         <Conversation messages={messages} onClear={() => setMessages([])} />
       )}
@@ -72,6 +78,7 @@ function Request({ canvas }: { canvas: CanvasState }) {
           busy={canvas.busy}
           onRun={() => void canvas.start()}
           onStop={canvas.stop}
+          onAgain={canvas.again}
         />
       )}
       <SamplerSettings
@@ -79,6 +86,9 @@ function Request({ canvas }: { canvas: CanvasState }) {
         onChange={canvas.setSettings}
         seed={canvas.seed}
         onSeed={canvas.setSeed}
+        defaults={canvas.info?.redraft.defaults ?? {}}
+        greedy={canvas.greedy}
+        onGreedy={canvas.setGreedy}
       />
     </div>
   );

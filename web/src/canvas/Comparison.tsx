@@ -1,10 +1,13 @@
+import { CopyButton } from "../components/CopyButton";
 import { Stats } from "../components/Stats";
 import { usePlayerClock } from "../components/usePlayer";
 import type { Usage } from "../api/types";
 import type { Player } from "../trace/player";
-import type { Lane } from "../trace/trace";
+import { laneText, type Lane } from "../trace/trace";
 import { Grid } from "./Grid";
 import { CanvasPicker } from "./Scrubber";
+import { Seen } from "./Seen";
+import { Verdict } from "./Verdict";
 
 interface Props {
   player: Player;
@@ -23,6 +26,7 @@ export function Comparison(props: Props) {
           <CanvasPicker player={props.player} />
           <Legend />
         </div>
+        <Seen player={props.player} />
         <Grid {...props} />
         <Draft player={props.player} />
       </section>
@@ -70,7 +74,7 @@ function Draft({ player }: { player: Player }) {
     <>
       <Stats
         of={[
-          ["steps", player.frames.length ? player.cursor + 1 : null],
+          ["steps", stepsShown(player)],
           ["tokens per step", usage ? usage.tokens_per_forward.toFixed(1) : null],
           ["tokens/s", speed],
           ["time", time],
@@ -79,11 +83,31 @@ function Draft({ player }: { player: Player }) {
       <pre class="written" data-testid="written" aria-label="Draft" tabIndex={0}>
         {text}
       </pre>
+      <LaneEnd player={player} lane={lane} name="the text of diffusion" />
       <p class="hidden" role="status">
         {done ? `Finished: ${text}` : ""}
       </p>
     </>
   );
+}
+
+/** A badge once a lane has ended, and a button that copies its text. */
+function LaneEnd(props: { player: Player; lane: Lane | null | undefined; name: string }) {
+  const { player, lane, name } = props;
+  const ended = lane?.ended != null && player.clock >= Math.min(lane.ended, player.length);
+  const text = lane && ended ? laneText(lane) : null;
+  return (
+    <div class="row spread">
+      <Verdict trace={player.trace} text={text} />
+      <CopyButton text={text ?? ""} label={`Copy ${name}`} />
+    </div>
+  );
+}
+
+/** Return the number of denoising steps up to the frame on screen; the noise before them is none. */
+function stepsShown({ frames, cursor }: Player): number | null {
+  if (frames.length === 0) return null;
+  return frames.slice(0, cursor + 1).filter((frame) => frame.step > 0).length;
 }
 
 /** Return the text of the canvases before the frame's, and the draft of this one. */
@@ -102,7 +126,10 @@ function Typewriter({ player }: { player: Player }) {
   return (
     <section class="card column" aria-labelledby="typewriter">
       <h2 id="typewriter">Typewriter</h2>
-      <p class="small muted">The same model, left to right: one token per step.</p>
+      <p class="small muted">
+        The same model, left to right: one token per step, and none is taken back. This is its text
+        as it came{player.trace?.greedy ? ", the likeliest token each time" : ""}.
+      </p>
       <pre class="written tall" data-testid="typed" aria-label="Typewriter" tabIndex={0}>
         {text}
         {caret && <span class="caret" aria-hidden="true" />}
@@ -115,6 +142,7 @@ function Typewriter({ player }: { player: Player }) {
           ["time", time],
         ]}
       />
+      <LaneEnd player={player} lane={lane} name="the typewriter's text" />
     </section>
   );
 }

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { infill } from "../api/client";
 import type { InfillResult } from "../api/types";
+import { Examples } from "../components/Examples";
 import { Candidates } from "../editor/Candidates";
 import { knownTask, useModels } from "../shell/models";
 import { pause } from "../shell/motion";
@@ -42,6 +43,11 @@ export function Infill({ model, seed, settings }: Props) {
             onInput={(event) => setTemplate(event.currentTarget.value)}
           />
         </label>
+        <Examples
+          label="Examples of templates"
+          examples={known?.templates ?? [FIRST_TEMPLATE]}
+          onChoose={setTemplate}
+        />
         <div class="ask">
           <input
             type="text"
@@ -59,6 +65,11 @@ export function Infill({ model, seed, settings }: Props) {
             Fill
           </button>
         </div>
+        <Examples
+          label="Examples of instructions"
+          examples={known?.prompts ?? []}
+          onChoose={setInstruction}
+        />
         <pre class="written filled" data-testid="filled" aria-label="Filled text" tabIndex={0}>
           {run.text}
         </pre>

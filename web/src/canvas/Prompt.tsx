@@ -1,10 +1,9 @@
+import { Examples } from "../components/Examples";
 import { ModelSelect } from "../components/ModelSelect";
 import { SegmentedControl } from "../components/SegmentedControl";
 import { examplesOf, useModels } from "../shell/models";
 import { ImagePicker, ImageRow } from "./ImageRow";
 import type { Images } from "./useImages";
-
-const EXAMPLE_LENGTH = 34;
 
 export type Mode = "chat" | "prompt" | "infill";
 
@@ -17,6 +16,8 @@ interface PromptProps {
   busy: boolean;
   onRun: () => void;
   onStop: () => void;
+  /** Runs the last prompt again with another seed; null where there is none. */
+  onAgain?: (() => void) | null;
 }
 
 /** The prompt, and examples of prompts that the model knows. */
@@ -28,15 +29,18 @@ export function Prompt(props: PromptProps) {
     <div class="prompt stack" {...(reads ? droppingInto(reads) : {})}>
       {reads && <ImageRow images={reads.list} onRemove={reads.remove} />}
       <PromptInput {...props} />
-      <div class="row chips" role="group" aria-label="Examples">
-        {reads && (
-          <ImagePicker formats={reads.formats} onFiles={(files) => void reads.add(files)} />
-        )}
-        {examplesOf(model).map((example) => (
-          <button type="button" class="chip" title={example} onClick={() => props.onText(example)}>
-            {shortened(example)}
+      <div class="row spread">
+        <div class="row">
+          {reads && (
+            <ImagePicker formats={reads.formats} onFiles={(files) => void reads.add(files)} />
+          )}
+          <Examples label="Examples" examples={examplesOf(model)} onChoose={props.onText} />
+        </div>
+        {props.onAgain && !props.busy && (
+          <button type="button" class="chip" onClick={props.onAgain}>
+            Again, with another seed
           </button>
-        ))}
+        )}
       </div>
     </div>
   );
@@ -57,9 +61,6 @@ function take(event: Event, data: DataTransfer | null, images: Images): void {
   event.preventDefault();
   void images.add(files);
 }
-
-const shortened = (text: string): string =>
-  text.length > EXAMPLE_LENGTH ? `${text.slice(0, EXAMPLE_LENGTH - 1)}…` : text;
 
 interface ModeProps {
   model: string;

@@ -66,10 +66,15 @@ interface Props {
   onChange: (values: Record<string, number>) => void;
   seed: number;
   onSeed: (seed: number) => void;
+  /** The model's values of settings. */
+  defaults?: Record<string, number>;
+  greedy?: boolean;
+  onGreedy?: (greedy: boolean) => void;
 }
 
 /** The sampler's sliders. A setting that was not changed is not sent: the model's default holds. */
-export function SamplerSettings({ values, onChange, seed, onSeed }: Props) {
+export function SamplerSettings(props: Props) {
+  const { values, onChange, seed, onSeed, defaults = {} } = props;
   const changed = Object.keys(values).length;
   const change = (key: string, value: number | undefined) => {
     const others = Object.entries(values).filter(([name]) => name !== key);
@@ -92,9 +97,20 @@ export function SamplerSettings({ values, onChange, seed, onSeed }: Props) {
           <Slider
             setting={setting}
             value={values[setting.key]}
+            usual={defaults[setting.key]}
             onChange={(value) => change(setting.key, value)}
           />
         ))}
+        {props.onGreedy && (
+          <label class="row check">
+            <input
+              type="checkbox"
+              checked={props.greedy}
+              onChange={(event) => props.onGreedy?.(event.currentTarget.checked)}
+            />
+            <span>Greedy typewriter: the likeliest token each time</span>
+          </label>
+        )}
       </div>
     </details>
   );
@@ -108,24 +124,32 @@ function middleOf({ min, max, step }: Setting): number {
 interface SliderProps {
   setting: Setting;
   value: number | undefined;
+  /** The model's own value; undefined where it is not known. */
+  usual: number | undefined;
   onChange: (value: number | undefined) => void;
 }
 
-function Slider({ setting, value, onChange }: SliderProps) {
-  const middle = middleOf(setting);
+function Slider({ setting, value, usual, onChange }: SliderProps) {
+  const first = usual ?? middleOf(setting);
+  const shown = value ?? usual;
   const choices = [
     ["default", "default"],
-    ["set", value === undefined ? "set" : String(value)],
+    ["set", "set"],
   ] as const;
   return (
     <div class="slider">
       <div class="row spread">
-        <label for={setting.key}>{setting.name}</label>
+        <span>
+          <label for={setting.key}>{setting.name}</label>{" "}
+          <output class="mono" for={setting.key}>
+            {shown === undefined ? "model’s own" : Number(shown.toPrecision(6))}
+          </output>
+        </span>
         <SegmentedControl
           label={`${setting.name}: default or set`}
           value={value === undefined ? "default" : "set"}
           options={choices}
-          onChange={(choice) => onChange(choice === "default" ? undefined : (value ?? middle))}
+          onChange={(choice) => onChange(choice === "default" ? undefined : (value ?? first))}
         />
       </div>
       <input
@@ -134,7 +158,7 @@ function Slider({ setting, value, onChange }: SliderProps) {
         min={setting.min}
         max={setting.max}
         step={setting.step}
-        value={value ?? middle}
+        value={value ?? first}
         class={value === undefined ? "untouched" : ""}
         aria-valuetext={value === undefined ? "the model's default" : String(value)}
         onInput={(event) => onChange(Number(event.currentTarget.value))}

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import type { Message, ModelInfo } from "../api/types";
 import { examplesOf, hasCard, useModels } from "../shell/models";
+import { readStored, store } from "../shell/storage";
 import { showError } from "../shell/toast";
 import { useAbort } from "../shell/useAbort";
 import type { Player } from "../trace/player";
@@ -8,7 +9,9 @@ import { record, type Run } from "../trace/record";
 import { laneText, type Trace } from "../trace/trace";
 import type { Mode } from "./Prompt";
 import { contentOf, formatsOf } from "./images";
+import { isRecorded, RECORDED_SLOWNESS } from "./recorded";
 import { requestFor } from "./request";
+import { useRuns } from "./runs";
 import { useImages } from "./useImages";
 
 const DEFAULT_CANVAS_LENGTH = 64;
@@ -25,21 +28,34 @@ export type CanvasState = ReturnType<typeof useCanvas>;
 /** The state of the canvas view: model, prompt and settings, and the runs of them. */
 export function useCanvas(player: Player) {
   const models = useModels();
-  const [model, setModel] = useState(player.trace?.model ?? models[0]?.id ?? "");
+  const shown = isRecorded(player.trace) ? null : player.trace;
+  const served = (id: string | null | undefined) => models.some((one) => one.id === id);
+  const firstModel = [shown?.model, readStored("model")].find(served) ?? models[0]?.id ?? "";
+  const [model, setModel] = useState(firstModel);
   const info = models.find((one) => one.id === model);
   const [mode, setMode] = useState<Mode>("chat");
-  const [text, setText] = useState(player.trace?.prompt ?? examplesOf(info)[0] ?? "");
+  const [text, keepText] = useState(
+    shown?.prompt ?? readStored("prompt") ?? examplesOf(info)[0] ?? "",
+  );
+  /** The prompt is kept over a reload. */
+  const setText = (next: string) => {
+    keepText(next);
+    store("prompt", next);
+  };
+  const [greedy, setGreedy] = useState(false);
   const [seed, setSeed] = useState(1);
   const [settings, setSettings] = useState<Record<string, number>>({});
   const [messages, setMessages] = useState(firstMessages(info));
   const [slowness, setSlowness] = useState(player.trace ? player.slowness : slownessFor(info));
   player.slowness = slowness;
   const run = useRun(player);
+  const history = useRuns();
   const images = useImages(formatsOf(info));
 
   const choose = (id: string) => {
     const next = models.find((one) => one.id === id);
     setModel(id);
+    store("model", id);
     setText(examplesOf(next)[0] ?? "");
     setMessages(firstMessages(next));
     setSlowness(slownessFor(next));
@@ -47,11 +63,14 @@ export function useCanvas(player: Player) {
     run.stop();
     player.open(null, false);
   };
-  const start = async () => {
+  const start = async (withSeed = seed) => {
+    // The recorded run was slowed down; a run of a general model is not, unless its reader says so.
+    if (isRecorded(player.trace) && slowness === RECORDED_SLOWNESS) setSlowness(slownessFor(info));
     const kind = mode === "prompt" ? "prompt" : "chat";
     const shown = kind === "chat" ? images.list : [];
-    const request = requestFor(model, kind, text, messages ?? [], seed, shown);
-    const trace = await run.start({ model, prompt: text, mode: kind, settings, request });
+    const request = requestFor(model, kind, text, messages ?? [], withSeed, shown);
+    const trace = await run.start({ model, prompt: text, mode: kind, settings, greedy, request });
+    if (trace) history.add(trace);
     if (!trace || !messages || kind !== "chat") return;
     const answer = laneText(trace.diffusion);
     setMessages([
@@ -62,6 +81,11 @@ export function useCanvas(player: Player) {
     setText("");
     images.clear();
   };
+  /** Run the prompt again with the next seed. */
+  const again = () => {
+    setSeed(seed + 1);
+    void start(seed + 1);
+  };
   const open = (trace: Trace) => {
     run.stop();
     if (models.some((one) => one.id === trace.model)) setModel(trace.model);
@@ -70,7 +94,12 @@ export function useCanvas(player: Player) {
   };
   return {
     model,
+    info,
     choose,
+    greedy,
+    setGreedy,
+    runs: history.runs,
+    again: history.runs.length > 0 && text.trim() ? again : null,
     length: info?.redraft.canvas_length ?? DEFAULT_CANVAS_LENGTH,
     mode,
     setMode,
@@ -87,7 +116,7 @@ export function useCanvas(player: Player) {
     images,
     open,
     busy: run.busy,
-    start,
+    start: () => start(),
     stop: run.stop,
   };
 }

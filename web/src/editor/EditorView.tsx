@@ -1,5 +1,6 @@
 import { python } from "@codemirror/lang-python";
 import { useRef, useState } from "preact/hooks";
+import { ModelNote } from "../components/ModelNote";
 import { SegmentedControl } from "../components/SegmentedControl";
 import { ViewHeader } from "../components/ViewHeader";
 import { knows, useModelFor } from "../shell/models";
@@ -34,6 +35,7 @@ export function EditorView() {
         Select lines. The model fills them in from the text on both sides, or rewrites them by an
         instruction. You see the draft in the text, and accept or reject it.
       </ViewHeader>
+      <ModelNote model={editor.model} task={action === "fill" ? "infill" : "rewrite"} />
       <div class="lanes">
         <section class="card stack" aria-label="Text">
           <div class="row spread">
@@ -115,5 +117,6 @@ function useEditorView() {
     run,
     accept,
     small,
+    model,
   } as const;
 }

@@ -1,6 +1,9 @@
 import type { Action } from "./streamDrafts";
 
-const SMALL_MODELS_INSTRUCTIONS = ["start at 31", "go over cars", "return the last", "use price"];
+const SMALL_MODELS_INSTRUCTIONS = {
+  fill: ["fill python", "fill json"],
+  rewrite: ["start at 31", "go over cars", "return the last", "use price"],
+} as const;
 
 interface Props {
   action: Action;
@@ -35,9 +38,9 @@ export function InstructionInput(props: Props) {
         />
         <Buttons {...props} />
       </div>
-      {action === "rewrite" && props.small && (
+      {props.small && (
         <div class="row chips" role="group" aria-label="Instructions that this model knows">
-          {SMALL_MODELS_INSTRUCTIONS.map((instruction) => (
+          {SMALL_MODELS_INSTRUCTIONS[action].map((instruction) => (
             <button type="button" class="chip" onClick={() => onChange(instruction)}>
               {instruction}
             </button>

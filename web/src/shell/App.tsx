@@ -12,7 +12,7 @@ import { KeyPrompt } from "./KeyPrompt";
 import { canDo, Models } from "./models";
 import { hashOf, useRoute, type Route } from "./router";
 import { useTheme, type Theme } from "./theme";
-import { showError, Toasts } from "./toast";
+import { forgetErrors, showError, Toasts } from "./toast";
 
 interface View {
   id: string;
@@ -56,12 +56,14 @@ export function App() {
   const view = VIEWS.find((one) => one.id === route.view) ?? CANVAS;
   useEffect(() => {
     document.title = `${view.name} · redraft`;
+    forgetErrors();
     // On a narrow screen the tabs scroll.
     const tab = document.querySelector(".tabs [aria-current]");
     tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [view]);
   return (
     <div class="shell">
+      <SkipLink />
       <TopBar
         views={views}
         view={view}
@@ -69,7 +71,7 @@ export function App() {
         onTheme={toggleTheme}
         onHelp={() => setHelp(true)}
       />
-      <main>
+      <main id="content" tabIndex={-1}>
         {models && <Models.Provider value={models}>{view.draw(route, player)}</Models.Provider>}
         {failed && (
           <button type="button" class="button" onClick={load}>
@@ -81,6 +83,19 @@ export function App() {
       <KeyPrompt />
       <Toasts />
     </div>
+  );
+}
+
+/** The first stop of the Tab key: it leads past the views to the content. */
+function SkipLink() {
+  const skip = (event: Event) => {
+    event.preventDefault(); // the address names the view
+    document.getElementById("content")?.focus();
+  };
+  return (
+    <a class="skip" href="#content" onClick={skip}>
+      Skip to the content
+    </a>
   );
 }
 

@@ -28,6 +28,13 @@ function dismiss(id: number): void {
   redrawToasts();
 }
 
+/** Take away the errors of before: another run begins, or another view is shown. */
+export function forgetErrors(): void {
+  if (!notes.some((note) => note.isError)) return;
+  notes = notes.filter((note) => !note.isError);
+  redrawToasts();
+}
+
 export const showNotice = (text: string): void => add(text, false);
 
 /** Show an error's message. An aborted request is no error: the reader stopped it. */

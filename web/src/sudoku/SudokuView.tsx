@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { ModelNote } from "../components/ModelNote";
 import { Stats } from "../components/Stats";
 import { ViewHeader } from "../components/ViewHeader";
 import { knows, useModelFor } from "../shell/models";
@@ -32,6 +33,7 @@ export function SudokuView() {
         writes one digit after the other, and cannot correct them.
       </ViewHeader>
       <div class="stack">
+        <ModelNote model={model} task="sudoku" />
         {!knows(model, "sudoku") && (
           <p class="card">
             No model of this server has learned Sudoku: expect wrong answers. The model “small” has:

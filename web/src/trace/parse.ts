@@ -50,6 +50,7 @@ export function parseTrace(json: unknown): Trace {
     prompt: text(trace.prompt, "prompt"),
     mode: trace.mode,
     settings: parseSettings(trace.settings),
+    ...(trace.greedy === true ? { greedy: true } : {}),
     drafts: drafts.map((draft, index) => parseDraft(draft, `draft ${index + 1}`)),
     diffusion: parseLane(trace.diffusion, "diffusion"),
     typewriter: trace.typewriter === null ? null : parseLane(trace.typewriter, "typewriter"),

@@ -12,6 +12,8 @@ export interface Run {
   settings: Record<string, number>;
   request: GenerateRequest;
   typewriter: boolean;
+  /** The typewriter takes the likeliest token each time. */
+  greedy?: boolean;
   signal: AbortSignal;
 }
 
@@ -25,6 +27,7 @@ export function record(run: Run): { trace: Trace; done: Promise<void> } {
     prompt: run.prompt,
     mode: run.mode,
     settings: run.settings,
+    ...(run.greedy ? { greedy: true } : {}),
     drafts: [],
     diffusion: emptyLane(),
     typewriter: run.typewriter ? emptyLane() : null,
@@ -51,7 +54,8 @@ async function recordLane(
   trace: Trace,
   now: () => number,
 ): Promise<void> {
-  const options = method === "diffusion" ? {} : { method };
+  const greedy = run.greedy ? { temperature: 0 } : {};
+  const options = method === "diffusion" ? {} : { method, ...greedy };
   const request = { ...run.request, ...run.settings, ...options };
   for await (const chunk of generate(request, run.signal)) {
     if (chunk.draft) trace.drafts.push({ ...chunk.draft, at: now() });

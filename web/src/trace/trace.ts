@@ -33,6 +33,8 @@ export interface Trace {
   prompt: string;
   mode: "chat" | "prompt";
   settings: Record<string, number>;
+  /** True where the typewriter took the likeliest token each time. */
+  greedy?: boolean;
   drafts: DraftEvent[];
   diffusion: Lane;
   /** Autoregressive decoding of the same prompt; null where it was not requested. */

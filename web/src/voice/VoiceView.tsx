@@ -1,4 +1,5 @@
 import { useCallback, useRef, useState } from "preact/hooks";
+import { ModelNote } from "../components/ModelNote";
 import { SandboxedFrame } from "../components/SandboxedFrame";
 import { ViewHeader } from "../components/ViewHeader";
 import { Diff } from "../editor/Diff";
@@ -47,6 +48,7 @@ export function VoiceView() {
         Say or type an instruction. The model changes the page, and keeps the rest of it.
       </ViewHeader>
       <div class="stack">
+        <ModelNote model={model} task="edits" />
         <InstructionForm
           words={words}
           onWords={setWords}

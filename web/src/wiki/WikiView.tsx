@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { ModelNote } from "../components/ModelNote";
 import { SegmentedControl } from "../components/SegmentedControl";
 import { Stats } from "../components/Stats";
 import { ViewHeader } from "../components/ViewHeader";
@@ -28,6 +29,7 @@ export function WikiView({ title }: { title: string }) {
         The model writes each page when you open it, and each link opens another page. All pages are
         saved.
       </ViewHeader>
+      <ModelNote model={model} task="wiki" />
       <div class="wiki">
         <section class="card stack" aria-label="Page">
           <TitleForm name={name} onOpen={open} />
@@ -44,7 +46,7 @@ export function WikiView({ title }: { title: string }) {
             )}
             <Buttons canRewrite={title !== "" && !page.busy} onRewrite={page.rewrite} />
           </div>
-          {!title && <Suggestions onOpen={open} />}
+          <Suggestions onOpen={open} />
           <PageFrame text={page.text} busy={page.busy} title={title} onLink={open} />
           <Stats
             of={[

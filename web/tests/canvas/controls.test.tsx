@@ -9,7 +9,7 @@ import { SamplerSettings } from "../../src/canvas/SamplerSettings";
 import { CanvasPicker, Scrubber } from "../../src/canvas/Scrubber";
 import { Player } from "../../src/trace/player";
 import type { Trace } from "../../src/trace/trace";
-import { draft, lane, stubMotion, trace } from "../helpers";
+import { draft, fakeServer, json, lane, stubMotion, trace } from "../helpers";
 
 let player: Player;
 
@@ -19,6 +19,7 @@ function open(opened: Trace): void {
 
 beforeEach(() => {
   stubMotion(true);
+  fakeServer(() => json({ right: null }));
   player = new Player();
 });
 afterEach(cleanup);

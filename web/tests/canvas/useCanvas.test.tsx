@@ -15,6 +15,7 @@ import {
   says,
   sse,
   stubMotion,
+  stubStorage,
   trace,
   type Sent,
 } from "../helpers";
@@ -33,6 +34,7 @@ const renderCanvas = () => renderHook(() => useCanvas(player), { wrapper }).resu
 
 beforeEach(() => {
   stubMotion(true);
+  stubStorage("localStorage");
   player = new Player();
 });
 afterEach(cleanup);
@@ -167,5 +169,36 @@ describe("useCanvas", () => {
     player.open(trace([draft("a", 1)], { prompt: "old", model: "large" }), false);
     player.slowness = 3;
     expect(renderCanvas().current).toMatchObject({ model: "large", text: "old", slowness: 3 });
+  });
+
+  test("prompt and model are there again after a reload", async () => {
+    const before = renderCanvas();
+    await act(() => before.current.choose("large"));
+    await act(() => before.current.setText("mine"));
+    cleanup();
+    player = new Player();
+    expect(renderCanvas().current).toMatchObject({ model: "large", text: "mine" });
+  });
+
+  test("the last prompt runs again with the next seed, and both runs are listed", async () => {
+    const requests = fakeServer(() => sse({ draft: draft("ab", 1) }, says("ab")));
+    const canvas = renderCanvas();
+    const count = canvas.current.runs.length;
+    await act(() => canvas.current.setText("calc 1+1"));
+    await act(() => canvas.current.start());
+    await act(() => canvas.current.again?.());
+    await waitFor(() => expect(canvas.current.runs).toHaveLength(count + 2));
+    expect(bodies(requests).map((body) => body.seed)).toEqual([1, 1, 2, 2]);
+  });
+
+  test("greedy is a temperature of zero, left to right alone", async () => {
+    const requests = fakeServer(() => sse(says("ab")));
+    const canvas = renderCanvas();
+    await act(() => canvas.current.setGreedy(true));
+    await act(() => canvas.current.start());
+    expect(bodies(requests).map(({ method, temperature }) => [method, temperature])).toEqual([
+      [undefined, undefined],
+      ["autoregressive", 0],
+    ]);
   });
 });

@@ -101,12 +101,12 @@ describe("InstructionInput", () => {
     ["busy", ["Stop"]],
     ["settled", ["Accept Tab", "Reject Esc"]],
   ] as const)("has the buttons of its state: %s", (state, expected) => {
-    show({ state });
+    show({ state, small: false });
     expect(buttons()).toEqual(expected);
   });
 
   test("cannot run before the text is there", () => {
-    show({ state: "waiting" });
+    show({ state: "waiting", small: false });
     expect(screen.getByRole("button").hasAttribute("disabled")).toBe(true);
   });
 
@@ -119,7 +119,12 @@ describe("InstructionInput", () => {
     expect(calls.onRun).toHaveBeenCalledTimes(1);
   });
 
-  test("offers a small model's instructions for a rewrite only", () => {
+  test("offers a small model's instructions for either action", () => {
+    show({});
+    fireEvent.click(screen.getByText("fill json"));
+    expect(calls.onChange).toHaveBeenLastCalledWith("fill json");
+    cleanup();
+    calls.onChange.mockClear();
     show({ action: "rewrite" });
     fireEvent.click(screen.getByText("use price"));
     expect(calls.onChange).toHaveBeenCalledExactlyOnceWith("use price");

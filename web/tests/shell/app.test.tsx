@@ -1,23 +1,33 @@
 // @vitest-environment happy-dom
-import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/preact";
+import {
+  act,
+  cleanup,
+  configure,
+  fireEvent,
+  render,
+  screen,
+  waitFor,
+} from "@testing-library/preact";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { apiError, fakeServer, json, modelWith } from "../helpers";
 
-vi.stubGlobal("matchMedia", () => ({
-  matches: false,
+// A busy machine is slow.
+vi.setConfig({ testTimeout: 60_000 });
+configure({ asyncUtilTimeout: 15_000 });
+
+/** Light, and without motion: the recorded run stands at its end. */
+const media = (query: string) => ({
+  matches: query.includes("reduced-motion"),
   addEventListener: vi.fn(),
   removeEventListener: vi.fn(),
-}));
+});
+vi.stubGlobal("matchMedia", media);
 const { App } = await import("../../src/shell/App");
 
 const models = () => json({ data: [modelWith("small", "sudoku", "wiki", "infill")] });
 
 beforeEach(() => {
-  vi.stubGlobal("matchMedia", () => ({
-    matches: false,
-    addEventListener: vi.fn(),
-    removeEventListener: vi.fn(),
-  }));
+  vi.stubGlobal("matchMedia", media);
   localStorage.clear();
   location.hash = "";
 });

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, ChatRequest
+from redraft.server.openai.schemas import Body, Bounded, ChatRequest
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -76,7 +76,7 @@ class OutputConfig(Body):
     format: OutputFormat | None = None
 
 
-class CountRequest(ForeignBody):
+class CountRequest(ForeignBody, Bounded):
     """POST /v1/messages/count_tokens: a request whose prompt is only counted."""
 
     model: str
@@ -120,6 +120,7 @@ class CountRequest(ForeignBody):
             "enable_thinking": None if self.thinking is None else self.thinking.type != "disabled",
             "response_format": schema,
             "timeout": self.timeout,
+            "timeout_ms": self.timeout_ms,
         }
 
 

@@ -123,7 +123,7 @@ def _tool_use(call: JsonObject) -> Block:
 
 def _closing(ended: Ended) -> JsonObject:
     reason = "stop_sequence" if ended.stop_string is not None else REASONS[ended.reason]
-    found = {"stop_reason": reason, "stop_sequence": ended.stop_string}
+    found = {"stop_reason": reason, "stop_sequence": ended.stop_string} | ended.mark
     return found | ({"invalid_tool_calls": ended.unreadable} if ended.unreadable else {})
 
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from redraft.events import Committed, Draft, Finished
+from redraft.events import Committed, Finished
 from redraft.server.between import FilledPlace
 from redraft.server.json_object import JsonObject
 from redraft.server.llamacpp.schemas import LlamaCompletionRequest, StopType
@@ -16,7 +16,6 @@ from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.logprobs import chat_logprobs
 from redraft.server.openai.response import OpenAIResponse
 from redraft.server.runtime.registry import HostedModel
-from redraft.server.runtime.time_bound import until
 
 Answer = JsonObject
 
@@ -128,7 +127,6 @@ class CompletionWriter:
         prompts = [one.prompt for one in answer.translation.requests]
         self._figures = [Figures(len(prompt), settings=shown(given)) for prompt in prompts]
         self._texts = ["" for _ in prompts]
-        self._drafts: dict[int, str] = {}  # behind what is committed
 
     async def chunks(self) -> AsyncGenerator[Answer, None]:
         """Yield the chunks of the first completion; the last of them has `stop`."""
@@ -148,39 +146,21 @@ class CompletionWriter:
         return found if len(found) > 1 else found[0]
 
     async def _contents(self) -> AsyncGenerator[tuple[int, str], None]:
-        """Yield what is added to each text: what is committed and, where the time is over, the
-        draft behind it."""
-        left = set(range(len(self._texts)))
-        bound = self._given.bound
-        events = events_of(self._hosted, self._answer, self._body, drafts=bound is not None)
-        # Before its first draft, a text has nothing that could be taken.
-        bounded = until(events, bound, lambda: all(at in self._drafts for at in left))
-        async with aclosing(bounded):
-            async for index, event in bounded:
+        """Yield what is added to each text."""
+        events = events_of(self._hosted, self._answer, self._body, drafts=False)
+        async with aclosing(events):
+            async for index, event in events:
                 match event:
-                    case Draft():
-                        self._drafts[index] = event.text
-                        self._figures[index].steps += 1
                     case Committed():
-                        self._drafts[index] = ""
                         self._texts[index] += event.text
                         self._figures[index].new_tokens += len(event.tokens)
                         yield index, event.text
                     case Finished():
-                        left.discard(index)
                         self._answer.ended[index] = event
                         rest = event.text.removeprefix(self._texts[index])
                         self._texts[index] += rest
                         self._end(index, event)
                         yield index, rest
-        for index in sorted(left):
-            figures, draft = self._figures[index], self._drafts[index]
-            figures.settled, figures.stop_type = False, "limit"
-            self._texts[index] += draft
-            tokenizer = self._hosted.model.tokenizer
-            if tokenizer is not None:
-                figures.new_tokens += len(tokenizer.encode(draft, bos=False))
-            yield index, draft
 
     def _end(self, index: int, finished: Finished) -> None:
         figures, statistics = self._figures[index], finished.statistics
@@ -189,6 +169,8 @@ class CompletionWriter:
         if finished.reason == "stop_string":
             figures.stop_type = "word"
             figures.stopping_word = self._answer.stop_string(index) or ""
+        elif finished.reason == "time":
+            figures.settled, figures.stop_type = False, "limit"
         elif finished.reason == "length" and not self._answer.translation.constrained:
             figures.stop_type = "limit"
 

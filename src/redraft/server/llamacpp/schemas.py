@@ -10,7 +10,7 @@ from redraft.errors import RequestError
 from redraft.grammar import Constraint, JsonSchema
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, checked_stops
+from redraft.server.openai.schemas import Body, Bounded, checked_stops
 
 # Fields that mean nothing here: how tokens are drawn one by one, and where they are computed.
 IDLE = frozenset(
@@ -33,9 +33,9 @@ class Extra(Body):
     filename: str | None = None
 
 
-class Sampling(ForeignBody):
-    """Fields of all requests. t_max_predict_ms: when it is over, the best draft is answered with,
-    and `settled` is false. Other fields must be generation settings."""
+class Sampling(ForeignBody, Bounded):
+    """Fields of all requests. t_max_predict_ms: llama.cpp's name of timeout_ms; 0 is no bound.
+    Other fields must be generation settings."""
 
     model: str | None = None
     n_predict: int | None = Field(default=None, ge=-2)
@@ -59,9 +59,14 @@ class Sampling(ForeignBody):
     stream: bool = False
 
     @property
-    def bound(self) -> float | None:
-        """Seconds after which the best draft is answered with; None (and 0) for no bound."""
-        return self.t_max_predict_ms / 1000 if self.t_max_predict_ms else None
+    def bound_ms(self) -> int | None:
+        """The time bound in milliseconds: the shorter where both names are given; None for none."""
+        return min((one for one in (self.timeout_ms, self.t_max_predict_ms) if one), default=None)
+
+    @property
+    def deadline(self) -> float | None:
+        """As for other requests."""
+        return None if self.bound_ms is None else self._arrived + self.bound_ms / 1000
 
     @property
     def limit(self) -> int | None:

@@ -67,7 +67,7 @@ class OllamaWriter:
         usage = ended.usage
         seconds = usage["seconds"]
         figures = self._figures(usage["prompt_tokens"], usage["completion_tokens"], seconds)
-        told: JsonObject = {"done_reason": REASONS[ended.reason]}
+        told: JsonObject = {"done_reason": REASONS[ended.reason]} | ended.mark
         if ended.logprobs is not None:
             told["logprobs"] = ended.logprobs
         if ended.unreadable:

@@ -10,7 +10,13 @@ from redraft.errors import RequestError
 from redraft.server.foreign import SETTINGS, ForeignBody, split_settings
 from redraft.server.images import data_url
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, ChatRequest, ResponseFormat, checked_stops
+from redraft.server.openai.schemas import (
+    Body,
+    Bounded,
+    ChatRequest,
+    ResponseFormat,
+    checked_stops,
+)
 from redraft.server.turn import chat_request
 
 # Options that mean nothing here: how tokens are drawn one by one, and where they are computed.
@@ -94,7 +100,7 @@ class OllamaOptions(Body):
         return sorted(f"options.{name}" for name in self.model_extra or {} if name not in SETTINGS)
 
 
-class OllamaRequest(ForeignBody):
+class OllamaRequest(ForeignBody, Bounded):
     """Fields of a chat and of a completion. drafts: with a stream, a line for each denoising step.
 
     format: "json", or a JSON Schema. think: switch the reasoning on or off, or an effort.
@@ -141,6 +147,7 @@ class OllamaRequest(ForeignBody):
             "logprobs": self.logprobs,
             "top_logprobs": self.top_logprobs if self.logprobs else None,
             "timeout": self.timeout,
+            "timeout_ms": self.timeout_ms,
         } | thinking
         named = {name: value for name, value in given.items() if value is not None}
         head = {"model": self.name, "messages": messages}
@@ -169,7 +176,7 @@ class OllamaChatRequest(OllamaRequest):
 
 class OllamaGenerateRequest(OllamaRequest):
     """POST /api/generate. raw: the prompt is continued as it is. suffix: the text between prompt
-    and suffix is written. t_max_predict_ms: as in llama.cpp's infill."""
+    and suffix is written."""
 
     prompt: str = ""
     suffix: str | None = None
@@ -178,7 +185,6 @@ class OllamaGenerateRequest(OllamaRequest):
     context: list[int] | None = None
     images: list[str] | None = None
     raw: bool = False
-    t_max_predict_ms: int | None = Field(default=None, ge=0)
 
     def checked(self) -> OllamaGenerateRequest:
         """Return the request.

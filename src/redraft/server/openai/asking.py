@@ -70,7 +70,8 @@ async def events_of(
         return
     if top is not None:
         hosted.check_scoring(requests[0])  # before anything is written
-    async with aclosing(hosted.write(requests, body.timeout, drafts=drafts)) as events:
+    writing = hosted.write(requests, body.timeout, drafts=drafts, deadline=body.deadline)
+    async with aclosing(writing) as events:
         async for index, event in events:
             ended = raised(event)
             if isinstance(ended, Finished) and top is not None:

@@ -189,11 +189,12 @@ class OpenAIResponse:
         )
         if not self.chat:
             rest = answer.content.removeprefix(stream.content)
-            yield self._delta(index, rest, reason) | likely
+            yield self._delta(index, rest, reason) | likely | unsettled(finished)
             return
         for delta in stream.rest(answer):
             yield self._delta(index, delta)
-        yield self._delta(index, unreadable_to_json(answer), reason) | likely
+        closing = self._delta(index, unreadable_to_json(answer), reason)
+        yield closing | likely | unsettled(finished)
 
     def _choice(self, index: int, finished: Finished) -> JsonObject:
         answer = self._answer(index, finished)
@@ -201,7 +202,7 @@ class OpenAIResponse:
             "index": index,
             "finish_reason": self._reason(finished, answer),
             "logprobs": self._logprobs(index, finished),
-        }
+        } | unsettled(finished)
         if not self.chat:
             return closed | {"text": self._echo(index) + answer.content}
         message: JsonObject = {
@@ -236,6 +237,8 @@ class OpenAIResponse:
 
     def _reason(self, finished: Finished, answer: Answer) -> str:
         """Return why a choice ended."""
+        if finished.reason == "time":
+            return "length"
         if answer.calls:
             return "tool_calls"
         # Under a constraint a text that fills its room is as complete as one that ends.
@@ -254,6 +257,11 @@ class OpenAIResponse:
         places = self._reader(index, finished).content_places()
         report = chat_logprobs if self.chat else text_logprobs
         return report([found[at] for at in places], self.tokenizer)
+
+
+def unsettled(finished: Finished) -> JsonObject:
+    """Return the mark of a text that its time bound ended: it is the best draft."""
+    return {"settled": False} if finished.reason == "time" else {}
 
 
 def raised(event: EngineEvent) -> Event:

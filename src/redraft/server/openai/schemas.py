@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated, Any, Literal
 
 from fastapi import Response
@@ -92,7 +93,23 @@ def checked_stops(given: str | list[str] | None) -> tuple[str, ...] | None:
     return stops or None
 
 
-class Strategies(Body):
+class Bounded(Body):
+    """A request that may have a time bound.
+
+    timeout_ms: milliseconds from the request's arrival, after which the best draft so far is the
+        answer, with `settled: false`; no sooner than after the first denoising step.
+    """
+
+    timeout_ms: int | None = Field(default=None, ge=1)
+    _arrived: float = PrivateAttr(default_factory=time.monotonic)
+
+    @property
+    def deadline(self) -> float | None:
+        """Time of `time.monotonic` at which the bound is over; None for no bound."""
+        return None if self.timeout_ms is None else self._arrived + self.timeout_ms / 1000
+
+
+class Strategies(Bounded):
     """Strategies of denoising: `sampler` decides each step, `stopping` when a canvas is settled.
 
     Each is a name, `confidence:threshold=0.9`, or `{"name": "confidence", "threshold": 0.9}`.

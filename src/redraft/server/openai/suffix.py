@@ -46,7 +46,9 @@ async def _chunks(
     choices: list[JsonObject] = []
     for index, filled in enumerate(fills):
         text, _ = before_stop(filled.fills[0], stops)
-        choices.append({"index": index, "text": text, "finish_reason": "stop", "logprobs": None})
+        reason = {"finish_reason": "stop" if filled.settled else "length"}
+        mark = {} if filled.settled else {"settled": False}
+        choices.append({"index": index, "text": text, "logprobs": None} | reason | mark)
     if not body.stream:
         yield whole.chunk(choices) | {"usage": await _usage(hosted, body, fills)}
         return
@@ -83,7 +85,8 @@ async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled
     async def fill(template: Template, number: int) -> Infilled:
         given = cast(InfillOptions, options | {"seed": first + number})
         plan = partial(plan_infill, processor, template, None, given)
-        async with aclosing(hosted.infill(plan, body.timeout, drafts=False)) as events:
+        filling = hosted.infill(plan, body.timeout, drafts=False, deadline=body.deadline)
+        async with aclosing(filling) as events:
             (filled,) = [event async for event in events if isinstance(event, Infilled)]
         return filled
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, ChatRequest
+from redraft.server.openai.schemas import Body, Bounded, ChatRequest
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -65,7 +65,7 @@ class ResponseStreamOptions(Body):
     include_drafts: bool = False
 
 
-class ResponseRequest(ForeignBody):
+class ResponseRequest(ForeignBody, Bounded):
     """POST /v1/responses. Other fields must be generation settings.
 
     input: a text, or items. store: keep the response, so that previous_response_id can name it.
@@ -132,6 +132,7 @@ class ResponseRequest(ForeignBody):
             "logprobs": logprobs or None,
             "top_logprobs": (self.top_logprobs or 0) if logprobs else None,
             "timeout": self.timeout,
+            "timeout_ms": self.timeout_ms,
             "method": self.method,
             "sampler": self.sampler,
             "stopping": self.stopping,

@@ -155,7 +155,7 @@ class ResponseWriter:
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
             "output": self.output,
             "usage": _usage(ended.usage),
-        }
+        } | ended.mark
         if ended.unreadable:
             self.response["invalid_tool_calls"] = ended.unreadable
         name = "response.incomplete" if cut else "response.completed"

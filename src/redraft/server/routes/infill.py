@@ -178,7 +178,13 @@ async def _chunks(
     """
     streams: dict[int, ChoiceStream] = {}
     constrained = isinstance(body, InfillRequest) and bool(body.formats)
-    filling = hosted.infill(plan, body.timeout, drafts=body.stream, constrained=constrained)
+    filling = hosted.infill(
+        plan,
+        body.timeout,
+        drafts=body.stream,
+        constrained=constrained,
+        deadline=body.deadline,
+    )
     async with aclosing(filling) as events:
         async for event in events:
             if isinstance(event, Infilled):
@@ -219,7 +225,7 @@ def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) 
         ],
         "right_context": list(filled.right_context),
         "usage": usage(hosted, given, filled),
-    }
+    } | ({} if filled.settled else {"settled": False})
 
 
 def usage(hosted: HostedModel, given: str, filled: Infilled) -> JsonObject:

@@ -97,15 +97,16 @@ def fim_routes(models: Registry) -> APIRouter:
             "usage": _usage(filled),
         }
         reason = "stop" if filled.settled else "length"
+        mark = {} if filled.settled else {"settled": False}
         message = {"role": "assistant", "content": filled.text}
         if not body.stream:
             whole = message | {"tool_calls": None, "prefix": False}
-            choice = {"index": 0, "message": whole, "finish_reason": reason}
+            choice = {"index": 0, "message": whole, "finish_reason": reason} | mark
             answer = head | {"object": "chat.completion", "choices": [choice]}
             return body.noted(JSONResponse(answer))
 
         async def chunks() -> AsyncGenerator[JsonObject, None]:
-            choice = {"index": 0, "delta": message, "finish_reason": reason}
+            choice = {"index": 0, "delta": message, "finish_reason": reason} | mark
             yield head | {"object": "chat.completion.chunk", "choices": [choice]}
 
         return body.noted(await stream_response(request, chunks(), OPENAI_STREAM))
@@ -165,7 +166,7 @@ def _place(body: Sampling, prefix: str, suffix: str, options: JsonObject) -> Bet
         options,
         body.constraint if body.is_constrained else None,
         body.timeout,
-        body.bound,
+        body.deadline,
     )
 
 
@@ -203,11 +204,13 @@ async def _writer(
         "max_tokens": body.limit,
         "logprobs": min(body.n_probs, 5) if body.n_probs else None,
         "timeout": body.timeout,
+        "timeout_ms": body.bound_ms,
     }
     settings = body.settings()
     stop = settings.pop("stop", None)
     fields = settings | given | {"stop": None if stop is None else list(stop)}
-    inner = translated(CompletionRequest, fields, {"max_tokens": "n_predict"})
+    names = {"max_tokens": "n_predict", "timeout_ms": "t_max_predict_ms"}
+    inner = translated(CompletionRequest, fields, names)
 
     def prepare() -> Translation:
         return translate_completion(hosted.model, inner, body.constraint(), hosted.tokens_left)

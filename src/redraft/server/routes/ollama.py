@@ -12,6 +12,7 @@ from redraft.errors import RequestError
 from redraft.grammar import Constraint
 from redraft.server.between import DEFAULT_WIDTH, Between, fill_between
 from redraft.server.errors import descriptions
+from redraft.server.fim_marks import marked_place
 from redraft.server.json_object import JsonObject
 from redraft.server.ollama.answers import OLLAMA_STREAM, OllamaWriter, now
 from redraft.server.ollama.facts import listed, shown
@@ -57,6 +58,8 @@ def ollama_routes(models: Registry) -> APIRouter:
     async def generate(body: OllamaGenerateRequest, request: Request) -> Response:
         hosted = models[body.checked().name]
         writer = OllamaWriter(body.model, chat=False)
+        if body.raw and not body.suffix and (marked := marked_place(body.prompt)):
+            body.prompt, body.suffix = marked
         if body.suffix:
             place = _place(body)
             filled = await while_connected(request, fill_between(hosted, place))
@@ -124,7 +127,6 @@ def _place(body: OllamaGenerateRequest) -> Between:
     if body.logprobs or body.images or body.system or body.think:
         raise RequestError("logprobs, images, system and think mean nothing with a suffix")
     width = DEFAULT_WIDTH if body.options.limit is None else max(1, body.options.limit)
-    bound = body.t_max_predict_ms / 1000 if body.t_max_predict_ms else None
     return Between(
         body.prompt,
         body.suffix or "",
@@ -132,13 +134,14 @@ def _place(body: OllamaGenerateRequest) -> Between:
         body.options.settings() | body.further_settings(),
         partial(_constraint, body) if body.format else None,
         body.timeout,
-        bound,
+        body.deadline,
     )
 
 
 def _fields(body: OllamaGenerateRequest) -> JsonObject:
     """Return the fields of a raw prompt as a completion has them."""
-    fields: JsonObject = {"model": body.name, "prompt": body.prompt, "timeout": body.timeout}
+    fields: JsonObject = {"model": body.name, "prompt": body.prompt}
+    fields |= {"timeout": body.timeout, "timeout_ms": body.timeout_ms}
     if body.logprobs:
         fields["logprobs"] = min(body.top_logprobs or 0, 5)
     limit = {"max_tokens": body.options.limit}

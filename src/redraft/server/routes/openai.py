@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from redraft.server.fim_marks import marked_place
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.asking import chat_answer, events_of, prepared
 from redraft.server.openai.completion_schema import CompletionRequest
@@ -38,6 +39,8 @@ def openai_routes(models: Registry) -> APIRouter:
     @router.post("/v1/completions", response_model=None, responses=STREAMS)
     async def complete(body: CompletionRequest, request: Request) -> Response:
         hosted = models[body.model]
+        if not body.suffix and (place := marked_place(body.prompt)):
+            body.prompt, body.suffix = place
         if body.suffix:
             return body.noted(await suffix_answer(hosted, body, request))
         prepare = partial(translate_completion, hosted.model, body)

@@ -20,6 +20,7 @@ from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import Body
 from redraft.server.speech import Recogniser
 from redraft.tasks.sudoku_generator import generate
+from redraft.tasks.verdict import verdict
 from redraft.web import static_folder
 
 # The page has no inline script and connects to this server only.
@@ -30,6 +31,7 @@ POLICY = (
 
 
 SAFE = ("GET", "HEAD")
+MAX_CHECKED = 20_000  # characters
 
 
 class SudokuRequest(Body):
@@ -37,6 +39,14 @@ class SudokuRequest(Body):
 
     model_config = ConfigDict(extra="forbid")
     blanks: int = Field(ge=1, le=58)
+
+
+class CheckRequest(Body):
+    """POST /play/check: a prompt, and an answer to it."""
+
+    model_config = ConfigDict(extra="forbid")
+    prompt: str = Field(max_length=MAX_CHECKED)
+    text: str = Field(max_length=MAX_CHECKED)
 
 
 class PageFiles(StaticFiles):
@@ -87,6 +97,10 @@ def playground_routes(recogniser: Recogniser | None) -> APIRouter:
     async def sudoku(body: SudokuRequest) -> dict[str, str]:
         puzzle, _ = await run_in_threadpool(generate, random.Random(), body.blanks)
         return {"puzzle": puzzle.replace("0", ".")}
+
+    @router.post("/play/check")
+    async def check(body: CheckRequest) -> dict[str, bool | None]:
+        return {"right": await run_in_threadpool(verdict, body.prompt, body.text)}
 
     limiter: list[anyio.CapacityLimiter] = []
 

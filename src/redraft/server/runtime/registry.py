@@ -37,6 +37,12 @@ from redraft.server.runtime.preparing import Preparing, time_left
 from redraft.server.runtime.worker import Events, Worker
 from redraft.server.settings import Settings
 
+# Settings whose values clients show.
+DEFAULTS = (
+    "max_denoising_steps", "entropy_bound", "temperature", "stability_threshold",
+    "confidence_threshold",
+)  # fmt: skip
+
 
 class ImageFacts(TypedDict):
     """How a model reads images.
@@ -50,11 +56,15 @@ class ImageFacts(TypedDict):
 
 
 class Description(TypedDict):
-    """Facts of a model that clients use."""
+    """Facts of a model that clients use.
+
+    defaults: values of settings, where a request gives no others.
+    """
 
     canvas_length: int
     context_length: int
     shipped: bool
+    defaults: dict[str, float]
     card: dict[str, Any] | None
     images: ImageFacts | None
 
@@ -108,10 +118,13 @@ class HostedModel:
     def describe(self) -> Description:
         """Return the facts of the model that clients use."""
         config, checkpoint = self.model.config, self.model.checkpoint
+        usual = self.model.generation_config
         return {
             "canvas_length": config.canvas_length,
             "context_length": config.max_position_embeddings,
             "shipped": checkpoint is not None and checkpoint.folder in SHIPPED.values(),
+            "defaults": {name: getattr(usual, name) for name in DEFAULTS}
+            | {"max_tokens": usual.max_new_tokens},
             "card": None if self.model.card is None else self.model.card.to_dict(),
             "images": self._images(),
         }
@@ -143,10 +156,20 @@ class HostedModel:
         return memory.tokens_within(memory.limit // self._max_batch_size)
 
     async def write(
-        self, requests: Sequence[Request], seconds: float | None, *, drafts: bool
+        self,
+        requests: Sequence[Request],
+        seconds: float | None,
+        *,
+        drafts: bool,
+        deadline: float | None = None,
     ) -> Events:
-        """Yield `(index, event)` for every text until all have finished."""
-        async with aclosing(self.worker.events(requests, seconds, drafts=drafts)) as events:
+        """Yield `(index, event)` for every text until all have finished.
+
+        Args:
+            deadline: time of `time.monotonic` from which on the best draft is taken for the text.
+        """
+        writing = self.worker.events(requests, seconds, drafts=drafts, deadline=deadline)
+        async with aclosing(writing) as events:
             async for index, event in events:
                 if isinstance(event, Finished):
                     self.metrics.count_text(event.statistics)
@@ -159,17 +182,19 @@ class HostedModel:
         *,
         drafts: bool,
         constrained: bool = False,
+        deadline: float | None = None,
     ) -> AsyncGenerator[Draft | Infilled, None]:
         """Yield the drafts of an infill, then its result; `plan` runs in a thread.
 
         Args:
-            constrained: `plan` compiles constraints.
+            constrained: `plan` compiles constraints. deadline: as for `write`.
         """
         began = time.monotonic()
         work = await self.preparing.run(plan, seconds, constrained=constrained)
         work.adapter = self.model.adapter
         left = time_left(seconds, began)
-        async with aclosing(self.worker.events([work], left, drafts=drafts)) as events:
+        filling = self.worker.events([work], left, drafts=drafts, deadline=deadline)
+        async with aclosing(filling) as events:
             async for _, event in events:
                 found = _result_of(event)
                 if isinstance(found, Infilled):

@@ -90,6 +90,7 @@ class Worker:
         *,
         drafts: bool = True,
         follow_up: bool = False,
+        deadline: float | None = None,
     ) -> Events:
         """Yield `(index, event)` for every request until all have finished.
 
@@ -98,6 +99,7 @@ class Worker:
         Args:
             seconds: time that the caller waits; None waits as long as it takes.
             drafts: False leaves out Draft events; some are left out where the caller is slow.
+            deadline: time of `time.monotonic` from which on the best draft is taken for the result.
             follow_up: these are part of a request that was admitted before: there is room for them.
 
         Raises:
@@ -120,7 +122,9 @@ class Worker:
 
             try:
                 group = numbers.get(0)
-                number = numbers[index] = self.engine.add(request, drafts=drafts, group=group)
+                number = numbers[index] = self.engine.add(
+                    request, drafts=drafts, group=group, deadline=deadline
+                )
             except Exception as error:
                 self._release()
                 deliver(Failed(request=-1, error=error))

@@ -1,0 +1,3 @@
+import "./drafting.test";
+import "./place.test";
+import "./server.test";
