@@ -313,7 +313,7 @@ def test_a_format_that_is_not_read_is_refused_by_name(written: Any, tmp_path: Pa
     folder = shutil.copytree(written("int4")[0], tmp_path / "copy")
     config = json.loads((folder / "config.json").read_text())
     for said, words in (
-        ({"quant_method": "gptq"}, "by gptq"),
+        ({"quant_method": "bitsandbytes"}, "by bitsandbytes"),
         ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "marlin-24"),
     ):
         (folder / "config.json").write_text(json.dumps(config | {"quantization_config": said}))

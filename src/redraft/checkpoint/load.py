@@ -123,19 +123,19 @@ def _read_fused(
     reader: ShardReader, weight: WeightPlan, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Read experts that are not quantized one by one into a fused tensor."""
-    shapes = [reader.shape(matrix.names["weight"]) for matrix in weight.experts[0]]
-    heights = [shape[0] for shape in shapes]
-    fused = torch.empty(len(weight.experts), sum(heights), shapes[0][1], dtype=dtype, device=device)
+    heights = [matrix.shape[0] for matrix in weight.experts[0]]
+    width = weight.experts[0][0].shape[1]
+    fused = torch.empty(len(weight.experts), sum(heights), width, dtype=dtype, device=device)
     for number, matrices in enumerate(weight.experts):
         for part, matrix in zip(fused[number].split(heights), matrices, strict=True):
-            part.copy_(reader.read(matrix.names["weight"]))
+            part.copy_(_read_part(reader, matrix, "weight"))
     return fused
 
 
 def _read_matrix(
     reader: ShardReader, matrix: MatrixPlan, dtype: torch.dtype, device: torch.device
 ) -> Tensor | PackedWeight:
-    parts = {role: reader.read(name).to(device) for role, name in matrix.names.items()}
+    parts = {role: _read_part(reader, matrix, role).to(device) for role in matrix.names}
     if matrix.storage is None:
         return parts["weight"].to(dtype=dtype, copy=True)
     matrix.storage.check(parts)
@@ -145,8 +145,14 @@ def _read_matrix(
         )
     weight = matrix.storage.load(parts, dtype)
     if overflows(weight):
-        raise CheckpointError(f"{matrix.names['weight_scale']} is too large for {dtype}")
+        name = next(name for role, name in matrix.names.items() if "scale" in role)
+        raise CheckpointError(f"{name} is too large for {dtype}")
     return weight
+
+
+def _read_part(reader: ShardReader, matrix: MatrixPlan, role: str) -> Tensor:
+    name = matrix.names[role]
+    return reader.read(name) if matrix.part is None else reader.read_part(name, matrix.part)
 
 
 def _check_finite(name: str, weight: Weight) -> None:
@@ -165,12 +171,18 @@ def _check_copies(checkpoint: Checkpoint, network: DiffusionGemma) -> None:
     copies = {name: info for name, info in checkpoint.tensors.items() if shared_original(name)}
     weights = {to_file(name): tensor for name, tensor in network.state_dict().items()}
     problems = []
-    for name, tensor in read_tensors(copies):
-        original = shared_original(name) or name
-        kept = weights.get(original)
-        if kept is None:
-            continue
-        if not torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
+    with ShardReader(checkpoint.tensors) as reader:
+        for name, tensor in read_tensors(copies):
+            original = shared_original(name) or name
+            kept = weights.get(original)
+            if kept is None and original in checkpoint.tensors:
+                kept = reader.read(original)
+            # One that is not loaded, such as a scale of activations, has no original.
+            if kept is None or (tensor.dtype == kept.dtype and torch.equal(tensor, kept.cpu())):
+                continue
+            floats = tensor.is_floating_point() and kept.is_floating_point()
+            if floats and torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
+                continue
             problems.append(
                 f"{name} differs from {original}: "
                 "encoder, decoder and head share one set of weights here"

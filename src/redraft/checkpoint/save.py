@@ -16,8 +16,9 @@ from torch import Tensor
 
 from redraft.checkpoint.durable import replace_durably
 from redraft.checkpoint.names import is_vision, to_file, vision_to_file
-from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
+from redraft.checkpoint.shards import INDEX, SINGLE
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
+from redraft.checkpoint.vision import vision_tensors
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.model_card import CARD_FILE
@@ -156,8 +157,7 @@ def _vision(
         tensors = encoder.state_dict().items()
         return config, ((vision_to_file(name), tensor.to("cpu")) for name, tensor in tensors)
     if source is not None and any(map(is_vision, source.tensors)):
-        kept = {name: info for name, info in source.tensors.items() if is_vision(name)}
-        return config, read_tensors(kept)
+        return config, vision_tensors(source)
     outside = config.vocab_size  # ids that no text can contain
     stubbed = replace(
         config,

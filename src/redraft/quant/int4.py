@@ -18,6 +18,7 @@ from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, 
 from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles, unpack_rows
 from redraft.quant.format import Format, Parts
+from redraft.quant.int8 import Int8Table
 from redraft.quant.packed_words import packed_words
 from redraft.quant.weight import PackedWeight, quantize_rows
 
@@ -139,6 +140,15 @@ class Int4Weight(PackedWeight):
         values = values.view(-1, self.group, last - first)
         numbers: Tensor = torch.addcmul(zero[:, None], values, scale[:, None])
         return numbers.view(width, last - first)
+
+    def as_table(self) -> PackedWeight:
+        scale, zero = self.scale, self.zero
+        if self.pairs is not None:
+            scale, zero = (part.T.contiguous() for part in self.pairs.unbind(-1))
+        assert scale is not None
+        return Int8Table(
+            self._values(0, len(self)).view(torch.int8) - MIDDLE, scale, self.dtype, zero
+        )
 
     def _product(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.shape[1])

@@ -1,0 +1,165 @@
+"""GPTQ, AWQ and AutoRound: integers of 2, 3, 4 or 8 bits in words that hold several of one column
+or of one row, transposed, with a scale and a zero point for each group of a row.
+
+They are read, and kept as they are in int4 or int8: number = (value - zero) * scale.
+
+    GPTQ     qweight [K * bits / 32, N], words along K; zero points are stored less one
+    GPTQ v2  the same, with zero points as they are
+    AWQ      qweight [K, N / 8], words along N, in which columns are interleaved
+
+`g_idx` [K] is the group of each column. Where it is sorted, groups are as they would be without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from redraft.errors import CheckpointError
+from redraft.quant.bits import pack_nibbles, unpack_stream
+from redraft.quant.column_order import ReorderedWeight
+from redraft.quant.format import FLOATS, Format, Parts, Shape, Shapes, Storage
+from redraft.quant.int4 import MIDDLE, Int4Weight
+from redraft.quant.int8 import Int8Weight
+from redraft.quant.weight import PackedWeight
+
+WIDTHS = (2, 3, 4, 8)
+MIN_GROUP = 16
+# The number of AWQ's word of eight in each place, from the lowest bits.
+AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+GPTQ, GPTQ_V2, AWQ = "gptq", "gptq_v2", "awq"
+
+
+def _along(words: Tensor, bits: int) -> Tensor:
+    """Return the numbers in each row of int32 words [n, w], uint8 [n, 32 w / bits]."""
+    return unpack_stream(words.contiguous().view(torch.uint8), bits)
+
+
+def _awq(words: Tensor) -> Tensor:
+    """Return the numbers in AWQ's int32 words [n, w], uint8 [n, 8 w]."""
+    numbers: Tensor = _along(words, 4).unflatten(-1, (-1, 8))
+    return numbers[..., list(AWQ_ORDER)].flatten(-2)
+
+
+def _weight(
+    values: Tensor, zeros: Tensor, parts: Parts, bits: int, dtype: torch.dtype
+) -> PackedWeight:
+    """Return a matrix.
+
+    Args:
+        values: uint8 [N, K]. zeros: int [N, groups].
+    """
+    scale = parts["scales"].T.float().contiguous()
+    order = _order(parts, scale.shape[1])
+    if order is not None:
+        values = values[:, order]
+    _check_scales(values, zeros, scale)
+    middle = 1 << (bits - 1)
+    weight: PackedWeight
+    if bits == 8:
+        centred = (values ^ 0x80).view(torch.int8)
+        offset = (middle - zeros) * scale
+        symmetric = bool((zeros == middle).all())
+        weight = Int8Weight(
+            centred.contiguous(), scale.to(dtype), dtype, None if symmetric else offset.to(dtype)
+        )
+    else:
+        shift = MIDDLE - middle
+        weight = Int4Weight(pack_nibbles(values + shift), scale, -(zeros + shift) * scale, dtype)
+    return weight if order is None else ReorderedWeight(weight, order)
+
+
+def _order(parts: Parts, groups: int) -> Tensor | None:
+    """Return the columns sorted by group; None where they are sorted.
+
+    Raises:
+        CheckpointError: groups have different sizes, or numbers that are not theirs.
+    """
+    index = parts.get("g_idx")
+    if index is None:
+        return None
+    index = index.long()
+    size = len(index) // groups
+    order = index.argsort(stable=True)
+    expected = torch.arange(groups, device=index.device).repeat_interleave(size)
+    if not torch.equal(index[order], expected):
+        raise CheckpointError(
+            f"g_idx does not give {groups} groups of {size} columns each: such an order is not read"
+        )
+    return None if torch.equal(index, expected) else order
+
+
+def _check_scales(values: Tensor, zeros: Tensor, scale: Tensor) -> None:
+    lost = scale == 0
+    if bool(lost.any()):
+        used: Tensor = values.unflatten(1, (scale.shape[1], -1)) != zeros.unsqueeze(-1)
+        if bool((used.any(-1) & lost).any()):
+            raise CheckpointError("a matrix has a scale of 0 where the weights are not 0")
+
+
+def _shapes(
+    words: Callable[[int, int], Shape], per_word: Callable[[int], int]
+) -> Callable[[int, int, Mapping[str, Shape]], Shapes]:
+    def shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
+        scale = found["scales"]
+        groups = scale[0] if len(scale) == 2 and scale[0] > 0 else 1
+        fits = columns % groups == 0 and columns // groups >= MIN_GROUP
+        groups = groups if fits else 1
+        return {
+            "qweight": (words(rows, columns),),
+            "qzeros": ((groups, per_word(rows)),),
+            "scales": ((groups, rows),),
+            "g_idx": ((columns,),),
+        }
+
+    return shapes
+
+
+def _gptq(bits: int, method: str, less: int) -> Storage:
+    """Return a storage of GPTQ.
+
+    Args:
+        less: the number by which zero points are stored too small.
+    """
+
+    def load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+        values = _along(parts["qweight"].T, bits)
+        # A zero point of 0 is stored as the greatest number: there is none of 16.
+        zeros = (_along(parts["qzeros"], bits).T.int() + less) & ((1 << bits) - 1)
+        return _weight(values, zeros, parts, bits, dtype)
+
+    return Storage(
+        name=f"{method} of {bits} bits",
+        method=method,
+        needs_config=True,
+        dtypes={"qweight": ("I32",), "qzeros": ("I32",), "scales": FLOATS},
+        optional={"g_idx": ("I32", "I64")},
+        shapes=_shapes(
+            lambda rows, columns: (columns * bits // 32, rows), lambda rows: rows * bits // 32
+        ),
+        load=load,
+    )
+
+
+def _load_awq(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    values = _awq(parts["qweight"]).T.contiguous()
+    return _weight(values, _awq(parts["qzeros"]).T.int(), parts, 4, dtype)
+
+
+INTEGERS = Format(
+    name="gptq",
+    config={"type": "int"},
+    storages=(
+        *(_gptq(bits, GPTQ, 1) for bits in WIDTHS),
+        *(_gptq(bits, GPTQ_V2, 0) for bits in WIDTHS),
+        Storage(
+            name="awq of 4 bits",
+            method=AWQ,
+            dtypes={"qweight": ("I32",), "qzeros": ("I32",), "scales": FLOATS},
+            shapes=_shapes(lambda rows, columns: (columns, rows // 8), lambda rows: rows // 8),
+            load=_load_awq,
+        ),
+    ),
+)
