@@ -75,6 +75,7 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.images
 	$(BIN)/python -m tests.attack.anything
 	$(BIN)/python -m tests.attack.crowd
+	$(BIN)/python -m tests.attack.files
 
 kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them
 	$(BIN)/python -m tests.ops.compiled

@@ -144,7 +144,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (GPTQ | {"dynamic": {f"+:.*{UP}": {"bits": 2}}}, "up_proj has 4 bits"),
     (GPTQ | {"dynamic": {"+:(": {"bits": 2}}}, "no pattern"),
     (GPTQ | {"dynamic": 3}, "dynamic=3 must be an object"),
-    ({"quant_method": "compressed-tensors"}, "stored as gptq of 4 bits, .* compressed-tensors"),
+    (
+        {"quant_method": "compressed-tensors", "format": "pack-quantized"},
+        "stored as gptq of 4 bits, .* compressed-tensors",
+    ),
     ({"quant_method": "modelopt"}, "stored as gptq of 4 bits, quantization_config says modelopt"),
     (GPTQ | {"bits": "4"}, "bits='4' must be a number"),
     (GPTQ | {"checkpoint_format": "marlin"}, "'marlin': gptq and gptq_v2 are read"),

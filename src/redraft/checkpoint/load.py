@@ -77,6 +77,17 @@ def load_weights(
     return network.eval().requires_grad_(False)
 
 
+def read_weights(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+) -> Iterator[tuple[str, Weight]]:
+    """Yield the name and the value of each weight of the network, one at a time.
+
+    Raises:
+        TensorMismatchError, CheckpointError: as `load_weights`.
+    """
+    yield from _weights(checkpoint, dtype, device)[1]
+
+
 def _weights(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
 ) -> tuple[int, Iterator[tuple[str, Weight]]]:

@@ -102,7 +102,7 @@ def save_checkpoint(
             _copy_files(source.folder, draft)
         if companion:
             companion(draft)
-        _write_shards(draft, _tensors(model, images), max_shard_bytes)
+        write_shards(draft, _tensors(model, images), max_shard_bytes)
         move_folder(draft, target)
 
 
@@ -198,7 +198,7 @@ def _tensors(
         yield name, tensor.to(model.dtype).contiguous()
 
 
-def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes: int) -> None:
+def write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes: int) -> None:
     """Write shards of at most `max_bytes`, and an index if there are several.
 
     A tensor that is larger has a shard of its own.

@@ -72,23 +72,32 @@ def _weight(
 
 
 def _order(parts: Parts, groups: int) -> Tensor | None:
-    """Return the columns sorted by group; None where they are sorted.
+    """Return the columns sorted by group; None where they are sorted."""
+    if (index := parts.get("g_idx")) is None:
+        return None
+    return None if torch.equal(index.long(), _groups(index, groups)) else index.argsort(stable=True)
+
+
+def _groups(index: Tensor, groups: int) -> Tensor:
+    """Return the group of each column where they are sorted, int64 [K]."""
+    numbers = torch.arange(groups, device=index.device)
+    return numbers.repeat_interleave(len(index) // groups)
+
+
+def _check_order(parts: Parts) -> None:
+    """Check that each group has the same number of columns.
 
     Raises:
-        CheckpointError: groups have different sizes, or numbers that are not theirs.
+        CheckpointError: it has not.
     """
-    index = parts.get("g_idx")
-    if index is None:
-        return None
-    index = index.long()
-    size = len(index) // groups
-    order = index.argsort(stable=True)
-    expected = torch.arange(groups, device=index.device).repeat_interleave(size)
-    if not torch.equal(index[order], expected):
+    if (index := parts.get("g_idx")) is None:
+        return
+    groups = parts["scales"].shape[0]
+    if not torch.equal(index.long().sort().values, _groups(index, groups)):
         raise CheckpointError(
-            f"g_idx does not give {groups} groups of {size} columns each: such an order is not read"
+            f"g_idx does not give {groups} groups of {len(index) // groups} columns each: such an "
+            "order is not read"
         )
-    return None if torch.equal(index, expected) else order
 
 
 def _check_scales(values: Tensor, zeros: Tensor, scale: Tensor) -> None:
@@ -140,6 +149,7 @@ def _gptq(bits: int, method: str, less: int) -> Storage:
             lambda rows, columns: (columns * bits // 32, rows), lambda rows: rows * bits // 32
         ),
         load=load,
+        check=_check_order,
     )
 
 
