@@ -63,7 +63,21 @@ def test_blocks_are_read_as_their_writer_reads_them(kind: Kind) -> None:
         assert weight.nbytes < 0.45 * wanted.nbytes
 
 
-@pytest.mark.parametrize("kind", [*FLOATS, *FEW, *FEWER], ids=lambda kind: kind.name)
+ALWAYS = (*FLOATS, *FEW, Kind.Q3_K, Kind.IQ2_S, Kind.MXFP4)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *ALWAYS,
+        *(
+            pytest.param(kind, marks=pytest.mark.long, id=kind.name)
+            for kind in FEWER
+            if kind not in ALWAYS
+        ),
+    ],
+    ids=lambda kind: kind.name,
+)
 def test_a_file_of_one_type_gives_the_logits_of_its_numbers(kind: Kind, tmp_path: Path) -> None:
     twin = write(tmp_path / "model.gguf", kind)
     model = load_weights(open_checkpoint(tmp_path / "model.gguf"), dtype=torch.float32)

@@ -97,7 +97,13 @@ def write(folder: Path, make: Writer, said: dict[str, Any]) -> Path:
     return twin
 
 
-@pytest.mark.parametrize("name", CASES)
+ALWAYS = ("gptq 3 bits", "gptq 8 bits", "gptq act-order", "awq", "auto-round as it is")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.long) for name in CASES],
+)
 def test_a_file_gives_the_logits_of_its_dequantized_twin(name: str, tmp_path: Path) -> None:
     twin_folder = write(tmp_path / "file", *CASES[name])
     twin = load_weights(open_checkpoint(twin_folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,17 @@ def check(folder: Path, meant: dict[str, Tensor], tmp_path: Path) -> None:
         assert float((whole.float() - exact).norm() / exact.norm()) < 0.01
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+# Cases that always run; all of them in `make test-long`.
+ALWAYS = ("affine 3", "affine 4", "affine 6", "mxfp4", "mxfp8", "nvfp4")
+
+
+def chosen(names: Iterable[str]) -> list[Any]:
+    return [
+        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.long) for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", chosen(SETTINGS))
 def test_a_folder_gives_the_logits_of_its_dequantized_twin(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "mlx"
     check(folder, write(folder, SETTINGS[name]), tmp_path)
@@ -86,7 +96,9 @@ def mixed(module: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("apart", "front"), [(False, ""), (True, ""), (True, "switch_glu.")], ids=str
+    ("apart", "front"),
+    [(False, ""), (True, "switch_glu."), pytest.param(True, "", marks=pytest.mark.long)],
+    ids=str,
 )
 def test_modules_may_differ_and_experts_may_be_apart(
     apart: bool, front: str, tmp_path: Path

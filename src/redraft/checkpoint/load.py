@@ -10,7 +10,14 @@ from torch import Tensor
 from redraft.checkpoint.gguf.load import plan_gguf, read_gguf
 from redraft.checkpoint.gguf.names import GGUF_EMBEDDING
 from redraft.checkpoint.names import shared_original, to_file
-from redraft.checkpoint.plan import LoadPlan, MatrixPlan, WeightPlan, plan_load, weight_shapes
+from redraft.checkpoint.plan import (
+    UNUSED,
+    LoadPlan,
+    MatrixPlan,
+    WeightPlan,
+    plan_load,
+    weight_shapes,
+)
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.checkpoint.source import Checkpoint
@@ -179,7 +186,11 @@ def _check_finite(name: str, weight: Weight) -> None:
 
 def _check_copies(checkpoint: Checkpoint, network: DiffusionGemma) -> None:
     """Check that a file's copies of shared tensors equal their originals."""
-    copies = {name: info for name, info in checkpoint.tensors.items() if shared_original(name)}
+    copies = {
+        name: info
+        for name, info in checkpoint.tensors.items()
+        if shared_original(name) and name.rpartition(".")[2] not in UNUSED
+    }
     weights = {to_file(name): tensor for name, tensor in network.state_dict().items()}
     problems = []
     with ShardReader(checkpoint.tensors) as reader:
@@ -188,7 +199,6 @@ def _check_copies(checkpoint: Checkpoint, network: DiffusionGemma) -> None:
             kept = weights.get(original)
             if kept is None and original in checkpoint.tensors:
                 kept = reader.read(original)
-            # One that is not loaded, such as a scale of activations, has no original.
             if kept is None or (tensor.dtype == kept.dtype and torch.equal(tensor, kept.cpu())):
                 continue
             floats = tensor.is_floating_point() and kept.is_floating_point()

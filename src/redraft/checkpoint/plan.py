@@ -253,7 +253,8 @@ class LoadPlan:
             original = shared_original(name)
             base = original.rpartition(".")[0] if original else ""
             own = self._tensors.get(original or "")
-            few_bits = own is not None and set(self._parts.get(base, {})) != {"weight"}
+            parts = self._parts.get(base, {}).values()
+            few_bits = any(part.dtype not in FLOATS for part in parts)
             if original is None or (original not in shapes and base not in self._parts):
                 yield f"{name} is unknown"
             elif original not in shapes or few_bits:

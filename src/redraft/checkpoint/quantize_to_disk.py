@@ -105,11 +105,12 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> QuantizationSource:
     if quantized := [weight.target for weight in plan.weights if weight.quantized]:
         raise CheckpointError(
             f"{checkpoint.folder} is quantized already ({quantized[0]} and others): "
-            "quantize the original"
+            "quantize the original, or use `redraft convert`"
         )
     if any(weight.experts for weight in plan.weights):
         raise CheckpointError(
-            f"{checkpoint.folder} has its experts one by one: only fused ones are quantized so far"
+            f"{checkpoint.folder} has its experts one by one: use `redraft convert`, which takes "
+            "any form"
         )
     names = (*COPIED_FILES, "generation_config.json", SAMPLING_FILE)
     paths = [checkpoint.folder / name for name in names]
