@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compressed_tensors.quantization import QuantizationScheme
 from gguf import GGMLQuantizationType as Kind
 from typer.testing import CliRunner
 
@@ -18,7 +19,7 @@ from redraft.checkpoint.decoded import decoded_weights, difference
 from redraft.cli.app import app
 from redraft.errors import CheckpointError, ConfigError
 from redraft.testing import tiny_checkpoint, tiny_encoder
-from tests.checkpoint import gguf_files
+from tests.checkpoint import gguf_files, test_formats, test_gptq
 from tests.checkpoint.gptq_files import gptq
 from tests.checkpoint.test_gptq import GPTQ
 from tests.checkpoint.test_gptq import write as write_gptq
@@ -46,6 +47,44 @@ def test_whole_weights_in_float32_are_those_of_the_source(packed: Path, tmp_path
     assert "quantization_config" not in config
     assert config["dtype"] == "float32"
     assert (tmp_path / "out" / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["gptq 3 bits", "gptq 8 bits", "awq", "modelopt", "fp8 deepseek", "mxfp4"]
+)
+def test_numbers_of_few_bits_stay_as_they_are(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    if name in test_gptq.CASES:
+        test_gptq.write(source, *test_gptq.CASES[name])
+    elif name == "mxfp4":
+        pytest.importorskip("mlx.core")
+        from tests.checkpoint import mlx_files
+
+        four, eight = (mlx_files.SETTINGS[one] for one in ("mxfp4", "mxfp8"))
+        mlx_files.write(source, four, lambda module: eight if ".self_attn." in module else True)
+    else:
+        test_formats.write(source, name)
+    found = convert(open_checkpoint(source), tmp_path / "out", "compressed-tensors")
+    assert found.changed == 0, found
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert "quantization" not in config
+    described = config["quantization_config"]
+    schemes = [
+        QuantizationScheme.model_validate(one) for one in described["config_groups"].values()
+    ]
+    assert len(schemes) == (2 if name == "mxfp4" else 1)
+    redraft.load(tmp_path / "out").generate([2, 5, 9], max_new_tokens=2, max_denoising_steps=1)
+
+
+def test_what_has_no_exact_form_is_named(packed: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    test_gptq.write(source, *test_gptq.CASES["gptq act-order"])
+    for folder, words in (
+        (source, "the order of columns of act-order"),
+        (packed.with_name("twin"), "no weight is"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            convert(open_checkpoint(folder), tmp_path / "out", "compressed-tensors")
 
 
 @pytest.mark.parametrize(("form", "most"), [("bfloat16", 0.004), ("int4", 0.2)])

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from redraft.checkpoint.decoded import DecodedReader, Difference, decoded_weights, difference
 from redraft.checkpoint.names import to_file
-from redraft.checkpoint.plan import weight_shapes
+from redraft.checkpoint.plan import plan_load, weight_shapes
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.quantize_to_disk import QuantizationSource, fingerprint, quantized_copy
+from redraft.checkpoint.repack import Repacking
 from redraft.checkpoint.save import (
     COPIED_FILES,
     check_target,
@@ -25,6 +26,7 @@ from redraft.checkpoint.save import (
     write_json,
     write_shards,
 )
+from redraft.checkpoint.shards import ShardReader
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, open_checkpoint, read_json
 from redraft.checkpoint.vision import vision_tensors
 from redraft.config.file import model_config_to_dict
@@ -32,6 +34,8 @@ from redraft.errors import ConfigError
 from redraft.quant import quantizable_formats
 
 WHOLE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# The same numbers of few bits, in the words that most engines read.
+REPACKED = "compressed-tensors"
 # Keys of a config that say how the source is quantized.
 QUANTIZED_KEYS = ("quantization", "quantization_config")
 Progress = Callable[[int, int], None]
@@ -39,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 def target_formats() -> list[str]:
     """Return the names of the formats that can be written."""
-    return [*WHOLE, *quantizable_formats()]
+    return [*WHOLE, *quantizable_formats(), REPACKED]
 
 
 def convert(
@@ -58,7 +62,8 @@ def convert(
     One weight and one shard are in memory at a time.
 
     Args:
-        form: float32, bfloat16 or float16 for whole weights, or a format to quantize to.
+        form: float32, bfloat16 or float16 for whole weights; a format to quantize to; or
+            compressed-tensors for the source's own numbers of few bits, in its words.
         group, embedding: as in `Quantization`.
         companion: called with the folder before it is moved; it may add files.
         progress: called after each weight with the number of weights that are done, and of all.
@@ -73,8 +78,19 @@ def convert(
     if form not in target_formats():
         raise ConfigError(f"--format {form} is not known: there is {', '.join(target_formats())}")
     target = check_target(folder)
-    if form in WHOLE:
-        _write_whole(checkpoint, target, WHOLE[form], companion, progress, max_shard_bytes)
+    if form == REPACKED:
+        plan = plan_load(checkpoint)
+        repacking = Repacking(plan)
+        config = {**_config(checkpoint, None), "quantization_config": repacking.describe()}
+        with ShardReader(checkpoint.tensors) as reader:
+            tensors = _counted(repacking.tensors(reader), checkpoint, progress)
+            _write(checkpoint, target, config, tensors, companion, max_shard_bytes)
+    elif form in WHOLE:
+        dtype = WHOLE[form]
+        each = ((name, {to_file(name): one.to(dtype)}) for name, one in decoded_weights(checkpoint))
+        tensors = _counted(each, checkpoint, progress, dtype)
+        config = dict(_config(checkpoint, dtype))
+        _write(checkpoint, target, config, tensors, companion, max_shard_bytes)
     else:
         quantization = Quantization(form, group, embedding)
         source = _source(checkpoint)
@@ -97,42 +113,51 @@ def _source(checkpoint: Checkpoint) -> QuantizationSource:
     )
 
 
-def _write_whole(
+def _write(
     checkpoint: Checkpoint,
     target: Path,
-    dtype: torch.dtype,
+    config: Mapping[str, object],
+    tensors: Iterator[tuple[str, Tensor]],
     companion: Callable[[Path], None] | None,
-    progress: Progress | None,
     max_shard_bytes: int,
 ) -> None:
+    """Write a folder, which appears when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as name:
         draft = Path(name) / "checkpoint"
         draft.mkdir()
-        write_json(draft / "config.json", _config(checkpoint, dtype))
+        write_json(draft / "config.json", config)
         for path in _files(checkpoint):
             copy_path(path, draft / path.name)
         if not (draft / "generation_config.json").exists():
             write_json(draft / "generation_config.json", checkpoint.generation_config.to_dict())
         if companion:
             companion(draft)
-        write_shards(draft, _cast(checkpoint, dtype, progress), max_shard_bytes)
+        write_shards(draft, tensors, max_shard_bytes)
         move_folder(draft, target)
 
 
-def _cast(
-    checkpoint: Checkpoint, dtype: torch.dtype, progress: Progress | None
+def _counted(
+    weights: Iterator[tuple[str, Mapping[str, Tensor]]],
+    checkpoint: Checkpoint,
+    progress: Progress | None,
+    dtype: torch.dtype | None = None,
 ) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of weights, and those of the image encoder.
+
+    Args:
+        dtype: of the image encoder; None for its own.
+    """
     total = len(weight_shapes(checkpoint.config))
-    for count, (target, weight) in enumerate(decoded_weights(checkpoint), 1):
-        yield to_file(target), weight.to(dtype).contiguous()
+    for count, (_, tensors) in enumerate(weights, 1):
+        yield from ((name, tensor.contiguous()) for name, tensor in tensors.items())
         if progress:
             progress(count, total)
     for name, tensor in vision_tensors(checkpoint):
-        yield name, tensor.to(dtype).contiguous()
+        yield name, tensor.to(dtype or tensor.dtype).contiguous()
 
 
-def _config(checkpoint: Checkpoint, dtype: torch.dtype) -> Mapping[str, object]:
+def _config(checkpoint: Checkpoint, dtype: torch.dtype | None) -> Mapping[str, object]:
     """Return the content of config.json: the source's own, without what is no longer so."""
     if checkpoint.gguf is not None:
         raw: dict[str, object] = dict(model_config_to_dict(checkpoint.config))
@@ -144,7 +169,7 @@ def _config(checkpoint: Checkpoint, dtype: torch.dtype) -> Mapping[str, object]:
                 key: value for key, value in text.items() if key not in QUANTIZED_KEYS
             }
     kept = {key: value for key, value in raw.items() if key not in QUANTIZED_KEYS}
-    return kept | {"dtype": str(dtype).removeprefix("torch.")}
+    return kept if dtype is None else kept | {"dtype": str(dtype).removeprefix("torch.")}
 
 
 def _files(checkpoint: Checkpoint) -> Iterator[Path]:

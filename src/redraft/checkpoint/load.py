@@ -146,14 +146,14 @@ def _read_fused(
     fused = torch.empty(len(weight.experts), sum(heights), width, dtype=dtype, device=device)
     for number, matrices in enumerate(weight.experts):
         for part, matrix in zip(fused[number].split(heights), matrices, strict=True):
-            part.copy_(_read_part(reader, matrix, "weight"))
+            part.copy_(read_part(reader, matrix, "weight"))
     return fused
 
 
 def _read_matrix(
     reader: ShardReader, matrix: MatrixPlan, dtype: torch.dtype, device: torch.device
 ) -> Tensor | PackedWeight:
-    parts = {role: _read_part(reader, matrix, role).to(device) for role in matrix.names}
+    parts = {role: read_part(reader, matrix, role).to(device) for role in matrix.names}
     if matrix.storage is None:
         return parts["weight"].to(dtype=dtype, copy=True)
     matrix.storage.check(parts)
@@ -168,7 +168,8 @@ def _read_matrix(
     return weight
 
 
-def _read_part(reader: ShardReader, matrix: MatrixPlan, role: str) -> Tensor:
+def read_part(reader: ShardReader, matrix: MatrixPlan, role: str) -> Tensor:
+    """Return one tensor of a matrix, its own part where the file has many in one."""
     name = matrix.names[role]
     return reader.read(name) if matrix.part is None else reader.read_part(name, matrix.part)
 

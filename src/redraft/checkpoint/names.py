@@ -56,8 +56,12 @@ def stacked_bases(name: str) -> tuple[tuple[str, ...], ...]:
     parts = fused_parts(name)
     base = to_file(name)
     prefix = base.rpartition(".")[0]
-    apart = (tuple(f"{prefix}.{front}{part}" for part in parts) for front in ("", "switch_glu."))
-    return tuple(dict.fromkeys(((base,), *apart))) if parts else ()
+    bases: list[tuple[str, ...]] = [(base,)]
+    for front in ("", "switch_glu."):
+        apart = tuple(f"{prefix}.{front}{part}" for part in parts)
+        if apart not in bases:
+            bases.append(apart)
+    return tuple(bases) if parts else ()
 
 
 def fused_parts(name: str) -> tuple[str, ...]:

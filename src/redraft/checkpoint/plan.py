@@ -218,9 +218,9 @@ class LoadPlan:
                 return None
             if matrix := self._matrix(base, _each(found), (rows // len(bases), columns), 0):
                 matrices.append(matrix)
-        experts = (
-            tuple(replace(matrix, part=number) for matrix in matrices) for number in range(count)
-        )
+        experts = []
+        for number in range(count):
+            experts.append(tuple(replace(matrix, part=number) for matrix in matrices))
         return WeightPlan(target, experts=tuple(experts))
 
     def _experts(self, target: str, parts: tuple[str, ...], shape: Shape) -> WeightPlan | None:

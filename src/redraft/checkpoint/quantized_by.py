@@ -16,7 +16,7 @@ from redraft.text.json_value import Json
 
 
 class Quantized(Protocol):
-    """What a config says of quantized weights."""
+    """The description of quantized weights in a config."""
 
     @property
     def method(self) -> str:

@@ -24,7 +24,8 @@ def convert(
             "--format",
             "--to",
             "--dtype",
-            help="float32, bfloat16 or float16 for whole weights; or int8, int4 or fp8.",
+            help="float32, bfloat16 or float16 for whole weights; int8, int4 or fp8 to quantize; "
+            "compressed-tensors for the same numbers of few bits in its words.",
         ),
     ],
     group: GroupOption = 64,

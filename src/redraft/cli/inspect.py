@@ -156,10 +156,11 @@ def describe_tensors(checkpoint: Checkpoint, every: bool) -> dict[str, object]:
     from redraft.checkpoint.names import is_vision
 
     infos = checkpoint.tensors
+    files = {info.file for info in infos.values()}
     found: dict[str, object] = {
         "stored": dict(Counter(info.dtype for info in infos.values())),
         "vision": any(map(is_vision, infos)),
-        "files_bytes": sum(path.stat().st_size for path in {info.file for info in infos.values()}),
+        "files_bytes": sum(path.stat().st_size for path in files),
     }
     if every:
         found["tensors"] = {

@@ -27,6 +27,9 @@ from redraft.quant.weight import PackedWeight
 
 WIDTHS = (2, 3, 4, 8)
 MIN_GROUP = 16
+# Values uint8 [N, K], zero points int32 [N, groups] and scales [N, groups].
+Numbers = tuple[Tensor, Tensor, Tensor]
+Decoder = Callable[[Parts], Numbers]
 # The number of AWQ's word of eight in each place, from the lowest bits.
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 GPTQ, GPTQ_V2, AWQ = "gptq", "gptq_v2", "awq"
@@ -43,16 +46,11 @@ def _awq(words: Tensor) -> Tensor:
     return numbers[..., list(AWQ_ORDER)].flatten(-2)
 
 
-def _weight(
-    values: Tensor, zeros: Tensor, parts: Parts, bits: int, dtype: torch.dtype
-) -> PackedWeight:
-    """Return a matrix.
-
-    Args:
-        values: uint8 [N, K]. zeros: int [N, groups].
-    """
-    scale = parts["scales"].T.float().contiguous()
-    order = _order(parts, scale.shape[1])
+def _weight(numbers: Numbers, parts: Parts, bits: int, dtype: torch.dtype) -> PackedWeight:
+    """Return a matrix."""
+    values, zeros, stored = numbers
+    scale = stored.float()
+    order = column_order(parts)
     if order is not None:
         values = values[:, order]
     _check_scales(values, zeros, scale)
@@ -71,11 +69,12 @@ def _weight(
     return weight if order is None else ReorderedWeight(weight, order)
 
 
-def _order(parts: Parts, groups: int) -> Tensor | None:
+def column_order(parts: Parts) -> Tensor | None:
     """Return the columns sorted by group; None where they are sorted."""
     if (index := parts.get("g_idx")) is None:
         return None
-    return None if torch.equal(index.long(), _groups(index, groups)) else index.argsort(stable=True)
+    sorted_groups = _groups(index, parts["scales"].shape[0])
+    return None if torch.equal(index.long(), sorted_groups) else index.argsort(stable=True)
 
 
 def _groups(index: Tensor, groups: int) -> Tensor:
@@ -126,50 +125,60 @@ def _shapes(
     return shapes
 
 
-def _gptq(bits: int, method: str, less: int) -> Storage:
-    """Return a storage of GPTQ.
+def _gptq(bits: int, less: int) -> Decoder:
+    """Return what decodes GPTQ's parts.
 
     Args:
         less: the number by which zero points are stored too small.
     """
 
-    def load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    def decode(parts: Parts) -> Numbers:
         values = _along(parts["qweight"].T, bits)
         # A zero point of 0 is stored as the greatest number: there is none of 16.
         zeros = (_along(parts["qzeros"], bits).T.int() + less) & ((1 << bits) - 1)
-        return _weight(values, zeros, parts, bits, dtype)
+        return values, zeros, parts["scales"].T.contiguous()
 
-    return Storage(
-        name=f"{method} of {bits} bits",
-        method=method,
-        needs_config=True,
-        dtypes={"qweight": ("I32",), "qzeros": ("I32",), "scales": FLOATS},
-        optional={"g_idx": ("I32", "I64")},
-        shapes=_shapes(
+    return decode
+
+
+def _decode_awq(parts: Parts) -> Numbers:
+    values, zeros = _awq(parts["qweight"]).T.contiguous(), _awq(parts["qzeros"]).T.int()
+    return values, zeros, parts["scales"].T.contiguous()
+
+
+# What decodes the parts of a storage, by its name.
+DECODERS: dict[str, Decoder] = {
+    **{f"{GPTQ} of {bits} bits": _gptq(bits, 1) for bits in WIDTHS},
+    **{f"{GPTQ_V2} of {bits} bits": _gptq(bits, 0) for bits in WIDTHS},
+    f"{AWQ} of 4 bits": _decode_awq,
+}
+
+
+def _storage(method: str, bits: int) -> Storage:
+    name = f"{method} of {bits} bits"
+    if method == AWQ:
+        shapes = _shapes(lambda rows, columns: (columns, rows // 8), lambda rows: rows // 8)
+    else:
+        shapes = _shapes(
             lambda rows, columns: (columns * bits // 32, rows), lambda rows: rows * bits // 32
-        ),
-        load=load,
+        )
+    return Storage(
+        name=name,
+        method=method,
+        needs_config=method != AWQ,
+        dtypes={"qweight": ("I32",), "qzeros": ("I32",), "scales": FLOATS},
+        optional={} if method == AWQ else {"g_idx": ("I32", "I64")},
+        shapes=shapes,
+        load=lambda parts, dtype: _weight(DECODERS[name](parts), parts, bits, dtype),
         check=_check_order,
     )
-
-
-def _load_awq(parts: Parts, dtype: torch.dtype) -> PackedWeight:
-    values = _awq(parts["qweight"]).T.contiguous()
-    return _weight(values, _awq(parts["qzeros"]).T.int(), parts, 4, dtype)
 
 
 INTEGERS = Format(
     name="gptq",
     config={"type": "int"},
     storages=(
-        *(_gptq(bits, GPTQ, 1) for bits in WIDTHS),
-        *(_gptq(bits, GPTQ_V2, 0) for bits in WIDTHS),
-        Storage(
-            name="awq of 4 bits",
-            method=AWQ,
-            dtypes={"qweight": ("I32",), "qzeros": ("I32",), "scales": FLOATS},
-            shapes=_shapes(lambda rows, columns: (columns, rows // 8), lambda rows: rows // 8),
-            load=_load_awq,
-        ),
+        *(_storage(method, bits) for method in (GPTQ, GPTQ_V2) for bits in WIDTHS),
+        _storage(AWQ, 4),
     ),
 )

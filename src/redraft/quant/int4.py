@@ -19,7 +19,7 @@ from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles, unpack_rows
 from redraft.quant.format import Format, Parts
 from redraft.quant.int8 import Int8Table
-from redraft.quant.packed_words import packed_words
+from redraft.quant.packed_words import packed_words, words_of
 from redraft.quant.weight import PackedWeight, quantize_rows
 
 # Input rows up to which torch's kernel is faster.
@@ -216,7 +216,7 @@ def round_to_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tenso
 def _encode(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
     values, scale = round_to_int4(weight, dtype, group)
     # Eight numbers a word, the first in the lowest bits.
-    words = pack_nibbles(values + MIDDLE).view(torch.int32)
+    words = words_of(values + MIDDLE, 4)
     shape = torch.tensor(weight.shape)
     return {"weight_packed": words, "weight_scale": scale, "weight_shape": shape}
 
