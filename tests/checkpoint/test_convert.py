@@ -65,7 +65,10 @@ def test_numbers_of_few_bits_stay_as_they_are(name: str, tmp_path: Path) -> None
     else:
         test_formats.write(source, name)
     found = convert(open_checkpoint(source), tmp_path / "out", "compressed-tensors")
-    assert found.changed == 0, found
+    if name == "modelopt":  # a factor is stored as its inverse, and not all have one
+        assert found.error < 1e-7
+    else:
+        assert found.changed == 0, found
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert "quantization" not in config
     described = config["quantization_config"]

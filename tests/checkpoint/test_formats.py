@@ -61,7 +61,9 @@ def official(
             scale = parts["weight_scale"].float() / parts["weight_global_scale"]
             return parts, (codes.unflatten(1, (-1, 16)) * scale[..., None]).flatten(1)
         if made.weights.group_size == 32 and made.weights.type == "float":  # so does that of MX
-            power = torch.ldexp(torch.ones(()), parts["weight_scale"].int() - 127)
+            power = torch.ldexp(
+                torch.ones(parts["weight_scale"].shape), parts["weight_scale"].int() - 127
+            )
             codes = (
                 parts["weight"].float()
                 if "weight" in parts

@@ -80,7 +80,7 @@ def convert(
     target = check_target(folder)
     if form == REPACKED:
         plan = plan_load(checkpoint)
-        repacking = Repacking(plan)
+        repacking = Repacking(plan, checkpoint.tensors)
         config = {**_config(checkpoint, None), "quantization_config": repacking.describe()}
         with ShardReader(checkpoint.tensors) as reader:
             tensors = _counted(repacking.tensors(reader), checkpoint, progress)

@@ -18,7 +18,7 @@ from redraft.checkpoint.load import read_part
 from redraft.checkpoint.names import fused_parts, to_file
 from redraft.checkpoint.plan import LoadPlan, MatrixPlan, WeightPlan
 from redraft.checkpoint.quantize import NEVER_QUANTIZED
-from redraft.checkpoint.shards import ShardReader
+from redraft.checkpoint.shards import ShardReader, TensorInfo
 from redraft.errors import CheckpointError
 from redraft.quant.format import Parts
 from redraft.quant.fp8 import BLOCK
@@ -52,8 +52,18 @@ def _modelopt(parts: Parts) -> Parts:
     return {
         "weight_packed": parts["weight"],
         "weight_scale": parts["weight_scale"],
-        "weight_global_scale": (1 / parts["weight_scale_2"].float()).reshape(1),
+        "weight_global_scale": _inverse(parts["weight_scale_2"].float().reshape(1)),
     }
+
+
+def _inverse(factor: Tensor) -> Tensor:
+    """Return the float32 whose own inverse is a factor, or one bit beside it where there is none."""
+    near = 1 / factor
+    for end in (0.0, float("inf")):
+        other = near.nextafter(torch.full_like(near, end))
+        if not torch.equal(1 / near, factor) and torch.equal(1 / other, factor):
+            return other
+    return near
 
 
 def _mlx_nvfp4(parts: Parts) -> Parts:
@@ -100,8 +110,8 @@ class Repacking:
         CheckpointError: nothing is quantized, or a weight has no counterpart. It is named.
     """
 
-    def __init__(self, plan: LoadPlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: LoadPlan, tensors: Mapping[str, TensorInfo]) -> None:
+        self._plan, self._tensors = plan, tensors
         self._groups: dict[str, tuple[Target, list[str]]] = {}
         self._whole: list[str] = []
         for weight in plan.weights:
@@ -109,7 +119,7 @@ class Repacking:
                 if matrix.storage is None:
                     self._whole.append(base)
                     continue
-                target = _target(base, matrix, plan)
+                target = _target(base, matrix, tensors)
                 key = f"{target.form} {target.weights}"
                 names = self._groups.setdefault(key, (target, []))[1]
                 names += [name for name, _ in _split(base, weight, matrix, {"": torch.empty(0)})]
@@ -127,7 +137,7 @@ class Repacking:
                 parts = {role: read_part(reader, matrix, role) for role in matrix.names}
                 if matrix.storage is not None:
                     matrix.storage.check(parts)
-                    parts = _target(base, matrix, self._plan).pack(parts)
+                    parts = _target(base, matrix, self._tensors).pack(parts)
                 for name, piece in _split(base, weight, matrix, parts):
                     found[name] = piece.clone(memory_format=torch.contiguous_format)
             yield weight.target, found
@@ -186,11 +196,11 @@ def _split(
         )
 
 
-def _target(base: str, matrix: MatrixPlan, plan: LoadPlan) -> Target:
+def _target(base: str, matrix: MatrixPlan, tensors: Mapping[str, TensorInfo]) -> Target:
     storage = matrix.storage
     assert storage is not None
     if (decode := DECODERS.get(storage.name)) is not None:
-        groups = matrix.infos(plan.tensors)["scales"].shape[0]
+        groups = matrix.infos(tensors)["scales"].shape[0]
         bits = 8 if " 8 bits" in storage.name else 4
         settings = {
             "num_bits": bits,

@@ -77,7 +77,7 @@ def convert(
         return
     error, name = found.worst
     typer.echo(
-        f"{out}: {found.changed} of {found.weights} weights have changed, by {found.error:.2%} of "
-        f"their size; the most, {name}, by {error:.2%}. "
+        f"{out}: {found.changed} of {found.weights} weights have changed, by "
+        f"{100 * found.error:.2g} % of their size; the most, {name}, by {100 * error:.2g} %. "
         f"`redraft eval divergence {model} {out}` says what that does to its texts"
     )
