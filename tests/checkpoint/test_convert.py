@@ -49,8 +49,12 @@ def test_whole_weights_in_float32_are_those_of_the_source(packed: Path, tmp_path
     assert (tmp_path / "out" / "tokenizer.json").exists()
 
 
+LONG = ("gptq 8 bits", "fp8 deepseek")
+PACKED = ("gptq 3 bits", "awq", "modelopt", "mxfp4")
+
+
 @pytest.mark.parametrize(
-    "name", ["gptq 3 bits", "gptq 8 bits", "awq", "modelopt", "fp8 deepseek", "mxfp4"]
+    "name", [*PACKED, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)]
 )
 def test_numbers_of_few_bits_stay_as_they_are(name: str, tmp_path: Path) -> None:
     source = tmp_path / "source"

@@ -57,7 +57,7 @@ def _modelopt(parts: Parts) -> Parts:
 
 
 def _inverse(factor: Tensor) -> Tensor:
-    """Return the float32 whose own inverse is a factor, or one bit beside it where there is none."""
+    """Return the float32 whose inverse is a factor; the nearest where there is none."""
     near = 1 / factor
     for end in (0.0, float("inf")):
         other = near.nextafter(torch.full_like(near, end))
