@@ -34,7 +34,7 @@ from redraft.errors import ConfigError
 from redraft.quant import quantizable_formats
 
 WHOLE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# The same numbers of few bits, in the words that most engines read.
+# The same quantized numbers, in the words that most engines read.
 REPACKED = "compressed-tensors"
 # Keys of a config that say how the source is quantized.
 QUANTIZED_KEYS = ("quantization", "quantization_config")
@@ -63,7 +63,7 @@ def convert(
 
     Args:
         form: float32, bfloat16 or float16 for whole weights; a format to quantize to; or
-            compressed-tensors for the source's own numbers of few bits, in its words.
+            compressed-tensors for the source's own quantized numbers, in its words.
         group, embedding: as in `Quantization`.
         companion: called with the folder before it is moved; it may add files.
         progress: called after each weight with the number of weights that are done, and of all.

@@ -254,10 +254,10 @@ class LoadPlan:
             base = original.rpartition(".")[0] if original else ""
             own = self._tensors.get(original or "")
             parts = self._parts.get(base, {}).values()
-            few_bits = any(part.dtype not in FLOATS for part in parts)
+            quantized = any(part.dtype not in FLOATS for part in parts)
             if original is None or (original not in shapes and base not in self._parts):
                 yield f"{name} is unknown"
-            elif original not in shapes or few_bits:
+            elif original not in shapes or quantized:
                 if own is None or (own.shape, own.dtype) != (info.shape, info.dtype):
                     yield (
                         f"{name} is stored otherwise than {base}: encoder, decoder and head share "

@@ -1,4 +1,4 @@
-"""Repack: weights of few bits in compressed-tensors' words, bit for bit, whoever wrote them.
+"""Repack: quantized weights in compressed-tensors' words, bit for bit, whoever wrote them.
 
 ModelOpt's and MLX's NVFP4           -> nvfp4-pack-quantized
 MLX's mxfp4, mxfp8                   -> mxfp4-pack-quantized, mxfp8-quantized
@@ -32,7 +32,7 @@ FLOAT8: dict[str, object] = {"num_bits": 8, "type": "float", "symmetric": True}
 
 @dataclass(frozen=True)
 class Target:
-    """What a storage becomes.
+    """The form that a storage gets in a copy.
 
     Attributes:
         form: `format` in a config. weights: the settings there.

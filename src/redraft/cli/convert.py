@@ -25,7 +25,7 @@ def convert(
             "--to",
             "--dtype",
             help="float32, bfloat16 or float16 for whole weights; int8, int4 or fp8 to quantize; "
-            "compressed-tensors for the same numbers of few bits in its words.",
+            "compressed-tensors for the same quantized numbers in its words.",
         ),
     ],
     group: GroupOption = 64,

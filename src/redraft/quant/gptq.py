@@ -178,7 +178,8 @@ INTEGERS = Format(
     name="gptq",
     config={"type": "int"},
     storages=(
-        *(_storage(method, bits) for method in (GPTQ, GPTQ_V2) for bits in WIDTHS),
+        *(_storage(GPTQ, bits) for bits in WIDTHS),
+        *(_storage(GPTQ_V2, bits) for bits in WIDTHS),
         _storage(AWQ, 4),
     ),
 )
