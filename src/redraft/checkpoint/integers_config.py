@@ -55,7 +55,7 @@ class IntegersConfig:
             )
         self._default = _settings(raw, folder)
         self._in_order = raw.get("desc_act") is not True
-        self._modules: list[tuple[str, Mapping[str, Json] | None]] = []
+        self._modules: list[tuple[str, dict[str, int] | None]] = []
         for key in ("extra_config", "dynamic"):
             more = raw.get(key) or {}
             if not isinstance(more, dict):
@@ -83,7 +83,11 @@ class IntegersConfig:
         if storage.method != self.method:
             yield f"{module} is stored as {storage.name}, quantization_config says {self.method}"
             return
-        own = next((said for name, said in self._modules if self._names(name, module)), {})
+        own: dict[str, int] | None = {}
+        for name, settings in self._modules:
+            if self._names(name, module):
+                own = settings
+                break
         if own is None:
             yield f"{module} is quantized, quantization_config says that it is not"
             return

@@ -45,7 +45,7 @@ def _tq1_0(blocks: Tensor) -> Blocks:
     def digits(part: Tensor, width: int, count: int) -> Tensor:
         by = torch.tensor([3**power for power in range(count)], device=part.device)
         # The product keeps its low eight bits; its digit is what stands above them.
-        numbers = (part.unflatten(-1, (-1, 1, width)).int() * by[:, None]) & 255
+        numbers: Tensor = (part.unflatten(-1, (-1, 1, width)).int() * by[:, None]) & 255
         return ((numbers * 3) >> 8).flatten(1).to(torch.uint8)
 
     runs = (digits(blocks[:, :32], 32, 5), digits(blocks[:, 32:48], 16, 5))
