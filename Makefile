@@ -81,6 +81,7 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.images
 	$(BIN)/python -m tests.attack.anything
 	$(BIN)/python -m tests.attack.crowd
+	$(BIN)/python -m tests.attack.files
 
 integrations: setup ## packages for other projects' tools, with the tools themselves (a few hundred MB)
 	$(BIN)/pip install --quiet --constraint constraints.txt 'lm_eval[api]>=0.4.10' 'llm>=0.36'

@@ -695,7 +695,7 @@ def load(
     if read:
         attach_by_row(network, read)
     encoder = load_vision(checkpoint, plan, dtype=dtype, device=device)
-    tokenizer, template = _text_files(checkpoint)
+    tokenizer, template = text_files(checkpoint)
     return Model(
         network,
         tokenizer,
@@ -714,7 +714,7 @@ def _checked_names(adapters: Mapping[str, str | Path]) -> Mapping[str, str | Pat
     return adapters
 
 
-def _text_files(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate | None]:
+def text_files(checkpoint: Checkpoint) -> tuple[Tokenizer | None, ChatTemplate | None]:
     """Return tokenizer and chat template: files of the folder, or else those in a GGUF file."""
     folder, gguf, bos = checkpoint.folder, checkpoint.gguf, checkpoint.config.bos_token_id
     template = ChatTemplate.from_folder(folder)

@@ -25,6 +25,18 @@ WIDE: dict[str, Any] = {
 }  # fmt: skip
 FLOATS = (Kind.F32, Kind.F16, Kind.BF16)
 FEW = (Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1, Kind.Q8_0, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K)
+# Below four bits, and those whose numbers come from a table.
+FEWER = (
+    Kind.Q2_K, Kind.Q3_K, Kind.IQ1_S, Kind.IQ1_M, Kind.IQ2_XXS, Kind.IQ2_XS, Kind.IQ2_S, Kind.IQ3_XXS, Kind.IQ3_S,
+    Kind.IQ4_NL, Kind.IQ4_XS, Kind.TQ1_0, Kind.TQ2_0, Kind.MXFP4, Kind.NVFP4,
+)  # fmt: skip
+# Where blocks of these types have floats, and what about they are.
+HALVES = {
+    Kind.Q2_K: {80: 0.005, 82: 0.005}, Kind.Q3_K: {108: 0.002}, Kind.IQ1_S: {0: 0.01}, Kind.IQ2_XXS: {0: 0.001},
+    Kind.IQ2_XS: {0: 0.001}, Kind.IQ2_S: {0: 0.001}, Kind.IQ3_XXS: {0: 0.0005}, Kind.IQ3_S: {0: 0.0005},
+    Kind.IQ4_NL: {0: 0.001}, Kind.IQ4_XS: {0: 0.0001}, Kind.TQ1_0: {52: 0.06}, Kind.TQ2_0: {64: 0.06}, Kind.IQ1_M: {},
+    Kind.MXFP4: {}, Kind.NVFP4: {},
+}  # fmt: skip
 WORDS = ("▁t", "▁th", "▁the", "he", "er", "ll", "llo", "hello", "▁▁", "\n\n", "é")
 MERGES = ("▁ t", "▁t h", "▁th e", "h e", "e r", "l l", "ll o", "he llo", "▁ ▁", "\n \n")
 LETTERS = "▁abcdefghijklmnopqrstuvwxyz\n.,<|>"
@@ -64,7 +76,17 @@ def random_blocks(shape: tuple[int, ...], kind: Kind, seed: int = 0) -> np.ndarr
     blocks = rng.integers(0, 256, (*shape[:-1], shape[-1] // columns, size), dtype=np.uint8)
     half = lambda *numbers: np.array(numbers, np.float16).view(np.uint8)  # noqa: E731
     spread = 0.06 * rng.uniform(0.5, 1.5)
-    if kind == Kind.Q6_K:
+    if kind in HALVES:
+        for at, number in HALVES[kind].items():
+            blocks[..., at : at + 2] = half(number * rng.uniform(0.5, 1.5))
+        if kind == Kind.IQ1_M:  # four bits of its scale in each of four places: 0.01
+            four = half(0.01).view(np.uint16)[0] >> np.array([0, 4, 8, 12])
+            blocks[..., 49::2] = (blocks[..., 49::2] & 15) | ((four & 15) << 4).astype(np.uint8)
+        elif kind == Kind.MXFP4:
+            blocks[..., 0] = rng.integers(118, 124, blocks.shape[:-1])
+        elif kind == Kind.NVFP4:
+            blocks[..., :4] = rng.integers(1, 24, (*blocks.shape[:-1], 4))
+    elif kind == Kind.Q6_K:
         blocks[..., 208:] = half(spread / 1300)
     else:
         middle = {Kind.Q4_K: 7.5, Kind.Q5_K: 15.5, Kind.Q4_1: 7.5, Kind.Q5_1: 15.5}.get(kind)
@@ -114,6 +136,7 @@ def write(
     keys: Mapping[str, Any] | None = None,
     edit: Callable[[dict[str, tuple[np.ndarray, Kind]]], object] | None = None,
     arch: str = "diffusion-gemma",
+    split: int = 0,
 ) -> DiffusionGemma:
     """Write a model and return its twin, which has the numbers that the file holds.
 
@@ -121,6 +144,7 @@ def write(
         kind_of: a matrix's type, by its name in the file. keys: metadata over the usual; None
             leaves a key out.
         edit: changes tensors by name, each an array (of bytes, if quantized) and its type.
+        split: tensors of each part; 0 for one file.
     """
     model = model or tiny_model(**WIDE)
     tensors: dict[str, tuple[np.ndarray, Kind]] = {}
@@ -146,16 +170,20 @@ def write(
     )
     if edit:
         edit(tensors)
-    _write_file(path, arch, metadata(model) | dict(keys or {}), tensors)
+    _write_file(path, arch, metadata(model) | dict(keys or {}), tensors, split)
     model = DiffusionGemma(model.config).eval().requires_grad_(False)
     model.load_state_dict(twin)
     return model
 
 
 def _write_file(
-    path: Path, arch: str, keys: Mapping[str, Any], tensors: Mapping[str, tuple[np.ndarray, Kind]]
+    path: Path,
+    arch: str,
+    keys: Mapping[str, Any],
+    tensors: Mapping[str, tuple[np.ndarray, Kind]],
+    split: int,
 ) -> None:
-    writer = gguf.GGUFWriter(path, arch)
+    writer = gguf.GGUFWriter(path, arch, split_max_tensors=split)
     add_metadata(writer, keys)
     for name, (data, kind) in tensors.items():
         if kind in (Kind.F32, Kind.F16):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from redraft.checkpoint import open_checkpoint
-from redraft.errors import CheckpointError
+from redraft.errors import CheckpointError, ConfigError
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,16 @@ def test_a_folder_without_a_config_is_named(tmp_path: Path, files: list[str], to
     assert told in str(found.value)
 
 
-def test_weights_of_mlx_are_named(tmp_path: Path, checkpoint: Path) -> None:
+def test_a_folder_of_mlx_of_another_model_is_named(tmp_path: Path, checkpoint: Path) -> None:
     shutil.copytree(checkpoint, tmp_path / "mlx")
     config = json.loads((checkpoint / "config.json").read_text())
-    config["quantization"] = {"group_size": 64, "bits": 4}
+    config |= {"quantization": {"group_size": 64, "bits": 4}, "model_type": "gemma4"}
     (tmp_path / "mlx" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="MLX quantized to 4 bits"):
+    with pytest.raises(ConfigError, match="model_type is 'gemma4'"):
+        open_checkpoint(tmp_path / "mlx")
+    config |= {"quantization": 4, "model_type": "diffusion_gemma"}
+    (tmp_path / "mlx" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="quantization=4 must be an object"):
         open_checkpoint(tmp_path / "mlx")
 
 

@@ -60,6 +60,16 @@ def official(
             ).float()
             scale = parts["weight_scale"].float() / parts["weight_global_scale"]
             return parts, (codes.unflatten(1, (-1, 16)) * scale[..., None]).flatten(1)
+        if made.weights.group_size == 32 and made.weights.type == "float":  # so does that of MX
+            power = torch.ldexp(
+                torch.ones(parts["weight_scale"].shape), parts["weight_scale"].int() - 127
+            )
+            codes = (
+                parts["weight"].float()
+                if "weight" in parts
+                else unpack_fp4_from_uint8(parts["weight_packed"], *weight.shape).float()
+            )
+            return parts, (codes.unflatten(1, (-1, 32)) * power[..., None]).flatten(1)
         exact = {
             role: part.float() if role == "weight_scale" else part for role, part in parts.items()
         }
@@ -99,6 +109,39 @@ def nvfp4(weight: Tensor) -> Parts:
         (weight.unflatten(1, (-1, 16)).abs().amax(-1) / 6 * factor).to(torch.float8_e4m3fn).float()
     )
     return {"weight_scale": scale, "weight_global_scale": factor.reshape(1)}
+
+
+def powers(greatest: int) -> Callable[[Tensor], Parts]:
+    """Scales of groups of 32 that are powers of two.
+
+    Args:
+        greatest: the exponent of the greatest number of the format.
+    """
+
+    def prepare(weight: Tensor) -> Parts:
+        most = weight.unflatten(1, (-1, 32)).abs().amax(-1)
+        return {"weight_scale": (2.0 ** (most.log2().floor() - greatest)).bfloat16()}
+
+    return prepare
+
+
+def blocks(role: str) -> Writer:
+    """Float8 whose blocks of 128 x 128 share a scale, by hand: compressed-tensors' and DeepSeek's
+    differ in a role's name."""
+
+    def write(weight: Tensor) -> tuple[Parts, Tensor]:
+        rows, columns = weight.shape
+        scale = torch.empty(-(-rows // 128), -(-columns // 128))
+        values, numbers = torch.empty(rows, columns), torch.empty(rows, columns)
+        for down in range(len(scale)):
+            for right in range(scale.shape[1]):
+                part = slice(128 * down, 128 * (down + 1)), slice(128 * right, 128 * (right + 1))
+                scale[down, right] = weight[part].abs().max() / 448
+                values[part] = weight[part] / scale[down, right]
+                numbers[part] = values[part].to(torch.float8_e4m3fn).float() * scale[down, right]
+        return {"weight": values.to(torch.float8_e4m3fn), role: scale}, numbers
+
+    return write
 
 
 def modelopt(weight: Tensor) -> tuple[Parts, Tensor]:
@@ -154,17 +197,52 @@ def format_of(name: str) -> tuple[Writer, dict[str, Any]]:
             return official("nvfp4-pack-quantized", made, nvfp4), ct | {
                 "format": "nvfp4-pack-quantized"
             }
+        case "mxfp4":
+            made = scheme(num_bits=4, type="float", symmetric=True, strategy="group", group_size=32)
+            return official("mxfp4-pack-quantized", made, powers(2)), ct | {
+                "format": "mxfp4-pack-quantized"
+            }
+        case "mxfp8":
+            made = scheme(num_bits=8, type="float", symmetric=True, strategy="group", group_size=32)
+            return official("mxfp8-quantized", made, powers(8)), ct | {"format": "mxfp8-quantized"}
+        case "fp8 blocks":
+            weights = {
+                "num_bits": 8,
+                "type": "float",
+                "strategy": "block",
+                "block_structure": [128, 128],
+            }
+            groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+            return blocks("weight_scale"), ct | {
+                "format": "float-quantized",
+                "config_groups": groups,
+            }
+        case "fp8 deepseek":
+            return blocks("weight_scale_inv"), {
+                "quant_method": "fp8",
+                "fmt": "e4m3",
+                "weight_block_size": [128, 128],
+            }
     return modelopt, {"quant_method": "modelopt", "quant_algo": "NVFP4"}
 
 
-NAMES = ("fp8", "int8", "int8 packed", "int4", "int4 lopsided", "nvfp4", "modelopt")
+NAMES = (
+    "fp8", "int8", "int8 packed", "int4", "int4 lopsided", "nvfp4", "modelopt", "mxfp4", "mxfp8", "fp8 blocks",
+    "fp8 deepseek",
+)  # fmt: skip
+# Wider than a block, and no multiple of it.
+WIDE = {"intermediate_size": 160, "hidden_size": 192}
+
+
+def shape_of(name: str) -> dict[str, Any]:
+    return SHAPE | (WIDE if name in ("fp8 blocks", "fp8 deepseek") else {})
 
 
 def write(folder: Path, name: str) -> dict[str, Tensor]:
     """A tiny checkpoint in a format, its experts one by one; the numbers that its matrices mean, by
     the model's names."""
     make, said = format_of(name)
-    tiny_checkpoint(folder, **SHAPE)
+    tiny_checkpoint(folder, **shape_of(name))
     plain, stored, meant = load_file(folder / "model.safetensors"), {}, {}
     for tensor_name, tensor in plain.items():
         own = tensor_name.removeprefix("model.decoder.")
@@ -225,7 +303,8 @@ def test_a_file_gives_the_logits_of_its_dequantized_twin(
     name: str, written: Any, tmp_path: Path
 ) -> None:
     folder, meant = written(name)
-    twin = redraft.load(tiny_checkpoint(tmp_path / "twin", **SHAPE), dtype="float32").network
+    twin = redraft.load(tiny_checkpoint(tmp_path / "twin", **shape_of(name)), dtype="float32")
+    twin = twin.network
     for own, numbers in meant.items():
         twin.get_parameter(own).data.copy_(numbers)
     prompt = [2, *range(30, 90)]
@@ -313,8 +392,9 @@ def test_a_format_that_is_not_read_is_refused_by_name(written: Any, tmp_path: Pa
     folder = shutil.copytree(written("int4")[0], tmp_path / "copy")
     config = json.loads((folder / "config.json").read_text())
     for said, words in (
-        ({"quant_method": "gptq"}, "by gptq"),
+        ({"quant_method": "bitsandbytes"}, "by bitsandbytes"),
         ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "marlin-24"),
+        ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "says strategy 'block'"),
     ):
         (folder / "config.json").write_text(json.dumps(config | {"quantization_config": said}))
         with pytest.raises(CheckpointError, match=words):

@@ -17,12 +17,14 @@ from redraft.checkpoint.gguf.load import gguf_bytes, plan_gguf
 from redraft.checkpoint.gguf.names import to_gguf
 from redraft.config import ModelConfig
 from redraft.config.model import FULL, SLIDING
+from redraft.errors import CheckpointError
 from redraft.network import DiffusionGemma
 from redraft.quant import ExpertList, Int4Weight, Int8Table, Int8Weight, StackedWeight
 from redraft.testing import tiny_model
 from redraft.testing.tiny import tiny_config
 from tests.checkpoint.gguf_files import (
     FEW,
+    FEWER,
     FLOATS,
     WIDE,
     add_metadata,
@@ -50,7 +52,7 @@ def logits(model: DiffusionGemma) -> Tensor:
     return model.logits(torch.cat((encoded, model.canvas_states(canvas[None], [cache], signal)[0])))
 
 
-@pytest.mark.parametrize("kind", FEW, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*FEW, *FEWER], ids=lambda kind: kind.name)
 def test_blocks_are_read_as_their_writer_reads_them(kind: Kind) -> None:
     raw = random_blocks((40, 512), kind)
     wanted = torch.from_numpy(gguf.quants.dequantize(raw, kind))
@@ -61,7 +63,21 @@ def test_blocks_are_read_as_their_writer_reads_them(kind: Kind) -> None:
         assert weight.nbytes < 0.45 * wanted.nbytes
 
 
-@pytest.mark.parametrize("kind", [*FLOATS, *FEW], ids=lambda kind: kind.name)
+ALWAYS = (*FLOATS, *FEW, Kind.Q3_K, Kind.IQ2_S, Kind.MXFP4)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *ALWAYS,
+        *(
+            pytest.param(kind, marks=pytest.mark.long, id=kind.name)
+            for kind in FEWER
+            if kind not in ALWAYS
+        ),
+    ],
+    ids=lambda kind: kind.name,
+)
 def test_a_file_of_one_type_gives_the_logits_of_its_numbers(kind: Kind, tmp_path: Path) -> None:
     twin = write(tmp_path / "model.gguf", kind)
     model = load_weights(open_checkpoint(tmp_path / "model.gguf"), dtype=torch.float32)
@@ -109,6 +125,40 @@ def test_nothing_in_few_bits_becomes_floats(tmp_path: Path) -> None:
         == gguf_bytes(checkpoint.gguf, torch.bfloat16)
         - 2 * checkpoint.tensors["rope_freqs.weight"].shape[0]
     )
+
+
+def test_a_model_in_parts_is_one_model_whichever_part_is_named(tmp_path: Path) -> None:
+    twin = write(tmp_path / "model.gguf", mixed, split=20)
+    parts = sorted(tmp_path.glob("model-*.gguf"))
+    assert len(parts) == 3
+    for part in (parts[0], parts[2]):
+        checkpoint = open_checkpoint(part)
+        assert checkpoint.path == parts[0]
+    loaded = load_weights(checkpoint, dtype=torch.float32)
+    torch.testing.assert_close(logits(loaded), logits(twin), rtol=0, atol=1e-4)
+    assert redraft.load(parts[1]).generate("hello there", max_new_tokens=2, seed=1).tokens
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_copy_of_the_embedding_is_dropped_where_it_is_equal(same: bool, tmp_path: Path) -> None:
+    def copy(tensors: dict) -> None:
+        data, kind = tensors["token_embd.weight"]
+        tensors["output.weight"] = data.copy(), kind
+        tensors["output.weight"][0].reshape(-1)[5] += not same
+
+    write(tmp_path / "model.gguf", Kind.Q8_0, edit=copy)
+    if same:
+        load_weights(open_checkpoint(tmp_path / "model.gguf"))
+        return
+    with pytest.raises(CheckpointError, match=r"output\.weight differs from token_embd"):
+        load_weights(open_checkpoint(tmp_path / "model.gguf"))
+
+
+def test_all_end_tokens_of_the_file_are_known(tmp_path: Path) -> None:
+    write(tmp_path / "model.gguf", keys={"tokenizer.ggml.eos_token_ids": [1, 7, 9]})
+    config = open_checkpoint(tmp_path / "model.gguf").config
+    assert {1, 7, 9} <= set(config.eos_token_id)
+    assert len(set(config.eos_token_id)) == len(config.eos_token_id)
 
 
 @pytest.mark.parametrize("kind", [Kind.Q8_0, Kind.Q4_0, Kind.F32], ids=lambda kind: kind.name)

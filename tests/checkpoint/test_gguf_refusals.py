@@ -34,7 +34,7 @@ def test_all_that_is_wrong_with_tensors_is_named_at_once(tmp_path: Path) -> None
         del tensors["blk.1.attn_norm.weight"], tensors["rope_freqs.weight"]
         tensors["output.weight"] = tensors["output_norm.weight"]
         tensors["blk.0.attn_q.weight"] = tensors["blk.0.attn_v.weight"]
-        tensors["blk.0.ffn_up.weight"] = np.zeros((256, 84), np.uint8), Kind.Q2_K
+        tensors["blk.0.ffn_up.weight"] = np.zeros((256, 292), np.uint8), Kind.Q8_K
         tensors["output_norm.weight"] = (
             few_bits(tensors["output_norm.weight"][0], Kind.Q8_0),
             Kind.Q8_0,
@@ -50,9 +50,9 @@ def test_all_that_is_wrong_with_tensors_is_named_at_once(tmp_path: Path) -> None
     for problem in (
         "blk.1.attn_norm.weight is missing",
         "rope_freqs.weight is missing",
-        "output.weight is unknown",
+        "output.weight is stored otherwise than token_embd.weight",
         "blk.0.attn_q.weight has shape [128, 256], the config asks for [256, 256]",
-        "blk.0.ffn_up.weight is stored as Q2_K; F32, F16, BF16, Q4_0",
+        "blk.0.ffn_up.weight is stored as Q8_K; F32, F16, BF16, Q4_0",
         "output_norm.weight is stored as Q8_0; F32, F16, BF16 are read",
         "blk.1.ffn_gate_inp.scale has shape [4], the config asks for [256]",
     ):
@@ -91,7 +91,7 @@ def test_a_key_that_is_missing_is_named(key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("split.count", 3, "one of 3 parts"),
+        ("split.count", 3, "one of 3 parts: they are found by names"),
         (f"{ARCH}attention.shared_kv_layers", 2, "shared_kv_layers 2"),
         (f"{ARCH}attention.value_length", 7, "value_length 7"),
         (f"{ARCH}rope.dimension_count", 8, "rope.dimension_count 8"),
@@ -116,6 +116,26 @@ def test_a_value_that_cannot_be_is_named(
     write(tmp_path / "model.gguf", keys={key: value}, model=tiny_model())
     with pytest.raises((CheckpointError, ConfigError), match=message):
         redraft.load(tmp_path / "model.gguf")
+
+
+def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    model = tiny_model(**WIDE)
+    write(tmp_path / "model.gguf", Kind.Q8_0, model=model, split=25)
+    first, second, *_ = parts = sorted(tmp_path.glob("model-*.gguf"))
+    kept = second.read_bytes()
+    second.unlink()
+    with pytest.raises(CheckpointError, match=f"{second.name} is not beside it"):
+        open_checkpoint(first)
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(CheckpointError, match=r"says that it is part 0 of \d, counted from 0"):
+        open_checkpoint(first)
+    second.write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(CheckpointError, match="cut short"):
+        open_checkpoint(first)
+    second.write_bytes(kept)
+    renamed = first.rename(tmp_path / "model.gguf")
+    with pytest.raises(CheckpointError, match=f"one of {len(parts)} parts: they are found by name"):
+        open_checkpoint(renamed)
 
 
 def test_rotary_factors_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -63,30 +63,34 @@ def client(tmp_path: Path, checkpoint: Path) -> Iterator[Client]:
     write(files / "tiny-Q8_0.gguf")
     shutil.copy(files / "tiny-Q8_0.gguf", files / "tiny-Q4_K_M.gguf")
     (files / "BF16").mkdir()
-    for part in (1, 2):
-        (files / "BF16" / f"tiny-BF16-0000{part}-of-00002.gguf").write_bytes(b"GGUF")
+    write(files / "BF16" / "tiny-BF16.gguf", split=50)
     (files / "mmproj-Q4_K_M.gguf").write_bytes(b"GGUF")
     with serve_hub(tmp_path / "hub") as (address, hub):
         yield Client(address, tmp_path / "home" / "cache", hub)
 
 
 def test_what_is_downloaded_once_is_found_offline(client: Client) -> None:
-    names = ("someone/tiny", "someone/tiny-GGUF:q4_k_m", "someone/tiny-GGUF/tiny-Q8_0.gguf")
+    parts = sorted((client.hub.root / "someone" / "tiny-GGUF" / "BF16").iterdir())
+    names = (
+        "someone/tiny", "someone/tiny-GGUF:q4_k_m", "someone/tiny-GGUF/tiny-Q8_0.gguf", "someone/tiny-GGUF:BF16",
+        f"someone/tiny-GGUF/BF16/{parts[1].name}",
+    )  # fmt: skip
     first = client.open(*names)
-    assert [line.split()[0] for line in first] == ["here"] * 3, first
-    assert [line.split()[1] for line in first[1:]] == ["tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf"]
+    assert [line.split()[0] for line in first] == ["here"] * 5, first
+    files = ["tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf", parts[0].name, parts[0].name]
+    assert [line.split()[1] for line in first[1:]] == files
     assert not list(client.cache.rglob("weights.bin"))  # no file but a checkpoint's comes
     assert client.open(*names, offline=True) == first
 
 
 def test_what_is_not_there_is_told_in_one_line(client: Client) -> None:
     told = client.open(
-        "someone/tiny-GGUF:Q5_K_M", "someone/tiny-GGUF:BF16", "someone/tiny:Q4_K_M",
+        "someone/tiny-GGUF:Q5_K_M", "someone/tiny:Q4_K_M",
         "nobody/nothing", "someone/tiny-GGUF/none.gguf", "someone/tiny-GGUF",
     )  # fmt: skip
-    assert len(told) == 6
+    assert len(told) == 5
     for line, words in zip(told, (
-        "no GGUF file of Q5_K_M: there is", "split into 2 files", "there is none",
+        "no GGUF file of Q5_K_M: there is", "there is none",
         "nobody/nothing is not on this machine", "could not be downloaded", "GGUF",
     ), strict=True):  # fmt: skip
         assert line.startswith("error ")

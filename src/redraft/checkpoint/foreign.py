@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from redraft.errors import CheckpointError
 
@@ -18,21 +16,6 @@ def check_folder(folder: Path) -> None:
     if (folder / "config.json").exists():
         return
     raise CheckpointError(f"{folder} is no checkpoint: {_kind(folder)}")
-
-
-def check_is_not_mlx(raw_config: Mapping[str, Any], folder: Path) -> None:
-    """Check that a config is not one of MLX's quantized models.
-
-    Raises:
-        CheckpointError: it is.
-    """
-    described = raw_config.get("quantization")
-    if isinstance(described, Mapping) and "quantization_config" not in raw_config:
-        bits = described.get("bits", "some")
-        raise CheckpointError(
-            f"{folder} holds weights that MLX quantized to {bits} bits, which are not read: "
-            "take the original weights with --dtype int4, or a GGUF file"
-        )
 
 
 def check_file(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The hub: a model by its id, or one GGUF file of a repository; found offline once it is here.
 
 owner/name: the files of a checkpoint. owner/name:Q4_K_M: the GGUF file with that name of a type in
-its own. owner/name/folder/file.gguf: that file.
+its own, with all its parts where it is split. owner/name/folder/file.gguf: that file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from redraft.checkpoint.gguf.split import part_names
 from redraft.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 # Files of a checkpoint: weights in safetensors alone.
 DOWNLOADED = ("*.json", "*.safetensors", "*.jinja")
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w.-]+)|/([\w./-]+\.gguf))?")
-SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 Found = TypeVar("Found")
 
 
@@ -47,7 +47,13 @@ def download(name: str, revision: str | None) -> Path:
     if kind:
         file = _file_of_type(repo, kind, revision)
     if file:
-        return Path(_reached(repo, lambda: hf_hub_download(repo, file, revision=revision)))
+        folder, _, name = file.rpartition("/")
+        parts = [f"{folder}/{part}" if folder else part for part in part_names(name)] or [file]
+        paths = [
+            Path(_reached(repo, lambda part=part: hf_hub_download(repo, part, revision=revision)))
+            for part in parts
+        ]
+        return paths[0]
     patterns = list(DOWNLOADED)
     return Path(
         _reached(repo, lambda: snapshot_download(repo, revision=revision, allow_patterns=patterns))
@@ -58,17 +64,14 @@ def _file_of_type(repo: str, kind: str, revision: str | None) -> str:
     """Return the name of the one GGUF file whose name has the name of a type in it.
 
     Raises:
-        CheckpointError: there is none, or more than one, or it is split into parts.
+        CheckpointError: there is none, or more than one.
     """
     names = [name for name in _files(repo, revision) if name.endswith(".gguf")]
     names = [name for name in names if "mmproj" not in Path(name).name.lower()]
     wanted = re.compile(rf"(^|[-._/]){re.escape(kind)}([-._/]|$)", re.IGNORECASE)
     found = [name for name in names if wanted.search(name)]
-    if any(SPLIT.search(name) for name in found):
-        raise CheckpointError(
-            f"{repo} has {kind} split into {len(found)} files: join them with llama.cpp's "
-            "gguf-split, and name the file"
-        )
+    # Of a model in parts the first stands for all.
+    found = [name for name in found if part_names(name)[:1] in ([], [name])]
     if len(found) == 1:
         return found[0]
     if found:

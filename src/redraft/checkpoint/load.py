@@ -10,7 +10,14 @@ from torch import Tensor
 from redraft.checkpoint.gguf.load import plan_gguf, read_gguf
 from redraft.checkpoint.gguf.names import GGUF_EMBEDDING
 from redraft.checkpoint.names import shared_original, to_file
-from redraft.checkpoint.plan import LoadPlan, MatrixPlan, WeightPlan, plan_load, weight_shapes
+from redraft.checkpoint.plan import (
+    UNUSED,
+    LoadPlan,
+    MatrixPlan,
+    WeightPlan,
+    plan_load,
+    weight_shapes,
+)
 from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.checkpoint.source import Checkpoint
@@ -77,6 +84,17 @@ def load_weights(
     return network.eval().requires_grad_(False)
 
 
+def read_weights(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
+) -> Iterator[tuple[str, Weight]]:
+    """Yield the name and the value of each weight of the network, one at a time.
+
+    Raises:
+        TensorMismatchError, CheckpointError: as `load_weights`.
+    """
+    yield from _weights(checkpoint, dtype, device)[1]
+
+
 def _weights(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
 ) -> tuple[int, Iterator[tuple[str, Weight]]]:
@@ -123,19 +141,19 @@ def _read_fused(
     reader: ShardReader, weight: WeightPlan, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Read experts that are not quantized one by one into a fused tensor."""
-    shapes = [reader.shape(matrix.names["weight"]) for matrix in weight.experts[0]]
-    heights = [shape[0] for shape in shapes]
-    fused = torch.empty(len(weight.experts), sum(heights), shapes[0][1], dtype=dtype, device=device)
+    heights = [matrix.shape[0] for matrix in weight.experts[0]]
+    width = weight.experts[0][0].shape[1]
+    fused = torch.empty(len(weight.experts), sum(heights), width, dtype=dtype, device=device)
     for number, matrices in enumerate(weight.experts):
         for part, matrix in zip(fused[number].split(heights), matrices, strict=True):
-            part.copy_(reader.read(matrix.names["weight"]))
+            part.copy_(read_part(reader, matrix, "weight"))
     return fused
 
 
 def _read_matrix(
     reader: ShardReader, matrix: MatrixPlan, dtype: torch.dtype, device: torch.device
 ) -> Tensor | PackedWeight:
-    parts = {role: reader.read(name).to(device) for role, name in matrix.names.items()}
+    parts = {role: read_part(reader, matrix, role).to(device) for role in matrix.names}
     if matrix.storage is None:
         return parts["weight"].to(dtype=dtype, copy=True)
     matrix.storage.check(parts)
@@ -145,8 +163,15 @@ def _read_matrix(
         )
     weight = matrix.storage.load(parts, dtype)
     if overflows(weight):
-        raise CheckpointError(f"{matrix.names['weight_scale']} is too large for {dtype}")
+        name = next(name for role, name in matrix.names.items() if "scale" in role)
+        raise CheckpointError(f"{name} is too large for {dtype}")
     return weight
+
+
+def read_part(reader: ShardReader, matrix: MatrixPlan, role: str) -> Tensor:
+    """Return one tensor of a matrix, its own part where the file has many in one."""
+    name = matrix.names[role]
+    return reader.read(name) if matrix.part is None else reader.read_part(name, matrix.part)
 
 
 def _check_finite(name: str, weight: Weight) -> None:
@@ -162,15 +187,24 @@ def _check_finite(name: str, weight: Weight) -> None:
 
 def _check_copies(checkpoint: Checkpoint, network: DiffusionGemma) -> None:
     """Check that a file's copies of shared tensors equal their originals."""
-    copies = {name: info for name, info in checkpoint.tensors.items() if shared_original(name)}
+    copies = {
+        name: info
+        for name, info in checkpoint.tensors.items()
+        if shared_original(name) and name.rpartition(".")[2] not in UNUSED
+    }
     weights = {to_file(name): tensor for name, tensor in network.state_dict().items()}
     problems = []
-    for name, tensor in read_tensors(copies):
-        original = shared_original(name) or name
-        kept = weights.get(original)
-        if kept is None:
-            continue
-        if not torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
+    with ShardReader(checkpoint.tensors) as reader:
+        for name, tensor in read_tensors(copies):
+            original = shared_original(name) or name
+            kept = weights.get(original)
+            if kept is None and original in checkpoint.tensors:
+                kept = reader.read(original)
+            if kept is None or (tensor.dtype == kept.dtype and torch.equal(tensor, kept.cpu())):
+                continue
+            floats = tensor.is_floating_point() and kept.is_floating_point()
+            if floats and torch.equal(tensor.to(device=kept.device, dtype=kept.dtype), kept):
+                continue
             problems.append(
                 f"{name} differs from {original}: "
                 "encoder, decoder and head share one set of weights here"

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.checkpoint.hub import cached_models
+from redraft.checkpoint.mlx_config import is_mlx
 from redraft.checkpoint.source import SHIPPED
 from redraft.config.model_card import CARD_FILE, ModelCard
 from redraft.errors import ConfigError
+from redraft.quant.affine import METHOD
 
 MODEL_TYPE = "diffusion_gemma"
 
@@ -61,6 +63,8 @@ def _read(name: str, folder: Path) -> LocalCheckpoint | None:
         return None
     described = config.get("quantization_config")
     method = described.get("quant_method", "unknown") if isinstance(described, dict) else None
+    if is_mlx(config.get("quantization")) or is_mlx(described):
+        method = METHOD
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     return LocalCheckpoint(name, folder, size, method, _purpose(folder / CARD_FILE))
 

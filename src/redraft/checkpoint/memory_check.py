@@ -17,6 +17,7 @@ from redraft.checkpoint.shards import TensorInfo
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
 from redraft.errors import MemoryLimitError
+from redraft.network import EMBEDDING
 from redraft.network.memory_estimate import GIB, free_memory
 from redraft.quant import quantizable_formats
 
@@ -56,19 +57,21 @@ def stored_bytes(
     total = 0
     for weight in LoadPlan(checkpoint, shapes).weights:
         if weight.quantized:
-            matrices = weight.matrices()
-            total += sum(_stored_matrix(one, checkpoint.tensors, dtype) for one in matrices)
+            table = weight.target == EMBEDDING
+            total += sum(
+                _stored_matrix(one, checkpoint.tensors, dtype, table=table)
+                for one in weight.matrices()
+            )
         else:
             total += _bytes(weight.target, shapes[weight.target], dtype, quantization)
     return total
 
 
 def _stored_matrix(
-    matrix: MatrixPlan, tensors: Mapping[str, TensorInfo], dtype: torch.dtype
+    matrix: MatrixPlan, tensors: Mapping[str, TensorInfo], dtype: torch.dtype, *, table: bool
 ) -> int:
     assert matrix.storage is not None
-    parts = {role: tensors[name] for role, name in matrix.names.items()}
-    return matrix.storage.nbytes(*matrix.shape, parts, dtype)
+    return matrix.storage.nbytes(*matrix.shape, matrix.infos(tensors), dtype, table=table)
 
 
 def check_memory(

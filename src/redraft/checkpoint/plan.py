@@ -6,11 +6,17 @@ It is made from the headers and the config, before any weight is read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from redraft.checkpoint.names import fused_parts, is_vision, shared_original, to_file
+from redraft.checkpoint.names import (
+    fused_parts,
+    is_vision,
+    shared_original,
+    stacked_bases,
+    to_file,
+)
 from redraft.checkpoint.shards import TensorInfo
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
@@ -34,11 +40,18 @@ class MatrixPlan:
         shape: (N, K).
         names: its tensors by role, such as "weight_scale".
         storage: how they store it; None if it is not quantized.
+        part: its number where each tensor holds many matrices, along its first dimension.
     """
 
     shape: tuple[int, int]
     names: Mapping[str, str]
     storage: Storage | None
+    part: int | None = None
+
+    def infos(self, tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+        """Return its own part of each tensor's description, by role."""
+        found = {role: tensors[name] for role, name in self.names.items()}
+        return found if self.part is None else _each(found)
 
 
 @dataclass(frozen=True)
@@ -138,6 +151,9 @@ class LoadPlan:
     def _weight(self, target: str, shape: Shape) -> WeightPlan | None:
         name = to_file(target)
         base = name.removesuffix(".weight")
+        for bases in stacked_bases(target):
+            if name not in self._tensors and bases[0] in self._parts:
+                return self._stacks(target, bases, shape)
         if target.endswith(MATRICES) and (found := self._parts.get(base)):
             matrix = self._matrix(base, found, shape)
             return WeightPlan(target, matrix=matrix) if matrix else None
@@ -155,24 +171,57 @@ class LoadPlan:
             self.problems.append(f"{name} is missing")
 
     def _matrix(
-        self, base: str, found: Mapping[str, TensorInfo], shape: Shape
+        self, base: str, found: Mapping[str, TensorInfo], shape: Shape, part: int | None = None
     ) -> MatrixPlan | None:
         rows, columns = shape
         names = {role: f"{base}.{role}" for role in found}
         self._used.update(names.values())
         if set(found) == {"weight"} and found["weight"].dtype in FLOATS:
             self.problems += _tensor_problems(names["weight"], found["weight"], shape)
-            return MatrixPlan((rows, columns), names, None)
-        storage = find_storage(FORMATS, rows, columns, found)
+            return MatrixPlan((rows, columns), names, None, part)
+        method = self._quantization.method if self._quantization else None
+        storage = find_storage(FORMATS, rows, columns, found, method)
         if storage is None:
             stored = ", ".join(f"{role} ({info.dtype})" for role, info in found.items())
             self.problems.append(f"{base} is stored as {stored}: no known format has these")
             return None
         problems = storage.problems(rows, columns, found)
         self.problems += [f"{base}.{problem}" for problem in problems]
+        if storage.needs_config and self._quantization is None:
+            self.problems.append(
+                f"{base} is stored as {storage.name}, and config.json does not say of which version"
+            )
         if self._quantization is not None and not problems:
             self.problems += self._quantization.problems(base, (rows, columns), storage, found)
-        return MatrixPlan((rows, columns), names, storage)
+        return MatrixPlan((rows, columns), names, storage, part)
+
+    def _stacks(self, target: str, bases: tuple[str, ...], shape: Shape) -> WeightPlan | None:
+        """Plan a weight of experts that lie in tensors with one more dimension.
+
+        Args:
+            bases: of one matrix, or of gate and up.
+        """
+        count, rows, columns = shape
+        matrices: list[MatrixPlan] = []
+        for base in bases:
+            found, before = self._parts.get(base, {}), len(self.problems)
+            if not found:
+                self.problems.append(f"{base} is missing")
+            for role, info in found.items():
+                if len(info.shape) < 1 or info.shape[0] != count:
+                    self.problems.append(
+                        f"{base}.{role} has shape {list(info.shape)}, the config asks for {count} "
+                        "experts"
+                    )
+            if len(self.problems) > before:
+                self._used.update(f"{base}.{role}" for role in found)
+                return None
+            if matrix := self._matrix(base, _each(found), (rows // len(bases), columns), 0):
+                matrices.append(matrix)
+        experts = []
+        for number in range(count):
+            experts.append(tuple(replace(matrix, part=number) for matrix in matrices))
+        return WeightPlan(target, experts=tuple(experts))
 
     def _experts(self, target: str, parts: tuple[str, ...], shape: Shape) -> WeightPlan | None:
         """Plan a weight of experts that the file has one by one."""
@@ -202,10 +251,25 @@ class LoadPlan:
             if name in self._used or is_vision(name) or name.rpartition(".")[2] in UNUSED:
                 continue
             original = shared_original(name)
-            if original is None or original not in shapes:
+            base = original.rpartition(".")[0] if original else ""
+            own = self._tensors.get(original or "")
+            parts = self._parts.get(base, {}).values()
+            quantized = any(part.dtype not in FLOATS for part in parts)
+            if original is None or (original not in shapes and base not in self._parts):
                 yield f"{name} is unknown"
+            elif original not in shapes or quantized:
+                if own is None or (own.shape, own.dtype) != (info.shape, info.dtype):
+                    yield (
+                        f"{name} is stored otherwise than {base}: encoder, decoder and head share "
+                        "one set of weights here"
+                    )
             else:
                 yield from _tensor_problems(name, info, shapes[original])
+
+
+def _each(found: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Return the description of each part along the first dimension, by role."""
+    return {role: replace(info, shape=info.shape[1:]) for role, info in found.items()}
 
 
 def _tensor_problems(name: str, info: TensorInfo, shape: Shape) -> Iterator[str]:

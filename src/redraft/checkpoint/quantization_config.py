@@ -15,6 +15,7 @@ from pathlib import Path
 from redraft.checkpoint.shards import TensorInfo
 from redraft.errors import CheckpointError
 from redraft.quant import FORMATS, Storage
+from redraft.quant.fp8 import BLOCK
 from redraft.text.json_value import Json
 
 # compressed-tensors' names for several formats in one checkpoint, and for none.
@@ -23,6 +24,8 @@ MIXED_FORMATS = ("mixed-precision", "dense")
 ORDERED = ("group", "dynamic", True)
 # The one algorithm of ModelOpt that is read.
 MODELOPT_ALGORITHM = "NVFP4"
+# The values of `quant_method` that are described in these words.
+METHODS = ("compressed-tensors", "modelopt", "fp8")
 # Classes of modules in `targets`.
 CLASSES = ("Linear", "Embedding")
 
@@ -66,12 +69,13 @@ class QuantizationConfig:
         known = _config_formats()
         if not isinstance(method, str) or method not in known:
             raise CheckpointError(
-                f"{folder} is quantized by {method}: "
-                f"files of {' and '.join(known)} are read, and GGUF"
+                f"{folder} is quantized by {method}: files of {', '.join(known)}, GPTQ, AWQ, "
+                "AutoRound and MLX are read, and GGUF"
             )
         if known[method] and form not in (*known[method], *MIXED_FORMATS):
             read = ", ".join((*known[method], *MIXED_FORMATS))
             raise CheckpointError(f"{folder} is quantized as {form}: {read} are read")
+        self.method = method
         self.form = form if isinstance(form, str) and form not in MIXED_FORMATS else None
         algorithm = described.get("quant_algo", MODELOPT_ALGORITHM)
         if method == "modelopt" and algorithm not in (MODELOPT_ALGORITHM, None):
@@ -80,6 +84,7 @@ class QuantizationConfig:
             )
         _check_not_applied(described, folder)
         self.schemes = list(_schemes(described, folder))
+        self._block = described.get("weight_block_size")
 
     def problems(
         self,
@@ -95,8 +100,13 @@ class QuantizationConfig:
             shape: (N, K).
             parts: its tensors, by role.
         """
+        if storage.method not in METHODS:
+            yield f"{module} is stored as {storage.name}, quantization_config says {self.method}"
+            return
         named = [scheme for scheme in self.schemes if scheme.matches(module)]
         schemes = named or [one for one in self.schemes if set(one.targets) & set(CLASSES)]
+        if self.method == "fp8":
+            yield from _block_problems(self._block, module, storage, "weight_block_size")
         if not schemes:
             yield from _form_problems(module, self.form, storage, "")
             return
@@ -125,7 +135,18 @@ def _contradictions(
         yield f"{module} has no zero points, {where} says that it is asymmetric"
     if said.get("actorder") in ORDERED:
         yield (f"{module} has no order of its columns, {where} says actorder {said['actorder']!r}")
-    yield from _group_problems(scheme, module, shape, parts["weight_scale"].shape)
+    if said.get("strategy") == "block":
+        yield from _block_problems(said.get("block_structure"), module, storage, where)
+    elif "weight_scale" in parts:
+        yield from _group_problems(scheme, module, shape, parts["weight_scale"].shape)
+
+
+def _block_problems(block: Json, module: str, storage: Storage, where: str) -> Iterator[str]:
+    """Yield what is wrong with blocks that share a scale."""
+    if not storage.name.startswith("fp8 in blocks"):
+        yield f"{module} is stored as {storage.name}, {where} says strategy 'block'"
+    elif block not in (None, [BLOCK, BLOCK]):
+        yield f"{module}: {where} says blocks of {block}, those of {[BLOCK, BLOCK]} are read"
 
 
 def _group_problems(
@@ -218,6 +239,8 @@ def _config_formats() -> dict[str, list[str]]:
     """Return the names of formats in a config, by the method that quantized the weights."""
     names: dict[str, list[str]] = {}
     for storage in chain.from_iterable(one.storages for one in FORMATS.values()):
+        if storage.method not in METHODS:
+            continue
         of_method = names.setdefault(storage.method, [])
         of_method += [name for name in storage.config_formats if name not in of_method]
     return names

@@ -66,6 +66,7 @@ class QuantizationSource:
         others: tensors that are copied unchanged, by their names in a file.
         files: that are copied.
         name: identifies the source: a copy is continued only from the same one.
+        cast: weights that stay unquantized are written in `dtype`, not as the reader has them.
     """
 
     reader: Reader
@@ -75,6 +76,7 @@ class QuantizationSource:
     others: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     name: str = ""
+    cast: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,12 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> QuantizationSource:
     if quantized := [weight.target for weight in plan.weights if weight.quantized]:
         raise CheckpointError(
             f"{checkpoint.folder} is quantized already ({quantized[0]} and others): "
-            "quantize the original"
+            "quantize the original, or use `redraft convert`"
         )
     if any(weight.experts for weight in plan.weights):
         raise CheckpointError(
-            f"{checkpoint.folder} has its experts one by one: only fused ones are quantized so far"
+            f"{checkpoint.folder} has its experts one by one: use `redraft convert`, which takes "
+            "any form"
         )
     names = (*COPIED_FILES, "generation_config.json", SAMPLING_FILE)
     paths = [checkpoint.folder / name for name in names]
@@ -118,12 +121,13 @@ def source_of(checkpoint: Checkpoint, reader: Reader) -> QuantizationSource:
         read_json(checkpoint.folder / "config.json"),
         tuple(filter(is_vision, checkpoint.tensors)),
         tuple(path for path in paths if path.exists()),
-        f"{checkpoint.folder.resolve()} {_fingerprint(checkpoint)}",
+        f"{checkpoint.folder.resolve()} {fingerprint(checkpoint)}",
     )
 
 
-def _fingerprint(checkpoint: Checkpoint) -> str:
-    """Return a digest of the shards' names, sizes and times: they are not read."""
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Return a digest of a checkpoint's files, of their names, sizes and times: they are not
+    read."""
     files = sorted({info.file for info in checkpoint.tensors.values()})
     described = []
     for path in files:
@@ -138,6 +142,7 @@ def quantized_copy(
     quantization: Quantization,
     *,
     progress: Callable[[int, int], None] | None = None,
+    companion: Callable[[Path], None] | None = None,
     max_shard_bytes: int = 1 << 30,
 ) -> Summary:
     """Write a folder with the quantized weights, which redraft and other readers of
@@ -149,6 +154,7 @@ def quantized_copy(
 
     Args:
         progress: called after each weight with the number of weights that are done, and of all.
+        companion: called with the folder before it is moved; it may add files.
 
     Raises:
         CheckpointError: the folder exists and is not empty, FOLDER.partial belongs to another
@@ -162,6 +168,8 @@ def quantized_copy(
             if progress:
                 progress(count, len(source.shapes) + len(source.others))
         total, kept = writer.finish()
+        if companion:
+            companion(partial)
         move_folder(partial, target)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
@@ -247,7 +255,8 @@ class _Writer:
         """Return the tensors that the copy has of a weight."""
         reader, name, dtype = self.source.reader, to_file(target), self.source.dtype
         if not self.quantization.covers(target, shape):
-            return {name: reader.read(name)}
+            weight = reader.read(name)
+            return {name: weight.to(dtype) if self.source.cast else weight}
         if len(shape) == 2:
             return self.quantization.parts(target, reader.read(name), dtype)
         parts: dict[str, Tensor] = {}

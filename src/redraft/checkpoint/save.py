@@ -16,8 +16,9 @@ from torch import Tensor
 
 from redraft.checkpoint.durable import replace_durably
 from redraft.checkpoint.names import is_vision, to_file, vision_to_file
-from redraft.checkpoint.shards import INDEX, SINGLE, read_tensors
+from redraft.checkpoint.shards import INDEX, SINGLE
 from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
+from redraft.checkpoint.vision import vision_tensors
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.model_card import CARD_FILE
@@ -101,7 +102,7 @@ def save_checkpoint(
             _copy_files(source.folder, draft)
         if companion:
             companion(draft)
-        _write_shards(draft, _tensors(model, images), max_shard_bytes)
+        write_shards(draft, _tensors(model, images), max_shard_bytes)
         move_folder(draft, target)
 
 
@@ -156,8 +157,7 @@ def _vision(
         tensors = encoder.state_dict().items()
         return config, ((vision_to_file(name), tensor.to("cpu")) for name, tensor in tensors)
     if source is not None and any(map(is_vision, source.tensors)):
-        kept = {name: info for name, info in source.tensors.items() if is_vision(name)}
-        return config, read_tensors(kept)
+        return config, vision_tensors(source)
     outside = config.vocab_size  # ids that no text can contain
     stubbed = replace(
         config,
@@ -198,7 +198,7 @@ def _tensors(
         yield name, tensor.to(model.dtype).contiguous()
 
 
-def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes: int) -> None:
+def write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes: int) -> None:
     """Write shards of at most `max_bytes`, and an index if there are several.
 
     A tensor that is larger has a shard of its own.

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.checkpoint.foreign import check_file, check_folder, check_is_not_mlx
+from redraft.checkpoint.foreign import check_file, check_folder
 from redraft.checkpoint.gguf.config import configs_of
-from redraft.checkpoint.gguf.header import Header, read_header
+from redraft.checkpoint.gguf.header import Header
+from redraft.checkpoint.gguf.split import read_headers
 from redraft.checkpoint.hub import download, is_hub_id
-from redraft.checkpoint.quantization_config import QuantizationConfig
+from redraft.checkpoint.quantized_by import Quantized, quantized_by
 from redraft.checkpoint.shards import TensorInfo, tensor_infos
 from redraft.config import GenerationConfig, ModelConfig
 from redraft.config.file import model_config_from_dict
@@ -47,7 +48,7 @@ class Checkpoint:
     tensors: dict[str, TensorInfo]
     problems: tuple[str, ...] = ()
     gguf: Header | None = None
-    quantization: QuantizationConfig | None = None
+    quantization: Quantized | None = None
     card: ModelCard | None = None
 
     @property
@@ -90,11 +91,8 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
         return _open_gguf(folder)
     check_folder(folder)
     raw_config = read_json(folder / "config.json")
-    check_is_not_mlx(raw_config, folder)
-    quantization = None
-    if described := raw_config.get("quantization_config"):
-        quantization = QuantizationConfig(described, folder)
     config = model_config_from_dict(raw_config)
+    quantization = quantized_by(raw_config, folder)
     raw: dict[str, Any] = {}
     for name in ("generation_config.json", SAMPLING_FILE):
         if (folder / name).exists():
@@ -123,11 +121,11 @@ def _card(path: Path) -> ModelCard | None:
 
 
 def _open_gguf(path: Path) -> Checkpoint:
-    header = read_header(path)
+    header = read_headers(path)
     config, generation, problems = configs_of(header)
     _check_ids(config, generation)
     return Checkpoint(
-        path.parent, config, generation, dict(header.tensors), tuple(problems), header
+        header.path.parent, config, generation, dict(header.tensors), tuple(problems), header
     )
 
 

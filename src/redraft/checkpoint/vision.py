@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from redraft.checkpoint.names import is_vision, vision_to_file
-from redraft.checkpoint.shards import ShardReader, TensorInfo
+from redraft.checkpoint.quantized_by import Quantized
+from redraft.checkpoint.shards import ShardReader, TensorInfo, read_tensors
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
 from redraft.config.vision import VisionConfig, is_stub, vision_config_from_dict
 from redraft.errors import CheckpointError, ConfigError, TensorMismatchError
 from redraft.network import place_weight
 from redraft.network.vision import VisionEncoder
+from redraft.quant import FORMATS, find_storage
 from redraft.quant.format import FLOATS
 
 LEFT_OUT = "its image encoder is left out (vision=False, --no-vision)"
@@ -63,7 +65,8 @@ def plan_vision(checkpoint: Checkpoint) -> VisionPlan:
         )
     config = vision_config_from_dict(raw)
     check_image_tokens(checkpoint.config)
-    problems = list(_problems(tensors, vision_shapes(config, checkpoint.config.hidden_size)))
+    shapes = vision_shapes(config, checkpoint.config.hidden_size)
+    problems = list(_problems(tensors, shapes, checkpoint.quantization))
     # What a broken shard takes with it is told by the plan of the text network.
     lost = "".join(checkpoint.problems)
     if problems := [problem for problem in problems if problem.split(" ")[0] not in lost]:
@@ -114,11 +117,20 @@ def vision_bytes(plan: VisionPlan, width: int, dtype: torch.dtype) -> int:
     return 0 if plan.config is None else vision_parameters(plan.config, width) * dtype.itemsize
 
 
-def _problems(tensors: dict[str, TensorInfo], shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
+def _problems(
+    tensors: dict[str, TensorInfo],
+    shapes: dict[str, tuple[int, ...]],
+    quantization: Quantized | None,
+) -> Iterator[str]:
     wanted = {vision_to_file(name): shape for name, shape in shapes.items()}
+    used = set(wanted)
     for name, shape in wanted.items():
         info = tensors.get(name)
-        if info is None:
+        if parts := _quantized_parts(tensors, name):
+            base = name.removesuffix(".weight")
+            used.update(f"{base}.{role}" for role in parts)
+            yield from _quantized_problems(base, parts, shape, quantization)
+        elif info is None:
             yield f"{name} is missing"
         elif info.shape != shape:
             yield f"{name} has shape {list(info.shape)}, vision_config asks for {list(shape)}"
@@ -128,8 +140,39 @@ def _problems(tensors: dict[str, TensorInfo], shapes: dict[str, tuple[int, ...]]
                 "encoder"
             )
     for name in tensors:
-        if name not in wanted:
+        if name not in used:
             yield f"{name} is unknown"
+
+
+def _quantized_parts(tensors: Mapping[str, TensorInfo], name: str) -> dict[str, TensorInfo]:
+    """Return the tensors of a matrix, by role; none where it is not quantized."""
+    base = name.removesuffix("weight")
+    if base == name:
+        return {}
+    found = {
+        other.removeprefix(base): info
+        for other, info in tensors.items()
+        if other.startswith(base) and "." not in other.removeprefix(base)
+    }
+    return {} if set(found) <= {"weight"} else found
+
+
+def _quantized_problems(
+    base: str,
+    parts: dict[str, TensorInfo],
+    shape: tuple[int, ...],
+    quantization: Quantized | None,
+) -> Iterator[str]:
+    method = quantization.method if quantization else None
+    rows, columns = shape if len(shape) == 2 else (0, 0)
+    storage = find_storage(FORMATS, rows, columns, parts, method)
+    if storage is None or len(shape) != 2:
+        yield f"{base} is stored as {', '.join(parts)}: no known format of an image encoder"
+        return
+    wrong = storage.problems(rows, columns, parts)
+    yield from (f"{base}.{problem}" for problem in wrong)
+    if quantization is not None and not wrong:
+        yield from quantization.problems(base, (rows, columns), storage, parts)
 
 
 def load_vision(
@@ -152,11 +195,41 @@ def load_vision(
     with torch.device("meta"):
         encoder = VisionEncoder(plan.config, checkpoint.config.hidden_size)
     with torch.no_grad(), ShardReader(checkpoint.tensors) as reader:
-        for name in encoder.state_dict():
-            weight = reader.read(vision_to_file(name)).to(device=device, dtype=dtype, copy=True)
+        for name, empty in encoder.state_dict().items():
+            stored = _read(checkpoint, reader, vision_to_file(name), tuple(empty.shape))
+            weight = stored.to(device=device, dtype=dtype, copy=True)
             _check_finite(name, weight)
             place_weight(encoder, name, weight)
     return encoder.eval().requires_grad_(False)
+
+
+def _read(checkpoint: Checkpoint, reader: ShardReader, name: str, shape: tuple[int, ...]) -> Tensor:
+    """Read a weight. One that is quantized is decoded: the encoder computes with whole ones."""
+    parts = _quantized_parts(checkpoint.tensors, name)
+    if not parts:
+        return reader.read(name)
+    base = name.removesuffix("weight")
+    stored = {role: reader.read(base + role) for role in parts}
+    method = checkpoint.quantization.method if checkpoint.quantization else None
+    storage = find_storage(FORMATS, shape[0], shape[1], parts, method)
+    assert storage is not None, name
+    storage.check(stored)
+    return storage.load(stored, torch.float32).dequantize()
+
+
+def vision_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a checkpoint's image encoder by their names in a file, decoded where
+    they are quantized."""
+    kept = {name: info for name, info in checkpoint.tensors.items() if is_vision(name)}
+    raw = checkpoint.config.vision_config
+    if raw is None or all(info.dtype in FLOATS for info in kept.values()):
+        yield from read_tensors(kept)
+        return
+    shapes = vision_shapes(vision_config_from_dict(raw), checkpoint.config.hidden_size)
+    with ShardReader(checkpoint.tensors) as reader:
+        for name, shape in shapes.items():
+            stored = vision_to_file(name)
+            yield stored, _read(checkpoint, reader, stored, shape)
 
 
 def _check_finite(name: str, weight: Tensor) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from redraft import __version__
 from redraft.cli.chat import chat
+from redraft.cli.convert import convert
 from redraft.cli.demo import demo
 from redraft.cli.doctor import doctor
 from redraft.cli.eval import app as eval_app
@@ -57,6 +58,7 @@ COMMANDS: list[Callable[..., None]] = [
     logs,
     inspect,
     quantize,
+    convert,
     train,
     finetune,
     merge,

@@ -151,14 +151,16 @@ def describe_vision(plan: VisionPlan) -> dict[str, object]:
 
 
 def describe_tensors(checkpoint: Checkpoint, every: bool) -> dict[str, object]:
-    """Return the stored dtypes of a checkpoint and whether it has a vision tower; with `every`
-    each tensor too."""
+    """Return the stored dtypes of a checkpoint, whether it has a vision tower, and the bytes of its
+    files; with `every` each tensor too."""
     from redraft.checkpoint.names import is_vision
 
     infos = checkpoint.tensors
+    files = {info.file for info in infos.values()}
     found: dict[str, object] = {
         "stored": dict(Counter(info.dtype for info in infos.values())),
         "vision": any(map(is_vision, infos)),
+        "files_bytes": sum(path.stat().st_size for path in files),
     }
     if every:
         found["tensors"] = {
@@ -199,6 +201,8 @@ def _print(description: dict[str, Any], console: Console) -> None:
         memory.add_row(name.replace("_", " "), f"{description[name + '_bytes'] / GIB:.3f}")
     memory.columns[1].justify = "right"
     console.print(memory)
+    if "files_bytes" in description:
+        console.print(f"files: {description['files_bytes'] / GIB:.3f} GiB")
     cards = [f"{name} {'yes' if fits else 'no'}" for name, fits in description["fits"].items()]
     console.print("fits: " + ", ".join(cards))
     for name, tensor in description.get("tensors", {}).items():

@@ -4,15 +4,19 @@ A format is one file of this folder and one row of FORMATS: how a matrix is roun
 file, laid out in memory, and multiplied. Nothing else in redraft names a format.
 """
 
+from redraft.quant.affine import AFFINE
 from redraft.quant.experts import ExpertList, StackedWeight
 from redraft.quant.format import Format, Storage, find_storage
 from redraft.quant.fp8 import FP8, Fp8Weight
+from redraft.quant.gptq import INTEGERS
 from redraft.quant.int4 import INT4, Int4Weight
 from redraft.quant.int8 import INT8, Int8Table, Int8Weight
+from redraft.quant.mx import MXFP4, MXFP8
 from redraft.quant.nvfp4 import NVFP4, Nvfp4Weight
 from redraft.quant.weight import PackedWeight
 
-FORMATS: dict[str, Format] = {one.name: one for one in (INT8, INT4, FP8, NVFP4)}
+ALL = (INT8, INT4, FP8, NVFP4, AFFINE, MXFP4, MXFP8, INTEGERS)
+FORMATS: dict[str, Format] = {one.name: one for one in ALL}
 
 
 def quantizable_formats() -> list[str]:

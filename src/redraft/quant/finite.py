@@ -50,12 +50,12 @@ def _lost_groups(parts: Parts) -> Tensor | None:
     """Return the groups whose scale is 0 and a weight is not; None where there are no scales."""
     values = parts.get("weight", parts.get("weight_packed"))
     scale = parts.get("weight_scale")
-    if values is None or scale is None:
+    if values is None or scale is None or scale.dtype == torch.uint8:  # powers of two, never 0
         return None
     scale = scale.reshape(-1, 1) if scale.ndim < 2 else scale
     zero = scale.float() == 0
-    if not zero.any():
-        return zero
+    if not zero.any() or len(zero) not in (1, len(values)):  # blocks look at their own
+        return zero.new_zeros(())
     used = _used(values, parts).unflatten(1, (zero.shape[1], -1))
     lost: Tensor = zero & used.any(-1)
     return lost

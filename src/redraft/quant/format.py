@@ -41,6 +41,7 @@ SAFETENSORS_DTYPES = {
     "I16": torch.int16,
     "I32": torch.int32,
     "I64": torch.int64,
+    "U32": torch.uint32,
 }
 FLOATS = ("F32", "BF16", "F16")
 
@@ -69,6 +70,7 @@ class Storage:
         shapes: returns the valid shapes of each role, given N, K and the shapes that a file has.
         load: returns the weight, given the parts and the dtype to compute in. It copies: parts may
             be views of a file.
+        needs_config: the parts alone do not tell which numbers they mean.
         check: raises a CheckpointError if the values of the parts contradict one another.
     """
 
@@ -79,6 +81,7 @@ class Storage:
     optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: Callable[[int, int, Mapping[str, Shape]], Shapes]
     load: Callable[[Parts, torch.dtype], PackedWeight]
+    needs_config: bool = False
     check: Callable[[Parts], None] = lambda parts: None
 
     def matches(self, found: Mapping[str, PartInfo]) -> bool:
@@ -102,11 +105,21 @@ class Storage:
         return problems
 
     def nbytes(
-        self, rows: int, columns: int, found: Mapping[str, PartInfo], dtype: torch.dtype
+        self,
+        rows: int,
+        columns: int,
+        found: Mapping[str, PartInfo],
+        dtype: torch.dtype,
+        *,
+        table: bool = False,
     ) -> int:
-        """Return the bytes of a weight in memory, given its parts in a file's header."""
+        """Return the bytes of a weight in memory, given its parts in a file's header.
+
+        Args:
+            table: it is an embedding.
+        """
         parts = tuple((role, info.shape, info.dtype) for role, info in found.items())
-        return _stored_bytes(self, rows, columns, parts, dtype)
+        return _stored_bytes(self, rows, columns, parts, dtype, table)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,6 +184,7 @@ def _stored_bytes(
     columns: int,
     parts: tuple[tuple[str, Shape, str], ...],
     dtype: torch.dtype,
+    table: bool,
 ) -> int:
     found = {role: shape for role, shape, _ in parts}
     known = storage.shapes(rows, columns, found)
@@ -182,7 +196,8 @@ def _stored_bytes(
             role: torch.ones(few[role][known[role].index(shape)], dtype=SAFETENSORS_DTYPES[name])
             for role, shape, name in parts
         }
-        return storage.load(ones, dtype).nbytes
+        weight = storage.load(ones, dtype)
+        return (weight.as_table() if table else weight).nbytes
 
     return _extrapolate(count, rows)
 
@@ -204,14 +219,23 @@ def _extrapolate(count: Callable[[int], int], rows: int) -> int:
 
 
 def find_storage(
-    formats: Mapping[str, Format], rows: int, columns: int, found: Mapping[str, PartInfo]
+    formats: Mapping[str, Format],
+    rows: int,
+    columns: int,
+    found: Mapping[str, PartInfo],
+    method: str | None = None,
 ) -> Storage | None:
     """Return how the parts of a matrix [rows, columns] are stored; None if no format knows them.
 
-    Where several storages have these roles and dtypes, the shapes decide.
+    Where several storages have these roles and dtypes, those of the method go first, and the shapes
+    decide.
+
+    Args:
+        method: that the checkpoint's config names.
     """
     storages = chain.from_iterable(one.storages for one in formats.values())
     matching = [storage for storage in storages if storage.matches(found)]
+    matching.sort(key=lambda storage: storage.method != method)
     right = (storage for storage in matching if not storage.problems(rows, columns, found))
     return next(right, matching[0] if matching else None)
 

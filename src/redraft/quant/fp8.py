@@ -1,13 +1,15 @@
 """fp8: floats of eight bits (e4m3: four bits of exponent, three of fraction), with a scale for each
-row."""
+row, or for each group of a row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 
 import torch
 from torch import Tensor
 
+from redraft.errors import CheckpointError
 from redraft.ops.packed_layout import PackedLayout
 from redraft.quant.format import FLOATS, Format, Parts, Shape, Shapes, Storage
 from redraft.quant.weight import PackedWeight, quantize_rows
@@ -23,14 +25,14 @@ class Fp8Weight(PackedWeight):
     Args:
         values: float8_e4m3fn [N, K]. They are kept as bits, uint8, which do not change when a
             network changes its dtype.
-        scale: of each row [N, 1], or of the matrix.
+        scale: of each row [N, 1] or of each group of columns in a row [N, groups], or one number.
     """
 
     values: Tensor
     scale: Tensor
 
     def __init__(self, values: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
-        scale = scale.reshape(-1, 1).expand(values.shape[0], 1)
+        scale = (scale if scale.ndim == 2 else scale.reshape(-1, 1)).expand(values.shape[0], -1)
         super().__init__(
             (values.shape[0], values.shape[1]),
             dtype,
@@ -39,14 +41,23 @@ class Fp8Weight(PackedWeight):
         )
 
     def rows(self, first: int, last: int) -> Tensor:
-        return decode_e4m3(self.values[first:last]).to(self.dtype) * self.scale[first:last]
+        return self._numbers(slice(first, last))
 
     def gather(self, index: Tensor) -> Tensor:
-        return decode_e4m3(self.values[index]).to(self.dtype) * self.scale[index]
+        return self._numbers(index)
+
+    def _numbers(self, index: slice | Tensor) -> Tensor:
+        values, scale = decode_e4m3(self.values[index]).to(self.dtype), self.scale[index]
+        grouped: Tensor = values.unflatten(-1, (scale.shape[-1], -1)) * scale.unsqueeze(-1)
+        return grouped.flatten(-2)
 
     def _layout(self) -> PackedLayout:
         shape = self.shape[0], self.shape[1]
-        return PackedLayout("fp8", shape, self.values, self.scale, scale_dtype=self.scale.dtype)
+        groups = self.scale.shape[-1]
+        group = 0 if groups == 1 else shape[1] // groups
+        return PackedLayout(
+            "fp8", shape, self.values, self.scale, group=group, scale_dtype=self.scale.dtype
+        )
 
 
 def decode_e4m3(values: Tensor) -> Tensor:
@@ -90,6 +101,32 @@ def _load(parts: Parts, dtype: torch.dtype) -> PackedWeight:
     return Fp8Weight(parts["weight"].clone(), parts["weight_scale"].clone(), dtype)
 
 
+BLOCK = 128  # rows and columns of a block
+
+
+def _block_shapes(rows: int, columns: int, found: Mapping[str, Shape]) -> Shapes:
+    scales = ((-(-rows // BLOCK), -(-columns // BLOCK)),)
+    return {"weight": ((rows, columns),), "weight_scale": scales, "weight_scale_inv": scales}
+
+
+def _load_blocks(parts: Parts, dtype: torch.dtype) -> PackedWeight:
+    """Load values whose blocks share a scale. Each row gets its own, for columns that divide both
+    the blocks and the row."""
+    values = parts["weight"].clone()
+    rows, columns = values.shape
+    group = gcd(columns, BLOCK)
+    scale = parts.get("weight_scale_inv", parts.get("weight_scale"))
+    assert scale is not None
+    wide = scale.float().repeat_interleave(BLOCK // group, dim=1)[:, : columns // group]
+    each = wide.repeat_interleave(BLOCK, dim=0)[:rows]
+    lost = each == 0
+    if bool(lost.any()):
+        used = ((values.view(torch.uint8) & 0x7F) != 0).unflatten(1, (each.shape[1], -1)).any(-1)
+        if bool((used & lost).any()):
+            raise CheckpointError("a block of weights has a scale of 0, and they are not 0")
+    return Fp8Weight(values, each, dtype)
+
+
 FP8 = Format(
     name="fp8",
     encode=_encode,
@@ -101,6 +138,20 @@ FP8 = Format(
             dtypes={"weight": ("F8_E4M3",), "weight_scale": FLOATS},
             shapes=_shapes,
             load=_load,
+        ),
+        Storage(
+            name="fp8 in blocks",
+            config_formats=("float-quantized", "naive-quantized"),
+            dtypes={"weight": ("F8_E4M3",), "weight_scale": FLOATS},
+            shapes=_block_shapes,
+            load=_load_blocks,
+        ),
+        Storage(
+            name="fp8 in blocks (DeepSeek)",
+            method="fp8",
+            dtypes={"weight": ("F8_E4M3",), "weight_scale_inv": FLOATS},
+            shapes=_block_shapes,
+            load=_load_blocks,
         ),
     ),
 )

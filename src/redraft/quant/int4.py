@@ -18,7 +18,8 @@ from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, 
 from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles, unpack_rows
 from redraft.quant.format import Format, Parts
-from redraft.quant.packed_words import packed_words
+from redraft.quant.int8 import Int8Table
+from redraft.quant.packed_words import packed_words, words_of
 from redraft.quant.weight import PackedWeight, quantize_rows
 
 # Input rows up to which torch's kernel is faster.
@@ -140,6 +141,15 @@ class Int4Weight(PackedWeight):
         numbers: Tensor = torch.addcmul(zero[:, None], values, scale[:, None])
         return numbers.view(width, last - first)
 
+    def as_table(self) -> PackedWeight:
+        scale, zero = self.scale, self.zero
+        if self.pairs is not None:
+            scale, zero = (part.T.contiguous() for part in self.pairs.unbind(-1))
+        assert scale is not None
+        return Int8Table(
+            self._values(0, len(self)).view(torch.int8) - MIDDLE, scale, self.dtype, zero
+        )
+
     def _product(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, self.shape[1])
         if self.pairs is None or len(flat) > MAX_CPU_KERNEL_ROWS:
@@ -206,7 +216,7 @@ def round_to_int4(weight: Tensor, dtype: torch.dtype, group: int) -> tuple[Tenso
 def _encode(weight: Tensor, dtype: torch.dtype, group: int) -> Parts:
     values, scale = round_to_int4(weight, dtype, group)
     # Eight numbers a word, the first in the lowest bits.
-    words = pack_nibbles(values + MIDDLE).view(torch.int32)
+    words = words_of(values + MIDDLE, 4)
     shape = torch.tensor(weight.shape)
     return {"weight_packed": words, "weight_scale": scale, "weight_shape": shape}
 

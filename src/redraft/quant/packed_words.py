@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
+from redraft.quant.bits import pack_nibbles
 from redraft.quant.format import (
     FLOATS,
     Parts,
@@ -16,6 +18,12 @@ from redraft.quant.format import (
     scale_groups,
 )
 from redraft.quant.weight import PackedWeight
+
+
+def words_of(values: Tensor, bits: int) -> Tensor:
+    """Pack numbers [n, w] of 4 or 8 bits into int32 words [n, w * bits / 32], along each row."""
+    octets = pack_nibbles(values) if bits == 4 else values.to(torch.uint8)
+    return octets.contiguous().view(torch.int32)
 
 
 def packed_words(

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from redraft.quant import Int4Weight, Int8Weight, PackedWeight
+from redraft.checkpoint.gguf.block_bytes import Blocks, half, spread
+from redraft.checkpoint.gguf.few_bits import UNPACK
+from redraft.errors import CheckpointError
+from redraft.quant import Int4Weight, Int8Table, Int8Weight, Nvfp4Weight, PackedWeight
 from redraft.quant.bits import pack_nibbles
+from redraft.quant.mx import NAN, fp4_of_mx, powers_of_two
+from redraft.quant.nvfp4 import decode_e2m1
 
-# Integers [n, columns], scales [n, groups] and offsets [n, groups] (or None) of n blocks: number =
-# integer * scale + offset.
-Blocks = tuple[Tensor, Tensor, Tensor | None]
 # Rows that are converted at a time.
 TILE_ROWS = 512
 
@@ -34,6 +36,8 @@ class BlockType:
         bits: of a number in memory.
         unpack: returns the integers, scales and offsets of blocks, uint8 [n, nbytes]; None for
             floats.
+        floats: the numbers are floats of four bits, and the scales are bits too: of powers of two
+            for 32, or of float8 for 16.
     """
 
     name: str
@@ -41,16 +45,12 @@ class BlockType:
     nbytes: int
     bits: int = 0
     unpack: Callable[[Tensor], Blocks] | None = None
+    floats: bool = False
 
     @property
     def middle(self) -> int:
         """The middle of the range of integers that begin at 0."""
         return 8 if self.bits == 4 else 16
-
-
-def _half(blocks: Tensor, at: int) -> Tensor:
-    """Return the float16 at a byte of each block, as float32 [n, 1]."""
-    return blocks[:, at : at + 2].contiguous().view(torch.float16).float()
 
 
 def _nibbles(blocks: Tensor, at: int) -> Tensor:
@@ -66,28 +66,28 @@ def _fifth(blocks: Tensor, at: int) -> Tensor:
 
 
 def _q4_0(blocks: Tensor) -> Blocks:
-    scale = _half(blocks, 0)
+    scale = half(blocks, 0)
     return _nibbles(blocks, 2), scale, -8 * scale
 
 
 def _q4_1(blocks: Tensor) -> Blocks:
-    return _nibbles(blocks, 4), _half(blocks, 0), _half(blocks, 2)
+    return _nibbles(blocks, 4), half(blocks, 0), half(blocks, 2)
 
 
 def _q5_0(blocks: Tensor) -> Blocks:
-    return (_nibbles(blocks, 6) | _fifth(blocks, 2)).to(torch.int8) - 16, _half(blocks, 0), None
+    return (_nibbles(blocks, 6) | _fifth(blocks, 2)).to(torch.int8) - 16, half(blocks, 0), None
 
 
 def _q5_1(blocks: Tensor) -> Blocks:
     return (
         (_nibbles(blocks, 8) | _fifth(blocks, 4)).to(torch.int8),
-        _half(blocks, 0),
-        _half(blocks, 2),
+        half(blocks, 0),
+        half(blocks, 2),
     )
 
 
 def _q8_0(blocks: Tensor) -> Blocks:
-    return blocks[:, 2:].contiguous().view(torch.int8), _half(blocks, 0), None
+    return blocks[:, 2:].contiguous().view(torch.int8), half(blocks, 0), None
 
 
 def _eight_groups(blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,33 +98,31 @@ def _eight_groups(blocks: Tensor) -> tuple[Tensor, Tensor]:
     low, middle, high = blocks[:, 4:16].split(4, dim=-1)
     scale = torch.cat((low & 63, (high & 15) | ((low >> 2) & 48)), dim=-1)
     minimum = torch.cat((middle & 63, (high >> 4) | ((middle >> 2) & 48)), dim=-1)
-    return _half(blocks, 0) * scale, -_half(blocks, 2) * minimum
-
-
-def _spread(part: Tensor, width: int, shifts: tuple[int, ...], mask: int) -> Tensor:
-    """Return the numbers that each run of `width` bytes holds, [n, bytes * shifts].
-
-    A run gives `width` numbers of its lowest bits, then as many of the next, and so on.
-    """
-    by = torch.tensor(shifts, dtype=torch.uint8, device=part.device)
-    groups: Tensor = part.unflatten(-1, (-1, 1, width))
-    return ((groups >> by[:, None]) & mask).flatten(1)
+    return half(blocks, 0) * scale, -half(blocks, 2) * minimum
 
 
 def _q4_k(blocks: Tensor) -> Blocks:
-    return _spread(blocks[:, 16:], 32, (0, 4), 15), *_eight_groups(blocks)
+    return spread(blocks[:, 16:], 32, (0, 4), 15), *_eight_groups(blocks)
 
 
 def _q5_k(blocks: Tensor) -> Blocks:
-    high = _spread(blocks[:, 16:48], 32, tuple(range(8)), 1)
-    values = (_spread(blocks[:, 48:], 32, (0, 4), 15) | (high << 4)).to(torch.int8)
+    high = spread(blocks[:, 16:48], 32, tuple(range(8)), 1)
+    values = (spread(blocks[:, 48:], 32, (0, 4), 15) | (high << 4)).to(torch.int8)
     return values, *_eight_groups(blocks)
 
 
 def _q6_k(blocks: Tensor) -> Blocks:
-    high = _spread(blocks[:, 128:192], 32, (0, 2, 4, 6), 3)
-    values = (_spread(blocks[:, :128], 64, (0, 4), 15) | (high << 4)).to(torch.int8) - 32
-    return values, _half(blocks, 208) * blocks[:, 192:208].contiguous().view(torch.int8), None
+    high = spread(blocks[:, 128:192], 32, (0, 2, 4, 6), 3)
+    values = (spread(blocks[:, :128], 64, (0, 4), 15) | (high << 4)).to(torch.int8) - 32
+    return values, half(blocks, 208) * blocks[:, 192:208].contiguous().view(torch.int8), None
+
+
+def _mxfp4(blocks: Tensor) -> Blocks:
+    return _nibbles(blocks, 1), blocks[:, :1], None
+
+
+def _nvfp4(blocks: Tensor) -> Blocks:
+    return spread(blocks[:, 4:], 8, (0, 4), 15), blocks[:, :4], None
 
 
 # By ggml's number of the type.
@@ -140,13 +138,25 @@ BLOCK_TYPES = {
     12: BlockType("Q4_K", 256, 144, 4, _q4_k),
     13: BlockType("Q5_K", 256, 176, 8, _q5_k),
     14: BlockType("Q6_K", 256, 210, 8, _q6_k),
+    10: BlockType("Q2_K", 256, 84, 4, UNPACK["Q2_K"]),
+    11: BlockType("Q3_K", 256, 110, 4, UNPACK["Q3_K"]),
+    16: BlockType("IQ2_XXS", 256, 66, 8, UNPACK["IQ2_XXS"]),
+    17: BlockType("IQ2_XS", 256, 74, 8, UNPACK["IQ2_XS"]),
+    18: BlockType("IQ3_XXS", 256, 98, 8, UNPACK["IQ3_XXS"]),
+    19: BlockType("IQ1_S", 256, 50, 8, UNPACK["IQ1_S"]),
+    20: BlockType("IQ4_NL", 32, 18, 8, UNPACK["IQ4_NL"]),
+    21: BlockType("IQ3_S", 256, 110, 8, UNPACK["IQ3_S"]),
+    22: BlockType("IQ2_S", 256, 82, 8, UNPACK["IQ2_S"]),
+    23: BlockType("IQ4_XS", 256, 136, 8, UNPACK["IQ4_XS"]),
+    29: BlockType("IQ1_M", 256, 56, 8, UNPACK["IQ1_M"]),
+    34: BlockType("TQ1_0", 256, 54, 4, UNPACK["TQ1_0"]),
+    35: BlockType("TQ2_0", 256, 66, 4, UNPACK["TQ2_0"]),
+    39: BlockType("MXFP4", 32, 17, 4, _mxfp4, floats=True),
+    40: BlockType("NVFP4", 64, 36, 4, _nvfp4, floats=True),
 }
 # Types that are not read, for the message that says so.
 UNREAD_TYPES = {
-    9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS",
-    19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16",
-    26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
-    40: "NVFP4",
+    9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
 }  # fmt: skip
 
 
@@ -161,6 +171,8 @@ def load_blocks(
         table: its rows are looked up: a number takes a byte, whatever it takes in the file.
     """
     assert block.unpack is not None
+    if block.floats:
+        return _load_floats(raw, block, dtype, table=table)
     rows, width = raw.shape[0], raw.shape[1] // block.nbytes * block.columns
     nibbles = block.bits == 4 and not table
     values = torch.empty(
@@ -191,6 +203,28 @@ def load_blocks(
         values, scale.to(dtype), dtype, None if offset is None else offset.to(dtype)
     )
     return weight.as_table() if table else weight
+
+
+def _load_floats(raw: Tensor, block: BlockType, dtype: torch.dtype, *, table: bool) -> PackedWeight:
+    """Return a matrix of floats of four bits, or a table of their doubles, which are integers."""
+    assert block.unpack is not None
+    codes, scale, _ = block.unpack(raw.reshape(-1, block.nbytes))
+    values, bits = (part.reshape(len(raw), -1) for part in (codes, scale))
+    powers = block.name == "MXFP4"
+    if powers and bool((bits == NAN).any()):
+        raise CheckpointError("a matrix in MXFP4 holds NaN: take an intact file")
+    if not powers and bool((bits > 0x7F).any()):
+        raise CheckpointError("a matrix in NVFP4 has a scale with a sign: take an intact file")
+    # ggml reads the scale that would be NaN as zero.
+    bits = bits if powers else torch.where(bits == 0x7F, 0, bits)
+    if table:
+        numbers = powers_of_two(bits) if powers else bits.view(torch.float8_e4m3fn).float()
+        doubled = (2 * decode_e2m1(values)).to(torch.int8)
+        return Int8Table(doubled, (numbers / 2).to(dtype), dtype)
+    if powers:
+        return fp4_of_mx(pack_nibbles(values), bits, dtype)
+    one = torch.ones((), device=raw.device)
+    return Nvfp4Weight(pack_nibbles(values), bits.view(torch.float8_e4m3fn), one, dtype)
 
 
 def matrix_bytes(

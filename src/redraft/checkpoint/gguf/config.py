@@ -61,6 +61,8 @@ SAMPLER = {
     "confidence_threshold": "diffusion.eb_confidence_threshold",
 }
 TOKENS, TOKEN = "tokenizer.ggml.tokens", "tokenizer.ggml.{}_token_id"
+# All end tokens, where a writer lists them.
+ENDS = "tokenizer.ggml.eos_token_ids"
 # These end a turn, though the metadata names one of them only.
 END_TOKENS = (SPECIAL_TOKENS[END_OF_TURN_ID], SPECIAL_TOKENS[TOOL_RESPONSE_ID])
 IMAGE = {"image_token_id": "<|image|>", "boi_token_id": "<|image>", "eoi_token_id": "<image|>"}
@@ -90,17 +92,12 @@ def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]
     found = metadata.get("general.architecture")
     if found == "clip":
         raise CheckpointError(
-            f"{path} is an image encoder alone (mmproj): such files are not read; load the folder "
-            "of safetensors that it was made from"
+            f"{path} is an image encoder alone (mmproj): such files are not read; name the text "
+            "model's file, or the folder of safetensors that has both"
         )
     if found != ARCHITECTURE:
         raise CheckpointError(
             f"{path} holds a model of architecture {found!r}: only {ARCHITECTURE!r} can be loaded"
-        )
-    if metadata.get("split.count", 0) not in (0, 1):
-        raise CheckpointError(
-            f"{path} is one of {metadata['split.count']} parts: "
-            "join them with llama-gguf-split --merge"
         )
     keys = [f"{ARCHITECTURE}.{key}" for key in (*SIZES.values(), *REQUIRED_KEYS)]
     if missing := [key for key in (*keys, CANVAS) if key not in metadata]:
@@ -205,6 +202,12 @@ def _ids(header: Header, names: dict[str, int], vocabulary: int) -> dict[str, An
     for kind, number in ids.items():
         check_integer(keys[kind], number, minimum=0, maximum=vocabulary - 1)
     ends = [ids[kind] for kind in ("eos", "eot", "eom") if kind in ids]
+    more = header.metadata.get(ENDS, [])
+    if not isinstance(more, list):
+        raise CheckpointError(f"{header.path}: {ENDS} must be a list of ids")
+    for number in more:
+        check_integer(ENDS, number, minimum=0, maximum=vocabulary - 1)
+    ends += more
     ends += [names[text] for text in END_TOKENS if text in names]
     found = {name: names.get(text) for name, text in IMAGE.items()}
     found |= {"bos_token_id": ids.get("bos"), "pad_token_id": ids.get("padding")}

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, Self
 
 import torch
 from torch import Tensor
 
 from redraft.checkpoint.gguf.blocks import BLOCK_TYPES, FLOATS, load_blocks, matrix_bytes
 from redraft.checkpoint.gguf.header import Header, Stored
-from redraft.checkpoint.gguf.names import GGUF_EMBEDDING, ROPE_FACTORS, split_names, to_gguf
+from redraft.checkpoint.gguf.names import GGUF_EMBEDDING, HEAD, ROPE_FACTORS, split_names, to_gguf
 from redraft.errors import CheckpointError, TensorMismatchError
 from redraft.network import EMBEDDING
 from redraft.quant import ExpertList, PackedWeight
 from redraft.quant.finite import overflows
 
 Shape = tuple[int, ...]
+# Bytes of a copy that are compared at a time.
+COMPARED = 1 << 24
+SHARED = "input and output share one set of weights here"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ def plan_gguf(header: Header, shapes: Mapping[str, Shape], problems: list[str]) 
             wrong = [f"of {' and '.join(names)} only one is quantized"]
         problems += wrong
         entries.append(Entry(target, parts))
+    if HEAD in header.tensors:
+        used.add(HEAD)
+        copy, table = header.tensors[HEAD], header.tensors.get(GGUF_EMBEDDING)
+        if table is None or (copy.dtype, copy.shape) != (table.dtype, table.shape):
+            problems.append(f"{HEAD} is stored otherwise than {GGUF_EMBEDDING}: {SHARED}")
     problems += [f"{name} is unknown" for name in header.tensors if name not in used]
     if problems:
         raise TensorMismatchError(str(header.path), problems)
@@ -87,28 +96,59 @@ def read_gguf(
     header: Header, entries: list[Entry], dtype: torch.dtype, device: torch.device
 ) -> Iterator[tuple[str, Tensor | PackedWeight | ExpertList]]:
     """Yield the name and the value of each weight."""
-    with header.path.open("rb") as file:
+    with _Files() as files:
+        if (copy := header.tensors.get(HEAD)) is not None:
+            _check_copy(files, copy, header.tensors[GGUF_EMBEDDING])
         for entry in entries:
-            yield entry.target, _read(file, entry, dtype, device)
+            yield entry.target, _read(files, entry, dtype, device)
+
+
+class _Files:
+    """The parts of a model, each opened once."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, BinaryIO] = {}
+
+    def of(self, stored: Stored) -> BinaryIO:
+        """Return the file of a tensor."""
+        if stored.file not in self._open:
+            self._open[stored.file] = stored.file.open("rb")
+        return self._open[stored.file]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open.values():
+            file.close()
+
+
+def _check_copy(files: _Files, copy: Stored, original: Stored) -> None:
+    """Check that a copy of the embedding has the same bytes, some at a time."""
+    for first in range(0, original.nbytes, COMPARED):
+        count = min(COMPARED, original.nbytes - first)
+        found, kept = (_read_bytes(files, one, first, count) for one in (copy, original))
+        if not torch.equal(found, kept):
+            raise CheckpointError(f"{copy.file}: {HEAD} differs from {GGUF_EMBEDDING}: {SHARED}")
 
 
 def _read(
-    file: BinaryIO, entry: Entry, dtype: torch.dtype, device: torch.device
+    files: _Files, entry: Entry, dtype: torch.dtype, device: torch.device
 ) -> Tensor | PackedWeight | ExpertList:
     first = entry.parts[0]
     if first.dtype in FLOATS:
-        tensors = [_read_floats(file, part).to(device=device, dtype=dtype) for part in entry.parts]
+        tensors = [_read_floats(files, part).to(device=device, dtype=dtype) for part in entry.parts]
         return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=1)
     if len(first.shape) == 2:
-        return _read_matrix(file, first, 0, dtype, device, table=entry.target == EMBEDDING)
+        return _read_matrix(files, first, 0, dtype, device, table=entry.target == EMBEDDING)
     experts = []
     for number in range(first.shape[0]):
-        experts.append([_read_matrix(file, part, number, dtype, device) for part in entry.parts])
+        experts.append([_read_matrix(files, part, number, dtype, device) for part in entry.parts])
     return ExpertList.of_parts(experts)
 
 
 def _read_matrix(
-    file: BinaryIO,
+    files: _Files,
     stored: Stored,
     number: int,
     dtype: torch.dtype,
@@ -120,7 +160,7 @@ def _read_matrix(
     rows, columns = stored.shape[-2:]
     assert stored.block is not None
     width = columns // stored.block.columns * stored.block.nbytes
-    raw = _read_bytes(file, stored, number * rows * width, rows * width).view(rows, width)
+    raw = _read_bytes(files, stored, number * rows * width, rows * width).view(rows, width)
     weight = load_blocks(raw.to(device), stored.block, dtype, table=table)
     if overflows(weight):
         raise CheckpointError(
@@ -130,13 +170,13 @@ def _read_matrix(
     return weight
 
 
-def _read_floats(file: BinaryIO, stored: Stored) -> Tensor:
-    raw = _read_bytes(file, stored, 0, stored.nbytes)
+def _read_floats(files: _Files, stored: Stored) -> Tensor:
+    raw = _read_bytes(files, stored, 0, stored.nbytes)
     return raw.view(FLOATS[stored.dtype]).view(stored.shape)
 
 
-def _read_bytes(file: BinaryIO, stored: Stored, first: int, count: int) -> Tensor:
-    buffer = bytearray(count)
+def _read_bytes(files: _Files, stored: Stored, first: int, count: int) -> Tensor:
+    buffer, file = bytearray(count), files.of(stored)
     file.seek(stored.offset + first)
     if file.readinto(buffer) != count:  # type: ignore[attr-defined]
         raise CheckpointError(f"{stored.file} has become shorter while it was read")

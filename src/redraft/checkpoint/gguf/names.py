@@ -7,6 +7,7 @@ import re
 from redraft.network import EMBEDDING
 
 GGUF_EMBEDDING, ROPE_FACTORS = "token_embd.weight", "rope_freqs.weight"
+HEAD = "output.weight"
 # Weights outside the layers.
 OUTER = {
     EMBEDDING: GGUF_EMBEDDING,
