@@ -11,6 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from redraft import __version__
+from redraft.cli.batch import batch
 from redraft.cli.chat import chat
 from redraft.cli.demo import demo
 from redraft.cli.doctor import doctor
@@ -50,6 +51,7 @@ COMMANDS: list[Callable[..., None]] = [
     demo,
     play,
     serve,
+    batch,
     models,
     pull,
     doctor,
