@@ -13,16 +13,18 @@ FLOORS = [
     ["ops", "text", "images", "tasks"],
     ["network", "quant", "diffusion", "grammar"],
     ["checkpoint", "engine", "adapters"],
-    ["editing", "train"],
+    ["editing", "train", "remote"],
     ["api"],
     ["evals", "testing"],
-    ["server", "cli", "web"],
+    ["server", "cli", "web", "batch"],
 ]
 ARROWS = {
     ("config", "errors"): "a setting that cannot be used is an error",
     ("events", "short_repr"): "an event is shown in a line",
     ("server", "web"): "the server hands out the page",
     ("cli", "server"): "`redraft serve` starts it",
+    ("batch", "server"): "a line means what the same request means to the server",
+    ("cli", "batch"): "`redraft batch` runs it",
 }
 WITHOUT_TORCH = ("errors", "events", "config", "short_repr", "text", "images", "tasks", "web")
 # What a room leaves alone although it lies below: (room, module or package, reason).

@@ -79,7 +79,7 @@ class Statistics:
 @dataclass(frozen=True, kw_only=True)
 class Finished:
     """The text is complete: all its tokens and all its text, why it ended, the seed that writes it
-    again.
+    again (None where an engine without seeds wrote it).
 
     `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
     `parsed` is what a text under a constraint says (of JSON, its value); where it could not be
@@ -89,7 +89,7 @@ class Finished:
 
     request: int
     reason: FinishReason
-    seed: int
+    seed: int | None
     tokens: tuple[int, ...]
     text: str
     reasoning: str = ""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx
+import httpx2
 
 from redraft.batch.records import Answer
 from redraft.server import Settings, create_app
@@ -68,8 +68,8 @@ class LocalEngines:
         self._app = create_app(models, settings)
         self.slots = batch * LINES_PER_ROW * len(models)
         self._stack = AsyncExitStack()
-        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-        self._client = httpx.AsyncClient(
+        transport = httpx2.ASGITransport(self._app, raise_app_exceptions=False)
+        self._client = httpx2.AsyncClient(
             transport=transport, base_url="http://batch", timeout=None
         )
 

@@ -30,10 +30,11 @@ from redraft.cli.options import (
 )
 from redraft.cli.progress import open_model
 from redraft.cli.view import show
-from redraft.errors import RequestError
+from redraft.errors import RemoteEngineError, RequestError
 
 if TYPE_CHECKING:
     from redraft.api import Model
+    from redraft.events import Finished
     from redraft.text import Message
 
 
@@ -56,6 +57,14 @@ def chat(
     seed: SeedOption = None,
     sampler: SamplerOption = None,
     stopping: StoppingOption = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Chat with a model of a server that speaks OpenAI's API, at http://HOST:PORT. -m "
+            "then names one of its models; a key is read from $REDRAFT_API_KEY.",
+        ),
+    ] = None,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -69,12 +78,36 @@ def chat(
         import readline  # noqa: F401 - lines can be edited, and come back by the arrow keys
 
     strategies = checked_strategies(sampler, stopping)
+    settings = {**strategies, **given(max_new_tokens=max_new_tokens, seed=seed)}
+    if connect is not None:
+        _converse(_connected(connect, model, system, thinking, settings))
+        return
     name = model or default_model("")
     loaded = open_model(name, dtype, device, vision=vision)
-    settings = {**strategies, **given(max_new_tokens=max_new_tokens, seed=seed)}
     conversation = ChatSession(loaded, name, system, thinking, settings)
     if model is None:
         conversation.note(f"({name} answers; -m names another model, /help lists commands)")
+    _converse(conversation)
+
+
+def _connected(
+    url: str,
+    model: str | None,
+    system: str | None,
+    thinking: bool | None,
+    settings: Mapping[str, Any],
+) -> ChatSession:
+    """Return a conversation with a model of a server."""
+    from redraft.cli.remote_chat import RemoteChatSession
+    from redraft.remote import connect
+
+    conversation = RemoteChatSession(connect(url, model=model), system, thinking, settings)
+    conversation.note(f"({conversation.remote.name} answers, at {url}; /help lists commands)")
+    return conversation
+
+
+def _converse(conversation: ChatSession) -> None:
+    """Take lines until the user leaves."""
     while True:
         try:
             line = conversation.console.input("[bold]> [/bold]").strip()
@@ -85,7 +118,7 @@ def chat(
             return
         try:
             conversation.take(line)
-        except RequestError as error:
+        except (RequestError, RemoteEngineError) as error:
             conversation.console.print(f"redraft: {error}", style="red", markup=False)
 
 
@@ -98,7 +131,7 @@ class ChatSession:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | None,
         name: str,
         system: str | None,
         thinking: bool | None,
@@ -134,16 +167,21 @@ class ChatSession:
         elif line:
             self._answer(line)
 
-    def _answer(self, question: str) -> None:
-        said = [*self.messages, user_message(question, self._images)]
+    def _written(self, said: list[Message]) -> Finished:
+        """Write an answer to what was said, and show it."""
+        assert self._model is not None
         check_familiar(self._model, self._name, messages=said)
         options = dict(self._settings)
         if "max_new_tokens" not in options:
             prompt = self._model.chat_prompt(said, thinking=self._thinking)
             options["max_new_tokens"] = self._model.tokens_left(prompt)
+        events = self._model.stream(messages=said, thinking=self._thinking, **options)
+        return show(events, self._model, self.console)
+
+    def _answer(self, question: str) -> None:
+        said = [*self.messages, user_message(question, self._images)]
         try:
-            events = self._model.stream(messages=said, thinking=self._thinking, **options)
-            finished = show(events, self._model, self.console)
+            finished = self._written(said)
         except KeyboardInterrupt:
             self.note("(stopped)")
             return
@@ -161,9 +199,17 @@ class ChatSession:
         if not name:
             raise RequestError("/image needs a file: /image FILE")
         path = Path(name)
-        found = self._model.processor.image(path)
-        self.note(f"({path.name}: {found.soft_tokens} soft tokens)")
+        self.note(f"({path.name}: {self._described(path)})")
         self._images += image_parts([path])
+
+    def _described(self, path: Path) -> str:
+        """Return how large an image is for the model.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
+        assert self._model is not None
+        return f"{self._model.processor.image(path).soft_tokens} soft tokens"
 
     def _save(self, name: str) -> None:
         """Write the conversation; an existing file is not replaced."""
