@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
@@ -25,20 +25,6 @@ NO_LIMIT = 1 << 20
 MAX_BODY = 1 << 30
 # Lines that are asked for each row of a batch, so that the next is prepared when one ends.
 LINES_PER_ROW = 2
-
-
-class Engines(Protocol):
-    """Something that answers requests.
-
-    Attributes:
-        slots: requests that it works on at a time.
-    """
-
-    slots: int
-
-    async def answer(self, url: str, body: dict[str, Any]) -> Answer:
-        """Return the answer to a request."""
-        ...
 
 
 class LocalEngines:

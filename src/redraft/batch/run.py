@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from redraft.batch.engines import Engines
 from redraft.batch.files import JobFiles
 from redraft.batch.lines import Defaults, Item, read_item
 from redraft.batch.records import Answer, bad_line, record_of
@@ -17,6 +17,20 @@ from redraft.batch.records import Answer, bad_line, record_of
 # behind it, and not their work.
 LINES_PER_SLOT = 4
 DUPLICATE = "custom_id={!r} is that of an earlier line: each line needs its own"
+
+
+class Engines(Protocol):
+    """Something that answers requests.
+
+    Attributes:
+        slots: requests that it works on at a time.
+    """
+
+    slots: int
+
+    async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        """Return the answer to a request."""
+        ...
 
 
 @dataclass(frozen=True)

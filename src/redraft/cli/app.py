@@ -12,6 +12,7 @@ import typer
 
 from redraft import __version__
 from redraft.cli.batch import batch
+from redraft.cli.bench import bench
 from redraft.cli.chat import chat
 from redraft.cli.demo import demo
 from redraft.cli.doctor import doctor
@@ -23,6 +24,7 @@ from redraft.cli.infill import infill
 from redraft.cli.inspect import inspect
 from redraft.cli.merge import merge
 from redraft.cli.models import models, pull
+from redraft.cli.plan import plan
 from redraft.cli.play import play
 from redraft.cli.quantize import quantize
 from redraft.cli.repair import repair
@@ -52,6 +54,8 @@ COMMANDS: list[Callable[..., None]] = [
     play,
     serve,
     batch,
+    plan,
+    bench,
     models,
     pull,
     doctor,
