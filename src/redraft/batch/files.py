@@ -75,7 +75,7 @@ class Input:
 
 
 def beside(output: Path, ending: str) -> Path:
-    """Return the path of a file that belongs to an output: OUT.jsonl and errors, OUT.errors.jsonl."""
+    """Return the path of a file beside an output: OUT.errors.jsonl beside OUT.jsonl."""
     return output.with_name(output.name.removesuffix(".jsonl") + ending)
 
 

@@ -16,6 +16,10 @@ from redraft.batch.records import Answer, bad_line, record_of
 # Lines in hand for each that is worked on: a line that takes long holds up the writing of those
 # behind it, and not their work.
 LINES_PER_SLOT = 4
+# Statuses of a machine that is busy, not of a bad line, and the seconds after which it is asked
+# again.
+PASSING = (429, 503)
+PAUSES = (1.0, 4.0, 15.0)
 DUPLICATE = "custom_id={!r} is that of an earlier line: each line needs its own"
 
 
@@ -77,8 +81,13 @@ async def run_job(
     async def ask(item: Item) -> Answer:
         if item.problem:
             return bad_line(item.problem)
+        assert item.body is not None
         async with places:
-            assert item.body is not None
+            for pause in PAUSES:
+                answer = await engines.answer(item.url, item.body)
+                if answer.status not in PASSING:
+                    return answer
+                await asyncio.sleep(pause)
             return await engines.answer(item.url, item.body)
 
     def progress() -> Progress:

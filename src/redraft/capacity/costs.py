@@ -113,9 +113,7 @@ def pass_bytes(
     return read + max(vocabulary, 0) * counts["embedding"] * embedding + rows * cache
 
 
-def pass_operations(
-    config: ModelConfig, positions: float, seen: float, vocabulary: int
-) -> float:
+def pass_operations(config: ModelConfig, positions: float, seen: float, vocabulary: int) -> float:
     """Return the multiplications and additions of a pass."""
     counts = parameters(config)
     active = counts["dense"] + counts["experts"] * config.top_k_experts / config.num_experts

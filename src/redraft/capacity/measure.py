@@ -1,4 +1,4 @@
-"""Measure a machine: steps of several batches behind several prefixes, and the line through them."""
+"""Measure a machine: steps of batches behind two prefixes, and the line through them."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def measure(
         tell(f"round {number + 1} of {rounds}")
         for length in lengths:
             for count in rows:
-                seen.setdefault((count, length), []).append(
-                    _steps_of(model, count, length, clock)
-                )
+                seen.setdefault((count, length), []).append(_steps_of(model, count, length, clock))
         for count in (rows[0], rows[-1]):
             passes.setdefault(count, []).append(_token_of(model, count, lengths[0], clock))
         read.append(_reading(model, lengths, clock))

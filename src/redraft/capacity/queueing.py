@@ -1,8 +1,8 @@
 """Queueing: users who ask, read and ask again, and rows that share passes.
 
-A closed queue: each user waits for the answer, thinks, and asks again. The server runs up to `batch`
-rows at a time, and every pass takes as long as its rows need; a prompt that is read holds up the
-rows beside it.
+A closed queue: each user waits for the answer, thinks, and asks again. The server runs up to
+`batch` rows at a time, and every pass takes as long as its rows need; a prompt that is read holds
+up the rows beside it.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ class _Service:
             self.passes = canvases * load.steps
             committed = canvases - 1  # a canvas is read again when the next begins
         # What a request takes from the machine beside the passes that it shares.
-        self.alone = (
-            costs.read(load.prompt) + committed * costs.read(costs.canvas) + costs.request
-        )
+        self.alone = costs.read(load.prompt) + committed * costs.read(costs.canvas) + costs.request
 
     def step(self, rows: float) -> float:
         """Return the seconds of a pass."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -17,12 +17,18 @@ from rich.progress import Progress as Bar
 
 from redraft.cli import serving
 from redraft.cli.options import GIB, DeviceOption, DtypeOption, ModelsOption, VisionOption
-from redraft.cli.progress import errors
+from redraft.cli.progress import errors, open_model
+from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
-    from redraft.api import Model
+    from redraft.batch.engines import LocalEngines
     from redraft.batch.files import JobFiles
+    from redraft.batch.lines import Defaults
+    from redraft.batch.models import ModelsToLoad
+    from redraft.batch.ray_engines import RayEngines
     from redraft.batch.run import Progress
+
+    OpenEngines = LocalEngines | RayEngines
 
 # Seconds between two lines of progress where no terminal shows a bar.
 INTERVAL = 10.0
@@ -46,9 +52,7 @@ def batch(
     name: Annotated[
         str | None, typer.Option(help="The name of the model in requests; with one model only.")
     ] = None,
-    rows: Annotated[
-        int, typer.Option("--batch", help="The largest batch of a model.", min=1)
-    ] = 32,
+    rows: Annotated[int, typer.Option("--batch", help="The largest batch of a model.", min=1)] = 32,
     seed: Annotated[
         int,
         typer.Option(help="The seeds of lines that have none follow from it.", min=0),
@@ -61,6 +65,16 @@ def batch(
             min=0.001,
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Answer on a Ray cluster: HOST:PORT, auto, or local for one on this machine.",
+        ),
+    ] = None,
+    replicas: Annotated[
+        int, typer.Option(help="Workers of the Ray cluster, each with the models.", min=1)
+    ] = 1,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -74,61 +88,76 @@ def batch(
     """
     serving.check_packages()
     from redraft.batch.files import Input, JobFiles
+    from redraft.batch.lines import Defaults
+    from redraft.batch.models import ModelsToLoad
 
-    given = Input.of(source)
-    settings = {"models": list(model or []), "adapters": list(adapter or []), "seed": seed}
-    settings |= {"name": name, "dtype": dtype, "vision": vision}
-    with JobFiles(given, output, settings) as files:
-        if files.done < given.lines:
-            models = serving.open_models(model, name, dtype, device, adapter or (), vision=vision)
-            _answer(files, models, rows, memory, seed)
+    if ray is None and replicas > 1:
+        raise ConfigError("--replicas needs --ray: an address, or local for this machine")
+    if ray is not None:
+        from redraft.batch.ray_engines import import_ray
+
+        import_ray()
+    paths, adapters = serving.model_paths(model, name, adapter or ())
+    models = ModelsToLoad(
+        paths=paths,
+        adapters={one: str(path) for one, path in adapters.items()},
+        dtype=dtype,
+        device=device,
+        vision=vision,
+        batch=rows,
+        memory=None if memory is None else int(memory * GIB),
+    )
+    settings = {"models": dict(paths), "adapters": dict(models.adapters), "seed": seed}
+    settings |= {"dtype": dtype, "vision": vision}
+    with JobFiles(Input.of(source), output, settings) as files:
+        total = files.source.lines
+        if files.done < total:
+            only = next(iter(paths)) if len(paths) == 1 and not adapters else None
+            defaults = Defaults(only, seed, source.parent)
+            run_until_stopped(files, _engines(models, ray, replicas), defaults)
         done, failed, reports = files.done, files.failed, files.errors
-    told = f"redraft: {done} of {given.lines} lines are in {output}"
+    told = f"redraft: {done} of {total} lines are in {output}"
     if failed:
         told = f"{told} or, {failed} that have errors, in {reports}"
     errors.print(told, highlight=False)
-    if done < given.lines:
+    if done < total:
         errors.print("redraft: stopped; the same command goes on", highlight=False)
         raise typer.Exit(STOPPED)
     if failed:
         raise typer.Exit(1)
 
 
-def _answer(
-    files: JobFiles, models: Mapping[str, Model], rows: int, memory: float | None, seed: int
-) -> None:
-    """Answer what is left with models of this process."""
-    from redraft.batch.engines import LocalEngines
-    from redraft.batch.lines import Defaults
-    from redraft.batch.run import run_job
-    from redraft.engine.memory_budget import usable_memory
+def _engines(models: ModelsToLoad, address: str | None, replicas: int) -> OpenEngines:
+    """Return the engines of a job, which are not open yet: of this process, or of a cluster."""
+    if address is not None:
+        from redraft.batch.ray_engines import RayEngines
 
-    network = next(iter(models.values())).network
-    limit = usable_memory(network.device) if memory is None else int(memory * GIB)
-    kept = min(limit // 4, serving.MAX_PREFIX_CACHE)
-    defaults = Defaults(next(iter(models)) if len(models) == 1 else None, seed, files.source.path.parent)
-
-    async def answer(tell: Callable[[Progress], None]) -> None:
-        async with LocalEngines(models, batch=rows, memory=limit, prefix_cache=kept) as engines:
-            await run_job(files, engines, defaults, tell)
-
-    run_until_stopped(answer, files)
+        return RayEngines(models, address, replicas)
+    adapters = {one: Path(path) for one, path in models.adapters.items()}
+    loaded = {
+        one: open_model(path, models.dtype, models.device, adapters, vision=models.vision)
+        for one, path in models.paths.items()
+    }
+    return models.engines(loaded)
 
 
-def run_until_stopped(
-    answer: Callable[[Callable[[Progress], None]], Coroutine[Any, Any, None]], files: JobFiles
-) -> None:
+def run_until_stopped(files: JobFiles, engines: OpenEngines, defaults: Defaults) -> None:
     """Run a job and show its progress; SIGINT and SIGTERM end it between two lines."""
+    from redraft.batch.run import run_job
+
+    async def answer() -> None:
+        async with engines:
+            with _telling(files) as tell:
+                await run_job(files, engines, defaults, tell)
 
     async def main() -> None:
-        with _telling(files) as tell:
-            task = asyncio.ensure_future(answer(tell))
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                with suppress(NotImplementedError):  # Windows
-                    loop.add_signal_handler(number, task.cancel)
-            with suppress(asyncio.CancelledError):
-                await task
+        task = asyncio.ensure_future(answer())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
 
     with suppress(KeyboardInterrupt):
         asyncio.run(main())

@@ -68,8 +68,9 @@ def plan(
     picture: PictureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Plan a server: steps a second, users held, times, memory, cost, for diffusion and for the same
-    weights from left to right.
+    """Plan a server: steps a second, users held, times, memory and cost.
+
+    For diffusion, and for the same weights from left to right.
 
     The constants of the H100 were measured; other cards are estimated from them and from their
     makers' figures. Your own machine: `redraft bench`, then --constants.
@@ -171,5 +172,7 @@ def _show(found: Plan, title: str) -> None:
     if found.cheaper_from is None:
         print(f"diffusion writes more in all up to the batch of {load.batch}")
     else:
-        print(f"the autoregressive model writes more in all, and cheaper, from {found.cheaper_from}"
-              " users on")
+        print(
+            f"the autoregressive model writes more in all, and cheaper, from {found.cheaper_from}"
+            " users on"
+        )

@@ -12,8 +12,7 @@ from redraft.errors import UnsupportedByEngineError
 # Names of options -> names of fields, as all of them have it.
 LENGTH = {"max_new_tokens": "max_tokens", "stop": "stop"}
 SAMPLING = {
-    name: name
-    for name in ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
+    name: name for name in ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 } | {"logit_bias": "logit_bias"}
 NOT_OVER_HTTP = "no engine takes it over HTTP: load the checkpoint here, with redraft.load"
 
@@ -78,9 +77,9 @@ ENGINES = {
         further=("tools", "documents", "chat_template_kwargs", "add_special_tokens"),
         remedy="leave it out, or serve the checkpoint with redraft serve; where this server has an "
         "autoregressive model, connect with engine='openai'",
-        reasons={
-            name: DIFFUSION for name in ("seed", "temperature", "top_p", "logit_bias", "constraint")
-        },
+        reasons=dict.fromkeys(
+            ("seed", "temperature", "top_p", "logit_bias", "constraint"), DIFFUSION
+        ),
     ),
     "openai": Capabilities(
         "an OpenAI-compatible server",

@@ -185,5 +185,3 @@ def _data_url(pixels: Any) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-

@@ -28,9 +28,8 @@ def chunks_of(parts: Iterable[bytes]) -> Iterator[dict[str, Any]]:
                 return
             if data:
                 yield _object(data)
-    if data := _data(rest):
-        if data != DONE:
-            yield _object(data)
+    if (data := _data(rest)) and data != DONE:
+        yield _object(data)
 
 
 def _data(line: bytes) -> bytes:
