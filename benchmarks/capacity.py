@@ -1,9 +1,9 @@
 """`redraft plan` against the truth: steps and tokens a second of this machine's server.
 
 Rounds of `redraft bench` and of a server under 1, 4 and 8 users take turns, so that noise meets
-both. The server is `redraft serve` in a process of its own. Users ask for whole canvases in a fixed number
-of steps, each again as soon as it is answered. Seconds are the wall's and, where other load shares
-the machine, those of the server's processor time (`--clock processor`), as both are one thread.
+both. The server is `redraft serve` in a process of its own. Users ask for whole canvases in a fixed
+number of steps, each again as soon as it is answered. Seconds are the wall's or, where other load
+shares the machine, the processor time of the process (`--clock processor`), as both are one thread.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_constants_survive_their_file(tmp_path: Path) -> None:
     ]  # fmt: skip
     for one in bad:
         (tmp_path / "bad.json").write_text(json.dumps(one))
-        with pytest.raises(ConfigError, match="bad.json"):
+        with pytest.raises(ConfigError, match=r"bad\.json"):
             Measured.read_from(tmp_path / "bad.json")
     with pytest.raises(ConfigError, match="cannot be read"):
         Measured.read_from(tmp_path / "none.json")

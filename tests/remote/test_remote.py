@@ -25,6 +25,7 @@ LISTED = {
     "redraft": {"id": "small", "object": "model", "owned_by": "redraft", "redraft": {}},
     "openai": {"id": "gpt", "object": "model", "owned_by": "somebody"},
 }
+TOOL = {"type": "function", "function": {"name": "look"}}
 SAID = [{"role": "user", "content": "Hello"}]
 
 
@@ -119,7 +120,7 @@ def test_a_stop_string_and_a_length_are_told_apart() -> None:
         ("openai", {"constraint": redraft.Regex("a+")}, "regex"),
         ("openai", {"entropy_bound": 0.2}, "entropy_bound"),
         ("redraft", {"frozen": {0: 5}}, "frozen"),
-        ("redraft", {"constraint": redraft.ToolCalls([])}, "ToolCalls"),
+        ("redraft", {"constraint": redraft.ToolCalls([TOOL])}, "ToolCalls"),
     ],
 )
 def test_what_an_engine_lacks_is_refused_before_the_request(
@@ -178,8 +179,7 @@ def test_calls_of_tools_are_put_together() -> None:
     call = {"index": 0, "id": "1", "function": {"name": "look", "arguments": '{"at"'}}
     rest = {"index": 0, "function": {"arguments": ": 3}"}}
     chunks = [vllm({"tool_calls": [call]}), vllm({"tool_calls": [rest]}, "tool_calls")]
-    tools = [{"type": "function", "function": {"name": "look"}}]
-    found = Recorded("vllm", sse(chunks)).connect().generate(messages=SAID, tools=tools)
+    found = Recorded("vllm", sse(chunks)).connect().generate(messages=SAID, tools=[TOOL])
     assert found.parsed == [{"name": "look", "arguments": {"at": 3}}]
 
 
