@@ -86,8 +86,8 @@ class RayEngines:
 
     async def __aenter__(self) -> RayEngines:
         ray = self._ray
-        await asyncio.to_thread(_connect, ray, self._address, self._count)
-        gpus = 1 if _wants_gpu(ray, self._models.device, self._count) else 0
+        await asyncio.to_thread(connect_ray, ray, self._address, self._count)
+        gpus = 1 if wants_gpu(ray, self._models.device, self._count) else 0
         actor = ray.remote(Replica).options(
             num_cpus=1,
             num_gpus=gpus,
@@ -144,7 +144,7 @@ async def asked_again(
     return Answer(500, {"error": error})
 
 
-def _connect(ray: Any, address: str, replicas: int) -> None:
+def connect_ray(ray: Any, address: str, replicas: int) -> None:
     """Connect to a cluster, or start one on this machine.
 
     Raises:
@@ -161,7 +161,7 @@ def _connect(ray: Any, address: str, replicas: int) -> None:
         raise ConfigError(f"--ray {address}: no cluster answers there: {error}") from None
 
 
-def _wants_gpu(ray: Any, device: str, replicas: int) -> bool:
+def wants_gpu(ray: Any, device: str, replicas: int) -> bool:
     """Return True where each replica gets a card of the cluster."""
     if device == "auto":
         return bool(ray.cluster_resources().get("GPU", 0) >= replicas)

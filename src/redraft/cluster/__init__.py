@@ -1,0 +1,1 @@
+"""Cluster: `redraft serve` as replicas on Ray Serve."""
