@@ -76,7 +76,7 @@ class Cluster:
         self._deploy()
 
     def restart(self) -> None:
-        """Replace every replica by a new one: the old ones end what they write, streams included."""
+        """Replace every replica by a new one; the old ones end what they write."""
         self.generation += 1
         self._deploy()
 
