@@ -23,6 +23,7 @@ from redraft.batch.run import Progress, run_job
 from redraft.errors import ConfigError
 from tests.batch.jobs import read_lines, write_lines
 from tests.batch.test_engines import timeless
+from tests.cluster.nodes import two_nodes
 from tests.command import COMMAND
 
 pytestmark = pytest.mark.long
@@ -42,15 +43,8 @@ def lines(count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Start a cluster of two nodes, each with processes of its own."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(**{name: value for name, value in node.items() if name != "include_dashboard"})
-    yield cluster.address
-    cluster.shutdown()
+    with two_nodes(1) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -224,3 +224,27 @@ def test_a_stop_leaves_whole_lines(tmp_path: Path) -> None:
     assert 0 < len(read_lines(output)) < 40
     run(source, output, EchoEngines())
     assert [one["id"] for one in read_lines(output)] == list(range(40))
+
+
+def test_a_job_that_wrote_nothing_may_begin_otherwise(tmp_path: Path) -> None:
+    source, output = write_lines(tmp_path / "in.jsonl", infills(3)), tmp_path / "out.jsonl"
+    with JobFiles(Input.of(source), output, SETTINGS):
+        pass
+    assert run(source, output, EchoEngines(), SETTINGS | {"seed": 1}).done == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_engine_is_asked_again(
+    tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy(EchoEngines):
+        async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+            known = len(self.asked)
+            found = await super().answer(url, body)
+            return Answer(status, {"error": {"message": "busy"}}) if known < 3 else found
+
+    monkeypatch.setattr("redraft.batch.run.PAUSES", (0.0, 0.0, 0.0))
+    source = write_lines(tmp_path / "in.jsonl", infills(1))
+    engines = Busy()
+    assert run(source, tmp_path / "out.jsonl", engines).failed == 0
+    assert len(engines.asked) == 4

@@ -100,10 +100,14 @@ def test_behind_its_head_nothing_is_sent_twice() -> None:
             return made[-1]
 
         _, rest = await begun(ask, pause=0.0)
-        got = []
-        with pytest.raises(ActorDiedError):
+        got: list[bytes] = []
+
+        async def read() -> None:
             async for part in rest:
                 got.append(part)
+
+        with pytest.raises(ActorDiedError):
+            await read()
         assert got == [b"a"]
 
     asyncio.run(asked())

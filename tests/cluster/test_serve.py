@@ -18,6 +18,7 @@ import redraft
 from redraft.batch.models import ModelsToLoad
 from redraft.cluster.serve import Cluster, Replicas
 from redraft.server import Settings
+from tests.cluster.nodes import two_nodes
 from tests.server.server_process import free_port
 
 pytestmark = pytest.mark.long
@@ -27,21 +28,15 @@ SAID = [[{"role": "user", "content": f"calc {10 + at}+{30 - at}"}] for at in ran
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[Cluster, str]]:
-    from ray.cluster_utils import Cluster as Nodes
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    node = {"num_cpus": 4, "object_store_memory": 100 << 20}
-    nodes = Nodes(initialize_head=True, head_node_args=node | {"include_dashboard": False})
-    nodes.add_node(**node)
-    port = free_port()
-    place = Replicas(address=nodes.address, fewest=2, most=2, port=port)
-    models = ModelsToLoad(paths={"small": "small"}, memory=1 << 30)
-    cluster = Cluster(models, Settings(memory=1 << 30, grace=60.0), place)
-    cluster.start()
-    yield cluster, f"http://127.0.0.1:{port}"
-    cluster.stop()
-    ray.shutdown()
-    nodes.shutdown()
+    with two_nodes(4) as address:
+        port = free_port()
+        place = Replicas(address=address, fewest=2, most=2, port=port)
+        models = ModelsToLoad(paths={"small": "small"}, memory=1 << 30)
+        cluster = Cluster(models, Settings(memory=1 << 30, grace=60.0), place)
+        cluster.start()
+        yield cluster, f"http://127.0.0.1:{port}"
+        cluster.stop()
+        ray.shutdown()
 
 
 def body(at: int, **more: Any) -> dict[str, Any]:

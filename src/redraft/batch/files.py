@@ -136,12 +136,14 @@ class JobFiles:
     def _check(self, settings: Mapping[str, Any]) -> None:
         """Check that the output is this job's, or begin it."""
         job = {"version": VERSION, "settings": dict(settings)}
-        if not self.state.exists():
-            for path in (self.output, self.errors):
-                if path.exists() and path.stat().st_size:
-                    raise ConfigError(
-                        f"{path} is there, and no job was begun with it: name another output"
-                    )
+        written = [
+            path for path in (self.output, self.errors) if path.exists() and path.stat().st_size
+        ]
+        if not self.state.exists() or not written:
+            if written:
+                raise ConfigError(
+                    f"{written[0]} is there, and no job was begun with it: name another output"
+                )
             self._begin(job)
             return
         try:

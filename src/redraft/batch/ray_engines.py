@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +21,7 @@ from redraft.errors import ConfigError
 HERE = "local"  # an address: a cluster of this machine, for this job alone
 # Replicas that may end under one line before it is reported: it may be what ends them.
 ATTEMPTS = 3
-# Seconds between two attempts; a replica that is started anew loads its models meanwhile.
+# Seconds between two looks for a replica that Ray starts anew.
 PAUSE = 1.0
 LOST = "{} workers ended while they answered this line: it may need more memory than they have"
 
@@ -83,6 +82,9 @@ class RayEngines:
         self.slots = models.batch * LINES_PER_ROW * len(models.paths) * replicas
         self._actors: list[Any] = []
         self._running: list[int] = [0] * replicas
+        self._up: set[int] = set()  # replicas that answer
+        self._some_up = asyncio.Event()
+        self._awaiting: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> RayEngines:
         ray = self._ray
@@ -101,6 +103,8 @@ class RayEngines:
         except ray.exceptions.RayError as error:
             await self.__aexit__(None, None, None)
             raise ConfigError(f"a worker cannot start: {_reason(error)}") from None
+        self._up = set(range(self._count))
+        self._some_up.set()
         return self
 
     async def __aexit__(
@@ -109,6 +113,8 @@ class RayEngines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for task in self._awaiting:
+            task.cancel()
         for one in self._actors:
             self._ray.kill(one)
         await asyncio.to_thread(self._ray.shutdown)
@@ -116,32 +122,50 @@ class RayEngines:
     async def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """Return a replica's answer to a request."""
         text = json.dumps(body)
-
-        async def ask() -> Answer:
-            number = min(range(self._count), key=self._running.__getitem__)
+        for _ in range(ATTEMPTS):
+            number = await self._fewest()
             self._running[number] += 1
             try:
                 status, answered = await self._actors[number].answer.remote(url, text)
+                return Answer(status, json.loads(answered))
+            except self._ray.exceptions.RayActorError:
+                self._lose(number)
+            except self._ray.exceptions.RayTaskError as error:
+                return _failed(_reason(error), "worker_failed")
             finally:
                 self._running[number] -= 1
-            return Answer(status, json.loads(answered))
+        return _failed(LOST.format(ATTEMPTS), "worker_lost")
 
-        return await asked_again(ask, self._ray.exceptions.RayActorError)
+    async def _fewest(self) -> int:
+        """Return the replica with the fewest lines, of those that are up; wait where none is."""
+        while not self._up:
+            await self._some_up.wait()
+        return min(self._up, key=self._running.__getitem__)
+
+    def _lose(self, number: int) -> None:
+        """Ask a replica no more until it has started anew."""
+        if number not in self._up:
+            return
+        self._up.discard(number)
+        if not self._up:
+            self._some_up.clear()
+        task = asyncio.ensure_future(self._awaited(number))
+        self._awaiting.add(task)
+        task.add_done_callback(self._awaiting.discard)
+
+    async def _awaited(self, number: int) -> None:
+        while True:
+            try:
+                await self._actors[number].ready.remote()
+                break
+            except self._ray.exceptions.RayActorError:
+                await asyncio.sleep(PAUSE)
+        self._up.add(number)
+        self._some_up.set()
 
 
-async def asked_again(
-    ask: Callable[[], Awaitable[Answer]], lost: type[Exception], pause: float = PAUSE
-) -> Answer:
-    """Return an answer; ask again while the worker that has the line is lost, a few times."""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            await asyncio.sleep(pause)
-        try:
-            return await ask()
-        except lost:
-            continue
-    error = {"message": LOST.format(ATTEMPTS), "type": "server_error", "code": "worker_lost"}
-    return Answer(500, {"error": error})
+def _failed(message: str, code: str) -> Answer:
+    return Answer(500, {"error": {"message": message, "type": "server_error", "code": code}})
 
 
 def connect_ray(ray: Any, address: str, replicas: int) -> None:

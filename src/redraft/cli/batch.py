@@ -112,7 +112,7 @@ def batch(
     with JobFiles(Input.of(source), output, settings) as files:
         total = files.source.lines
         if files.done < total:
-            only = next(iter(paths)) if len(paths) == 1 and not adapters else None
+            only = next(iter(paths)) if len(paths) == 1 else None
             defaults = Defaults(only, seed, source.parent)
             run_until_stopped(files, _engines(models, ray, replicas), defaults)
         done, failed, reports = files.done, files.failed, files.errors
