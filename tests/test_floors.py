@@ -15,7 +15,7 @@ FLOORS = [
     ["checkpoint", "engine", "adapters"],
     ["editing", "train", "remote"],
     ["api"],
-    ["evals", "testing"],
+    ["evals", "testing", "capacity"],
     ["server", "cli", "web", "batch", "cluster"],
 ]
 ARROWS = {

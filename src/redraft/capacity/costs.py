@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,6 +138,7 @@ def parameters(config: ModelConfig) -> dict[str, float]:
     }
 
 
+@cache
 def _calibrated(format_: str) -> tuple[float, float]:
     """Return the fixed seconds of a pass, and the operations a second, on the measured card.
 
