@@ -104,13 +104,14 @@ def _steps_of(model: Model, rows: int, length: int, clock: Clock) -> float:
         max_batch_size=rows,
         seed=1,
         eos_token_id=[],
-        **UNSETTLED,
+        confidence_threshold=UNSETTLED["confidence_threshold"],
+        stability_threshold=UNSETTLED["stability_threshold"],
     ):
         if isinstance(event, Draft) and event.step > step:
             step = event.step
             times.append(clock())
     # The first two may still read prompts.
-    return statistics.median(np.diff(times)[2:])
+    return float(np.median(np.diff(times)[2:]))
 
 
 def _token_of(model: Model, rows: int, length: int, clock: Clock) -> float:
@@ -155,7 +156,8 @@ def _line(seen: dict[tuple[int, int], list[float]]) -> tuple[float, float, float
     keys = sorted(seen)
     times = np.array([statistics.median(seen[key]) for key in keys])
     parts = np.array([[1.0, rows, rows * length] for rows, length in keys])
-    return tuple(map(float, nonnegative(parts / times[:, None], np.ones(len(keys)))))  # type: ignore[return-value]
+    fixed, row, per_token = map(float, nonnegative(parts / times[:, None], np.ones(len(keys))))
+    return fixed, row, per_token
 
 
 def nonnegative(matrix: Any, target: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,10 +85,12 @@ def plan(
         raise ConfigError("give either --gpu or --constants (a file of `redraft bench`)")
     if picture is not None:
         check_plotting()
-    memory = limit = None
+    costs: Costs
+    memory: Callable[[int], int] | None = None
+    limit: int | None = None
     if constants is not None:
         measured = Measured.read_from(constants)
-        costs: Costs = measured
+        costs = measured
         title = f"{measured.model} on {measured.machine}"
         usual, most = measured.steps, CONSTANTS_BATCH
     else:
@@ -112,7 +115,9 @@ def plan(
         _show(found, title)
 
 
-def _card(name: str, model: str, format_: str, context: int) -> tuple[Costs, object, int]:
+def _card(
+    name: str, model: str, format_: str, context: int
+) -> tuple[Costs, Callable[[int], int], int]:
     """Return the costs of a card, the bytes of a batch on it, and its usable memory."""
     import torch
 

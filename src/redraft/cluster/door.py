@@ -42,14 +42,14 @@ class Door:
         if body is None:
             text = f"a request may have at most {self._max_body} bytes"
             return JSONResponse(error_body(text, INVALID_REQUEST), 413)
-        path = request.url.path
+        path, client = request.url.path, request.client
         asked = Asked(
             request.method,
             path,
             request.url.query.encode(),
             list(request.headers.raw),
             body,
-            tuple(request.client) if request.client else None,  # type: ignore[arg-type]
+            None if client is None else (client.host, client.port),
         )
         target = self._keeper if is_kept(path) else self._replicas
         handle = target.options(stream=True, session_id=routing_key(path, body))

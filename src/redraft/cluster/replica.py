@@ -79,7 +79,7 @@ class Replica:
         Closing the generator is what a client does that leaves.
         """
         await self.start()
-        sent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        sent: asyncio.Queue[Any] = asyncio.Queue()
         left = asyncio.Event()
         given = [{"type": "http.request", "body": asked.body, "more_body": False}]
 
@@ -91,7 +91,7 @@ class Replica:
 
         async def run() -> None:
             try:
-                await self._app(scope_of(asked), receive, sent.put)  # type: ignore[arg-type]
+                await self._app(scope_of(asked), receive, sent.put)
             finally:
                 sent.put_nowait(None)
 

@@ -150,7 +150,7 @@ class RemoteModel:
                 refuses, fails, or cannot be reached.
         """
         many = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
-        given = {
+        given: dict[str, Any] = {
             "method": method,
             "frozen": frozen,
             "constraint": constraint,
