@@ -16,7 +16,7 @@ FLOORS = [
     ["editing", "train", "remote"],
     ["api"],
     ["evals", "testing", "capacity"],
-    ["server", "cli", "web", "batch", "cluster"],
+    ["server", "cli", "web", "batch"],
 ]
 ARROWS = {
     ("config", "errors"): "a setting that cannot be used is an error",
@@ -25,9 +25,6 @@ ARROWS = {
     ("cli", "server"): "`redraft serve` starts it",
     ("batch", "server"): "a line means what the same request means to the server",
     ("cli", "batch"): "`redraft batch` runs it",
-    ("cluster", "server"): "a replica is the same application",
-    ("cluster", "batch"): "both load models elsewhere, on one kind of cluster",
-    ("cli", "cluster"): "`redraft serve --replicas` starts it",
 }
 WITHOUT_TORCH = ("errors", "events", "config", "short_repr", "text", "images", "tasks", "web")
 # What a room leaves alone although it lies below: (room, module or package, reason).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -31,24 +30,6 @@ def test_a_file_is_answered_and_goes_on(tmp_path: Path) -> None:
     assert "seed=0, and this is 5" in other.stderr
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("batch", "in.jsonl", "out.jsonl", "-m", "small", "--ray", "auto"),
-        ("serve", "-m", "small", "--replicas", "2"),
-    ],
-)
-def test_without_ray_a_command_says_how_to_install_it(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
-    write_lines(tmp_path / "in.jsonl", [{"prompt": "a"}])
-    done = call(*words, folder=tmp_path)
-    assert done.returncode == 2
-    assert "pip install 'redraft[ray]'" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_a_plan_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
     table = call(*PLAN)
     assert table.returncode == 0, table.stderr
@@ -71,7 +52,6 @@ def test_a_plan_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
         (("plan", "--constants", "/no/such"), "cannot be read"),
         (("chat", "--connect", "127.0.0.1:1"), "http://"),
         (("chat", "--connect", "http://127.0.0.1:1"), "cannot be reached"),
-        (("batch", "a", "b", "--replicas", "2"), "--replicas needs --ray"),
         (("batch", "/no/such", "b.jsonl"), "cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Models of a job that are loaded elsewhere: what a worker needs to know of them."""
+"""Models of a job: what they are loaded from, and the engines that they get."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelsToLoad:
     """Models by the names of requests, and how they are loaded.
 
     Attributes:
-        paths: folders, files or hub ids; a worker must find them where it runs.
+        paths: folders, files or hub ids.
         adapters: paths by name, of the one model. batch: rows of an engine at a time.
         memory: bytes for caches and passes; None for nearly all that the device has free.
     """
@@ -28,25 +28,6 @@ class ModelsToLoad:
     vision: bool = True
     batch: int = 32
     memory: int | None = None
-
-    def load(self) -> dict[str, Model]:
-        """Load them.
-
-        Raises:
-            RedraftError: a checkpoint cannot be used.
-        """
-        from redraft.api import load
-
-        return {
-            name: load(
-                path,
-                dtype=self.dtype,
-                device=self.device,
-                vision=self.vision,
-                adapters=dict(self.adapters),
-            )
-            for name, path in self.paths.items()
-        }
 
     def engines(self, models: Mapping[str, Model]) -> LocalEngines:
         """Return engines of these models, with the memory that there is for them."""

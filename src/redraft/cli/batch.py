@@ -18,17 +18,14 @@ from rich.progress import Progress as Bar
 from redraft.cli import serving
 from redraft.cli.options import GIB, DeviceOption, DtypeOption, ModelsOption, VisionOption
 from redraft.cli.progress import errors, open_model
-from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
     from redraft.batch.engines import LocalEngines
     from redraft.batch.files import JobFiles
     from redraft.batch.lines import Defaults
     from redraft.batch.models import ModelsToLoad
-    from redraft.batch.ray_engines import RayEngines
     from redraft.batch.run import Progress
 
-    OpenEngines = LocalEngines | RayEngines
 
 # Seconds between two lines of progress where no terminal shows a bar.
 INTERVAL = 10.0
@@ -65,16 +62,6 @@ def batch(
             min=0.001,
         ),
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Answer on a Ray cluster: HOST:PORT, auto, or local for one on this machine.",
-        ),
-    ] = None,
-    replicas: Annotated[
-        int, typer.Option(help="Workers of the Ray cluster, each with the models.", min=1)
-    ] = 1,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -91,12 +78,6 @@ def batch(
     from redraft.batch.lines import Defaults
     from redraft.batch.models import ModelsToLoad
 
-    if ray is None and replicas > 1:
-        raise ConfigError("--replicas needs --ray: an address, or local for this machine")
-    if ray is not None:
-        from redraft.batch.ray_engines import import_ray
-
-        import_ray()
     paths, adapters = serving.model_paths(model, name, adapter or ())
     models = ModelsToLoad(
         paths=paths,
@@ -114,7 +95,7 @@ def batch(
         if files.done < total:
             only = next(iter(paths)) if len(paths) == 1 else None
             defaults = Defaults(only, seed, source.parent)
-            run_until_stopped(files, _engines(models, ray, replicas), defaults)
+            run_until_stopped(files, _engines(models), defaults)
         done, failed, reports = files.done, files.failed, files.errors
     told = f"redraft: {done} of {total} lines are in {output}"
     if failed:
@@ -127,12 +108,8 @@ def batch(
         raise typer.Exit(1)
 
 
-def _engines(models: ModelsToLoad, address: str | None, replicas: int) -> OpenEngines:
-    """Return the engines of a job, which are not open yet: of this process, or of a cluster."""
-    if address is not None:
-        from redraft.batch.ray_engines import RayEngines
-
-        return RayEngines(models, address, replicas)
+def _engines(models: ModelsToLoad) -> LocalEngines:
+    """Return the engines of a job, which are not open yet."""
     adapters = {one: Path(path) for one, path in models.adapters.items()}
     loaded = {
         one: open_model(path, models.dtype, models.device, adapters, vision=models.vision)
@@ -141,7 +118,7 @@ def _engines(models: ModelsToLoad, address: str | None, replicas: int) -> OpenEn
     return models.engines(loaded)
 
 
-def run_until_stopped(files: JobFiles, engines: OpenEngines, defaults: Defaults) -> None:
+def run_until_stopped(files: JobFiles, engines: LocalEngines, defaults: Defaults) -> None:
     """Run a job and show its progress; SIGINT and SIGTERM end it between two lines."""
     from redraft.batch.run import run_job
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 
 from redraft.cli import serving
 from redraft.cli.listening import Place
-from redraft.cli.on_ray import OnRay
 from redraft.cli.options import (
     DeviceOption,
     DtypeOption,
@@ -127,31 +125,6 @@ def serve(
             "may strip it or not.",
         ),
     ] = "",
-    replicas: Annotated[
-        int | None,
-        typer.Option(
-            help="Serve on Ray with so many replicas, each with an engine of its own.",
-            min=1,
-            show_default=False,
-        ),
-    ] = None,
-    max_replicas: Annotated[
-        int | None,
-        typer.Option(
-            help="Replicas at most, where their number is to follow the load. Unless given: as "
-            "many as --replicas.",
-            min=1,
-            show_default=False,
-        ),
-    ] = None,
-    ray: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="The Ray cluster of --replicas: HOST:PORT, auto, or local for one on this "
-            "machine.",
-        ),
-    ] = "local",
     speech: SpeechOption = None,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
@@ -163,10 +136,12 @@ def serve(
     """
     serving.check_packages()
     key = serving.read_key(api_key_file)
-    settings_of = partial(
-        serving.settings_of,
-        host=host,
-        key=key,
+    recogniser = serving.open_recogniser(speech)
+    models = serving.open_models(model, name, dtype, device, adapter or (), vision=vision)
+    settings = serving.settings_of(
+        models,
+        host,
+        key,
         batch=batch,
         waiting=waiting,
         memory=memory,
@@ -179,29 +154,5 @@ def serve(
         cors_origins=cors_origin or (),
         proxies=proxy or (),
     )
-    if replicas is not None:
-        refused = {
-            "--speech": speech,
-            "--unix-socket": unix_socket,
-            "--tls-cert": tls_cert,
-            "--root-path": root_path,
-        }
-        on_ray = OnRay(
-            address=ray,
-            fewest=replicas,
-            most=max_replicas or replicas,
-            host=host,
-            port=port,
-            dtype=dtype,
-            device=device,
-            vision=vision,
-        )
-        on_ray.check([name for name, value in refused.items() if value])
-        paths, adapters = serving.model_paths(model, name, adapter or ())
-        on_ray.run(paths, adapters, settings_of({}))
-        return
-    recogniser = serving.open_recogniser(speech)
-    models = serving.open_models(model, name, dtype, device, adapter or (), vision=vision)
-    settings = settings_of(models)
     place = Place(host, port, unix_socket, tls_cert, tls_key)
     serving.run(models, settings, recogniser, place)

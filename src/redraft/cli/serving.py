@@ -172,7 +172,6 @@ def settings_of(
     """Return the settings of a server at `host`.
 
     Args:
-        models: without any, they are loaded elsewhere, and the memory is found there.
         key: the API key; None asks for none.
         batch: the largest batch of a model. waiting: the length of a model's waiting queue.
         memory: GiB for caches and passes; None for nearly all that the device has free.
@@ -187,11 +186,9 @@ def settings_of(
     from redraft.engine.memory_budget import usable_memory
     from redraft.server import Settings
 
-    limit = None if memory is None else int(memory * GIB)
-    if limit is None and models:
-        limit = usable_memory(next(iter(models.values())).network.device)
-    kept = min((limit or 0) // 4, MAX_PREFIX_CACHE)
-    kept = kept if prefix_cache is None else int(prefix_cache * GIB)
+    device = next(iter(models.values())).network.device
+    limit = usable_memory(device) if memory is None else int(memory * GIB)
+    kept = min(limit // 4, MAX_PREFIX_CACHE) if prefix_cache is None else int(prefix_cache * GIB)
     return Settings(
         api_key=key,
         # A server that listens on this machine alone accepts no other Host header: this stops DNS

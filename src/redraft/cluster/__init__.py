@@ -1,1 +1,0 @@
-"""Cluster: `redraft serve` as replicas on Ray Serve."""
