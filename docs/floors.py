@@ -35,10 +35,13 @@ PURPOSES = {
     "engine": "work, batches, prefix cache",
     "editing": "infill, rewrite, repair",
     "train": "data, loss, trainer",
+    "remote": "other engines, same calls",
     "api": "load, and the one Model",
+    "capacity": "users, times, prices",
     "evals": "held-out sets, intervals",
     "testing": "tiny models, an oracle",
     "server": "OpenAI's API over HTTP",
+    "batch": "files of requests",
     "cli": "the command",
     "web": "the playground",
 }
