@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from redraft.cli.chat import ChatSession
+from redraft.cli.chat_session import ChatSession
 from redraft.cli.view import CommittedText, printable
 from redraft.events import Committed, Draft, Event, Finished
 from redraft.images.read import read_image
