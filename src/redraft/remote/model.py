@@ -49,9 +49,10 @@ def connect(
         raise ConfigError(f"engine={engine!r} is none of {', '.join(ENGINES)}")
     key = os.environ.get(KEY) if api_key is None else api_key
     headers = {"authorization": f"Bearer {key}"} if key else {}
+    base = _base(url)
     try:
         client = httpx2.Client(
-            base_url=_base(url),
+            base_url=base,
             headers=headers,
             timeout=httpx2.Timeout(timeout, connect=CONNECT_SECONDS),
             transport=transport,
