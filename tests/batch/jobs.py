@@ -9,7 +9,7 @@ from typing import Any
 
 from redraft.batch.files import Input, JobFiles
 from redraft.batch.lines import Defaults
-from redraft.batch.records import Answer
+from redraft.batch.records import LineAnswer
 from redraft.batch.run import Progress, run_job
 
 SETTINGS = {"models": ["m"], "seed": 0}
@@ -23,15 +23,17 @@ class EchoEngines:
         self.running = self.most = 0
         self.asked: list[dict[str, Any]] = []
 
-    async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+    async def answer(self, url: str, body: dict[str, Any]) -> LineAnswer:
         self.running += 1
         self.most = max(self.most, self.running)
         self.asked.append(body)
         await asyncio.sleep(self.seconds * (body["seed"] % 7))
         self.running -= 1
         if body.get("fail"):
-            return Answer(400, {"error": {"message": "it fails", "type": "x"}})
-        return Answer(200, {"id": "random", "text": f"{url} {json.dumps(body, sort_keys=True)}"})
+            return LineAnswer(400, {"error": {"message": "it fails", "type": "x"}})
+        return LineAnswer(
+            200, {"id": "random", "text": f"{url} {json.dumps(body, sort_keys=True)}"}
+        )
 
 
 def run(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from redraft.batch.files import Input, JobFiles
-from redraft.batch.records import Answer
+from redraft.batch.records import LineAnswer
 from redraft.batch.run import Progress
 from redraft.errors import ConfigError, DataError
 from tests.batch.jobs import SETTINGS, EchoEngines, infills, read_lines, run, write_lines
@@ -144,7 +144,7 @@ def test_two_processes_do_not_write_one_output(tmp_path: Path) -> None:
 
 def test_an_engine_that_breaks_leaves_the_job_to_be_resumed(tmp_path: Path) -> None:
     class Broken(EchoEngines):
-        async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        async def answer(self, url: str, body: dict[str, Any]) -> LineAnswer:
             if len(self.asked) > 12:
                 raise RuntimeError("the engine is gone")
             return await super().answer(url, body)
@@ -238,10 +238,10 @@ def test_a_busy_engine_is_asked_again(
     tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy(EchoEngines):
-        async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        async def answer(self, url: str, body: dict[str, Any]) -> LineAnswer:
             known = len(self.asked)
             found = await super().answer(url, body)
-            return Answer(status, {"error": {"message": "busy"}}) if known < 3 else found
+            return LineAnswer(status, {"error": {"message": "busy"}}) if known < 3 else found
 
     monkeypatch.setattr("redraft.batch.run.PAUSES", (0.0, 0.0, 0.0))
     source = write_lines(tmp_path / "in.jsonl", infills(1))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from redraft.batch.records import Answer
+from redraft.batch.records import LineAnswer
 from redraft.server import Settings, create_app
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class LocalEngines:
         await self._client.aclose()
         await self._stack.aclose()
 
-    async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+    async def answer(self, url: str, body: dict[str, Any]) -> LineAnswer:
         """Return the application's answer to a request."""
         answer = await self._client.post(
             url, content=json.dumps(body), headers={"content-type": "application/json"}
         )
-        return Answer(answer.status_code, answer.json())
+        return LineAnswer(answer.status_code, answer.json())

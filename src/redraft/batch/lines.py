@@ -35,7 +35,7 @@ CONSTRAINTS = ("json_schema", "regex", "choice", "grammar")
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a line has that says nothing of it.
+    """Values of what a line leaves open.
 
     Attributes:
         model: name of the model; None where there are several, so that a line must name one.

@@ -13,7 +13,7 @@ PASSING = ("id", "created", "object")
 
 
 @dataclass(frozen=True)
-class Answer:
+class LineAnswer:
     """The answer of an engine to a request: HTTP status and body."""
 
     status: int
@@ -25,13 +25,13 @@ class Answer:
         return self.status >= 400
 
 
-def bad_line(problem: str) -> Answer:
+def bad_line(problem: str) -> LineAnswer:
     """Return the answer to a line that is no request."""
     error = {"message": problem, "type": "invalid_request_error", "param": None, "code": "bad_line"}
-    return Answer(400, {"error": error})
+    return LineAnswer(400, {"error": error})
 
 
-def record_of(item: Item, answer: Answer) -> JsonObject:
+def record_of(item: Item, answer: LineAnswer) -> JsonObject:
     """Return what is written for a line."""
     if item.openai:
         return {

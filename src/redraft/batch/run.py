@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from redraft.batch.files import JobFiles
 from redraft.batch.lines import Defaults, Item, read_item
-from redraft.batch.records import Answer, bad_line, record_of
+from redraft.batch.records import LineAnswer, bad_line, record_of
 
 # Lines in hand for each that is worked on: a line that takes long holds up the writing of those
 # behind it, and not their work.
@@ -32,7 +32,7 @@ class Engines(Protocol):
 
     slots: int
 
-    async def answer(self, url: str, body: dict[str, Any]) -> Answer:
+    async def answer(self, url: str, body: dict[str, Any]) -> LineAnswer:
         """Return the answer to a request."""
         ...
 
@@ -66,19 +66,19 @@ async def run_job(
     files: JobFiles,
     engines: Engines,
     defaults: Defaults,
-    tell: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
-    """Answer all lines that are left, and return where the job stands then.
+    """LineAnswer all lines that are left, and return where the job stands then.
 
     Args:
-        tell: is called after each line that was written.
+        report: is called after each line that was written.
     """
     began, before = time.monotonic(), files.done
     places = asyncio.Semaphore(engines.slots)
-    waiting: deque[tuple[Item, asyncio.Task[Answer]]] = deque()
+    waiting: deque[tuple[Item, asyncio.Task[LineAnswer]]] = deque()
     names = _earlier_names(files, defaults)
 
-    async def ask(item: Item) -> Answer:
+    async def ask(item: Item) -> LineAnswer:
         if item.problem:
             return bad_line(item.problem)
         assert item.body is not None
@@ -100,7 +100,7 @@ async def run_job(
         answer = await task
         waiting.popleft()
         files.write(item.line, record_of(item, answer), failed=answer.failed)
-        tell(progress())
+        report(progress())
 
     try:
         for number, data in files.left():

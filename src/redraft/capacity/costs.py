@@ -26,7 +26,7 @@ VERSION = 1
 
 
 class Costs(Protocol):
-    """What a machine takes for a model.
+    """Seconds that a machine takes for a model.
 
     Attributes:
         canvas: tokens of a canvas. request: seconds of the server for each request, beside all

@@ -22,9 +22,9 @@ ROWS = (1, 2, 4, 8)
 STEPS, ROUNDS = 8, 3
 TOKENS = 24  # written from left to right
 SHORT, LONG = 0.05, 0.4  # of the context: the two prefixes
-MOST = 1024  # tokens of the longer one
+LIMIT = 1024  # tokens of the longer one
 Clock = Callable[[], float]
-Told = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def measure(
@@ -36,7 +36,7 @@ def measure(
     steps: float,
     request: float,
     clock: Clock = time.perf_counter,
-    tell: Told = lambda _: None,
+    report: Report = lambda _: None,
 ) -> Measured:
     """Measure a model on its device.
 
@@ -52,7 +52,7 @@ def measure(
         ConfigError: the context is too short for two prefixes.
     """
     room = model.config.max_position_embeddings - model.config.canvas_length
-    lengths = [max(8, int(share * min(room, MOST / LONG))) for share in (SHORT, LONG)]
+    lengths = [max(8, int(share * min(room, LIMIT / LONG))) for share in (SHORT, LONG)]
     if lengths[1] >= room or lengths[0] >= lengths[1]:
         raise ConfigError(f"a context of {room} tokens beside a canvas is too short to measure")
     seen: dict[tuple[int, int], list[float]] = {}
@@ -60,7 +60,7 @@ def measure(
     read: list[float] = []
     _steps_of(model, 1, lengths[0], clock)  # warm
     for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
+        report(f"round {number + 1} of {rounds}")
         for length in lengths:
             for count in rows:
                 seen.setdefault((count, length), []).append(_steps_of(model, count, length, clock))

@@ -16,7 +16,7 @@ SECONDS_OF_AN_HOUR, MILLION = 3600, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PlanRow:
     """Both ways of writing for a number of users."""
 
     users: int
@@ -25,8 +25,8 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a machine can do.
+class CapacityPlan:
+    """Figures of a machine under a load.
 
     Attributes:
         load: what was asked for. diffusion, autoregressive: what comes of it. users_held: the most
@@ -47,7 +47,7 @@ class Plan:
     memory: int | None
     memory_limit: int | None
     estimated: bool
-    curve: tuple[Row, ...]
+    curve: tuple[PlanRow, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""
@@ -62,7 +62,7 @@ def make_plan(
     price: float | None = None,
     memory: Callable[[int], int] | None = None,
     memory_limit: int | None = None,
-) -> Plan:
+) -> CapacityPlan:
     """Return what comes of a load, and of other numbers of users.
 
     Args:
@@ -84,7 +84,7 @@ def make_plan(
         )
 
     crossing = next((users for users in range(1, load.batch + 1) if is_cheaper(users)), None)
-    return Plan(
+    return CapacityPlan(
         load=load,
         diffusion=diffusion,
         autoregressive=other,
@@ -97,7 +97,7 @@ def make_plan(
         memory_limit=memory_limit,
         estimated=costs.estimated,
         curve=tuple(
-            Row(users=users, diffusion=at(users), autoregressive=at(users, autoregressive=True))
+            PlanRow(users=users, diffusion=at(users), autoregressive=at(users, autoregressive=True))
             for users in USERS
         ),
     )

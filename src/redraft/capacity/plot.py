@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redraft.capacity.plan import Plan
+from redraft.capacity.plan import CapacityPlan
 from redraft.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def check_plotting() -> None:
         ) from None
 
 
-def plot_plan(plan: Plan, title: str, path: Path) -> None:
+def plot_plan(plan: CapacityPlan, title: str, path: Path) -> None:
     """Draw the curve of users as a picture."""
     from matplotlib.figure import Figure
 

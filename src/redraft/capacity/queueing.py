@@ -18,7 +18,7 @@ HALVINGS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What users ask for.
+    """Requests of users.
 
     Attributes:
         prompt, answer: tokens. steps: denoising steps of a canvas. think: seconds from an answer to
@@ -44,7 +44,7 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """What comes of a load.
+    """Rates and times under a load.
 
     Attributes:
         rows: that run at a time, on average. passes_per_second: denoising steps of the batch, or

@@ -124,8 +124,8 @@ def run_until_stopped(files: JobFiles, engines: LocalEngines, defaults: Defaults
 
     async def answer() -> None:
         async with engines:
-            with _telling(files) as tell:
-                await run_job(files, engines, defaults, tell)
+            with _telling(files) as report:
+                await run_job(files, engines, defaults, report)
 
     async def main() -> None:
         task = asyncio.ensure_future(answer())
@@ -148,14 +148,14 @@ def _telling(files: JobFiles) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("lines", total=files.source.lines, completed=files.done)
         told = time.monotonic()
 
-        def tell(progress: Progress) -> None:
+        def report(progress: Progress) -> None:
             nonlocal told
             bar.update(task, completed=progress.done)
             if not errors.is_terminal and time.monotonic() - told >= INTERVAL:
                 told = time.monotonic()
                 errors.print(f"redraft: {_line(progress)}", highlight=False)
 
-        yield tell
+        yield report
 
 
 def _line(progress: Progress) -> str:

@@ -53,7 +53,7 @@ def bench(
         rounds=rounds,
         steps=steps,
         request=request,
-        tell=lambda text: errors.print(f"redraft: {text}", highlight=False),
+        report=lambda text: errors.print(f"redraft: {text}", highlight=False),
     )
     found.write(output)
     if as_json:

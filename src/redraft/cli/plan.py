@@ -15,7 +15,7 @@ from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
     from redraft.capacity.costs import Costs
-    from redraft.capacity.plan import Plan
+    from redraft.capacity.plan import CapacityPlan
 
 USABLE = 0.94  # of a card's memory
 DEFAULT_BATCH, CONSTANTS_BATCH = 64, 8
@@ -146,7 +146,7 @@ def _card(
     return costs, memory, int(CARDS[name].memory * USABLE)
 
 
-def _show(found: Plan, title: str) -> None:
+def _show(found: CapacityPlan, title: str) -> None:
     """Print a plan as a table."""
     load = found.load
     source = "estimated from an H100's" if found.estimated else "measured"

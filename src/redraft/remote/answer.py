@@ -18,8 +18,8 @@ REASONING = ("reasoning_content", "reasoning")
 
 
 @dataclass
-class Answer:
-    """What came of an answer so far.
+class RemoteAnswer:
+    """The state of an answer.
 
     Attributes:
         request: its number among several prompts. seed: that was sent; None for an engine without

@@ -19,7 +19,7 @@ NOT_OVER_HTTP = "no engine takes it over HTTP: load the checkpoint here, with re
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an engine's API can do.
+    """Capabilities of an engine's API.
 
     Attributes:
         name: of the engine. fields: the options of a generation that it has, and the names of its

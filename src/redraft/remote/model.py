@@ -13,9 +13,9 @@ import httpx2
 
 from redraft.errors import ConfigError, RemoteEngineError
 from redraft.events import Event, Finished
-from redraft.remote.answer import Answer
+from redraft.remote.answer import RemoteAnswer
 from redraft.remote.capabilities import ENGINES, engine_of
-from redraft.remote.request import Asked
+from redraft.remote.request import RemoteRequest
 from redraft.remote.sse import chunks_of
 
 KEY = "REDRAFT_API_KEY"
@@ -160,8 +160,8 @@ class RemoteModel:
             "options": options,
         }
         prompts = prompt if many else [prompt]
-        asked = [Asked(prompt=one, messages=messages, **given) for one in prompts]
-        streams = [self._stream(one, adapter, at) for at, one in enumerate(asked)]
+        requests = [RemoteRequest(prompt=one, messages=messages, **given) for one in prompts]
+        streams = [self._stream(one, adapter, at) for at, one in enumerate(requests)]
         with ThreadPoolExecutor(max(1, min(max_batch_size, len(streams)))) as pool:
             ended = list(pool.map(_last, streams))
         return ended if many else ended[0]
@@ -192,7 +192,7 @@ class RemoteModel:
         Raises:
             As for `generate`.
         """
-        asked = Asked(
+        request = RemoteRequest(
             prompt=prompt,
             messages=messages,
             method=method,
@@ -203,18 +203,18 @@ class RemoteModel:
             drafts=self.engine.drafts if drafts is None else drafts,
             options=options,
         )
-        return self._stream(asked, adapter, 0)
+        return self._stream(request, adapter, 0)
 
-    def _stream(self, asked: Asked, adapter: str | None, number: int) -> Iterator[Event]:
-        body = {"model": adapter or self.name} | asked.body(self.engine)
+    def _stream(self, request: RemoteRequest, adapter: str | None, number: int) -> Iterator[Event]:
+        body = {"model": adapter or self.name} | request.body(self.engine)
         if "seed" in self.engine.fields and body.get("seed") is None:
             body["seed"] = secrets.randbelow(1 << 31)
         json_value = body.get("response_format", {}).get("type") == "json_schema"
-        answer = Answer(number, body.get("seed"), json_value)
+        answer = RemoteAnswer(number, body.get("seed"), json_value)
         path = "chat/completions" if "messages" in body else "completions"
         return self._events(path, body, answer)
 
-    def _events(self, path: str, body: dict[str, Any], answer: Answer) -> Iterator[Event]:
+    def _events(self, path: str, body: dict[str, Any], answer: RemoteAnswer) -> Iterator[Event]:
         try:
             with self._client.stream("POST", path, json=body) as received:
                 if received.status_code != 200:

@@ -27,8 +27,8 @@ IMAGE_PARTS = ("image", "image_url", "input_image")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a caller asks for: the arguments of `generate`, as there."""
+class RemoteRequest:
+    """The arguments of a call: those of `generate`, as there."""
 
     prompt: Any = None
     messages: Sequence[Mapping[str, Any]] | None = None
