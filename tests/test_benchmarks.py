@@ -48,6 +48,16 @@ def long(*case: object) -> Any:
             ("ratio", "equal_answers"),
         ),
         long("startup", ("--rounds", "1", "--json"), ()),
+        long(
+            "batch_file",
+            ("--lines", "8", "--rounds", "1", "--alone", "2", "--json"),
+            ("ratio", "equal_answers"),
+        ),
+        long(
+            "capacity",
+            ("--rounds", "1", "--requests", "1", "--steps", "4", "--clock", "processor", "--json"),
+            ("worst",),
+        ),
         ("constraint", (*TINY, "--prefix", "8"), ("ratio", "building", "classes")),
     ],
 )

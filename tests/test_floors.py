@@ -13,10 +13,10 @@ FLOORS = [
     ["ops", "text", "images", "tasks"],
     ["network", "quant", "diffusion", "grammar"],
     ["checkpoint", "engine", "adapters"],
-    ["editing", "train"],
+    ["editing", "train", "remote"],
     ["api"],
-    ["evals", "testing"],
-    ["server", "cli", "web", "client"],
+    ["evals", "testing", "capacity"],
+    ["server", "cli", "web", "client", "batch"],
 ]
 ARROWS = {
     ("config", "errors"): "a setting that cannot be used is an error",
@@ -24,6 +24,8 @@ ARROWS = {
     ("events", "notebook"): "in a notebook an event shows its canvas",
     ("server", "web"): "the server hands out the page",
     ("cli", "server"): "`redraft serve` starts it",
+    ("batch", "server"): "a line means what the same request means to the server",
+    ("cli", "batch"): "`redraft batch` runs it",
 }
 WITHOUT_TORCH = (
     "errors", "events", "config", "short_repr", "notebook", "text", "images", "tasks", "web", "client",

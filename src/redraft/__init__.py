@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from redraft.errors import RedraftError
     from redraft.events import Committed, Draft, Event, Failed, Finished
     from redraft.grammar import ChatAnswer, Choice, Grammar, JsonSchema, Regex, ToolCalls
+    from redraft.remote import RemoteModel, connect
 
 __version__ = "0.1.0"
 __all__ = [
@@ -45,9 +46,11 @@ __all__ = [
     "Quantization",
     "RedraftError",
     "Regex",
+    "RemoteModel",
     "Repaired",
     "Template",
     "ToolCalls",
+    "connect",
     "load",
 ]
 # Packages that researchers use: `redraft.diffusion.KlassSampler`.
@@ -60,6 +63,7 @@ _HOMES = {
     "redraft.errors": ("RedraftError",),
     "redraft.events": ("Committed", "Draft", "Event", "Failed", "Finished"),
     "redraft.grammar": ("ChatAnswer", "Choice", "Grammar", "JsonSchema", "Regex", "ToolCalls"),
+    "redraft.remote": ("RemoteModel", "connect"),
 }
 
 

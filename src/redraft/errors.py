@@ -12,11 +12,13 @@
     │   ├── MemoryLimitError        more memory than the engine may use
     │   ├── TokenRangeError         a token id outside the vocabulary
     │   ├── ChatTemplateError       messages that cannot become a prompt
+    │   ├── UnsupportedByEngineError  another engine lacks what is asked of it
     │   ├── ImageError              an image that cannot be read, or has no place
     │   └── ConstraintError         a schema, pattern or grammar that cannot be used
     │       ├── ConstraintLimitError         compiling takes more work or memory than it may
     │       │   └── ConstraintTimeoutError   compiling takes more time than it may
     │       └── ConstraintUnsatisfiedError   no valid text fits
+    ├── RemoteEngineError           another engine refuses, fails or cannot be reached
     ├── DataError                   a file of training examples cannot be used
     ├── StrategyError               a sampler or stopping criterion gave an unusable result
     └── NonFiniteError              the model computed NaN or infinity
@@ -25,6 +27,8 @@ Settings and requests are checked before any work begins. Errors in arguments ar
 """
 
 from __future__ import annotations
+
+import json
 
 # The number of problems in the message of a TensorMismatchError.
 MAX_LISTED = 100
@@ -92,6 +96,10 @@ class ChatTemplateError(RequestError):
     """Messages cannot become a prompt."""
 
 
+class UnsupportedByEngineError(RequestError):
+    """Another engine lacks what is asked of it; nothing was sent."""
+
+
 class ImageError(RequestError):
     """An image cannot be read, is too large, has no place in the prompt, or the model has no image
     encoder."""
@@ -119,6 +127,35 @@ class ConstraintUnsatisfiedError(ConstraintError):
     def __init__(self, message: str, text: str = "") -> None:
         self.text = text
         super().__init__(message)
+
+
+class RemoteEngineError(RedraftError):
+    """Another engine refused a request, failed, broke off, or cannot be reached.
+
+    Attributes:
+        status: of HTTP; None where there was no answer, or where the error came in a stream.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, body: object, status: int | None = None) -> RemoteEngineError:
+        """Return the error that a JSON body tells: OpenAI's form, or vLLM's older one."""
+        detail = body.get("error", body) if isinstance(body, dict) else body
+        message = detail.get("message") if isinstance(detail, dict) else detail
+        where = "" if status is None else f" (HTTP {status})"
+        return cls(f"the server says{where}: {str(message)[:1000]}", status)
+
+    @classmethod
+    def of_answer(cls, content: bytes, status: int) -> RemoteEngineError:
+        """Return the error of an answer whose status is none of success."""
+        try:
+            return cls.of(json.loads(content), status)
+        except (ValueError, RecursionError):
+            text = content[:200].decode("utf-8", "replace").strip() or "nothing"
+            return cls.of(text, status)
 
 
 class DataError(RedraftError, ValueError):

@@ -82,7 +82,8 @@ class Statistics:
 @dataclass(frozen=True, kw_only=True)
 class Finished(ShowsCanvas):
     """The text of a `request` is complete: all its tokens and all its text, why it ended, the seed
-    that writes it again, and its figures (`statistics`).
+    that writes it again (None where an engine without seeds wrote it), and its figures
+    (`statistics`).
 
     With the reason `time` a deadline ended it: the last canvas is the best draft, not settled.
     `text` is the answer alone; what the model wrote into its reasoning channel is in `reasoning`.
@@ -93,7 +94,7 @@ class Finished(ShowsCanvas):
 
     request: int
     reason: FinishReason
-    seed: int
+    seed: int | None
     tokens: tuple[int, ...]
     text: str
     reasoning: str = ""

@@ -11,6 +11,8 @@ from typing import Annotated, cast
 import typer
 
 from redraft import __version__
+from redraft.cli.batch import batch
+from redraft.cli.bench import bench
 from redraft.cli.chat import chat
 from redraft.cli.convert import convert
 from redraft.cli.demo import demo
@@ -24,6 +26,7 @@ from redraft.cli.inspect import inspect
 from redraft.cli.logs import logs
 from redraft.cli.merge import merge
 from redraft.cli.models import models, pull
+from redraft.cli.plan import plan
 from redraft.cli.play import play
 from redraft.cli.quantize import quantize
 from redraft.cli.repair import repair
@@ -52,6 +55,9 @@ COMMANDS: list[Callable[..., None]] = [
     demo,
     play,
     serve,
+    batch,
+    plan,
+    bench,
     models,
     pull,
     doctor,

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from redraft.cli.chat_session import ChatSession
 from redraft.cli.default_model import default_model
-from redraft.cli.familiar import check_familiar
-from redraft.cli.images import Part, image_parts, user_message
-from redraft.cli.log_book import note
 from redraft.cli.options import (
     DefaultModelOption,
     DeviceOption,
@@ -30,20 +24,7 @@ from redraft.cli.options import (
     given,
 )
 from redraft.cli.progress import open_model
-from redraft.cli.view import show
-from redraft.errors import RequestError
-
-if TYPE_CHECKING:
-    from redraft.api import Model
-    from redraft.text import Message
-
-
-HELP = """\
-/help        these commands
-/reset       begin again
-/image FILE  show an image, together with what you write next
-/save FILE   write the conversation as JSON, in the form that `messages` takes
-/quit        leave; Ctrl-D does so too. Ctrl-C stops an answer"""
+from redraft.errors import RemoteEngineError, RequestError
 
 
 def chat(
@@ -57,6 +38,14 @@ def chat(
     seed: SeedOption = None,
     sampler: SamplerOption = None,
     stopping: StoppingOption = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Chat with a model of a server that speaks OpenAI's API, at http://HOST:PORT. -m "
+            "then names one of its models; a key is read from $REDRAFT_API_KEY.",
+        ),
+    ] = None,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -70,12 +59,36 @@ def chat(
         import readline  # noqa: F401 - lines can be edited, and come back by the arrow keys
 
     strategies = checked_strategies(sampler, stopping)
+    settings = {**strategies, **given(max_new_tokens=max_new_tokens, seed=seed)}
+    if connect is not None:
+        _converse(_connected(connect, model, system, thinking, settings))
+        return
     name = model or default_model("")
     loaded = open_model(name, dtype, device, vision=vision)
-    settings = {**strategies, **given(max_new_tokens=max_new_tokens, seed=seed)}
     conversation = ChatSession(loaded, name, system, thinking, settings)
     if model is None:
         conversation.note(f"({name} answers; -m names another model, /help lists commands)")
+    _converse(conversation)
+
+
+def _connected(
+    url: str,
+    model: str | None,
+    system: str | None,
+    thinking: bool | None,
+    settings: Mapping[str, Any],
+) -> ChatSession:
+    """Return a conversation with a model of a server."""
+    from redraft.cli.remote_chat import RemoteChatSession
+    from redraft.remote import connect
+
+    conversation = RemoteChatSession(connect(url, model=model), system, thinking, settings)
+    conversation.note(f"({conversation.remote.name} answers, at {url}; /help lists commands)")
+    return conversation
+
+
+def _converse(conversation: ChatSession) -> None:
+    """Take lines until the user leaves."""
     while True:
         try:
             line = conversation.console.input("[bold]> [/bold]").strip()
@@ -86,95 +99,5 @@ def chat(
             return
         try:
             conversation.take(line)
-        except RequestError as error:
+        except (RequestError, RemoteEngineError) as error:
             conversation.console.print(f"redraft: {error}", style="red", markup=False)
-
-
-class ChatSession:
-    """A conversation: what was said, and what a line of the user does.
-
-    Args:
-        name: of the model. settings: of every answer.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        name: str,
-        system: str | None,
-        thinking: bool | None,
-        settings: Mapping[str, Any],
-    ) -> None:
-        self.console = Console()
-        self._model, self._name, self._thinking, self._settings = model, name, thinking, settings
-        self._opening: list[Message] = [{"role": "system", "content": system}] if system else []
-        self._images: list[Part] = []
-        self.messages = list(self._opening)
-
-    def note(self, text: str) -> None:
-        """Print what is no answer."""
-        self.console.print(text, style="dim", markup=False, highlight=False)
-
-    def take(self, line: str) -> None:
-        """Run a command, or answer a message.
-
-        Raises:
-            RequestError: there is no such command, or its file or the message cannot be used.
-        """
-        word, _, rest = line.partition(" ")
-        commands: dict[str, Callable[[str], None]] = {
-            "/help": lambda _: self.note(HELP),
-            "/reset": lambda _: self._reset(),
-            "/image": self._show_image,
-            "/save": self._save,
-        }
-        if word in commands:
-            commands[word](rest.strip().strip("'\""))
-        elif re.fullmatch(r"/[a-z]+", word):
-            raise RequestError(f"there is no command {word}: /help lists them")
-        elif line:
-            self._answer(line)
-
-    def _answer(self, question: str) -> None:
-        said = [*self.messages, user_message(question, self._images)]
-        check_familiar(self._model, self._name, messages=said)
-        options = dict(self._settings)
-        if "max_new_tokens" not in options:
-            prompt = self._model.chat_prompt(said, thinking=self._thinking)
-            options["max_new_tokens"] = self._model.tokens_left(prompt)
-        try:
-            events = self._model.stream(messages=said, thinking=self._thinking, **options)
-            finished = show(events, self._model, self.console)
-        except KeyboardInterrupt:
-            self.note("(stopped)")
-            return
-        if not finished.text.strip():
-            self.note("(the model ended its answer without a word)")
-        note("chat", self._name, question, finished)
-        # The answer alone goes into the history: reasoning is not repeated to the model.
-        self.messages = [*said, {"role": "assistant", "content": finished.text}]
-        self._images = []
-
-    def _reset(self) -> None:
-        self.messages, self._images = list(self._opening), []
-
-    def _show_image(self, name: str) -> None:
-        """Keep an image for the next message, and say how large it is."""
-        if not name:
-            raise RequestError("/image needs a file: /image FILE")
-        path = Path(name)
-        found = self._model.processor.image(path)
-        self.note(f"({path.name}: {found.soft_tokens} soft tokens)")
-        self._images += image_parts([path])
-
-    def _save(self, name: str) -> None:
-        """Write the conversation; an existing file is not replaced."""
-        if not name:
-            raise RequestError("/save needs a file: /save FILE")
-        path = Path(name).expanduser()
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(self.messages, file, ensure_ascii=False, indent=2, default=str)
-        except OSError as error:
-            raise RequestError(f"{path} cannot be written: {error.strerror}") from error
-        self.note(f"({len(self.messages)} messages in {path})")

@@ -105,6 +105,19 @@ def open_models(
         ConfigError: two models or adapters have one name, or a name or an adapter is given for
             several models.
     """
+    named, folders = model_paths(paths, name, adapters)
+    return {
+        one: open_model(path, dtype, device, folders, vision=vision) for one, path in named.items()
+    }
+
+
+def model_paths(
+    paths: list[str] | None, name: str | None, adapters: Sequence[str] = ()
+) -> tuple[dict[str, str], dict[str, Path]]:
+    """Return the paths of models by the names that requests use, and those of adapters by theirs.
+
+    Arguments and errors as for `open_models`.
+    """
     from redraft.checkpoint.source import SHIPPED
 
     paths = paths or list(SHIPPED)
@@ -120,10 +133,7 @@ def open_models(
         raise ConfigError(f"two models have the name {sorted(double)[0]}: rename a folder")
     if double := set(names) & set(folders):
         raise ConfigError(f"model and adapter have the name {sorted(double)[0]}: name another")
-    return {
-        one: open_model(path, dtype, device, folders, vision=vision)
-        for one, path in zip(names, paths, strict=True)
-    }
+    return dict(zip(names, paths, strict=True)), folders
 
 
 def _adapter_folders(adapters: Sequence[str]) -> dict[str, Path]:

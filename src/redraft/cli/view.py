@@ -120,7 +120,7 @@ def show(
     return finished
 
 
-def summary(statistics: Statistics, seed: int) -> str:
+def summary(statistics: Statistics, seed: int | None) -> str:
     """Return one line of figures."""
     counts = statistics.steps_per_canvas
     steps = "+".join(map(str, counts[:MAX_COUNTS])) + "+..." * (len(counts) > MAX_COUNTS)

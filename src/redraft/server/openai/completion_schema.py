@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from redraft.errors import RequestError
-from redraft.server.openai.schemas import Common
+from redraft.server.openai.schemas import Common, ResponseFormat
 
 MAX_PROMPTS = 512
 
@@ -19,6 +19,7 @@ class CompletionRequest(Common):
         log-probabilities with its tokens. max_tokens: 0 writes nothing, so that with echo a prompt
         is scored. best_of: texts written for each prompt, of which the n likeliest are kept.
         add_special_tokens: put special tokens around a prompt, as its tokenizer says.
+        response_format: what each text must be, as in a chat.
     """
 
     prompt: str | list[int] | list[str] | list[list[int]]
@@ -27,6 +28,7 @@ class CompletionRequest(Common):
     add_special_tokens: bool = True
     echo: bool = False
     best_of: int | None = Field(default=None, ge=1, le=16)
+    response_format: ResponseFormat | None = None
     logprobs: int | None = Field(default=None, ge=0, le=5)
 
     @property

@@ -73,6 +73,10 @@ async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled
         raise RequestError(
             "logprobs, echo, best_of and method mean nothing with a suffix: leave them out"
         )
+    if body.response_format is not None:
+        raise RequestError(
+            "response_format means nothing with a suffix: POST /v1/infill takes formats of holes"
+        )
     if not body.add_special_tokens:
         raise RequestError("with a suffix the prompt has its special tokens: leave it at true")
     options = body.settings() | body.strategies()

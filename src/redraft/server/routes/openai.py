@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,6 +12,7 @@ from redraft.server.fim_marks import marked_place
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.asking import chat_answer, events_of, prepared
 from redraft.server.openai.completion_schema import CompletionRequest
+from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.response import OpenAIResponse
 from redraft.server.openai.schemas import (
     STREAMS,
@@ -21,7 +21,7 @@ from redraft.server.openai.schemas import (
     TokenizeRequest,
 )
 from redraft.server.openai.suffix import suffix_answer
-from redraft.server.openai.translate import translate_completion
+from redraft.server.openai.translate import Translation, translate_completion
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
@@ -43,8 +43,13 @@ def openai_routes(models: Registry) -> APIRouter:
             body.prompt, body.suffix = place
         if body.suffix:
             return body.noted(await suffix_answer(hosted, body, request))
-        prepare = partial(translate_completion, hosted.model, body)
-        translation = await prepared(hosted, body, request, prepare)
+        form = body.response_format
+
+        def prepare() -> Translation:
+            constraint = None if form is None else response_constraint(form)
+            return translate_completion(hosted.model, body, constraint)
+
+        translation = await prepared(hosted, body, request, prepare, constrained=form is not None)
         answer = OpenAIResponse("text_completion", body.model, hosted.model.tokenizer, translation)
         return await _answer(hosted, answer, body, request)
 
