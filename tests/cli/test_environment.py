@@ -13,9 +13,7 @@ from redraft.cli import app
 def test_the_command_tells_libraries_what_the_user_has_not(
     monkeypatch: pytest.MonkeyPatch, own: str | None
 ) -> None:
-    monkeypatch.setattr(
-        os, "environ", {} if own is None else {name: own for name in app.ENVIRONMENT}
-    )
+    monkeypatch.setattr(os, "environ", {} if own is None else dict.fromkeys(app.ENVIRONMENT, own))
     monkeypatch.setattr(app.sys, "argv", ["redraft"])
     with pytest.raises(SystemExit) as ended:
         app.main()
