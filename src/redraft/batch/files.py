@@ -29,12 +29,13 @@ class Input:
     """A file of lines.
 
     Attributes:
-        lines: those that are not blank. bytes, sha256: of the whole file, when it was read.
+        lines: those that are not blank. length: in bytes. sha256: of the whole file, when it was
+            read.
     """
 
     path: Path
     lines: int
-    bytes: int
+    length: int
     sha256: str
 
     @classmethod
@@ -57,7 +58,7 @@ class Input:
 
     def begins_as(self, size: int, sha256: str) -> bool:
         """Return True where the first `size` bytes are those of an earlier time."""
-        if size > self.bytes:
+        if size > self.length:
             return False
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
@@ -166,7 +167,7 @@ class JobFiles:
 
     def _begin(self, job: Mapping[str, Any]) -> None:
         draft = self.state.with_name(self.state.name + ".draft")
-        given = {"bytes": self.source.bytes, "sha256": self.source.sha256}
+        given = {"bytes": self.source.length, "sha256": self.source.sha256}
         draft.write_text(json.dumps({**job, **given}, indent=2) + "\n", encoding="utf-8")
         replace_durably(draft, self.state)
 

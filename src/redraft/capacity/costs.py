@@ -33,9 +33,14 @@ class Costs(Protocol):
             passes. estimated: nothing of it was measured on this kind of machine.
     """
 
-    canvas: int
-    request: float
-    estimated: bool
+    @property
+    def canvas(self) -> int: ...
+
+    @property
+    def request(self) -> float: ...
+
+    @property
+    def estimated(self) -> bool: ...
 
     def step(self, rows: float, context: float) -> float:
         """Return the seconds of a denoising step of so many canvases behind so many tokens."""
@@ -105,7 +110,7 @@ def pass_bytes(
     counts = parameters(config)
     share = config.top_k_experts / config.num_experts
     # Canvases of few steps agree on their experts: with 256 positions four in five were awake.
-    awake = 1 - (1 - share) ** min(positions, 24 + positions / 100)
+    awake: float = 1 - (1 - share) ** min(positions, 24 + positions / 100)
     cache = 0.0
     for layer in config.layers:
         keys = seen if layer.sliding_window is None else min(seen, layer.sliding_window)

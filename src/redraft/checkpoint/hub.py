@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,7 +51,7 @@ def download(name: str, revision: str | None) -> Path:
         folder, _, name = file.rpartition("/")
         parts = [f"{folder}/{part}" if folder else part for part in part_names(name)] or [file]
         paths = [
-            Path(_reached(repo, lambda part=part: hf_hub_download(repo, part, revision=revision)))
+            Path(_reached(repo, partial(hf_hub_download, repo, part, revision=revision)))
             for part in parts
         ]
         return paths[0]

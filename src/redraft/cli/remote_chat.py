@@ -34,7 +34,7 @@ class RemoteChatSession(ChatSession):
         self.remote = remote
 
     def _written(self, said: list[Message]) -> Finished:
-        thinking = {} if self._thinking is None else {"thinking": self._thinking}
+        thinking: dict[str, Any] = {} if self._thinking is None else {"thinking": self._thinking}
         events = self.remote.stream(messages=said, **thinking, **self._settings)
         return show_texts(events, self.console)
 

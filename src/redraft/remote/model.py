@@ -206,7 +206,7 @@ class RemoteModel:
         return self._stream(request, adapter, 0)
 
     def _stream(self, request: RemoteRequest, adapter: str | None, number: int) -> Iterator[Event]:
-        body = {"model": adapter or self.name} | request.body(self.engine)
+        body: dict[str, Any] = {"model": adapter or self.name} | request.body(self.engine)
         if "seed" in self.engine.fields and body.get("seed") is None:
             body["seed"] = secrets.randbelow(1 << 31)
         json_value = body.get("response_format", {}).get("type") == "json_schema"

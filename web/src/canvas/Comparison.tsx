@@ -104,7 +104,7 @@ function LaneEnd(props: { player: Player; lane: Lane | null | undefined; name: s
   );
 }
 
-/** Return the number of denoising steps up to the frame on screen; the noise before them is none. */
+/** Return the number of denoising steps up to the frame on screen; the noise is none of them. */
 function stepsShown({ frames, cursor }: Player): number | null {
   if (frames.length === 0) return null;
   return frames.slice(0, cursor + 1).filter((frame) => frame.step > 0).length;

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { sendJson } from "../api/client";
 import type { Trace } from "../trace/trace";
 
-/** Return whether a text is the right answer; null where the server has no checker for the prompt. */
+/** Return whether a text is the right answer; null where the server cannot check the prompt. */
 export async function checkAnswer(prompt: string, text: string): Promise<boolean | null> {
   const body = { prompt, text };
   return (await sendJson<{ right: boolean | null }>("POST", "/play/check", body)).right;

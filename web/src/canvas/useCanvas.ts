@@ -29,8 +29,8 @@ export type CanvasState = ReturnType<typeof useCanvas>;
 export function useCanvas(player: Player) {
   const models = useModels();
   const shown = isRecorded(player.trace) ? null : player.trace;
-  const served = (id: string | null | undefined) => models.some((one) => one.id === id);
-  const firstModel = [shown?.model, readStored("model")].find(served) ?? models[0]?.id ?? "";
+  const isKnown = (id: string | null | undefined) => models.some((one) => one.id === id);
+  const firstModel = [shown?.model, readStored("model")].find(isKnown) ?? models[0]?.id ?? "";
   const [model, setModel] = useState(firstModel);
   const info = models.find((one) => one.id === model);
   const [mode, setMode] = useState<Mode>("chat");
