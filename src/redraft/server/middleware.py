@@ -172,8 +172,11 @@ class AccessMiddleware:
     def _has_own_name(self, headers: Headers) -> bool:
         """Return False for a Host header that no client of this server sends: DNS rebinding."""
         try:
-            name = urlsplit(f"//{headers.get('host', '')}").hostname
+            given = urlsplit(f"//{headers.get('host', '')}")
+            name = given.hostname
         except ValueError:  # malformed
+            return False
+        if "@" in given.netloc:  # a name in front of the name
             return False
         return self.settings.hosts is None or name in self.settings.hosts
 

@@ -45,6 +45,8 @@ TYPE_BY_KEYWORD = {
 JOINING = ("$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf", "const")
 # References can make a small schema large, and hold themselves.
 MAX_SCHEMAS, MAX_VISITS = 10_000, 2
+MAX_MEMBERS = 300_000  # that are copied, of all schemas together
+MAX_PATH, MAX_REFERENCE = 64, 4096  # references behind each other, and characters of one
 
 
 def plain_tools(tools: Sequence[Mapping[str, Any]]) -> list[Schema]:
@@ -92,12 +94,12 @@ class _Simplifier:
 
     Attributes:
         root: the tool's parameters, where references point to.
-        count: the schemas that were read.
+        count: the schemas that were read. members: what they hold.
     """
 
     def __init__(self, root: Schema) -> None:
         self.root = root
-        self.count = 0
+        self.count = self.members = 0
 
     def parameters(self) -> Schema:
         """Return the schema of all parameters, which is an object's."""
@@ -142,6 +144,14 @@ class _Simplifier:
             raise ChatTemplateError(f"its schema has more than {MAX_SCHEMAS} parts")
         if not isinstance(schema, dict):
             return {}, path
+        self.members += len(schema) + sum(
+            len(value) for value in schema.values() if isinstance(value, dict | list)
+        )
+        if self.members > MAX_MEMBERS or len(path) > MAX_PATH:
+            raise ChatTemplateError(
+                f"its schema has more than {MAX_MEMBERS} members, or {MAX_PATH} references behind "
+                "each other"
+            )
         found = {key: value for key, value in schema.items() if key not in JOINING}
         if "const" in schema:
             found.setdefault("enum", [schema["const"]])
@@ -171,6 +181,8 @@ def _target(root: Schema, reference: str) -> Schema:
     found: Json = root
     if not reference.startswith("#"):
         return {}
+    if len(reference) > MAX_REFERENCE:
+        raise ChatTemplateError(f"a reference has more than {MAX_REFERENCE} characters")
     for step in reference[1:].split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
@@ -217,7 +229,8 @@ def _union(options: list[Schema]) -> Schema:
         found["properties"] = properties
         first, *others = (_list(option.get("required")) for option in objects)
         for names in others:
-            first = [name for name in first if name in names]
+            known = {name for name in names if isinstance(name, str)}
+            first = [name for name in first if isinstance(name, str) and name in known]
         found["required"] = first
     return found
 

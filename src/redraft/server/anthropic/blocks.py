@@ -80,11 +80,12 @@ def _user(blocks: list[Block], place: str) -> list[Message]:
 
 def _assistant(blocks: list[Block], place: str) -> Message:
     parts: list[Block] = []
+    thoughts: list[str] = []
     message: Message = {"role": "assistant"}
     for at, block in enumerate(blocks):
         match block:
             case {"type": "thinking", "thinking": str(text)}:
-                message["reasoning_content"] = message.get("reasoning_content", "") + text
+                thoughts.append(text)
             case {"type": "redacted_thinking"}:
                 pass
             case {"type": "tool_use", "name": name}:
@@ -94,6 +95,8 @@ def _assistant(blocks: list[Block], place: str) -> Message:
                 message.setdefault("tool_calls", []).append(entry)
             case _:
                 parts.append(_part(block, f"{place}.content[{at}]"))
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
     return message | {"content": _plain(parts) if parts else None}
 
 

@@ -10,6 +10,7 @@ from redraft.errors import RequestError
 from redraft.server.foreign import SETTINGS, ForeignBody, split_settings
 from redraft.server.images import data_url
 from redraft.server.json_object import JsonObject
+from redraft.server.ollama.waiting import Waiting
 from redraft.server.openai.schemas import (
     Body,
     Bounded,
@@ -225,7 +226,7 @@ def _messages(given: list[OllamaMessage]) -> list[JsonObject]:
     """Return the messages of a chat. Ollama's calls have no ids: a result belongs to the first call
     of its name, or else to the first, that has none yet."""
     found: list[JsonObject] = []
-    waiting: list[tuple[str, str]] = []  # id and name of the calls without a result
+    waiting = Waiting([])
     for at, message in enumerate(given):
         content = _content(message.content or "", message.images)
         one: JsonObject = {"role": message.role, "content": content}
@@ -233,7 +234,7 @@ def _messages(given: list[OllamaMessage]) -> list[JsonObject]:
             one["reasoning_content"] = message.thinking
         if message.tool_calls:
             calls = [_call(call, f"messages[{at}]", n) for n, call in enumerate(message.tool_calls)]
-            waiting = [(call["id"], call["function"]["name"]) for call in calls]
+            waiting = Waiting([(call["id"], call["function"]["name"]) for call in calls])
             one |= {"tool_calls": calls, "content": content or None}
         if message.role == "tool":
             one |= _answered(message, waiting)
@@ -253,16 +254,14 @@ def _call(call: JsonObject, place: str, number: int) -> JsonObject:
     raise RequestError(f"{place}: a call needs a function with a name")
 
 
-def _answered(result: OllamaMessage, waiting: list[tuple[str, str]]) -> JsonObject:
+def _answered(result: OllamaMessage, waiting: Waiting) -> JsonObject:
     """Return the id and the name of the call that a result belongs to, which no longer waits."""
     # Older clients name the tool in `name`.
     tool = result.tool_name or (result.model_extra or {}).get("name")
-    named = [one for one in waiting if tool in (None, one[1])]
-    by_id = [one for one in waiting if one[0] == result.tool_call_id]
-    for one in (by_id or named)[:1]:
-        waiting.remove(one)
-        return {"tool_call_id": one[0], "name": one[1]}
-    return {"tool_call_id": result.tool_call_id}
+    one = waiting.take(result.tool_call_id, tool)
+    if one is None:
+        return {"tool_call_id": result.tool_call_id}
+    return {"tool_call_id": one[0], "name": one[1]}
 
 
 def _content(text: str, images: list[str] | None) -> Any:

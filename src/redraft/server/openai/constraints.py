@@ -54,9 +54,10 @@ class ToolChoice:
         inner = choice.get("allowed_tools", choice)
         match choice.get("type"), inner:
             case "function", _:
-                return cls(tools, [_named(tools, choice)])
+                return cls(tools, [_named(_by_name(tools), choice)])
             case "allowed_tools", {"mode": "auto" | "required" as mode, "tools": [_, *_] as listed}:
-                allowed = [_named(tools, one) for one in listed]
+                by_name = _by_name(tools)
+                allowed = [_named(by_name, one) for one in listed]
                 return cls(allowed, allowed if mode == "required" else None)
         raise RequestError(
             f"tool_choice={choice!r} cannot be read: give none, auto, required, a function "
@@ -117,12 +118,17 @@ def response_constraint(body: ResponseFormat) -> Constraint | None:
     return Grammar(given)
 
 
-def _named(tools: list[dict[str, Any]], choice: object) -> dict[str, Any]:
+def _by_name(tools: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return tools by their names; of two alike the first."""
+    named = [(_name(tool), tool) for tool in reversed(tools)]
+    return {name: tool for name, tool in named if isinstance(name, str)}
+
+
+def _named(tools: dict[str, dict[str, Any]], choice: object) -> dict[str, Any]:
     """Return the tool that a choice names, bare or under `function`."""
     name = _name(choice)
-    for tool in tools:
-        if name is not None and _name(tool) == name:
-            return tool
+    if isinstance(name, str) and name in tools:
+        return tools[name]
     raise RequestError(f"tool_choice names {name!r}, which is none of the tools")
 
 

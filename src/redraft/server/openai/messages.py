@@ -10,36 +10,57 @@ from redraft.errors import RequestError
 from redraft.server.openai.schemas import ChatRequest
 from redraft.text import Message
 
+# Calls of one message, and the results that follow it: templates look for each among the others.
+MAX_CALLS = 256
+
 
 def openai_messages(messages: Sequence[Message]) -> list[Message]:
     """Return messages in which calls are `tool_calls` and results have the role `tool`.
 
     Raises:
-        RequestError: a result belongs to no call. Chat templates would leave it out.
+        RequestError: a result belongs to no call. Chat templates would leave it out. Or there are
+            too many calls in one message, or results behind it.
     """
     found: list[Message] = []
     calls: list[Any] = []
+    names: set[object] = set()
+    results = 0
     for at, given in enumerate(messages):
         message = _present_form(given)
         if message.get("role") != "tool":
-            calls = message.get("tool_calls") or [] if message.get("role") == "assistant" else []
+            given_calls = message.get("tool_calls") if message.get("role") == "assistant" else []
+            calls = given_calls if isinstance(given_calls, list) else []
+            names, results = _names(calls), 0
         elif not calls:
             raise RequestError(
                 f"messages[{at}]: the result of a tool must follow an assistant's message with "
                 "tool_calls"
             )
-        elif not _belongs(message, calls):
+        elif not _belongs(message, names):
             raise RequestError(
                 f"messages[{at}]: no call before it has the id {message.get('tool_call_id')!r}"
+            )
+        results += message.get("role") == "tool"
+        if max(len(calls), results) > MAX_CALLS:
+            raise RequestError(
+                f"messages[{at}]: a message may have {MAX_CALLS} calls, and as many results may "
+                "follow it"
             )
         found.append(message)
     return found
 
 
-def _belongs(result: Message, calls: list[Any]) -> bool:
+def _names(calls: list[Any]) -> set[object]:
+    """Return the ids of calls; None for those that have none."""
+    found = (call.get("id") for call in calls[: MAX_CALLS + 1] if isinstance(call, dict))
+    return {name for name in found if name is None or isinstance(name, str | int | float)}
+
+
+def _belongs(result: Message, names: set[object]) -> bool:
     """Return True where a result has the id of a call, or says itself which tool it is from."""
-    ids = [call.get("id") for call in calls if isinstance(call, dict)]
-    return bool(result.get("name")) or result.get("tool_call_id") in ids
+    name = result.get("tool_call_id")
+    known = name is None or isinstance(name, str | int | float)
+    return bool(result.get("name")) or (known and name in names)
 
 
 def _present_form(message: Message) -> Message:

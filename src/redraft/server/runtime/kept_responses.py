@@ -47,7 +47,8 @@ class Responses:
             previous = response["previous_response_id"]
             row = name, previous, items, kept, size, time.time()
             file.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
-            for item in [*given, *response["output"]]:
+            # Only ids that were given here: a client's own could be another client's, too.
+            for item in response["output"]:
                 if isinstance(item.get("id"), str):
                     values = _key(item["id"]), name, json.dumps(item)
                     file.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", values)
@@ -99,18 +100,32 @@ class Responses:
         """Return items with those that are referred to in place of the references.
 
         Raises:
-            RequestError: an item is not kept.
+            RequestError: an item is not kept, or all of them together are too long.
         """
-        return [self._item(item) if _is_reference(item) else item for item in items]
+        found: dict[str, str] = {}
+        length = 0
+        resolved = []
+        for item in items:
+            if _is_reference(item):
+                name = str(item["id"])
+                if name not in found:
+                    found[name] = self._item(name)
+                length += len(found[name])
+                if length > MAX_CHAIN_CHARACTERS:
+                    raise RequestError(
+                        f"the items that are referred to have more than {MAX_CHAIN_CHARACTERS} "
+                        "characters: refer to fewer"
+                    )
+                item = json.loads(found[name])
+            resolved.append(item)
+        return resolved
 
-    def _item(self, reference: Item) -> Item:
-        name = reference["id"]
+    def _item(self, name: str) -> str:
         with self._database.read_transaction() as file:
-            row = file.execute("SELECT item FROM items WHERE id = ?", (_key(str(name)),)).fetchone()
+            row = file.execute("SELECT item FROM items WHERE id = ?", (_key(name),)).fetchone()
         if row is None:
             raise RequestError(f"no item of the id {name!r} is kept here: send it whole")
-        found: Item = json.loads(row["item"])
-        return found
+        return str(row["item"])
 
     def _row(self, name: str) -> sqlite3.Row:
         with self._database.read_transaction() as file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,7 +20,7 @@ from redraft.grammar.tokens.lexicon import Lexicon
 from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.server.runtime.compiler import Ticket
 from redraft.server.runtime.compilers import RETRY_SECONDS, Compilers
-from redraft.server.runtime.worker import BusyError
+from redraft.server.runtime.worker import BusyError, ClientLeftError
 
 Result = TypeVar("Result")
 # Threads that work at a time.
@@ -43,11 +43,53 @@ class Queue:
         self.limiter = anyio.CapacityLimiter(threads)
         self.capacity = threads + max_waiting
         self.load = 0
+        self._lock = threading.Lock()
+
+    def place(self) -> Place:
+        """Take a place."""
+        with self._lock:
+            self.load += 1
+        return Place(self)
+
+    def leave(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self.load -= 1
 
     @property
     def full(self) -> bool:
         """True where one more request would be refused."""
         return self.load >= self.capacity
+
+
+class Place:
+    """A place in a queue. It is taken until its thread has ended, also where nobody waits for that:
+    a client that leaves cannot have its next request prepared beside the last."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue, self._lock = queue, threading.Lock()
+        self._state: Literal["waits", "works", "left"] = "waits"
+
+    def begin(self) -> bool:
+        """Note that the thread works; returns False where the caller has left before."""
+        with self._lock:
+            if self._state == "left":
+                return False
+            self._state = "works"
+            return True
+
+    def end(self) -> None:
+        """Give the place back; the thread has ended."""
+        self._queue.leave()
+
+    def give_up(self) -> None:
+        """Give the place back, unless a thread works for it."""
+        with self._lock:
+            waited = self._state == "waits"
+            if waited:
+                self._state = "left"
+        if waited:
+            self._queue.leave()
 
 
 class Caller:
@@ -102,7 +144,7 @@ class Preparing:
         self.plain = Queue(THREADS, max_waiting)
         # A thread each, for they wait for a process.
         self.constrained = Queue(THREADS + max_waiting, 0)
-        self._slots = threading.Semaphore(THREADS)
+        self._slots, self._plain_slots = (threading.Semaphore(THREADS) for _ in range(2))
         self._compilers = compilers or Compilers()
 
     async def run(
@@ -126,19 +168,26 @@ class Preparing:
             )
         caller = Caller(self._compilers, self._slots, seconds)
 
-        def prepare() -> Result:
-            if not constrained:
-                return function()
-            with self._slots, compiling_elsewhere(caller):
-                return function()
+        place = queue.place()
 
-        queue.load += 1
+        def prepare() -> Result:
+            if not place.begin():
+                raise ClientLeftError("the caller has left")
+            try:
+                if not constrained:
+                    with self._plain_slots:
+                        return function()
+                with self._slots, compiling_elsewhere(caller):
+                    return function()
+            finally:
+                place.end()
+
         try:
             return await anyio.to_thread.run_sync(
                 prepare, limiter=queue.limiter, abandon_on_cancel=True
             )
         finally:
-            queue.load -= 1
+            place.give_up()
             caller.cancel()
 
     def start(self) -> None:

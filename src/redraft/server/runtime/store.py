@@ -15,6 +15,7 @@ from redraft.server.runtime.kept_responses import Responses
 MAX_CHARACTERS = 1 << 20  # characters of a text that is kept
 MAX_EDITS = 1000  # of a session; the oldest are forgotten
 MAX_EDIT_CHARACTERS = 4 << 20  # of the edits of a session; the oldest are forgotten
+MAX_TITLE, MAX_SHOWN = 500, 200  # characters of a title, and of an instruction in a list
 MAX_ROWS = 10_000  # sessions, and pages
 FIGURES = """updated, (SELECT count(*) FROM edits WHERE session = id AND number <= done) AS edits,
     (SELECT count(*) FROM edits WHERE session = id AND number > done) AS undone"""
@@ -78,7 +79,8 @@ class Store:
             return self._session(file, name)
 
     def sessions(self, limit: int = MAX_ROWS, after: str | None = None) -> list[dict[str, Any]]:
-        """Return sessions without their texts, the last changed first.
+        """Return sessions without their texts, the last changed first, with the start of their
+        instructions.
 
         Args:
             limit: the greatest number to return.
@@ -92,7 +94,8 @@ class Store:
             if after is not None:
                 values = self._session(file, after)["updated"], after
                 where = "WHERE (updated, id) < (?, ?)"
-            query = f"SELECT id, model, instruction, {FIGURES} FROM sessions {where}"
+            shown = f"substr(instruction, 1, {MAX_SHOWN}) AS instruction"
+            query = f"SELECT id, model, {shown}, {FIGURES} FROM sessions {where}"
             query += " ORDER BY updated DESC, id DESC LIMIT ?"
             return [dict(row) for row in file.execute(query, (*values, limit))]
 
@@ -172,8 +175,10 @@ class Store:
         """Store a page, in place of one of the same title.
 
         Raises:
-            RequestError: there are too many.
+            RequestError: there are too many, or the title is too long.
         """
+        if len(title) > MAX_TITLE:
+            raise RequestError(f"a title has {MAX_TITLE} characters at most, not {len(title)}")
         with self._database.write_transaction() as file:
             file.execute("DELETE FROM pages WHERE model = ? AND title = ?", (model, title))
             _check_count(file, "pages")

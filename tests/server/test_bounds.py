@@ -1,0 +1,162 @@
+"""What a request's length decides, and what bounds it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+import anyio
+import pytest
+
+from redraft.errors import ChatTemplateError, RequestError
+from redraft.server.anthropic.blocks import _assistant
+from redraft.server.ollama.waiting import Call, Waiting
+from redraft.server.openai.messages import MAX_CALLS, openai_messages
+from redraft.server.runtime.database import Database
+from redraft.server.runtime.kept_responses import MAX_CHAIN_CHARACTERS, Responses
+from redraft.server.runtime.preparing import Preparing
+from redraft.server.runtime.store import MAX_SHOWN, MAX_TITLE, Store
+from redraft.server.runtime.worker import BusyError
+from redraft.text.messages import _members
+from redraft.text.tool_schemas import simple_tool
+
+
+def take_slowly(waiting: list[Call], name: object, tool: object) -> Call | None:
+    """Look through all calls for the one that a result belongs to."""
+    named = [one for one in waiting if tool in (None, one[1])]
+    for one in ([one for one in waiting if one[0] == name] or named)[:1]:
+        waiting.remove(one)
+        return one
+    return None
+
+
+def test_results_find_their_calls_as_by_looking_through_all_of_them() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        calls = [(rng.choice("abc"), rng.choice("xyz")) for _ in range(rng.randrange(8))]
+        fast, slow = Waiting(calls), list(calls)
+        for _ in range(9):
+            name, tool = rng.choice(["a", "b", "q", None]), rng.choice(["x", "y", "w", None])
+            assert fast.take(name, tool) == take_slowly(slow, name, tool)
+
+
+def test_an_id_that_is_no_text_finds_nothing() -> None:
+    waiting = Waiting([([], "x")])
+    assert waiting.take([], "y") is None
+    assert waiting.take({}, "x") == ([], "x")
+
+
+def test_thoughts_in_many_blocks_are_one_text() -> None:
+    blocks = [{"type": "thinking", "thinking": text} for text in ("a", "b", "c")]
+    assert _assistant(blocks, "messages[0]") == {
+        "role": "assistant",
+        "reasoning_content": "abc",
+        "content": None,
+    }
+
+
+def turn(calls: int, results: int) -> list[dict[str, Any]]:
+    """Return calls of tools, and results of the first."""
+    made = [
+        {"id": f"c{number}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for number in range(calls)
+    ]
+    result = {"role": "tool", "tool_call_id": "c0", "content": "x"}
+    return [{"role": "assistant", "content": None, "tool_calls": made}, *[result] * results]
+
+
+def test_calls_and_results_have_a_limit() -> None:
+    assert len(openai_messages(turn(MAX_CALLS, MAX_CALLS) * 2)) == 2 * (MAX_CALLS + 1)
+    for calls, results in ((MAX_CALLS + 1, 0), (1, MAX_CALLS + 1)):
+        with pytest.raises(RequestError, match="256 calls"):
+            openai_messages(turn(calls, results))
+
+
+def test_calls_that_are_no_list_have_no_results() -> None:
+    with pytest.raises(RequestError, match="must follow"):
+        openai_messages([{"role": "assistant", "tool_calls": 5}, {"role": "tool", "content": "x"}])
+
+
+def tool(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": schema}}
+
+
+def test_references_do_not_multiply_a_large_schema() -> None:
+    large = {f"k{number}": number for number in range(2000)}
+    properties = {f"p{number}": {"$ref": "#/$defs/b"} for number in range(200)}
+    with pytest.raises(ChatTemplateError, match="members"):
+        simple_tool(tool({"properties": properties, "$defs": {"b": large}}))
+    chain = {f"d{number}": {"$ref": f"#/$defs/d{number + 1}"} for number in range(200)}
+    with pytest.raises(ChatTemplateError, match="references"):
+        simple_tool(tool({"$ref": "#/$defs/d0", "$defs": chain}))
+    with pytest.raises(ChatTemplateError, match="characters"):
+        simple_tool(tool({"$ref": "#" + "/a" * 5000}))
+
+
+def test_what_two_options_require_is_what_both_do() -> None:
+    options = [{"type": "object", "required": names} for names in (["b", "a"], ["a", 5, "c"])]
+    found = simple_tool(tool({"properties": {"p": {"anyOf": options}}}))
+    assert found["function"]["parameters"]["properties"]["p"]["required"] == ["a"]  # type: ignore[index,call-overload]
+
+
+def test_a_member_that_comes_twice_is_named() -> None:
+    with pytest.raises(ValueError, match="'b' comes twice"):
+        _members([("a", 1), ("b", 2), ("c", 1), ("b", 1)])
+
+
+def test_items_that_are_referred_to_have_a_limit_together() -> None:
+    responses = Responses(Database())
+    item = {"id": "msg_1", "text": "x" * (MAX_CHAIN_CHARACTERS // 3)}
+    own = {"id": "mine", "text": "y"}
+    response = {"id": "resp_1", "previous_response_id": None, "output": [item]}
+    responses.keep(response, [own])
+    reference = {"type": "item_reference", "id": "msg_1"}
+    assert responses.resolved([reference, own, reference]) == [item, own, item]
+    with pytest.raises(RequestError, match="refer to fewer"):
+        responses.resolved([reference] * 4)
+    # Another client could have the same id.
+    with pytest.raises(RequestError, match="no item"):
+        responses.resolved([{"id": "mine"}])
+
+
+def test_lists_of_sessions_and_pages_are_small() -> None:
+    store = Store()
+    store.begin("m", "text", "i" * 100_000)
+    (listed,) = store.sessions()
+    assert listed["instruction"] == "i" * MAX_SHOWN
+    assert store.session(listed["id"])["instruction"] == "i" * 100_000
+    with pytest.raises(RequestError, match="title"):
+        store.keep_page("m", "t" * (MAX_TITLE + 1), "text")
+
+
+def test_a_client_that_leaves_keeps_its_place_until_its_thread_has_ended() -> None:
+    preparing = Preparing(max_waiting=0)
+    ended = threading.Event()
+
+    def work() -> None:
+        ended.wait(30)
+
+    async def leave() -> None:
+        with anyio.move_on_after(0.05):
+            await preparing.run(work, None, constrained=False)
+
+    async def many() -> None:
+        for _ in range(4):
+            await leave()
+        assert preparing.plain.full
+        with pytest.raises(BusyError):
+            await preparing.run(lambda: None, None, constrained=False)
+        ended.set()
+        for _ in range(200):
+            if not preparing.plain.load:
+                break
+            await anyio.sleep(0.05)
+        await preparing.run(lambda: None, None, constrained=False)
+        assert preparing.plain.load == 0
+
+    try:
+        anyio.run(many)
+    finally:
+        ended.set()
+        preparing.close()
