@@ -8,11 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import ValidationError
 
 from redraft.errors import ChatTemplateError, RequestError
 from redraft.server.anthropic.blocks import _assistant
 from redraft.server.ollama.waiting import Call, Waiting
 from redraft.server.openai.messages import MAX_CALLS, openai_messages
+from redraft.server.openai.schemas import MAX_ERRORS, ChatRequest
 from redraft.server.runtime.database import Database
 from redraft.server.runtime.kept_responses import MAX_CHAIN_CHARACTERS, Responses
 from redraft.server.runtime.preparing import Preparing
@@ -160,3 +162,11 @@ def test_a_client_that_leaves_keeps_its_place_until_its_thread_has_ended() -> No
     finally:
         ended.set()
         preparing.close()
+
+
+def test_many_wrong_values_are_counted_and_not_described() -> None:
+    for count, told in ((MAX_ERRORS, MAX_ERRORS), (MAX_ERRORS + 1, 1)):
+        with pytest.raises(ValidationError) as error:
+            ChatRequest.model_validate({"model": "m", "messages": [1] * count})
+        assert error.value.error_count() == told
+    assert "1001 values" in error.value.errors()[0]["msg"]

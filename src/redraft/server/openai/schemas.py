@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from redraft.config.generation import check_names
 from redraft.errors import RequestError
@@ -37,6 +46,7 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 
 # Limits on what one request may cost at every step.
 MAX_STEPS = 2000
+MAX_ERRORS = 1000  # in the values of a request, each of which is described
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
 
@@ -44,6 +54,18 @@ class Body(BaseModel):
     """A request: numbers, booleans and strings are not taken for one another."""
 
     model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _few_errors(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Tell the number of errors where it is large: to describe each takes seconds."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if (count := error.error_count()) <= MAX_ERRORS:
+                raise
+            words = "{count} values are of another type than they must be"
+        raise PydanticCustomError("too_many_errors", words, {"count": count})
 
     @property
     def ignored(self) -> list[str]:
