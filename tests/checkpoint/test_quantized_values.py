@@ -137,7 +137,7 @@ SAID: list[tuple[Any, str]] = [
     (settings(type="float"), "says type 'float'"),
     (settings(group_size=64), "says one for 64 of 64 columns"),
     (settings(strategy="channel", group_size=None), "says strategy 'channel'"),
-    (settings(strategy="block"), "says strategy 'block', which is not read"),
+    (settings(strategy="block"), "says strategy 'block'"),
     (settings(actorder="group"), "says actorder 'group'"),
     (settings() | {"transform_config": {"config_groups": {"R1": {}}}}, "transform_config"),
     (settings() | {"sparsity_config": {"format": "sparse-24-bitmask"}}, "sparsity_config"),

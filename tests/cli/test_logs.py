@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from redraft.cli.log_book import Entry, LogBook, default_path
+from redraft.cli.log_book import LogBook, LogEntry, default_path
 from redraft.cli.logs import logs
 from redraft.errors import ConfigError
 
 
-def entry(**fields: object) -> Entry:
+def entry(**fields: object) -> LogEntry:
     usual = {
         "time": 5.0, "command": "generate", "model": "small", "prompt": "calc 1", "answer": "2",
         "reason": "stop", "seed": str(2**62), "new_tokens": 3, "steps": 2, "seconds": 0.5,
     }  # fmt: skip
-    return Entry(**usual | fields)  # type: ignore[arg-type]
+    return LogEntry(**usual | fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture

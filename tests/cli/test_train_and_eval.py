@@ -57,6 +57,7 @@ def test_a_recipe_becomes_a_checkpoint_that_is_measured(tmp_path: Path) -> None:
     assert "another recipe" in other.stderr
 
 
+@pytest.mark.long
 def test_what_a_recipe_starts_from_is_trained_first_or_given(tmp_path: Path) -> None:
     first = little(tmp_path, 2)
     second = tmp_path / "second.toml"

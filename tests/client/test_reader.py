@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from redraft.client import Answer, EventReader, Filled, ServerError, SseDecoder, StreamedDraft
+from redraft.client import (
+    EventReader,
+    Filled,
+    ServerError,
+    SseDecoder,
+    StreamedAnswer,
+    StreamedDraft,
+)
 
 
 def line(chunk: Any) -> bytes:
@@ -62,7 +69,7 @@ def test_an_answer_is_put_together_by_choice() -> None:
         reader.result()
     list(reader.feed(b"data: [DONE]\n\n"))
     answer = reader.result()
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, StreamedAnswer)
     assert [(one.text, one.reasoning, one.finish_reason) for one in answer.choices] == [
         ("a", "hm", "stop"), ("b", "", "tool_calls"),
     ]  # fmt: skip

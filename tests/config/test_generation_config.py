@@ -151,6 +151,7 @@ def test_one_eos_and_one_stop_are_taken_as_lists_of_one() -> None:
 
 def test_the_typed_options_are_the_fields_of_the_config() -> None:
     options, config = get_type_hints(GenerationOptions), get_type_hints(GenerationConfig)
+    assert options.pop("max_tokens") is int  # another name of max_new_tokens
     assert list(options) == list(config)
     assert not GenerationOptions.__required_keys__
     for name in ("eos_token_id", "stop"):  # these may also be one value, or a list

@@ -22,7 +22,19 @@ from tests.docs.blocks import ALL, Block
 
 # Checkpoints that the pages name, and that are not here: a tiny one stands for them.
 STAND_INS = ("path/to/checkpoint", "google/diffusiongemma-26B-A4B-it")
-LANGUAGES = {"python", "shell", "text", "json", "toml", "yaml", "console", "ebnf", "vim", "lua"}
+LANGUAGES = {
+    "python",
+    "shell",
+    "javascript",
+    "text",
+    "json",
+    "toml",
+    "yaml",
+    "console",
+    "ebnf",
+    "vim",
+    "lua",
+}
 NOTES = re.compile(r"run|not run: .{10,}")
 
 

@@ -614,10 +614,10 @@ def test_a_row_that_fails_when_it_is_committed_takes_no_other_along(
     numbers = [engine.add(request) for request in requests]
     commit = TextWork.commit
 
-    def failing(work: TextWork, tokens: tuple[int, ...], steps: int) -> None:
+    def failing(work: TextWork, *arguments: Any, **named: Any) -> None:
         if work.number == numbers[1]:
             raise KeyError("a bug")
-        commit(work, tokens, steps)
+        commit(work, *arguments, **named)
 
     monkeypatch.setattr(TextWork, "commit", failing)
     events = list(engine.run())

@@ -15,6 +15,8 @@ import redraft
 from tests.server.test_openai import Served
 
 llm = pytest.importorskip("llm", reason="llm is missing: make integrations")
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parents[2] / "integrations" / "llm-redraft"
 QUICK = {"seed": 3, "max_denoising_steps": 4}
 SHORT = {**QUICK, "max_tokens": 12}

@@ -26,7 +26,7 @@ ROUTES = (
     ("POST", "/v1/sessions"), ("GET", "/v1/sessions"), ("GET", "/v1/sessions/{name}"), ("DELETE", "/v1/sessions/{name}"),
     ("POST", "/v1/sessions/{name}/edits"), ("POST", "/v1/sessions/{name}/undo"), ("POST", "/v1/sessions/{name}/redo"),
     ("GET", "/v1/pages"), ("GET", "/v1/pages/{title}"), ("PUT", "/v1/pages/{title}"), ("DELETE", "/v1/pages/{title}"),
-    ("GET", "/play/config"), ("POST", "/play/sudoku"), ("POST", "/v1/audio/transcriptions"),
+    ("GET", "/play/config"), ("POST", "/play/sudoku"), ("POST", "/play/check"), ("POST", "/v1/audio/transcriptions"),
 )  # fmt: skip
 
 

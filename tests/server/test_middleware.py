@@ -162,8 +162,9 @@ def test_with_a_key_the_page_is_open_and_all_that_it_asks_for_is_not(locked: Ser
     url = f"http://127.0.0.1:{locked.port}"
     page = httpx2.get(f"{url}/")
     assert page.status_code == 200
-    (script,) = [part for part in page.text.split('"') if part.endswith(".js")]
-    for path in (script.removeprefix("."), "/icon.svg", "/index.html", "/health", "/ready"):
+    scripts = [part.removeprefix(".") for part in page.text.split('"') if part.endswith(".js")]
+    assert scripts
+    for path in (*scripts, "/icon.svg", "/index.html", "/health", "/ready"):
         assert httpx2.get(url + path).status_code == 200, path
     for path in (
         "/v1/models",

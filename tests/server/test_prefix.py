@@ -90,10 +90,13 @@ def test_the_page_finds_its_files_and_the_api(proxy: Proxy, end: str) -> None:
         assert client.post(where, json=body, headers=key).json()["count"]
 
 
-def test_the_docs_find_their_description(proxy: Proxy) -> None:
+def test_the_docs_and_their_description_are_behind_the_prefix(proxy: Proxy) -> None:
     key = {"authorization": "Bearer secret"}
     with httpx2.Client(trust_env=False, headers=key) as client:
-        assert f"{PREFIX}/openapi.json" in client.get(f"{proxy.url}/docs").text
+        page = client.get(f"{proxy.url}/docs").text
+        assert "/v1/chat/completions" in page
+        (link,) = re.findall(r'(?:src|href)="([^#"]+)"', page)
+        assert urljoin(f"{PREFIX}/docs", link) == f"{PREFIX}/openapi.json"
         found = client.get(f"{proxy.url}/openapi.json").json()
         assert found["servers"] == [{"url": PREFIX}]
 

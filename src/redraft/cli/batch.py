@@ -97,9 +97,9 @@ def batch(
             defaults = Defaults(only, seed, source.parent)
             run_until_stopped(files, _engines(models), defaults)
         done, failed, reports = files.done, files.failed, files.errors
-    told = f"redraft: {done} of {total} lines are in {output}"
+    told = f"redraft: {done - failed} of {total} lines are answered in {output}"
     if failed:
-        told = f"{told} or, {failed} that have errors, in {reports}"
+        told += f"; {failed} have errors, in {reports}"
     errors.print(told, highlight=False)
     if done < total:
         errors.print("redraft: stopped; the same command goes on", highlight=False)

@@ -29,7 +29,7 @@ INSERT INTO switch VALUES (1);
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class LogEntry:
     """One prompt and its answer.
 
     Attributes:
@@ -49,7 +49,7 @@ class Entry:
     seconds: float
 
 
-NAMES = ", ".join(field.name for field in fields(Entry))
+NAMES = ", ".join(field.name for field in fields(LogEntry))
 
 
 def default_path() -> Path:
@@ -84,15 +84,15 @@ class LogBook:
         with self._open() as connection:
             return bool(connection.execute("SELECT writes FROM switch").fetchone()[0])
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LogEntry) -> None:
         """Write an entry, where that is switched on."""
         if not self.writes:
             return
-        marks = ", ".join("?" for _ in fields(Entry))
+        marks = ", ".join("?" for _ in fields(LogEntry))
         with self._open() as connection:
             connection.execute(f"INSERT INTO entries ({NAMES}) VALUES ({marks})", astuple(entry))
 
-    def newest(self, count: int, search: str = "") -> list[Entry]:
+    def newest(self, count: int, search: str = "") -> list[LogEntry]:
         """Return the newest entries, the newest last.
 
         Args:
@@ -106,8 +106,8 @@ class LogBook:
         )
         with self._open() as connection:
             rows = connection.execute(query, (search, search, count)).fetchall()
-        names = [field.name for field in fields(Entry)]
-        return [Entry(**dict(zip(names, row, strict=True))) for row in reversed(rows)]
+        names = [field.name for field in fields(LogEntry)]
+        return [LogEntry(**dict(zip(names, row, strict=True))) for row in reversed(rows)]
 
     def clear(self) -> int:
         """Forget all entries, and return how many there were. The switch stays as it is."""
@@ -156,7 +156,7 @@ def note(command: str, model: str, prompt: str, finished: object) -> None:
     book, figures = LogBook(), finished.statistics
     if book.path.exists():
         book.add(
-            Entry(
+            LogEntry(
                 time=time.time(),
                 command=command,
                 model=model,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from redraft.cli.log_book import Entry, LogBook
+from redraft.cli.log_book import LogBook, LogEntry
 from redraft.cli.options import JsonOption
 from redraft.errors import ConfigError
 
@@ -66,7 +66,7 @@ def _list(book: LogBook, count: int, search: str, *, as_json: bool) -> None:
         print(f"no entries; the log is {state}")
 
 
-def _shown(entry: Entry) -> str:
+def _shown(entry: LogEntry) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.time))
     figures = f"{entry.new_tokens} tokens in {entry.steps} steps, seed {entry.seed}"
     prompt = "\n".join(f"> {line}" for line in entry.prompt.splitlines() or [""])

@@ -12,32 +12,32 @@ A stream is an iterator of `StreamedDraft` and `StreamedText`; its `result` read
 `AsyncClient` is the same with `async` and `await`.
 """
 
-from redraft.client.asynchronous import AsyncClient, AsyncEventStream
+from redraft.client.asynchronous import AsyncClient, AsyncStream
 from redraft.client.errors import ServerError
 from redraft.client.events import (
-    Answer,
     AnswerChoice,
     Filled,
+    StreamedAnswer,
     StreamedDraft,
     StreamedText,
     StreamEvent,
 )
 from redraft.client.reader import EventReader
 from redraft.client.sse import SseDecoder
-from redraft.client.synchronous import Client, EventStream
+from redraft.client.synchronous import Client, Stream
 
 __all__ = [
-    "Answer",
     "AnswerChoice",
     "AsyncClient",
-    "AsyncEventStream",
+    "AsyncStream",
     "Client",
     "EventReader",
-    "EventStream",
     "Filled",
     "ServerError",
     "SseDecoder",
+    "Stream",
     "StreamEvent",
+    "StreamedAnswer",
     "StreamedDraft",
     "StreamedText",
 ]

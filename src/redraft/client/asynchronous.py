@@ -7,17 +7,17 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 import httpx2
 
-from redraft.client import requests
+import redraft.client.requests as requests
 from redraft.client.errors import ServerError
-from redraft.client.events import Answer, Filled, StreamEvent
+from redraft.client.events import Filled, StreamedAnswer, StreamEvent
 from redraft.client.reader import EventReader
 from redraft.client.synchronous import lost
 
-Result = TypeVar("Result", Answer, Filled)
+Result = TypeVar("Result", StreamedAnswer, Filled)
 
 
-class AsyncEventStream(Generic[Result]):
-    """An asynchronous iterator of the events of one request; see `EventStream`."""
+class AsyncStream(Generic[Result]):
+    """An asynchronous iterator of the events of one request; see `Stream`."""
 
     def __init__(self, client: AsyncClient, request: requests.StreamRequest) -> None:
         self._reader = EventReader()
@@ -106,23 +106,23 @@ class AsyncClient:
 
     def chat(
         self, messages: requests.Messages, *, drafts: bool = True, **fields: Any
-    ) -> AsyncEventStream[Answer]:
+    ) -> AsyncStream[StreamedAnswer]:
         """Return the stream of an answer; see `Client.chat`."""
-        return AsyncEventStream(self, requests.chat(messages, fields, drafts=drafts))
+        return AsyncStream(self, requests.chat(messages, fields, drafts=drafts))
 
     def complete(
         self, prompt: str, *, drafts: bool = True, **fields: Any
-    ) -> AsyncEventStream[Answer]:
+    ) -> AsyncStream[StreamedAnswer]:
         """Return the stream of what continues a prompt; see `Client.complete`."""
-        return AsyncEventStream(self, requests.completion(prompt, fields, drafts=drafts))
+        return AsyncStream(self, requests.completion(prompt, fields, drafts=drafts))
 
-    def infill(self, template: str, **fields: Any) -> AsyncEventStream[Filled]:
+    def infill(self, template: str, **fields: Any) -> AsyncStream[Filled]:
         """Return the stream of a filled template; see `Client.infill`."""
-        return AsyncEventStream(self, requests.infill(template, fields))
+        return AsyncStream(self, requests.infill(template, fields))
 
-    def edit(self, text: str, spans: requests.Spans, **fields: Any) -> AsyncEventStream[Filled]:
+    def edit(self, text: str, spans: requests.Spans, **fields: Any) -> AsyncStream[Filled]:
         """Return the stream of a rewritten text; see `Client.edit`."""
-        return AsyncEventStream(self, requests.edit(text, spans, fields))
+        return AsyncStream(self, requests.edit(text, spans, fields))
 
     async def aclose(self) -> None:
         """Close all connections."""

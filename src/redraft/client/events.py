@@ -58,7 +58,7 @@ class AnswerChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class StreamedAnswer:
     """Result of a chat or a completion; `usage` is the server's."""
 
     choices: Sequence[AnswerChoice]

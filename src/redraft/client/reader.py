@@ -8,9 +8,9 @@ from typing import Any
 
 from redraft.client.errors import ServerError
 from redraft.client.events import (
-    Answer,
     AnswerChoice,
     Filled,
+    StreamedAnswer,
     StreamedDraft,
     StreamedText,
     StreamEvent,
@@ -59,7 +59,7 @@ class EventReader:
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]
 
-    def result(self) -> Answer | Filled:
+    def result(self) -> StreamedAnswer | Filled:
         """Return the result.
 
         Raises:
@@ -70,7 +70,7 @@ class EventReader:
         if self._filled is not None:
             return self._filled
         choices = [one for _, one in sorted(self._choices.items())]
-        return Answer(choices=choices, usage=self._usage)
+        return StreamedAnswer(choices=choices, usage=self._usage)
 
     def _draft(self, drawn: Chunk) -> StreamedDraft:
         index = drawn["candidate"] if "candidate" in drawn else drawn["index"]

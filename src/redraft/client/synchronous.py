@@ -7,15 +7,15 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 import httpx2
 
-from redraft.client import requests
+import redraft.client.requests as requests
 from redraft.client.errors import ServerError
-from redraft.client.events import Answer, Filled, StreamEvent
+from redraft.client.events import Filled, StreamedAnswer, StreamEvent
 from redraft.client.reader import EventReader
 
-Result = TypeVar("Result", Answer, Filled)
+Result = TypeVar("Result", StreamedAnswer, Filled)
 
 
-class EventStream(Generic[Result]):
+class Stream(Generic[Result]):
     """An iterator of the events of one request, which is sent at the first of them.
 
     In a `with` statement, or after `close`, the connection is closed, and the server stops writing.
@@ -122,30 +122,32 @@ class Client:
 
     def chat(
         self, messages: requests.Messages, *, drafts: bool = True, **fields: Any
-    ) -> EventStream[Answer]:
+    ) -> Stream[StreamedAnswer]:
         """Return the stream of an answer to messages in OpenAI's form, or to one text.
 
         Args:
             fields: further fields of the request, such as `seed`, `tools` or `entropy_bound`.
         """
-        return EventStream(self, requests.chat(messages, fields, drafts=drafts))
+        return Stream(self, requests.chat(messages, fields, drafts=drafts))
 
-    def complete(self, prompt: str, *, drafts: bool = True, **fields: Any) -> EventStream[Answer]:
+    def complete(
+        self, prompt: str, *, drafts: bool = True, **fields: Any
+    ) -> Stream[StreamedAnswer]:
         """Return the stream of what continues a prompt; `fields` as for `chat`."""
-        return EventStream(self, requests.completion(prompt, fields, drafts=drafts))
+        return Stream(self, requests.completion(prompt, fields, drafts=drafts))
 
-    def infill(self, template: str, **fields: Any) -> EventStream[Filled]:
+    def infill(self, template: str, **fields: Any) -> Stream[Filled]:
         """Return the stream of a template whose `<hole>` marks are filled; `fields` as for
         `chat`."""
-        return EventStream(self, requests.infill(template, fields))
+        return Stream(self, requests.infill(template, fields))
 
-    def edit(self, text: str, spans: requests.Spans, **fields: Any) -> EventStream[Filled]:
+    def edit(self, text: str, spans: requests.Spans, **fields: Any) -> Stream[Filled]:
         """Return the stream of a text whose spans of characters are rewritten.
 
         Args:
             fields: as for `chat`; `kind="insert"` inserts at empty spans, `instruction` says what.
         """
-        return EventStream(self, requests.edit(text, spans, fields))
+        return Stream(self, requests.edit(text, spans, fields))
 
     def close(self) -> None:
         """Close all connections."""

@@ -39,11 +39,9 @@ def add_api_page(app: FastAPI) -> None:
 def api_page(description: JsonObject) -> str:
     """Return an OpenAPI description as a page of HTML."""
     title = f"{description['info']['title']} {description['info']['version']}: HTTP API"
-    routes = [
-        _route(method, path, route, description)
-        for path, methods in description["paths"].items()
-        for method, route in methods.items()
-    ]
+    routes: list[str] = []
+    for path, methods in description["paths"].items():
+        routes += [_route(method, path, one, description) for method, one in methods.items()]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -99,7 +99,7 @@ class DraftMessage(
         InfillDraft | OpenAIDraftChunk | ResponsesDraftEvent | AnthropicDraftEvent | OllamaDraftLine
     ]
 ):
-    """What a stream sends for one denoising step."""
+    """Message of a stream for one denoising step, in any of its forms."""
 
 
 def draft_schema() -> JsonObject:

@@ -45,11 +45,11 @@ class Queue:
         self.load = 0
         self._lock = threading.Lock()
 
-    def place(self) -> Place:
+    def place(self) -> QueuePlace:
         """Take a place."""
         with self._lock:
             self.load += 1
-        return Place(self)
+        return QueuePlace(self)
 
     def leave(self) -> None:
         """Give a place back."""
@@ -62,7 +62,7 @@ class Queue:
         return self.load >= self.capacity
 
 
-class Place:
+class QueuePlace:
     """A place in a queue. It is taken until its thread has ended, also where nobody waits for that:
     a client that leaves cannot have its next request prepared beside the last."""
 
