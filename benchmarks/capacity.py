@@ -64,8 +64,12 @@ def load_of(args: argparse.Namespace, canvas: int, users: int) -> Load:
     return Load(users=users, prompt=args.prompt, answer=answer, steps=args.steps, batch=8)
 
 
-async def under(url: str, load: Load, requests: int) -> tuple[int, int]:
-    """Return the answers and tokens of users who ask so many times each."""
+async def under(url: str, load: Load, requests: int, vocab_size: int) -> tuple[int, int]:
+    """Return the answers and tokens of users who ask so many times each.
+
+    Raises:
+        SystemExit: a request was refused.
+    """
     body: dict[str, Any] = {
         "model": "m",
         "max_tokens": load.answer,
@@ -78,9 +82,11 @@ async def under(url: str, load: Load, requests: int) -> tuple[int, int]:
     async def user(client: httpx2.AsyncClient, number: int) -> None:
         nonlocal tokens
         for again in range(requests):
-            prompt = [300 + (number * 97 + again * 31 + at * 7) % 700 for at in range(load.prompt)]
+            places = (number * 97 + again * 31 + at * 7 for at in range(load.prompt))
+            prompt = [vocab_size // 3 + place % (vocab_size // 2) for place in places]
             answer = await client.post(url, json=body | {"prompt": prompt, "seed": number})
-            answer.raise_for_status()
+            if not answer.is_success:
+                raise SystemExit(answer.text)
             tokens += answer.json()["usage"]["completion_tokens"]
 
     async with httpx2.AsyncClient(timeout=None) as client:
@@ -103,7 +109,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model = redraft.load(args.model, vision=False)
-    canvas = model.config.canvas_length
+    canvas, vocab_size = model.config.canvas_length, model.config.vocab_size
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = start(args.model, port)
@@ -112,7 +118,7 @@ def main() -> None:
     found: list[Measured] = []
     truth: dict[int, list[float]] = {users: [] for users in USERS}
     try:
-        asyncio.run(under(url, load_of(args, canvas, 2), 1))  # warm
+        asyncio.run(under(url, load_of(args, canvas, 2), 1, vocab_size))  # warm
         for _ in range(args.rounds):
             found.append(
                 measure(model, args.model, rounds=1, steps=args.steps, request=0.0, clock=clock)
@@ -120,7 +126,7 @@ def main() -> None:
             for users in USERS:
                 load = load_of(args, canvas, users)
                 began, used = time.perf_counter(), processor_seconds(server)
-                _, tokens = asyncio.run(under(url, load, args.requests))
+                _, tokens = asyncio.run(under(url, load, args.requests, vocab_size))
                 wall, processor = time.perf_counter() - began, processor_seconds(server) - used
                 truth[users].append(tokens / (wall if args.clock == "wall" else processor))
     finally:
