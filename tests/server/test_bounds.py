@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import random
 import threading
 from typing import Any
 
 import anyio
 import pytest
-from pydantic import ValidationError
+from PIL import Image
+from pydantic import ConfigDict, ValidationError
 
-from redraft.errors import ChatTemplateError, RequestError
+from redraft.errors import ChatTemplateError, ImageError, RequestError
+from redraft.images.read import read_image
 from redraft.server.anthropic.blocks import _assistant
 from redraft.server.ollama.waiting import Call, Waiting
 from redraft.server.openai.messages import MAX_CALLS, openai_messages
-from redraft.server.openai.schemas import MAX_ERRORS, ChatRequest
+from redraft.server.openai.schemas import (
+    MAX_BIASES,
+    MAX_ERRORS,
+    MAX_MESSAGES,
+    Body,
+    ChatRequest,
+    settings_among,
+)
+from redraft.server.routes.infill import MAX_HOLES, InfillRequest
 from redraft.server.runtime.database import Database
 from redraft.server.runtime.kept_responses import MAX_CHAIN_CHARACTERS, Responses
 from redraft.server.runtime.preparing import Preparing
 from redraft.server.runtime.store import MAX_SHOWN, MAX_TITLE, Store
 from redraft.server.runtime.worker import BusyError
 from redraft.text.messages import _members
+from redraft.text.plain_data import plain
 from redraft.text.tool_schemas import simple_tool
 
 
@@ -170,3 +182,58 @@ def test_many_wrong_values_are_counted_and_not_described() -> None:
             ChatRequest.model_validate({"model": "m", "messages": [1] * count})
         assert error.value.error_count() == told
     assert "1001 values" in error.value.errors()[0]["msg"]
+
+
+def test_one_format_for_all_holes_is_read_once() -> None:
+    given = {"model": "m", "template": "<hole>x" * 3, "formats": [{"type": "regex", "regex": "a"}]}
+    first, *others = InfillRequest.model_validate(given).parts().holes
+    assert first.constraint is not None
+    assert all(other.constraint is first.constraint for other in others)
+
+
+class Extra(Body):
+    """A body with settings among its further fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def test_holes_spans_biases_and_messages_have_a_limit() -> None:
+    many = InfillRequest.model_validate({"model": "m", "template": "<hole>x" * (MAX_HOLES + 1)})
+    with pytest.raises(RequestError, match="holes"):
+        many.parts()
+    bias = {str(token): 1.0 for token in range(MAX_BIASES + 1)}
+    with pytest.raises(ValidationError, match="at most 4096"):
+        ChatRequest.model_validate({"model": "m", "messages": [], "logit_bias": bias})
+    with pytest.raises(RequestError, match="logit_bias"):
+        settings_among(Extra.model_validate({"logit_bias": bias}))
+    with pytest.raises(ValidationError, match="at most 10000"):
+        ChatRequest.model_validate({"model": "m", "messages": [{}] * (MAX_MESSAGES + 1)})
+
+
+def test_the_name_of_a_place_stays_short() -> None:
+    key, value = "k" * 100_000, {"deep": object()}
+    with pytest.raises(ChatTemplateError) as error:
+        plain({key: [0, value]}, "messages[0]")
+    assert str(error.value).startswith(f"messages[0].{'k' * 100}[1].deep is a object")
+
+
+def test_texts_and_merges_of_a_schema_count() -> None:
+    long = {"type": "string", "description": "d" * 100_000}
+    properties = {f"p{number}": {"$ref": "#/$defs/b"} for number in range(100)}
+    with pytest.raises(ChatTemplateError, match="members"):
+        simple_tool(tool({"properties": properties, "$defs": {"b": long}}))
+    parts: list[Any] = [
+        {"properties": {f"p{part}_{number}": {} for number in range(29)}} for part in range(300)
+    ]
+    with pytest.raises(ChatTemplateError, match="members"):
+        simple_tool(tool({"allOf": parts}))
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    assert read_image(data, files=False).shape == (48, 64, 3)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(ImageError, match="scans"):
+        read_image(data[:-2] + data[last:-2] * 70 + data[-2:], files=False)

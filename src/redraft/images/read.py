@@ -29,6 +29,8 @@ DATA = "data:"
 REMOTE = ("http:", "https:", "file:", "ftp:", "s3:", "gs:", "blob:")
 WHITE = (255, 255, 255, 255)
 Pixels = NDArray[np.uint8]  # [height, width, 3]
+# A progressive JPEG is decoded whole for each scan, of which 31 bytes make one. Encoders write ten.
+JPEG, SCAN, MAX_SCANS = b"\xff\xd8", b"\xff\xda", 64
 _decoding = threading.Lock()
 
 
@@ -132,6 +134,8 @@ def _decoded(data: bytes) -> Pixels:
         raise _too_many_bytes()
     if not data:
         raise ImageError("the image has no bytes: give a file with an image in it")
+    if data.startswith(JPEG) and data.count(SCAN) > MAX_SCANS:
+        raise ImageError(f"the image has more than {MAX_SCANS} scans: save it anew")
     with _decoding:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:

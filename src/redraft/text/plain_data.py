@@ -11,6 +11,8 @@ from redraft.text.json_value import Json
 
 # Deeper nesting ends in an error in place of Python's RecursionError.
 MAX_DEPTH = 100
+# Characters of a key, and of all keys, in the name of a place.
+MAX_KEY, MAX_PLACE = 100, 1000
 
 
 def plain(value: object, place: str, depth: int = 0) -> Json:
@@ -35,11 +37,11 @@ def plain(value: object, place: str, depth: int = 0) -> Json:
         return float(value)
     if isinstance(value, Mapping):
         return {
-            _key(key, place): plain(item, f"{place}.{key}", depth + 1)
+            _key(key, place): plain(item, _within(place, f".{key[:MAX_KEY]}"), depth + 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [plain(item, f"{place}[{at}]", depth + 1) for at, item in enumerate(value)]
+        return [plain(item, _within(place, f"[{at}]"), depth + 1) for at, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         members = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return plain(members, place, depth + 1)
@@ -49,6 +51,11 @@ def plain(value: object, place: str, depth: int = 0) -> Json:
     raise ChatTemplateError(
         f"{place} is a {type(value).__name__}: messages hold texts, numbers, lists and mappings"
     )
+
+
+def _within(place: str, part: str) -> str:
+    """Return the name of a part of a place; of a long one the end is left out."""
+    return place if len(place) > MAX_PLACE else place + part
 
 
 def _key(key: object, place: str) -> str:

@@ -46,6 +46,7 @@ JOINING = ("$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf", "const")
 # References can make a small schema large, and hold themselves.
 MAX_SCHEMAS, MAX_VISITS = 10_000, 2
 MAX_MEMBERS = 300_000  # that are copied, of all schemas together
+CHARACTERS = 16  # of a text that count as a member
 MAX_PATH, MAX_REFERENCE = 64, 4096  # references behind each other, and characters of one
 
 
@@ -134,6 +135,24 @@ class _Simplifier:
         found = self.simple(schema, path)
         return {"properties": {}} | found if found["type"] == "object" else found
 
+    def count_members(self, schema: Schema, path: Path) -> None:
+        """Count what a schema holds, where it is copied.
+
+        Raises:
+            ChatTemplateError: all of them hold too much, or refer too deep.
+        """
+        self.members += len(schema)
+        for value in schema.values():
+            if isinstance(value, dict | list):
+                self.members += len(value)
+            elif isinstance(value, str):
+                self.members += len(value) // CHARACTERS
+        if self.members > MAX_MEMBERS or len(path) > MAX_PATH:
+            raise ChatTemplateError(
+                f"its schema has more than {MAX_MEMBERS} members, or {MAX_PATH} references behind "
+                "each other"
+            )
+
     def flat(self, schema: Json, path: Path) -> tuple[Schema, Path]:
         """Return a schema without references, allOf, anyOf and oneOf, and the path behind them.
 
@@ -144,14 +163,7 @@ class _Simplifier:
             raise ChatTemplateError(f"its schema has more than {MAX_SCHEMAS} parts")
         if not isinstance(schema, dict):
             return {}, path
-        self.members += len(schema) + sum(
-            len(value) for value in schema.values() if isinstance(value, dict | list)
-        )
-        if self.members > MAX_MEMBERS or len(path) > MAX_PATH:
-            raise ChatTemplateError(
-                f"its schema has more than {MAX_MEMBERS} members, or {MAX_PATH} references behind "
-                "each other"
-            )
+        self.count_members(schema, path)
         found = {key: value for key, value in schema.items() if key not in JOINING}
         if "const" in schema:
             found.setdefault("enum", [schema["const"]])
@@ -167,6 +179,7 @@ class _Simplifier:
         for member in _list(schema.get("allOf")):
             more, path = self.flat(member, path)
             found = _both(found, more)
+            self.count_members(found, path)
         for keyword in ("anyOf", "oneOf"):
             options = []
             for option in _list(schema.get(keyword)):

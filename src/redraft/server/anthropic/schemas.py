@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, Bounded, ChatRequest
+from redraft.server.openai.schemas import MAX_MESSAGES, Body, Bounded, ChatRequest
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -80,7 +80,7 @@ class CountRequest(ForeignBody, Bounded):
     """POST /v1/messages/count_tokens: a request whose prompt is only counted."""
 
     model: str
-    messages: list[JsonObject]
+    messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
     system: str | list[Block] | None = None
     tools: list[JsonObject] | None = None
     tool_choice: ToolChoiceBody | None = None

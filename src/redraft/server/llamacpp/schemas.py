@@ -10,7 +10,7 @@ from redraft.errors import RequestError
 from redraft.grammar import Constraint, JsonSchema
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, Bounded, checked_stops
+from redraft.server.openai.schemas import MAX_BIASES, Body, Bounded, checked_stops
 
 # Fields that mean nothing here: how tokens are drawn one by one, and where they are computed.
 IDLE = frozenset(
@@ -49,7 +49,9 @@ class Sampling(ForeignBody, Bounded):
     frequency_penalty: float | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
-    logit_bias: list[list[Any]] | dict[str, float] | None = None
+    logit_bias: list[list[Any]] | dict[str, float] | None = Field(
+        default=None, max_length=MAX_BIASES
+    )
     json_schema: JsonObject | bool | None = None
     grammar: str | None = None
     n_probs: int | None = Field(default=None, ge=0, le=20)

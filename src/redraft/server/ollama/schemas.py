@@ -12,6 +12,7 @@ from redraft.server.images import data_url
 from redraft.server.json_object import JsonObject
 from redraft.server.ollama.waiting import Waiting
 from redraft.server.openai.schemas import (
+    MAX_MESSAGES,
     Body,
     Bounded,
     ChatRequest,
@@ -167,7 +168,7 @@ class OllamaRequest(ForeignBody, Bounded):
 class OllamaChatRequest(OllamaRequest):
     """POST /api/chat."""
 
-    messages: list[OllamaMessage] = Field(default_factory=list)
+    messages: list[OllamaMessage] = Field(default_factory=list, max_length=MAX_MESSAGES)
     tools: list[JsonObject] | None = None
 
     def chat(self) -> ChatRequest:

@@ -46,6 +46,7 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 
 # Limits on what one request may cost at every step.
 MAX_STEPS = 2000
+MAX_BIASES, MAX_MESSAGES = 4096, 10_000
 MAX_ERRORS = 1000  # in the values of a request, each of which is described
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
@@ -93,6 +94,9 @@ def settings_among(body: Body) -> JsonObject:
             raise RequestError(f"{name}={extra[name]!r} is not supported: {admitted[0]!r} is")
     found = {name: value for name, value in extra.items() if name not in IGNORED}
     check_names(found, other_names=[*type(body).model_fields, *IGNORED])
+    bias = found.get("logit_bias")
+    if isinstance(bias, dict | list) and len(bias) > MAX_BIASES:
+        raise RequestError(f"logit_bias has {len(bias)} tokens, {MAX_BIASES} may be named")
     steps = found.get("max_denoising_steps")
     if isinstance(steps, int) and steps > MAX_STEPS:
         raise RequestError(
@@ -179,7 +183,10 @@ class Common(Strategies):
     stream_options: StreamOptions = Field(default_factory=StreamOptions)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[Annotated[int, Field(strict=False)], float] | None = None  # JSON's keys
+    # JSON's keys are texts.
+    logit_bias: dict[Annotated[int, Field(strict=False)], float] | None = Field(
+        default=None, max_length=MAX_BIASES
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -258,7 +265,7 @@ class ChatRequest(Common):
 
     _within_context: bool = PrivateAttr(default=False)
 
-    messages: list[JsonObject]
+    messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
     documents: list[JsonObject] | None = None
     chat_template_kwargs: JsonObject | None = None
     enable_thinking: bool | None = None

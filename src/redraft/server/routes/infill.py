@@ -30,6 +30,9 @@ Report = Callable[[Infilled], JsonObject]
 # JSON has lists for tuples.
 Span = Annotated[tuple[StrictInt, StrictInt], Field(strict=False)]
 
+# Holes, or spans, of one request.
+MAX_HOLES = 256
+
 
 class Options(Strategies):
     """Fields of all requests; others must be generation settings. timeout: seconds. stream: drafts
@@ -71,22 +74,19 @@ class InfillRequest(Options):
             raise RequestError(
                 f"{len(formats)} formats for {count} holes: give one for all, or one each"
             )
-        each: list[ResponseFormat | None] = [
-            *(formats * count if len(formats) == 1 else formats)
-        ] or [None] * count
-        holes = [
-            Hole(
-                1, self.max_tokens or MAX_TOKENS, None if one is None else response_constraint(one)
-            )
-            for one in each
-        ]
+        if count > MAX_HOLES:
+            raise RequestError(f"{count} holes are more than a request may have: {MAX_HOLES}")
+        # One format for all holes is read once.
+        made = [response_constraint(one) for one in formats] or [None]
+        each = made * count if len(made) == 1 else made
+        holes = [Hole(1, self.max_tokens or MAX_TOKENS, one) for one in each]
         return Template(whole.texts, tuple(holes))
 
 
 class EditOptions(Options):
     """Spans of characters to rewrite; an empty span is a place to insert text."""
 
-    spans: list[Span] = Field(min_length=1)
+    spans: list[Span] = Field(min_length=1, max_length=MAX_HOLES)
     kind: Literal["rewrite", "insert"] = "rewrite"
 
     def plan(self, hosted: HostedModel, text: str) -> Work:

@@ -200,7 +200,7 @@ async def _writer(
     """Return a writer of completions, of which nothing is written yet."""
     given = {
         "model": hosted.name,
-        "prompt": _prompts(hosted, body.prompt),
+        "prompt": await run_in_threadpool(_prompts, hosted, body.prompt),
         "max_tokens": body.limit,
         "logprobs": min(body.n_probs, 5) if body.n_probs else None,
         "timeout": body.timeout,
@@ -222,8 +222,10 @@ async def _writer(
 
 def _prompts(hosted: HostedModel, prompt: str | list[Any]) -> Any:
     """Return prompts as OpenAI's completions have them: a mix of texts and token ids is one."""
+    if isinstance(prompt, str):
+        return prompt
     kinds = {type(part) for part in prompt}
-    if isinstance(prompt, str) or len(kinds) < 2:
+    if len(kinds) < 2:
         return prompt
     tokenizer = hosted.model.processor.require_tokenizer("a prompt of texts and token ids")
     several = list in kinds
