@@ -73,13 +73,7 @@ class IntegersConfig:
         storage: Storage,
         parts: Mapping[str, TensorInfo],
     ) -> Iterator[str]:
-        """Yield a sentence for everything that a matrix in the file is and the config denies.
-
-        Args:
-            module: the name of the matrix in the file, without a role.
-            shape: (N, K).
-            parts: its tensors, by role.
-        """
+        """Yield what a matrix in the file is and the config denies; see `Quantized`."""
         if storage.method != self.method:
             yield f"{module} is stored as {storage.name}, quantization_config says {self.method}"
             return

@@ -56,13 +56,7 @@ class MlxConfig:
         storage: Storage,
         parts: Mapping[str, TensorInfo],
     ) -> Iterator[str]:
-        """Yield a sentence for everything that a matrix in the file is and the config denies.
-
-        Args:
-            module: the name of the matrix in the file, without a role.
-            shape: (N, K).
-            parts: its tensors, by role.
-        """
+        """Yield what a matrix in the file is and the config denies; see `Quantized`."""
         if storage.method != METHOD:
             yield f"{module} is stored as {storage.name}, and quantization is in MLX's words"
             return

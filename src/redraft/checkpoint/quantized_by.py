@@ -30,7 +30,13 @@ class Quantized(Protocol):
         storage: Storage,
         parts: Mapping[str, TensorInfo],
     ) -> Iterator[str]:
-        """Yield a sentence for everything that a matrix in the file is and the config denies."""
+        """Yield a sentence for everything that a matrix in the file is and the config denies.
+
+        Args:
+            module: the name of the matrix in the file, without a role.
+            shape: (N, K).
+            parts: its tensors, by role.
+        """
         ...
 
 

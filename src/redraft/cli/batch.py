@@ -16,7 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from redraft.cli import serving
-from redraft.cli.options import GIB, DeviceOption, DtypeOption, ModelsOption, VisionOption
+from redraft.cli.options import (
+    GIB,
+    AdaptersOption,
+    DeviceOption,
+    DtypeOption,
+    MemoryOption,
+    ModelsOption,
+    ServedNameOption,
+    VisionOption,
+)
 from redraft.cli.progress import errors, open_model
 
 if TYPE_CHECKING:
@@ -38,30 +47,14 @@ def batch(
         Path, typer.Argument(metavar="OUT.jsonl", help="The answers; taken up again if begun.")
     ],
     model: ModelsOption = None,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH",
-            help="A LoRA adapter of the model, and its name in requests; may be repeated. With one "
-            "model only.",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The name of the model in requests; with one model only.")
-    ] = None,
+    adapter: AdaptersOption = None,
+    name: ServedNameOption = None,
     rows: Annotated[int, typer.Option("--batch", help="The largest batch of a model.", min=1)] = 32,
     seed: Annotated[
         int,
         typer.Option(help="The seeds of lines that have none follow from it.", min=0),
     ] = 0,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            help="GiB for caches and passes, beside the weights. Unless given: 94 % of the free "
-            "memory.",
-            min=0.001,
-        ),
-    ] = None,
+    memory: MemoryOption = None,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",

@@ -43,6 +43,28 @@ SetModelOption = Annotated[
         "--model", "-m", help="A checkpoint. Unless given: the small model that knows the set."
     ),
 ]
+AdaptersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME=PATH",
+        help="A LoRA adapter of the model, and its name in requests; may be repeated. With one "
+        "model only.",
+    ),
+]
+ServedNameOption = Annotated[
+    str | None,
+    typer.Option("--name", help="The name of the model in requests; with one model only."),
+]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--memory",
+        help="GiB for caches and passes, beside the weights. Unless given: 94 % of the free "
+        "memory.",
+        min=0.001,
+    ),
+]
 SpeechOption = Annotated[
     str | None,
     typer.Option(

@@ -10,9 +10,12 @@ import typer
 from redraft.cli import serving
 from redraft.cli.listening import Place
 from redraft.cli.options import (
+    AdaptersOption,
     DeviceOption,
     DtypeOption,
+    MemoryOption,
     ModelsOption,
+    ServedNameOption,
     SpeechOption,
     VisionOption,
 )
@@ -24,17 +27,8 @@ def serve(
         str, typer.Option(help="The address to listen on; 0.0.0.0 admits other machines.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH",
-            help="A LoRA adapter of the model, and its name in requests; may be repeated. With one "
-            "model only.",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The name of the model in requests; with one model only.")
-    ] = None,
+    adapter: AdaptersOption = None,
+    name: ServedNameOption = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
@@ -54,14 +48,7 @@ def serve(
     waiting: Annotated[
         int, typer.Option(help="The length of a model's waiting queue.", min=0)
     ] = 64,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            help="GiB for caches and passes, beside the weights. Unless given: 94 % of the free "
-            "memory.",
-            min=0.001,
-        ),
-    ] = None,
+    memory: MemoryOption = None,
     prefix_cache: Annotated[
         float | None,
         typer.Option(

@@ -214,8 +214,6 @@ def _place_all(
         # What the context cannot hold is not laid out: a hole may be said to have a million tokens.
         least = len(form.prefix) + form.between_length + sum(one)
         if least > limit:
-            if not placed:
-                _check_length(processor, form, least - len(form.prefix))
             continue
         candidate = place(form, one, length, fill_token)
         end = candidate.layout.canvases[-1].start + length
