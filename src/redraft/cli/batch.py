@@ -23,7 +23,7 @@ from redraft.cli.options import (
     DtypeOption,
     MemoryOption,
     ModelsOption,
-    ServedNameOption,
+    RequestNameOption,
     VisionOption,
 )
 from redraft.cli.progress import errors, open_model
@@ -48,7 +48,7 @@ def batch(
     ],
     model: ModelsOption = None,
     adapter: AdaptersOption = None,
-    name: ServedNameOption = None,
+    name: RequestNameOption = None,
     rows: Annotated[int, typer.Option("--batch", help="The largest batch of a model.", min=1)] = 32,
     seed: Annotated[
         int,

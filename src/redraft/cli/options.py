@@ -52,7 +52,7 @@ AdaptersOption = Annotated[
         "model only.",
     ),
 ]
-ServedNameOption = Annotated[
+RequestNameOption = Annotated[
     str | None,
     typer.Option("--name", help="The name of the model in requests; with one model only."),
 ]

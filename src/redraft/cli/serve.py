@@ -15,7 +15,7 @@ from redraft.cli.options import (
     DtypeOption,
     MemoryOption,
     ModelsOption,
-    ServedNameOption,
+    RequestNameOption,
     SpeechOption,
     VisionOption,
 )
@@ -28,7 +28,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
     adapter: AdaptersOption = None,
-    name: ServedNameOption = None,
+    name: RequestNameOption = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
