@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.imports import MODULES, uses
-from tests.test_floors import FLOORS
+from tests.test_floors import FLOORS, NAMES
 
 PICTURE = Path(__file__).parent / "images" / "floors.svg"
 PURPOSES = {
@@ -72,7 +72,7 @@ def arrows() -> set[tuple[str, str]]:
 
 def _module_pairs() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    for name in filter(None, MODULES):
+    for name in NAMES:
         found += [(name, other) for other in sorted(uses(name)) if other]
     return found
 

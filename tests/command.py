@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
+COMMAND = [sys.executable, "-m", "redraft"]
 LOADED = ("torch", "safetensors.torch", "tokenizers", "jinja2", "redraft.api", "redraft.cli.app")
 SECONDS = 120
 

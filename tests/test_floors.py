@@ -39,7 +39,8 @@ FORBIDDEN = [
 ]
 
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
-NAMES = [name for name, module in MODULES.items() if name]
+# The root and the door of `python -m redraft` are above all floors.
+NAMES = [name for name, module in MODULES.items() if name not in ("", "__main__")]
 
 
 def problem(name: str, other: str) -> str:

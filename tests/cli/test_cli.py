@@ -399,7 +399,7 @@ def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
 
 
 def test_a_closed_output_is_no_error() -> None:
-    shell = 'exec "$0" -c "from redraft.cli.app import main; main()" "$@" >&-'
+    shell = 'exec "$0" -m redraft "$@" >&-'
     done = subprocess.run(
         ["sh", "-c", shell, COMMAND[0], "generate", "-m", "small", "-p", "calc 17+25"],
         stderr=subprocess.PIPE,

@@ -17,6 +17,7 @@ from redraft.cli.app import app, main
 from redraft.errors import RedraftError
 from redraft.evals import SETS
 from redraft.train import Recipe
+from tests.command import COMMAND
 
 ROOT = get_command(app)
 HELP = """
@@ -241,15 +242,13 @@ def test_typer_names_the_base_of_its_errors() -> None:
 
 
 def test_a_shell_completes_commands_and_options() -> None:
-    command = [sys.executable, "-c", "from redraft.cli.app import main; main()"]
-
     def completed(line: str) -> str:
         environment = os.environ | {
             "_REDRAFT_COMPLETE": "complete_bash",
             "COMP_WORDS": line,
             "COMP_CWORD": str(len(line.split(" ")) - 1),
         }
-        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+        return subprocess.run(COMMAND, env=environment, capture_output=True, text=True).stdout
 
     assert "generate" in completed("redraft gen").split()
     assert "--max-new-tokens" in completed("redraft generate --max-n").split()

@@ -1,4 +1,4 @@
-"""The examples of recipes/finetune/notation.py are right, and none that is held out is learnt."""
+"""The examples of recipes/finetune/steps_first.py are right, and none that is held out is learnt."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from redraft.tasks.arithmetic import OPERATIONS
 from redraft.train.finetune.config import FinetuneConfig
 from redraft.train.finetune.records import Conversation, RecordFile
 
 RECIPES = Path(__file__).parents[3] / "recipes" / "finetune"
-SIGNS = {"p": int.__add__, "m": int.__sub__, "t": int.__mul__}
 
 
 def script() -> Any:
-    spec = importlib.util.spec_from_file_location("notation", RECIPES / "notation.py")
+    spec = importlib.util.spec_from_file_location("steps_first", RECIPES / "steps_first.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -25,10 +25,10 @@ def script() -> Any:
 
 
 def value(text: str) -> int:
-    """Work out `17p25m03` from left to right."""
+    """Work out `17+25-03` from left to right."""
     found, rest = int(text[:2]), text[2:]
     while rest:
-        found, rest = SIGNS[rest[0]](found, int(rest[1:3])), rest[3:]
+        found, rest = OPERATIONS[rest[0]](found, int(rest[1:3])), rest[3:]
     return found
 
 
@@ -45,26 +45,25 @@ def said(path: Path) -> list[tuple[str, str]]:
 
 def test_the_examples_are_right_and_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = script()
-    for name, count in (("NEW", 60), ("OLD", 20), ("HELD_OUT", 3)):
+    for name, count in (("NEW", 60), ("OLD", 20), ("SUDOKUS", 2), ("HELD_OUT", 3)):
         monkeypatch.setattr(module, name, count)
     module.main(tmp_path)
     learnt, new, old, sudoku = (
         said(tmp_path / f"{name}.jsonl") for name in ("train", "new", "old", "sudoku")
     )
-    assert [len(one) for one in (learnt, new, old, sudoku)] == [80, 3, 3, 3]
-    for prompt, answer in [*learnt, *new]:
-        sum_ = prompt.removeprefix("calc ").translate(module.NOTATION)
-        result, *steps = answer.translate(module.NOTATION).split(";")
-        assert value(sum_) == int(result)
-        for step in steps:
-            left, right = step.split("=")
-            assert value(left) == int(right)
-    assert sum("p" in prompt or "m" in prompt or "t" in prompt[5:] for prompt, _ in learnt) == 60
-    known = {prompt.translate(module.NOTATION) for prompt, _ in learnt}
-    assert not known & {prompt.translate(module.NOTATION) for prompt, _ in [*new, *old]}
+    assert [len(one) for one in (learnt, new, old, sudoku)] == [82, 3, 3, 3]
+    shown = [(prompt, answer) for prompt, answer in (*learnt, *new) if prompt.startswith("show ")]
+    assert len(shown) == 63
+    for prompt, answer in shown:
+        chain, result = answer.split(" so ")
+        steps = [step.split("=") for step in chain.split(";")]
+        assert all(value(left) == int(right) for left, right in steps)
+        assert value(prompt.removeprefix("show ")) == int(result) == int(steps[-1][1])
+    known = {prompt.split(" ")[1] for prompt, _ in learnt if not prompt.startswith("sudoku")}
+    assert not known & {prompt.split(" ")[1] for prompt, _ in (*new, *old)}
 
 
 def test_the_recipe_is_a_config() -> None:
-    config = FinetuneConfig.from_file(RECIPES / "notation.toml")
+    config = FinetuneConfig.from_file(RECIPES / "steps_first.toml")
     assert config.lora is not None
     assert config.lora.rank == 5
