@@ -55,6 +55,34 @@ MAX_FACTOR = 1e6
 OTHER_NAMES = {"max_tokens": "max_new_tokens"}
 
 
+class LogitBias(dict[int, float]):
+    """Nats by token id, checked. A copy of settings keeps it, and does not check it again.
+
+    Attributes:
+        largest: the largest token id; -1 where there is none.
+    """
+
+    largest: int = -1
+
+    @classmethod
+    def checked(cls, given: object) -> LogitBias:
+        """Return a mapping from token ids to nats.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"logit_bias={given!r} must map token ids to nats")
+        for token, bias in given.items():
+            check_integer("a token id in logit_bias", token, minimum=0)
+            check_number(f"logit_bias[{token}]", bias, minimum=-1e9, maximum=1e9)
+        found = cls(given)
+        found.largest = max(found, default=-1)
+        return found
+
+
 class GenerationOptions(TypedDict, total=False):
     """Keyword arguments that change fields of GenerationConfig, for one call; see there."""
 
@@ -142,7 +170,7 @@ class GenerationConfig:
     repetition_penalty: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logit_bias: Mapping[int, float] = field(default_factory=LogitBias)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
@@ -176,11 +204,7 @@ class GenerationConfig:
             isinstance(self.seed, bool) or not isinstance(self.seed, int)
         ):
             raise ConfigError(f"seed={self.seed!r} must be a whole number or None")
-        if not isinstance(self.logit_bias, Mapping):
-            raise ConfigError(f"logit_bias={self.logit_bias!r} must map token ids to nats")
-        for token, bias in self.logit_bias.items():
-            check_integer("a token id in logit_bias", token, minimum=0)
-            check_number(f"logit_bias[{token}]", bias, minimum=-1e9, maximum=1e9)
+        object.__setattr__(self, "logit_bias", LogitBias.checked(self.logit_bias))
 
     def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return a copy with `options` in place of its fields.
