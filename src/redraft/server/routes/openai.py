@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from redraft.server.fim_marks import marked_place
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.asking import chat_answer, events_of, prepared
 from redraft.server.openai.completion_schema import CompletionRequest
@@ -28,7 +29,7 @@ from redraft.server.runtime.sse import stream_response, while_connected
 
 def openai_routes(models: Registry) -> APIRouter:
     """Return OpenAI's routes."""
-    router = APIRouter()
+    router = json_router()
     _model_routes(router, models)
 
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
