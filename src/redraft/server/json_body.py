@@ -47,9 +47,7 @@ class Counts:
     @property
     def is_too_much(self) -> bool:
         """True where the body is refused."""
-        return (
-            self.values > MAX_VALUES or self.parts > MAX_PARTS or self.written > MAX_WRITTEN
-        )
+        return self.values > MAX_VALUES or self.parts > MAX_PARTS or self.written > MAX_WRITTEN
 
 
 def counted(body: bytes) -> Counts:
