@@ -28,6 +28,8 @@ START, END, ESCAPE = "\u4dc0", "\u4dc1", "\u4dc2"
 ESCAPED = {char: f"{ESCAPE}{number}" for number, char in enumerate((START, END, ESCAPE))}
 # A marked text, which is group 1, or a mark that has lost its partner.
 MARKED = re.compile(f"{START}([^{START}{END}]+){END}|[{START}{END}]")
+# Control tokens in messages, and what stands between them: each is encoded by itself.
+MAX_PIECES = 128 << 10
 
 Value = TypeVar("Value", bound=Json)
 
@@ -110,7 +112,8 @@ class ControlTokens:
         """Return the token ids of a prompt that a template made of marked messages.
 
         Raises:
-            ChatTemplateError: this tokenizer reads a control token from plain text too.
+            ChatTemplateError: this tokenizer reads a control token from plain text too, or there
+                are too many of them.
         """
         first, pieces = self._pieces(prompt)
         ids = tokenizer.encode(_unescaped(first), bos=False)
@@ -127,7 +130,11 @@ class ControlTokens:
 
     def _pieces(self, prompt: str) -> tuple[str, list[tuple[str, bool]]]:
         """Return what stands before the first mark, and each piece behind it, with True for one
-        that must stay text."""
+        that must stay text.
+
+        Raises:
+            ChatTemplateError: there are too many.
+        """
         pieces: list[tuple[str, bool]] = []
         first, done = None, 0
         # One by one: to split a long prompt at once would hold the interpreter.
@@ -139,6 +146,11 @@ class ControlTokens:
             if marked := found[1]:  # None for a mark that has lost its partner
                 pieces.append((marked, marked in self.texts))
             done = found.end()
+            if len(pieces) > MAX_PIECES:
+                raise ChatTemplateError(
+                    f"the messages have more than {MAX_PIECES // 2} control tokens that stay text: "
+                    "send fewer"
+                )
         if first is None:
             return prompt, []
         return first, [*pieces, (prompt[done:], False)] if done < len(prompt) else pieces
