@@ -16,10 +16,11 @@ from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from redraft.server import Settings, json_body
+import redraft
+from redraft.server import Settings, create_app, json_body
 from redraft.server.json_body import counted, json_router, parsed
 from redraft.server.middleware import AccessMiddleware
-from redraft.server.runtime import body_budget, kept_responses
+from redraft.server.runtime import body_budget, kept_responses, time_limit
 from redraft.server.runtime.database import Database
 from redraft.server.runtime.event_queue import DeadlineError
 from redraft.server.runtime.kept_responses import Responses
@@ -228,3 +229,24 @@ def test_preparing_ends_with_the_time_of_its_request() -> None:
         preparing.close()
 
     asyncio.run(whole())
+
+
+def test_a_text_without_an_end_is_its_best_draft_before_the_servers_time_is_over(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "RESERVE_PART", 1.0)
+    monkeypatch.setattr(time_limit, "RESERVE_SECONDS", 59.9)
+    app = create_app({"m": redraft.load(checkpoint)}, Settings(timeout=60.0))
+    endless = {
+        "confidence_threshold": 1e-9,
+        "max_denoising_steps": 2000,
+        "stability_threshold": 999,
+    }
+    body: dict[str, Any] = {"model": "m", "prompt": "a", "max_tokens": 40} | endless
+    with TestClient(app) as client:
+        (choice,) = client.post("/v1/completions", json=body).json()["choices"]
+        assert (choice["finish_reason"], choice["settled"]) == ("length", False)
+        lines = client.post("/v1/completions", json=body | {"stream": True}).text.splitlines()
+        assert lines[-2] == "data: [DONE]"
+        (choice,) = json.loads(lines[-4].removeprefix("data: "))["choices"]
+        assert (choice["finish_reason"], choice["settled"]) == ("length", False)
