@@ -1,4 +1,4 @@
-"""What a request repeats is done once, and what all requests have together is bounded."""
+"""What a request repeats is done once, or has a limit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from redraft.config import GenerationConfig
-from redraft.errors import ChatTemplateError, ConfigError, ImageError, RequestError
+from redraft.diffusion import as_sampler
+from redraft.errors import (
+    ChatTemplateError,
+    ConfigError,
+    ImageError,
+    RequestError,
+    UnknownOptionError,
+)
 from redraft.images import ImageBudget
 from redraft.images.read import read_image
+from redraft.server.llamacpp.schemas import LlamaCompletionRequest
 from redraft.server.openai.messages import template_variables
 from redraft.server.openai.schemas import ChatRequest, TokenizeRequest
 from redraft.server.openai.suffix import _token_counts
@@ -24,6 +33,7 @@ from redraft.testing import byte_tokenizer
 from redraft.text import control_tokens, template_environment
 from redraft.text import tokenizer as tokenizers
 from redraft.text.control_tokens import ControlTokens
+from redraft.text.messages import plain_messages
 from redraft.text.template_environment import CompiledTemplate
 
 TOKENIZER = byte_tokenizer()
@@ -148,3 +158,38 @@ def test_biases_are_checked_once() -> None:
     for wrong in ({-1: 1.0}, {1: "a"}, {1: 1e10}, [1]):
         with pytest.raises(ConfigError, match="logit_bias"):
             GenerationConfig(logit_bias=wrong)  # type: ignore[arg-type]
+
+
+def test_arguments_in_json_have_the_limits_of_a_body() -> None:
+    def message(arguments: str) -> list[dict[str, Any]]:
+        function = {"name": "f", "arguments": arguments}
+        call = {"id": "1", "type": "function", "function": function}
+        return [{"role": "assistant", "content": None, "tool_calls": [call]}]
+
+    def read(count: int) -> Any:
+        text = json.dumps({"a": [[]] * count})
+        return plain_messages(message(text), lambda _: False)
+
+    assert read(20_000)
+    with pytest.raises(ChatTemplateError, match="lists, objects"):
+        read(140_000)
+
+
+def test_names_and_times_of_no_sensible_length_are_refused_at_once() -> None:
+    name = "max_new_token" + "s" * 2_000_000
+    body = ChatRequest.model_validate({"model": "m", "messages": [], name: 1})
+    began = time.thread_time()
+    with pytest.raises(UnknownOptionError):
+        body.settings()
+    with pytest.raises(UnknownOptionError):
+        as_sampler(name)
+    assert time.thread_time() - began < 0.2
+    for field, value in (
+        ("timeout_ms", 10**400),
+        ("sampler", "a" * 2000),
+        ("stopping", "a" * 2000),
+    ):
+        with pytest.raises(ValidationError, match=field):
+            ChatRequest.model_validate({"model": "m", "messages": [], field: value})
+    with pytest.raises(ValidationError, match="t_max"):
+        LlamaCompletionRequest.model_validate({"prompt": "a", "t_max_predict_ms": 10**400})

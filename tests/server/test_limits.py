@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 import redraft
-from redraft.server import Settings, create_app, json_body
-from redraft.server.json_body import counted, json_router, parsed
+from redraft.server import Settings, create_app
+from redraft.server.json_body import json_router, parsed
 from redraft.server.middleware import AccessMiddleware
 from redraft.server.runtime import body_budget, kept_responses, time_limit
 from redraft.server.runtime.database import Database
@@ -32,6 +32,8 @@ from redraft.server.runtime.time_limit import (
     earliest_deadline,
     seconds_left,
 )
+from redraft.text import json_counts
+from redraft.text.json_counts import counted
 
 
 def counts_of(body: bytes) -> tuple[int, int, int]:
@@ -66,7 +68,7 @@ def test_a_body_is_counted_as_byte_by_byte_and_parsed_as_by_json(
 ) -> None:
     rng = random.Random(1)
     for _ in range(150):
-        monkeypatch.setattr(json_body, "SLICE", rng.choice((1, 2, 3, 7, 64)))
+        monkeypatch.setattr(json_counts, "SLICE", rng.choice((1, 2, 3, 7, 64)))
         value = drawn(rng)
         body = json.dumps(value, ensure_ascii=rng.random() < 0.5).encode()
         found = counted(body)
@@ -115,7 +117,7 @@ def test_kept_responses_are_counted_as_by_adding_up(
     for number in range(60):
         name = f"resp_{number}"
         text = "x" * rng.randrange(300)
-        one = {"id": name, "previous_response_id": None, "output": [], "text": text}
+        one: dict[str, Any] = {"id": name, "previous_response_id": None, "output": [], "text": text}
         # Another program changes the file, too.
         (other if rng.random() < 0.2 else responses).keep(one, [])
         wanted.append((name, len(json.dumps(one)) + len("[]")))

@@ -44,6 +44,7 @@ SAMPLING = (
 )
 DEFAULT_MAX_NEW_TOKENS = 256
 MAX_PENALTY = 2.0
+MAX_NAME = 100  # characters of an unknown name that known ones are compared with
 MAX_INT = 2**31 - 1
 # With a temperature or a penalty below this, logits overflow.
 MIN_FACTOR = 1e-3
@@ -340,7 +341,7 @@ def check_names(options: Iterable[str], other_names: Iterable[str] = ()) -> None
     names = [f.name for f in fields(GenerationConfig)]
     for name in options:
         if name not in names:
-            near = difflib.get_close_matches(name, [*names, *other_names], n=1)
+            near = difflib.get_close_matches(name[:MAX_NAME], [*names, *other_names], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(names)}"
             raise UnknownOptionError(f"unknown option {name!r}: {hint}")
 

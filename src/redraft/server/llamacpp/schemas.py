@@ -12,6 +12,7 @@ from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import (
     MAX_BIASES,
+    MAX_MILLISECONDS,
     Body,
     Bounded,
     Texts,
@@ -63,7 +64,7 @@ class Sampling(ForeignBody, Bounded):
     grammar: str | None = None
     n_probs: int | None = Field(default=None, ge=0, le=20)
     response_fields: Texts | None = Field(default=None, max_length=MAX_FIELDS)
-    t_max_predict_ms: int | None = Field(default=None, ge=0)
+    t_max_predict_ms: int | None = Field(default=None, ge=0, le=MAX_MILLISECONDS)
     timeout: float | None = Field(default=None, gt=0)
     stream: bool = False
 

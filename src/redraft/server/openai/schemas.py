@@ -48,11 +48,14 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 MAX_STEPS = 2000
 MAX_BIASES, MAX_MESSAGES = 4096, 10_000
 MAX_ERRORS = 1000  # in the values of a request, each of which is described
+MAX_STRATEGY = 1000  # characters of a sampler with its options
+MAX_MILLISECONDS = 10**12  # a number of 400 digits is no time
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
 
 # Long lists, of which the first wrong value is the error: to note each takes seconds.
 Texts = Annotated[list[str], Field(fail_fast=True)]
+Strategy = Annotated[str, Field(max_length=MAX_STRATEGY)]
 TokenIds = Annotated[list[int], Field(fail_fast=True)]
 Objects = Annotated[list[JsonObject], Field(fail_fast=True)]
 
@@ -132,7 +135,7 @@ class Bounded(Body):
         answer, with `settled: false`; no sooner than after the first denoising step.
     """
 
-    timeout_ms: int | None = Field(default=None, ge=1)
+    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_MILLISECONDS)
     _arrived: float = PrivateAttr(default_factory=time.monotonic)
 
     @property
@@ -147,8 +150,8 @@ class Strategies(Bounded):
     Each is a name, `confidence:threshold=0.9`, or `{"name": "confidence", "threshold": 0.9}`.
     """
 
-    sampler: str | JsonObject | None = None
-    stopping: str | JsonObject | None = None
+    sampler: Strategy | JsonObject | None = None
+    stopping: Strategy | JsonObject | None = None
 
     def strategies(self) -> JsonObject:
         """Return those that were given, as options of `Model.infill`."""
