@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from redraft.config import GenerationConfig, ModelConfig
-from redraft.config.generation import LogitBias
+from redraft.config.logit_bias import LogitBias
 from redraft.diffusion import (
     Sampler,
     SamplerSpec,

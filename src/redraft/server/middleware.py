@@ -24,8 +24,6 @@ from redraft.web import static_folder
 
 OPEN = ("/health", "/ready")  # for monitoring, without a key
 SAFE = ("GET", "HEAD")
-# Seconds beyond its time that a request has to end by itself; then it is ended.
-PATIENCE = 2.0
 log = logging.getLogger("redraft.server")
 
 
@@ -107,7 +105,7 @@ class AccessMiddleware:
             await self._answer(scope, headers, receive, send)
             return False
         before = current_limit.set(TimeLimit.of(seconds))
-        ends = asyncio.timeout(seconds + PATIENCE)
+        ends = asyncio.timeout(seconds)
         try:
             async with ends:
                 await self._answer(scope, headers, receive, send)

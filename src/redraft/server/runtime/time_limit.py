@@ -13,6 +13,8 @@ from dataclasses import dataclass
 # The part of the time, and the seconds at most, before whose begin an answer may settle: a step
 # that runs has to end, and log-probabilities come behind it.
 RESERVE_PART, RESERVE_SECONDS = 0.1, 30.0
+# And those before whose begin it ends with an error: the error has to be sent.
+LAST_PART, LAST_SECONDS = 0.02, 2.0
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,11 @@ class TimeLimit:
     @classmethod
     def of(cls, seconds: float) -> TimeLimit:
         """Return the limit of a request that has just come."""
-        ends = time.monotonic() + seconds
-        return cls(ends - min(seconds * RESERVE_PART, RESERVE_SECONDS), ends)
+        over = time.monotonic() + seconds
+        return cls(
+            over - min(seconds * RESERVE_PART, RESERVE_SECONDS),
+            over - min(seconds * LAST_PART, LAST_SECONDS),
+        )
 
 
 # That of the request that runs; None for none.
