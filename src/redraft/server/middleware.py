@@ -16,7 +16,7 @@ from redraft.server.dialects import ANY_CONTENT_TYPE, dialect_of
 from redraft.server.errors import HEADERS, INVALID_REQUEST, error_body, json_error
 from redraft.server.keys import KeyLimitError, KeyRing, current_key
 from redraft.server.origins import Origins
-from redraft.server.runtime.body_budget import BodyBudget, BodyMeter
+from redraft.server.runtime.body_budget import BodyBudget, BodyCount
 from redraft.server.runtime.metrics import Metrics
 from redraft.server.runtime.time_limit import TimeLimit, current_limit
 from redraft.server.settings import Settings
@@ -83,9 +83,9 @@ class AccessMiddleware:
                     f"a client read nothing for {self.settings.stall_timeout:g} seconds"
                 ) from None
 
-        meter = self.bodies.meter()
+        body_count = self.bodies.begin()
         try:
-            late = await self._in_time(scope, headers, self._limited(receive, meter), counted)
+            late = await self._in_time(scope, headers, self._limited(receive, body_count), counted)
             if late and status is None:
                 await self._too_late(scope)(scope, receive, counted)
         except ClientStalledError as error:
@@ -95,7 +95,7 @@ class AccessMiddleware:
                 self._count(scope, 500)  # an outer layer sends it
             raise
         finally:
-            meter.close()
+            body_count.close()
 
     async def _in_time(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> bool:
         """Answer a request within the server's time limit; return True where the time is over and
@@ -154,14 +154,14 @@ class AccessMiddleware:
     def _count(self, scope: Scope, status: int) -> None:
         self.metrics.answered(getattr(scope.get("route"), "path", "other"), status)
 
-    def _limited(self, receive: Receive, meter: BodyMeter) -> Receive:
+    def _limited(self, receive: Receive, body_count: BodyCount) -> Receive:
         """Return `receive` with a limit on a body's bytes, whatever its content-length says, and on
         those of all bodies."""
 
         async def counted() -> Message:
             message = await receive()
-            meter.add(len(message.get("body", b"")))
-            if meter.received > self.max_body:
+            body_count.add(len(message.get("body", b"")))
+            if body_count.received > self.max_body:
                 raise HTTPException(413, self._too_large)
             return message
 

@@ -23,12 +23,12 @@ class BodyBudget:
         self.limit = limit
         self.held = 0
 
-    def meter(self) -> BodyMeter:
+    def begin(self) -> BodyCount:
         """Return what counts one body."""
-        return BodyMeter(self)
+        return BodyCount(self)
 
 
-class BodyMeter:
+class BodyCount:
     """Counts one body. All of them are counted in the event loop."""
 
     def __init__(self, budget: BodyBudget) -> None:

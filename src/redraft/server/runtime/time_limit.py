@@ -42,17 +42,17 @@ class TimeLimit:
 current_limit: ContextVar[TimeLimit | None] = ContextVar("time_limit", default=None)
 
 
-def seconds_left(asked: float | None) -> float | None:
+def seconds_left(given: float | None) -> float | None:
     """Return the seconds that a request has: those that it asks for, or the server's limit; None
     for no limit."""
     if (limit := current_limit.get()) is None:
-        return asked
+        return given
     left = max(0.0, limit.ends - time.monotonic())
-    return left if asked is None else min(asked, left)
+    return left if given is None else min(given, left)
 
 
-def earliest_deadline(asked: float | None) -> float | None:
+def earliest_deadline(given: float | None) -> float | None:
     """Return the time from which on the best draft is the answer; None for never."""
     if (limit := current_limit.get()) is None:
-        return asked
-    return limit.settles if asked is None else min(asked, limit.settles)
+        return given
+    return limit.settles if given is None else min(given, limit.settles)
