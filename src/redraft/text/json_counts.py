@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass
 class Counts:
-    """What a text holds, as far as it was counted; see MAX_VALUES."""
+    """The counts of a text, as far as it was read; see MAX_VALUES."""
 
     values: int = 0
     parts: int = 0

@@ -115,8 +115,13 @@ async def _usage(hosted: HostedModel, body: CompletionRequest, fills: list[Infil
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "steps": [[one.steps for one in filled.candidates] for filled in fills],
+        "steps": list(map(_steps, fills)),
     }
+
+
+def _steps(filled: Infilled) -> list[int]:
+    """Return the denoising steps of each candidate."""
+    return [one.steps for one in filled.candidates]
 
 
 def _token_counts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:

@@ -30,7 +30,7 @@ OLD_AT_ONCE = 64  # that are looked at to be forgotten
 
 @dataclass
 class Tally:
-    """What all responses hold together.
+    """The number and the size of all responses.
 
     Attributes:
         version: of the file, as SQLite tells it; another program's change makes it another.
