@@ -66,6 +66,14 @@ def serve(
     grace: Annotated[
         float, typer.Option(help="Seconds that requests have to finish at a stop.", min=0)
     ] = 8.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds in which every request ends; shortly before (a tenth, at most 30) its "
+            "best draft is the answer. 0 sets no limit.",
+            min=0,
+        ),
+    ] = serving.TIMEOUT,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,6 +143,7 @@ def serve(
         prefix_cache=prefix_cache,
         state=state,
         grace=grace,
+        timeout=timeout or None,
         allowed_hosts=allowed_host or (),
         root_path=root_path,
         keys=serving.read_named_keys(api_keys),

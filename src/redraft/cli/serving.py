@@ -26,6 +26,9 @@ KEY = "REDRAFT_API_KEY"
 # Seconds for which a thread keeps the interpreter while others want it. A step is hundreds of short
 # operations, and each of them waits that long beside a thread that compiles a constraint.
 SWITCH_INTERVAL = 0.0002
+# Seconds of a request, unless --timeout says otherwise. OpenAI's clients wait as long, and then ask
+# once more; the best draft comes 30 before.
+TIMEOUT = 600.0
 MAX_PREFIX_CACHE = 4 * GIB  # unless --prefix-cache says otherwise
 
 
@@ -164,6 +167,7 @@ def settings_of(
     prefix_cache: float | None = None,
     state: Path | None = None,
     grace: float = 8.0,
+    timeout: float | None = TIMEOUT,
     allowed_hosts: Sequence[str] = (),
     root_path: str = "",
     keys: Sequence[ApiKey] = (),
@@ -179,6 +183,7 @@ def settings_of(
         prefix_cache: GiB of `memory` for the prefix cache; None for a quarter, at most 4.
         state: the file of edit sessions and pages; None keeps them in memory.
         grace: seconds that requests have to finish when the server stops.
+        timeout: seconds in which every request ends; None sets no limit.
         allowed_hosts: names by which clients may reach the server. Without any, a server that
             listens on this machine alone has the loopback's names, and another one has all names.
         root_path: the path prefix that a reverse proxy has for the server.
@@ -201,6 +206,7 @@ def settings_of(
         prefix_cache=kept,
         state=state,
         grace=grace,
+        timeout=timeout,
         root_path=root_path,
         keys=tuple(keys),
         cors_origins=cors_origins,

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, TypedDict
 
 from redraft.config.check import check_integer, check_number
+from redraft.config.logit_bias import LogitBias
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID, TOOL_RESPONSE_ID
 from redraft.errors import ConfigError, ContextLengthError, UnknownOptionError
 
@@ -44,6 +45,7 @@ SAMPLING = (
 )
 DEFAULT_MAX_NEW_TOKENS = 256
 MAX_PENALTY = 2.0
+MAX_NAME = 100  # characters of an unknown name that known ones are compared with
 MAX_INT = 2**31 - 1
 # With a temperature or a penalty below this, logits overflow.
 MIN_FACTOR = 1e-3
@@ -142,7 +144,7 @@ class GenerationConfig:
     repetition_penalty: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logit_bias: Mapping[int, float] = field(default_factory=LogitBias)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eos_token_id", _ids(self.eos_token_id))
@@ -176,11 +178,7 @@ class GenerationConfig:
             isinstance(self.seed, bool) or not isinstance(self.seed, int)
         ):
             raise ConfigError(f"seed={self.seed!r} must be a whole number or None")
-        if not isinstance(self.logit_bias, Mapping):
-            raise ConfigError(f"logit_bias={self.logit_bias!r} must map token ids to nats")
-        for token, bias in self.logit_bias.items():
-            check_integer("a token id in logit_bias", token, minimum=0)
-            check_number(f"logit_bias[{token}]", bias, minimum=-1e9, maximum=1e9)
+        object.__setattr__(self, "logit_bias", LogitBias.checked(self.logit_bias))
 
     def with_options(self, options: Mapping[str, Any]) -> GenerationConfig:
         """Return a copy with `options` in place of its fields.
@@ -316,7 +314,7 @@ def check_names(options: Iterable[str], other_names: Iterable[str] = ()) -> None
     names = [f.name for f in fields(GenerationConfig)]
     for name in options:
         if name not in names:
-            near = difflib.get_close_matches(name, [*names, *other_names], n=1)
+            near = difflib.get_close_matches(name[:MAX_NAME], [*names, *other_names], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(names)}"
             raise UnknownOptionError(f"unknown option {name!r}: {hint}")
 

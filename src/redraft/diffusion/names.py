@@ -191,7 +191,7 @@ def _parsed(kind: str, text: str) -> tuple[str, dict[str, Any]]:
 
 def _hint(name: object, known: Iterable[str]) -> str:
     known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = difflib.get_close_matches(str(name)[:100], known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"there are {', '.join(known)}" if known else "it has none"

@@ -23,7 +23,7 @@ from redraft.errors import (
     TokenRangeError,
 )
 from redraft.grammar import Constraint, TokenDFA, behind_thoughts
-from redraft.images import PreparedImage, prepare
+from redraft.images import ImageBudget, PreparedImage, prepare
 from redraft.text import ChatTemplate, Message, Tokenizer
 from redraft.text.image_parts import ImagePart, first_image
 
@@ -170,7 +170,8 @@ class Processor:
         if not prompt.images:
             return EncodedPrompt(tokens)
         prompt.check_order()
-        images = [self._prepared(part, files=files) for part in prompt.images]
+        budget = None if files else ImageBudget()  # whoever may name files is no stranger
+        images = [self._prepared(part, files=files, budget=budget) for part in prompt.images]
         return expand_images(tokens, images, self.config)
 
     def image(self, source: object, max_soft_tokens: int | None = None) -> PreparedImage:
@@ -198,10 +199,14 @@ class Processor:
             f"{place}: a part of type {kind!r} cannot be read, only text can: {self.no_images}"
         )
 
-    def _prepared(self, part: ImagePart, *, files: bool) -> PreparedImage:
+    def _prepared(
+        self, part: ImagePart, *, files: bool, budget: ImageBudget | None
+    ) -> PreparedImage:
         assert self.vision is not None
         try:
-            return prepare(part.source, self.vision, part.max_soft_tokens, files=files)
+            return prepare(
+                part.source, self.vision, part.max_soft_tokens, files=files, budget=budget
+            )
         except ImageError as error:
             raise ImageError(f"{part.place}: {error}") from None
 

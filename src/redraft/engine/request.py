@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from redraft.config import GenerationConfig, ModelConfig
+from redraft.config.logit_bias import LogitBias
 from redraft.diffusion import (
     Sampler,
     SamplerSpec,
@@ -196,8 +197,10 @@ def check_logit_bias(config: GenerationConfig, shape: ModelConfig) -> None:
     Raises:
         ConfigError: a token lies outside.
     """
-    outside = [token for token in config.logit_bias if token >= shape.vocab_size]
-    if outside:
+    bias = config.logit_bias
+    if isinstance(bias, LogitBias) and bias.largest < shape.vocab_size:
+        return
+    if outside := [token for token in bias if token >= shape.vocab_size]:
         raise ConfigError(
             f"logit_bias names tokens {outside}, the vocabulary has {shape.vocab_size}"
         )

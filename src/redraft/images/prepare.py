@@ -11,6 +11,7 @@ from PIL import Image
 
 from redraft.config.vision import VisionConfig, check_budget
 from redraft.errors import ConfigError, ImageError
+from redraft.images.budget import ImageBudget
 from redraft.images.read import read_image
 from redraft.images.size import target_size
 
@@ -36,6 +37,7 @@ def prepare(
     max_soft_tokens: int | None = None,
     *,
     files: bool = True,
+    budget: ImageBudget | None = None,
 ) -> PreparedImage:
     """Return an image that is ready for the encoder.
 
@@ -47,17 +49,18 @@ def prepare(
         config: the encoder's shape.
         max_soft_tokens: 70, 140, 280, 560 or 1120; None for the encoder's usual budget.
         files: a path may be read.
+        budget: takes the pixels and the time of files; None sets no limit.
 
     Raises:
         ImageError: the image cannot be read, or there is no such budget.
     """
-    budget = config.budget if max_soft_tokens is None else max_soft_tokens
+    most = config.budget if max_soft_tokens is None else max_soft_tokens
     try:
-        check_budget(budget)
+        check_budget(most)
     except ConfigError as error:
         raise ImageError(str(error)) from None
-    pixels = read_image(source, files=files)
-    height, width = target_size(pixels.shape[0], pixels.shape[1], config, budget)
+    pixels = read_image(source, files=files, budget=budget)
+    height, width = target_size(pixels.shape[0], pixels.shape[1], config, most)
     if (height, width) != pixels.shape[:2]:
         scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
         pixels = np.array(scaled, dtype=np.uint8)

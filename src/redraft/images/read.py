@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import math
 import os
 import stat
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from redraft.errors import ImageError
+from redraft.images.budget import ImageBudget
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # Bytes of a file, and pixels of an image, at most.
@@ -30,11 +33,11 @@ REMOTE = ("http:", "https:", "file:", "ftp:", "s3:", "gs:", "blob:")
 WHITE = (255, 255, 255, 255)
 Pixels = NDArray[np.uint8]  # [height, width, 3]
 # A progressive JPEG is decoded whole for each scan, of which 31 bytes make one. Encoders write ten.
-JPEG, SCAN, MAX_SCANS = b"\xff\xd8", b"\xff\xda", 64
+JPEG, SCAN, MAX_SCANS, USUAL_SCANS = b"\xff\xd8", b"\xff\xda", 64, 10
 _decoding = threading.Lock()
 
 
-def read_image(source: object, *, files: bool) -> Pixels:
+def read_image(source: object, *, files: bool, budget: ImageBudget | None = None) -> Pixels:
     """Return the pixels of an image, uint8 [height, width, 3], RGB.
 
     The first frame of an animation is read. The orientation in a photo's EXIF data is applied,
@@ -44,6 +47,7 @@ def read_image(source: object, *, files: bool) -> Pixels:
         source: the path of a file; bytes of a file; a data URL; a Pillow image; or an array uint8
             [height, width], or [height, width, channels] with 1, 3 or 4 channels.
         files: a path may be read. A server says no: its callers must not read its files.
+        budget: takes the pixels and the time of files; None sets no limit.
 
     Raises:
         ImageError: the image cannot be read, or is too large; the message says what to do.
@@ -53,16 +57,16 @@ def read_image(source: object, *, files: bool) -> Pixels:
         with _decoding:
             return _converted(source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decoded(bytes(source))
+        return _decoded(bytes(source), budget)
     if isinstance(source, str) and source[:8].lower().startswith((DATA, *REMOTE)):
-        return _decoded(bytes_of_url(source))
+        return _decoded(bytes_of_url(source), budget)
     if isinstance(source, str | Path):
         if not files:
             raise ImageError(
                 "an image is sent as a data URL (data:image/png;base64,...): files of this machine "
                 "are not read for a request"
             )
-        return _decoded(_bytes_of_file(Path(source)))
+        return _decoded(_bytes_of_file(Path(source)), budget)
     if hasattr(source, "__array__") and not isinstance(source, type):
         return _from_array(source)
     raise ImageError(
@@ -128,18 +132,22 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _decoded(data: bytes) -> Pixels:
+def _decoded(data: bytes, budget: ImageBudget | None) -> Pixels:
     """Return the pixels of a file."""
+    budget = budget or ImageBudget(sys.maxsize, math.inf)
     if len(data) > MAX_BYTES:
         raise _too_many_bytes()
     if not data:
         raise ImageError("the image has no bytes: give a file with an image in it")
-    if data.startswith(JPEG) and data.count(SCAN) > MAX_SCANS:
+    scans = data.count(SCAN) if data.startswith(JPEG) else 1
+    if scans > MAX_SCANS:
         raise ImageError(f"the image has more than {MAX_SCANS} scans: save it anew")
-    with _decoding:
+    with _decoding, budget.running():
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(*image.size)
+                # Of many scans each counts.
+                budget.take(math.prod(image.size) * max(scans, USUAL_SCANS) // USUAL_SCANS)
                 image.load()
                 _check_size(*image.size)
                 return _converted(image)

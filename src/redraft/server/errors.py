@@ -32,14 +32,14 @@ STATUSES = {
     401: "The API key is missing or wrong.",
     403: "Cross-origin requests are refused.",
     404: "The model, the session, the page or the route does not exist.",
-    408: "The answer took longer than the request's timeout.",
+    408: "The answer took longer than the request's timeout, or the server's.",
     409: "Another request has changed the text meanwhile.",
     413: "The request is too large.",
     422: "Never sent: what is wrong with a request is error_response with 400.",
     429: "The waiting queue is full.",
     500: "The request failed inside the server.",
-    503: "The server is shutting down, the state file is locked by another program, or the system "
-    "starts no process.",
+    503: "The server is shutting down, its requests have too many bytes, the state file is locked "
+    "by another program, or the system starts no process.",
     507: "Sessions and pages have reached their limit, or the disk is full.",
 }
 INVALID_REQUEST = "invalid_request_error"
@@ -144,7 +144,8 @@ def explain(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        body = error_body(str(error.detail), INVALID_REQUEST)
+        code = "server_busy" if error.status_code == 503 else None
+        body = error_body(str(error.detail), "server_error" if code else INVALID_REQUEST, code)
         return json_error(request.scope["path"], error.status_code, body, error.headers)
 
     async def failed(request: Request, error: Exception) -> Response:

@@ -13,10 +13,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.dialects import ANY_CONTENT_TYPE, dialect_of
-from redraft.server.errors import INVALID_REQUEST, error_body, json_error
+from redraft.server.errors import HEADERS, INVALID_REQUEST, error_body, json_error
 from redraft.server.keys import KeyLimitError, KeyRing, current_key
 from redraft.server.origins import Origins
+from redraft.server.runtime.body_budget import BodyBudget, BodyCount
 from redraft.server.runtime.metrics import Metrics
+from redraft.server.runtime.time_limit import TimeLimit, current_limit
 from redraft.server.settings import Settings
 from redraft.web import static_folder
 
@@ -54,6 +56,7 @@ class AccessMiddleware:
         """Wrap an application; `images` says that one of its models reads images."""
         self.app, self.metrics, self.settings = app, metrics, settings
         self.max_body = settings.body_limit(images=images)
+        self.bodies = BodyBudget(max(settings.max_bodies, self.max_body))
         self._origins = Origins(settings.cors_origins)
         self._keys = metrics.keys = KeyRing(settings.all_keys)
         # The page needs no key: it asks its user for one, and sends it with its requests.
@@ -80,14 +83,45 @@ class AccessMiddleware:
                     f"a client read nothing for {self.settings.stall_timeout:g} seconds"
                 ) from None
 
+        body_count = self.bodies.begin()
         try:
-            await self._answer(scope, headers, self._limited(receive), counted)
+            late = await self._in_time(scope, headers, self._limited(receive, body_count), counted)
+            if late and status is None:
+                await self._too_late(scope)(scope, receive, counted)
         except ClientStalledError as error:
             log.warning("%s: the connection is closed", error)
         except Exception:
             if status is None:
                 self._count(scope, 500)  # an outer layer sends it
             raise
+        finally:
+            body_count.close()
+
+    async def _in_time(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> bool:
+        """Answer a request within the server's time limit; return True where the time is over and
+        something has not ended by itself."""
+        seconds = self.settings.timeout
+        if seconds is None:
+            await self._answer(scope, headers, receive, send)
+            return False
+        before = current_limit.set(TimeLimit.of(seconds))
+        ends = asyncio.timeout(seconds)
+        try:
+            async with ends:
+                await self._answer(scope, headers, receive, send)
+        except TimeoutError:
+            if not ends.expired():
+                raise
+            log.warning("a request had to be ended: its time was over")
+            return True
+        finally:
+            current_limit.reset(before)
+        return False
+
+    def _too_late(self, scope: Scope) -> Response:
+        message = f"the answer took longer than the server's limit of {self.settings.timeout:g} s"
+        body = error_body(message, "timeout_error", "deadline")
+        return json_error(scope["path"], 408, body, HEADERS[408])
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on as one of its key."""
@@ -120,15 +154,14 @@ class AccessMiddleware:
     def _count(self, scope: Scope, status: int) -> None:
         self.metrics.answered(getattr(scope.get("route"), "path", "other"), status)
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Return `receive` with a limit on a body's bytes, whatever its content-length says."""
-        received = 0
+    def _limited(self, receive: Receive, body_count: BodyCount) -> Receive:
+        """Return `receive` with a limit on a body's bytes, whatever its content-length says, and on
+        those of all bodies."""
 
         async def counted() -> Message:
-            nonlocal received
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body:
+            body_count.add(len(message.get("body", b"")))
+            if body_count.received > self.max_body:
                 raise HTTPException(413, self._too_large)
             return message
 

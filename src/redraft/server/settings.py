@@ -25,6 +25,9 @@ class Settings:
         max_batch_size: requests that each model runs at a time. max_waiting: size of the waiting
             queue.
         max_body: bytes of a request; None for 4 MiB, or 24 where a model reads images.
+        max_bodies: bytes of all requests that run or wait. One that is small is always taken.
+        timeout: seconds in which every request ends: with its best draft shortly before, or with an
+            error; None sets no limit.
         stall_timeout: seconds that a client may read nothing before
             it is dropped.
         memory: bytes for caches and passes of all models, beside their weights; None sets no limit.
@@ -44,6 +47,8 @@ class Settings:
     max_batch_size: int = 8
     max_waiting: int = 64
     max_body: int | None = None
+    max_bodies: int = 256 << 20
+    timeout: float | None = None
     stall_timeout: float = 60.0
     memory: int | None = None
     prefix_cache: int = 256 << 20

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from functools import cached_property, lru_cache, partial
+from collections.abc import Collection, Iterable
+from functools import cached_property, lru_cache
 from itertools import accumulate, chain
 from typing import TypeVar
 
@@ -28,6 +28,8 @@ START, END, ESCAPE = "\u4dc0", "\u4dc1", "\u4dc2"
 ESCAPED = {char: f"{ESCAPE}{number}" for number, char in enumerate((START, END, ESCAPE))}
 # A marked text, which is group 1, or a mark that has lost its partner.
 MARKED = re.compile(f"{START}([^{START}{END}]+){END}|[{START}{END}]")
+# Control tokens in messages, and what stands between them: each is encoded by itself.
+MAX_PIECES = 128 << 10
 
 Value = TypeVar("Value", bound=Json)
 
@@ -110,31 +112,71 @@ class ControlTokens:
         """Return the token ids of a prompt that a template made of marked messages.
 
         Raises:
-            ChatTemplateError: this tokenizer reads a control token from plain text too.
+            ChatTemplateError: this tokenizer reads a control token from plain text too, or there
+                are too many of them.
         """
-        # Texts between marks take turns with those outside; a mark alone gives None.
-        first, *others = MARKED.split(prompt)
+        first, pieces = self._pieces(prompt)
         ids = tokenizer.encode(_unescaped(first), bos=False)
-        for at, piece in enumerate(others):
-            if not piece:
-                continue
-            is_text = at % 2 == 0 and piece in self.texts
-            added = _encode_piece(_unescaped(piece), tokenizer, is_text)
-            if is_text and tokenizer.token_id(piece) in added:
+        texts = _encoded_pieces({one for one, is_text in pieces if is_text}, tokenizer, True)
+        others = _encoded_pieces({one for one, is_text in pieces if not is_text}, tokenizer, False)
+        for text, found in texts.items():
+            if tokenizer.token_id(text) in found:
                 raise ChatTemplateError(
-                    f"{piece!r} in a message cannot stay text: this tokenizer makes one token of it"
+                    f"{text!r} in a message cannot stay text: this tokenizer makes one token of it"
                 )
-            ids += added
+        for piece, is_text in pieces:
+            ids += (texts if is_text else others)[piece]
         return ids
 
+    def _pieces(self, prompt: str) -> tuple[str, list[tuple[str, bool]]]:
+        """Return what stands before the first mark, and each piece behind it, with True for one
+        that must stay text.
 
-def _encode_piece(piece: str, tokenizer: Tokenizer, is_text: bool) -> list[int]:
-    """Encode a piece as it stands behind other text: some tokenizers put a space before the first
-    piece, so a line break goes before this one and is taken away again."""
-    encode = tokenizer.encode_text if is_text else partial(tokenizer.encode, bos=False)
+        Raises:
+            ChatTemplateError: there are too many.
+        """
+        pieces: list[tuple[str, bool]] = []
+        first, done = None, 0
+        # One by one: to split a long prompt at once would hold the interpreter.
+        for found in MARKED.finditer(prompt):
+            if first is None:
+                first = prompt[: found.start()]
+            elif found.start() > done:
+                pieces.append((prompt[done : found.start()], False))
+            if marked := found[1]:  # None for a mark that has lost its partner
+                pieces.append((marked, marked in self.texts))
+            done = found.end()
+            if len(pieces) > MAX_PIECES:
+                raise ChatTemplateError(
+                    f"the messages have more than {MAX_PIECES // 2} control tokens that stay text: "
+                    "send fewer"
+                )
+        if first is None:
+            return prompt, []
+        return first, [*pieces, (prompt[done:], False)] if done < len(prompt) else pieces
+
+
+def _encoded_pieces(
+    pieces: Collection[str], tokenizer: Tokenizer, is_text: bool
+) -> dict[str, list[int]]:
+    """Return the token ids of each piece as it stands behind other text: some tokenizers put a
+    space before the first piece, so a line break goes before each and is taken away again.
+
+    They are encoded together, and each once: alone, every one would wait for the library's
+    threads.
+    """
     line_break = tokenizer.encode("\n", bos=False)
-    ids = encode("\n" + piece)
-    return ids[len(line_break) :] if ids[: len(line_break)] == line_break else encode(piece)
+    count = len(line_break)
+    plain = {piece: _unescaped(piece) for piece in pieces}
+    behind = tokenizer.encode_each([f"\n{text}" for text in plain.values()], is_text=is_text)
+    found = {
+        piece: ids[count:]
+        for piece, ids in zip(plain, behind, strict=True)
+        if ids[:count] == line_break
+    }
+    left = [piece for piece in plain if piece not in found]
+    alone = tokenizer.encode_each([plain[piece] for piece in left], is_text=is_text)
+    return found | dict(zip(left, alone, strict=True))
 
 
 def _unescaped(text: str) -> str:

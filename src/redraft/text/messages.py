@@ -16,6 +16,7 @@ from typing import Any
 
 from redraft.errors import ChatTemplateError
 from redraft.text.image_parts import IMAGE_PARTS, ImagePart, image_part
+from redraft.text.json_counts import MAX_PARTS, MAX_VALUES, SMALL, counted
 from redraft.text.json_value import Json
 from redraft.text.plain_data import plain
 
@@ -175,6 +176,11 @@ def _arguments(arguments: Json, place: str) -> Json:
     No arguments, and an empty text, are the empty mapping.
     """
     if isinstance(arguments, str) and arguments.strip():
+        if len(arguments) > SMALL and counted(arguments.encode(errors="replace")).is_too_much:
+            raise ChatTemplateError(
+                f"{place} has more than {MAX_VALUES} values, or {MAX_PARTS} lists, objects and "
+                "members"
+            )
         try:
             arguments = json.loads(
                 arguments,

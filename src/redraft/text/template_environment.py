@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import jinja2
@@ -21,8 +21,12 @@ from redraft.errors import ChatTemplateError, CheckpointError
 from redraft.text.control_tokens import marks_in_ascii, without_marks
 from redraft.text.json_value import Json
 
-# A text that no template writes by itself.
-PROBE = "redraft-probe"
+# A text that no template writes by itself, and a role that none knows.
+PROBE, OTHER_ROLE = "redraft-probe", "redraft-role"
+# Roles that a conversation may have, whether a template names them or not.
+ROLES = frozenset(("system", "developer", "user", "assistant", "model", "tool", "function"))
+# Characters of a prompt. A template may write a value of the request once for each message.
+MAX_PROMPT = 16 << 20
 
 
 class CompiledTemplate:
@@ -50,30 +54,52 @@ class CompiledTemplate:
         """Return the template's text.
 
         Raises:
-            ChatTemplateError: the template refuses the variables, or fails.
+            ChatTemplateError: the template refuses the variables, or fails, or writes too much.
         """
+        written: list[str] = []
+        left = MAX_PROMPT
         try:
-            return self._template.render(variables)
+            for part in self._template.generate(variables):
+                left -= len(part)
+                if left < 0:
+                    break
+                written.append(part)
         except Exception as error:  # a template is a program: it can raise anything
             reason = str(error) or type(error).__name__
             raise ChatTemplateError(
                 f"the checkpoint's chat template refuses these messages: {reason}"
             ) from error
+        if left < 0:
+            raise ChatTemplateError(
+                f"the prompt would have more than {MAX_PROMPT} characters: send less, or shorter "
+                "variables of the template"
+            )
+        return "".join(written)
 
     @cached_property
     def literal_text(self) -> str:
         """All text that stands in the template, with NUL between two pieces."""
         tree = _environment().parse(self.source)
         written = {node.data for node in tree.find_all(nodes.TemplateData)}
-        constants = {
-            node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)
-        }
-        return "\0".join(sorted(written | constants))
+        return "\0".join(sorted(written | self._constants))
 
     @cached_property
-    def reads_parts(self) -> Callable[[str], bool]:
-        """Says for a role whether the template reads a content that is a list of parts."""
-        return lru_cache(maxsize=32)(self._reads_parts)
+    def _constants(self) -> frozenset[str]:
+        """The texts that stand in the template's expressions."""
+        found = _environment().parse(self.source).find_all(nodes.Const)
+        return frozenset(node.value for node in found if isinstance(node.value, str))
+
+    def reads_parts(self, role: str) -> bool:
+        """Return True where the template reads a content of this role that is a list of parts.
+
+        It is rendered once for each role that it names, and once for all others.
+        """
+        known = role in ROLES or role in self._constants
+        return self._parts_by_role(role if known else OTHER_ROLE)
+
+    @cached_property
+    def _parts_by_role(self) -> Callable[[str], bool]:
+        return cache(self._reads_parts)
 
     def _reads_parts(self, role: str) -> bool:
         """Render a conversation in which that role has one part, and look for its text alone."""

@@ -15,6 +15,8 @@ from redraft.errors import CheckpointError, RequestError
 from redraft.text.token_texts import TokenTexts
 from redraft.text.tokenizer_files import TokenizerFiles
 
+# Texts that are encoded together, and tokens whose places are made into one list.
+BATCH, MAX_AT_ONCE = 1024, 50_000
 # Stands in decoded text for bytes that are not a character, or not yet one.
 REPLACEMENT_CHARACTER = "\ufffd"
 
@@ -117,6 +119,27 @@ class Tokenizer:
         """
         return list(_encoded(self._plain.encode_batch_fast, text).ids)
 
+    def encode_each(self, texts: Sequence[str], *, is_text: bool) -> list[list[int]]:
+        """Return the token ids of each text, without tokens around it.
+
+        Args:
+            is_text: no token in the texts is special, as in `encode_text`.
+
+        Raises:
+            RequestError: a text is not valid Unicode.
+        """
+        backend = self._plain if is_text else self.backend
+        found: list[list[int]] = []
+        for first in range(0, len(texts), BATCH):
+            try:
+                some = backend.encode_batch_fast(
+                    list(texts[first : first + BATCH]), add_special_tokens=False
+                )
+            except (TypeError, UnicodeError) as error:
+                raise _not_unicode(error) from error
+            found += [list(one.ids) for one in some]
+        return found
+
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
         """Return the text of token ids, without special tokens unless `special` is True."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
@@ -128,13 +151,14 @@ class Tokenizer:
         the first one.
         """
         encoded = _encoded(self.backend.encode_batch, text)
+        ids = list(encoded.ids)
         parts, at = [], 0
-        for _, end in encoded.offsets:
+        for _, end in _offsets(encoded, len(ids)):
             parts.append(text[at : max(at, end)])
             at = max(at, end)
         if parts:
             parts[-1] += text[at:]
-        return list(encoded.ids), parts
+        return ids, parts
 
     @cached_property
     def token_texts(self) -> TokenTexts:
@@ -207,6 +231,18 @@ def _encoded(
         return encode_batch([text], add_special_tokens=around)[0]
     except (TypeError, UnicodeError) as error:
         raise _not_unicode(error) from error
+
+
+def _offsets(encoded: tokenizers.Encoding, count: int) -> Iterable[tuple[int, int]]:
+    """Return the first character of each token, and the one behind its last.
+
+    The library makes the list of all of them with the interpreter held: those of many tokens are
+    asked for one by one.
+    """
+    if count <= MAX_AT_ONCE:
+        found: list[tuple[int, int]] = encoded.offsets
+        return found
+    return (encoded.token_to_chars(token) or (0, 0) for token in range(count))
 
 
 def _not_unicode(error: Exception) -> RequestError:

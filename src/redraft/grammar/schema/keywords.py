@@ -94,5 +94,5 @@ def draft_of(address: object) -> int | None:
 
 def similar_keyword(name: str) -> str | None:
     """Return the known keyword that a name is a misspelling of, None where there is none."""
-    near = difflib.get_close_matches(name, KEYWORDS, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(name[:100], KEYWORDS, n=1, cutoff=0.8)
     return near[0] if near else None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import MAX_MESSAGES, Body, Bounded, ChatRequest
+from redraft.server.openai.schemas import MAX_MESSAGES, Body, Bounded, ChatRequest, Objects, Texts
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -82,7 +82,7 @@ class CountRequest(ForeignBody, Bounded):
     model: str
     messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
     system: str | list[Block] | None = None
-    tools: list[JsonObject] | None = None
+    tools: Objects | None = None
     tool_choice: ToolChoiceBody | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -129,7 +129,7 @@ class MessageRequest(CountRequest):
     for each denoising step."""
 
     max_tokens: int = Field(ge=1)
-    stop_sequences: list[str] | None = None
+    stop_sequences: Texts | None = None
     stream: bool = False
     drafts: bool = False
     temperature: float | None = Field(default=None, ge=0, le=10)

@@ -10,7 +10,15 @@ from redraft.errors import RequestError
 from redraft.grammar import Constraint, JsonSchema
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import MAX_BIASES, Body, Bounded, checked_stops
+from redraft.server.openai.schemas import (
+    MAX_BIASES,
+    MAX_MILLISECONDS,
+    Body,
+    Bounded,
+    Texts,
+    TokenIds,
+    checked_stops,
+)
 
 # Fields that mean nothing here: how tokens are drawn one by one, and where they are computed.
 IDLE = frozenset(
@@ -48,15 +56,15 @@ class Sampling(ForeignBody, Bounded):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Texts | None = None
     logit_bias: list[list[Any]] | dict[str, float] | None = Field(
         default=None, max_length=MAX_BIASES
     )
     json_schema: JsonObject | bool | None = None
     grammar: str | None = None
     n_probs: int | None = Field(default=None, ge=0, le=20)
-    response_fields: list[str] | None = Field(default=None, max_length=MAX_FIELDS)
-    t_max_predict_ms: int | None = Field(default=None, ge=0)
+    response_fields: Texts | None = Field(default=None, max_length=MAX_FIELDS)
+    t_max_predict_ms: int | None = Field(default=None, ge=0, le=MAX_MILLISECONDS)
     timeout: float | None = Field(default=None, gt=0)
     stream: bool = False
 
@@ -178,7 +186,7 @@ class DetokenizeRequest(ForeignBody):
     """POST /detokenize."""
 
     model: str | None = None
-    tokens: list[int]
+    tokens: TokenIds
 
 
 class LlamaErrorDetail(BaseModel):

@@ -16,7 +16,10 @@ from redraft.server.openai.schemas import (
     Body,
     Bounded,
     ChatRequest,
+    Objects,
     ResponseFormat,
+    Texts,
+    TokenIds,
     checked_stops,
 )
 from redraft.server.turn import chat_request
@@ -44,8 +47,8 @@ class OllamaMessage(Body):
     model_config = ConfigDict(extra="allow")
     role: str
     content: str | None = None
-    images: list[str] | None = None
-    tool_calls: list[JsonObject] | None = None
+    images: Texts | None = None
+    tool_calls: Objects | None = None
     thinking: str | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
@@ -65,7 +68,7 @@ class OllamaOptions(Body):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Texts | None = None
 
     def settings(self) -> JsonObject:
         """Return the generation options, without the limit of tokens.
@@ -169,7 +172,7 @@ class OllamaChatRequest(OllamaRequest):
     """POST /api/chat."""
 
     messages: list[OllamaMessage] = Field(default_factory=list, max_length=MAX_MESSAGES)
-    tools: list[JsonObject] | None = None
+    tools: Objects | None = None
 
     def chat(self) -> ChatRequest:
         """Return the chat that this request is; errors as for `chat_request`."""
@@ -184,8 +187,8 @@ class OllamaGenerateRequest(OllamaRequest):
     suffix: str | None = None
     system: str | None = None
     template: str | None = None
-    context: list[int] | None = None
-    images: list[str] | None = None
+    context: TokenIds | None = None
+    images: Texts | None = None
     raw: bool = False
 
     def checked(self) -> OllamaGenerateRequest:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from redraft.errors import RequestError
-from redraft.server.openai.schemas import Common, ResponseFormat
+from redraft.server.openai.schemas import Common, ResponseFormat, Texts, TokenIds
 
 MAX_PROMPTS = 512
 
@@ -22,7 +22,7 @@ class CompletionRequest(Common):
         response_format: what each text must be, as in a chat.
     """
 
-    prompt: str | list[int] | list[str] | list[list[int]]
+    prompt: str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True)]
     max_tokens: int | None = Field(default=None, ge=0)
     suffix: str | None = None
     add_special_tokens: bool = True

@@ -3,12 +3,14 @@ tool must belong to a call."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from redraft.errors import RequestError
 from redraft.server.openai.schemas import ChatRequest
 from redraft.text import Message
+from redraft.text.template_environment import MAX_PROMPT
 
 # Calls of one message, and the results that follow it: templates look for each among the others.
 MAX_CALLS = 256
@@ -77,9 +79,17 @@ def template_variables(body: ChatRequest) -> dict[str, Any]:
     """Return the variables of the chat template, with `enable_thinking` where a field sets it.
 
     Raises:
-        RequestError: two fields contradict each other, or a switch is no boolean.
+        RequestError: two fields contradict each other, a switch is no boolean, or the variables
+            are too long.
     """
     variables = dict(body.chat_template_kwargs or {})
+    # A template may write each of them once for each message.
+    length = len(json.dumps(variables)) * len(body.messages)
+    if length > MAX_PROMPT:
+        raise RequestError(
+            f"chat_template_kwargs with {len(body.messages)} messages could make a prompt of "
+            f"{length} characters, and {MAX_PROMPT} are read: send shorter ones"
+        )
     switch = variables.get("enable_thinking")
     if switch is not None and not isinstance(switch, bool):
         raise RequestError(f"chat_template_kwargs.enable_thinking={switch!r} must be true or false")

@@ -48,7 +48,16 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 MAX_STEPS = 2000
 MAX_BIASES, MAX_MESSAGES = 4096, 10_000
 MAX_ERRORS = 1000  # in the values of a request, each of which is described
+MAX_STRATEGY = 1000  # characters of a sampler with its options
+MAX_MILLISECONDS = 10**12  # a number of 400 digits is no time
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
+
+
+# Long lists, of which the first wrong value is the error: to note each takes seconds.
+Texts = Annotated[list[str], Field(fail_fast=True)]
+Strategy = Annotated[str, Field(max_length=MAX_STRATEGY)]
+TokenIds = Annotated[list[int], Field(fail_fast=True)]
+Objects = Annotated[list[JsonObject], Field(fail_fast=True)]
 
 
 class Body(BaseModel):
@@ -126,7 +135,7 @@ class Bounded(Body):
         answer, with `settled: false`; no sooner than after the first denoising step.
     """
 
-    timeout_ms: int | None = Field(default=None, ge=1)
+    timeout_ms: int | None = Field(default=None, ge=1, le=MAX_MILLISECONDS)
     _arrived: float = PrivateAttr(default_factory=time.monotonic)
 
     @property
@@ -141,8 +150,8 @@ class Strategies(Bounded):
     Each is a name, `confidence:threshold=0.9`, or `{"name": "confidence", "threshold": 0.9}`.
     """
 
-    sampler: str | JsonObject | None = None
-    stopping: str | JsonObject | None = None
+    sampler: Strategy | JsonObject | None = None
+    stopping: Strategy | JsonObject | None = None
 
     def strategies(self) -> JsonObject:
         """Return those that were given, as options of `Model.infill`."""
@@ -176,7 +185,7 @@ class Common(Strategies):
     temperature: float | None = Field(default=None, ge=0, le=10)
     seed: int | None = None
     n: int = Field(default=1, ge=1, le=16)
-    stop: str | list[str] | None = None
+    stop: str | Texts | None = None
     timeout: float | None = Field(default=None, gt=0)
     method: Literal["diffusion", "autoregressive", "typewriter"] = "diffusion"
     stream: bool = False
@@ -250,7 +259,7 @@ class ResponseFormat(Body):
     type: Literal["text", "json_object", "json_schema", "regex", "choice", "grammar"]
     json_schema: JsonSchemaFormat | None = None
     regex: str | None = None
-    choice: list[str] | None = None
+    choice: Texts | None = None
     grammar: str | None = None
 
 
@@ -266,7 +275,7 @@ class ChatRequest(Common):
     _within_context: bool = PrivateAttr(default=False)
 
     messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
-    documents: list[JsonObject] | None = None
+    documents: Objects | None = None
     chat_template_kwargs: JsonObject | None = None
     enable_thinking: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
@@ -275,7 +284,7 @@ class ChatRequest(Common):
     sanitize_control_tokens: bool = True
     add_special_tokens: Literal[False] | None = None
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    tools: list[JsonObject] | None = None
+    tools: Objects | None = None
     tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import cast
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template, plan_infill
 from redraft.editing.options import InfillOptions
@@ -21,9 +20,9 @@ from redraft.server.json_object import JsonObject
 from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.response import OpenAIResponse
 from redraft.server.openai.translate import Translation
-from redraft.server.routes.infill import usage
 from redraft.server.runtime.registry import HostedModel
 from redraft.server.runtime.sse import stream_response, while_connected
+from redraft.text import Tokenizer
 from redraft.text.stop_strings import before_stop
 
 MAX_FILLS = 16  # choices of one request
@@ -105,14 +104,30 @@ async def _filled(hosted: HostedModel, body: CompletionRequest) -> list[Infilled
 
 async def _usage(hosted: HostedModel, body: CompletionRequest, fills: list[Infilled]) -> JsonObject:
     """Return the tokens of the request, and those of all fills together."""
-    given = "".join(f"{prompt}{body.suffix}" for prompt in body.prompts())
-    each = [await run_in_threadpool(usage, hosted, given, filled) for filled in fills]
-    written = sum(one["completion_tokens"] for one in each)
-    return each[0] | {
+    prompts = [prompt for prompt in body.prompts() if isinstance(prompt, str)]
+    texts = [*prompts, *(filled.fills[0] for filled in fills)]
+    tokenizer = hosted.model.processor.require_tokenizer("a suffix")
+    count = partial(_token_counts, tokenizer, [body.suffix or "", *texts])
+    suffix, *others = await hosted.preparing.run(count, body.timeout, constrained=False)
+    read = sum(others[: len(prompts)]) + len(prompts) * suffix
+    written = sum(others[len(prompts) :])
+    return {
+        "prompt_tokens": read,
         "completion_tokens": written,
-        "total_tokens": each[0]["prompt_tokens"] + written,
-        "steps": list(itertools.chain.from_iterable(one["steps"] for one in each)),
+        "total_tokens": read + written,
+        "steps": list(map(_steps, fills)),
     }
+
+
+def _steps(filled: Infilled) -> list[int]:
+    """Return the denoising steps of each candidate."""
+    return [one.steps for one in filled.candidates]
+
+
+def _token_counts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Return the tokens of each text; what comes several times is counted once."""
+    counts = {text: len(tokenizer.encode(text, bos=False)) for text in dict.fromkeys(texts)}
+    return [counts[text] for text in texts]
 
 
 async def _joined(chunks: AsyncGenerator[JsonObject, None]) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redraft.api import Model
@@ -120,7 +120,10 @@ def translate_completion(
     requests: list[Request] = []
     echo: list[str] = []
     # Prompts of one request have one seed, so that each gets what it would get alone.
-    settings["seed"] = seeded(model.processor.text_settings(settings, constrained=False)).seed
+    whole = seeded(model.processor.text_settings(settings, constrained=False))
+    settings["seed"] = whole.seed
+    if "logit_bias" in settings:
+        settings["logit_bias"] = whole.logit_bias  # checked once for all prompts
     for prompt in prompts:
         tokens = prompt
         if isinstance(tokens, str):
@@ -166,21 +169,18 @@ def _requests(
     constrained = constraint is not None
     config = seeded(model.processor.text_settings(settings, constrained=constrained))
     dfa = model.processor.compile(constraint, config)
-    requests = [
-        Request.checked(
-            prompt.tokens,
-            config,
-            model.config,
-            images=prompt.images,
-            stream=number,
-            dfa=dfa,
-            can_be_cut=constraint is not None and constraint.can_be_cut,
-            method=body.method,
-            sampler=body.sampler,
-            stopping=body.stopping,
-            adapter=model.adapter,
-        )
-        for number in range(count)
-    ]
-    check_settings_are_read(settings, requests[0].sampler, requests[0].stopping)
-    return requests
+    first = Request.checked(
+        prompt.tokens,
+        config,
+        model.config,
+        images=prompt.images,
+        dfa=dfa,
+        can_be_cut=constraint is not None and constraint.can_be_cut,
+        method=body.method,
+        sampler=body.sampler,
+        stopping=body.stopping,
+        adapter=model.adapter,
+    )
+    check_settings_are_read(settings, first.sampler, first.stopping)
+    # The others differ in their noise alone: they are not checked again.
+    return [first, *(replace(first, stream=number) for number in range(1, count))]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, Bounded, ChatRequest
+from redraft.server.openai.schemas import Body, Bounded, ChatRequest, Objects, Texts
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -72,11 +72,11 @@ class ResponseRequest(ForeignBody, Bounded):
     """
 
     model: str
-    input: str | list[Item] = Field(default_factory=list)
+    input: str | Objects = Field(default_factory=list)
     instructions: str | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
-    tools: list[JsonObject] | None = None
+    tools: Objects | None = None
     tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     text: ResponseTextOptions = Field(default_factory=ResponseTextOptions)
@@ -84,7 +84,7 @@ class ResponseRequest(ForeignBody, Bounded):
     temperature: float | None = Field(default=None, ge=0, le=10)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] = Field(default_factory=list)
+    include: Texts = Field(default_factory=list)
     store: bool = True
     background: bool = False
     stream: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -19,6 +20,15 @@ from redraft.server.responses.schemas import Item, ResponseRequest
 from redraft.server.turn import AnswerPiece, ChatTurn, Ended
 
 EventChunk = JsonObject
+# What a response repeats of its request, and what stands there where that is long.
+REPEATED: JsonObject = {
+    "instructions": None,
+    "metadata": {},
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+}
+MAX_REPEATED = 64 << 10  # characters, about
 
 
 class ResponseWriter:
@@ -44,8 +54,9 @@ class ResponseWriter:
         async with aclosing(self._turn.pieces(drafts=drafts)) as pieces:
             async for piece in pieces:
                 if not self._number:
-                    yield self._event("response.created", response=dict(self.response))
-                    yield self._event("response.in_progress", response=dict(self.response))
+                    begun = self._short()
+                    yield self._event("response.created", response=begun)
+                    yield self._event("response.in_progress", response=begun)
                 for event in self._events_of(piece):
                     yield event
 
@@ -55,6 +66,14 @@ class ResponseWriter:
             async for _ in events:
                 pass
         return self.response
+
+    def _short(self) -> JsonObject:
+        """Return the response as it stands; what it repeats of a long request, the last event
+        alone has."""
+        repeated = {name: self.response[name] for name in REPEATED}
+        if is_shorter(repeated, MAX_REPEATED):
+            return dict(self.response)
+        return self.response | {name: REPEATED[name] for name in repeated}
 
     def failed(self, _: int, body: JsonObject) -> EventChunk:
         """Return the event that tells an error, from its body in OpenAI's shape."""
@@ -209,6 +228,20 @@ class ResponseWriter:
             "truncation": "disabled",
             "usage": None,
         }
+
+
+def is_shorter(value: Any, limit: int) -> bool:
+    """Return True where some JSON has fewer characters than a limit, about; it is read no further
+    than that."""
+    waiting = [value]
+    while waiting and limit > 0:
+        one = waiting.pop()
+        limit -= len(one) if isinstance(one, str) else 2
+        if isinstance(one, dict):
+            waiting += itertools.chain.from_iterable(itertools.islice(one.items(), limit + 1))
+        elif isinstance(one, list):
+            waiting += one[: limit + 1]
+    return limit > 0
 
 
 def _usage(usage: JsonObject) -> JsonObject:

@@ -11,6 +11,7 @@ from redraft.server.anthropic.blocks import messages_of
 from redraft.server.anthropic.schemas import AnthropicError, CountRequest, MessageRequest
 from redraft.server.anthropic.writer import ANTHROPIC_STREAM, MessageWriter
 from redraft.server.errors import descriptions
+from redraft.server.json_body import json_router
 from redraft.server.openai.schemas import STREAMS
 from redraft.server.openai.translate import encoded_chat
 from redraft.server.runtime.registry import Registry
@@ -20,7 +21,7 @@ from redraft.server.turn import ChatTurn
 
 def anthropic_routes(models: Registry) -> APIRouter:
     """Return the routes of the Messages API."""
-    router = APIRouter(responses=descriptions(AnthropicError))
+    router = json_router(responses=descriptions(AnthropicError))
 
     @router.post("/v1/messages", response_model=None, responses=STREAMS)
     async def message(body: MessageRequest, request: Request) -> Response:

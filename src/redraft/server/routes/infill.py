@@ -19,6 +19,7 @@ from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.events import Draft
 from redraft.server.drafts import draft_schema
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
@@ -118,7 +119,7 @@ class EditRequest(EditOptions):
 
 def infill_routes(models: Registry) -> APIRouter:
     """Return the routes that fill holes, and the one that describes the drafts of streams."""
-    router = APIRouter()
+    router = json_router()
 
     @router.get("/v1/drafts/schema")
     async def schema() -> JsonObject:

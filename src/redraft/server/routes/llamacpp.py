@@ -18,6 +18,7 @@ from redraft.errors import RequestError
 from redraft.server.between import DEFAULT_WIDTH, Between, FilledPlace, fill_between
 from redraft.server.dialects import error_in
 from redraft.server.errors import descriptions
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.llamacpp.answers import (
     CompletionWriter,
@@ -55,7 +56,7 @@ LLAMA_STREAM = StreamForm(failed=lambda status, body: error_in("llama.cpp", stat
 
 def llamacpp_routes(models: Registry) -> APIRouter:
     """Return the routes of llama.cpp."""
-    router = APIRouter(responses=descriptions(LlamaError))
+    router = json_router(responses=descriptions(LlamaError))
     _fact_routes(router, models)
 
     @router.post("/infill", response_model=None, responses=STREAMS)
@@ -80,7 +81,7 @@ def llamacpp_routes(models: Registry) -> APIRouter:
 
 def fim_routes(models: Registry) -> APIRouter:
     """Return Mistral's route; its errors have OpenAI's shape."""
-    router = APIRouter()
+    router = json_router()
 
     @router.post("/v1/fim/completions", response_model=None, responses=STREAMS)
     async def fim(body: FimRequest, request: Request) -> Response:

@@ -13,6 +13,7 @@ from redraft.grammar import Constraint
 from redraft.server.between import DEFAULT_WIDTH, Between, fill_between
 from redraft.server.errors import descriptions
 from redraft.server.fim_marks import marked_place
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.ollama.answers import OLLAMA_STREAM, OllamaWriter, now
 from redraft.server.ollama.facts import listed, shown
@@ -42,7 +43,7 @@ LINES: dict[int | str, JsonObject] = {
 
 def ollama_routes(models: Registry) -> APIRouter:
     """Return the routes of Ollama's API."""
-    router = APIRouter(responses=descriptions(OllamaError))
+    router = json_router(responses=descriptions(OllamaError))
     _fact_routes(router, models)
 
     @router.post("/api/chat", response_model=None, responses=LINES)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
+from collections.abc import Iterable
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from redraft.server.fim_marks import marked_place
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.asking import chat_answer, events_of, prepared
 from redraft.server.openai.completion_schema import CompletionRequest
@@ -24,11 +28,14 @@ from redraft.server.openai.suffix import suffix_answer
 from redraft.server.openai.translate import Translation, translate_completion
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
+from redraft.text import Tokenizer
+
+ITEMS = 1000  # of a list, that are written at a time
 
 
 def openai_routes(models: Registry) -> APIRouter:
     """Return OpenAI's routes."""
-    router = APIRouter()
+    router = json_router()
     _model_routes(router, models)
 
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
@@ -53,17 +60,34 @@ def openai_routes(models: Registry) -> APIRouter:
         answer = OpenAIResponse("text_completion", body.model, hosted.model.tokenizer, translation)
         return await _answer(hosted, answer, body, request)
 
-    @router.post("/tokenize")
-    async def tokenize(body: TokenizeRequest) -> JsonObject:
-        tokenizer = models.named(body.model).model.processor.require_tokenizer("a text")
-        tokens, parts = await run_in_threadpool(tokenizer.encode_parts, body.given)
-        if body.add_special and tokenizer.bos_token_id is not None:
-            tokens, parts = [tokenizer.bos_token_id, *tokens], ["", *parts]
-        pieces = [{"id": token, "piece": part} for token, part in zip(tokens, parts, strict=True)]
-        shown = pieces if body.with_pieces else tokens
-        return {"tokens": shown, "texts": parts, "count": len(tokens)}
+    @router.post("/tokenize", response_model=JsonObject)
+    async def tokenize(body: TokenizeRequest, request: Request) -> Response:
+        hosted = models.named(body.model)
+        tokenizer = hosted.model.processor.require_tokenizer("a text")
+        making = hosted.preparing.run(partial(_tokenized, tokenizer, body), None, constrained=False)
+        content = await while_connected(request, making)
+        return Response(content, media_type="application/json")
 
     return router
+
+
+def _tokenized(tokenizer: Tokenizer, body: TokenizeRequest) -> str:
+    """Return the JSON of the tokens of a text, made in steps that let others run."""
+    tokens, parts = tokenizer.encode_parts(body.given)
+    if body.add_special and tokenizer.bos_token_id is not None:
+        tokens, parts = [tokenizer.bos_token_id, *tokens], ["", *parts]
+    shown: Iterable[object] = tokens
+    if body.with_pieces:
+        shown = ({"id": token, "piece": part} for token, part in zip(tokens, parts, strict=True))
+    told = f'{{"tokens": [{_json_items(shown)}], "texts": [{_json_items(parts)}]'
+    return f'{told}, "count": {len(tokens)}}}'
+
+
+def _json_items(items: Iterable[object]) -> str:
+    """Return the items of a list in JSON."""
+    left = iter(items)
+    some = iter(lambda: list(itertools.islice(left, ITEMS)), [])
+    return ", ".join(json.dumps(one, ensure_ascii=False)[1:-1] for one in some)
 
 
 def _model_routes(router: APIRouter, models: Registry) -> None:

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from redraft.server.errors import NotHereError
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import Body
 from redraft.server.speech import Recogniser
@@ -87,7 +88,7 @@ def _unknown(scope: Scope) -> str:
 
 def playground_routes(recogniser: Recogniser | None) -> APIRouter:
     """Return the routes that only the page uses."""
-    router = APIRouter()
+    router = json_router()
 
     @router.get("/play/config")
     async def config() -> JsonObject:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from redraft.errors import RequestError
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import STREAMS
 from redraft.server.responses.items import messages_of, new_id
@@ -64,7 +65,7 @@ class StoredWriter:
 
 def response_routes(models: Registry, state: Store) -> APIRouter:
     """Return the routes of the Responses API."""
-    router = APIRouter()
+    router = json_router()
 
     @router.post("/v1/responses", response_model=None, responses=STREAMS)
     async def respond(body: ResponseRequest, request: Request) -> Response:

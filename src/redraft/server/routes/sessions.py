@@ -16,6 +16,7 @@ from redraft.editing.template import check_span
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.server.errors import NotHereError
+from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import STREAMS, Body
 from redraft.server.routes.infill import EditOptions, answer, infill_report
@@ -51,7 +52,7 @@ class PageBody(Body):
 
 def session_routes(models: Registry, state: Store) -> APIRouter:
     """Return the routes of sessions and pages."""
-    router = APIRouter()
+    router = json_router()
     _session_routes(router, models, state)
     _page_routes(router, models, state)
     return router

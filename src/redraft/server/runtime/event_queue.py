@@ -14,7 +14,14 @@ Item = TypeVar("Item")
 
 
 class DeadlineError(RedraftError):
-    """The request took longer than its `timeout`."""
+    """The request took longer than its `timeout`, or than the server's.
+
+    Args:
+        what: what took so long.
+    """
+
+    def __init__(self, what: str = "the answer") -> None:
+        super().__init__(f"{what} took longer than the request's `timeout`, or the server's")
 
 
 class EventQueue(Generic[Item]):
@@ -62,7 +69,7 @@ class EventQueue(Generic[Item]):
                     raise TimeoutError
                 item = await self._items.get()
         except TimeoutError:
-            raise DeadlineError("the answer took longer than the request's `timeout`") from None
+            raise DeadlineError from None
         if self._failed is not None:
             raise self._failed
         assert item is not None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from redraft.errors import RequestError
 from redraft.server.json_object import JsonObject
@@ -21,11 +24,34 @@ CHAIN = """WITH RECURSIVE chain (id, previous, depth) AS (
     WHERE depth < ?
 ) SELECT r.input, r.response, r.size, r.previous FROM chain JOIN responses AS r USING (id)
 ORDER BY depth DESC"""
-# Those that are older than the newest which fit.
-FORGET = """DELETE FROM responses WHERE id IN (SELECT id FROM (
-    SELECT id, row_number() OVER newest AS rank, sum(size) OVER newest AS total FROM responses
-    WINDOW newest AS (ORDER BY created DESC, rowid DESC)
-) WHERE rank > ? OR total > ?)"""
+OLDEST = "SELECT id, size FROM responses ORDER BY created, rowid LIMIT ?"
+OLD_AT_ONCE = 64  # that are looked at to be forgotten
+
+
+@dataclass
+class Tally:
+    """The number and the size of all responses.
+
+    Attributes:
+        version: of the file, as SQLite tells it; another program's change makes it another.
+    """
+
+    version: int
+    count: int
+    size: int
+
+    @property
+    def is_too_much(self) -> bool:
+        """True where the oldest have to be forgotten."""
+        return self.count > MAX_RESPONSES or self.size > MAX_CHARACTERS
+
+    def add(self, size: int) -> None:
+        """Count one more."""
+        self.count, self.size = self.count + 1, self.size + size
+
+    def take(self, size: int) -> None:
+        """Count one less."""
+        self.count, self.size = self.count - 1, self.size - size
 
 
 class Responses:
@@ -33,6 +59,22 @@ class Responses:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # A running total: to add up all sizes reads the whole file. None before the first.
+        self._tally: Tally | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def _changed(self) -> Iterator[tuple[sqlite3.Connection, Tally]]:
+        """Give the file for changes, and the tally that they are counted in."""
+        with self._lock:
+            tally, self._tally = self._tally, None  # where the changes fail, it is counted anew
+            with self._database.write_transaction() as file:
+                (version,) = file.execute("PRAGMA data_version").fetchone()
+                if tally is None or tally.version != version:
+                    query = "SELECT count(*), coalesce(sum(size), 0) FROM responses"
+                    tally = Tally(version, *file.execute(query).fetchone())
+                yield file, tally
+            self._tally = tally
 
     def keep(self, response: JsonObject, given: Sequence[Item]) -> None:
         """Keep a response.
@@ -43,7 +85,7 @@ class Responses:
         name, kept = response["id"], json.dumps(response)
         items = json.dumps(given)
         size = len(kept) + len(items)
-        with self._database.write_transaction() as file:
+        with self._changed() as (file, tally):
             previous = response["previous_response_id"]
             row = name, previous, items, kept, size, time.time()
             file.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -52,7 +94,8 @@ class Responses:
                 if isinstance(item.get("id"), str):
                     values = _key(item["id"]), name, json.dumps(item)
                     file.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", values)
-            file.execute(FORGET, (MAX_RESPONSES, MAX_CHARACTERS))
+            tally.add(size)
+            _forget_oldest(file, tally)
 
     def response(self, name: str) -> JsonObject:
         """Return a response.
@@ -70,9 +113,12 @@ class Responses:
 
     def forget(self, name: str) -> None:
         """Delete a response; KeyError as above."""
-        with self._database.write_transaction() as file:
-            if not file.execute("DELETE FROM responses WHERE id = ?", (_key(name),)).rowcount:
+        with self._changed() as (file, tally):
+            query = "DELETE FROM responses WHERE id = ? RETURNING size"
+            found = file.execute(query, (_key(name),)).fetchall()
+            if not found:
                 raise KeyError(name)
+            tally.take(found[0]["size"])
 
     def conversation(self, name: str) -> list[Item]:
         """Return all items up to a response, its own included; KeyError as above.
@@ -134,6 +180,15 @@ class Responses:
             raise KeyError(name)
         found: sqlite3.Row = row
         return found
+
+
+def _forget_oldest(file: sqlite3.Connection, tally: Tally) -> None:
+    """Forget responses, the oldest first, until the others fit."""
+    while tally.is_too_much:
+        for row in file.execute(OLDEST, (OLD_AT_ONCE,)).fetchall():
+            if tally.is_too_much:
+                file.execute("DELETE FROM responses WHERE id = ?", (row["id"],))
+                tally.take(row["size"])
 
 
 def _key(name: str) -> str:

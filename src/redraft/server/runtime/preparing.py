@@ -6,6 +6,7 @@ and it ends when its client has left. Constraints are compiled in processes (see
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +19,10 @@ from redraft.errors import ConstraintTimeoutError
 from redraft.grammar.job import Job, compiling_elsewhere
 from redraft.grammar.tokens.lexicon import Lexicon
 from redraft.grammar.tokens.token_dfa import TokenDFA
-from redraft.server.runtime.compiler import Ticket
+from redraft.server.runtime.compiler import PATIENCE, Ticket
 from redraft.server.runtime.compilers import RETRY_SECONDS, Compilers
+from redraft.server.runtime.event_queue import DeadlineError
+from redraft.server.runtime.time_limit import seconds_left
 from redraft.server.runtime.worker import BusyError, ClientLeftError
 
 Result = TypeVar("Result")
@@ -155,12 +158,15 @@ class Preparing:
         Cancelling ends the constraints that it compiles, soon after.
 
         Args:
-            seconds: time that the caller waits; None for no limit but that of a constraint.
+            seconds: time that the caller waits; None for no limit but those of a constraint and of
+                the server.
             constrained: the function may compile constraints.
 
         Raises:
             BusyError: too many wait. ConstraintTimeoutError: a constraint takes too long.
+            DeadlineError: the time is over.
         """
+        seconds = seconds_left(seconds)
         queue = self.constrained if constrained else self.plain
         if queue.full:
             raise BusyError(
@@ -182,10 +188,17 @@ class Preparing:
             finally:
                 place.end()
 
+        # A constraint that takes too long says so by itself.
+        ends = asyncio.timeout(None if seconds is None else seconds + PATIENCE * constrained)
         try:
-            return await anyio.to_thread.run_sync(
-                prepare, limiter=queue.limiter, abandon_on_cancel=True
-            )
+            async with ends:
+                return await anyio.to_thread.run_sync(
+                    prepare, limiter=queue.limiter, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            if not ends.expired():
+                raise
+            raise DeadlineError("the request's preparation") from None
         finally:
             place.give_up()
             caller.cancel()

@@ -43,11 +43,12 @@ class Store:
 
     def __init__(self, path: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
         self._database = Database(path, max_bytes)
+        self._responses = Responses(self._database)
 
     @property
     def responses(self) -> Responses:
         """Responses, kept for those that follow them."""
-        return Responses(self._database)
+        return self._responses
 
     def close(self) -> None:
         """Close the file."""

@@ -16,6 +16,7 @@ from redraft.engine import Engine, Request, Work
 from redraft.errors import RedraftError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Failed, Finished
 from redraft.server.runtime.event_queue import EventQueue
+from redraft.server.runtime.time_limit import earliest_deadline, seconds_left
 
 log = logging.getLogger("redraft.server")
 FINAL = Finished | Completed | Failed
@@ -97,7 +98,7 @@ class Worker:
         Closing the generator cancels those that have not.
 
         Args:
-            seconds: time that the caller waits; None waits as long as it takes.
+            seconds: time that the caller waits; None waits as long as the server's limit admits.
             drafts: False leaves out Draft events; some are left out where the caller is slow.
             deadline: time of `time.monotonic` from which on the best draft is taken for the result.
             follow_up: these are part of a request that was admitted before: there is room for them.
@@ -111,8 +112,9 @@ class Worker:
                 f"{len(requests)} choices are more than this server writes at a time "
                 f"({self._capacity})"
             )
+        deadline = earliest_deadline(deadline)
         queue: EventQueue[tuple[int, EngineEvent]] = EventQueue(
-            seconds, lambda item: isinstance(item[1], Draft)
+            seconds_left(seconds), lambda item: isinstance(item[1], Draft)
         )
         numbers: dict[int, int] = {}  # index -> the engine's number; the thread writes it
 
