@@ -27,11 +27,12 @@ from redraft.checkpoint.save import (
     write_shards,
 )
 from redraft.checkpoint.shards import ShardReader
-from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, open_checkpoint, read_json
+from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, open_checkpoint
 from redraft.checkpoint.vision import vision_tensors
 from redraft.config.file import model_config_to_dict
 from redraft.errors import ConfigError
 from redraft.quant import quantizable_formats
+from redraft.text.plain_file import read_json
 
 WHOLE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # The same quantized numbers, in the words that most engines read.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redraft.errors import CheckpointError
+from redraft.errors import CheckpointError, UnsafeFormatError
+from redraft.text.plain_file import is_there
 
 
 def check_folder(folder: Path) -> None:
@@ -13,7 +14,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         CheckpointError: it has none; the message says what the folder is instead.
     """
-    if (folder / "config.json").exists():
+    if is_there(folder / "config.json"):
         return
     raise CheckpointError(f"{folder} is no checkpoint: {_kind(folder)}")
 
@@ -22,12 +23,12 @@ def check_file(path: Path) -> None:
     """Check that a file can be a GGUF file, by its name.
 
     Raises:
-        CheckpointError: it is a file of another kind.
+        CheckpointError: it is a file of another kind. UnsafeFormatError: it is a pickle.
     """
     if path.suffix == ".safetensors":
         raise CheckpointError(f"{path} is one file of a checkpoint: name its folder, {path.parent}")
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt"):
-        raise CheckpointError(
+        raise UnsafeFormatError(
             f"{path} is a pickle, which can run code: weights come from safetensors or GGUF"
         )
 
