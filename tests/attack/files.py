@@ -189,6 +189,7 @@ class Attack:
             self.report.slowest = max(self.report.slowest, took)
             if problem:
                 self.report.wrong.append(f"case {number}, {changed.name}: {problem}")
+                print(f"{self.name}: {self.report.wrong[-1]}", file=sys.stderr, flush=True)
         finally:
             shutil.rmtree(self._copy)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

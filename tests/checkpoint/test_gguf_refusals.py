@@ -155,7 +155,8 @@ def test_other_files_are_told_from_gguf(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "gemma.gguf")
     for content, message in (
         (b"", "cut short"),
-        (b"PK\3\4", "not a GGUF file"),
+        (b"PK\3\4", "is a zip archive"),
+        (b"GGML", "not a GGUF file"),
         (b"GGUF" + struct.pack(">I", 3), "version"),
     ):
         (tmp_path / "other.gguf").write_bytes(content)

@@ -28,7 +28,7 @@ from redraft.adapters.weights import Adapted
 from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
 from redraft.network import DiffusionGemma
 from redraft.network.memory_estimate import GIB, USABLE, free_memory
-from redraft.text.plain_file import check_file, read_json
+from redraft.text.plain_file import check_file, is_there, read_json
 
 Update = tuple[Tensor, Tensor]
 # Settings of PEFT that change what an adapter computes, with the value that is read here.
@@ -98,6 +98,11 @@ def load_adapter(folder: str | Path) -> Adapter:
             updates of the two readings differ. MemoryLimitError: there is no memory for it.
     """
     folder = Path(folder).expanduser()
+    if is_there(folder / "config.json") and not is_there(folder / CONFIG_FILE):
+        raise CheckpointError(
+            f"{folder} is a checkpoint, not an adapter, which has {CONFIG_FILE}: give it as the "
+            "model"
+        )
     raw = _read_config(folder / CONFIG_FILE)
     sides = {DECODER: dict[str, Update](), ENCODER: dict[str, Update]()}
     for module, inner, pair in _pairs(_read_tensors(folder / TENSOR_FILE), folder):

@@ -15,7 +15,7 @@ from torch import Tensor
 from redraft.checkpoint.decoded import DecodedReader, Difference, decoded_weights, difference
 from redraft.checkpoint.names import to_file
 from redraft.checkpoint.plan import plan_load, weight_shapes
-from redraft.checkpoint.quantize import Quantization
+from redraft.checkpoint.quantize import Quantization, check_not_gguf
 from redraft.checkpoint.quantize_to_disk import QuantizationSource, fingerprint, quantized_copy
 from redraft.checkpoint.repack import Repacking
 from redraft.checkpoint.save import (
@@ -76,6 +76,7 @@ def convert(
         ConfigError: there is no such format.
         CheckpointError: the folder exists and is not empty, or the source cannot be read.
     """
+    check_not_gguf(form)
     if form not in target_formats():
         raise ConfigError(f"--format {form} is not known: there is {', '.join(target_formats())}")
     target = check_target(folder)

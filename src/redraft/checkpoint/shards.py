@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from redraft.checkpoint.foreign import check_weights
 from redraft.errors import CheckpointError, UnsafeFormatError
 from redraft.text.plain_file import is_file, is_there, read_json
 
@@ -62,6 +63,7 @@ def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
             f"{folder} holds {', '.join(names)}: pickled weights can run code and are never "
             "loaded; convert them to safetensors where you trust them"
         )
+    check_weights(folder)
     raise CheckpointError(
         f"{folder} holds neither {INDEX} nor {SINGLE}: is it a DiffusionGemma checkpoint?"
     )

@@ -66,7 +66,7 @@ def convert(
         found = write(
             checkpoint,
             out,
-            to,
+            to.lower(),
             group=group,
             embedding=embedding,
             companion=add_text_files,

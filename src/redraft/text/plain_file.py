@@ -40,7 +40,7 @@ def check_file(path: Path) -> None:
     """
     if not is_file(path):
         reason = "is no ordinary file" if is_there(path) else "does not exist"
-        raise CheckpointError(f"{path} {reason}: a checkpoint needs it")
+        raise CheckpointError(f"{path} {reason}")
 
 
 def read_text(path: Path) -> str:
