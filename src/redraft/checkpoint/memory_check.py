@@ -134,8 +134,8 @@ def growth(checkpoint: Checkpoint, dtype: torch.dtype, needed: int) -> str | Non
     if more <= (GROWN - 1) * whole:
         return None
     return (
-        f"{checkpoint.path.name}: {', '.join(sorted(grown))} have no product in their few bits "
-        f"here, so the weights take {(whole + more) / GIB:.2f} GiB in memory and "
+        f"{checkpoint.path.name}: {', '.join(sorted(grown))} are held in more bits than the file "
+        f"has: the quantized weights take {(whole + more) / GIB:.2f} GiB in memory and "
         f"{whole / GIB:.2f} in the file; `redraft inspect` lists them"
     )
 
