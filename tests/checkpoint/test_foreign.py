@@ -8,9 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from redraft.adapters import load_adapter
 from redraft.checkpoint import Quantization, load_weights, open_checkpoint
+from redraft.checkpoint.convert import convert
+from redraft.cli.app import app
 from redraft.errors import CheckpointError, ConfigError, UnsafeFormatError
 from redraft.testing import tiny_checkpoint
 
@@ -131,3 +135,21 @@ def test_no_shard_lies_outside_the_folder(tmp_path: Path, place: str) -> None:
 def test_that_no_gguf_is_written_is_said_with_its_reason(name: str) -> None:
     with pytest.raises(ConfigError, match="GGUF, which is read and not written"):
         Quantization(name)
+
+
+def test_inspect_says_why_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "model", num_hidden_layers=2, num_experts=2)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.\x1b[2J"] = tensors.pop("model.decoder.norm.weight")
+    save_file(tensors, folder / "model.safetensors")
+    done = CliRunner().invoke(app, ["inspect", str(folder), "--tensors"])
+    assert done.exit_code == 0, done.output
+    told = done.output.replace("\n", "")
+    assert "it cannot be loaded (2):" in told
+    assert "model.decoder.norm.weight is missing" in told
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("name", ["BF16", "fp16", "F32", "INT8"])
+def test_formats_have_short_and_upper_names(name: str, tmp_path: Path, checkpoint: Path) -> None:
+    convert(open_checkpoint(checkpoint), tmp_path / "out", name)

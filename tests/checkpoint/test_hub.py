@@ -122,14 +122,17 @@ def test_a_download_that_broke_off_goes_on(client: Client) -> None:
 
 @pytest.mark.long
 def test_a_revision_a_busy_host_and_invented_names(client: Client) -> None:
-    client.hub.failures = [503, 500]
+    client.hub.failures = [503]
     client.hub.invented = ("../../Q6_K.gguf", "/etc/Q5_K.gguf", "a/" * 500 + "Q5_K.gguf")
-    tagged, new, outside, deep = client.open(
+    busy, tagged, new, outside, deep = client.open(
+        "someone/tiny-GGUF:q8_0@v1",
         "someone/tiny-GGUF:q8_0@v1",
         f"someone/tiny-GGUF:Q8_0@{'c' * 40}",
         "someone/tiny-GGUF:Q6_K",
         "someone/tiny-GGUF:Q5_K",
     )
+    assert busy.startswith("error someone/tiny-GGUF is not on this machine"), busy
+    assert "503" in busy
     assert tagged.startswith("here old-Q8_0.gguf"), tagged
     assert new.startswith("here tiny-Q8_0.gguf"), new
     assert not client.hub.failures

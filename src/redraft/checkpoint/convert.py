@@ -35,6 +35,9 @@ from redraft.quant import quantizable_formats
 from redraft.text.plain_file import read_json
 
 WHOLE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHORT = {"f32": "float32", "fp32": "float32", "bf16": "bfloat16"} | dict.fromkeys(
+    ("f16", "fp16"), "float16"
+)
 # The same quantized numbers, in the words that most engines read.
 REPACKED = "compressed-tensors"
 # Keys of a config that say how the source is quantized.
@@ -76,6 +79,7 @@ def convert(
         ConfigError: there is no such format.
         CheckpointError: the folder exists and is not empty, or the source cannot be read.
     """
+    form = SHORT.get(form.lower(), form.lower())
     check_not_gguf(form)
     if form not in target_formats():
         raise ConfigError(f"--format {form} is not known: there is {', '.join(target_formats())}")

@@ -66,7 +66,7 @@ def convert(
         found = write(
             checkpoint,
             out,
-            to.lower(),
+            to,
             group=group,
             embedding=embedding,
             companion=add_text_files,

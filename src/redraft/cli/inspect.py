@@ -22,7 +22,7 @@ from redraft.cli.options import (
 from redraft.config.model import FULL, SLIDING
 from redraft.config.presets import PRESETS, RELEASED_VISION
 from redraft.config.vision import BUDGETS
-from redraft.errors import ConfigError
+from redraft.errors import MAX_LISTED, ConfigError, shown
 
 if TYPE_CHECKING:
     from redraft.checkpoint import Checkpoint
@@ -59,7 +59,7 @@ def inspect(
     """
     from redraft.checkpoint import Quantization, open_checkpoint
     from redraft.checkpoint.dtype import DTYPES
-    from redraft.checkpoint.load import stored_dtype
+    from redraft.checkpoint.load import load_problems, stored_dtype
     from redraft.checkpoint.memory_check import held_weights
     from redraft.checkpoint.memory_plan import plan_memory
     from redraft.checkpoint.vision import LEFT_OUT, VisionPlan, plan_vision
@@ -89,6 +89,7 @@ def inspect(
     if checkpoint is not None:
         description |= describe_tensors(checkpoint, tensors)
         held = held_weights(checkpoint, DTYPES.get(dtype) or stored_dtype(checkpoint))
+        description["problems"] = load_problems(checkpoint)
         description["quantized"] = {name: asdict(one) for name, one in held.items()}
     if as_json:
         print(json.dumps(description))
@@ -219,5 +220,8 @@ def _print(description: dict[str, Any], console: Console) -> None:
     cards = [f"{name} {'yes' if fits else 'no'}" for name, fits in description["fits"].items()]
     console.print("fits: " + ", ".join(cards))
     for name, tensor in description.get("tensors", {}).items():
-        line = f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}"
+        line = shown(f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}")
         console.print(line, markup=False)
+    if problems := description.get("problems"):
+        listed = "\n  - ".join(problems[:MAX_LISTED])
+        console.print(shown(f"it cannot be loaded ({len(problems)}):\n  - {listed}"), markup=False)
