@@ -183,7 +183,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    raw = read_json(path)
+    try:
+        raw = read_json(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be read as an adapter's config: {error}") from error
     if raw.get("peft_type") != "LORA":
         raise CheckpointError(f"{path}: only LoRA adapters of PEFT are read")
     rank = raw.setdefault("r", 8)
