@@ -242,17 +242,19 @@ def test_any_value_of_any_key_loads_or_is_refused(tmp_path: Path) -> None:
 
 MEASURE = """
 import resource, sys
+from redraft.api import Model
 from redraft.checkpoint import load_weights, open_checkpoint
+def run(model):
+    Model(model).generate([2, 5, 9], max_new_tokens=4, max_denoising_steps=1)
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-load_weights(open_checkpoint(sys.argv[2]))
+run(load_weights(open_checkpoint(sys.argv[2])))
 before = peak()
 model = load_weights(open_checkpoint(sys.argv[1]))
 sizes = [getattr(weight, "nbytes", 0) for weight in (model.embed_tokens.weight, *(
     part for layer in model.layers for part in (layer.experts.gate_up_proj, layer.experts.down_proj)))]
 loaded = peak()
-from redraft.api import Model
-Model(model).generate([2, 5, 9], max_new_tokens=4, max_denoising_steps=1)
+run(model)
 held = sum(t.nbytes for t in model.state_dict().values())
 print(loaded - before, held, max(sizes), peak() - loaded)
 """

@@ -129,7 +129,8 @@ def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[
     outside = [f"{name!r}" for name in placed.values() if not _is_inside(name)]
     if outside:
         raise CheckpointError(
-            f"{index} places tensors in {', '.join(outside[:4])}: shards are files of its folder"
+            f"{index} places tensors outside its folder, or in files that are no safetensors: "
+            f"{', '.join(outside[:4])}"
         )
     files = set(placed.values())
     infos: dict[str, TensorInfo] = {}
