@@ -164,7 +164,7 @@ def test_other_files_are_told_from_gguf(tmp_path: Path) -> None:
         (tmp_path / "other.gguf").write_bytes(content)
         with pytest.raises(CheckpointError, match=message):
             open_checkpoint(tmp_path / "other.gguf")
-    with pytest.raises(CheckpointError, match=r"none\.gguf cannot be read"):
+    with pytest.raises(CheckpointError, match=r"none\.gguf does not exist"):
         open_checkpoint(tmp_path / "none.gguf")
 
 
