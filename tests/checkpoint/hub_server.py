@@ -47,15 +47,17 @@ class Hub(BaseHTTPRequestHandler):
 
     def _folder(self, repo: str, revision: str) -> Path | None:
         """The folder of a repository's revision; None after an answer that says what is wrong."""
-        if repo.endswith("-gated"):
-            return self._refuse(401, "GatedRepo")
         commit = REVISIONS.get(revision)
         folder = self.root / (f"{repo}@v1" if commit == TAGGED else repo)
-        if not (self.root / repo).is_dir():
-            return self._refuse(404, "RepoNotFound")
-        if commit is None or not folder.is_dir():
-            return self._refuse(404, "RevisionNotFound")
-        return folder
+        if repo.endswith("-gated"):
+            self._refuse(401, "GatedRepo")
+        elif not (self.root / repo).is_dir():
+            self._refuse(404, "RepoNotFound")
+        elif commit is None or not folder.is_dir():
+            self._refuse(404, "RevisionNotFound")
+        else:
+            return folder
+        return None
 
     def _described(self, repo: str, revision: str) -> None:
         if (folder := self._folder(repo, revision)) is None:
