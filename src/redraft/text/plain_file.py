@@ -60,22 +60,23 @@ def read_text(path: Path) -> str:
         raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
 
 
-def read_json(path: Path, kind: type = dict) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object of a file.
-
-    Args:
-        kind: list, where a file holds one.
 
     Raises:
         CheckpointError: as for `read_text`; or it is no JSON, nested too deeply, or no object.
     """
+    raw = read_any_json(path)
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds a {type(raw).__name__}, not an object")
+    return raw
+
+
+def read_any_json(path: Path) -> Any:
+    """Return the JSON of a file, whatever it is; errors as for `read_json`."""
     try:
-        raw = json.loads(read_text(path))
+        return json.loads(read_text(path))
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     except RecursionError:
         raise CheckpointError(f"{path} cannot be read as JSON: it is nested too deeply") from None
-    if not isinstance(raw, kind):
-        wanted = "an object" if kind is dict else "a list"
-        raise CheckpointError(f"{path} holds a {type(raw).__name__}, not {wanted}")
-    return raw
