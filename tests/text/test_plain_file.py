@@ -43,7 +43,7 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes, told:
 
 
 def test_a_text_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_file, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(plain_file, "MAX_BYTES", 1 << 20)
     (tmp_path / "x.json").write_text(json.dumps({"x": "y" * (1 << 20)}))
     with pytest.raises(CheckpointError, match="has more than 1 MiB"):
         read_json(tmp_path / "x.json")

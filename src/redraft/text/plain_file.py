@@ -13,7 +13,7 @@ from typing import Any
 from redraft.errors import CheckpointError
 
 # Bytes of a text. A release's tokenizer.json has 32 MB.
-MOST_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 
 
 def is_file(path: Path) -> bool:
@@ -47,14 +47,14 @@ def read_text(path: Path) -> str:
     """Return the text of a file.
 
     Raises:
-        CheckpointError: it is no ordinary file, has more than MOST_BYTES, or is not UTF-8.
+        CheckpointError: it is no ordinary file, has more than MAX_BYTES, or is not UTF-8.
     """
     check_file(path)
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise CheckpointError(f"{path} has more than {MOST_BYTES >> 20} MiB: it is no text")
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise CheckpointError(f"{path} has more than {MAX_BYTES >> 20} MiB: it is no text")
         return content.decode()
     except (UnicodeDecodeError, OSError) as error:
         raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error
