@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, cast, overload
@@ -27,7 +28,7 @@ from redraft.checkpoint import (
 from redraft.checkpoint.dtype import checked_dtype, suitable_dtype
 from redraft.checkpoint.gguf.tokenizer import gguf_template, gguf_tokenizer
 from redraft.checkpoint.load import Progress
-from redraft.checkpoint.memory_check import check_memory
+from redraft.checkpoint.memory_check import check_memory, growth
 from redraft.checkpoint.vision import LEFT_OUT, VisionPlan, load_vision, plan_vision, vision_bytes
 from redraft.config import GenerationConfig, ModelCard, ModelConfig
 from redraft.config.check import check_boolean, check_integer
@@ -687,7 +688,9 @@ def load(
     check_boolean("vision", vision)
     plan = plan_vision(checkpoint) if vision else VisionPlan(reason=LEFT_OUT)
     image_bytes = vision_bytes(plan, checkpoint.config.hidden_size, dtype)
-    check_memory(checkpoint, dtype, quantization, torch.device(device), vision=image_bytes)
+    needed = check_memory(checkpoint, dtype, quantization, torch.device(device), vision=image_bytes)
+    if sentence := growth(checkpoint, dtype, needed):
+        warnings.warn(sentence, stacklevel=2)
     keep_freed_memory()
     network = load_weights(
         checkpoint, dtype=dtype, device=device, progress=progress, quantization=quantization

@@ -29,13 +29,34 @@ Settings and requests are checked before any work begins. Errors in arguments ar
 from __future__ import annotations
 
 import json
+import re
 
+# Characters of a message.
+MAX_TEXT = 1 << 15
+# Characters that command a terminal, turn the direction of text, or have no bytes.
+_UNPRINTED = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
 # The number of problems in the message of a TensorMismatchError.
 MAX_LISTED = 100
 
 
+def shown(text: str) -> str:
+    """Return a text that quotes a file or a request, so that it may be shown anywhere."""
+    text = _UNPRINTED.sub(lambda found: ascii(found[0])[1:-1], text)
+    more = len(text) - MAX_TEXT
+    return text if more <= 0 else f"{text[:MAX_TEXT]}... and {more} characters more"
+
+
 class RedraftError(Exception):
-    """The base of all errors that redraft raises on purpose."""
+    """The base of all errors that redraft raises on purpose.
+
+    Its text may be shown anywhere: what is quoted from a file or a request commands no terminal,
+    and has an end.
+    """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class ConfigError(RedraftError, ValueError):

@@ -1,35 +1,48 @@
 """Checkpoints that are damaged, or that lie: does every reader end in a typed error, in bounded
-memory?
+memory and time, with a message that may be shown?
 
-`python -m tests.attack.files` mutates 2,000 files of each reader: bytes and lengths of headers,
-shapes, values of weights and scales, ends that are lost, and what config.json says.
+`python -m tests.attack.files` mutates 2,000 files of each reader, each reader in a process of its
+own whose memory is limited: headers, offsets, shapes, dtypes, counts, names, settings, values,
+ends that are lost, keys that are there twice, links, indices that point elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import re
 import resource
 import shutil
+import signal
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import gguf
 
 import redraft
+from redraft.adapters import load_adapter
+from redraft.api import text_files
+from redraft.checkpoint import open_checkpoint
 from redraft.errors import RedraftError
-from redraft.testing import tiny_model
-from tests.checkpoint import gguf_files, test_formats, test_gptq
+from tests.attack import mutations
+from tests.attack.subjects import SUBJECTS
 
 # Growth of the process that a reader is allowed, KiB: tiny models take a few MiB.
 MOST_KIB = 256 << 10
-Kind = gguf.GGMLQuantizationType
+# Memory that may be mapped beyond that of the intact files, bytes.
+MOST_MAPPED = 1 << 30
+# Seconds of a core, and of the clock, that a case may take.
+MOST_CPU, MOST_WAIT = 10.0, 120.0
+# Characters of a message, and those that would command a terminal or cannot be printed.
+MOST_TEXT = 1 << 16
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass
@@ -38,121 +51,212 @@ class Report:
 
     Attributes:
         loaded, refused: files that were read, and those that ended in a typed error.
-        grown: KiB by which the process grew. wrong: other errors, as text.
+        grown: KiB by which the process grew. seconds: of a core, for all cases. slowest: for one.
+        wrong: other errors, as text.
     """
 
     loaded: int = 0
     refused: int = 0
     grown: int = 0
+    seconds: float = 0.0
+    slowest: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
 
-def mlx(said: str) -> Callable[[Path], None]:
-    def make(folder: Path) -> None:
-        from tests.checkpoint import mlx_files
-
-        mlx_files.write(folder, mlx_files.SETTINGS[said])
-
-    return make
+class TooSlowError(BaseException):
+    """A case took too long. It is no Exception, so that no reader takes it for one of its own."""
 
 
-def packed(case: str) -> Callable[[Path], None]:
-    def make(folder: Path) -> None:
-        test_gptq.write(folder, *test_gptq.CASES[case])
-        shutil.rmtree(folder.with_name("twin"))
-
-    return make
+def _stop(number: int, _: object) -> None:
+    raise TooSlowError("of a core" if number == signal.SIGPROF else "of the clock")
 
 
-def gguf_file(kinds: tuple[Kind, ...], split: int = 0) -> Callable[[Path], None]:
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        names = [gguf_files.to_gguf(name) for name in tiny_model(**gguf_files.WIDE).state_dict()]
-        chosen = {name: kinds[at % len(kinds)] for at, name in enumerate(names)}
-        gguf_files.write(folder / "model.gguf", chosen.__getitem__, split=split)
-
-    return make
-
-
-def formats(name: str) -> Callable[[Path], None]:
-    return lambda folder: (test_formats.write(folder, name), None)[1]
-
-
-READERS: dict[str, Callable[[Path], None]] = {
-    **{f"mlx {said}": mlx(said) for said in ("affine 3", "affine 4", "affine 8", "mxfp4", "mxfp8", "nvfp4")},
-    **{case: packed(case) for case in ("gptq", "gptq 3 bits", "gptq act-order", "awq", "auto-round")},
-    **{f"compressed-tensors {name}": formats(name) for name in test_formats.NAMES},
-    "gguf k": gguf_file((Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K)),
-    "gguf iq": gguf_file(gguf_files.FEWER),
-    "gguf in parts": gguf_file((Kind.Q8_0, Kind.Q4_0, Kind.F16), split=20),
-}  # fmt: skip
+@contextmanager
+def watched() -> Iterator[None]:
+    """Stop what is done here when it takes too long."""
+    signal.signal(signal.SIGPROF, _stop)
+    signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_PROF, MOST_CPU)
+    signal.setitimer(signal.ITIMER_REAL, MOST_WAIT)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _damaged(folder: Path, rng: random.Random) -> None:
-    """Change one file of a folder: its weights, or what its config says of them."""
-    weights = sorted(folder.glob("*.gguf")) or [folder / "model.safetensors"]
-    path, config = rng.choice(weights), folder / "config.json"
-    if config.exists() and rng.random() < 0.25:
-        config.write_bytes(test_formats.mutated_text(config.read_bytes(), rng))
-        return
+def damage(folder: Path, places: dict[str, mutations.Places], rng: random.Random) -> Path:
+    """Change one file of a folder, and return its path."""
+    path = _chosen(folder, rng)
+    if rng.random() < 0.02:
+        mutations.put_instead(path, rng)
+        return path
     whole = path.read_bytes()
-    if rng.random() < 0.25:  # values: of scales, zero points, orders of columns
-        data = bytearray(whole)
-        for _ in range(rng.randint(1, 200)):
-            data[rng.randrange(len(data))] = rng.choice(
-                (0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256))
-            )
-        path.write_bytes(data)
-        return
-    header = min(
-        len(whole), 4096 if path.suffix == ".gguf" else 8 + int.from_bytes(whole[:8], "little")
+    if path.suffix == ".gguf":
+        changed = mutations.gguf_file(whole, places[path.name], rng)
+    elif path.suffix == ".safetensors":
+        changed = mutations.safetensors_file(whole, rng)
+    elif path.name.endswith(".index.json"):
+        changed = mutations.index_file(whole, rng)
+    elif path.suffix == ".json":
+        changed = mutations.json_file(whole, rng)
+    else:
+        changed = mutations.template(whole, rng)
+    path.write_bytes(changed)
+    return path
+
+
+def _chosen(folder: Path, rng: random.Random) -> Path:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    weights = [path for path in files if path.suffix in (".gguf", ".safetensors")]
+    settings = [path for path in files if path.name in ("config.json", "adapter_config.json")]
+    index = [path for path in files if path.name.endswith(".index.json")]
+    texts = [path for path in files if path not in weights]
+    if (folder / "only_texts").exists():
+        return rng.choice([path for path in texts if path.name != "only_texts"])
+    return rng.choice(
+        (*[rng.choice(weights)] * 5, *(settings + index) * 2, rng.choice(texts or weights))
     )
-    path.write_bytes(test_formats.mutated(whole, header, rng))
 
 
-def attack(name: str, count: int, seed: int = 0) -> Report:
-    """Load `count` mutated files of a reader."""
-    rng, report = random.Random(f"{name} {seed}"), Report()
+def read(folder: Path) -> None:
+    """Read a folder as its files ask for."""
+    if (folder / "only_texts").exists():
+        checkpoint = open_checkpoint(folder)
+        tokenizer, template = text_files(checkpoint)
+        if tokenizer is not None:
+            tokenizer.decode(tokenizer.encode("hello there"))
+        if template is not None:
+            template.render([{"role": "user", "content": "hello"}])
+        return
+    if (folder / "adapter_config.json").exists():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            load_adapter(folder).check(redraft.load(folder / "base").network)
+        return
+    files = sorted(folder.glob("*.gguf"))
+    model = redraft.load(files[0] if files else folder)
+    if model.config.canvas_length <= 32:  # what was let in must run, or say why not
+        model.generate([2, 5], max_new_tokens=2, max_denoising_steps=1)
+
+
+def check_message(error: RedraftError) -> str | None:
+    """Return what is wrong with the message of an error."""
+    text = str(error)
+    if not text or len(text) > MOST_TEXT:
+        return f"a message of {len(text)} characters: {text[:200]!r}"
+    found = COMMANDS.search(text)
+    return f"a message with {found[0]!r}: {text[:300]!r}" if found else None
+
+
+class Attack:
+    """Mutated files of one reader.
+
+    Args:
+        note: a file that gets the number of each case before it is read: a process that dies leaves
+            it behind.
+    """
+
+    def __init__(self, name: str, place: Path, seed: int = 0, note: Path | None = None) -> None:
+        self.name, self.seed, self._place, self._note = name, seed, place, note
+        self.report = Report()
+        self._copy = place / "copy"
+        self._originals: list[tuple[Path, dict[str, mutations.Places]]] = []
+        for number, make in enumerate(SUBJECTS[name]):
+            folder = place / f"original {number}" / "file"
+            folder.parent.mkdir()
+            make(folder)
+            shutil.rmtree(folder.with_name("twin"), ignore_errors=True)
+            found = {path.name: mutations.gguf_places(path) for path in folder.glob("*.gguf")}
+            self._originals.append((folder, found))
+            read(folder)  # intact
+        self.report.loaded = len(self._originals)
+        self._held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def run(self, number: int) -> None:
+        """Read the file of a case, which its number and the seed make."""
+        rng = random.Random(f"{self.name} {self.seed} {number}")
+        folder, places = self._originals[number % len(self._originals)]
+        shutil.copytree(folder, self._copy)
+        if self._note is not None:
+            self._note.write_text(str(number))
+        try:
+            changed = damage(self._copy, places, rng)
+            begin = time.process_time()
+            problem = self._read()
+            took = time.process_time() - begin
+            self.report.seconds += took
+            self.report.slowest = max(self.report.slowest, took)
+            if problem:
+                self.report.wrong.append(f"case {number}, {changed.name}: {problem}")
+                print(f"{self.name}: {self.report.wrong[-1]}", file=sys.stderr, flush=True)
+        finally:
+            shutil.rmtree(self._copy)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.report.grown = peak - self._held
+
+    def _read(self) -> str | None:
+        try:
+            with watched():
+                read(self._copy)
+            self.report.loaded += 1
+        except RedraftError as error:
+            self.report.refused += 1
+            return check_message(error)
+        except TooSlowError as error:
+            where = "".join(traceback.format_tb(error.__traceback__, limit=-3))
+            return f"more than {MOST_CPU:g} or {MOST_WAIT:g} s {error}\n{where}"
+        except Exception:
+            return traceback.format_exc(limit=-4)
+        return None
+
+
+def attack(name: str, count: int, seed: int = 0, note: Path | None = None) -> Report:
+    """Read `count` mutated files of a reader."""
     with tempfile.TemporaryDirectory() as place:
-        original, copy = Path(place) / "original", Path(place) / "copy"
-        READERS[name](original)
-        held = 0
-        for number in range(count + 1):
-            shutil.copytree(original, copy)
-            if number:  # the first one is intact
-                _damaged(copy, rng)
-            files = sorted(copy.glob("*.gguf"))
-            try:
-                redraft.load(files[0] if files else copy)
-                report.loaded += 1
-            except RedraftError:
-                report.refused += 1
-            except Exception:
-                report.wrong.append(traceback.format_exc(limit=-3))
-            shutil.rmtree(copy)
-            now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            held = held or now
-            report.grown = now - held
-    return report
+        cases = Attack(name, Path(place), seed, note)
+        if note is not None:
+            _limit_memory()
+        for number in range(count):
+            cases.run(number)
+    return cases.report
+
+
+def _limit_memory() -> None:
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + MOST_MAPPED, resource.RLIM_INFINITY))
+
+
+def _inside(name: str, options: argparse.Namespace) -> int:
+    """Attack one reader in this process, and print what it did."""
+    warnings.simplefilter("ignore")
+    report = attack(name, options.cases, options.seed, Path(options.note))
+    wrong = bool(report.wrong) or report.grown > MOST_KIB or not report.refused
+    told = asdict(report) | {"wrong": report.wrong[:8], "errors": len(report.wrong)}
+    print(json.dumps({"reader": name, "ok": not wrong, **told}), flush=True)
+    return int(wrong)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2000, help="files of each reader")
-    parser.add_argument("--reader", action="append", choices=READERS, help="some readers alone")
+    parser.add_argument("--reader", action="append", choices=SUBJECTS, help="some readers alone")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    bad = False
-    for name in options.reader or READERS:
-        report = attack(name, options.cases, options.seed)
-        wrong = bool(report.wrong) or report.grown > MOST_KIB or not report.refused
-        told: dict[str, Any] = asdict(report) | {
-            "wrong": report.wrong[:5],
-            "errors": len(report.wrong),
-        }
-        print(json.dumps({"reader": name, "ok": not wrong, **told}), flush=True)
-        bad |= wrong
-    return int(bad)
+    bad = 0
+    for name in options.reader or SUBJECTS:
+        with tempfile.NamedTemporaryFile() as note:
+            options.note = note.name
+            if (child := os.fork()) == 0:
+                os._exit(_inside(name, options))
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if code not in (0, 1):
+                at = Path(note.name).read_text()
+                print(
+                    json.dumps({"reader": name, "ok": False, "died": code, "case": at}), flush=True
+                )
+        bad |= code
+    return int(bool(bad))
 
 
 if __name__ == "__main__":

@@ -238,11 +238,11 @@ def shape_of(name: str) -> dict[str, Any]:
     return SHAPE | (WIDE if name in ("fp8 blocks", "fp8 deepseek") else {})
 
 
-def write(folder: Path, name: str) -> dict[str, Tensor]:
+def write(folder: Path, name: str, **changes: Any) -> dict[str, Tensor]:
     """A tiny checkpoint in a format, its experts one by one; the numbers that its matrices mean, by
     the model's names."""
     make, said = format_of(name)
-    tiny_checkpoint(folder, **shape_of(name))
+    tiny_checkpoint(folder, **shape_of(name) | changes)
     plain, stored, meant = load_file(folder / "model.safetensors"), {}, {}
     for tensor_name, tensor in plain.items():
         own = tensor_name.removeprefix("model.decoder.")

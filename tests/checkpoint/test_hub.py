@@ -24,7 +24,8 @@ from redraft.checkpoint import open_checkpoint
 from redraft.errors import CheckpointError
 for name in sys.argv[1:]:
     try:
-        found = open_checkpoint(name)
+        name, _, revision = name.partition("@")
+        found = open_checkpoint(name, revision=revision or None)
         print("here", found.path.name, found.config.vocab_size)
     except CheckpointError as error:
         print("error", error)
@@ -46,6 +47,7 @@ class Client:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_ETAG_TIMEOUT": "5",
+            "HF_TOKEN": "hf_secret",
         }
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, *names], env=env, capture_output=True, text=True
@@ -65,6 +67,9 @@ def client(tmp_path: Path, checkpoint: Path) -> Iterator[Client]:
     (files / "BF16").mkdir()
     write(files / "BF16" / "tiny-BF16.gguf", split=50)
     (files / "mmproj-Q4_K_M.gguf").write_bytes(b"GGUF")
+    tagged = tmp_path / "hub" / "someone" / "tiny-GGUF@v1"
+    tagged.mkdir()
+    write(tagged / "old-Q8_0.gguf")
     with serve_hub(tmp_path / "hub") as (address, hub):
         yield Client(address, tmp_path / "home" / "cache", hub)
 
@@ -80,6 +85,7 @@ def test_what_is_downloaded_once_is_found_offline(client: Client) -> None:
     files = ["tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf", parts[0].name, parts[0].name]
     assert [line.split()[1] for line in first[1:]] == files
     assert not list(client.cache.rglob("weights.bin"))  # no file but a checkpoint's comes
+    assert not client.hub.leaked  # the token is for the hub alone
     assert client.open(*names, offline=True) == first
 
 
@@ -95,6 +101,12 @@ def test_what_is_not_there_is_told_in_one_line(client: Client) -> None:
     ), strict=True):  # fmt: skip
         assert line.startswith("error ")
         assert words in line, line
+    for line, words in zip(client.open(
+        "someone/secret-gated:Q8_0", "someone/tiny-GGUF@nothing", "someone/tiny-GGUF:Q8_0@v2",
+        "someone/tiny-GGUF/../../x.gguf", "someone/tiny-GGUF//etc/x.gguf",
+    ), ("401", "nothing", "v2", "..", "/etc/x.gguf"), strict=True):  # fmt: skip
+        assert line.startswith("error "), line
+        assert words in line, line
     (offline,) = client.open("someone/new:Q8_0", offline=True)
     assert "someone/new is not on this machine" in offline
 
@@ -108,11 +120,32 @@ def test_a_download_that_broke_off_goes_on(client: Client) -> None:
     assert int(client.hub.ranges[0].removeprefix("bytes=").split("-")[0]) > 0
 
 
+@pytest.mark.long
+def test_a_revision_a_busy_host_and_invented_names(client: Client) -> None:
+    client.hub.failures = [503]
+    client.hub.invented = ("../../Q6_K.gguf", "/etc/Q5_K.gguf", "a/" * 500 + "Q5_K.gguf")
+    busy, tagged, new, outside, deep = client.open(
+        "someone/tiny-GGUF:q8_0@v1",
+        "someone/tiny-GGUF:q8_0@v1",
+        f"someone/tiny-GGUF:Q8_0@{'c' * 40}",
+        "someone/tiny-GGUF:Q6_K",
+        "someone/tiny-GGUF:Q5_K",
+    )
+    assert busy.startswith("error someone/tiny-GGUF is not on this machine"), busy
+    assert "503" in busy
+    assert tagged.startswith("here old-Q8_0.gguf"), tagged
+    assert new.startswith("here tiny-Q8_0.gguf"), new
+    assert not client.hub.failures
+    assert outside.startswith("error "), outside
+    assert deep.startswith("error "), deep
+    assert not [path for path in client.cache.parent.rglob("*") if "Q6_K" in path.name]
+
+
 @pytest.mark.parametrize(
     ("name", "is_one"),
     [
         ("google/diffusiongemma-26B-A4B-it", True), ("a/b:Q4_K_M", True), ("a/b/c/d.gguf", True),
-        ("a/b/d.gguf", True), ("a", False), ("a/b/c", False), ("./a/b", False), ("/a/b", False),
+        ("a/b/d.gguf", True), ("a/b/../../d.gguf", True), ("a", False), ("a/b/c", False), ("./a/b", False), ("/a/b", False),
         ("~/a", False), ("a/b:", False), ("a b/c", False), ("C:\\a\\b", False), ("", False),
     ],
 )  # fmt: skip

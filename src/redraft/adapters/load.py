@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from redraft.adapters.weights import Adapted
 from redraft.errors import CheckpointError, ConfigError, MemoryLimitError
 from redraft.network import DiffusionGemma
 from redraft.network.memory_estimate import GIB, USABLE, free_memory
+from redraft.text.plain_file import check_file, is_there, read_json
 
 Update = tuple[Tensor, Tensor]
 # Settings of PEFT that change what an adapter computes, with the value that is read here.
@@ -98,6 +98,11 @@ def load_adapter(folder: str | Path) -> Adapter:
             updates of the two readings differ. MemoryLimitError: there is no memory for it.
     """
     folder = Path(folder).expanduser()
+    if is_there(folder / "config.json") and not is_there(folder / CONFIG_FILE):
+        raise CheckpointError(
+            f"{folder} is a checkpoint, not an adapter, which has {CONFIG_FILE}: give it as the "
+            "model"
+        )
     raw = _read_config(folder / CONFIG_FILE)
     sides = {DECODER: dict[str, Update](), ENCODER: dict[str, Update]()}
     for module, inner, pair in _pairs(_read_tensors(folder / TENSOR_FILE), folder):
@@ -164,6 +169,7 @@ def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str, b
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file that there is memory for."""
+    check_file(path)
     try:
         size, free = path.stat().st_size, free_memory(torch.device("cpu"))
         if size * MEMORY_FACTOR > free * USABLE:
@@ -178,10 +184,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        raw = read_json(path)
+    except CheckpointError as error:
         raise CheckpointError(f"{path} cannot be read as an adapter's config: {error}") from error
-    if not isinstance(raw, dict) or raw.get("peft_type") != "LORA":
+    if raw.get("peft_type") != "LORA":
         raise CheckpointError(f"{path}: only LoRA adapters of PEFT are read")
     rank = raw.setdefault("r", 8)
     if type(rank) is not int or rank < 1 or raw.get("rank_pattern"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from redraft.adapters.attach import adapters_of
 from redraft.adapters.files import TENSOR_FILE
 from redraft.errors import CheckpointError
 from redraft.network import DiffusionGemma, place_weight
+from redraft.text.plain_file import is_there, read_any_json
 
 # In a merged checkpoint: which adapters it has, by the hash of their tensors.
 MERGED_FILE = "merged_adapters.json"
@@ -54,7 +54,9 @@ def check_not_merged(checkpoint: Path, adapter: str | Path) -> list[str]:
         CheckpointError: this adapter is one of them.
     """
     path = checkpoint / MERGED_FILE
-    merged = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    merged = read_any_json(path) if is_there(path) else []
+    if not isinstance(merged, list):
+        raise CheckpointError(f"{path} holds a {type(merged).__name__}, not a list")
     if adapter_hash(adapter) in merged:
         raise CheckpointError(
             f"{checkpoint} has the adapter {adapter} in its weights: merging it again would add it "

@@ -15,7 +15,7 @@ from torch import Tensor
 from redraft.checkpoint.decoded import DecodedReader, Difference, decoded_weights, difference
 from redraft.checkpoint.names import to_file
 from redraft.checkpoint.plan import plan_load, weight_shapes
-from redraft.checkpoint.quantize import Quantization
+from redraft.checkpoint.quantize import Quantization, check_not_gguf
 from redraft.checkpoint.quantize_to_disk import QuantizationSource, fingerprint, quantized_copy
 from redraft.checkpoint.repack import Repacking
 from redraft.checkpoint.save import (
@@ -27,13 +27,17 @@ from redraft.checkpoint.save import (
     write_shards,
 )
 from redraft.checkpoint.shards import ShardReader
-from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, open_checkpoint, read_json
+from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, open_checkpoint
 from redraft.checkpoint.vision import vision_tensors
 from redraft.config.file import model_config_to_dict
 from redraft.errors import ConfigError
 from redraft.quant import quantizable_formats
+from redraft.text.plain_file import read_json
 
 WHOLE = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHORT = {"f32": "float32", "fp32": "float32", "bf16": "bfloat16"} | dict.fromkeys(
+    ("f16", "fp16"), "float16"
+)
 # The same quantized numbers, in the words that most engines read.
 REPACKED = "compressed-tensors"
 # Keys of a config that say how the source is quantized.
@@ -75,6 +79,8 @@ def convert(
         ConfigError: there is no such format.
         CheckpointError: the folder exists and is not empty, or the source cannot be read.
     """
+    form = SHORT.get(form.lower(), form.lower())
+    check_not_gguf(form)
     if form not in target_formats():
         raise ConfigError(f"--format {form} is not known: there is {', '.join(target_formats())}")
     target = check_target(folder)

@@ -95,6 +95,16 @@ def read_weights(
     yield from _weights(checkpoint, dtype, device)[1]
 
 
+def load_problems(checkpoint: Checkpoint) -> list[str]:
+    """Return a sentence for everything that keeps a checkpoint from being loaded, by its headers;
+    none where nothing does."""
+    try:
+        _weights(checkpoint, torch.bfloat16, torch.device("cpu"))
+    except TensorMismatchError as error:
+        return error.problems
+    return []
+
+
 def _weights(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device
 ) -> tuple[int, Iterator[tuple[str, Weight]]]:

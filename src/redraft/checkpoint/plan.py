@@ -20,7 +20,7 @@ from redraft.checkpoint.names import (
 from redraft.checkpoint.shards import TensorInfo
 from redraft.checkpoint.source import Checkpoint
 from redraft.config import ModelConfig
-from redraft.errors import CheckpointError, ConfigError, TensorMismatchError
+from redraft.errors import MAX_LISTED, CheckpointError, ConfigError, TensorMismatchError
 from redraft.network import EMBEDDING, DiffusionGemma
 from redraft.quant import FORMATS, Storage, find_storage
 from redraft.quant.format import FLOATS
@@ -218,6 +218,8 @@ class LoadPlan:
                 return None
             if matrix := self._matrix(base, _each(found), (rows // len(bases), columns), 0):
                 matrices.append(matrix)
+            if len(self.problems) > before:
+                return None
         experts = []
         for number in range(count):
             experts.append(tuple(replace(matrix, part=number) for matrix in matrices))
@@ -231,7 +233,11 @@ class LoadPlan:
             self._report_missing(to_file(target))
             return None
         experts: list[tuple[MatrixPlan, ...]] = []
+        before = len(self.problems)
         for number in range(count):
+            if len(self.problems) - before >= MAX_LISTED:
+                self.problems.append(f"{prefix} has more that is wrong, of its {count} experts")
+                return None
             matrices = []
             for part in parts:
                 base = f"{prefix}.{number}.{part}"

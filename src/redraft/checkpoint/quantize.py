@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -47,6 +48,7 @@ class Quantization:
     embedding: str | None = None
 
     def __post_init__(self) -> None:
+        check_not_gguf(self.format)
         if self.format not in quantizable_formats():
             raise ConfigError(
                 f"{self.format!r} is not a format to quantize to: "
@@ -145,6 +147,20 @@ class Quantization:
     def to_dict(self) -> dict[str, object]:
         """Return the settings; two quantizations are equal if these are."""
         return asdict(self)
+
+
+def check_not_gguf(name: str) -> None:
+    """Check that a format is not one of GGUF.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if re.fullmatch(r"gguf|i?q\d(_\w+)?|tq\d_0", name, re.IGNORECASE):
+        raise ConfigError(
+            f"{name} is a format of GGUF, which is read and not written: llama.cpp has not merged "
+            "its support of this model (pull requests 24423 and 24427), so that the names in a "
+            f"file are not settled; there are {', '.join(quantizable_formats())}"
+        )
 
 
 def _all_groups() -> tuple[int, ...]:

@@ -26,8 +26,9 @@ from redraft.checkpoint.plan import Shape, plan_load, weight_shapes
 from redraft.checkpoint.quantize import DENSE, Quantization
 from redraft.checkpoint.save import COPIED_FILES, check_target, copy_path, move_folder, write_json
 from redraft.checkpoint.shards import INDEX
-from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint, read_json
+from redraft.checkpoint.source import SAMPLING_FILE, Checkpoint
 from redraft.errors import CheckpointError
+from redraft.text.plain_file import read_json
 
 # As sha256sum writes it: `sha256sum -c` checks a folder.
 CHECKSUMS = "checksums.sha256"

@@ -3,18 +3,19 @@ read."""
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, Self
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from redraft.checkpoint.foreign import check_weights
 from redraft.errors import CheckpointError, UnsafeFormatError
+from redraft.text.plain_file import is_file, is_there, read_json
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -51,9 +52,9 @@ def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
         CheckpointError: there are no weights, or the index cannot be read.
     """
     index = folder / INDEX
-    if index.exists():
+    if is_there(index):
         return _from_index(folder, index)
-    if (folder / SINGLE).exists():
+    if is_there(folder / SINGLE):
         infos, problem = _read_header(folder / SINGLE)
         return infos, [problem] if problem else []
     pickled = chain.from_iterable(map(folder.glob, UNSAFE))
@@ -62,6 +63,7 @@ def tensor_infos(folder: Path) -> tuple[dict[str, TensorInfo], list[str]]:
             f"{folder} holds {', '.join(names)}: pickled weights can run code and are never "
             "loaded; convert them to safetensors where you trust them"
         )
+    check_weights(folder)
     raise CheckpointError(
         f"{folder} holds neither {INDEX} nor {SINGLE}: is it a DiffusionGemma checkpoint?"
     )
@@ -121,21 +123,21 @@ class ShardReader:
 
 def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[str]]:
     """Return the tensors of the shards that an index names, and a sentence for each problem."""
-    try:
-        placed: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{index} is not a safetensors index: it needs a weight_map"
-        ) from error
-    files = set(placed.values())
-    outside = [str(name) for name in files if not isinstance(name, str) or Path(name).name != name]
+    placed = read_json(index).get("weight_map")
+    if not isinstance(placed, dict):
+        raise CheckpointError(f"{index} is not a safetensors index: it needs a weight_map")
+    outside = [f"{name!r}" for name in placed.values() if not _is_inside(name)]
     if outside:
-        raise CheckpointError(f"{index} points outside its folder: {sorted(outside)}")
+        raise CheckpointError(
+            f"{index} places tensors outside its folder, or in files that are no safetensors: "
+            f"{', '.join(outside[:4])}"
+        )
+    files = set(placed.values())
     infos: dict[str, TensorInfo] = {}
     problems: list[str] = []
     for shard in sorted(files):
         names = [name for name, where in placed.items() if where == shard]
-        if not (folder / shard).exists():
+        if not is_file(folder / shard):
             problems.append(f"shard {shard} is missing, and with it {', '.join(names)}")
             continue
         found, problem = _read_header(folder / shard)
@@ -156,11 +158,21 @@ def _from_index(folder: Path, index: Path) -> tuple[dict[str, TensorInfo], list[
     return infos, problems
 
 
+def _is_inside(name: object) -> bool:
+    """Return True for the name of a file in a folder, or in a folder of that."""
+    if not isinstance(name, str) or not name.endswith(".safetensors") or "\\" in name:
+        return False
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and not path.parts[0].endswith(":")
+
+
 def _read_header(path: Path) -> tuple[dict[str, TensorInfo], str | None]:
     """Return the tensors of one shard, or a sentence that says what is wrong with it.
 
     safetensors checks that the file is as long as its header says.
     """
+    if not is_file(path):
+        return {}, f"{path.name} is no ordinary file"
     try:
         with safe_open(path, framework="pt") as shard:
             slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from redraft.config.file import model_config_from_dict
 from redraft.config.model_card import CARD_FILE, ModelCard
 from redraft.config.special_tokens import SPECIAL_TOKENS
 from redraft.errors import CheckpointError, ConfigError
+from redraft.text.plain_file import is_there, read_json
 
 # Sampling options that the reference does not have. They are in a file of their own, because it
 # refuses unknown keys.
@@ -95,7 +95,7 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     quantization = quantized_by(raw_config, folder)
     raw: dict[str, Any] = {}
     for name in ("generation_config.json", SAMPLING_FILE):
-        if (folder / name).exists():
+        if is_there(folder / name):
             raw |= read_json(folder / name)
     for key, own in (
         ("eos_token_id", list(config.eos_token_id)),
@@ -117,7 +117,7 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
 
 
 def _card(path: Path) -> ModelCard | None:
-    return ModelCard.from_dict(read_json(path)) if path.exists() else None
+    return ModelCard.from_dict(read_json(path)) if is_there(path) else None
 
 
 def _open_gguf(path: Path) -> Checkpoint:
@@ -145,20 +145,3 @@ def _check_ids(config: ModelConfig, generation: GenerationConfig) -> None:
                     f"{name}={token} lies outside the vocabulary of {config.vocab_size}: correct "
                     "config.json or generation_config.json"
                 )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file.
-
-    Raises:
-        CheckpointError: it is not there, or holds something else.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist: a checkpoint folder needs it") from error
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds a {type(raw).__name__}, not an object")
-    return raw

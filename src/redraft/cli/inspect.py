@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,7 @@ from redraft.cli.options import (
 from redraft.config.model import FULL, SLIDING
 from redraft.config.presets import PRESETS, RELEASED_VISION
 from redraft.config.vision import BUDGETS
-from redraft.errors import ConfigError
+from redraft.errors import MAX_LISTED, ConfigError, shown
 
 if TYPE_CHECKING:
     from redraft.checkpoint import Checkpoint
@@ -58,6 +59,8 @@ def inspect(
     """
     from redraft.checkpoint import Quantization, open_checkpoint
     from redraft.checkpoint.dtype import DTYPES
+    from redraft.checkpoint.load import load_problems, stored_dtype
+    from redraft.checkpoint.memory_check import held_weights
     from redraft.checkpoint.memory_plan import plan_memory
     from redraft.checkpoint.vision import LEFT_OUT, VisionPlan, plan_vision
 
@@ -85,6 +88,9 @@ def inspect(
         description["card"] = checkpoint.card.to_dict()
     if checkpoint is not None:
         description |= describe_tensors(checkpoint, tensors)
+        held = held_weights(checkpoint, DTYPES.get(dtype) or stored_dtype(checkpoint))
+        description["problems"] = load_problems(checkpoint)
+        description["quantized"] = {name: asdict(one) for name, one in held.items()}
     if as_json:
         print(json.dumps(description))
     else:
@@ -201,10 +207,21 @@ def _print(description: dict[str, Any], console: Console) -> None:
         memory.add_row(name.replace("_", " "), f"{description[name + '_bytes'] / GIB:.3f}")
     memory.columns[1].justify = "right"
     console.print(memory)
+    if quantized := description.get("quantized"):
+        held = Table("quantized weights", "number", "GiB in the file", "GiB in memory")
+        for name, one in quantized.items():
+            sizes = (f"{one[place] / GIB:.3f}" for place in ("file_bytes", "memory_bytes"))
+            held.add_row(name, f"{one['weights']:,}", *sizes)
+        for column in held.columns[1:]:
+            column.justify = "right"
+        console.print(held)
     if "files_bytes" in description:
         console.print(f"files: {description['files_bytes'] / GIB:.3f} GiB")
     cards = [f"{name} {'yes' if fits else 'no'}" for name, fits in description["fits"].items()]
     console.print("fits: " + ", ".join(cards))
     for name, tensor in description.get("tensors", {}).items():
-        line = f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}"
+        line = shown(f"{name}  {tensor['shape']}  {tensor['dtype']}  {tensor['file']}")
         console.print(line, markup=False)
+    if problems := description.get("problems"):
+        listed = "\n  - ".join(problems[:MAX_LISTED])
+        console.print(shown(f"it cannot be loaded ({len(problems)}):\n  - {listed}"), markup=False)

@@ -31,7 +31,7 @@ def quantize(
     from redraft.checkpoint.quantize_to_disk import quantized_copy, source_of
     from redraft.checkpoint.shards import ShardReader
 
-    quantization = Quantization(to, group, embedding)
+    quantization = Quantization(to.lower(), group, embedding)
     checkpoint = open_checkpoint(model)
     columns = (
         TextColumn("{task.description}"),

@@ -16,6 +16,7 @@ from redraft.config.model import (
     DEFAULT_ROPE,
     DEFAULT_SOFTCAP,
     FULL,
+    MAX_LAYERS,
     MODEL_TYPE,
     SLIDING,
     ModelConfig,
@@ -39,8 +40,6 @@ REQUIRED = (
     "sliding_window",
     "max_position_embeddings",
 )
-# Without layer_types the layers are listed one by one.
-MAX_LAYERS = 10_000
 # Keys that stand beside `text_config`, not inside it.
 OUTER = ("canvas_length", "image_token_id", "boi_token_id", "eoi_token_id", "vision_config")
 

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from redraft.config.check import check_integer, check_number
 from redraft.config.logit_bias import LogitBias
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID, TOOL_RESPONSE_ID
-from redraft.errors import ConfigError, ContextLengthError, UnknownOptionError
+from redraft.errors import ConfigError, ContextLengthError, UnknownOptionError, shown
 
 # Keys of a `generation_config.json` that do not change what is generated here.
 IGNORED_KEYS = frozenset(
@@ -260,7 +260,8 @@ class GenerationConfig:
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(given) - names):
             warnings.warn(
-                f"generation_config.json: unknown keys are not applied: {', '.join(unknown)}",
+                "generation_config.json: unknown keys are not applied: "
+                f"{shown(', '.join(map(str, unknown)))}",
                 stacklevel=2,
             )
         return cls(**{key: value for key, value in given.items() if key in names})

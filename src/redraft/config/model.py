@@ -64,6 +64,8 @@ DEFAULT_ROPE: Mapping[str, RopeConfig] = {
 
 # The greatest size, count and token id: products of two of them fit into 64 bits.
 MAX_SIZE = 2**31 - 1
+# Limits of counts, far above any model's: a network's shape is built before its weights are read.
+MAX_LAYERS, MAX_EXPERTS = 256, 2**16
 # Noise numbers the positions of a canvas with so many bits.
 MAX_CANVAS = 2**24
 # Fields of ModelConfig that are sizes or counts.
@@ -149,6 +151,8 @@ class ModelConfig:
         for name in POSITIVE:
             check_integer(name, getattr(self, name), minimum=1, maximum=MAX_SIZE)
         check_integer("canvas_length", self.canvas_length, minimum=1, maximum=MAX_CANVAS)
+        check_integer("num_hidden_layers", self.num_hidden_layers, minimum=1, maximum=MAX_LAYERS)
+        check_integer("num_experts", self.num_experts, minimum=1, maximum=MAX_EXPERTS)
         check_integer("sliding_window", self.sliding_window, minimum=2, maximum=MAX_SIZE)
         if not isinstance(self.hidden_activation, str):
             raise ConfigError(f"hidden_activation={self.hidden_activation!r} must be a name")

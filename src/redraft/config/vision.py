@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from redraft.config.check import check_boolean, check_integer, check_number
+from redraft.config.model import MAX_LAYERS
 from redraft.errors import ConfigError
 
 MODEL_TYPE = "gemma4_vision"
@@ -77,6 +78,8 @@ class VisionConfig:
     def __post_init__(self) -> None:
         for name in (*SIZES, "num_key_value_heads"):
             check_integer(f"vision_config.{name}", getattr(self, name), minimum=1, maximum=MAX_SIZE)
+        layers = self.num_hidden_layers
+        check_integer("vision_config.num_hidden_layers", layers, minimum=1, maximum=MAX_LAYERS)
         for name in ("standardize", "use_clipped_linears"):
             check_boolean(f"vision_config.{name}", getattr(self, name))
         if not isinstance(self.hidden_activation, str):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from redraft.errors import ChatTemplateError, CheckpointError
+from redraft.errors import ChatTemplateError
 from redraft.text.control_tokens import (
     NO_CONTROL_TOKENS,
     ControlTokens,
@@ -23,6 +23,7 @@ from redraft.text.image_parts import ImagePart
 from redraft.text.json_value import Json
 from redraft.text.messages import IMAGE, Message, plain_messages
 from redraft.text.plain_data import plain
+from redraft.text.plain_file import is_there, read_text
 from redraft.text.template_environment import CompiledTemplate
 from redraft.text.tokenizer import Tokenizer
 from redraft.text.tokenizer_files import TokenizerFiles, read_object
@@ -265,10 +266,10 @@ def _plain_tools(template: CompiledTemplate, tools: Sequence[Mapping[str, Any]] 
 def _sources(folder: Path) -> dict[str, str]:
     """Return the templates of a folder, by name, from the first place that has any."""
     found = {}
-    if (default := folder / DEFAULT_FILE).exists():
-        found[DEFAULT] = _read(default)
+    if is_there(default := folder / DEFAULT_FILE):
+        found[DEFAULT] = read_text(default)
     for path in sorted((folder / NAMED_FOLDER).glob("*.jinja")):
-        found[path.stem] = _read(path)
+        found[path.stem] = read_text(path)
     if found:
         return found
     for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
@@ -285,10 +286,3 @@ def _sources_of(value: Json) -> dict[str, str]:
     named = {str(one.get("name")): one.get("template") for one in entries}
     texts = value if isinstance(value, dict) else named
     return {name: text for name, text in texts.items() if isinstance(text, str)}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError) as error:
-        raise CheckpointError(f"{path} is not UTF-8 text: {error}") from error

@@ -49,6 +49,11 @@ class CompiledTemplate:
             ) from error
         except RecursionError:
             raise CheckpointError("the checkpoint's chat template is nested too deeply") from None
+        except Exception as error:  # such as a number of more digits than Python reads
+            reason = str(error) or type(error).__name__
+            raise CheckpointError(
+                f"the checkpoint's chat template cannot be compiled: {reason}"
+            ) from error
 
     def render(self, variables: Mapping[str, Json]) -> str:
         """Return the template's text.
@@ -150,6 +155,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
+        # Constants are not folded: a template that is only compiled computes nothing.
+        optimized=False,
         extensions=[_Generation, "jinja2.ext.loopcontrols"],
     )
     environment.globals["raise_exception"] = _raise

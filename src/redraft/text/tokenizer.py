@@ -12,6 +12,7 @@ import tokenizers
 
 from redraft.config.special_tokens import BOS_ID
 from redraft.errors import CheckpointError, RequestError
+from redraft.text.plain_file import check_file, is_there
 from redraft.text.token_texts import TokenTexts
 from redraft.text.tokenizer_files import TokenizerFiles
 
@@ -59,11 +60,12 @@ class Tokenizer:
             CheckpointError: there is no `tokenizer.json`, or a file cannot be read.
         """
         path = folder / "tokenizer.json"
-        if not path.exists():
+        if not is_there(path):
             raise CheckpointError(
                 f"{path} does not exist: give prompts as token ids, or add the tokenizer's file"
             )
         files = TokenizerFiles.of(folder)
+        check_file(path)
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
             backend.no_truncation()

@@ -6,7 +6,6 @@ template, and tokens that the tokenizer must not split. The rules are those of t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, product
@@ -16,6 +15,7 @@ import tokenizers
 
 from redraft.errors import CheckpointError
 from redraft.text.json_value import Json
+from redraft.text.plain_file import is_there, read_json
 
 # Gemma's tokenizer class has these where no file names them.
 GEMMA_NAMES = {f"{name}_token": f"<{name}>" for name in ("unk", "bos", "eos", "pad", "mask")}
@@ -118,15 +118,9 @@ def read_object(path: Path) -> dict[str, Json]:
     """Return the JSON object of a file, empty where there is no file.
 
     Raises:
-        CheckpointError: it is not JSON.
+        CheckpointError: it is not JSON, or no object.
     """
-    if not path.exists():
-        return {}
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    return raw if isinstance(raw, dict) else {}
+    return read_json(path) if is_there(path) else {}
 
 
 def _mapping(value: Json) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from redraft.checkpoint.gguf.header import Header, Stored, Strings
 from redraft.checkpoint.gguf.names import GGUF_EMBEDDING, ROPE_FACTORS
 from redraft.config import GenerationConfig, ModelConfig, RopeConfig
 from redraft.config.check import check_integer
-from redraft.config.model import FULL, SLIDING
+from redraft.config.model import FULL, MAX_LAYERS, SLIDING
 from redraft.config.special_tokens import END_OF_TURN_ID, SPECIAL_TOKENS, TOOL_RESPONSE_ID
 from redraft.errors import CheckpointError
 
@@ -74,7 +74,7 @@ UNLIMITED = (
     "max_position_embeddings",
 )
 # Limits of a config: they keep a network on the meta device small, and its sizes within 64 bits.
-MAX_LAYERS, MAX_SIZE, MAX_TOKENS = 1 << 10, 1 << 20, 1 << 24
+MAX_SIZE, MAX_TOKENS = 1 << 20, 1 << 24
 
 
 def configs_of(header: Header) -> tuple[ModelConfig, GenerationConfig, list[str]]:

@@ -1,7 +1,8 @@
 """Block types of ggml below four bits, and those whose numbers come from a table.
 
-Integers stay as they are: those of Q2_K, Q3_K and TQ fit in four bits; those of IQ1 to IQ4, which
-index a table of numbers, are eight bits wide. The tables of IQ1 to IQ3 are in the package `gguf`.
+Integers stay as they are. Those of Q2_K, Q3_K and TQ fit in four bits, and so do the numbers that
+IQ1 and IQ3_S have in their tables: they are odd and at most 15. Those of the other IQ types lie
+unevenly and take eight. The tables of IQ1 to IQ3 are in the package `gguf`.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _iq3_s(blocks: Tensor) -> Blocks:
     high = _runs(blocks[:, 66:74], tuple(range(8)), 1)
     index = blocks[:, 2:66].int() | (high.int() << 8)
     numbers = _table("IQ3_S", index).flatten(1) * _signs(blocks[:, 74:106]).flatten(1)
-    return numbers, half(blocks, 0) * (1 + 2 * _pairs(blocks[:, 106:110]).int()), None
+    return _halved(numbers, half(blocks, 0) * (1 + 2 * _pairs(blocks[:, 106:110]).int()))
 
 
 def _iq1_s(blocks: Tensor) -> Blocks:
@@ -115,7 +116,7 @@ def _iq1_s(blocks: Tensor) -> Blocks:
     high = (words.unsqueeze(-1) >> torch.arange(0, 12, 3, device=words.device)) & 7
     index = blocks[:, 2:34].int() | (high.flatten(1) << 8)
     down = (words >> 15).repeat_interleave(4, dim=1)
-    return _ternary(index, down), scale / 8, None
+    return _halved(_ternary(index, down), scale / 8)
 
 
 def _iq1_m(blocks: Tensor) -> Blocks:
@@ -127,7 +128,12 @@ def _iq1_m(blocks: Tensor) -> Blocks:
     scale = half(whole, 0) * (2 * each.flatten(1) + 1)
     high = _runs(blocks[:, 32:48], (0, 4), 15).int()
     index = blocks[:, :32].int() | ((high & 7) << 8)
-    return _ternary(index, high >> 3), scale / 8, None
+    return _halved(_ternary(index, high >> 3), scale / 8)
+
+
+def _halved(numbers: Tensor, scale: Tensor) -> Blocks:
+    """Return odd numbers from -15 to 15 as 0 to 15: four bits hold them without loss."""
+    return ((numbers + 15) >> 1).to(torch.uint8), 2 * scale, -15 * scale
 
 
 def _ternary(index: Tensor, down: Tensor) -> Tensor:

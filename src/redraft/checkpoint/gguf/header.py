@@ -19,6 +19,7 @@ import numpy as np
 from redraft.checkpoint.gguf.blocks import BLOCK_TYPES, UNREAD_TYPES, BlockType
 from redraft.checkpoint.shards import TensorInfo
 from redraft.errors import CheckpointError
+from redraft.text.plain_file import check_file
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 # Limits of a header: entries, numbers in a list, bytes of a name and of a text.
@@ -172,6 +173,7 @@ def _placed(
 
 
 def _opened(path: Path) -> BinaryIO:
+    check_file(path)
     try:
         return path.open("rb")
     except OSError as error:

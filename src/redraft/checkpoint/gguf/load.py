@@ -189,11 +189,14 @@ def gguf_bytes(header: Header, dtype: torch.dtype) -> int:
     Args:
         dtype: of weights that are not quantized. Tensors of a type that is not read count as none.
     """
-    total = 0
+    return sum(memory for _, _, memory in tensor_bytes(header, dtype))
+
+
+def tensor_bytes(header: Header, dtype: torch.dtype) -> Iterator[tuple[str, int, int]]:
+    """Yield the type of each tensor, and its bytes in the file and in memory; as `gguf_bytes`."""
     for name, stored in header.tensors.items():
         if stored.block is not None:
             *rows, columns = stored.shape
-            total += matrix_bytes(
-                stored.block, math.prod(rows), columns, dtype, table=name == GGUF_EMBEDDING
-            )
-    return total
+            table = name == GGUF_EMBEDDING
+            memory = matrix_bytes(stored.block, math.prod(rows), columns, dtype, table=table)
+            yield stored.dtype, stored.nbytes, memory
