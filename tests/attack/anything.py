@@ -154,7 +154,9 @@ def main() -> int:
     """Send all cases, print what was answered as JSON, and return 1 where one broke the server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, help="of the requests; another one each time unless given")
+    parser.add_argument(
+        "--seed", type=int, help="of the requests; another one each time unless given"
+    )
     parser.add_argument("--part", default="1/1", help="K/N: each Nth route, from the Kth on")
     args = parser.parse_args()
     first, parts = (int(number) for number in args.part.split("/"))

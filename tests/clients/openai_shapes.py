@@ -83,7 +83,11 @@ def litellm_client() -> Checks:
     def structured(text: str, schema: Any) -> Any:
         named = {"name": "r", "schema": schema, "strict": True}
         form = {"type": "json_schema", "json_schema": named}
-        return ask(messages=[user(text)], response_format=form, max_tokens=250).choices[0].message.content
+        return (
+            ask(messages=[user(text)], response_format=form, max_tokens=250)
+            .choices[0]
+            .message.content
+        )
 
     def infill() -> None:
         name = f"text-completion-openai/{MODEL}"
@@ -120,7 +124,10 @@ def chat_checks(ask: Ask, streamed: Ask) -> Checks:
         first = message(user(WORDS["ask_weather"]), tools=[WEATHER])
         (call,) = first.tool_calls
         result = {"role": "tool", "tool_call_id": call.id, "content": "warm"}
-        same(message(user(WORDS["ask_weather"]), first, result, tools=[WEATHER]).content, WORDS["warm"])
+        same(
+            message(user(WORDS["ask_weather"]), first, result, tools=[WEATHER]).content,
+            WORDS["warm"],
+        )
 
     def nested_tool() -> None:
         for given in ({"tools": [SAVE]}, {"tools": [STRICT_SAVE], "tool_choice": "required"}):
@@ -128,7 +135,13 @@ def chat_checks(ask: Ask, streamed: Ask) -> Checks:
             is_person(call.function.arguments)
 
     def options() -> None:
-        more = {"n": 3, "stop": ["friend"], "presence_penalty": 0.5, "frequency_penalty": 0.5, "seed": 1}
+        more = {
+            "n": 3,
+            "stop": ["friend"],
+            "presence_penalty": 0.5,
+            "frequency_penalty": 0.5,
+            "seed": 1,
+        }
         found = ask(**more, temperature=0.5, top_p=0.9).choices
         same([one.message.content for one in found], ["Hello there, "] * 3)
         same([one.finish_reason for one in found], ["stop"] * 3)

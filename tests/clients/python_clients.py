@@ -1,8 +1,9 @@
 """Clients in Python, in an environment that has them and not redraft.
 
-`python -m tests.clients.python_clients URL [WORD]`, in the root of the repository. Prints one JSON
+`python -m tests.clients.python_clients URL [WORDS]`, in the root of the repository. Prints one JSON
 object: client -> ability -> "" where it works, `cannot: ...` where the client has no call for it,
-else the error. WORD: only clients with it in their name.
+else the error. WORDS: only clients with one
+of them in their name.
 """
 
 from __future__ import annotations
@@ -13,16 +14,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from tests.clients.agents import llm_command, pydantic_ai_client
 from tests.clients.checking import Cannot, Checks
-from tests.clients.frameworks import (
-    instructor_client,
-    langchain_client,
-    llama_index_client,
-    llm_command,
-    pydantic_ai_client,
-)
+from tests.clients.frameworks import instructor_client, langchain_client, llama_index_client
+from tests.clients.message_clients import anthropic_messages, ollama_client
 from tests.clients.openai_shapes import litellm_client, openai_chat
-from tests.clients.responses_and_messages import anthropic_messages, ollama_client, openai_responses
+from tests.clients.responses_client import openai_responses
 
 CLIENTS: dict[str, tuple[str, Callable[[], Checks]]] = {
     "openai (Python), chat": ("openai", openai_chat),
@@ -70,7 +67,9 @@ def main() -> None:
             print(f"{name}: {error}", file=sys.stderr)
             continue
         results[name] = {"version": release} | tried(checks)
-        failed = {one: why for one, why in results[name].items() if why and not why.startswith("cannot")}
+        failed = {
+            one: why for one, why in results[name].items() if why and not why.startswith("cannot")
+        }
         print(name, failed, file=sys.stderr, flush=True)
     print(json.dumps(results))
 

@@ -78,7 +78,9 @@ def _value(value: Any) -> str:
         case str():
             return f"{QUOTE}{value}{QUOTE}"
         case dict():
-            return "{" + ",".join(f"{key}:{_value(one)}" for key, one in sorted(value.items())) + "}"
+            return (
+                "{" + ",".join(f"{key}:{_value(one)}" for key, one in sorted(value.items())) + "}"
+            )
         case list():
             return "[" + ",".join(map(_value, value)) + "]"
     return json.dumps(value)

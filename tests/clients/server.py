@@ -20,6 +20,7 @@ from redraft.adapters.attach import shared_copy
 from redraft.engine import Request
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.server import Settings, create_app
+from redraft.server.runtime.connections import ConnectionLimits
 from redraft.testing import tiny_checkpoint, tiny_encoder
 from tests.clients.script import turn_for
 from tests.clients.words import WORDS
@@ -79,7 +80,10 @@ def main() -> None:
     model = scripted_model(Path(tempfile.mkdtemp()))
     follow_script(model)
     app = create_app({WORDS["model"]: model}, Settings(api_key=WORDS["key"]))
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
+    seconds = ConnectionLimits().idle_seconds
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", timeout_keep_alive=seconds
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class CompletionRequest(Common):
         response_format: what each text must be, as in a chat.
     """
 
+    model: str = ""
     prompt: str | list[int] | list[str] | list[list[int]]
     max_tokens: int | None = Field(default=None, ge=0)
     suffix: str | None = None

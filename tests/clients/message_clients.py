@@ -1,4 +1,4 @@
-"""Clients of the other dialects: OpenAI's Responses, Anthropic's messages, Ollama's chat."""
+"""Clients of Anthropic's messages and of Ollama's chat."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from tests.clients.checking import (
     cannot,
     is_person,
     is_record,
-    person_class,
     png,
     raises,
-    record_class,
     run_tool,
     same,
     user,
@@ -29,110 +27,6 @@ from tests.clients.checking import (
 from tests.clients.words import WORDS
 
 PARAMETERS, PERSON = WORDS["city"], WORDS["person_schema"]
-
-
-def openai_responses() -> Checks:
-    import openai
-
-    client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
-
-    def tool(name: str, parameters: Any, **more: Any) -> Any:
-        return {"type": "function", "name": name, "description": "x", "parameters": parameters} | more
-
-    def ask(**more: Any) -> Any:
-        return client.responses.create(**({"model": MODEL, "input": WORDS["ask"]} | more))
-
-    def streamed(**more: Any) -> Any:
-        with client.responses.stream(**({"model": MODEL} | more)) as events:
-            for _ in events:
-                pass
-            return events.get_final_response()
-
-    def stream() -> None:
-        wanted = "response.output_text.delta"
-        same("".join(event.delta for event in ask(stream=True) if event.type == wanted))
-
-    def calls(found: Any) -> list[Any]:
-        return [item for item in found.output if item.type == "function_call"]
-
-    def result(call: Any, output: str) -> Any:
-        return {"type": "function_call_output", "call_id": call.call_id, "output": output}
-
-    def tools() -> None:
-        given = [tool("weather", PARAMETERS, strict=False)]
-        first = ask(input=WORDS["ask_weather"], tools=given)
-        (call,) = calls(first)
-        more = {"tools": given, "previous_response_id": first.id}
-        same(ask(input=[result(call, "warm")], **more).output_text, WORDS["warm"])
-
-    def nested_tool() -> None:
-        for strict, choice in ((False, "auto"), (True, "required")):
-            given = [tool("save", PERSON, strict=strict)]
-            (call,) = calls(ask(input=WORDS["ask_person"], tools=given, tool_choice=choice))
-            is_person(call.arguments)
-
-    def parsed(text: str, form: Any) -> Any:
-        given: Any = {"input": text, "text_format": form, "max_output_tokens": 250}
-        return client.responses.parse(model=MODEL, **given).output_parsed.model_dump()
-
-    def loop(send: Callable[..., Any]) -> None:
-        given = [tool("weather", PARAMETERS, strict=True), tool("people", PARAMETERS, strict=True)]
-        history: list[Any] = [user(WORDS["ask_loop"])]
-        turns = 0
-        while made := calls(found := send(input=history, tools=given)):
-            turns += 1
-            same([call.name for call in made], ["weather", "people"])
-            history += found.output
-            history += [result(call, run_tool(call.name, call.arguments)) for call in made]
-        arrived(turns, found.output_text)
-
-    def reasoning(send: Callable[..., Any]) -> None:
-        given: Any = {"reasoning": {"effort": "high", "summary": "auto"}}
-        history: list[Any] = [user(WORDS["ask_thought"])]
-        first = send(input=history, **given)
-        same(first.output[0].content[0].text, WORDS["thought"])
-        same(first.output[0].summary[0].text, WORDS["thought"])
-        same(first.output_text, WORDS["thought_out"])
-        same(send(input=[*history, *first.output, user(WORDS["ask"])], **given).output_text)
-        given["tools"] = [tool("weather", PARAMETERS, strict=True)]
-        calling = send(input=history, **given)
-        history += [*calling.output, result(calls(calling)[0], "warm")]
-        same(send(input=history, **given).output_text, "1 thought")
-
-    def unicode(send: Callable[..., Any]) -> None:
-        odd = WORDS["odd_text"]
-        history: list[Any] = [user(f"{WORDS['repeat']}{odd}")]
-        first = send(input=history, instructions="")
-        same(first.output_text, odd)
-        empty = [user(""), {"role": "assistant", "content": ""}, user(WORDS["ask"])]
-        same(send(input=[*history, *first.output, *empty]).output_text)
-
-    def images() -> None:
-        urls = [f"data:image/png;base64,{png(shade)}" for shade in (0, 200)]
-        parts = [{"type": "input_image", "image_url": url, "detail": "auto"} for url in urls]
-        content = [*parts, {"type": "input_text", "text": WORDS["ask_image"]}]
-        same(ask(input=[{"role": "user", "content": content}]).output_text, "2 images")
-
-    def usage() -> None:
-        spent = streamed(input=WORDS["ask"]).usage
-        same(spent.total_tokens, spent.input_tokens + spent.output_tokens)
-        assert spent.output_tokens >= len(WORDS["hello"]), spent
-
-    def both(check: Callable[[Callable[..., Any]], None]) -> None:
-        check(ask)
-        check(streamed)
-
-    return {
-        "chat": lambda: same(ask().output_text), "stream": stream, "tools": tools,
-        "structured": lambda: is_record(parsed(WORDS["ask_record"], record_class())),
-        "infill": cannot("a response has no suffix"),
-        "errors": lambda: raises(lambda: ask(model=OTHER), openai.NotFoundError),
-        "adapter": lambda: same(ask(model=ADAPTER).output_text, WORDS["formal"]),
-        "nested": lambda: is_person(parsed(WORDS["ask_person"], person_class())),
-        "nested tool": nested_tool, "images": images, "usage": usage,
-        "loop": lambda: both(loop), "reasoning": lambda: both(reasoning), "unicode": lambda: both(unicode),
-        "options": cannot("a response has neither n, stop nor penalties"),
-    }  # fmt: skip
 
 
 def anthropic_messages() -> Checks:
@@ -145,7 +39,9 @@ def anthropic_messages() -> Checks:
 
     def ask(*messages: Any, **more: Any) -> Any:
         asked = list(messages or [user(WORDS["ask"])])
-        return client.messages.create(**({"model": MODEL, "max_tokens": 250, "messages": asked} | more))
+        return client.messages.create(
+            **({"model": MODEL, "max_tokens": 250, "messages": asked} | more)
+        )
 
     def streamed(*messages: Any, **more: Any) -> Any:
         given = {"model": MODEL, "max_tokens": 250, "messages": list(messages)} | more
@@ -176,7 +72,9 @@ def anthropic_messages() -> Checks:
         same(text(ask(asked, answer, results, tools=given)), WORDS["warm"])
 
     def structured(said: str, schema: Any) -> str:
-        return text(ask(user(said), output_config={"format": {"type": "json_schema", "schema": schema}}))
+        return text(
+            ask(user(said), output_config={"format": {"type": "json_schema", "schema": schema}})
+        )
 
     def nested_tool() -> None:
         given = [tool("save", PERSON)]
@@ -192,7 +90,10 @@ def anthropic_messages() -> Checks:
             turns += 1
             same([use.name for use in made], ["weather", "people"])
             results = [result(use, run_tool(use.name, use.input)) for use in made]
-            history += [{"role": "assistant", "content": found.content}, {"role": "user", "content": results}]
+            history += [
+                {"role": "assistant", "content": found.content},
+                {"role": "user", "content": results},
+            ]
         arrived(turns, text(found))
 
     def reasoning(send: Callable[..., Any]) -> None:
@@ -200,7 +101,16 @@ def anthropic_messages() -> Checks:
         asked = user(WORDS["ask_thought"])
         first = send(asked, **given)
         same([first.content[0].thinking, text(first)], [WORDS["thought"], WORDS["thought_out"]])
-        same(text(send(asked, {"role": "assistant", "content": first.content}, user(WORDS["ask"]), **given)))
+        same(
+            text(
+                send(
+                    asked,
+                    {"role": "assistant", "content": first.content},
+                    user(WORDS["ask"]),
+                    **given,
+                )
+            )
+        )
         calling = send(asked, tools=[tool("weather", PARAMETERS)], **given)
         history = [asked, {"role": "assistant", "content": calling.content}]
         history.append({"role": "user", "content": [result(uses(calling)[0], "warm")]})
@@ -211,22 +121,50 @@ def anthropic_messages() -> Checks:
         first = send(user(f"{WORDS['repeat']}{odd}"), system="")
         same(text(first), odd)
         answer = {"role": "assistant", "content": first.content}
-        same(text(send(user(""), answer, user(""), {"role": "assistant", "content": ""}, user(WORDS["ask"]))))
+        same(
+            text(
+                send(
+                    user(""),
+                    answer,
+                    user(""),
+                    {"role": "assistant", "content": ""},
+                    user(WORDS["ask"]),
+                )
+            )
+        )
 
     def images() -> None:
-        sources = [{"type": "base64", "media_type": "image/png", "data": png(shade)} for shade in (0, 200)]
+        sources = [
+            {"type": "base64", "media_type": "image/png", "data": png(shade)} for shade in (0, 200)
+        ]
         parts = [{"type": "image", "source": source} for source in sources]
-        same(text(ask({"role": "user", "content": [*parts, {"type": "text", "text": WORDS["ask_image"]}]})), "2 images")
+        same(
+            text(
+                ask(
+                    {
+                        "role": "user",
+                        "content": [*parts, {"type": "text", "text": WORDS["ask_image"]}],
+                    }
+                )
+            ),
+            "2 images",
+        )
 
     def options() -> None:
         found = ask(stop_sequences=["friend"])
-        same([text(found), found.stop_reason, found.stop_sequence], ["Hello there, ", "stop_sequence", "friend"])
+        same(
+            [text(found), found.stop_reason, found.stop_sequence],
+            ["Hello there, ", "stop_sequence", "friend"],
+        )
 
     def usage() -> None:
         spent = streamed(user(WORDS["ask"])).usage
         assert spent.input_tokens > 0, spent
         assert spent.output_tokens >= len(WORDS["hello"]), spent
-        assert client.messages.count_tokens(model=MODEL, messages=[user(WORDS["ask"])]).input_tokens == spent.input_tokens
+        assert (
+            client.messages.count_tokens(model=MODEL, messages=[user(WORDS["ask"])]).input_tokens
+            == spent.input_tokens
+        )
 
     def both(check: Callable[[Callable[..., Any]], None]) -> None:
         check(ask)
@@ -250,7 +188,10 @@ def ollama_client() -> Checks:
     client = ollama.Client(host=URL, headers={"authorization": f"Bearer {KEY}"})
 
     def tool(name: str, schema: Any) -> Any:
-        return {"type": "function", "function": {"name": name, "description": "x", "parameters": schema}}
+        return {
+            "type": "function",
+            "function": {"name": name, "description": "x", "parameters": schema},
+        }
 
     def ask(*messages: Any, **more: Any) -> Any:
         asked = list(messages or [user(WORDS["ask"])])
@@ -261,7 +202,9 @@ def ollama_client() -> Checks:
         calls = [call for part in parts for call in part.message.tool_calls or []]
         content = "".join(part.message.content or "" for part in parts)
         thinking = "".join(part.message.thinking or "" for part in parts)
-        return ollama.Message(role="assistant", content=content, thinking=thinking, tool_calls=calls or None)
+        return ollama.Message(
+            role="assistant", content=content, thinking=thinking, tool_calls=calls or None
+        )
 
     def tools() -> None:
         given, asked = [WEATHER], user(WORDS["ask_weather"])
@@ -299,14 +242,23 @@ def ollama_client() -> Checks:
         odd = WORDS["odd_text"]
         first = send({"role": "system", "content": ""}, user(f"{WORDS['repeat']}{odd}"))
         same(first.content, odd)
-        same(send(user(""), first, user(""), {"role": "assistant", "content": ""}, user(WORDS["ask"])).content)
+        same(
+            send(
+                user(""), first, user(""), {"role": "assistant", "content": ""}, user(WORDS["ask"])
+            ).content
+        )
 
     def nested_tool() -> None:
         (call,) = ask(user(WORDS["ask_person"]), tools=[tool("save", PERSON)]).tool_calls
         is_person(dict(call.function.arguments))
 
     def options() -> None:
-        more = {"stop": ["friend"], "presence_penalty": 0.5, "frequency_penalty": 0.5, "repeat_penalty": 1.1}
+        more = {
+            "stop": ["friend"],
+            "presence_penalty": 0.5,
+            "frequency_penalty": 0.5,
+            "repeat_penalty": 1.1,
+        }
         same(ask(options=more | {"seed": 1, "num_ctx": 2048}).content, "Hello there, ")
 
     def usage() -> None:
