@@ -77,9 +77,8 @@ def commands(url: str, words: list[str]) -> list[tuple[list[str], Path]]:
     )
     found: list[tuple[list[str], Path]] = []
     for name, clients in (("newest", newer), ("older-openai", older)):
-        wanted = (
-            [one for one in clients if any(word in one for word in words)] if words else clients
-        )
+        wanted = [word for word in words if any(word in one or one in word for one in clients)]
+        wanted = wanted if words else list(clients)
         command = [str(python_of(name)), "-m", "tests.clients.python_clients", url, *wanted]
         if wanted:
             found.append((command, ROOT))

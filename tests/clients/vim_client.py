@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.clients.checking import KEY, URL, Checks, cannot, same
+from tests.clients.install import COMMIT
 from tests.clients.python_clients import tried
 from tests.clients.words import WORDS
 
@@ -41,7 +42,7 @@ def vim(check: str, said: str = "", **config: object) -> str:
             check=False,
             stdout=subprocess.DEVNULL,
         )
-        return out.read_text(encoding="utf-8").removesuffix("\n")
+        return out.read_text(encoding="utf-8").rstrip("\n")
 
 
 def checks() -> Checks:
@@ -61,11 +62,7 @@ def checks() -> Checks:
 
 
 def main() -> None:
-    done = subprocess.run(
-        ["git", "-C", sys.argv[2], "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )  # fmt: skip
-    release = done.stdout.strip() or "?"
-    print(json.dumps({"llama.vim": {"version": release} | tried(checks())}))
+    print(json.dumps({"llama.vim": {"version": COMMIT} | tried(checks())}))
 
 
 if __name__ == "__main__":
