@@ -20,7 +20,7 @@ PLACES := src tests docs benchmarks integrations hatch_build.py
 MOST := -m 'not long'
 FAST := -m 'not slow and not long'
 
-.PHONY: help setup demo test test-long test-fast attack integrations kernels coverage bench check format docs page \
+.PHONY: help setup demo test test-long test-fast attack clients integrations kernels coverage bench check format docs page \
 	page-check vscode vscode-check first-contact clean
 
 help:
@@ -86,6 +86,10 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.anything
 	$(BIN)/python -m tests.attack.crowd
 	$(BIN)/python -m tests.attack.files
+
+clients: setup ## real clients of other projects against a server, and the tables in the docs; needs node, vim, git
+	$(BIN)/python -m tests.clients.install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.clients.table
 
 integrations: setup ## packages for other projects' tools, with the tools themselves (a few hundred MB)
 	$(INSTALL) 'lm_eval[api]>=0.4.10' 'llm>=0.36'

@@ -2,7 +2,8 @@
 breaks and nothing hangs.
 
 `python -m tests.attack.anything` starts a server and sends 10,000 requests. None may be answered
-with a 5xx, against the description, or not at all.
+with a 5xx, against the description, or not at all. `--part 2/8` sends the second eighth of the
+routes theirs, so that a long run can be made in pieces; `--seed` draws the same requests again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import httpx2
 import schemathesis
-from hypothesis import HealthCheck, given, settings, strategies
+from hypothesis import HealthCheck, given, seed, settings, strategies
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -109,10 +110,15 @@ class Anything:
         answer = httpx2.post(f"{self.url}{path}", json=body, timeout=SECONDS)
         return str(answer.json()["id"])
 
-    def run(self, key: Key, cases: int) -> None:
-        """Send `cases` requests to a route; an AssertionError where one breaks it."""
+    def run(self, key: Key, cases: int, start: int | None = None) -> None:
+        """Send `cases` requests to a route; an AssertionError where one breaks it.
+
+        Args:
+            start: seed of what is drawn; None for another one each time.
+        """
         method, path = key
 
+        @(lambda test: test if start is None else seed(start)(test))
         @given(case=self.operations[key].as_strategy(), known=strategies.booleans())
         @settings(
             max_examples=cases,
@@ -148,16 +154,21 @@ def main() -> int:
     """Send all cases, print what was answered as JSON, and return 1 where one broke the server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000)
+    parser.add_argument(
+        "--seed", type=int, help="of the requests; another one each time unless given"
+    )
+    parser.add_argument("--part", default="1/1", help="K/N: each Nth route, from the Kth on")
     args = parser.parse_args()
+    first, parts = (int(number) for number in args.part.split("/"))
     port = free_port()
     process = start_server(port)
     broken: list[str] = []
     try:
         anything = Anything(f"http://127.0.0.1:{port}")
         each = max(1, args.cases // len(anything.operations))
-        for key in anything.operations:
+        for key in list(anything.operations)[first - 1 :: parts]:
             try:
-                anything.run(key, each)
+                anything.run(key, each, args.seed)
             except (AssertionError, BaseExceptionGroup) as error:
                 broken.append(f"{key}: {error}"[:2000])
             print(*key, sum(anything.statuses.values()), file=sys.stderr, flush=True)

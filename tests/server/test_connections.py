@@ -131,3 +131,14 @@ def test_the_limit_lies_below_the_files_that_may_be_open() -> None:
     resource = pytest.importorskip("resource")
     limits = ConnectionLimits.of_system()
     assert limits.max_connections < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+@pytest.mark.long
+def test_an_idle_connection_is_used_again_later_than_clients_keep_it(port: int) -> None:
+    """Python's httpx keeps one for 5 s, Node's fetch for 4."""
+    whole = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    with connect(port, whole) as connection:
+        assert b'"ok"' in connection.recv(4096)
+        time.sleep(6)
+        connection.sendall(whole)
+        assert b'"ok"' in connection.recv(4096)

@@ -27,7 +27,7 @@ CALL = "<|tool_call>call:{}{{}}<tool_call|>"
 
 def post(hosted: Served, **body: Any) -> httpx2.Response:
     path = "completions" if "prompt" in body else "chat/completions"
-    answer = httpx2.post(f"{hosted.url}/{path}", json={"model": "small-text", **body}, timeout=60)
+    answer = httpx2.post(f"{hosted.url}/{path}", json={"model": "small-text"} | body, timeout=60)
     assert answer.status_code in (200, 400), answer.text
     return answer
 
@@ -66,6 +66,9 @@ def test_integers_are_integers(hosted: Served, name: str, value: Any) -> None:
         ({"max_tokens": 3, "max_completion_tokens": 4}, "two limits of one thing"),
         ({"max_completion_tokens": 3, "max_new_tokens": -1}, "two limits of one thing"),
         ({"max_tokens": 1, "max_new_tokens": True}, "two limits of one thing"),
+        ({"max_tokens": 3, "n_predict": 4}, "two limits of one thing"),
+        ({"n_predict": 0}, "n_predict=0 writes nothing"),
+        ({"skip_special_tokens": False}, "skip_special_tokens=False is not supported"),
         ({"top_logprobs": 2}, "logprobs: true"),
         ({"top_logprobs": 2, "logprobs": False}, "logprobs: true"),
         ({"modalities": ["audio"]}, "modalities"),
@@ -93,6 +96,17 @@ def test_one_limit_may_have_several_names(hosted: Served, script: Script) -> Non
     limits = {"max_tokens": 3, "max_new_tokens": 3, "max_completion_tokens": 3}
     assert post(hosted, **CHAT, **limits).json()["usage"]["completion_tokens"] == 3
     assert post(hosted, **TEXT, max_new_tokens=3).json()["usage"]["completion_tokens"] == 3
+    script.turns = ["hello"] * 2
+    assert post(hosted, **CHAT, n_predict=3).json()["usage"]["completion_tokens"] == 3
+    assert (
+        post(hosted, **CHAT, n_predict=-1, max_tokens=3).json()["usage"]["completion_tokens"] == 3
+    )
+
+
+def test_an_empty_model_is_the_first_one(hosted: Served, script: Script) -> None:
+    script.turns = ["hello<turn|>"] * 2
+    for body in (CHAT, TEXT):
+        assert post(hosted, **body, model="", max_tokens=3).json()["model"] == "small-text"
 
 
 NOTHING: dict[str, Any] = {
@@ -107,6 +121,12 @@ NOTHING: dict[str, Any] = {
     "prompt_cache_key": "x",
     "parallel_tool_calls": True,
     "stream_options": {"include_obfuscation": True},
+    # What clients of llama.cpp and of brokers send beside.
+    "id_slot": 0,
+    "samplers": ["min_p"],
+    "cache_prompt": True,
+    "keep_alive": "5m",
+    "skip_special_tokens": True,
 }
 
 

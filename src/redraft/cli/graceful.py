@@ -40,9 +40,11 @@ class GracefulServer(uvicorn.Server):
     ) -> None:
         # What is left a second later does not come from the engine, and is cancelled.
         limit = math.ceil(grace) + 1
+        limits = limits or ConnectionLimits.of_system()
         config = uvicorn.Config(
             app,
-            http=bounded_protocol(limits or ConnectionLimits.of_system()),
+            http=bounded_protocol(limits),
+            timeout_keep_alive=limits.idle_seconds,
             log_level="warning",
             timeout_graceful_shutdown=limit,
             # What a proxy says is read by the application, of named proxies alone.

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from redraft.errors import RequestError
 from redraft.grammar import Constraint, JsonSchema
 from redraft.server.foreign import ForeignBody
+from redraft.server.idle_fields import LLAMA_IDLE
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import (
     MAX_BIASES,
@@ -20,16 +21,6 @@ from redraft.server.openai.schemas import (
     checked_stops,
 )
 
-# Fields that mean nothing here: how tokens are drawn one by one, and where they are computed.
-IDLE = frozenset(
-    "samplers cache_prompt id_slot n_keep n_indent n_discard n_cache_reuse t_max_prompt_ms "
-    "typical_p typ_p tfs_z mirostat mirostat_tau mirostat_eta dynatemp_range dynatemp_exponent "
-    "xtc_probability xtc_threshold dry_multiplier dry_base dry_allowed_length dry_penalty_last_n "
-    "dry_sequence_breakers repeat_last_n penalize_nl min_keep post_sampling_probs return_tokens "
-    "return_progress timings_per_token lora ignore_eos backend_sampling top_n_sigma nothink "
-    "adaptive_target adaptive_decay chat_format reasoning_format preserved_tokens "
-    "grammar_triggers grammar_lazy logprobs penalty_prompt n_ctx session_id".split()
-)
 MAX_FIELDS = 64  # of `response_fields`
 
 
@@ -108,7 +99,7 @@ class Sampling(ForeignBody, Bounded):
         Raises:
             RequestError: a field is no option, or a value cannot be used.
         """
-        extra = self.further_settings(IDLE)
+        extra = self.further_settings(LLAMA_IDLE)
         given = {
             "temperature": None if self.temperature is None else max(0.0, self.temperature),
             "top_k": None if self.top_k is None else max(0, self.top_k),

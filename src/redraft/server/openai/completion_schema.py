@@ -22,6 +22,7 @@ class CompletionRequest(Common):
         response_format: what each text must be, as in a chat.
     """
 
+    model: str = ""
     prompt: str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True)]
     max_tokens: int | None = Field(default=None, ge=0)
     suffix: str | None = None

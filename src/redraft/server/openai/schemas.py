@@ -20,29 +20,17 @@ from pydantic_core import PydanticCustomError
 
 from redraft.config.generation import check_names
 from redraft.errors import RequestError
+from redraft.server.idle_fields import IGNORED
 from redraft.server.json_object import JsonObject
 
 STREAMS: dict[int | str, JsonObject] = {
     200: {"content": {"text/event-stream": {}, "application/json": {}}}
 }
-# OpenAI's fields that mean nothing here, and the values that they may have; None admits any. What
-# is accepted and has no effect is named in the header of the answer.
-IGNORED: dict[str, tuple[object, ...] | None] = {
-    "user": None,
-    "metadata": None,
-    "store": None,
-    "service_tier": None,
-    "safety_identifier": None,
-    "prompt_cache_key": None,
-    "prompt_cache_retention": None,
-    "prediction": None,
-    "verbosity": None,
-    "modalities": (["text"],),
-}
+# What is accepted and has no effect is named in the header of the answer.
 IGNORED_HEADER = "X-Redraft-Ignored"
 HEADER_WORD, MAX_NAMED = re.compile(r"[\w.-]{1,64}", re.ASCII), 32
-# Three names of one limit.
-TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
+# Names of one limit; the last is llama.cpp's, where -1 is none.
+TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "n_predict")
 
 # Limits on what one request may cost at every step.
 MAX_STEPS = 2000
@@ -182,6 +170,7 @@ class Common(Strategies):
     model_config = ConfigDict(extra="allow")
     model: str
     max_tokens: int | None = Field(default=None, ge=1)
+    n_predict: int | None = Field(default=None, ge=-1)
     temperature: float | None = Field(default=None, ge=0, le=10)
     seed: int | None = None
     n: int = Field(default=1, ge=1, le=16)
@@ -236,7 +225,11 @@ class Common(Strategies):
         Raises:
             RequestError: two names have two limits.
         """
+        if self.n_predict == 0:
+            raise RequestError("n_predict=0 writes nothing: give 1 or more, or -1 for no limit")
         fields = {**self.__dict__, **(self.model_extra or {})}
+        if self.n_predict == -1:
+            del fields["n_predict"]
         given = {name: fields[name] for name in TOKEN_LIMITS if fields.get(name) is not None}
         if len({repr(limit) for limit in given.values()}) > 1:
             said = " and ".join(f"{name}={limit!r}" for name, limit in given.items())
@@ -264,7 +257,7 @@ class ResponseFormat(Body):
 
 
 class ChatRequest(Common):
-    """POST /v1/chat/completions.
+    """POST /v1/chat/completions. An empty model is the first one, as with llama.cpp.
 
     enable_thinking, reasoning_effort: switch the reasoning on or off ("none" is off, every other
         effort is on). chat_template_kwargs: further variables of the chat template. documents:
@@ -274,6 +267,7 @@ class ChatRequest(Common):
 
     _within_context: bool = PrivateAttr(default=False)
 
+    model: str = ""
     messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
     documents: Objects | None = None
     chat_template_kwargs: JsonObject | None = None

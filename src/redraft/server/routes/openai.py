@@ -40,12 +40,14 @@ def openai_routes(models: Registry) -> APIRouter:
 
     @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
     async def chat(body: ChatRequest, request: Request) -> Response:
-        hosted = models[body.model]
+        hosted = models.named(body.model)
+        body.model = body.model or hosted.name
         return await _answer(hosted, await chat_answer(hosted, body, request), body, request)
 
     @router.post("/v1/completions", response_model=None, responses=STREAMS)
     async def complete(body: CompletionRequest, request: Request) -> Response:
-        hosted = models[body.model]
+        hosted = models.named(body.model)
+        body.model = body.model or hosted.name
         if not body.suffix and (place := marked_place(body.prompt)):
             body.prompt, body.suffix = place
         if body.suffix:

@@ -29,12 +29,15 @@ class ConnectionLimits:
 
     Attributes:
         max_connections: open at a time. head_seconds: time for a request's head.
-        body_seconds: time for its body.
+        body_seconds: time for its body. idle_seconds: time between two requests of one connection.
+            Clients use a connection again within 5 s or so: a server that closes it at that time
+            ends it under their request.
     """
 
     max_connections: int = 4096
     head_seconds: float = 10.0
     body_seconds: float = 60.0
+    idle_seconds: int = 75
 
     @classmethod
     def of_system(cls) -> ConnectionLimits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,15 +18,23 @@ from starlette.types import Send
 from redraft.server.errors import error_response
 from redraft.server.json_object import JsonObject
 
+# JSON need not escape these, and clients that read by Python's splitlines cut a line there.
+LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 POLL_SECONDS = 0.2  # between two checks that the client is connected
 Result = TypeVar("Result")
 Chunk = JsonObject
 Chunks = AsyncGenerator[Chunk, None]
 
 
+def one_line(chunk: Chunk) -> str:
+    """Return a chunk as JSON in one line, whichever characters a client takes for a line's end."""
+    text = json.dumps(chunk, ensure_ascii=False)
+    return LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def data_line(chunk: Chunk) -> str:
     """Return a chunk as an event without a name."""
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+    return f"data: {one_line(chunk)}\n\n"
 
 
 def named_line(chunk: Chunk) -> str:
@@ -35,7 +44,7 @@ def named_line(chunk: Chunk) -> str:
 
 def json_line(chunk: Chunk) -> str:
     """Return a chunk as a line of JSON."""
-    return json.dumps(chunk, ensure_ascii=False) + "\n"
+    return one_line(chunk) + "\n"
 
 
 @dataclass(frozen=True)
