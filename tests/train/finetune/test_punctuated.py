@@ -1,4 +1,4 @@
-"""The examples of recipes/finetune/steps_first.py are right, and none that is held out is learnt."""
+"""The examples of recipes/finetune/punctuated.py are right, and none that is held out is learnt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[3] / "recipes" / "finetune"
 
 
 def script() -> Any:
-    spec = importlib.util.spec_from_file_location("steps_first", RECIPES / "steps_first.py")
+    spec = importlib.util.spec_from_file_location("punctuated", RECIPES / "punctuated.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -52,18 +52,18 @@ def test_the_examples_are_right_and_apart(tmp_path: Path, monkeypatch: pytest.Mo
         said(tmp_path / f"{name}.jsonl") for name in ("train", "new", "old", "sudoku")
     )
     assert [len(one) for one in (learnt, new, old, sudoku)] == [82, 3, 3, 3]
-    shown = [(prompt, answer) for prompt, answer in (*learnt, *new) if prompt.startswith("show ")]
+    shown = [(prompt, answer) for prompt, answer in (*learnt, *new) if prompt.startswith("list ")]
     assert len(shown) == 63
     for prompt, answer in shown:
-        chain, result = answer.split(" so ")
-        steps = [step.split("=") for step in chain.split(";")]
+        result, chain = answer.removesuffix(".").split(":")
+        steps = [step.split("=") for step in chain.split(",")]
         assert all(value(left) == int(right) for left, right in steps)
-        assert value(prompt.removeprefix("show ")) == int(result) == int(steps[-1][1])
+        assert value(prompt.removeprefix("list ")) == int(result) == int(steps[-1][1])
     known = {prompt.split(" ")[1] for prompt, _ in learnt if not prompt.startswith("sudoku")}
     assert not known & {prompt.split(" ")[1] for prompt, _ in (*new, *old)}
 
 
 def test_the_recipe_is_a_config() -> None:
-    config = FinetuneConfig.from_file(RECIPES / "steps_first.toml")
+    config = FinetuneConfig.from_file(RECIPES / "punctuated.toml")
     assert config.lora is not None
     assert config.lora.rank == 5
