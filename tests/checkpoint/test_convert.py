@@ -128,8 +128,10 @@ def test_the_command_makes_a_folder_of_a_gguf_file(tmp_path: Path) -> None:
     assert "redraft eval divergence" in done.output
     with pytest.raises(CheckpointError, match="not an empty folder"):
         convert(open_checkpoint(source), out, "float32")
-    with pytest.raises(ConfigError, match="--format q4 is not known"):
+    with pytest.raises(ConfigError, match="q4 is a format of GGUF, which is read and not written"):
         convert(open_checkpoint(source), f"{out}3", "q4")
+    with pytest.raises(ConfigError, match="--format int3 is not known"):
+        convert(open_checkpoint(source), f"{out}3", "int3")
 
 
 def test_the_image_encoder_comes_along(tmp_path: Path) -> None:
