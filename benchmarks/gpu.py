@@ -25,8 +25,14 @@ from redraft.config import ModelConfig
 from redraft.config.file import model_config_to_dict
 from redraft.config.presets import PRESETS
 from redraft.config.vision import VISION_STUB
-from redraft.network import DiffusionGemma, place_weight
-from redraft.quant import FORMATS, ExpertList, Nvfp4Weight, PackedWeight
+from redraft.network import DiffusionGemma, join_weights, place_weight
+from redraft.quant import (
+    FORMATS,
+    ExpertList,
+    Nvfp4Weight,
+    PackedWeight,
+    keep_decoded_matrices,
+)
 
 # Settings with which no canvas settles before its last step.
 UNSETTLED = {"confidence_threshold": 1e-9, "stability_threshold": 1000}
@@ -78,7 +84,10 @@ def random_network(config: ModelConfig, format_: str, group: int) -> DiffusionGe
             if ".experts." in name:
                 experts[kind] = weight
         place_weight(network, name, weight)
-    return network.eval()
+    network.eval().requires_grad_(False)
+    join_weights(network)
+    keep_decoded_matrices(network)
+    return network
 
 
 def random_nvfp4_of(weight: Tensor) -> PackedWeight | ExpertList:

@@ -9,6 +9,7 @@ from redraft.network.context import (
     block_edges,
     end_of_image,
 )
+from redraft.network.joined import join_weights
 from redraft.network.placing import place_weight
 from redraft.network.transformer import EMBEDDING, DiffusionGemma
 
@@ -21,5 +22,6 @@ __all__ = [
     "ImageSpan",
     "block_edges",
     "end_of_image",
+    "join_weights",
     "place_weight",
 ]

@@ -219,17 +219,20 @@ class CachedContext:
         self._is_clean = torch.zeros(size, 1, dtype=torch.bool, device=like.device)
         for segment in self.clean:
             self._is_clean[segment.start : segment.stop] = True
-        self._tables: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def prepare(self) -> None:
-        """Compute the rotary tables of the positions."""
         self._tables = rotary_tables(self.config, self._positions, self.dtype)
 
     def point_to(self, canvases: Sequence[Segment]) -> None:
-        """Make the tensors that kernels read describe other canvases, in the same places."""
+        """Make the tensors that kernels read describe other canvases, in the same places.
+
+        The rotary tables are among them, so they are computed once for a canvas, not at each step.
+        """
         assert self._prefixes is not None
         self._positions.copy_(_positions(canvases, self.size))
         self._prefixes.copy_(self._locate(canvases))
+        tables = rotary_tables(self.config, self._positions, self.dtype)
+        for kind, table in tables.items():
+            for own, new in zip(self._tables[kind], table, strict=True):
+                own.copy_(new)
 
     def drop_caches(self) -> None:
         """Forget the canvases, so that their caches can be freed.

@@ -25,6 +25,8 @@ from redraft.network.context import (
     consecutive_segments,
 )
 from redraft.network.cuda_graphs import CudaGraphs
+from redraft.network.fused_layers import run_in_kernels, suits_kernels
+from redraft.network.joined import join_weights
 from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
 from redraft.ops.adapter_rows import rows_of_adapters
 from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_for_invariance
@@ -74,7 +76,9 @@ class DiffusionGemma(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.cuda_graphs.clear()
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        join_weights(self)
+        return self
 
     def load_state_dict(
         self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
@@ -129,6 +133,8 @@ class DiffusionGemma(nn.Module):
             States [N - first, H] of the tokens from `first` on. For the tokens before, the last
             layer computes keys and values only.
         """
+        if suits_kernels(self.layers, self.norm, embeddings, context):
+            return run_in_kernels(self.layers, self.norm, embeddings, context, first)
         x = embeddings
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context, first if number == len(self.layers) else 0)
@@ -259,7 +265,6 @@ class DiffusionGemma(nn.Module):
         begin = max(0, min(first, len(padded) - min_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
 
         def run(context: CachedContext, embeddings: Tensor) -> tuple[Tensor]:
-            context.prepare()
             return (self.hidden_states(embeddings, context, begin),)
 
         def make_context() -> CachedContext:
@@ -333,7 +338,6 @@ class DiffusionGemma(nn.Module):
             greedy: Tensor,
             wanted: Tensor,
         ) -> tuple[Tensor, ...]:
-            context.prepare()
             embeddings = self._canvas_embeddings(canvas, self_conditioning, ())
             hidden = self.hidden_states(embeddings, context).view(rows, length, -1)
             plain = Readout(
