@@ -26,6 +26,7 @@ from redraft.config import ModelConfig
 from redraft.config.presets import PRESETS
 from redraft.network import DiffusionGemma, join_weights, place_weight, transformer
 from redraft.network.cuda_graphs import CudaGraphs
+from redraft.network.segments import Clean
 from redraft.ops import triton as kernels
 from redraft.ops.vocabulary import Readout
 from redraft.quant import FORMATS, ExpertList, PackedWeight
@@ -144,6 +145,26 @@ def step_launches(config: ModelConfig, form: str = "bf16", *, kept: bool = False
     return launches.counts
 
 
+def commit_launches(config: ModelConfig, form: str = "bf16") -> Counter[str]:
+    """Return what a pass launches that commits a canvas and reads the next one, by name.
+
+    The prefix is so long that sliding layers must move columns.
+    """
+    launches, length = Launches(), config.canvas_length
+    with without_numbers(), torch.inference_mode():
+        network = network_without_numbers(config, form, kept=True)
+        cache = network.new_cache(4096)
+        ids = torch.zeros(length, dtype=torch.int64, device="meta")
+        with Launches():
+            for _ in range(6):
+                network.prefill([ids], [cache])
+        canvas = torch.zeros(1, length, dtype=torch.int64, device="meta")
+        signal = torch.zeros(1, length, config.hidden_size, dtype=torch.bfloat16, device="meta")
+        with launches:
+            network.canvas_states(canvas, [cache], signal, Clean([canvas[0]], [cache]))
+    return launches.counts
+
+
 def main() -> None:
     """Print a line for each form: in all, a layer, and by name.
 
@@ -156,6 +177,8 @@ def main() -> None:
         layer = (counts.total() - step_launches(fewer, form, kept=kept).total()) / 6
         figures = {"form": form, "kept decoded": kept, "step": counts.total(), "layer": layer}
         print(json.dumps(figures | {"by name": dict(counts.most_common())}), flush=True)
+    counts = commit_launches(full)
+    print(json.dumps({"commit": counts.total(), "by name": dict(counts.most_common())}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ pytest.importorskip("triton")
 from redraft.config.presets import PRESETS
 from redraft.ops.linear import Linear
 from redraft.quant import keep_decoded_matrices, room
-from tests.network.launches import Launches, network_without_numbers, step_launches
+from tests.network.launches import Launches, commit_launches, network_without_numbers, step_launches
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="with a device, kernels are not the interpreter's"
@@ -49,6 +49,14 @@ def test_without_room_each_step_decodes_four_times_a_layer() -> None:
     assert counts[False]["_decode"] == 4 * 6
     assert counts[True]["_decode"] == 0
     assert counts[False].total() - counts[True].total() == 4 * 6
+
+
+def test_a_commit_with_the_next_canvas_has_at_most_21_a_layer() -> None:
+    """Keys and values go straight to their cache; sliding ones then move to the front."""
+    config = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
+    more = replace(FULL, num_hidden_layers=12, layer_types=FULL.layer_types[:12])
+    counts = commit_launches(more) - commit_launches(config)
+    assert counts.total() <= 6 * 21, counts
 
 
 def test_matrices_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

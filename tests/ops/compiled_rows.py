@@ -20,9 +20,10 @@ def row_kernels() -> Iterator[Kernel]:
     floats = {"eps": "fp32", "root": "fp32"}
     for dim, kv_heads in ((256, 8), (512, 2)):
         constants = {"HALF": dim // 2, "WIDE": dim // 2, "HEADS": 16, "KV_HEADS": kv_heads}
-        constants |= {"ROWS": 16, "KV_ROWS": kv_heads}
+        constants |= {"ROWS": 16, "KV_ROWS": kv_heads, "PLACED": True}
         warps = 4 if 16 * dim // 2 <= FOUR_WARPS else 8
-        yield f"heads {dim}", _heads, _pointers(_heads, floats), constants, _options(warps)
+        types = _pointers(_heads, floats) | {"owners": "*i32", "places": "*i64"}
+        yield f"heads {dim}", _heads, types, constants, _options(warps)
     for kernel, constants in (
         (_after_attention, {"WIDE": 4096}),
         (_end_layer, {"WIDE": 4096, "TOP_K": 8}),

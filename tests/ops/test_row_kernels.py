@@ -13,10 +13,10 @@ from torch import Tensor
 
 pytest.importorskip("triton")
 
-from redraft.network.cache import Cache
-from redraft.network.context import CachedContext, consecutive_segments
+from redraft.network.context import CachedContext
 from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.layers import Layer
+from redraft.network.segments import consecutive_segments
 from redraft.network.transformer import DiffusionGemma
 from redraft.ops import triton as kernels
 from redraft.ops.activation import ACTIVATIONS, gated
@@ -161,13 +161,15 @@ def test_a_layer_ends_in_its_sum_and_the_next_norm(
 
 def pass_of(
     network: DiffusionGemma, encoded: list[int], first: int
-) -> tuple[Tensor, Tensor, list[Cache]]:
+) -> tuple[list[Tensor], list[list[Tensor]]]:
     """Run a pass of clean tokens and two canvases of 3 tokens, in kernels and plainly.
+
+    Returns the states of each, and the keys and values that the caches hold then.
 
     Args:
         encoded: for each of the caches, the number of clean tokens that the pass encodes.
     """
-    states, caches = [], []
+    states, held = [], []
     for in_kernels in (True, False):
         caches = [network.new_cache(40) for _ in range(2)]
         with plainly():
@@ -195,19 +197,23 @@ def pass_of(
             with plainly():
                 context = CachedContext(network.config, [*placed, *canvases], len(x), x)
                 states.append(network.hidden_states(x, context, first))
-    return states[0], states[1], caches
+        layers = range(len(network.layers))
+        pairs = [cache.prefix(at) for cache in caches for at in layers]
+        held.append([part for pair in pairs for part in pair])
+    return states, held
 
 
 @pytest.mark.long  # the texts of test_kernels.py and test_cuda_graphs.py are such passes too
 @pytest.mark.parametrize(("encoded", "first"), [([1, 2], 3), ([0, 0], 0), ([2, 4], 12)])
 def test_a_pass_in_kernels_is_that_of_the_layers(encoded: list[int], first: int) -> None:
     """Canvases alone; with clean tokens before them, which have another scalar; no states at all."""
-    network = tiny_model(3, num_hidden_layers=2).to(DEVICE)
+    network = tiny_model(3, num_hidden_layers=2, sliding_window=9, canvas_length=4).to(DEVICE)
     for at, layer in enumerate(network.layers):
         assert isinstance(layer, Layer)
         layer.layer_scalar.fill_(0.7 + 0.1 * at)
         layer.encoder_layer_scalar.fill_(0.5)
-    found, expected, _ = pass_of(network, encoded, first)
+    (found, expected), (held, kept) = pass_of(network, encoded, first)
+    assert all(error(one, other) < 1e-5 for one, other in zip(held, kept, strict=True))
     assert found.shape == expected.shape == (sum(encoded) + 6 - first, 32)
     assert len(found) == 0 or error(found, expected) < 1e-5
 

@@ -131,6 +131,7 @@ def _attend(layer: Layer, normed: Tensor, context: Context, first: int) -> Tenso
         attention.q_norm.weight,
         attention.k_norm.weight,
         attention.eps,
+        context.key_value_places(attention.index),
     )
     out: Tensor = attention.o_proj(context.attend(attention.index, *heads))
     return out

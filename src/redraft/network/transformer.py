@@ -15,19 +15,18 @@ from torch import Tensor, nn
 
 from redraft.config import ModelConfig
 from redraft.network.cache import Cache
-from redraft.network.context import (
-    PREFILL_CHUNK,
-    CachedContext,
-    Clean,
-    Context,
-    Images,
-    Segment,
-    consecutive_segments,
-)
+from redraft.network.context import CachedContext, Context
 from redraft.network.cuda_graphs import CudaGraphs
 from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.joined import join_weights
 from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
+from redraft.network.segments import (
+    PREFILL_CHUNK,
+    Clean,
+    Images,
+    Segment,
+    consecutive_segments,
+)
 from redraft.ops.adapter_rows import rows_of_adapters
 from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_for_invariance
 from redraft.ops.linear import WeightLike

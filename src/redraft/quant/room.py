@@ -22,11 +22,8 @@ def keep_decoded_matrices(network: nn.Module) -> int:
     Returns:
         The bytes that they will take; 0 if they are not kept.
     """
-    weights = [
-        weight
-        for module in network.modules()
-        if isinstance(module, Linear) and isinstance(weight := module.weight, PackedWeight)
-    ]
+    found: list[object] = [one.weight for one in network.modules() if isinstance(one, Linear)]
+    weights = [weight for weight in found if isinstance(weight, PackedWeight)]
     if not weights or weights[0].device.type not in KERNEL_DEVICES:
         return 0
     needed = sum(weight.shape.numel() * weight.dtype.itemsize for weight in weights)
