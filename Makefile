@@ -7,6 +7,10 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= passive
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
+# Python compiles a module when it first reads it; to compile every module of torch takes longer than
+# to install it.
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
+
 PYTEST := $(BIN)/python -m pytest
 # Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives.
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
@@ -39,17 +43,17 @@ endif
 # torch first and pinned (constraints.txt), so that nothing else decides which build of it comes.
 # Of trl the tests read chat templates, which are files: what it needs to run stays away.
 .venv/.command: .venv/.python-$(VERSION) pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[serve]'
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[serve]'
 	touch $@
 
 .venv/.ready: .venv/.command
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trl
+	$(INSTALL) --editable '.[test,check]'
+	$(INSTALL) --no-deps trl
 	touch $@
 
 .venv/.docs: .venv/.ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 demo: .venv/.command ## the main job, on the models that ship with redraft
@@ -84,7 +88,7 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.files
 
 integrations: setup ## packages for other projects' tools, with the tools themselves (a few hundred MB)
-	$(BIN)/pip install --quiet --constraint constraints.txt 'lm_eval[api]>=0.4.10' 'llm>=0.36'
+	$(INSTALL) 'lm_eval[api]>=0.4.10' 'llm>=0.36'
 	OMP_NUM_THREADS=1 $(PYTEST) tests/integrations
 
 kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them

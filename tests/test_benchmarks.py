@@ -30,7 +30,7 @@ def long(*case: object) -> Any:
             (*TINY, "--dtype", "float32", "--prefix", "20"),
             ("ratio", "gflops", "gemm_gflops"),
         ),
-        (
+        long(
             "generate",
             (*TINY, "--peer", "none", "--prompt", "8", "--tokens", "40", "--steps", "2"),
             ("over_autoregressive",),
@@ -39,9 +39,9 @@ def long(*case: object) -> Any:
         long("quantized", (*TINY, "--prefix", "8", "--group", "32"), ()),
         long("serve", (*TINY, "--peer", "none", "--requests", "4"), ("tokens",)),
         long("context", (*TINY, "--short", "8", "--long", "64"), ("gemm_gflops",)),
-        ("memory", (*TINY, "--peer", "none", "--prefix", "8"), ()),
-        ("vocabulary", (*TINY, "--sizes", "3000"), ("ratio", "over_products")),
-        ("images", (*TINY, "--tokens", "70", "--layers", "1"), ()),
+        long("memory", (*TINY, "--peer", "none", "--prefix", "8"), ()),
+        long("vocabulary", (*TINY, "--sizes", "3000"), ("ratio", "over_products")),
+        long("images", (*TINY, "--tokens", "70", "--layers", "1"), ()),
         long(
             "mixed_load",
             (*SHORT_LOAD, "--rounds", "1", "--source", SOURCE, "--json"),

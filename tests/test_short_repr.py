@@ -24,11 +24,12 @@ def model(checkpoint: Path) -> redraft.Model:
 
 
 def test_an_object_fits_into_three_lines(model: redraft.Model) -> None:
-    finished = model.generate("hello", seed=1, max_new_tokens=200)
-    infilled = model.infill("a <hole> b" * 3, seed=1)
-    draft = next(iter(model.stream("hello", seed=1)))
+    quick = {"seed": 1, "max_denoising_steps": 2}
+    finished = model.generate("hello", max_new_tokens=200, **quick)
+    infilled = model.infill("a <hole> b" * 3, max_candidates=1, **quick)
+    draft = next(iter(model.stream("hello", **quick)))
     session = model.edit("word " * 500)
-    for one in (model, finished, infilled, draft, session, model.repair("abc", seed=1)):
+    for one in (model, finished, infilled, draft, session, model.repair("abc", **quick)):
         assert len(repr(one)) < 600, repr(one)
         assert "\n" not in repr(one)
     assert repr(model).startswith("<redraft Model tiny: 4 layers of 32, 8 experts, canvas 16")

@@ -21,7 +21,7 @@ from tests.parity.test_files import logits_of_both
 FOLDER = Path(redraft.__file__).parent / "small"
 # Well below what is measured in docs/small-models.md: (set, least and most difficulty, floor).
 FLOORS = [
-    ("sudoku", 28, 48, 0.95),
+    pytest.param("sudoku", 28, 48, 0.95, marks=pytest.mark.long),
     ("arithmetic", 2, 6, 0.9),
     ("infill", 1, 3, 0.7),
     ("edits", 1, 4, 0.8),

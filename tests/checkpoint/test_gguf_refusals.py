@@ -251,6 +251,7 @@ print(peak() - before, sum(t.nbytes for t in model.state_dict().values()), max(s
 """
 
 
+@pytest.mark.long
 def test_loading_takes_the_model_and_one_weight_at_most(tmp_path: Path) -> None:
     def kind_of(name: str) -> Kind:
         return Kind.Q8_0 if "token_embd" in name else Kind.Q4_0 if "exps" in name else Kind.BF16

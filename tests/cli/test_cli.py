@@ -323,6 +323,7 @@ def test_a_models_text_cannot_command_the_terminal() -> None:
     assert printable("\x1b[2Jhi\tyou\x07\n\u202e") == "·[2Jhi  you·\n·"
 
 
+@pytest.mark.long
 def test_a_dash_reads_standard_input_from_a_terminal_too(checkpoint: Path) -> None:
     terminal = Terminal(
         "generate",
@@ -371,18 +372,22 @@ def test_a_chat_has_commands(checkpoint: Path, tmp_path: Path) -> None:
 
 
 FULL = Path("/dev/full")
+LONG = pytest.mark.long
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["generate", "-m", "small", "-p", "calc 17+25", "--json"],
+        pytest.param(["generate", "-m", "small", "-p", "calc 17+25", "--json"], marks=LONG),
         ["generate", "-m", "small", "-p", "calc 17+25"],
-        [
-            "sudoku",
-            "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79",
-        ],
+        pytest.param(
+            [
+                "sudoku",
+                "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79",
+            ],
+            marks=LONG,
+        ),
         ["inspect", "small"],
         ["--help"],
     ],

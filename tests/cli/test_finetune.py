@@ -149,6 +149,7 @@ def test_a_bad_line_is_named_or_left_out(model: Path, data: Path, tmp_path: Path
     assert "left out line 11" in call(*run, "--skip-bad").stdout
 
 
+@pytest.mark.long
 def test_two_processes_make_the_run_of_one(model: Path, data: Path, tmp_path: Path) -> None:
     """Rates are so small that a rounding cannot turn an update around."""
     losses = []

@@ -39,16 +39,14 @@ def test_a_recipe_becomes_a_checkpoint_that_is_measured(tmp_path: Path) -> None:
     done = call("train", str(recipe), "-o", str(out), "--threads", "1")
     assert done.returncode == 0, done.stderr
     assert "step      3" in done.stdout
-    measured = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "3", "--json")
+    measured = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "1", "--json")
     assert measured.returncode == 0, measured.stderr
     figures = json.loads(measured.stdout)
     assert (
         sum(row["count"] for row in figures["diffusion"])
         == sum(row["count"] for row in figures["autoregressive"])
-        == 3
+        == 1
     )
-    shown = call("eval", "arithmetic", "-m", str(out / "checkpoint"), "--count", "2")
-    assert "2 held-out examples, autoregressive" in shown.stdout
     again = call("train", str(recipe), "-o", str(out), "--threads", "1")
     assert again.returncode == 0
     assert "done before" in again.stdout
@@ -85,6 +83,7 @@ def test_what_a_recipe_starts_from_is_trained_first_or_given(tmp_path: Path) -> 
     assert "another shape" in refused.stderr
 
 
+@pytest.mark.long
 def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     recipe, out = little(tmp_path, 100_000), tmp_path / "run"
     command = [*COMMAND, "train", str(recipe), "-o", str(out), "--threads", "1"]

@@ -35,6 +35,8 @@ LANGUAGES = {
     "vim",
     "lua",
 }
+# Pages whose code runs in `make test-long`: the shipped models write for long on them.
+LONG = ("infill-and-edit", "structured-output", "samplers", "the-26b", "capacity")
 NOTES = re.compile(r"run|not run: .{10,}")
 
 
@@ -47,11 +49,16 @@ def of(language: str) -> dict[str, list[Block]]:
     return {page: found for page, found in chosen.items() if found}
 
 
+def runs(page: str, value: object) -> Any:
+    """Return what is run of a page, marked where that takes long."""
+    return pytest.param(value, marks=[pytest.mark.long] if Path(page).stem in LONG else [])
+
+
 PYTHON, SHELL = of("python"), of("shell")
 SHELL_BLOCKS = [block for found in SHELL.values() for block in found]
 
 
-@pytest.mark.parametrize("page", [page for page in PYTHON if page != "README.md"])
+@pytest.mark.parametrize("page", [runs(page, page) for page in PYTHON if page != "README.md"])
 def test_the_python_of_a_page_runs(
     page: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +139,7 @@ def test_the_commands_of_a_block_exist(block: Block) -> None:
         parse(arguments)
 
 
-RUN = [block for block in SHELL_BLOCKS if block.note == "run"]
+RUN = [runs(block.page, block) for block in SHELL_BLOCKS if block.note == "run"]
 
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)

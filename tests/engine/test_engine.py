@@ -76,7 +76,7 @@ def run(model, requests: list[Request], batch: int, arrivals: list[int]) -> dict
     return events
 
 
-@pytest.mark.parametrize("case", cases(120, 50))
+@pytest.mark.parametrize("case", cases(120, 25))
 def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
     """Every draft, its accepted positions, its entropies to the last bit, and the text: alone and
     in any company."""
@@ -111,7 +111,7 @@ def test_a_row_does_not_depend_on_its_batch(case: int) -> None:
         assert crowd == alone
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", cases(15, 5))
 def test_the_engine_is_the_naive_generate(seed: int) -> None:
     rng = random.Random(seed)
     model = tiny_model(seed, vocab_size=150, **random_shape(rng))
@@ -268,7 +268,7 @@ def test_many_prompts_are_written_in_one_batch_in_their_order(model: Model) -> N
     assert [one.tokens for one in together] == [one.tokens for one in alone]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", cases(10, 4))
 def test_the_typewriter_is_greedy_decoding_by_hand_at_temperature_zero(seed: int) -> None:
     model = tiny_model(seed)
     prompt = [2, 140 + seed, 150]

@@ -16,6 +16,7 @@ from redraft.errors import ConfigError, MemoryLimitError
 from redraft.events import Finished
 from redraft.network import ENCODE_BLOCK, DiffusionGemma
 from redraft.testing import tiny_model
+from tests.cases import cases
 
 PARENTS = [2 * ENCODE_BLOCK, 3 * ENCODE_BLOCK + 7, ENCODE_BLOCK]
 
@@ -66,7 +67,7 @@ def counting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return encoded
 
 
-@pytest.mark.parametrize("case", range(12))
+@pytest.mark.parametrize("case", cases(12, 4))
 def test_a_text_is_the_same_whatever_is_known_of_its_prompt(case: int) -> None:
     """Every draft's entropies to the last bit, with windows shorter and longer than a block."""
     rng = random.Random(case)

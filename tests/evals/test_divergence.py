@@ -223,6 +223,7 @@ def test_a_row_that_is_done_goes_on_beside_others_unseen(
         assert torch.equal(one.written, alone.written)
 
 
+@pytest.mark.long
 def test_more_noise_in_the_weights_is_further_away(model: Model, questions: list[Question]) -> None:
     found = [
         compare_models(model, model_of(noisy(model.network, strength)), questions)
@@ -374,6 +375,7 @@ def test_prompts_come_from_a_file(tmp_path: Path, model: Model) -> None:
         questions_of_conversations(Model(model.network), [conversation_of("one")], 0, {})
 
 
+@pytest.mark.long
 def test_a_shipped_model_is_asked_what_it_knows(model: Model) -> None:
     small, text = redraft.load("small"), redraft.load("small-text")
     assert known_sets(small) == known_sets(model, small) == ["sudoku", "arithmetic"]

@@ -380,6 +380,7 @@ def test_pydantic_unions_dates_enums_and_circles_come_back() -> None:
             assert isinstance(constraint.parse(drawn(rng, constraint.dfa, 40), [], None), model)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_rules_that_refer_to_one_another_stay_small() -> None:
     """n definitions that all refer to all others: as many automata as definitions times levels."""
     names = "abcd"

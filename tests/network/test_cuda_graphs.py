@@ -112,6 +112,7 @@ def test_caches_of_a_capture_are_freed(captures: None) -> None:
     assert gone() is None
 
 
+@pytest.mark.long
 def test_passes_of_other_sizes_are_others(captures: None) -> None:
     network = tiny_model(3, num_hidden_layers=2)
     with torch.inference_mode():
@@ -131,6 +132,7 @@ def test_passes_of_other_sizes_are_others(captures: None) -> None:
         network.canvas_states(torch.arange(16)[None], [cache], torch.zeros(1, 16, 32))
 
 
+@pytest.mark.long
 def test_a_model_that_moves_or_loads_drops_its_graphs(captures: None) -> None:
     network = tiny_model(4, num_hidden_layers=2, canvas_length=4)
     model = Model(network)
@@ -141,6 +143,7 @@ def test_a_model_that_moves_or_loads_drops_its_graphs(captures: None) -> None:
         assert not network.cuda_graphs._captured
 
 
+@pytest.mark.long
 def test_copies_capture_their_own_graphs(captures: None) -> None:
     model = Model(tiny_model(5, num_hidden_layers=2, canvas_length=4))
     expected = model.generate([2, 7], seed=1, **OPTIONS | {"max_new_tokens": 4}).tokens

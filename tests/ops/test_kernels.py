@@ -51,6 +51,7 @@ from redraft.quant import (
 )
 from redraft.quant.bits import pack_nibbles
 from redraft.testing import tiny_model
+from tests.cases import cases
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter rounds to bfloat16 by cutting off, and multiplies in float32.
@@ -172,7 +173,7 @@ def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: i
     assert error(found, expected) < 2 * BARS[dtype]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", cases(8, 3))
 def test_every_assignment_is_in_one_block_of_its_expert(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     experts_there, tokens, top_k = (
@@ -290,8 +291,8 @@ def test_experts_of_different_kinds_go_one_by_one() -> None:
     ("quantized", "method", "length"),
     [
         (None, "diffusion", 20),
-        ("int8", "diffusion", 16),
-        ("int4", "diffusion", 16),
+        pytest.param("int8", "diffusion", 16, marks=pytest.mark.long),
+        ("int4", "diffusion", 8),
         ("int8", "typewriter", 5),
     ],
 )

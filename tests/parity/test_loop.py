@@ -14,6 +14,7 @@ import redraft
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Request
 from redraft.events import Draft, Finished
+from tests.cases import cases
 from tests.parity.reference import EOS, reference_generate, saved_reference
 
 
@@ -35,7 +36,7 @@ def random_options(rng: random.Random, canvas_length: int) -> GenerationConfig:
 REACHED: Counter[str] = Counter()
 
 
-@pytest.mark.parametrize("case", range(50))
+@pytest.mark.parametrize("case", cases(50, 14))
 def test_canvases_steps_and_output_are_the_references(tmp_path: Path, case: int) -> None:
     """Our rows run as one batch of unequal prompts; the reference runs row by row, and as its own
     padded batch."""

@@ -48,6 +48,7 @@ def test_digits_stand_alone_and_words_do_not_fall_apart(tokenizer: Tokenizer) ->
     assert len(tokenizer.encode("<li></li>", bos=False)) == 2
 
 
+@pytest.mark.long
 def test_the_same_tasks_and_seed_give_the_same_tokenizer(tokenizer: Tokenizer) -> None:
     assert train_tokenizer(TASKS, 1280, 1).backend.to_str() == tokenizer.backend.to_str()
 
