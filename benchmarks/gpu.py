@@ -217,12 +217,15 @@ def main() -> None:
     steps: list[float] = []
     drafts: list[float] = []
     texts: list[float] = []
+    seconds: list[float] = []
     for _ in range(args.rounds):
         drafts.append(elapsed(lambda: generate(prompts, 1, 1)))
         few = elapsed(lambda: generate(prompts, 1, FEW_STEPS))
         more = elapsed(lambda: generate(prompts, 1, MORE_STEPS))
         steps.append((more - few) / (MORE_STEPS - FEW_STEPS))
         texts.append(elapsed(lambda: generate(prompts, args.canvases, args.steps)))
+        one, two = (elapsed(lambda n=n: generate(prompts, n, args.steps)) for n in (1, 2))  # type: ignore[misc]
+        seconds.append(two - one)
     step, text = statistics.median(steps), statistics.median(texts)
     rate = args.batch * args.canvases * config.canvas_length / text
     print(
@@ -232,6 +235,7 @@ def main() -> None:
     figures = {
         "step_seconds": step,
         "first_draft_seconds": statistics.median(drafts),
+        "canvas_seconds": statistics.median(seconds),
         "tokens_per_second": rate,
         "weight_bytes": weights,
         "peak_bytes": torch.cuda.max_memory_allocated(),

@@ -11,7 +11,7 @@ pytest.importorskip("triton")
 
 from redraft.config.presets import PRESETS
 from redraft.ops.linear import Linear
-from redraft.quant import keep_decoded_matrices, room
+from redraft.quant import keep_decoded_matrices, kept_decoded
 from tests.network.launches import Launches, commit_launches, network_without_numbers, step_launches
 
 pytestmark = pytest.mark.skipif(
@@ -66,8 +66,11 @@ def test_matrices_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) 
     packed = [one for one in weights if not isinstance(one, torch.Tensor)]
     needed = 2 * sum(one.shape.numel() for one in packed)
     assert keep_decoded_matrices(network) == 0  # no device
-    monkeypatch.setattr(room, "KERNEL_DEVICES", {"meta"})
-    for free, kept in ((needed + room.SPARE_MEMORY - 1, 0), (needed + room.SPARE_MEMORY, needed)):
-        monkeypatch.setattr(room, "_free_memory", lambda device, free=free: free)
+    monkeypatch.setattr(kept_decoded, "KERNEL_DEVICES", {"meta"})
+    for free, kept in (
+        (needed + kept_decoded.SPARE_MEMORY - 1, 0),
+        (needed + kept_decoded.SPARE_MEMORY, needed),
+    ):
+        monkeypatch.setattr(kept_decoded, "_free_memory", lambda device, free=free: free)
         assert keep_decoded_matrices(network) == kept
         assert all(one._keeps_decoded == bool(kept) for one in packed)

@@ -1,4 +1,4 @@
-"""What stands between a layer's products: norms, sums and scalars of one row, in two launches.
+"""Norms, sums and scalars of a row between a layer's products, in two launches.
 
 A program has one row. It computes in float32, and rounds wherever plain torch makes a tensor.
 """
