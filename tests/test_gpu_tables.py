@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
@@ -83,12 +83,14 @@ def test_a_script_that_fails_or_takes_too_long_is_a_line_with_its_error(
     assert slow == {"error": "longer than 0 s"}
 
 
-def test_without_a_device_the_command_says_so() -> None:
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a device")
-    command = [sys.executable, str(BENCHMARKS / "gpu_tables.py"), "--ceilings"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "needs a CUDA device" in done.stderr
-    assert not done.stdout
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a device")
+def test_without_a_device_the_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu_tables.py", "--ceilings"])
+    with pytest.raises(SystemExit) as stopped:
+        gpu_tables.main()
+    assert stopped.value.code == 2
+    told = capsys.readouterr()
+    assert "needs a CUDA device" in told.err
+    assert not told.out

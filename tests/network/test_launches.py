@@ -37,6 +37,7 @@ def test_launches_and_operations_are_counted_and_views_are_not() -> None:
 def test_a_step_of_the_released_shape_has_at_most_520(form: str) -> None:
     counts = step_launches(FULL, form, kept=True)
     assert counts.total() <= 520, counts
+    assert not counts["cos"], "rotary tables are computed once a canvas"
     layers = FULL.num_hidden_layers
     assert counts["_end_layer"] == counts["_after_attention"] == counts["_heads"] == layers
     fewer = replace(FULL, num_hidden_layers=24, layer_types=FULL.layer_types[:24])

@@ -30,7 +30,7 @@ def suits_kernels(
     """
     if not uses_kernels(x) or x.ndim != 2 or context.dense_experts:
         return False
-    known = [layer for layer in layers if type(layer) is Layer and not layer._forward_hooks]
+    known = [layer for layer in layers if type(layer) is Layer and not _has_hooks(layer)]
     return (
         len(known) > 0
         and len(known) == len(list(layers))
@@ -44,7 +44,7 @@ def _suits(layer: Layer, x: Tensor) -> bool:
     numbers = (layer.router.scale, layer.layer_scalar, layer.encoder_layer_scalar)
     return (
         all(_is_plain_norm(norm, x) for norm in _norms(layer))
-        and not any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+        and not any(map(_has_hooks, parts))
         and all(one.dtype == x.dtype for one in numbers)
     )
 
@@ -62,12 +62,11 @@ def _norms(layer: Layer) -> Iterator[nn.Module]:
 
 
 def _is_plain_norm(norm: nn.Module, x: Tensor) -> bool:
-    return (
-        type(norm) is RMSNorm
-        and norm.weight.dtype == x.dtype
-        and not norm._forward_hooks
-        and not norm._forward_pre_hooks
-    )
+    return type(norm) is RMSNorm and norm.weight.dtype == x.dtype and not _has_hooks(norm)
+
+
+def _has_hooks(part: nn.Module) -> bool:
+    return bool(part._forward_hooks or part._forward_pre_hooks)
 
 
 def run_in_kernels(

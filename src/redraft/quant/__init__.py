@@ -11,9 +11,9 @@ from redraft.quant.fp8 import FP8, Fp8Weight
 from redraft.quant.gptq import INTEGERS
 from redraft.quant.int4 import INT4, Int4Weight
 from redraft.quant.int8 import INT8, Int8Table, Int8Weight
+from redraft.quant.kept_decoded import keep_decoded_matrices
 from redraft.quant.mx import MXFP4, MXFP8
 from redraft.quant.nvfp4 import NVFP4, Nvfp4Weight
-from redraft.quant.kept_decoded import keep_decoded_matrices
 from redraft.quant.weight import PackedWeight
 
 ALL = (INT8, INT4, FP8, NVFP4, AFFINE, MXFP4, MXFP8, INTEGERS)
