@@ -26,7 +26,7 @@ from redraft.errors import (
 )
 from redraft.events import Committed, Draft, Failed, Finished
 from redraft.network import DiffusionGemma
-from redraft.network.context import Clean
+from redraft.network.segments import Clean
 from redraft.ops.vocabulary import Picked, TokenClasses
 from redraft.testing import byte_tokenizer, naive_generate, tiny_model
 from redraft.testing.tiny import random_shape

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 import redraft
 from redraft.api import Model
 from redraft.checkpoint.quantize import Quantization
 from redraft.grammar import Regex
-from redraft.network.layers import Layer
+from redraft.network.context import CachedContext
 from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model
 
 pytestmark = pytest.mark.gpu
@@ -78,13 +79,15 @@ def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     model = on_both(6)[1]
     expected = model.generate([2, 7], seed=1, **OPTIONS).tokens
     model.network.to("cpu").to("cuda")
-    feed_forward = Layer.feed_forward
+    attend = CachedContext.attend
 
-    def waiting(self: Layer, x: torch.Tensor, **options: bool) -> torch.Tensor:
-        assert x.sum().item() is not None
-        return feed_forward(self, x, **options)
+    def waiting(
+        self: CachedContext, index: int, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        assert query.sum().item() is not None
+        return attend(self, index, query, key, value)
 
-    monkeypatch.setattr(Layer, "feed_forward", waiting)
+    monkeypatch.setattr(CachedContext, "attend", waiting)
     assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
     assert not model.network.cuda_graphs._captured
     monkeypatch.undo()

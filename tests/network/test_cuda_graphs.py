@@ -20,10 +20,10 @@ import torch
 pytest.importorskip("triton")
 
 from redraft.api import Model
-from redraft.network import context as contexts
 from redraft.network import transformer
 from redraft.network.context import CachedContext
 from redraft.network.cuda_graphs import CapturedPass, CudaGraphs, Tensors
+from redraft.network.segments import Segment
 from redraft.ops import batch_invariance
 from redraft.ops import triton as kernels
 from redraft.testing import tiny_model
@@ -62,9 +62,7 @@ def capture(
     context.drop_caches()
 
     def work() -> Tensors:
-        context.canvases = [
-            contexts.Segment(start, stop, None, False, -1, False) for start, stop in shapes
-        ]  # type: ignore[arg-type]
+        context.canvases = [Segment(start, stop, None, False, -1, False) for start, stop in shapes]  # type: ignore[arg-type]
         try:
             return run(context, *own)
         finally:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from redraft.network import DiffusionGemma, ImageSpan, block_edges
-from redraft.network.context import PREFILL_CHUNK
+from redraft.network.segments import PREFILL_CHUNK
 from redraft.ops import attention as ops
 from redraft.ops.attention import image_attention
 from redraft.testing import tiny_model

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from redraft.network import Cache, DiffusionGemma
-from redraft.network.context import Clean
+from redraft.network.segments import Clean
 from redraft.testing import tiny_model
 from redraft.testing.tiny import random_shape
 

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ops.compiled_rows import decoding_kernels, row_kernels
+
 # Shared memory of a block, in bytes, by compute capability (CUDA's programming guide).
 CARDS = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
 # Bytes that a thread may spill: the pass over the vocabulary does so on 12.0.
@@ -95,6 +97,8 @@ def kernels() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], dict[i
     read |= {"softcap": "fp32"}
     constants = {"BLOCK": BLOCK, "MAX_MASS": MAX_MASS}
     yield "vocabulary", _read, read, constants, lambda _: {"num_warps": 8}
+    yield from row_kernels()
+    yield from decoding_kernels()
 
 
 def compile_all(capabilities: list[int], only: list[str] | None = None) -> Iterator[Compiled]:
@@ -117,7 +121,7 @@ def compile_all(capabilities: list[int], only: list[str] | None = None) -> Itera
                 one: "constexpr" if one in full else types.get(one, "i32") for one in names
             }
             whole = [one for one, kind in signature.items() if kind.startswith("*")]
-            whole += [one for one in ("x_stride", "step", "head_step") if one in names]
+            whole += [one for one in names if one.endswith(("stride", "step")) or one == "width"]
             attributes = {(names.index(one),): POINTER for one in whole}
             source = ASTSource(kernel, signature, constexprs=full, attrs=attributes)
             target = GPUTarget("cuda", capability, 32)
@@ -148,11 +152,14 @@ def read_binary(name: str, capability: int, binary: bytes, shared: int) -> Compi
 def specialized_lengths() -> list[str]:
     """Return the parameters whose values vary from request to request and yet are compiled in."""
     from redraft.ops.triton.attention import _attend
-    from redraft.ops.triton.grouping import _sort
+    from redraft.ops.triton.decode import _decode
+    from redraft.ops.triton.grouping import _group
+    from redraft.ops.triton.heads import _heads
     from redraft.ops.triton.philox import _philox
     from redraft.ops.triton.product import _product
 
-    lengths = ((_attend, "length"), (_attend, "count"), (_sort, "count"), (_philox, "count"))
+    lengths = [(_attend, "length"), (_attend, "count"), (_group, "count"), (_group, "limit")]
+    lengths += [(_philox, "count"), (_heads, "begin"), (_decode, "first"), (_decode, "last")]
     return [
         f"{kernel.__name__} {name}"
         for kernel, name in (*lengths, (_product, "count"))

@@ -23,15 +23,16 @@ import triton.language as tl
 
 from redraft.api import Model
 from redraft.network import transformer
-from redraft.network.layers import ACTIVATIONS
 from redraft.ops import batch_invariance
 from redraft.ops import triton as kernels
+from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import Linear, linear, parallel_linears
 from redraft.ops.packed_layout import PackedLayout, pack_blocks, table_of, unpack_blocks
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
+from redraft.ops.triton import decode as decoding
 from redraft.ops.triton import trial
 from redraft.ops.triton.attention import canvas_attention
 from redraft.ops.triton.grouping import group_by_expert
@@ -120,10 +121,11 @@ def test_a_product_is_that_of_the_numbers(
     name: str, dtype: torch.dtype, rows: int, height: int, width: int, group: int
 ) -> None:
     weight = packed(name, height, width, dtype, group)
-    assert weight.packed_layout() is not None
+    layout = weight.packed_layout()
+    assert layout is not None
     x = random(2, rows, width, seed=1).to(dtype)
     expected = x.float() @ weight.dequantize().float().T
-    assert error(linear(x, weight), expected) < BARS[dtype]
+    assert error(product(x.flatten(0, 1), layout).view_as(expected), expected) < BARS[dtype]
 
 
 def test_numbers_without_a_kernel_go_the_plain_way() -> None:
@@ -576,12 +578,43 @@ def test_many_rows_times_a_large_table_decode_it_in_parts(monkeypatch: pytest.Mo
     table = packed("int8", 300, 64, torch.float32).as_table()
     monkeypatch.setattr("redraft.quant.weight.MAX_KERNEL_ROWS", 4)
     monkeypatch.setattr("redraft.quant.weight.TILE_NUMBERS", 64 * 64)
-    decoded: list[int] = []
-    rows = table.rows
-    monkeypatch.setattr(table, "rows", lambda *at: decoded.append(at[1] - at[0]) or rows(*at))
+    decoded: list[tuple[int, int]] = []
+    right = decoding.decode
+
+    def counting(layout: PackedLayout, dtype: torch.dtype, first: int, last: int) -> Tensor:
+        decoded.append((first, last))
+        return right(layout, dtype, first, last)
+
+    monkeypatch.setattr(decoding, "decode", counting)
     x = random(9, 64)
-    assert error(table.product(x), x @ rows(0, 300).T) < 1e-6
-    assert decoded == [64, 64, 64, 64, 44]
+    assert error(table.product(x), x @ table.dequantize().T) < 1e-6
+    assert decoded == [(0, 64), (64, 128), (128, 192), (192, 256), (256, 300)]
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(("dtype", "group"), [(torch.float32, 16), (torch.bfloat16, 64)])
+def test_a_matrix_is_decoded_whole(name: str, dtype: torch.dtype, group: int) -> None:
+    """Its numbers are those of plain torch, rounded once."""
+    weight = packed(name, 20, 192, dtype, group)
+    layout = weight.packed_layout()
+    assert layout is not None
+    found = decoding.decode(layout, dtype)
+    assert found.dtype == dtype
+    assert error(found, weight.dequantize()) < BARS[dtype] / 2
+    assert torch.equal(decoding.decode(layout, dtype, 3, 8), found[3:8])
+
+
+@pytest.mark.parametrize("name", ["int4", "fp8"])
+def test_more_rows_than_a_kernel_takes_meet_a_matrix_that_was_decoded(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redraft.quant.weight.MAX_KERNEL_ROWS", 3)
+    weights = [packed(name, rows, 128, torch.float32, seed=rows) for rows in (64, 128)]
+    x = random(2, 2, 128)
+    for found, weight in zip(weights[0].products(x, weights[1:]), weights, strict=True):
+        expected = x @ weight.dequantize().T
+        assert error(found, expected) < BARS[torch.float32]
+        assert error(weight.product(x), expected) < BARS[torch.float32]
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redraft.network.layers import ACTIVATIONS
 from redraft.ops import attention as attention_module
+from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
 from redraft.ops.linear import linear

@@ -22,8 +22,8 @@ from redraft.checkpoint.quantize import Quantization
 from redraft.checkpoint.shards import ShardReader, read_tensors
 from redraft.checkpoint.source import Checkpoint
 from redraft.errors import CheckpointError, TensorMismatchError
-from redraft.network import EMBEDDING, DiffusionGemma, place_weight
-from redraft.quant import ExpertList, PackedWeight
+from redraft.network import EMBEDDING, DiffusionGemma, join_weights, place_weight
+from redraft.quant import ExpertList, PackedWeight, keep_decoded_matrices
 from redraft.quant.finite import overflows, value_problems
 from redraft.quant.format import FLOATS, SAFETENSORS_DTYPES
 
@@ -81,7 +81,10 @@ def load_weights(
             if progress:
                 progress(done, count)
     _check_copies(checkpoint, network)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    join_weights(network)
+    keep_decoded_matrices(network)
+    return network
 
 
 def read_weights(

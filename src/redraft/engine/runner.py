@@ -30,7 +30,7 @@ from redraft.engine.sampling import next_tokens
 from redraft.engine.scoring import score_tokens
 from redraft.errors import NonFiniteError
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
-from redraft.network.context import Clean
+from redraft.network.segments import Clean
 from redraft.ops.vocabulary import Readout as VocabularyReadout
 from redraft.ops.vocabulary import VocabularyStatistics
 

@@ -2,14 +2,15 @@
 by `denoise`."""
 
 from redraft.network.cache import Cache
-from redraft.network.context import (
+from redraft.network.joined import join_weights
+from redraft.network.placing import place_weight
+from redraft.network.segments import (
     ENCODE_BLOCK,
     PREFILL_CHUNK,
     ImageSpan,
     block_edges,
     end_of_image,
 )
-from redraft.network.placing import place_weight
 from redraft.network.transformer import EMBEDDING, DiffusionGemma
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "ImageSpan",
     "block_edges",
     "end_of_image",
+    "join_weights",
     "place_weight",
 ]

@@ -21,6 +21,9 @@ from torch import Tensor
 from redraft.config import ModelConfig
 from redraft.ops.attention import PrefixLocation
 
+# Where keys and values go: the addresses of the first token's in the first head, and the number of
+# elements from head to head.
+KeyValuePlace = tuple[int, int, int]
 # Called with a layer's index, and keys and values [kv_heads, n, head_dim].
 WriteListener = Callable[[int, Tensor, Tensor], None]
 
@@ -72,13 +75,17 @@ class _LayerCache:
         twin.value[:, : twin.kept] = self.value[:, visible]
         return twin
 
-    def keep_last(self, key: Tensor, value: Tensor) -> None:
-        """Make the last `max_kept` columns of what `append` returned the prefix."""
+    def keep(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the last `max_kept` columns of what `append` returned the prefix; return all of
+        them, which outlive the move to the front."""
+        own = key.data_ptr() == self.key.data_ptr()
+        if own and key.shape[1] > self.max_kept:
+            key, value = key.clone(), value.clone()
         self.kept = min(key.shape[1], self.max_kept)
         if self.kept < key.shape[1]:
-            # `key` may be a view of the buffer: copy before the columns move to the front.
-            self.key[:, : self.kept] = key[:, -self.kept :].clone()
-            self.value[:, : self.kept] = value[:, -self.kept :].clone()
+            self.key[:, : self.kept] = key[:, -self.kept :]
+            self.value[:, : self.kept] = value[:, -self.kept :]
+        return key, value
 
 
 class Cache:
@@ -137,13 +144,33 @@ class Cache:
         if self.on_write is not None:
             self.on_write(layer, key, value)
         buffers = self._layers[layer]
-        keys, values = buffers.append(key, value)
-        # The views returned must outlive the move to the front: sliding layers return copies once
-        # they overflow.
-        if keys.shape[1] > buffers.max_kept and keys.data_ptr() == buffers.key.data_ptr():
-            keys, values = keys.clone(), values.clone()
-        buffers.keep_last(keys, values)
-        return keys, values
+        return buffers.keep(*buffers.append(key, value))
+
+    def place(self, layer: int, count: int, before: int = 0) -> KeyValuePlace | None:
+        """Return where the keys and values of the next tokens go, for a kernel that writes them.
+
+        None where `write` has to move columns first.
+
+        Args:
+            count: the number of these tokens.
+            before: the number of tokens that the same pass writes before them.
+        """
+        buffers = self._layers[layer]
+        end = buffers.kept + before
+        if (before and end > buffers.max_kept) or end + count > buffers.key.shape[1]:
+            return None
+        key, value = buffers.key[:, end:], buffers.value[:, end:]
+        return key.data_ptr(), value.data_ptr(), key.stride(0)
+
+    def adopt(self, layer: int, count: int) -> tuple[Tensor, Tensor]:
+        """Do what `write` does, with tokens whose keys and values are at their `place` already."""
+        assert self.length + count <= self.capacity, (self.length, count, self.capacity)
+        buffers = self._layers[layer]
+        end = buffers.kept + count
+        if self.on_write is not None:
+            own = slice(buffers.kept, end)
+            self.on_write(layer, buffers.key[:, own], buffers.value[:, own])
+        return buffers.keep(buffers.key[:, :end], buffers.value[:, :end])
 
     def advance(self, count: int) -> None:
         """Move the position by `count` tokens, after they were written to every layer."""

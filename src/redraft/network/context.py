@@ -1,32 +1,19 @@
-"""Segments of a forward pass, and the context that tells a layer what its tokens see.
-
-A forward pass runs over the tokens of several sequences, laid end to end. A segment is the part of
-one sequence: clean tokens, read causally and written to its cache (encoder), or a canvas, read in
-both directions behind its cache (decoder).
-"""
+"""The context that tells a layer what the tokens of a forward pass see: segments over caches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from redraft.config import LayerConfig, ModelConfig
-from redraft.network.cache import Cache
+from redraft.network.cache_places import CachePlaces
+from redraft.network.segments import Segment
 from redraft.ops.attention import attention, causal_attention, image_attention
 from redraft.ops.rope import inverse_frequencies, rotary_table
 from redraft.ops.triton import uses_kernels
-
-# The default number of clean tokens that one pass encodes at most.
-PREFILL_CHUNK = 2048
-# A text is encoded in blocks that begin at multiples of this, however passes are cut. So the result
-# for a block depends on nothing but the tokens up to its end, and can be reused for other texts
-# with the same beginning.
-ENCODE_BLOCK = 256
 
 
 class Context(Protocol):
@@ -55,130 +42,12 @@ class Context(Protocol):
         """Return the scalar, or one for each token, that multiplies the layer's output."""
         ...
 
+    def key_value_places(self, index: int) -> tuple[Tensor, Tensor] | None:
+        """Return where a kernel writes the keys and values of clean tokens; see `CachePlaces`.
 
-@dataclass(frozen=True)
-class ImageSpan:
-    """An image in a sequence.
-
-    Attributes:
-        start, stop: the positions of its soft tokens. They are encoded in one pass: in sliding
-            layers each of them sees all others.
-        features: soft tokens [stop - start, H] that stand in the place of the tokens' embeddings;
-            None for an image that another pass encodes.
-    """
-
-    start: int
-    stop: int
-    features: Tensor | None = None
-
-
-# The images of each sequence of a pass, in their order. An empty one stands for no images.
-Images = Sequence[Sequence[ImageSpan]]
-
-
-@dataclass(frozen=True)
-class Clean:
-    """Clean tokens to encode.
-
-    Attributes:
-        tokens: int64 [n] for each sequence, n >= 1.
-        caches: the cache of each sequence, to which its tokens are written.
-        images: those of each sequence; empty where none has any.
-    """
-
-    tokens: Sequence[Tensor]
-    caches: Sequence[Cache]
-    images: Images = ()
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Tokens [start, stop) of a pass, which belong to one sequence.
-
-    Attributes:
-        position: of the first token in its sequence.
-        clean: the tokens are encoded causally; otherwise they are a canvas.
-        kept: the tokens' keys and values stay in the cache.
-        images: where images begin and end in it, counted from its first token.
-    """
-
-    start: int
-    stop: int
-    cache: Cache
-    clean: bool
-    position: int
-    kept: bool
-    images: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def length(self) -> int:
-        return self.stop - self.start
-
-
-def consecutive_segments(
-    lengths: Sequence[int],
-    caches: Sequence[Cache],
-    *,
-    clean: bool,
-    keep: bool = True,
-    after: Sequence[Segment] = (),
-    images: Images = (),
-) -> list[Segment]:
-    """Return segments of the given lengths, laid end to end.
-
-    Args:
-        lengths, caches: one of each for a sequence.
-        keep: write clean tokens to the cache. They are then cut into blocks of ENCODE_BLOCK.
-        after: segments of the same pass that come first.
-        images: of each sequence; empty where none has any.
-    """
-    ends = {id(segment.cache): segment.position + segment.length for segment in after}
-    segments, start = [], after[-1].stop if after else 0
-    spans: Images = images or [()] * len(lengths)
-    for length, cache, placed in zip(lengths, caches, spans, strict=True):
-        position = ends.get(id(cache), cache.length)
-        for part in _block_lengths(position, length, placed) if clean and keep else [length]:
-            inside = tuple(
-                (image.start - position, image.stop - position)
-                for image in placed
-                if position <= image.start < position + part
-            )
-            segments.append(
-                Segment(start, start + part, cache, clean, position, clean and keep, inside)
-            )
-            start, position = start + part, position + part
-    return segments
-
-
-def _block_lengths(position: int, length: int, images: Sequence[ImageSpan]) -> list[int]:
-    """Return the lengths of the blocks of a part of a text.
-
-    A part that is no longer than a block, such as a commit, is not cut. A prompt with images is cut
-    as a whole, in whatever parts it comes: the blocks behind an image begin where it ends.
-    """
-    if length <= ENCODE_BLOCK and not images:
-        return [length]
-    stop = position + length
-    edges = [edge for edge in block_edges(position, stop, images) if edge < stop]
-    return [end - begin for begin, end in pairwise([position, *edges, stop])]
-
-
-def block_edges(position: int, stop: int, images: Sequence[ImageSpan] = ()) -> Sequence[int]:
-    """Return the ends, above `position` and up to `stop`, of the blocks in which a text is encoded.
-
-    They are the multiples of ENCODE_BLOCK. One inside an image moves to the image's end.
-    """
-    grid = range(position - position % ENCODE_BLOCK + ENCODE_BLOCK, stop + 1, ENCODE_BLOCK)
-    if not images:
-        return grid
-    moved = dict.fromkeys(end_of_image(edge, images) for edge in grid)
-    return [edge for edge in moved if edge <= stop]
-
-
-def end_of_image(position: int, images: Sequence[ImageSpan]) -> int:
-    """Return a position at which a text may be cut: the end of an image that it lies in, or
-    itself."""
-    return next((one.stop for one in images if one.start < position < one.stop), position)
+        It is None where `attend` does that.
+        """
+        ...
 
 
 def rotary_tables(
@@ -219,17 +88,28 @@ class CachedContext:
         self._is_clean = torch.zeros(size, 1, dtype=torch.bool, device=like.device)
         for segment in self.clean:
             self._is_clean[segment.start : segment.stop] = True
-        self._tables: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def prepare(self) -> None:
-        """Compute the rotary tables of the positions."""
         self._tables = rotary_tables(self.config, self._positions, self.dtype)
+        self._places = CachePlaces(config, self.clean, size, like.device) if self.clean else None
+
+    def key_value_places(self, index: int) -> tuple[Tensor, Tensor] | None:
+        """Return where a kernel writes keys and values of clean tokens; see `CachePlaces`.
+
+        Who asks writes them there: `attend` of this layer will take them as written.
+        """
+        return self._places.of_layer(index) if self._places and self.in_kernels else None
 
     def point_to(self, canvases: Sequence[Segment]) -> None:
-        """Make the tensors that kernels read describe other canvases, in the same places."""
+        """Make the tensors that kernels read describe other canvases, in the same places.
+
+        The rotary tables are among them, so they are computed once for a canvas, not at each step.
+        """
         assert self._prefixes is not None
         self._positions.copy_(_positions(canvases, self.size))
         self._prefixes.copy_(self._locate(canvases))
+        tables = rotary_tables(self.config, self._positions, self.dtype)
+        for kind, table in tables.items():
+            for own, new in zip(self._tables[kind], table, strict=True):
+                own.copy_(new)
 
     def drop_caches(self) -> None:
         """Forget the canvases, so that their caches can be freed.
@@ -262,7 +142,9 @@ class CachedContext:
         first = self.size - len(query)
         if self.in_kernels and not self.clean and self.canvases[-1].stop == self.size:
             return self._attend_to_canvases(index, query, key, value, first)
-        mixed = query.new_zeros(len(query), query.shape[-2] * query.shape[-1])
+        covered = sum(segment.length for segment in (*self.clean, *self.canvases)) == self.size
+        make = query.new_empty if covered else query.new_zeros
+        mixed = make(len(query), query.shape[-2] * query.shape[-1])
         for segment in self.clean:
             keys, values = self._visible(index, segment, key, value)
             # The output of tokens before `first` is not read: they only leave keys and values.
@@ -273,10 +155,10 @@ class CachedContext:
                     assert segment.start >= first  # only the last layer, a full one, leaves out
                     mixed[here] = image_attention(query[here], keys, values, window, segment.images)
                 else:
-                    mixed[here] = causal_attention(query[here], keys, values, window)
+                    causal_attention(query[here], keys, values, window, out=mixed[here])
         if self.canvases and self.in_kernels:
             here = slice(self.canvases[0].start - first, self.canvases[-1].stop - first)
-            mixed[here] = self._attend_to_canvases(index, query, key, value, first)
+            self._attend_to_canvases(index, query, key, value, first, mixed[here])
             return mixed
         for segment in self.canvases:
             keys, values = self._visible(index, segment, key, value)
@@ -285,7 +167,13 @@ class CachedContext:
         return mixed
 
     def _attend_to_canvases(
-        self, index: int, query: Tensor, key: Tensor, value: Tensor, first: int
+        self,
+        index: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        first: int,
+        out: Tensor | None = None,
     ) -> Tensor:
         """Return the attention output of all canvases, from one kernel launch."""
         from redraft.ops.triton.attention import canvas_attention
@@ -298,12 +186,15 @@ class CachedContext:
             value[start:stop],
             self._prefixes[index],
             self.canvases[0].length,
+            out,
         )
 
     def _visible(
         self, index: int, segment: Segment, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the keys and values that a segment sees: those in its cache, and its own."""
+        if self._places is not None and self._places.are_written(index, segment):
+            return segment.cache.adopt(index, segment.length)
         own_key, own_value = (
             part[segment.start : segment.stop].transpose(0, 1) for part in (key, value)
         )

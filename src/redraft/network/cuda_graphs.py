@@ -19,7 +19,8 @@ import torch
 
 from redraft.network.cache import Cache
 from redraft.network.capture import Tensors, capture_graph
-from redraft.network.context import CachedContext, Segment
+from redraft.network.context import CachedContext
+from redraft.network.segments import Segment
 from redraft.ops.triton.launch import launched_on
 
 # Graphs that are kept; there is one for each kind of pass and number of canvases.

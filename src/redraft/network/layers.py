@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from redraft.config import LayerConfig, ModelConfig
 from redraft.errors import ConfigError
 from redraft.network.context import Context
-from redraft.ops.experts import Activation, experts, experts_dense, route
+from redraft.ops.activation import ACTIVATIONS, Activation, gated
+from redraft.ops.experts import experts, experts_dense, route
 from redraft.ops.linear import Linear, packed_layout, parallel_linears
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
-
-
-def _gelu_tanh(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "gelu_pytorch_tanh": _gelu_tanh,
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "relu": F.relu,
-}
 
 
 def activation(config: ModelConfig) -> Activation:
@@ -64,7 +52,7 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = parallel_linears(x, (self.gate_proj, self.up_proj))
-        out: Tensor = self.down_proj(self.activation(gate) * up)
+        out: Tensor = self.down_proj(gated(gate, up, self.activation))
         return out
 
 
@@ -107,20 +95,28 @@ class Attention(nn.Module):
             query [..., heads, D]; key and value [..., kv_heads, D] each.
         """
         heads = (-1, self.layer.head_dim)
-        projections = [self.k_proj] if self.v_proj is None else [self.k_proj, self.v_proj]
-        if first:
-            raw_query = self.q_proj(x[first:])
-            raw_key, *values = parallel_linears(x, projections)
-        else:
-            raw_query, raw_key, *values = parallel_linears(x, [self.q_proj, *projections])
+        raw_query, raw_key, raw_value = self.products(x, first)
         query, raw_key = raw_query.unflatten(-1, heads), raw_key.unflatten(-1, heads)
-        raw_value = values[0].unflatten(-1, heads) if values else raw_key
+        raw_value = raw_value.unflatten(-1, heads)
         query_table = (table[0][first:], table[1][first:]) if first else table
         return (
             apply_rotary(self.q_norm(query), query_table),
             apply_rotary(self.k_norm(raw_key), table),
             rms_norm(raw_value, None, self.eps),
         )
+
+    def products(self, x: Tensor, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the products of states [..., H] with the matrices of queries, keys and values.
+
+        They are not normed. See `project`; where keys are values, one tensor stands for both.
+        """
+        projections = [self.k_proj] if self.v_proj is None else [self.k_proj, self.v_proj]
+        if first:
+            raw_query = self.q_proj(x[first:])
+            raw_key, *values = parallel_linears(x, projections)
+        else:
+            raw_query, raw_key, *values = parallel_linears(x, [self.q_proj, *projections])
+        return raw_query, raw_key, values[0] if values else raw_key
 
 
 class Router(nn.Module):

@@ -11,7 +11,7 @@ import torch
 
 from redraft.config import ModelConfig
 from redraft.config.vision import VisionConfig
-from redraft.network.context import PREFILL_CHUNK
+from redraft.network.segments import PREFILL_CHUNK
 from redraft.network.vision.layers import BLOCK_ROWS
 from redraft.ops.attention import MAX_SCORES, MIN_QUERIES
 from redraft.ops.vocabulary.chunked import BLOCK, chunk_size

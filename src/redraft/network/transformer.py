@@ -15,17 +15,18 @@ from torch import Tensor, nn
 
 from redraft.config import ModelConfig
 from redraft.network.cache import Cache
-from redraft.network.context import (
+from redraft.network.context import CachedContext, Context
+from redraft.network.cuda_graphs import CudaGraphs
+from redraft.network.fused_layers import run_in_kernels, suits_kernels
+from redraft.network.joined import join_weights
+from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
+from redraft.network.segments import (
     PREFILL_CHUNK,
-    CachedContext,
     Clean,
-    Context,
     Images,
     Segment,
     consecutive_segments,
 )
-from redraft.network.cuda_graphs import CudaGraphs
-from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
 from redraft.ops.adapter_rows import rows_of_adapters
 from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_for_invariance
 from redraft.ops.linear import WeightLike
@@ -74,7 +75,9 @@ class DiffusionGemma(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.cuda_graphs.clear()
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        join_weights(self)
+        return self
 
     def load_state_dict(
         self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
@@ -129,6 +132,8 @@ class DiffusionGemma(nn.Module):
             States [N - first, H] of the tokens from `first` on. For the tokens before, the last
             layer computes keys and values only.
         """
+        if suits_kernels(self.layers, self.norm, embeddings, context):
+            return run_in_kernels(self.layers, self.norm, embeddings, context, first)
         x = embeddings
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context, first if number == len(self.layers) else 0)
@@ -259,7 +264,6 @@ class DiffusionGemma(nn.Module):
         begin = max(0, min(first, len(padded) - min_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
 
         def run(context: CachedContext, embeddings: Tensor) -> tuple[Tensor]:
-            context.prepare()
             return (self.hidden_states(embeddings, context, begin),)
 
         def make_context() -> CachedContext:
@@ -333,7 +337,6 @@ class DiffusionGemma(nn.Module):
             greedy: Tensor,
             wanted: Tensor,
         ) -> tuple[Tensor, ...]:
-            context.prepare()
             embeddings = self._canvas_embeddings(canvas, self_conditioning, ())
             hidden = self.hidden_states(embeddings, context).view(rows, length, -1)
             plain = Readout(

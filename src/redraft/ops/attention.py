@@ -63,7 +63,9 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     return joined
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+def causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, window: int | None, out: Tensor | None = None
+) -> Tensor:
     """Return `attention` of the last L of T tokens, each over itself and the tokens before it.
 
     It runs in blocks of queries, each against the keys that it can see at all. That halves the work
@@ -73,6 +75,7 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
         query: [L, heads, D].
         key, value: [kv_heads, T, D].
         window: the number of keys that a query sees, the last ones; None for all.
+        out: the result is written here and returned; None for a new tensor.
 
     Returns:
         [L, heads * D].
@@ -80,7 +83,7 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
     if uses_kernels(query):
         from redraft.ops.triton.attention import causal_attention as in_kernel
 
-        return in_kernel(query, key, value, window)
+        return in_kernel(query, key, value, window, out)
     length, heads, _ = query.shape
     total = key.shape[-2]
     block = _block_queries(heads, total, query.device)
@@ -98,7 +101,8 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
         nearest = last - first if window is None else end - start
         mask = causal_mask(last - first, nearest, window, query.device)
         parts.append(attention(query[first:last], key[:, start:end], value[:, start:end], mask))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return mixed if out is None else out.copy_(mixed)
 
 
 def image_attention(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from redraft.ops.activation import Activation
 from redraft.ops.adapter_rows import adapter_rows
 from redraft.ops.batch_invariance import min_rows, pad_rows
 from redraft.ops.linear import linear, packed_layout
 from redraft.ops.triton import uses_kernels
-
-Activation = Callable[[Tensor], Tensor]
 
 
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from redraft.ops.packed_layout import PackedLayout
+from redraft.ops.triton import uses_kernels
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -84,7 +85,8 @@ class Linear(nn.Linear):
 def parallel_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     """Return the outputs of several layers for the same x.
 
-    Where all weights are quantized, their products run in one kernel launch if there is one.
+    Where all weights are quantized, their products run in one kernel launch if there is one. Where
+    all are tensors that lie side by side, they are one product on a device.
     """
     weights = [
         cast("Tensor | WeightLike", layer.weight)
@@ -93,8 +95,34 @@ def parallel_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     ]
     quantized = [weight for weight in weights if not isinstance(weight, Tensor)]
     if len(quantized) < len(layers):
+        tensors = [weight for weight in weights if isinstance(weight, Tensor)]
+        if uses_kernels(x) and len(tensors) == len(layers):
+            whole = joined_weights(tensors)
+            if whole is not None:
+                return list(F.linear(x, whole).split([len(one) for one in tensors], dim=-1))
         return [layer(x) for layer in layers]
     return quantized[0].products(x, quantized[1:])
+
+
+def joined_weights(weights: Sequence[Tensor]) -> Tensor | None:
+    """Return matrices [N, K] as one that has all their rows, without a copy.
+
+    It is None where they do not lie one behind the other in memory.
+    """
+    first, width = weights[0], weights[0].shape[1]
+    storage, end = first.untyped_storage()._cdata, first.storage_offset()
+    for one in weights:
+        if (
+            one.untyped_storage()._cdata != storage
+            or one.storage_offset() != end
+            or one.shape[1] != width
+            or one.dtype != first.dtype
+            or not one.is_contiguous()
+        ):
+            return None
+        end += one.numel()
+    rows = sum(len(one) for one in weights)
+    return first.as_strided((rows, width), (width, 1))
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:

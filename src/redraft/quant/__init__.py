@@ -11,6 +11,7 @@ from redraft.quant.fp8 import FP8, Fp8Weight
 from redraft.quant.gptq import INTEGERS
 from redraft.quant.int4 import INT4, Int4Weight
 from redraft.quant.int8 import INT8, Int8Table, Int8Weight
+from redraft.quant.kept_decoded import keep_decoded_matrices
 from redraft.quant.mx import MXFP4, MXFP8
 from redraft.quant.nvfp4 import NVFP4, Nvfp4Weight
 from redraft.quant.weight import PackedWeight
@@ -37,5 +38,6 @@ __all__ = [
     "StackedWeight",
     "Storage",
     "find_storage",
+    "keep_decoded_matrices",
     "quantizable_formats",
 ]

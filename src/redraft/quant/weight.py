@@ -13,8 +13,9 @@ from redraft.ops.triton import uses_kernels
 
 # Rows that are quantized at a time: their float32 copies are several times as large.
 QUANTIZED_ROWS = 8192
-# Input rows up to which a kernel is faster than decoding the whole matrix and a plain product.
-MAX_KERNEL_ROWS = 1024
+# Input rows up to which a kernel multiplies with a matrix as it is packed. It decodes the matrix
+# again for every 64 rows, so for more rows the matrix is decoded once.
+MAX_KERNEL_ROWS = 64
 # Rows that are decoded at a time on a CPU: they stay in a core's cache.
 TILE_ROWS = 512
 # On a device so many numbers are: a matrix of a layer whole, an embedding in parts.
@@ -41,12 +42,15 @@ class PackedWeight(nn.Module):
         self.dtype = dtype
         self._cached_layout: PackedLayout | None = None
         self._cached_stack: tuple[tuple[object, ...], PackedLayout | None] | None = None
+        self._decoded: list[tuple[PackedLayout, Tensor]] = []
+        self._keeps_decoded = False
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the weight, or change its dtype: `to`, `float` and the like call this."""
         self._cached_layout = self._cached_stack = None
+        self._decoded = []
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._reorder()
@@ -99,28 +103,57 @@ class PackedWeight(nn.Module):
         """
         flat = x.reshape(-1, self.shape[1])
         if uses_kernels(x) and (layout := self.packed_layout()):
+            return self._in_kernels(flat, layout).view(*x.shape[:-1], -1)
+        return self._by_tiles(flat, TILE_ROWS, self.transposed_rows).view(*x.shape[:-1], -1)
+
+    def _in_kernels(self, x: Tensor, layout: PackedLayout) -> Tensor:
+        """Return x W^T of x [M, K] and a layout of this matrix, or of a stack of matrices."""
+        if len(x) <= MAX_KERNEL_ROWS:
             from redraft.ops.triton.product import product
 
-            # For many rows the product takes longer than the decoding: the kernel would decode
-            # the matrix again for each tile of rows.
-            if len(flat) > MAX_KERNEL_ROWS:
-                tile = max(1, TILE_NUMBERS // self.shape[1])
-                return self._by_tiles(flat, tile).view(*x.shape[:-1], -1)
-            return product(flat, layout).view(*x.shape[:-1], -1)
-        return self._by_tiles(flat, TILE_ROWS).view(*x.shape[:-1], -1)
+            return product(x, layout)
+        from redraft.ops.triton.decode import decode
 
-    def _by_tiles(self, x: Tensor, tile: int) -> Tensor:
-        """Return x W^T of x [M, K]; `tile` rows of the matrix are decoded at a time."""
+        tile = max(1, TILE_NUMBERS // self.shape[1])
+        if layout.parts > 1 or tile >= self.shape[0]:
+            return x @ self._whole(layout, x.dtype).T
+        return self._by_tiles(x, tile, lambda *rows: decode(layout, x.dtype, *rows).T)
+
+    def keep_decoded(self) -> None:
+        """Keep what is decoded for products of many rows, on this device and in this dtype."""
+        self._keeps_decoded = True
+
+    def _whole(self, layout: PackedLayout, dtype: torch.dtype) -> Tensor:
+        """Return the numbers of a layout, decoded now or kept. CUDA graphs read what is kept at its
+        address, so it stays until the weight moves."""
+        from redraft.ops.triton.decode import decode
+
+        for known, numbers in self._decoded:
+            if known is layout:
+                return numbers
+        numbers = decode(layout, dtype)
+        # What is computed in a capture has no numbers before the graph has run.
+        captured = numbers.is_cuda and torch.cuda.is_current_stream_capturing()
+        if self._keeps_decoded and not captured:
+            self._decoded.append((layout, numbers))
+        return numbers
+
+    def _by_tiles(self, x: Tensor, tile: int, decoded: Callable[[int, int], Tensor]) -> Tensor:
+        """Return x W^T of x [M, K]; `tile` rows of the matrix are decoded at a time.
+
+        Args:
+            decoded: returns rows [first, last), transposed.
+        """
         out = x.new_empty(len(x), self.shape[0])
         for first in range(0, self.shape[0], tile):
             last = min(first + tile, self.shape[0])
-            torch.mm(x, self.transposed_rows(first, last), out=out[:, first:last])
+            torch.mm(x, decoded(first, last), out=out[:, first:last])
         return out
 
     def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
         """Return the products of x [..., K] with this matrix and with others.
 
-        They run in one launch where there is a kernel for all of them.
+        They run in one launch, or are decoded in one, where there is a kernel for all of them.
         """
         self._check_dtype(x)
         flat = x.reshape(-1, self.shape[1])
@@ -128,13 +161,11 @@ class PackedWeight(nn.Module):
         if (
             wants_gradient(x)
             or not uses_kernels(x)
-            or len(flat) > MAX_KERNEL_ROWS
+            or sum(weight.shape.numel() for weight in weights) > TILE_NUMBERS
             or not (stack := self._stack(weights))
         ):
             return [weight.product(x) for weight in weights]
-        from redraft.ops.triton.product import product
-
-        together = product(flat, stack).view(*x.shape[:-1], -1)
+        together = self._in_kernels(flat, stack).view(*x.shape[:-1], -1)
         return list(together.split([weight.shape[0] for weight in weights], dim=-1))
 
     def _stack(self, weights: list[PackedWeight]) -> PackedLayout | None:

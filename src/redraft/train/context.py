@@ -70,6 +70,9 @@ class TrainingContext:
         mask = self.mask.expand(-1, query.shape[1], -1)
         return attention(query, key.transpose(-2, -3), value.transpose(-2, -3), mask)
 
+    def key_value_places(self, index: int) -> None:
+        """Return None: there is no cache."""
+
     def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
         return (encoder if self.clean else decoder).to(self.dtype)
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from redraft.config.vision import VisionConfig
 from redraft.errors import ConfigError
-from redraft.network.layers import ACTIVATIONS
 from redraft.network.vision.layers import PatchLayer, compute_dtype, rotary_tables, wide_linear
+from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.linear import Linear
 from redraft.ops.norm import rms_norm
 

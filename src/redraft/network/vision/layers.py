@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from redraft.config.vision import VisionConfig
-from redraft.network.layers import ACTIVATIONS, RMSNorm
-from redraft.ops.experts import Activation
+from redraft.network.layers import RMSNorm
+from redraft.ops.activation import ACTIVATIONS, Activation
 from redraft.ops.linear import Linear, linear, multiplies_bfloat16
 from redraft.ops.norm import rms_norm
 

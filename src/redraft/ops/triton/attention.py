@@ -19,7 +19,12 @@ from redraft.ops.triton.tiles import attention_tile
 
 
 def canvas_attention(
-    query: Tensor, key: Tensor, value: Tensor, prefixes: Tensor, length: int
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    prefixes: Tensor,
+    length: int,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Return the attention of canvases over their prefixes and themselves.
 
@@ -28,16 +33,19 @@ def canvas_attention(
         key, value: [B * L, kv_heads, D], of the canvases.
         prefixes: int64 [B, 4], a `PrefixLocation` for each canvas.
         length: L.
+        out: contiguous rows that the result is written to; None for a new tensor.
 
     Returns:
         [B * L, heads * D].
     """
     return _run(
-        query, key, value, prefixes, length, key.stride(0), key.stride(1), length, False, None
+        query, key, value, prefixes, length, key.stride(0), key.stride(1), length, False, None, out
     )
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+def causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, window: int | None, out: Tensor | None = None
+) -> Tensor:
     """Compute `ops.attention.causal_attention`."""
     return _run(
         query,
@@ -50,6 +58,7 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | No
         key.shape[1],
         True,
         window,
+        out,
     )
 
 
@@ -65,11 +74,13 @@ def _run(
     keys: int,
     causal: bool,
     window: int | None,
+    out: Tensor | None,
 ) -> Tensor:
     assert key.stride() == value.stride(), (key.stride(), value.stride())
     rows, heads, dim = query.shape
     kv_heads = key.shape[0] if causal else key.shape[1]
-    query, out = query.contiguous(), query.new_empty(rows, heads * dim)
+    query, out = query.contiguous(), query.new_empty(rows, heads * dim) if out is None else out
+    assert out.is_contiguous(), out.stride()
     wide = max(16, triton.next_power_of_2(dim))
     memory = 1 << 16 if INTERPRETED else _shared_memory(query.device)
     queries, at_once, warps, stages = attention_tile(wide, query.itemsize, memory, causal)

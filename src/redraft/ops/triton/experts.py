@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
+from redraft.ops.activation import Activation, gated
 from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton.combine import combine
 from redraft.ops.triton.grouping import group_by_expert
@@ -18,10 +17,17 @@ def experts_grouped(
     down: PackedLayout,
     weights: Tensor,
     index: Tensor,
-    activation: Callable[[Tensor], Tensor],
+    activation: Activation,
 ) -> Tensor:
     """Compute `ops.experts.experts` of matrices in these layouts."""
+    return combine(expert_outputs(x, gate_up, down, index, activation), weights)
+
+
+def expert_outputs(
+    x: Tensor, gate_up: PackedLayout, down: PackedLayout, index: Tensor, activation: Activation
+) -> Tensor:
+    """Return the output of each of a token's experts, [tokens * top_k, H] of x [tokens, H]."""
     experts = gate_up.values.shape[0] // gate_up.parts
     groups = group_by_expert(index, experts, tile_tokens(index.numel(), experts))
     gate, up = product(x, gate_up, groups, gather=True).chunk(2, dim=-1)
-    return combine(product(activation(gate) * up, down, groups, scatter=True), weights)
+    return product(gated(gate, up, activation), down, groups, scatter=True)

@@ -45,52 +45,45 @@ def group_by_expert(index: Tensor, experts: int, block: int) -> Groups:
     count = index.numel()
     order = torch.empty(count, dtype=torch.int32, device=index.device)
     edges = torch.empty(experts + 1, dtype=torch.int32, device=index.device)
-    _sort[(experts,)](
-        index.contiguous(),
-        order,
-        edges,
-        count,
-        experts,
-        SIZE=min(2048, triton.next_power_of_2(count)),
-    )
     limit = min(experts, count) + count // block
     owners, firsts = torch.empty(2, limit, dtype=torch.int32, device=index.device)
-    _blocks[(limit,)](
-        edges, owners, firsts, experts, block, EXPERTS=triton.next_power_of_2(experts), num_warps=1
-    )
+    _group[(experts,)](
+        index.contiguous(), order, edges, owners, firsts, count, experts, block, limit,
+        SIZE=min(2048, triton.next_power_of_2(count)), BINS=triton.next_power_of_2(experts + 1),
+    )  # fmt: skip
     return Groups(order, edges, owners, firsts, block, experts, index.shape[1])
 
 
-@triton.jit(do_not_specialize=["count"])
-def _sort(index, order, edges, count, experts, SIZE: tl.constexpr):
-    """Write one expert's assignments behind those of the experts before it."""
-    expert, at = tl.program_id(0), tl.arange(0, SIZE)
-    begin = 0
-    for first in range(0, count, SIZE):
+@triton.jit(do_not_specialize=["count", "limit"])
+def _group(
+    index, order, edges, owners, firsts, count, experts, block, limit,
+    SIZE: tl.constexpr, BINS: tl.constexpr,
+):  # fmt: skip
+    """Write one expert's assignments and blocks behind those of the experts before it.
+
+    Each program counts for itself what all experts have. The last one fills the rest of the blocks.
+    """
+    expert, at, every = tl.program_id(0), tl.arange(0, SIZE), tl.arange(0, BINS)
+    counts = tl.zeros((BINS,), tl.int32)
+    for first in range(0, count, SIZE):  # what is read beyond the end counts as no expert's
         chosen = tl.load(index + first + at, mask=first + at < count, other=experts)
-        begin += tl.sum((chosen < expert).to(tl.int32), 0)
+        counts += tl.histogram(chosen.to(tl.int32), BINS)
+    before = every < expert
+    begin = tl.sum(tl.where(before, counts, 0), 0)
     tl.store(edges + expert, begin)
-    for first in range(0, count, SIZE):
-        mine = tl.load(index + first + at, mask=first + at < count, other=experts) == expert
-        place = tl.cumsum(mine.to(tl.int32), 0)
-        tl.store(order + begin + place - 1, first + at, mask=mine)
-        begin += tl.sum(mine.to(tl.int32), 0)
     tl.store(edges + experts, count, mask=expert == experts - 1)
-
-
-@triton.jit
-def _blocks(edges, owners, firsts, experts, block, EXPERTS: tl.constexpr):
-    """Write one block's expert and its first assignment."""
-    number, expert = tl.program_id(0), tl.arange(0, EXPERTS)
-    real = expert < experts
-    begin, end = (
-        tl.load(edges + expert, mask=real, other=0),
-        tl.load(edges + expert + 1, mask=real, other=0),
-    )
-    blocks = (end - begin + block - 1) // block
-    passed = tl.cumsum(blocks, 0) <= number
-    owner = tl.sum(passed.to(tl.int32), 0)
-    before = tl.sum(tl.where(passed, blocks, 0), 0)
-    start = tl.load(edges + owner, mask=owner < experts, other=0)
-    tl.store(owners + number, owner)
-    tl.store(firsts + number, start + (number - before) * block)
+    blocks = (counts + block - 1) // block
+    number = tl.sum(tl.where(before, blocks, 0), 0)
+    own = tl.sum(tl.where(every == expert, blocks, 0), 0)
+    for first in range(0, own, SIZE):
+        mine = first + at < own
+        tl.store(owners + number + first + at, expert, mask=mine)
+        tl.store(firsts + number + first + at, begin + (first + at) * block, mask=mine)
+    if expert == experts - 1:
+        for first in range(number + own, limit, SIZE):
+            tl.store(owners + first + at, experts, mask=first + at < limit)
+    for first in range(0, count, SIZE):
+        chosen = tl.load(index + first + at, mask=first + at < count, other=experts) == expert
+        place = tl.cumsum(chosen.to(tl.int32), 0)
+        tl.store(order + begin + place - 1, first + at, mask=chosen)
+        begin += tl.sum(chosen.to(tl.int32), 0)

@@ -113,7 +113,7 @@ def tile_tokens(rows: int, matrices: int) -> int:
 
 
 @triton.jit
-def _address(base, which, TABLE: tl.constexpr, DTYPE: tl.constexpr):
+def matrix_address(base, which, TABLE: tl.constexpr, DTYPE: tl.constexpr):
     """Return the address where a matrix's own numbers begin."""
     if TABLE:
         address = tl.multiple_of(tl.load(base + which).to(tl.pointer_type(DTYPE)), 16)
@@ -232,11 +232,11 @@ def _product(
     if SCATTER:
         target = tl.load(order + m)
     inputs = x + source.to(tl.int64) * x_stride
-    here = _address(values, which, TABLE, VALUE)
+    here = matrix_address(values, which, TABLE, VALUE)
     if GROUPED and not TABLE:  # a tensor of many matrices has them one behind the other
         here += which.to(tl.int64) * height * K
-    scale = _address(scales, which, TABLE, SCALE)
-    offset = _address(offsets, which, TABLE and OFFSETS, SCALE)
+    scale = matrix_address(scales, which, TABLE, SCALE)
+    offset = matrix_address(offsets, which, TABLE and OFFSETS, SCALE)
     if FORM == "int4" or FORM == "fp4":
         acc = _two_per_byte(
             inputs,

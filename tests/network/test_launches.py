@@ -1,0 +1,77 @@
+"""The launches of a denoising step are few: counted without a device, in the released shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from redraft.config.presets import PRESETS
+from redraft.ops.linear import Linear
+from redraft.quant import keep_decoded_matrices, kept_decoded
+from tests.network.launches import Launches, commit_launches, network_without_numbers, step_launches
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="with a device, kernels are not the interpreter's"
+)
+FULL = PRESETS["26b"]
+
+
+def test_launches_and_operations_are_counted_and_views_are_not() -> None:
+    x = torch.zeros(4, 6, device="meta")
+    with Launches() as found:
+        x.view(2, 12).unsqueeze(0)
+        x.reshape(24)
+        x.float()
+        assert found.counts.total() == 0
+        x.t().reshape(24)
+        x.double() + x
+        x.t().contiguous()
+    assert found.counts.total() == 4, found.counts
+
+
+@pytest.mark.parametrize("form", ["bf16", "int8"])
+def test_a_step_of_the_released_shape_has_at_most_520(form: str) -> None:
+    counts = step_launches(FULL, form, kept=True)
+    assert counts.total() <= 520, counts
+    assert not counts["cos"], "rotary tables are computed once a canvas"
+    layers = FULL.num_hidden_layers
+    assert counts["_end_layer"] == counts["_after_attention"] == counts["_heads"] == layers
+    fewer = replace(FULL, num_hidden_layers=24, layer_types=FULL.layer_types[:24])
+    assert (counts.total() - step_launches(fewer, form, kept=True).total()) / 6 <= 17
+
+
+def test_without_room_each_step_decodes_four_times_a_layer() -> None:
+    config = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
+    counts = {kept: step_launches(config, "int8", kept=kept) for kept in (False, True)}
+    assert counts[False]["_decode"] == 4 * 6
+    assert counts[True]["_decode"] == 0
+    assert counts[False].total() - counts[True].total() == 4 * 6
+
+
+def test_a_commit_with_the_next_canvas_has_at_most_21_a_layer() -> None:
+    """Keys and values go straight to their cache; sliding ones then move to the front."""
+    config = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
+    more = replace(FULL, num_hidden_layers=12, layer_types=FULL.layer_types[:12])
+    counts = commit_launches(more) - commit_launches(config)
+    assert counts.total() <= 6 * 21, counts
+
+
+def test_matrices_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
+    network = network_without_numbers(config, "int8", kept=False)
+    weights = [one.weight for one in network.modules() if isinstance(one, Linear)]
+    packed = [one for one in weights if not isinstance(one, torch.Tensor)]
+    needed = 2 * sum(one.shape.numel() for one in packed)
+    assert keep_decoded_matrices(network) == 0  # no device
+    monkeypatch.setattr(kept_decoded, "KERNEL_DEVICES", {"meta"})
+    for free, kept in (
+        (needed + kept_decoded.SPARE_MEMORY - 1, 0),
+        (needed + kept_decoded.SPARE_MEMORY, needed),
+    ):
+        monkeypatch.setattr(kept_decoded, "_free_memory", lambda device, free=free: free)
+        assert keep_decoded_matrices(network) == kept
+        assert all(one._keeps_decoded == bool(kept) for one in packed)
