@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ from redraft.ops.rope import apply_rotary
 from redraft.ops.triton import decode as decoding
 from redraft.ops.triton import trial
 from redraft.ops.triton.attention import canvas_attention
-from redraft.ops.triton.grouping import group_by_expert
+from redraft.ops.triton.grouping import Groups, group_by_expert
 from redraft.ops.triton.numbers import ENCODINGS, e2m1, e4m3, int4, int8
 from redraft.ops.triton.product import TOKENS, product
 from redraft.ops.vocabulary import Readout, read_vocabulary
@@ -641,7 +642,7 @@ def test_a_card_that_cannot_compile_uses_plain_torch(
         raise RuntimeError("ptxas: unknown target")
 
     monkeypatch.setattr(trial, "check_kernels", fail)
-    with pytest.warns(RuntimeWarning, match="plain torch runs instead: ptxas"):
+    with pytest.warns(RuntimeWarning, match="plain torch runs instead .*: ptxas"):
         assert not kernels._runs_kernels(card)
     assert not kernels._runs_kernels(card)
 
@@ -657,11 +658,28 @@ def test_want_of_memory_is_no_answer(card: torch.device, monkeypatch: pytest.Mon
     assert kernels._runs_kernels(card)
 
 
-def test_the_trial_passes_here_and_notices_wrong_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    trial.check_kernels(torch.device(DEVICE))
-    for name in ("combine", "product", "causal_attention"):
+@pytest.mark.parametrize(("check", "names"), [
+    ("check_kernels", ["combine", "product", "decode", "causal_attention", "group_by_expert"]),
+    ("check_row_kernels", ["gated", "after_attention", "end_layer", "norm_and_rotate"]),
+])  # fmt: skip
+def test_a_trial_passes_here_and_notices_wrong_numbers(
+    check: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = getattr(trial, check)
+    run(torch.device(DEVICE))
+    for name in names:
+        right = getattr(trial, name)
         with monkeypatch.context() as patch:
-            wrong = getattr(trial, name)
-            patch.setattr(trial, name, lambda *args, wrong=wrong: wrong(*args) + 1)
+            patch.setattr(trial, name, lambda *args, right=right: changed(right(*args)))
             with pytest.raises(RuntimeError, match="wrongly"):
-                trial.check_kernels(torch.device(DEVICE))
+                run(torch.device(DEVICE))
+
+
+def changed(found: Any) -> Any:
+    """Return a kernel's result with other numbers."""
+    if isinstance(found, Groups):
+        return replace(found, order=found.order.flip(0))
+    if isinstance(found, Tensor):
+        return found + 1
+    parts = [part + 1 for part in found]
+    return type(found)(*parts) if hasattr(found, "_fields") else parts

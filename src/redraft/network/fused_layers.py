@@ -17,7 +17,7 @@ from redraft.network.layers import Layer, RMSNorm
 from redraft.ops.activation import gated
 from redraft.ops.experts import route
 from redraft.ops.linear import packed_layout, parallel_linears
-from redraft.ops.triton import uses_kernels
+from redraft.ops.triton import uses_row_kernels
 
 
 def suits_kernels(
@@ -28,7 +28,7 @@ def suits_kernels(
     A part that is not redraft's own, that has a hook, or whose numbers are of another type than the
     states, is run as the module that it is.
     """
-    if not uses_kernels(x) or x.ndim != 2 or context.dense_experts:
+    if not uses_row_kernels(x) or x.ndim != 2 or context.dense_experts:
         return False
     known = [layer for layer in layers if type(layer) is Layer and not _has_hooks(layer)]
     return (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from redraft.ops.triton import uses_kernels
+from redraft.ops.triton import uses_row_kernels
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -35,7 +35,7 @@ IN_KERNEL: dict[Activation, str] = {
 
 def gated(gate: Tensor, up: Tensor, activation: Activation) -> Tensor:
     """Return activation(gate) * up, of two tensors [..., I]; the activation is rounded first."""
-    if activation in IN_KERNEL and uses_kernels(gate):
+    if activation in IN_KERNEL and uses_row_kernels(gate):
         from redraft.ops.triton.gated import gated as in_kernel
 
         return in_kernel(gate, up, IN_KERNEL[activation])

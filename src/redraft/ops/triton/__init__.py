@@ -30,22 +30,30 @@ def uses_kernels(x: Tensor) -> bool:
     return _runs_kernels(x.device)
 
 
-# Devices, and whether they run kernels: asked once, unless memory was short.
-_ANSWERS: dict[torch.device, bool] = {}
+def uses_row_kernels(x: Tensor) -> bool:
+    """Return True if what stands between products runs in kernels too."""
+    return uses_kernels(x) and _runs_kernels(x.device, "check_row_kernels")
 
 
-def _runs_kernels(device: torch.device) -> bool:
+# Devices and trials, and whether kernels passed them: asked once, unless memory was short.
+_ANSWERS: dict[tuple[torch.device, str], bool] = {}
+
+
+def _runs_kernels(device: torch.device, check: str = "check_kernels") -> bool:
     """Return True if kernels are compiled and run rightly by what is installed on the machine.
+
+    Args:
+        check: the trial that they must pass, a function of `trial`.
 
     Raises:
         torch.OutOfMemoryError: the device has no memory for the trial, which is then made again.
     """
-    if device not in _ANSWERS:
-        _ANSWERS[device] = _can_run(device)
-    return _ANSWERS[device]
+    if (device, check) not in _ANSWERS:
+        _ANSWERS[device, check] = _can_run(device, check)
+    return _ANSWERS[device, check]
 
 
-def _can_run(device: torch.device) -> bool:
+def _can_run(device: torch.device, check: str) -> bool:
     if find_spec("triton") is None:
         return False
     if device.type != "cuda":  # the interpreter
@@ -53,14 +61,14 @@ def _can_run(device: torch.device) -> bool:
     if torch.version.cuda is None or torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
         return False
     try:
-        from redraft.ops.triton.trial import check_kernels
+        from redraft.ops.triton import trial
 
-        check_kernels(device)
+        getattr(trial, check)(device)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         warnings.warn(
-            f"kernels cannot run on {device}, plain torch runs instead: {error}",
+            f"kernels cannot run on {device}, plain torch runs instead ({check}): {error}",
             RuntimeWarning,
             stacklevel=2,
         )
