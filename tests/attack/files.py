@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import redraft
 from redraft.adapters import load_adapter
@@ -237,6 +238,16 @@ def _inside(name: str, options: argparse.Namespace) -> int:
     return int(wrong)
 
 
+def _end_with(name: str, options: argparse.Namespace) -> NoReturn:
+    """Attack one reader, and end this process there, whatever happens."""
+    try:
+        os._exit(_inside(name, options))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(2)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2000, help="files of each reader")
@@ -248,7 +259,7 @@ def main() -> int:
         with tempfile.NamedTemporaryFile() as note:
             options.note = note.name
             if (child := os.fork()) == 0:
-                os._exit(_inside(name, options))
+                _end_with(name, options)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if code not in (0, 1):
                 at = Path(note.name).read_text()

@@ -198,7 +198,7 @@ def _change_tensor(header: dict[str, Any], rng: random.Random) -> None:
         case 2:  # the same bytes in another shape
             said["shape"] = rng.choice((shape[::-1], [math.prod(shape)], [1, *shape], [*shape, 1]))
         case 3:
-            begin, end = said["data_offsets"][:2] if said.get("data_offsets") else (0, 0)
+            begin, end = _offsets(said)
             said["data_offsets"] = rng.choice(
                 (
                     [end, begin],
@@ -225,6 +225,14 @@ def _change_tensor(header: dict[str, Any], rng: random.Random) -> None:
             header["__metadata__"] = rng.choice(
                 ({"format": "tf"}, {"x": 1}, [], None, "x", {"": ""})
             )
+
+
+def _offsets(said: dict[str, Any]) -> tuple[int, int]:
+    """Return where a tensor's bytes lie; an earlier change may have left no such numbers."""
+    match said.get("data_offsets"):
+        case [int(begin), int(end)]:
+            return begin, end
+    return 0, 0
 
 
 def _values_changed(whole: bytes, first: int, rng: random.Random) -> bytes:
