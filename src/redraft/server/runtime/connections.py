@@ -1,7 +1,8 @@
 """Connections: deadlines for the head and the body of a request, and a limit on their number.
 
-A client that sends half a head holds a socket and nothing else. Where sockets run short, those that
-have sent no whole head for longest are closed first, so that new clients are always answered.
+A client that sends half a request holds a socket and little else. Where sockets run short, those
+that have sent no whole head for longest are closed first, then those that owe the rest of a body
+for longest, so that new clients are answered.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Files that the process needs beside its connections: weights, state, threads' pipes.
 OTHER_FILES = 256
+MAX_HEAD = 64 << 10  # bytes, where uvicorn's settings have no other limit
+# Fields of a head. Parts of a body: so many in any case, and beyond that one for so many bytes. To
+# read a part takes some 30 microseconds of the event loop, however short it is.
+MAX_FIELDS = 256
+MAX_PARTS, PART_BYTES = 1024, 256
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: 0\r\n\r\n"
@@ -58,16 +65,45 @@ class ConnectionLimits:
         return cls()
 
 
+class BoundedParser(h11.Connection):
+    """h11's parser, with limits on the fields of a head and on the parts of a body."""
+
+    def __init__(self, max_head: int) -> None:
+        """max_head: bytes of a head that has no end yet."""
+        super().__init__(h11.SERVER, max_head)
+        self._parts = self._bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what the client sent next.
+
+        Raises:
+            h11.RemoteProtocolError: it is no HTTP, or beyond a limit.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._parts = self._bytes = 0
+            if len(event.headers) > MAX_FIELDS:
+                raise h11.RemoteProtocolError("too many fields", error_status_hint=431)
+        elif isinstance(event, h11.Data):
+            self._parts, self._bytes = self._parts + 1, self._bytes + len(event.data)
+            if self._parts > MAX_PARTS + self._bytes // PART_BYTES:
+                raise h11.RemoteProtocolError("the parts of the body are too short")
+        return event
+
+
 def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
     """Return uvicorn's protocol with limits; one class for one server."""
-    # Connections that wait for a head, or are idle between requests; the oldest first.
+    # Connections that wait for a head, or are idle between requests, and those that owe the rest of
+    # a body; the oldest first.
     without_request: dict[H11Protocol, None] = {}
+    without_body: dict[H11Protocol, None] = {}
 
     class BoundedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         _watched: object = None  # the request whose body has a deadline
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            self.conn = BoundedParser(self.config.h11_max_incomplete_event_size or MAX_HEAD)
             super().connection_made(transport)
             if len(self.connections) > limits.max_connections and not _close_oldest():
                 transport.write(FULL)
@@ -79,6 +115,7 @@ def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._end()
             without_request.pop(self, None)
+            without_body.pop(self, None)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -89,6 +126,7 @@ def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
 
         def on_response_complete(self) -> None:
             self._end()
+            without_body.pop(self, None)
             without_request[self] = None
             super().on_response_complete()
             self._watch()
@@ -102,9 +140,11 @@ def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
                 return
             without_request.pop(self, None)
             if not self.cycle.more_body:
+                without_body.pop(self, None)
                 self._end()
             elif self._watched is not self.cycle:
                 self._watched = self.cycle
+                without_body[self] = None
                 self._begin(limits.body_seconds)
 
         def _begin(self, seconds: float) -> None:
@@ -117,12 +157,12 @@ def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
                 self._timer = None
 
     def _close_oldest() -> bool:
-        oldest = next(iter(without_request), None)
-        if oldest is None:
-            return False
-        del without_request[oldest]
-        oldest.transport.abort()
-        return True
+        for waiting in (without_request, without_body):
+            if (oldest := next(iter(waiting), None)) is not None:
+                del waiting[oldest]
+                oldest.transport.abort()
+                return True
+        return False
 
     return BoundedProtocol
 
