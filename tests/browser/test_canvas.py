@@ -125,6 +125,7 @@ def test_a_run_is_saved_and_opened_again(tab: Page, tmp_path: Path) -> None:
     tab.reload()
     tab.locator("input[type=file]").set_input_files(file)
     expect(tab.locator("#prompt")).to_have_value("calc 17+25-03")
+    expect(tab.get_by_text("A recorded run")).to_be_hidden()
     tab.get_by_label("Denoising step").focus()
     tab.keyboard.press("End")
     assert cells(tab) == kept

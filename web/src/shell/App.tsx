@@ -45,6 +45,14 @@ const VIEWS: View[] = [
 const viewsOf = (models: ModelInfo[] | null): View[] =>
   VIEWS.filter((view) => !models || !view.task || canDo(models, view.task));
 
+/** Scroll the tabs to one of them. `scrollIntoView` would make the Tab key begin there. */
+function show(tab: Element): void {
+  const tabs = tab.closest(".tabs");
+  if (!tabs) return;
+  const [one, all] = [tab.getBoundingClientRect(), tabs.getBoundingClientRect()];
+  tabs.scrollLeft += Math.min(0, one.left - all.left) + Math.max(0, one.right - all.right);
+}
+
 export function App() {
   const route = useRoute();
   const { models, failed, load } = useModelList();
@@ -59,7 +67,7 @@ export function App() {
     forgetErrors();
     // On a narrow screen the tabs scroll.
     const tab = document.querySelector(".tabs [aria-current]");
-    tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (tab) show(tab);
   }, [view]);
   return (
     <div class="shell">
