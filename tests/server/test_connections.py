@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from redraft.cli.graceful import GracefulServer
-from redraft.server.runtime.connections import ConnectionLimits, RateLimit
+from redraft.server.runtime.connections import MAX_HEADERS, ConnectionLimits, RateLimit
 
 HALF_HEAD = b"GET /health HTTP/1.1\r\nhost: x\r\n"
 HALF_BODY = b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc"
@@ -142,3 +142,10 @@ def test_an_idle_connection_is_used_again_later_than_clients_keep_it(port: int) 
         time.sleep(6)
         connection.sendall(whole)
         assert b'"ok"' in connection.recv(4096)
+
+
+@pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, b"200"), (MAX_HEADERS + 1, b"400")])
+def test_headers_have_a_limit(port: int, count: int, status: bytes) -> None:
+    head = b"GET /health HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * (count - 1) + b"\r\n"
+    with connect(port, head) as made:
+        assert made.recv(1000).startswith(b"HTTP/1.1 " + status)

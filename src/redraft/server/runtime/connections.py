@@ -13,14 +13,33 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from h11 import RemoteProtocolError
+from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Files that the process needs beside its connections: weights, state, threads' pipes.
 OTHER_FILES = 256
+# Headers of a request, or of the end of its body: h11 takes 25 us for each.
+MAX_HEADERS = 256
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: 0\r\n\r\n"
 )
+
+
+class HeadBuffer(ReceiveBuffer):
+    """What a connection has received; it gives h11 no more headers than one request may have."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Return the lines of a head once it is whole; None before.
+
+        Raises:
+            RemoteProtocolError: there are too many.
+        """
+        lines = super().maybe_extract_lines()
+        if lines is not None and len(lines) > MAX_HEADERS + 1:
+            raise RemoteProtocolError(f"more than {MAX_HEADERS} headers", error_status_hint=431)
+        return lines
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,7 @@ def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.conn._receive_buffer = HeadBuffer()
             if len(self.connections) > limits.max_connections and not _close_oldest():
                 transport.write(FULL)
                 transport.close()
