@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 LONG = 64 << 10  # characters of a value that is written in a thread
 STEP = 4 << 10  # characters that are written at a time, about
+ITEMS = 32  # of a list, that are written together where they are short
 
 
 def is_shorter(value: Any, limit: int) -> bool:
@@ -56,9 +57,15 @@ def _steps(value: Any) -> Iterator[str]:
             yield from _steps(one)
         yield "}"
     else:
-        for at, one in enumerate(value):
-            yield ", " if at else "["
-            yield from _steps(one)
+        for first in range(0, len(value), ITEMS):
+            yield ", " if first else "["
+            some = value[first : first + ITEMS]
+            if is_shorter(some, STEP):
+                yield _dumped(some)[1:-1]
+                continue
+            for at, one in enumerate(some):
+                yield ", " if at else ""
+                yield from _steps(one)
         yield "]"
 
 

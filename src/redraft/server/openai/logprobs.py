@@ -11,13 +11,19 @@ from redraft.text import Tokenizer
 
 
 class Spelled(dict[int, str]):
-    """The texts of tokens; each is decoded once."""
+    """The texts of tokens; each is decoded once.
+
+    Attributes:
+        bytes: of each text. Places share them: so many lists would keep the collector busy.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        self.bytes: dict[int, list[int]] = {}
 
     def __missing__(self, token: int) -> str:
         text = self[token] = self._tokenizer.decode([token], special=True)
+        self.bytes[token] = list(text.encode("utf-8", "replace"))
         return text
 
 
@@ -55,4 +61,4 @@ def text_logprobs(
 
 def _one(token: int, logprob: float, spelled: Spelled) -> JsonObject:
     text = spelled[token]
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+    return {"token": text, "logprob": logprob, "bytes": spelled.bytes[token]}
