@@ -146,6 +146,7 @@ class Bounded(Body):
         answer, with `settled: false`; no sooner than after the first denoising step.
     """
 
+    timeout: float | None = Field(default=None, gt=0)
     timeout_ms: int | None = Field(default=None, ge=1, le=MAX_MILLISECONDS)
     _arrived: float = PrivateAttr(default_factory=time.monotonic)
 
