@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -15,16 +16,22 @@ from pydantic import ConfigDict, ValidationError
 from redraft.errors import ChatTemplateError, ImageError, RequestError
 from redraft.images.read import read_image
 from redraft.server.anthropic.blocks import _assistant
+from redraft.server.anthropic.schemas import CountRequest
+from redraft.server.ollama.schemas import OllamaChatRequest
 from redraft.server.ollama.waiting import Call, Waiting
+from redraft.server.openai.completion_schema import MAX_PROMPTS, CompletionRequest
 from redraft.server.openai.messages import MAX_CALLS, openai_messages
 from redraft.server.openai.schemas import (
     MAX_BIASES,
     MAX_ERRORS,
     MAX_MESSAGES,
+    MAX_OBJECTS,
+    MAX_TOOLS,
     Body,
     ChatRequest,
     settings_among,
 )
+from redraft.server.responses.schemas import ResponseRequest
 from redraft.server.routes.infill import MAX_HOLES, InfillRequest
 from redraft.server.runtime.database import Database
 from redraft.server.runtime.kept_responses import MAX_CHAIN_CHARACTERS, Responses
@@ -237,3 +244,35 @@ def test_a_jpeg_of_many_scans_is_refused() -> None:
     last = data.rindex(b"\xff\xda")
     with pytest.raises(ImageError, match="scans"):
         read_image(data[:-2] + data[last:-2] * 70 + data[-2:], files=False)
+
+
+@pytest.mark.parametrize(
+    ("form", "fields", "told"),
+    [
+        (InfillRequest, {"template": "x", "formats": [{"type": "text"}] * 60_000}, MAX_HOLES),
+        (CompletionRequest, {"prompt": ["a"] * 100_000}, MAX_PROMPTS),
+        (CompletionRequest, {"prompt": [[1]] * 100_000}, MAX_PROMPTS),
+        (ResponseRequest, {"input": [{}] * 100_000}, MAX_OBJECTS),
+        (ResponseRequest, {"tools": [{}] * 40_000}, MAX_TOOLS),
+        (ChatRequest, {"messages": [], "tools": [{}] * 40_000}, MAX_TOOLS),
+        (ChatRequest, {"messages": [], "documents": [{}] * 40_000}, MAX_OBJECTS),
+        (OllamaChatRequest, {"tools": [{}] * 40_000}, MAX_TOOLS),
+        (OllamaChatRequest, {"messages": [{"role": "a"}] * 40_000}, MAX_MESSAGES),
+        (CountRequest, {"messages": [], "system": [{}] * 40_000}, MAX_OBJECTS),
+        (CountRequest, {"messages": [], "tools": [{}] * 40_000}, MAX_TOOLS),
+    ],
+)
+def test_lists_are_counted_before_they_are_read(
+    form: type[Body], fields: dict[str, Any], told: int
+) -> None:
+    began = time.thread_time()
+    with pytest.raises(ValidationError) as error:
+        form.model_validate({"model": "m"} | fields)
+    assert time.thread_time() - began < 0.15
+    (one,) = error.value.errors()
+    assert str(told) in one["msg"]
+
+
+def test_a_prompt_of_many_tokens_is_one() -> None:
+    given = {"model": "m", "prompt": [5] * (MAX_PROMPTS + 1)}
+    assert len(CompletionRequest.model_validate(given).prompts()) == 1

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import threading
 import time
 from typing import Any
 
+import anyio
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
 from redraft.config import GenerationConfig
 from redraft.diffusion import as_sampler
+from redraft.engine.scoring import TokenLikelihood
 from redraft.errors import (
     ChatTemplateError,
     ConfigError,
@@ -23,12 +26,14 @@ from redraft.errors import (
 )
 from redraft.images import ImageBudget
 from redraft.images.read import read_image
+from redraft.server.json_text import LONG, JsonAnswer, is_shorter, json_answer, json_text
 from redraft.server.llamacpp.schemas import LlamaCompletionRequest
+from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
 from redraft.server.openai.messages import template_variables
 from redraft.server.openai.schemas import ChatRequest, TokenizeRequest
 from redraft.server.openai.suffix import _token_counts
-from redraft.server.responses.writer import is_shorter
 from redraft.server.routes.openai import _tokenized
+from redraft.server.runtime.sse import OPENAI_STREAM, _line
 from redraft.testing import byte_tokenizer
 from redraft.text import control_tokens, template_environment
 from redraft.text import tokenizer as tokenizers
@@ -193,3 +198,49 @@ def test_names_and_times_of_no_sensible_length_are_refused_at_once() -> None:
             ChatRequest.model_validate({"model": "m", "messages": [], field: value})
     with pytest.raises(ValidationError, match="t_max"):
         LlamaCompletionRequest.model_validate({"prompt": "a", "t_max_predict_ms": 10**400})
+
+
+def test_long_answers_are_written_in_steps_as_at_once() -> None:
+    items = [{"token": f"é{number}\ud800", "bytes": [1, 2], 5: None} for number in range(3000)]
+    value = {"a": [items, [], {}], "b\ud83d": {"c\n": items, "d": 1.5}, "e": "\u2028" * LONG}
+    assert not is_shorter(value, LONG)
+    text = json_text(value)
+    assert (
+        text == json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    )
+    assert json.loads(text.encode())["b\ud83d"]["c\n"][7]["token"] == "é7\ud800"
+
+
+def test_long_answers_are_written_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    render = JsonAnswer.render
+
+    def noting(self: JsonAnswer, content: Any) -> bytes:
+        threads.append(threading.current_thread())
+        return render(self, content)
+
+    monkeypatch.setattr(JsonAnswer, "render", noting)
+    long = {"choices": [{"n": number} for number in range(LONG // 4)]}
+
+    async def written() -> None:
+        for value in ({}, long):
+            assert json.loads(bytes((await json_answer(value)).body)) == value
+            assert await _line(OPENAI_STREAM, value) == f"data: {json.dumps(value)}\n\n"
+
+    anyio.run(written)
+    assert [one is threading.main_thread() for one in threads] == [True, False]
+
+
+def test_a_token_is_spelled_once_for_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [TokenLikelihood(70, -1.0, ((70, -1.0), (71, -2.0)))] * 50
+    calls: list[Any] = []
+    decode = tokenizers.Tokenizer.decode
+
+    def counting(self: Any, tokens: Any, **options: Any) -> str:
+        calls.append(tokens)
+        return decode(self, tokens, **options)
+
+    monkeypatch.setattr(tokenizers.Tokenizer, "decode", counting)
+    assert len(chat_logprobs(found, TOKENIZER)["content"]) == 50
+    assert len(text_logprobs(found, TOKENIZER, 72)["tokens"]) == 51
+    assert calls == [[70], [71], [72], [70], [71]]

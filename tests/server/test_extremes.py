@@ -81,3 +81,34 @@ def test_what_has_no_meaning_is_refused(served: Served, options: dict[str, Any])
 def test_what_has_a_meaning_is_answered(served: Served, options: dict[str, Any]) -> None:
     answer = post(served, options)
     assert answer.status_code == 200, answer.text
+
+
+HALVES: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/responses", {"input": "a", "max_output_tokens": 2, "metadata": {"\ud800": "\ud800"}}),
+    (
+        "/v1/responses",
+        {"input": "a", "max_output_tokens": 2, "tools": [{"type": "function", "name": "\ud800"}]},
+    ),
+    ("/completion", {"prompt": "a", "n_predict": 2, "lora": {"\ud800": "\ud800"}}),
+    ("/infill", {"input_prefix": "\ud800", "n_predict": 0}),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("path", "body"), HALVES)
+def test_halves_of_surrogate_pairs_are_answered_as_they_came(
+    served: Served, path: str, body: dict[str, Any], *, stream: bool
+) -> None:
+    def told(answer: httpx2.Response) -> str:
+        assert answer.status_code == 200, answer.text
+        text = answer.content.decode()  # UTF-8
+        assert '"error": {' not in text
+        assert "\\ud800" in text
+        return text
+
+    root = f"http://127.0.0.1:{served.port}"
+    given = {"model": "small-text", "max_denoising_steps": 2, "stream": stream} | body
+    header = {"content-type": "application/json"}
+    text = told(httpx2.post(root + path, content=json.dumps(given), headers=header, timeout=60))
+    if path == "/v1/responses" and not stream:
+        told(httpx2.get(f"{root}{path}/{json.loads(text)['id']}", timeout=60))

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 
 from redraft import __version__
 from redraft.api import Model
 from redraft.server.api_page import add_api_page
 from redraft.server.errors import descriptions, explain
 from redraft.server.forwarded import ForwardedMiddleware, checked_proxies
+from redraft.server.json_text import JsonAnswer
 from redraft.server.keys import checked_keys
 from redraft.server.middleware import AccessMiddleware
 from redraft.server.origins import checked_origins
@@ -70,6 +70,7 @@ def create_app(
         title="redraft",
         version=__version__,
         lifespan=lifespan,
+        default_response_class=JsonAnswer,
         responses=descriptions(),
         docs_url=None,  # those of FastAPI load scripts from elsewhere
         redoc_url=None,
@@ -107,11 +108,11 @@ def _watch(app: FastAPI, registry: Registry, metrics: Metrics) -> None:
         return {"status": "ok"}
 
     @app.get("/ready")
-    async def ready() -> JSONResponse:
+    async def ready() -> JsonAnswer:
         """Say whether a request would be taken now: 503 while the server stops, or is full."""
         status = registry.status
         body = {"status": status, "requests": registry.load}
-        return JSONResponse(body, 200 if status == "ready" else 503)
+        return JsonAnswer(body, 200 if status == "ready" else 503)
 
     metrics.watch("redraft_requests", "Requests that run or wait.", lambda: registry.load)
     metrics.watch(

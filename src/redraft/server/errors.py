@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
@@ -20,6 +19,7 @@ from redraft.errors import (
 )
 from redraft.server.dialects import dialect_of, error_in
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import JsonAnswer
 from redraft.server.openai.schemas import ErrorAnswer
 from redraft.server.runtime.compiler import CompilerUnavailableError
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
@@ -124,9 +124,9 @@ def validation_message(error: ValidationError | RequestValidationError) -> tuple
 
 def json_error(
     path: str, status: int, body: JsonObject, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+) -> JsonAnswer:
     """Return the answer that tells an error to a client of the dialect at `path`."""
-    return JSONResponse(error_in(dialect_of(path), status, body), status, headers)
+    return JsonAnswer(error_in(dialect_of(path), status, body), status, headers)
 
 
 def explain(app: FastAPI) -> None:

@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
+from redraft.server.json_text import JsonAnswer
 from redraft.text.json_counts import MAX_PARTS, MAX_VALUES, MAX_WRITTEN, SMALL, counted
 
 THREADS = 2
@@ -82,4 +83,4 @@ class JsonRoute(APIRoute):
 
 def json_router(**options: Any) -> APIRouter:
     """Return a router with such routes; options as for `APIRouter`."""
-    return APIRouter(route_class=JsonRoute, **options)
+    return APIRouter(route_class=JsonRoute, default_response_class=JsonAnswer, **options)

@@ -6,7 +6,8 @@ answer in its own words, whole or as they come.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,8 +20,10 @@ from redraft.server.errors import validation_message
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.asking import chat_answer, events_of
 from redraft.server.openai.response import OpenAIResponse
-from redraft.server.openai.schemas import ChatRequest, Common
+from redraft.server.openai.schemas import Bounded, ChatRequest, Common
+from redraft.server.runtime.preparing import time_left
 from redraft.server.runtime.registry import HostedModel
+from redraft.server.runtime.sse import while_connected
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -106,6 +109,22 @@ def translated(
         raise RequestError(named + message.removeprefix(where)) from None
 
 
+async def chat_of(
+    hosted: HostedModel, given: Bounded, make: Callable[[], ChatRequest], request: Request
+) -> ChatRequest:
+    """Return the chat that a request of another dialect is; it is made in a thread, for a request
+    may have many parts.
+
+    Args:
+        given: the request. make: makes the chat; its errors are raised.
+    """
+    began = time.monotonic()
+    making = hosted.preparing.run(make, given.timeout, constrained=False)
+    chat = await while_connected(request, making)
+    chat.timeout = time_left(chat.timeout, began)
+    return chat.arrived_with(given)
+
+
 class ChatTurn:
     """One answer to a chat request with one choice.
 
@@ -125,6 +144,13 @@ class ChatTurn:
             RequestError, ConfigError: the request is invalid; the message says why.
         """
         return cls(hosted, body, await chat_answer(hosted, body, request))
+
+    @classmethod
+    async def translated(
+        cls, hosted: HostedModel, given: Bounded, make: Callable[[], ChatRequest], request: Request
+    ) -> ChatTurn:
+        """Return a turn of a request of another dialect; errors as above."""
+        return await cls.prepared(hosted, await chat_of(hosted, given, make, request), request)
 
     async def pieces(self, *, drafts: bool = False) -> AsyncGenerator[AnswerPiece, None]:
         """Yield the pieces of the answer; the last one has `ended`."""

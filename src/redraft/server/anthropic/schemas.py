@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import MAX_MESSAGES, Body, Bounded, ChatRequest, Objects, Texts
+from redraft.server.openai.schemas import (
+    MAX_MESSAGES,
+    MAX_OBJECTS,
+    Body,
+    Bounded,
+    ChatRequest,
+    Objects,
+    Texts,
+    Tools,
+    at_most,
+)
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -81,8 +91,8 @@ class CountRequest(ForeignBody, Bounded):
 
     model: str
     messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
-    system: str | list[Block] | None = None
-    tools: Objects | None = None
+    system: Annotated[str | Objects, at_most(MAX_OBJECTS, "blocks")] | None = None
+    tools: Tools | None = None
     tool_choice: ToolChoiceBody | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from redraft.events import Committed, Finished
 from redraft.server.between import FilledPlace
 from redraft.server.json_object import JsonObject
@@ -134,7 +136,7 @@ class CompletionWriter:
             async for index, content in contents:
                 if index == 0:
                     yield chunk(content, self._figures[0])
-        (last, *_) = self._finals()
+        (last, *_) = await run_in_threadpool(self._finals)
         yield selected(last | {"content": ""}, self._given.response_fields)
 
     async def whole(self) -> Answer | list[Answer]:
@@ -142,7 +144,8 @@ class CompletionWriter:
         async with aclosing(self._contents()) as contents:
             async for _ in contents:
                 pass
-        found = [selected(one, self._given.response_fields) for one in self._finals()]
+        ended = await run_in_threadpool(self._finals)
+        found = [selected(one, self._given.response_fields) for one in ended]
         return found if len(found) > 1 else found[0]
 
     async def _contents(self) -> AsyncGenerator[tuple[int, str], None]:

@@ -20,6 +20,7 @@ from redraft.server.openai.schemas import (
     ResponseFormat,
     Texts,
     TokenIds,
+    Tools,
     checked_stops,
 )
 from redraft.server.turn import chat_request
@@ -172,7 +173,7 @@ class OllamaChatRequest(OllamaRequest):
     """POST /api/chat."""
 
     messages: list[OllamaMessage] = Field(default_factory=list, max_length=MAX_MESSAGES)
-    tools: Objects | None = None
+    tools: Tools | None = None
 
     def chat(self) -> ChatRequest:
         """Return the chat that this request is; errors as for `chat_request`."""

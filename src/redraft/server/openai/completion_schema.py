@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from redraft.errors import RequestError
-from redraft.server.openai.schemas import Common, ResponseFormat, Texts, TokenIds
+from redraft.server.openai.schemas import Common, ResponseFormat, Texts, TokenIds, at_most
 
 MAX_PROMPTS = 512
 
@@ -23,7 +23,10 @@ class CompletionRequest(Common):
     """
 
     model: str = ""
-    prompt: str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True)]
+    prompt: Annotated[
+        str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True)],
+        at_most(MAX_PROMPTS, "prompts", but=int),
+    ]
     max_tokens: int | None = Field(default=None, ge=0)
     suffix: str | None = None
     add_special_tokens: bool = True
@@ -41,17 +44,13 @@ class CompletionRequest(Common):
         """Return the prompts, of which there is at least one.
 
         Raises:
-            RequestError: there is none, or there are too many.
+            RequestError: there is none.
         """
         given: Any = self.prompt
         single = isinstance(given, str) or (bool(given) and isinstance(given[0], int))
         found: list[Any] = [given] if single else given
         if not found:
             raise RequestError("prompt is an empty list: give at least one")
-        if len(found) > MAX_PROMPTS:
-            raise RequestError(
-                f"{len(found)} prompts are more than one request takes: {MAX_PROMPTS}"
-            )
         return found
 
     def check_count(self) -> None:

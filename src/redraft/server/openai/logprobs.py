@@ -10,12 +10,29 @@ from redraft.server.json_object import JsonObject
 from redraft.text import Tokenizer
 
 
+class Spelled(dict[int, str]):
+    """The texts of tokens; each is decoded once.
+
+    Attributes:
+        bytes: of each text. Places share them: so many lists would keep the collector busy.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.bytes: dict[int, list[int]] = {}
+
+    def __missing__(self, token: int) -> str:
+        text = self[token] = self._tokenizer.decode([token], special=True)
+        self.bytes[token] = list(text.encode("utf-8", "replace"))
+        return text
+
+
 def chat_logprobs(found: Sequence[TokenLikelihood], tokenizer: Tokenizer) -> JsonObject:
     """Return the log-probabilities of a chat's choice."""
-    content = []
+    content, spelled = [], Spelled(tokenizer)
     for one in found:
-        top = [_one(token, logprob, tokenizer) for token, logprob in one.likeliest]
-        content.append(_one(one.token, one.log_probability, tokenizer) | {"top_logprobs": top})
+        top = [_one(token, logprob, spelled) for token, logprob in one.likeliest]
+        content.append(_one(one.token, one.log_probability, spelled) | {"top_logprobs": top})
     return {"content": content, "refusal": None}
 
 
@@ -27,13 +44,13 @@ def text_logprobs(
     Args:
         first: the token before those, behind which nothing stands: it has no log-probability.
     """
-    before = [] if first is None else [first]
+    before, spelled = [] if first is None else [first], Spelled(tokenizer)
     tokens = [one.token for one in found]
-    texts = [_text(token, tokenizer) for token in before + tokens]
+    texts = [spelled[token] for token in before + tokens]
     lengths = [len(text) for text in texts]
     if first in tokenizer.special_tokens():
         lengths[0] = 0  # BOS is a token of the prompt, and no part of its text
-    top = [_likeliest(one, tokenizer) for one in found]
+    top = [{spelled[token]: value for token, value in one.likeliest} for one in found]
     return {
         "tokens": texts,
         "token_logprobs": [*(None for _ in before), *(one.log_probability for one in found)],
@@ -42,14 +59,6 @@ def text_logprobs(
     }
 
 
-def _likeliest(one: TokenLikelihood, tokenizer: Tokenizer) -> dict[str, float]:
-    return {_text(token, tokenizer): value for token, value in one.likeliest}
-
-
-def _one(token: int, logprob: float, tokenizer: Tokenizer) -> JsonObject:
-    text = _text(token, tokenizer)
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
-
-
-def _text(token: int, tokenizer: Tokenizer) -> str:
-    return tokenizer.decode([token], special=True)
+def _one(token: int, logprob: float, spelled: Spelled) -> JsonObject:
+    text = spelled[token]
+    return {"token": text, "logprob": logprob, "bytes": spelled.bytes[token]}

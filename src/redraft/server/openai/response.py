@@ -6,9 +6,12 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from functools import partial
 from math import inf
 from statistics import fmean
 from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 
 from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
@@ -51,6 +54,10 @@ class OpenAIResponse:
             async for index, event in events:
                 if isinstance(event, Finished):
                     self.ended[index] = event
+        return await run_in_threadpool(self._whole)
+
+    def _whole(self) -> JsonObject:
+        """Return all choices, which have finished. Log-probabilities of many tokens take long."""
         choices = [
             self._choice(index, self.ended[index]) | {"index": number}
             for number, index in enumerate(self._kept())
@@ -111,7 +118,8 @@ class OpenAIResponse:
                             )
                     case Finished():
                         self.ended[index] = event
-                        for closing in self._closing(index, event, streams[index]):
+                        made = partial(self._closing, index, event, streams[index])
+                        for closing in await run_in_threadpool(made):
                             yield self.chunk([closing])
         if usage:
             yield self.chunk([]) | {"usage": self.usage()}
@@ -179,9 +187,8 @@ class OpenAIResponse:
             "logprobs": None,
         }
 
-    def _closing(
-        self, index: int, finished: Finished, stream: ChoiceStream
-    ) -> Iterable[JsonObject]:
+    def _closing(self, index: int, finished: Finished, stream: ChoiceStream) -> list[JsonObject]:
+        """Return the deltas that end a choice."""
         answer = self._answer(index, finished)
         reason, likely = (
             self._reason(finished, answer),
@@ -189,12 +196,10 @@ class OpenAIResponse:
         )
         if not self.chat:
             rest = answer.content.removeprefix(stream.content)
-            yield self._delta(index, rest, reason) | likely | unsettled(finished)
-            return
-        for delta in stream.rest(answer):
-            yield self._delta(index, delta)
+            return [self._delta(index, rest, reason) | likely | unsettled(finished)]
+        deltas = [self._delta(index, delta) for delta in stream.rest(answer)]
         closing = self._delta(index, unreadable_to_json(answer), reason)
-        yield closing | likely | unsettled(finished)
+        return [*deltas, closing | likely | unsettled(finished)]
 
     def _choice(self, index: int, finished: Finished) -> JsonObject:
         answer = self._answer(index, finished)

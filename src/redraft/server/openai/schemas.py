@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import Response
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -35,17 +36,39 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "n_pred
 # Limits on what one request may cost at every step.
 MAX_STEPS = 2000
 MAX_BIASES, MAX_MESSAGES = 4096, 10_000
+MAX_OBJECTS, MAX_TOOLS = 4096, 1024
 MAX_ERRORS = 1000  # in the values of a request, each of which is described
 MAX_STRATEGY = 1000  # characters of a sampler with its options
 MAX_MILLISECONDS = 10**12  # a number of 400 digits is no time
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
 
+def at_most(limit: int, what: str, but: type | None = None) -> BeforeValidator:
+    """Return a check of the length of a list, before its values are looked at. It is for fields
+    that may be something else, of which pydantic's own check would tell the other first.
+
+    Args:
+        but: a list that begins with one of these is not checked.
+    """
+
+    def checked(given: Any) -> Any:
+        is_long = isinstance(given, list) and len(given) > limit
+        if is_long and (but is None or not isinstance(given[0], but)):
+            counts = {"count": len(given), "limit": limit, "what": what}
+            words = "{count} {what} are more than one request takes: {limit}"
+            raise PydanticCustomError("too_long", words, counts)
+        return given
+
+    return BeforeValidator(checked)
+
+
 # Long lists, of which the first wrong value is the error: to note each takes seconds.
 Texts = Annotated[list[str], Field(fail_fast=True)]
 Strategy = Annotated[str, Field(max_length=MAX_STRATEGY)]
 TokenIds = Annotated[list[int], Field(fail_fast=True)]
-Objects = Annotated[list[JsonObject], Field(fail_fast=True)]
+# A list is counted before its objects are looked at.
+Objects = Annotated[list[JsonObject], Field(fail_fast=True, max_length=MAX_OBJECTS)]
+Tools = Annotated[list[JsonObject], Field(fail_fast=True, max_length=MAX_TOOLS)]
 
 
 class Body(BaseModel):
@@ -123,8 +146,14 @@ class Bounded(Body):
         answer, with `settled: false`; no sooner than after the first denoising step.
     """
 
+    timeout: float | None = Field(default=None, gt=0)
     timeout_ms: int | None = Field(default=None, ge=1, le=MAX_MILLISECONDS)
     _arrived: float = PrivateAttr(default_factory=time.monotonic)
+
+    def arrived_with(self, other: Bounded) -> Self:
+        """Return this request, as one that has arrived with another."""
+        self._arrived = other._arrived
+        return self
 
     @property
     def deadline(self) -> float | None:
@@ -278,7 +307,7 @@ class ChatRequest(Common):
     sanitize_control_tokens: bool = True
     add_special_tokens: Literal[False] | None = None
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    tools: Objects | None = None
+    tools: Tools | None = None
     tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None

@@ -10,13 +10,13 @@ from functools import partial
 from typing import cast
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
 
 from redraft.editing import Hole, Infilled, Template, plan_infill
 from redraft.editing.options import InfillOptions
 from redraft.editing.template import MAX_TOKENS
 from redraft.errors import RequestError
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import json_answer
 from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.response import OpenAIResponse
 from redraft.server.openai.translate import Translation
@@ -34,7 +34,7 @@ async def suffix_answer(hosted: HostedModel, body: CompletionRequest, request: R
     chunks = _chunks(hosted, body, whole)
     if body.stream:
         return await stream_response(request, chunks)
-    return JSONResponse(await while_connected(request, _joined(chunks)))
+    return await json_answer(await while_connected(request, _joined(chunks)))
 
 
 async def _chunks(

@@ -152,8 +152,8 @@ def message_item(name: str, text: str, logprobs: Sequence[Any] | None, status: s
 
 
 def output_text(text: str, logprobs: Sequence[Any] | None = None) -> Item:
-    """Return a part of text."""
-    likely = [_logprob(one) for one in logprobs or []]
+    """Return a part of text; its log-probabilities have the form of a chat's."""
+    likely = list(logprobs or [])
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": likely}
 
 
@@ -168,12 +168,3 @@ def call_item(name: str, call: JsonObject) -> Item:
         "name": function["name"],
         "arguments": function["arguments"],
     }
-
-
-def _logprob(one: JsonObject) -> JsonObject:
-    top = [_token(each) for each in one["top_logprobs"]]
-    return _token(one) | {"top_logprobs": top}
-
-
-def _token(one: JsonObject) -> JsonObject:
-    return {name: one[name] for name in ("token", "bytes", "logprob")}

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from redraft.errors import RequestError
 from redraft.server.foreign import ForeignBody
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import Body, Bounded, ChatRequest, Objects, Texts
+from redraft.server.openai.schemas import (
+    MAX_OBJECTS,
+    Body,
+    Bounded,
+    ChatRequest,
+    Objects,
+    Texts,
+    Tools,
+    at_most,
+)
 from redraft.server.turn import chat_request
 
 # Fields that mean nothing here.
@@ -72,11 +81,11 @@ class ResponseRequest(ForeignBody, Bounded):
     """
 
     model: str
-    input: str | Objects = Field(default_factory=list)
+    input: Annotated[str | Objects, at_most(MAX_OBJECTS, "items")] = Field(default_factory=list)
     instructions: str | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
-    tools: Objects | None = None
+    tools: Tools | None = None
     tool_choice: Literal["none", "auto", "required"] | JsonObject | None = None
     parallel_tool_calls: bool | None = None
     text: ResponseTextOptions = Field(default_factory=ResponseTextOptions)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import is_shorter
 from redraft.server.responses.items import (
     call_item,
     message_item,
@@ -228,20 +228,6 @@ class ResponseWriter:
             "truncation": "disabled",
             "usage": None,
         }
-
-
-def is_shorter(value: Any, limit: int) -> bool:
-    """Return True where some JSON has fewer characters than a limit, about; it is read no further
-    than that."""
-    waiting = [value]
-    while waiting and limit > 0:
-        one = waiting.pop()
-        limit -= len(one) if isinstance(one, str) else 2
-        if isinstance(one, dict):
-            waiting += itertools.chain.from_iterable(itertools.islice(one.items(), limit + 1))
-        elif isinstance(one, list):
-            waiting += one[: limit + 1]
-    return limit > 0
 
 
 def _usage(usage: JsonObject) -> JsonObject:

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StrictInt
 from starlette.concurrency import run_in_threadpool
 
@@ -21,6 +20,7 @@ from redraft.events import Draft
 from redraft.server.drafts import draft_schema
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import json_answer
 from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
 from redraft.server.openai.stream import ChoiceStream
@@ -60,7 +60,7 @@ class InfillRequest(Options):
 
     model: str
     template: str
-    formats: list[ResponseFormat] | None = None
+    formats: list[ResponseFormat] | None = Field(default=None, max_length=MAX_HOLES)
 
     def parts(self) -> Template:
         """Return the template.
@@ -167,7 +167,7 @@ async def answer(
     chunks = _chunks(hosted, plan, body, report)
     if body.stream:
         return body.noted(await stream_response(request, chunks))
-    return body.noted(JSONResponse(await while_connected(request, _last(chunks))))
+    return body.noted(await json_answer(await while_connected(request, _last(chunks))))
 
 
 async def _chunks(

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from redraft import __version__
@@ -20,6 +19,7 @@ from redraft.server.dialects import error_in
 from redraft.server.errors import descriptions
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import json_answer
 from redraft.server.llamacpp.answers import (
     CompletionWriter,
     Figures,
@@ -65,14 +65,14 @@ def llamacpp_routes(models: Registry) -> APIRouter:
         chunks = _infill_chunks(hosted, body)
         if body.stream:
             return body.noted(await stream_response(request, chunks, LLAMA_STREAM))
-        return body.noted(JSONResponse(await while_connected(request, _last(chunks))))
+        return body.noted(await json_answer(await while_connected(request, _last(chunks))))
 
     async def complete(body: LlamaCompletionRequest, request: Request) -> Response:
         hosted = models.named(body.model)
         writer = await _writer(hosted, body, request)
         if body.stream:
             return body.noted(await stream_response(request, writer.chunks(), LLAMA_STREAM))
-        return body.noted(JSONResponse(await while_connected(request, writer.whole())))
+        return body.noted(await json_answer(await while_connected(request, writer.whole())))
 
     for path in ("/completion", "/completions"):
         router.post(path, response_model=None, responses=STREAMS)(complete)
@@ -104,7 +104,7 @@ def fim_routes(models: Registry) -> APIRouter:
             whole = message | {"tool_calls": None, "prefix": False}
             choice = {"index": 0, "message": whole, "finish_reason": reason} | mark
             answer = head | {"object": "chat.completion", "choices": [choice]}
-            return body.noted(JSONResponse(answer))
+            return body.noted(await json_answer(answer))
 
         async def chunks() -> AsyncGenerator[JsonObject, None]:
             choice = {"index": 0, "delta": message, "finish_reason": reason} | mark

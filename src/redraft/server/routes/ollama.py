@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from redraft import __version__
 from redraft.errors import RequestError
@@ -15,6 +14,7 @@ from redraft.server.errors import descriptions
 from redraft.server.fim_marks import marked_place
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import json_answer
 from redraft.server.ollama.answers import OLLAMA_STREAM, OllamaWriter, now
 from redraft.server.ollama.facts import listed, shown
 from redraft.server.ollama.schemas import (
@@ -52,7 +52,7 @@ def ollama_routes(models: Registry) -> APIRouter:
         writer = OllamaWriter(body.model, chat=True)
         if not body.messages:
             return await _known(body, writer, writer.loaded(body.reason_to_load), request)
-        turn = await ChatTurn.prepared(hosted, body.chat(), request)
+        turn = await ChatTurn.translated(hosted, body, body.chat, request)
         return await _answer(body, writer, turn, request)
 
     @router.post("/api/generate", response_model=None, responses=LINES)
@@ -70,7 +70,7 @@ def ollama_routes(models: Registry) -> APIRouter:
         if body.raw:
             turn = await _raw_turn(hosted, body, request)
         else:
-            turn = await ChatTurn.prepared(hosted, body.chat(), request)
+            turn = await ChatTurn.translated(hosted, body, body.chat, request)
         return await _answer(body, writer, turn, request)
 
     return router
@@ -105,7 +105,7 @@ async def _answer(
     body: OllamaRequest, writer: OllamaWriter, turn: ChatTurn, request: Request
 ) -> Response:
     if not body.stream:
-        return body.noted(JSONResponse(await while_connected(request, writer.whole(turn))))
+        return body.noted(await json_answer(await while_connected(request, writer.whole(turn))))
     lines = writer.lines(turn, drafts=body.drafts)
     return body.noted(await stream_response(request, lines, OLLAMA_STREAM))
 
@@ -115,7 +115,7 @@ async def _known(
 ) -> Response:
     """Return an answer that is known, whole or as lines."""
     if not body.stream:
-        return body.noted(JSONResponse(answer))
+        return body.noted(await json_answer(answer))
     return body.noted(await stream_response(request, writer.in_two(answer), OLLAMA_STREAM))
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterable
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from redraft.server.fim_marks import marked_place
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import json_answer, json_text
 from redraft.server.openai.asking import chat_answer, events_of, prepared
 from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.constraints import response_constraint
@@ -89,7 +88,7 @@ def _json_items(items: Iterable[object]) -> str:
     """Return the items of a list in JSON."""
     left = iter(items)
     some = iter(lambda: list(itertools.islice(left, ITEMS)), [])
-    return ", ".join(json.dumps(one, ensure_ascii=False)[1:-1] for one in some)
+    return ", ".join(json_text(one)[1:-1] for one in some)
 
 
 def _model_routes(router: APIRouter, models: Registry) -> None:
@@ -128,4 +127,4 @@ async def _answer(
     if body.stream:
         chunks = answer.chunks(events, usage=options.include_usage, drafts=drafts)
         return body.noted(await stream_response(request, chunks))
-    return body.noted(JSONResponse(await while_connected(request, answer.collected(events))))
+    return body.noted(await json_answer(await while_connected(request, answer.collected(events))))

@@ -7,13 +7,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from redraft.errors import RequestError
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
-from redraft.server.openai.schemas import STREAMS
+from redraft.server.json_text import json_answer
+from redraft.server.openai.schemas import STREAMS, ChatRequest
 from redraft.server.responses.items import messages_of, new_id
 from redraft.server.responses.schemas import Item, ResponseRequest
 from redraft.server.responses.writer import ResponseWriter
@@ -29,7 +28,6 @@ from redraft.server.runtime.sse import (
 from redraft.server.runtime.store import Store
 from redraft.server.turn import ChatTurn
 
-MAX_ITEMS = 4096  # of one request
 WHOLE = ("response.completed", "response.incomplete")
 
 
@@ -75,28 +73,31 @@ def response_routes(models: Registry, state: Store) -> APIRouter:
         if body.previous_response_id is not None:
             named = body.previous_response_id
             before = await found_in("response", state.responses.conversation, named)
-        chat = body.chat(messages_of([*before, *given], body.instructions))
-        turn = await ChatTurn.prepared(hosted, chat, request)
+
+        def chat() -> ChatRequest:
+            return body.chat(messages_of([*before, *given], body.instructions))
+
+        turn = await ChatTurn.translated(hosted, body, chat, request)
         stored = StoredWriter(ResponseWriter(body, turn), given, state)
         if not body.stream:
-            answer: Response = JSONResponse(await while_connected(request, stored.whole()))
+            answer: Response = await json_answer(await while_connected(request, stored.whole()))
         else:
             form = StreamForm(named_line, stored.writer.failed)
             answer = await stream_response(request, stored.events(), form)
         return body.noted(answer)
 
-    @router.get("/v1/responses/{name}")
-    async def response(name: str) -> JsonObject:
-        return await found_in("response", state.responses.response, name)
+    @router.get("/v1/responses/{name}", response_model=JsonObject)
+    async def response(name: str) -> Response:
+        return await json_answer(await found_in("response", state.responses.response, name))
 
-    @router.get("/v1/responses/{name}/input_items")
-    async def input_items(name: str) -> JsonObject:
+    @router.get("/v1/responses/{name}/input_items", response_model=JsonObject)
+    async def input_items(name: str) -> Response:
         items = await found_in("response", state.responses.input_items, name)
         ends = {
             "first_id": items[0]["id"] if items else None,
             "last_id": items[-1]["id"] if items else None,
         }
-        return {"object": "list", "data": items, "has_more": False, **ends}
+        return await json_answer({"object": "list", "data": items, "has_more": False, **ends})
 
     @router.delete("/v1/responses/{name}")
     async def forget(name: str) -> JsonObject:
@@ -110,14 +111,12 @@ def _given_items(body: ResponseRequest, state: Store) -> list[Item]:
     """Return the items of a request's own input, each with an id.
 
     Raises:
-        RequestError: there are too many, or one is not kept.
+        RequestError: one is not kept.
     """
     if isinstance(body.input, str):
         items: list[Item] = [{"type": "message", "role": "user", "content": body.input}]
     else:
         items = body.input
-    if len(items) > MAX_ITEMS:
-        raise RequestError(f"{len(items)} items are more than one request takes: {MAX_ITEMS}")
     resolved = state.responses.resolved(items)
     return [
         item if isinstance(item.get("id"), str) else item | {"id": new_id("msg")}

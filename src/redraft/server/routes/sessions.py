@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -18,6 +17,7 @@ from redraft.errors import RequestError
 from redraft.server.errors import NotHereError
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import json_answer
 from redraft.server.openai.schemas import STREAMS, Body
 from redraft.server.routes.infill import EditOptions, answer, infill_report
 from redraft.server.runtime.registry import Registry
@@ -103,7 +103,7 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
 
         if body.kind == "replace":
             after = _replaced(before, body)
-            return JSONResponse(
+            return await json_answer(
                 {"object": "edit", "text": after} | await found_in("session", changed, after)
             )
         if body.replacement is not None:

@@ -15,19 +15,36 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import h11
+from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Files that the process needs beside its connections: weights, state, threads' pipes.
 OTHER_FILES = 256
 MAX_HEAD = 64 << 10  # bytes, where uvicorn's settings have no other limit
-# Fields of a head. Parts of a body: so many in any case, and beyond that one for so many bytes. To
+# Parts of a body: so many in any case, and beyond that one for so many bytes. To
 # read a part takes some 30 microseconds of the event loop, however short it is.
-MAX_FIELDS = 256
 MAX_PARTS, PART_BYTES = 1024, 256
+# Headers of a request, or of the end of its body: h11 takes 25 us for each.
+MAX_HEADERS = 256
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: 0\r\n\r\n"
 )
+
+
+class HeadBuffer(ReceiveBuffer):
+    """What a connection has received; it gives h11 no more headers than one request may have."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Return the lines of a head once it is whole; None before.
+
+        Raises:
+            h11.RemoteProtocolError: there are too many.
+        """
+        lines = super().maybe_extract_lines()
+        if lines is not None and len(lines) > MAX_HEADERS + 1:
+            raise h11.RemoteProtocolError(f"more than {MAX_HEADERS} headers", error_status_hint=431)
+        return lines
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ class ConnectionLimits:
 
 
 class BoundedParser(h11.Connection):
-    """h11's parser, with limits on the fields of a head and on the parts of a body."""
+    """h11's parser, with a limit on the parts of a body."""
 
     def __init__(self, max_head: int) -> None:
         """max_head: bytes of a head that has no end yet."""
@@ -82,8 +99,6 @@ class BoundedParser(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._parts = self._bytes = 0
-            if len(event.headers) > MAX_FIELDS:
-                raise h11.RemoteProtocolError("too many fields", error_status_hint=431)
         elif isinstance(event, h11.Data):
             self._parts, self._bytes = self._parts + 1, self._bytes + len(event.data)
             if self._parts > MAX_PARTS + self._bytes // PART_BYTES:
@@ -105,6 +120,7 @@ def bounded_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             self.conn = BoundedParser(self.config.h11_max_incomplete_event_size or MAX_HEAD)
             super().connection_made(transport)
+            self.conn._receive_buffer = HeadBuffer()
             if len(self.connections) > limits.max_connections and not _close_oldest():
                 transport.write(FULL)
                 transport.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
@@ -12,11 +11,13 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Send
 
 from redraft.server.errors import error_response
 from redraft.server.json_object import JsonObject
+from redraft.server.json_text import LONG, is_shorter, json_text
 
 # JSON need not escape these, and clients that read by Python's splitlines cut a line there.
 LINE_ENDS = re.compile("[\x85\u2028\u2029]")
@@ -28,8 +29,7 @@ Chunks = AsyncGenerator[Chunk, None]
 
 def one_line(chunk: Chunk) -> str:
     """Return a chunk as JSON in one line, whichever characters a client takes for a line's end."""
-    text = json.dumps(chunk, ensure_ascii=False)
-    return LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text(chunk))
 
 
 def data_line(chunk: Chunk) -> str:
@@ -105,11 +105,18 @@ async def stream_response(
 async def _sent(first: Chunk, rest: Chunks, form: StreamForm) -> AsyncGenerator[str, None]:
     """Yield the lines of a stream; an error in it is its last chunk."""
     async with aclosing(rest):
-        yield form.line(first)
+        yield await _line(form, first)
         try:
             async for chunk in rest:
-                yield form.line(chunk)
+                yield await _line(form, chunk)
         except Exception as error:
             yield form.line(form.failed(*error_response(error)))
         if form.end:
             yield form.end
+
+
+async def _line(form: StreamForm, chunk: Chunk) -> str:
+    """Return a chunk as it is sent; a long one is written in a thread."""
+    if is_shorter(chunk, LONG):
+        return form.line(chunk)
+    return await run_in_threadpool(form.line, chunk)
