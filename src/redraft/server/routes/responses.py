@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from redraft.errors import RequestError
 from redraft.server.json_body import json_router
@@ -19,6 +18,7 @@ from redraft.server.responses.schemas import Item, ResponseRequest
 from redraft.server.responses.writer import ResponseWriter
 from redraft.server.routes.sessions import found_in
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
+from redraft.server.runtime.pools import in_pool
 from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.sse import (
     StreamForm,
@@ -58,7 +58,7 @@ class StoredWriter:
 
     async def _keep(self, response: JsonObject) -> None:
         try:
-            await run_in_threadpool(self.state.responses.keep, response, self.given)
+            await in_pool("state", self.state.responses.keep, response, self.given, follow_up=True)
         except (StateBusyError, StateFullError, StateFileError):
             response["store"] = False  # an answer that cannot be kept is an answer all the same
 
@@ -70,7 +70,7 @@ def response_routes(models: Registry, state: Store) -> APIRouter:
     @router.post("/v1/responses", response_model=None, responses=STREAMS)
     async def respond(body: ResponseRequest, request: Request) -> Response:
         hosted = models[body.checked().model]
-        given = await run_in_threadpool(_given_items, body, state)
+        given = await in_pool("state", _given_items, body, state)
         before: list[Item] = []
         if body.previous_response_id is not None:
             named = body.previous_response_id
