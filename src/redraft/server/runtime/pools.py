@@ -33,6 +33,8 @@ class Queue:
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self.limiter = anyio.CapacityLimiter(threads)
+        # Of threads whose caller has left, the limiter knows nothing.
+        self.slots = threading.Semaphore(threads)
         self.capacity = threads + max_waiting
         self.load = 0
         self._lock = threading.Lock()
@@ -101,7 +103,7 @@ async def in_pool(
 ) -> Result:
     """Return the result of a function, called in a thread of a kind.
 
-    Cancelling does not wait for the thread; what has not begun does not begin.
+    Cancelling does not wait for the thread, which keeps its place until it has ended.
 
     Args:
         follow_up: this ends a request that the engine has admitted: there is room for it.
@@ -118,7 +120,8 @@ async def in_pool(
         if not place.begin():
             raise ClientLeftError("the caller has left")
         try:
-            return function(*arguments)
+            with queue.slots:
+                return function(*arguments)
         finally:
             place.end()
 

@@ -88,7 +88,7 @@ class Preparing:
         self.plain = Queue(THREADS, max_waiting)
         # A thread each, for they wait for a process.
         self.constrained = Queue(THREADS + max_waiting, 0)
-        self._slots, self._plain_slots = (threading.Semaphore(THREADS) for _ in range(2))
+        self._slots = threading.Semaphore(THREADS)  # those that wait for a process hold none
         self._compilers = compilers or Compilers()
         self._waiting: set[asyncio.Timeout] = set()
         self._ended = False
@@ -126,7 +126,7 @@ class Preparing:
                 raise ClientLeftError("the caller has left")
             try:
                 if not constrained:
-                    with self._plain_slots:
+                    with queue.slots:
                         return function()
                 with self._slots, compiling_elsewhere(caller):
                     return function()
