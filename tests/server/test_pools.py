@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+from redraft.errors import RequestError
 from redraft.server import between
 from redraft.server.runtime import pools
 from redraft.server.runtime.pools import in_pool
@@ -135,5 +137,5 @@ def test_of_a_long_prefix_only_what_fits_is_read(lines: bool) -> None:
 def test_a_puzzle_that_is_not_found_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sudoku_generator, "_search", lambda *_: 1)
     monkeypatch.setattr(sudoku_generator, "_dig", lambda *_: False)
-    with pytest.raises(sudoku_generator.RequestError, match="58 blanks"):
-        sudoku_generator.generate(sudoku_generator.random.Random(1), 58, 0.01)
+    with pytest.raises(RequestError, match="58 blanks"):
+        sudoku_generator.generate(random.Random(1), 58, 0.01)
