@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from redraft.editing import diff
 from redraft.editing.diff import unified_diff
 
 HEADER = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@\n")
@@ -78,9 +79,9 @@ def test_a_diff_leads_from_one_text_to_the_other(case: int) -> None:
     rng = random.Random(case)
     lines = [rng.choice("abc") + "\n" for _ in range(rng.randint(0, 30))]
     before, after = cut(rng, lines), cut(rng, changed(rng, lines, "abcx"))
-    diff = unified_diff(before, after)
-    assert applied(before, diff) == after
-    assert bool(diff) == (before != after)
+    found = unified_diff(before, after)
+    assert applied(before, found) == after
+    assert bool(found) == (before != after)
     unique = [f"line {number}\n" for number in range(rng.randint(0, 40))]
     before, after = cut(rng, unique), cut(rng, changed(rng, unique, "xyz"))
     assert unified_diff(before, after) == plain(before, after)
@@ -90,18 +91,39 @@ def test_one_change_in_a_large_text_is_found_at_once() -> None:
     rng = random.Random(0)
     text = "".join("".join(rng.choice("ab") for _ in range(8)) + "\n" for _ in range(60_000))
     started = time.perf_counter()
-    diff = unified_diff(text, text[:1000] + "hello" + text[1000:])
+    found = unified_diff(text, text[:1000] + "hello" + text[1000:])
     assert time.perf_counter() - started < 1
-    assert diff.count("\n") < 12
+    assert found.count("\n") < 12
 
 
+@pytest.mark.parametrize("count", [9_000, 30_000])
 @pytest.mark.parametrize("kind", ["reversed", "same lines", "half"])
-def test_a_diff_of_long_texts_has_a_budget_and_stays_right(kind: str) -> None:
-    lines = [f"{number}\n" for number in range(30_000)]
+def test_a_diff_of_long_texts_has_a_budget_and_stays_right(kind: str, count: int) -> None:
+    lines = [f"{number}\n" for number in range(count)]
     before, after = {
         "reversed": (lines, lines[::-1]),
-        "same lines": (["a\n", "b\n"] * 15_000, ["b\n", "b\n", "a\n"] * 10_000),
-        "half": (lines, lines[15_000:] + lines[:15_000]),
+        "same lines": (["a\n", "b\n"] * (count // 2), ["b\n", "b\n", "a\n"] * (count // 3)),
+        "half": (lines, lines[count // 2 :] + lines[: count // 2]),
     }[kind]
-    diff = unified_diff("".join(before), "".join(after))
-    assert applied("".join(before), diff) == "".join(after)
+    found = unified_diff("".join(before), "".join(after))
+    assert applied("".join(before), found) == "".join(after)
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_what_has_too_many_lines_is_replaced_as_a_whole(
+    case: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(case)
+    lines = [rng.choice("abc") + "\n" for _ in range(rng.randint(0, 30))]
+    before, after = cut(rng, lines), cut(rng, changed(rng, lines, "abcx"))
+    monkeypatch.setattr(diff, "MAX_LINES", -1)
+    found = unified_diff(before, after)
+    assert applied(before, found) == after
+    assert found.count("@@ -") == (before != after)
+
+
+def test_many_lines_cost_little() -> None:
+    before, after = "\n" * 1_000_000, "y" + "\n" * 400_000 + "x" + "\n" * 300_000
+    started = time.thread_time()
+    assert unified_diff(before, after).count("\n") > 1_000_000
+    assert time.thread_time() - started < 0.4  # 0.03 s; 0.94 s where every line was looked at

@@ -140,7 +140,6 @@ def test_work_on_texts_is_done_beside_the_loop(
         (sessions, "unified_diff"),
         (infill, "unified_diff"),
         (infill, "usage"),
-        (sessions, "infill_report"),
     ):
         watched(module, name)
     watched(served.model.tokenizer, "encode")
@@ -168,7 +167,7 @@ def test_work_on_texts_is_done_beside_the_loop(
         max_tokens=4,
         **OPTIONS,
     )
-    assert {name for name, _ in done} == {"unified_diff", "usage", "infill_report", "encode"}
+    assert {name for name, _ in done} == {"unified_diff", "usage", "encode"}
     assert [name for name, looped in done if looped] == []
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import socket
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
 
@@ -18,9 +22,14 @@ from redraft.server.runtime.connections import (
     limit_logs,
 )
 
+CLOSE_SECONDS = 1.0  # to close the state file, behind the last answer
+FLUSH_SECONDS = 0.5
+log = logging.getLogger("uvicorn.error")
+
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn's server, whose stop takes `grace` seconds at most.
+    """uvicorn's server, whose stop takes `grace` seconds at most, and whose process ends two or
+    three seconds later, whatever its threads do.
 
     Args:
         grace: seconds that requests have to finish.
@@ -39,7 +48,7 @@ class GracefulServer(uvicorn.Server):
         certificate: tuple[str, str | None] | None = None,
     ) -> None:
         # What is left a second later does not come from the engine, and is cancelled.
-        limit = math.ceil(grace) + 1
+        limit = self._limit = math.ceil(grace) + 1
         limits = limits or ConnectionLimits.of_system()
         config = uvicorn.Config(
             app,
@@ -61,9 +70,25 @@ class GracefulServer(uvicorn.Server):
         if self.should_exit:
             os._exit(128 + sig)
         super().handle_exit(sig, frame)
+        threading.Thread(target=self._end_late, name="redraft-stop", daemon=True).start()
+
+    def _end_late(self) -> None:
+        """End the process where a thread, or the event loop, holds it beyond its time: Python waits
+        for threads. The state file is then as after any kill: what was answered is in it."""
+        time.sleep(self._limit + CLOSE_SECONDS)
+        flushing = threading.Thread(target=_say_late, daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_SECONDS)  # who reads the log may have stopped
+        os._exit(0)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting connections, and let the engine end while their answers are sent."""
         ending = asyncio.ensure_future(self._stop())
         await super().shutdown(sockets)
         await ending
+
+
+def _say_late() -> None:
+    log.warning("threads still worked when the time to stop was over: the process ends")
+    sys.stdout.flush()
+    sys.stderr.flush()

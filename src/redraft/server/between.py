@@ -6,22 +6,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
-
-from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template, plan_infill
 from redraft.editing.options import InfillOptions
 from redraft.engine import Work
 from redraft.errors import RequestError
 from redraft.grammar import Constraint
+from redraft.server.runtime.pools import in_pool
+from redraft.server.runtime.preparing import time_left
 from redraft.server.runtime.registry import HostedModel
 from redraft.text import Tokenizer
 from redraft.text.stop_strings import before_stop
 
 MAX_WIDTH = 512  # tokens of a hole
 DEFAULT_WIDTH = 64
+# Characters a token of text that is kept, at most: what is behind more of them is cut unread.
+MAX_TOKEN_CHARACTERS = 64
+PIECE = 65_536  # characters that are encoded at a time
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,12 @@ async def fill_between(hosted: HostedModel, place: Between) -> FilledPlace:
     tokenizer = hosted.model.processor.require_tokenizer("infilling")
     stops = place.options.get("stop") or ()
     width = min(place.width, MAX_WIDTH)
-    kept, count, truncated = await run_in_threadpool(_fitted, hosted, place.prefix, width)
+    place = replace(place, suffix=_begin(place.suffix, hosted.model.config.canvas_length))
+    fitting = partial(_fitted, hosted, place.prefix, width)
+    kept, count, truncated = await hosted.preparing.run(fitting, place.timeout, constrained=False)
     events = hosted.infill(
         _plan(hosted, place, kept, width),
-        place.timeout,
+        time_left(place.timeout, began),
         drafts=False,
         constrained=place.constraint is not None,
         deadline=place.deadline,
@@ -85,7 +91,8 @@ async def fill_between(hosted: HostedModel, place: Between) -> FilledPlace:
         (found,) = [event async for event in events if isinstance(event, Infilled)]
     text = found.fills[0]
     cut, stopped = before_stop(text, stops)
-    behind, written = await run_in_threadpool(_lengths, tokenizer, place.suffix, cut)
+    texts = place.suffix, cut
+    behind, written = await in_pool("tokens", _lengths, tokenizer, *texts, follow_up=True)
     return FilledPlace(
         cut,
         min((stop for stop in stops if stop in text), key=text.find) if stopped else None,
@@ -126,10 +133,30 @@ def _fitted(hosted: HostedModel, prefix: str, width: int) -> tuple[str, int, boo
             f"a hole of {width} tokens is too large for the context of "
             f"{config.max_position_embeddings}"
         )
-    tokens, parts = tokenizer.encode_parts(prefix)
-    if len(tokens) <= left:
-        return prefix, len(tokens), False
-    return "".join(parts[len(parts) - left :]), left, True
+    count, first = 0, len(prefix)
+    # From its end on: no more is read than fits, and little of it at a time.
+    while first and len(prefix) - first < left * MAX_TOKEN_CHARACTERS:
+        begin = _piece_before(prefix, first)
+        _, parts = tokenizer.encode_parts(prefix[begin:first])
+        if count + len(parts) > left:
+            kept = "".join(parts[len(parts) - (left - count) :]) if left > count else ""
+            return kept + prefix[first:], left, True
+        count, first = count + len(parts), begin
+    return prefix[first:], count, first > 0
+
+
+def _piece_before(text: str, end: int) -> int:
+    """Return where the piece of a text that ends at a place begins: at a line, where there is
+    one."""
+    if end <= PIECE:
+        return 0
+    line = text.find("\n", end - PIECE, end - PIECE // 2) + 1
+    return line or end - PIECE
+
+
+def _begin(suffix: str, canvas: int) -> str:
+    """Return the begin of a suffix: what the model reads of it stands on one canvas."""
+    return suffix[: canvas * MAX_TOKEN_CHARACTERS]
 
 
 def _lengths(tokenizer: Tokenizer, *texts: str) -> list[int]:

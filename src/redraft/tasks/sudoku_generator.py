@@ -6,11 +6,14 @@ Numba compiles it (extra `train`): thousands of puzzles a second. Without numba 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from redraft.errors import RequestError
 
 Function = TypeVar("Function")
 # int64 [81], 0 for a blank.
@@ -25,15 +28,24 @@ except ImportError:
         return lambda function: function
 
 
-def generate(rng: random.Random, blanks: int) -> tuple[str, str]:
-    """Return a puzzle with exactly `blanks` blanks and one solution, and the solution."""
-    while True:
+def generate(rng: random.Random, blanks: int, seconds: float | None = None) -> tuple[str, str]:
+    """Return a puzzle with exactly `blanks` blanks and one solution, and the solution.
+
+    Args:
+        seconds: no attempt begins after so many; None for no limit.
+
+    Raises:
+        RequestError: none was found in that time.
+    """
+    began = time.monotonic()
+    while seconds is None or time.monotonic() - began <= seconds:
         solution = np.zeros(81, np.int64)
         _search(np.zeros(81, np.int64), rng.getrandbits(62), 1, solution)
         order = np.array(rng.sample(range(81), 81))
         puzzle = solution.copy()
         if _dig(puzzle, order, blanks):
             return "".join(map(str, puzzle)), "".join(map(str, solution))
+    raise RequestError(f"no puzzle of {blanks} blanks was found in {seconds:.0f} s: ask for fewer")
 
 
 def count_solutions(grid: str, limit: int = 2) -> int:

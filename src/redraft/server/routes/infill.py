@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, StrictInt
-from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Hole, Infilled, Template, plan_infill, rewriting
 from redraft.editing.diff import unified_diff
@@ -24,10 +23,11 @@ from redraft.server.json_text import json_answer
 from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.schemas import STREAMS, ResponseFormat, Strategies, settings_among
 from redraft.server.openai.stream import ChoiceStream
+from redraft.server.runtime.pools import in_pool
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import stream_response, while_connected
 
-Report = Callable[[Infilled], JsonObject]
+Report = Callable[[Infilled], Awaitable[JsonObject]]
 # JSON has lists for tuples.
 Span = Annotated[tuple[StrictInt, StrictInt], Field(strict=False)]
 
@@ -150,10 +150,11 @@ def infill_routes(models: Registry) -> APIRouter:
         def plan() -> Work:
             return body.plan(hosted, body.text)
 
-        def changed(filled: Infilled) -> JsonObject:
-            return infill_report(hosted, "edit", body.text, filled) | {
-                "diff": unified_diff(body.text, filled.text, "text")
-            }
+        async def changed(filled: Infilled) -> JsonObject:
+            told = await infill_report(hosted, "edit", body.text, filled)
+            texts = body.text, filled.text, "text"
+            diff = await in_pool("diff", unified_diff, *texts, follow_up=True)
+            return told | {"diff": diff}
 
         return await answer(hosted, plan, body, request, changed)
 
@@ -173,10 +174,7 @@ async def answer(
 async def _chunks(
     hosted: HostedModel, plan: Callable[[], Work], body: Options, report: Report
 ) -> AsyncGenerator[JsonObject, None]:
-    """Yield drafts, then the report of the result.
-
-    The report is made in a thread: it tokenizes and compares texts.
-    """
+    """Yield drafts, then the report of the result."""
     streams: dict[int, ChoiceStream] = {}
     constrained = isinstance(body, InfillRequest) and bool(body.formats)
     filling = hosted.infill(
@@ -189,7 +187,7 @@ async def _chunks(
     async with aclosing(filling) as events:
         async for event in events:
             if isinstance(event, Infilled):
-                yield await run_in_threadpool(report, event)
+                yield await report(event)
             else:
                 stream = streams.setdefault(event.candidate, ChoiceStream(hosted.model.tokenizer))
                 yield _draft(event, stream)
@@ -206,8 +204,10 @@ def _draft(event: Draft, stream: ChoiceStream) -> JsonObject:
     return {"object": "infill.draft", "candidate": event.candidate} | drawn
 
 
-def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) -> JsonObject:
-    """Return a filled text and all candidates as JSON; `given` is the text of the request."""
+async def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) -> JsonObject:
+    """Return a filled text and all candidates as JSON; `given` is the text of the request, whose
+    tokens are counted in a thread."""
+    counted = await in_pool("tokens", usage, hosted, given, filled, follow_up=True)
     return {
         "object": kind,
         "model": hosted.name,
@@ -225,7 +225,7 @@ def infill_report(hosted: HostedModel, kind: str, given: str, filled: Infilled) 
             for one in filled.candidates
         ],
         "right_context": list(filled.right_context),
-        "usage": usage(hosted, given, filled),
+        "usage": counted,
     } | ({} if filled.settled else {"settled": False})
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from redraft import __version__
 from redraft.errors import RequestError
@@ -42,6 +41,7 @@ from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.response import OpenAIResponse
 from redraft.server.openai.schemas import STREAMS
 from redraft.server.openai.translate import Translation, translate_completion
+from redraft.server.runtime.pools import in_pool
 from redraft.server.runtime.registry import HostedModel, Registry
 from redraft.server.runtime.sse import (
     OPENAI_STREAM,
@@ -50,6 +50,7 @@ from redraft.server.runtime.sse import (
     while_connected,
 )
 from redraft.server.turn import translated
+from redraft.text import Tokenizer
 
 LLAMA_STREAM = StreamForm(failed=lambda status, body: error_in("llama.cpp", status, body))
 
@@ -150,13 +151,22 @@ def _fact_routes(router: APIRouter, models: Registry) -> None:
         ]
 
     @router.post("/detokenize")
-    async def detokenize(body: DetokenizeRequest) -> dict[str, str]:
+    async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
         tokenizer = models.named(body.model).model.processor.require_tokenizer("a text")
-        size = tokenizer.vocab_size
-        if outside := [token for token in body.tokens if not 0 <= token < size]:
-            raise RequestError(f"token id {outside[0]} is outside the vocabulary of {size}")
-        decoded = partial(tokenizer.decode, body.tokens, special=True)
-        return {"content": await run_in_threadpool(decoded)}
+        decoded = partial(_decoded, tokenizer, body.tokens)
+        return {"content": await while_connected(request, in_pool("tokens", decoded))}
+
+
+def _decoded(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:
+    """Return the text of tokens.
+
+    Raises:
+        RequestError: one is outside the vocabulary.
+    """
+    size = tokenizer.vocab_size
+    if (outside := next((one for one in tokens if not 0 <= one < size), None)) is not None:
+        raise RequestError(f"token id {outside} is outside the vocabulary of {size}")
+    return tokenizer.decode(tokens, special=True)
 
 
 def _place(body: Sampling, prefix: str, suffix: str, options: JsonObject) -> Between:
@@ -199,9 +209,12 @@ async def _writer(
     hosted: HostedModel, body: LlamaCompletionRequest, request: Request
 ) -> CompletionWriter:
     """Return a writer of completions, of which nothing is written yet."""
+    prompts = hosted.preparing.run(
+        partial(_prompts, hosted, body.prompt), body.timeout, constrained=False
+    )
     given = {
         "model": hosted.name,
-        "prompt": await run_in_threadpool(_prompts, hosted, body.prompt),
+        "prompt": await while_connected(request, prompts),
         "max_tokens": body.limit,
         "logprobs": min(body.n_probs, 5) if body.n_probs else None,
         "timeout": body.timeout,

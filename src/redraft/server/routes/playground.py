@@ -7,10 +7,9 @@ from typing import Annotated
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI, File, UploadFile
+from fastapi import APIRouter, FastAPI, File, Request, UploadFile
 from fastapi.staticfiles import StaticFiles
 from pydantic import ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
@@ -19,6 +18,8 @@ from redraft.server.errors import NotHereError
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import Body
+from redraft.server.runtime.pools import in_pool
+from redraft.server.runtime.sse import while_connected
 from redraft.server.speech import Recogniser
 from redraft.tasks.sudoku_generator import generate
 from redraft.tasks.verdict import verdict
@@ -32,6 +33,7 @@ POLICY = (
 
 
 SAFE = ("GET", "HEAD")
+PUZZLE_SECONDS = 20.0  # for a puzzle: one of many blanks takes several attempts
 MAX_CHECKED = 20_000  # characters
 
 
@@ -95,13 +97,14 @@ def playground_routes(recogniser: Recogniser | None) -> APIRouter:
         return {"speech": recogniser is not None}
 
     @router.post("/play/sudoku")
-    async def sudoku(body: SudokuRequest) -> dict[str, str]:
-        puzzle, _ = await run_in_threadpool(generate, random.Random(), body.blanks)
+    async def sudoku(body: SudokuRequest, request: Request) -> dict[str, str]:
+        making = in_pool("puzzle", generate, random.Random(), body.blanks, PUZZLE_SECONDS)
+        puzzle, _ = await while_connected(request, making)
         return {"puzzle": puzzle.replace("0", ".")}
 
     @router.post("/play/check")
     async def check(body: CheckRequest) -> dict[str, bool | None]:
-        return {"right": await run_in_threadpool(verdict, body.prompt, body.text)}
+        return {"right": await in_pool("check", verdict, body.prompt, body.text)}
 
     limiter: list[anyio.CapacityLimiter] = []
 

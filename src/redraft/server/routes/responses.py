@@ -7,7 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
@@ -18,6 +17,7 @@ from redraft.server.responses.schemas import Item, ResponseRequest
 from redraft.server.responses.writer import ResponseWriter
 from redraft.server.routes.sessions import found_in
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
+from redraft.server.runtime.pools import in_pool
 from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.sse import (
     StreamForm,
@@ -56,7 +56,7 @@ class StoredWriter:
 
     async def _keep(self, response: JsonObject) -> None:
         try:
-            await run_in_threadpool(self.state.responses.keep, response, self.given)
+            await in_pool("state", self.state.responses.keep, response, self.given, follow_up=True)
         except (StateBusyError, StateFullError, StateFileError):
             response["store"] = False  # an answer that cannot be kept is an answer all the same
 
@@ -68,7 +68,7 @@ def response_routes(models: Registry, state: Store) -> APIRouter:
     @router.post("/v1/responses", response_model=None, responses=STREAMS)
     async def respond(body: ResponseRequest, request: Request) -> Response:
         hosted = models[body.checked().model]
-        given = await run_in_threadpool(_given_items, body, state)
+        given = await in_pool("state", _given_items, body, state)
         before: list[Item] = []
         if body.previous_response_id is not None:
             named = body.previous_response_id

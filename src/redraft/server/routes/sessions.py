@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from redraft.editing import Infilled
 from redraft.editing.diff import unified_diff
@@ -20,7 +19,9 @@ from redraft.server.json_object import JsonObject
 from redraft.server.json_text import json_answer
 from redraft.server.openai.schemas import STREAMS, Body
 from redraft.server.routes.infill import EditOptions, answer, infill_report
+from redraft.server.runtime.pools import Kind, in_pool
 from redraft.server.runtime.registry import Registry
+from redraft.server.runtime.sse import while_connected
 from redraft.server.runtime.store import MAX_CHARACTERS, Store
 
 Result = TypeVar("Result")
@@ -63,7 +64,7 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
     async def begin(body: NewSession) -> JsonObject:
         models[body.model]
         return _session(
-            await run_in_threadpool(state.begin, body.model, body.text, body.instruction)
+            await in_pool("state", state.begin, body.model, body.text, body.instruction)
         )
 
     @router.get("/v1/sessions")
@@ -85,12 +86,14 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
         return {"id": name, "deleted": True}
 
     @router.post("/v1/sessions/{name}/undo")
-    async def undo(name: str) -> JsonObject:
-        return await found_in("session", _moved, state.undo, name)
+    async def undo(name: str, request: Request) -> JsonObject:
+        moving = found_in("session", _moved, state.undo, name, pool="diff")
+        return await while_connected(request, moving)
 
     @router.post("/v1/sessions/{name}/redo")
-    async def redo(name: str) -> JsonObject:
-        return await found_in("session", _moved, state.redo, name)
+    async def redo(name: str, request: Request) -> JsonObject:
+        moving = found_in("session", _moved, state.redo, name, pool="diff")
+        return await while_connected(request, moving)
 
     @router.post("/v1/sessions/{name}/edits", response_model=None, responses=STREAMS)
     async def edit(name: str, body: SessionEdit, request: Request) -> Response:
@@ -103,9 +106,9 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
 
         if body.kind == "replace":
             after = _replaced(before, body)
-            return await json_answer(
-                {"object": "edit", "text": after} | await found_in("session", changed, after)
-            )
+            changing = found_in("session", changed, after, pool="diff")
+            made = await while_connected(request, changing)
+            return await json_answer({"object": "edit", "text": after} | made)
         if body.replacement is not None:
             raise RequestError("a replacement goes with the kind 'replace'")
         hosted = models[found["model"]]
@@ -118,9 +121,10 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
         def plan() -> Work:
             return change.plan(hosted, before)
 
-        def report(filled: Infilled) -> JsonObject:
-            return infill_report(hosted, "edit", before, filled) | _looked(
-                "session", changed, filled.text
+        async def report(filled: Infilled) -> JsonObject:
+            told = await infill_report(hosted, "edit", before, filled)
+            return told | await found_in(
+                "session", changed, filled.text, pool="diff", follow_up=True
             )
 
         return await answer(hosted, plan, body, request, report)
@@ -130,7 +134,7 @@ def _page_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.get("/v1/pages")
     async def pages(model: str) -> JsonObject:
         models[model]
-        return {"object": "list", "data": await run_in_threadpool(state.pages, model)}
+        return {"object": "list", "data": await in_pool("state", state.pages, model)}
 
     # A title may hold a slash: it takes the rest of the path.
     @router.get("/v1/pages/{title:path}")
@@ -140,12 +144,12 @@ def _page_routes(router: APIRouter, models: Registry, state: Store) -> None:
     @router.put("/v1/pages/{title:path}")
     async def keep(title: str, body: PageBody) -> JsonObject:
         models[body.model]
-        await run_in_threadpool(state.keep_page, body.model, title, body.text)
+        await in_pool("state", state.keep_page, body.model, title, body.text)
         return await found_in("page", state.page, body.model, title)
 
     @router.delete("/v1/pages/{title:path}")
     async def forget_page(title: str, model: str) -> JsonObject:
-        await run_in_threadpool(state.forget_page, model, title)
+        await in_pool("state", state.forget_page, model, title)
         return {"title": title, "deleted": True}
 
 
@@ -167,9 +171,19 @@ def _replaced(text: str, body: SessionEdit) -> str:
     return text[:first] + body.replacement + text[last:]
 
 
-async def found_in(kind: str, look: Callable[..., Result], *arguments: Any) -> Result:
-    """Look something up in a thread: neither the file nor a diff may block the event loop."""
-    return await run_in_threadpool(_looked, kind, look, *arguments)
+async def found_in(
+    kind: str,
+    look: Callable[..., Result],
+    *arguments: Any,
+    pool: Kind = "state",
+    follow_up: bool = False,
+) -> Result:
+    """Look something up in a thread: neither the file nor a diff may block the event loop.
+
+    Args:
+        pool, follow_up: as for `in_pool`.
+    """
+    return await in_pool(pool, _looked, kind, look, *arguments, follow_up=follow_up)
 
 
 def _looked(kind: str, look: Callable[..., Result], *arguments: Any) -> Result:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from redraft.editing.diff import common_prefix
 from redraft.errors import ConfigError, RedraftError
 
 VERSION = 3
@@ -146,22 +147,9 @@ class Database:
 def changed_span(before: str, after: str) -> tuple[int, str, str]:
     """Return the first index that differs, the text that was removed there, and the text added."""
     shorter = min(len(before), len(after))
-    start = _common_prefix(before, after, shorter)
-    end = _common_prefix(before[::-1], after[::-1], shorter - start)
+    start = common_prefix(before, after, shorter)
+    end = common_prefix(before[::-1], after[::-1], shorter - start)
     return start, before[start : len(before) - end], after[start : len(after) - end]
-
-
-def _common_prefix(one: str, other: str, limit: int) -> int:
-    """Return the length of the common prefix, at most `limit`: by halves, so that long texts are
-    compared as a whole."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

@@ -10,9 +10,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-import anyio
 import anyio.to_thread
 
 from redraft.errors import ConstraintTimeoutError
@@ -22,77 +21,19 @@ from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.server.runtime.compiler import PATIENCE, Ticket
 from redraft.server.runtime.compilers import RETRY_SECONDS, Compilers
 from redraft.server.runtime.event_queue import DeadlineError
+from redraft.server.runtime.pools import Queue
 from redraft.server.runtime.time_limit import seconds_left
-from redraft.server.runtime.worker import BusyError, ClientLeftError
+from redraft.server.runtime.worker import BusyError, ClientLeftError, ShuttingDownError
 
 Result = TypeVar("Result")
 # Threads that work at a time.
 THREADS = 4
+POLL_SECONDS = 0.05
 
 
 def time_left(seconds: float | None, began: float) -> float | None:
     """Return what is left of some seconds that began at a time of the monotonic clock."""
     return None if seconds is None else max(0.0, seconds - (time.monotonic() - began))
-
-
-class Queue:
-    """The requests that are being prepared, or wait for it.
-
-    Args:
-        threads: of how many at a time. max_waiting: requests that may wait.
-    """
-
-    def __init__(self, threads: int, max_waiting: int) -> None:
-        self.limiter = anyio.CapacityLimiter(threads)
-        self.capacity = threads + max_waiting
-        self.load = 0
-        self._lock = threading.Lock()
-
-    def place(self) -> QueuePlace:
-        """Take a place."""
-        with self._lock:
-            self.load += 1
-        return QueuePlace(self)
-
-    def leave(self) -> None:
-        """Give a place back."""
-        with self._lock:
-            self.load -= 1
-
-    @property
-    def full(self) -> bool:
-        """True where one more request would be refused."""
-        return self.load >= self.capacity
-
-
-class QueuePlace:
-    """A place in a queue. It is taken until its thread has ended, also where nobody waits for that:
-    a client that leaves cannot have its next request prepared beside the last."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue, self._lock = queue, threading.Lock()
-        self._state: Literal["waits", "works", "left"] = "waits"
-
-    def begin(self) -> bool:
-        """Note that the thread works; returns False where the caller has left before."""
-        with self._lock:
-            if self._state == "left":
-                return False
-            self._state = "works"
-            return True
-
-    def end(self) -> None:
-        """Give the place back; the thread has ended."""
-        self._queue.leave()
-
-    def give_up(self) -> None:
-        """Give the place back, unless a thread works for it."""
-        with self._lock:
-            waited = self._state == "waits"
-            if waited:
-                self._state = "left"
-        if waited:
-            self._queue.leave()
 
 
 class Caller:
@@ -147,8 +88,10 @@ class Preparing:
         self.plain = Queue(THREADS, max_waiting)
         # A thread each, for they wait for a process.
         self.constrained = Queue(THREADS + max_waiting, 0)
-        self._slots, self._plain_slots = (threading.Semaphore(THREADS) for _ in range(2))
+        self._slots = threading.Semaphore(THREADS)  # those that wait for a process hold none
         self._compilers = compilers or Compilers()
+        self._waiting: set[asyncio.Timeout] = set()
+        self._ended = False
 
     async def run(
         self, function: Callable[[], Result], seconds: float | None, *, constrained: bool
@@ -164,8 +107,10 @@ class Preparing:
 
         Raises:
             BusyError: too many wait. ConstraintTimeoutError: a constraint takes too long.
-            DeadlineError: the time is over.
+            DeadlineError: the time is over. ShuttingDownError: the server ends.
         """
+        if self._ended:
+            raise ShuttingDownError
         seconds = seconds_left(seconds)
         queue = self.constrained if constrained else self.plain
         if queue.full:
@@ -181,7 +126,7 @@ class Preparing:
                 raise ClientLeftError("the caller has left")
             try:
                 if not constrained:
-                    with self._plain_slots:
+                    with queue.slots:
                         return function()
                 with self._slots, compiling_elsewhere(caller):
                     return function()
@@ -192,14 +137,18 @@ class Preparing:
         ends = asyncio.timeout(None if seconds is None else seconds + PATIENCE * constrained)
         try:
             async with ends:
+                self._waiting.add(ends)
                 return await anyio.to_thread.run_sync(
                     prepare, limiter=queue.limiter, abandon_on_cancel=True
                 )
         except TimeoutError:
             if not ends.expired():
                 raise
+            if self._ended:
+                raise ShuttingDownError from None
             raise DeadlineError("the request's preparation") from None
         finally:
+            self._waiting.discard(ends)
             place.give_up()
             caller.cancel()
 
@@ -210,3 +159,12 @@ class Preparing:
     def close(self) -> None:
         """End the processes; who waits for one gets a ShuttingDownError."""
         self._compilers.close()
+
+    async def end(self, seconds: float) -> None:
+        """Wait some seconds for what runs; then who still waits gets a ShuttingDownError."""
+        last = time.monotonic() + seconds
+        while self._waiting and time.monotonic() < last:
+            await asyncio.sleep(POLL_SECONDS)
+        self._ended = True
+        for ends in self._waiting:
+            ends.reschedule(0.0)

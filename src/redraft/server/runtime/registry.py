@@ -34,7 +34,7 @@ from redraft.server.errors import NotHereError
 from redraft.server.runtime.metrics import Metrics
 from redraft.server.runtime.pixels import PixelBudget
 from redraft.server.runtime.preparing import Preparing, time_left
-from redraft.server.runtime.worker import Events, Worker
+from redraft.server.runtime.worker import REPLY_SECONDS, Events, Worker
 from redraft.server.settings import Settings
 
 # Settings whose values clients show.
@@ -298,14 +298,17 @@ class Registry:
         await self._stopping
 
     async def _stop(self) -> None:
-        grace = self._settings.grace
+        grace, began = self._settings.grace, time.monotonic()
         if self._preparing is not None:
             self._preparing.close()
         limiter = anyio.CapacityLimiter(len(self.hosts) or 1)
-        async with anyio.create_task_group() as group:
-            for one in self.hosts:
-                close = partial(anyio.to_thread.run_sync, one.worker.close, grace, limiter=limiter)
-                group.start_soon(close)
+        close = partial(anyio.to_thread.run_sync, limiter=limiter)
+        closing = asyncio.gather(*(close(one.worker.close, grace) for one in self.hosts))
+        told = grace - REPLY_SECONDS
+        await asyncio.wait({closing}, timeout=max(0.0, told))
+        if self._preparing is not None:
+            await self._preparing.end(told - (time.monotonic() - began))
+        await closing
 
     @property
     def status(self) -> str:
