@@ -34,12 +34,19 @@ def test_pipes_devices_folders_and_links_are_no_files(tmp_path: Path) -> None:
         (b'{"a": ' + b"9" * 10_000 + b"}", "cannot be read as JSON"),
         (b"[]", "holds a list, not an object"),
         (b"", "cannot be read as JSON"),
+        (b'{"\\ud800": 1}', "surrogates not allowed"),
+        (b'{"a": ["\\uDFFF"]}', "surrogates not allowed"),
     ],
 )
 def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=told):
         read_json(tmp_path / "x.json")
+
+
+def test_whole_pairs_are_text(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b'{"a": "\\ud83d\\ude00"}')
+    assert read_json(tmp_path / "x.json") == {"a": "\N{GRINNING FACE}"}
 
 
 def test_a_text_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

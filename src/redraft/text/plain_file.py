@@ -73,9 +73,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_any_json(path: Path) -> Any:
-    """Return the JSON of a file, whatever it is; errors as for `read_json`."""
+    """Return the JSON of a file, whatever it is; errors as for `read_json`.
+
+    Halves of surrogate pairs, which no text can hold, are no JSON here.
+    """
     try:
-        return json.loads(read_text(path))
+        text = read_text(path)
+        found = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
     except RecursionError:
