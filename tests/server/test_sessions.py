@@ -3,6 +3,7 @@ one."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
 import threading
@@ -178,9 +179,10 @@ def test_a_session_that_ends_while_it_is_edited_is_not_there(
     name = ask(served, "POST", "/v1/sessions", model="small-text", text=TEXT).json()["id"]
     report = sessions.infill_report
 
-    def ended(*given: Any) -> Any:
-        assert ask(served, "DELETE", f"/v1/sessions/{name}").status_code == 200
-        return report(*given)
+    async def ended(*given: Any) -> Any:
+        gone = await asyncio.to_thread(ask, served, "DELETE", f"/v1/sessions/{name}")
+        assert gone.status_code == 200
+        return await report(*given)
 
     monkeypatch.setattr(sessions, "infill_report", ended)
     answer = ask(

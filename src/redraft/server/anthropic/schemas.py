@@ -18,7 +18,7 @@ from redraft.server.openai.schemas import (
     Objects,
     Texts,
     Tools,
-    at_most,
+    length_limit,
 )
 from redraft.server.turn import chat_request
 
@@ -91,7 +91,7 @@ class CountRequest(ForeignBody, Bounded):
 
     model: str
     messages: list[JsonObject] = Field(max_length=MAX_MESSAGES)
-    system: Annotated[str | Objects, at_most(MAX_OBJECTS, "blocks")] | None = None
+    system: Annotated[str | Objects, length_limit(MAX_OBJECTS, "blocks")] | None = None
     tools: Tools | None = None
     tool_choice: ToolChoiceBody | None = None
     thinking: Thinking | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from redraft.errors import RequestError
-from redraft.server.openai.schemas import Common, ResponseFormat, Texts, TokenIds, at_most
+from redraft.server.openai.schemas import Common, ResponseFormat, Texts, TokenIds, length_limit
 
 MAX_PROMPTS = 512
 
@@ -25,7 +25,7 @@ class CompletionRequest(Common):
     model: str = ""
     prompt: Annotated[
         str | TokenIds | Texts | Annotated[list[TokenIds], Field(fail_fast=True)],
-        at_most(MAX_PROMPTS, "prompts", but=int),
+        length_limit(MAX_PROMPTS, "prompts", but=int),
     ]
     max_tokens: int | None = Field(default=None, ge=0)
     suffix: str | None = None

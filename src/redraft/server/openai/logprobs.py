@@ -50,13 +50,17 @@ def text_logprobs(
     lengths = [len(text) for text in texts]
     if first in tokenizer.special_tokens():
         lengths[0] = 0  # BOS is a token of the prompt, and no part of its text
-    top = [{spelled[token]: value for token, value in one.likeliest} for one in found]
+    top = [_likeliest(one, spelled) for one in found]
     return {
         "tokens": texts,
         "token_logprobs": [*(None for _ in before), *(one.log_probability for one in found)],
         "top_logprobs": [*(None for _ in before), *top],
         "text_offset": list(accumulate(lengths, initial=0))[: len(texts)],
     }
+
+
+def _likeliest(one: TokenLikelihood, spelled: Spelled) -> JsonObject:
+    return {spelled[token]: value for token, value in one.likeliest}
 
 
 def _one(token: int, logprob: float, spelled: Spelled) -> JsonObject:

@@ -43,7 +43,7 @@ MAX_MILLISECONDS = 10**12  # a number of 400 digits is no time
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
 
-def at_most(limit: int, what: str, but: type | None = None) -> BeforeValidator:
+def length_limit(limit: int, what: str, but: type | None = None) -> BeforeValidator:
     """Return a check of the length of a list, before its values are looked at. It is for fields
     that may be something else, of which pydantic's own check would tell the other first.
 

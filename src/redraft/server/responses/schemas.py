@@ -17,7 +17,7 @@ from redraft.server.openai.schemas import (
     Objects,
     Texts,
     Tools,
-    at_most,
+    length_limit,
 )
 from redraft.server.turn import chat_request
 
@@ -81,7 +81,9 @@ class ResponseRequest(ForeignBody, Bounded):
     """
 
     model: str
-    input: Annotated[str | Objects, at_most(MAX_OBJECTS, "items")] = Field(default_factory=list)
+    input: Annotated[str | Objects, length_limit(MAX_OBJECTS, "items")] = Field(
+        default_factory=list
+    )
     instructions: str | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)

@@ -33,7 +33,7 @@ FULL = (
 
 
 class HeadBuffer(ReceiveBuffer):
-    """What a connection has received; it gives h11 no more headers than one request may have."""
+    """Received bytes of a connection, with a limit on the headers that h11 takes from them."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         """Return the lines of a head once it is whole; None before.
