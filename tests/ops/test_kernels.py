@@ -4,7 +4,6 @@ interpreter, on this processor."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -53,8 +52,8 @@ from redraft.quant import (
 from redraft.quant.bits import pack_nibbles
 from redraft.testing import tiny_model
 from tests.cases import cases
+from tests.ops.with_kernels import DEVICE, plainly, random, with_kernels
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter rounds to bfloat16 by cutting off, and multiplies in float32.
 BARS = {torch.float32: 2e-6, torch.bfloat16: 5e-3 if DEVICE == "cuda" else 1.5e-2}
 EVERY = [*quantizable_formats(), "nvfp4", "int4 lopsided", "int8 in groups", "int8 centred"]
@@ -62,27 +61,8 @@ EVERY = [*quantizable_formats(), "nvfp4", "int4 lopsided", "int8 in groups", "in
 
 @pytest.fixture(autouse=True)
 def on_kernels() -> Iterator[None]:
-    kernels.KERNEL_DEVICES.add(DEVICE)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        if DEVICE != "cuda":
-            kernels.KERNEL_DEVICES.discard(DEVICE)
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """Without kernels."""
-    kernels.KERNEL_DEVICES.discard(DEVICE)
-    try:
+    with with_kernels():
         yield
-    finally:
-        kernels.KERNEL_DEVICES.add(DEVICE)
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
 
 
 def packed(

@@ -4,7 +4,6 @@ run in Triton's interpreter, on this processor."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.layers import Layer
 from redraft.network.segments import consecutive_segments
 from redraft.network.transformer import DiffusionGemma
-from redraft.ops import triton as kernels
 from redraft.ops.activation import ACTIVATIONS, gated
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
@@ -30,8 +28,8 @@ from redraft.ops.triton.residual import (
     end_layer,
 )
 from redraft.testing import tiny_model
+from tests.ops.with_kernels import DEVICE, plainly, random, with_kernels
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The interpreter rounds to bfloat16 by cutting off.
 BARS = {torch.float32: 2e-6, torch.bfloat16: 1e-2 if DEVICE == "cuda" else 2.5e-2}
 EPS = 1e-6
@@ -39,27 +37,8 @@ EPS = 1e-6
 
 @pytest.fixture(autouse=True)
 def on_kernels() -> Iterator[None]:
-    kernels.KERNEL_DEVICES.add(DEVICE)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        if DEVICE != "cuda":
-            kernels.KERNEL_DEVICES.discard(DEVICE)
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """Without kernels."""
-    kernels.KERNEL_DEVICES.discard(DEVICE)
-    try:
+    with with_kernels():
         yield
-    finally:
-        kernels.KERNEL_DEVICES.add(DEVICE)
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
 
 
 def error(found: Tensor, expected: Tensor) -> float:
