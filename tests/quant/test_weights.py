@@ -186,6 +186,7 @@ def test_gradients_of_a_long_table_are_those_of_its_numbers(
     pull = random(7, 640, seed=2)
     (linear(ours, packed) * pull).sum().backward()
     (x @ packed.dequantize().T * pull).sum().backward()
-    assert ours.grad is not None and x.grad is not None
+    assert ours.grad is not None
+    assert x.grad is not None
     torch.testing.assert_close(linear(ours, packed), x @ packed.dequantize().T)
     torch.testing.assert_close(ours.grad, x.grad, atol=1e-4, rtol=1e-4)
