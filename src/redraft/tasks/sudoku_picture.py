@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Colour = tuple[int, int, int]
+Points = NDArray[np.float64]  # [4, 2]: across and down
+CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 PAPER = 324  # pixels of the side of a grid before it is turned
 
 
@@ -139,54 +141,47 @@ def _other(rng: random.Random, ink: Colour) -> Colour:
 
 def _placed(page: Image.Image, rng: random.Random, hardness: Hardness) -> Image.Image:
     """Return the page turned, bent and with margins, in a picture of PAPER x PAPER."""
-    turn = 0.0 if rng.random() < 0.3 else rng.uniform(-hardness.turn, hardness.turn)
-    angle = math.radians(turn)
-    bend = hardness.bend if rng.random() < 0.5 else 0.0
-    corners = [
-        (x + rng.uniform(-bend, bend), y + rng.uniform(-bend, bend))
-        for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
-    ]
-    turned = [
-        (x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle))
-        for x, y in corners
-    ]
-    low = [min(one[axis] for one in turned) for axis in (0, 1)]
-    high = [max(one[axis] for one in turned) for axis in (0, 1)]
-    wide = max(high[0] - low[0], high[1] - low[1])
-    around = [rng.uniform(0, hardness.margin) for _ in range(4)]
-    scale = (1 - max(around[0] + around[2], around[1] + around[3])) / wide
-    # The grid is where its margins leave it, and in the middle of what is over.
-    over = [1 - scale * (high[axis] - low[axis]) for axis in (0, 1)]
-    shift = [
-        over[axis] * (around[axis] + 1e-6) / (around[axis] + around[axis + 2] + 2e-6)
-        - scale * low[axis]
-        for axis in (0, 1)
-    ]
-    target = [(PAPER * (scale * x + shift[0]), PAPER * (scale * y + shift[1])) for x, y in turned]
-    source = [(0, 0), (PAPER, 0), (PAPER, PAPER), (0, PAPER)]
     behind = page.getpixel((PAPER // 18, PAPER // 18))
     assert isinstance(behind, tuple)
+    target = _margined(_turned(rng, hardness), rng, hardness.margin)
     return page.transform(
         (PAPER, PAPER),
         Image.Transform.PERSPECTIVE,
-        _perspective(target, source),
+        _perspective(PAPER * target, PAPER * (CORNERS + 0.5)),
         Image.Resampling.BICUBIC,
         fillcolor=behind,
     )
 
 
-Point = tuple[float, float]
+def _turned(rng: random.Random, hardness: Hardness) -> Points:
+    """Return the corners of a page of side 1, turned and bent around its middle."""
+    turn = 0.0 if rng.random() < 0.3 else rng.uniform(-hardness.turn, hardness.turn)
+    bend = hardness.bend if rng.random() < 0.5 else 0.0
+    moved = np.array([rng.uniform(-bend, bend) for _ in range(8)]).reshape(4, 2)
+    cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    turned: Points = (CORNERS + moved) @ np.array([[cos, sin], [-sin, cos]])
+    return turned
 
 
-def _perspective(target: Sequence[Point], source: Sequence[Point]) -> list[float]:
+def _margined(corners: Points, rng: random.Random, margin: float) -> Points:
+    """Return corners scaled and moved into a picture of side 1, with margins drawn at random."""
+    low, size = corners.min(axis=0), np.ptp(corners, axis=0)
+    before, behind = np.array([rng.uniform(0, margin) for _ in range(4)]).reshape(2, 2)
+    scale = (1 - (before + behind).max()) / size.max()
+    # What is over lies on both sides as the margins do.
+    share = (before + 1e-6) / (before + behind + 2e-6)
+    placed: Points = scale * (corners - low) + (1 - scale * size) * share
+    return placed
+
+
+def _perspective(target: Points, source: Points) -> list[float]:
     """Return Pillow's eight numbers of the map that brings four points of the target to those of
     the source."""
     rows: list[list[float]] = []
     for (x, y), (u, v) in zip(target, source, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
         rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
-    wanted = np.array([axis for point in source for axis in point], dtype=np.float64)
-    found: list[float] = np.linalg.solve(np.array(rows, dtype=np.float64), wanted).tolist()
+    found: list[float] = np.linalg.solve(np.array(rows), source.flatten()).tolist()
     return found
 
 
