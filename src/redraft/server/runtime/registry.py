@@ -315,7 +315,7 @@ class Registry:
         """`ready` where every model takes a request now; else `full`, or `stopping`."""
         if self._stopping is not None:
             return "stopping"
-        full = any(one.worker.full or one.preparing.plain.full for one in self.hosts)
+        full = any(one.worker.full or one.preparing.full for one in self.hosts)
         return "full" if full else "ready"
 
     @property
