@@ -19,7 +19,7 @@ from redraft.server.errors import error_response
 from redraft.server.runtime import compiler
 from redraft.server.runtime.compilers import Compilers
 from redraft.server.runtime.lanes import LONG as LONG_REQUEST
-from redraft.server.runtime.lanes import THREADS, Lane, note_size
+from redraft.server.runtime.lanes import LONGEST, THREADS, Lane, note_size
 from redraft.server.runtime.preparing import Preparing
 from redraft.server.runtime.worker import BusyError, ShuttingDownError
 from redraft.testing import byte_tokenizer
@@ -247,6 +247,7 @@ def test_long_requests_hold_up_neither_short_ones_nor_those_with_pictures() -> N
     async def steps(preparing: Preparing) -> None:
         kinds: dict[Lane, tuple[int, bool]] = {
             "long": (LONG_REQUEST + 1, False),
+            "longest": (LONGEST + 1, False),
             "pictures": (10, True),
             "short": (10, False),
         }

@@ -14,10 +14,11 @@ from typing import Literal
 
 from redraft.server.runtime.pools import Queue
 
-Lane = Literal["short", "long", "pictures"]
-# Threads that work at a time.
-THREADS: dict[Lane, int] = {"short": 4, "long": 2, "pictures": 2}
-LONG = 64 << 10  # bytes or characters of a long request
+Lane = Literal["short", "long", "longest", "pictures"]
+# Threads that work at a time. The tokens of 4 MB take 700 MB while they are counted.
+THREADS: dict[Lane, int] = {"short": 4, "long": 2, "longest": 1, "pictures": 2}
+# Bytes or characters of a long request, and of one of the longest.
+LONG, LONGEST = 64 << 10, 1 << 20
 _size: ContextVar[int] = ContextVar("request_size", default=0)
 
 
@@ -30,7 +31,10 @@ def lane_of_request(pictures: bool = False) -> Lane:
     """Return the lane of the request that runs now."""
     if pictures:
         return "pictures"
-    return "long" if _size.get() > LONG else "short"
+    size = _size.get()
+    if size > LONGEST:
+        return "longest"
+    return "long" if size > LONG else "short"
 
 
 @dataclass(frozen=True)
