@@ -81,6 +81,7 @@ attack: setup ## hostile requests against a real server, whole; the tests have t
 	$(BIN)/python -m tests.attack.connections
 	$(BIN)/python -m tests.attack.sessions
 	$(BIN)/python -m tests.attack.single
+	$(BIN)/python -m tests.attack.several
 	$(BIN)/python -m tests.attack.extremes
 	$(BIN)/python -m tests.attack.images
 	$(BIN)/python -m tests.attack.anything

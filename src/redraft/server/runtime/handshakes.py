@@ -72,7 +72,7 @@ def tls_protocol(limits: ConnectionLimits, certificate: Certificate) -> type[asy
                     transport.abort()
                 return
             secured.set_protocol(self._http)
-            self._http.connection_made(secured)  # type: ignore[arg-type]
+            self._http.connection_made(secured)
             if self._early:
                 self._http.data_received(self._early)
 
