@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+HEAD = {"include_dashboard": False, "no_monitor": True}
 STORE = 80 << 20  # bytes of each node's object store: the least that Ray takes
 
 
@@ -32,10 +33,9 @@ def two_nodes(cpus: int = 2) -> Iterator[TwoNodes]:
     )
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": cpus, "object_store_memory": STORE, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    node = {"num_cpus": cpus, "object_store_memory": STORE, "include_log_monitor": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node | HEAD)
     try:
-        del node["include_dashboard"]
         cluster.add_node(**node)
         cluster.wait_for_nodes()
         yield TwoNodes(cluster, cluster.address)

@@ -78,9 +78,14 @@ class SentAnswer:
 
 @dataclass
 class RepeatedAnswer:
-    """An answer that is made once more: what was sent of it before is left out."""
+    """An answer that is made once more: what was sent of it before is left out.
 
-    sent: SentAnswer
+    Attributes:
+        count, sent: bytes that were sent before, and the digest of them.
+    """
+
+    count: int
+    sent: bytes
     seen: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
@@ -90,12 +95,12 @@ class RepeatedAnswer:
         Raises:
             BrokenStreamError: the answer is not what it was.
         """
-        if self.seen == self.sent.count:
+        if self.seen == self.count:
             return data
-        known = data[: self.sent.count - self.seen]
+        known = data[: self.count - self.seen]
         self.seen += len(known)
         self.digest.update(known)
-        if self.seen == self.sent.count and self.digest.digest() != self.sent.digest.digest():
+        if self.seen == self.count and self.digest.digest() != self.sent:
             raise BrokenStreamError("the answer is another one than before its replica ended")
         return data[len(known) :]
 
@@ -166,7 +171,7 @@ class FrontApp:
     async def _once(self, call: Call, scope: Scope, sent: SentAnswer, send: Send) -> None:
         """Ask a replica, and send what the client does not have."""
         head: Message | None = None
-        repeated = RepeatedAnswer(sent)
+        repeated = RepeatedAnswer(sent.count, sent.digest.digest())
         async for part in self._replicas.answer(call):
             if part.tokens:
                 self._written(part.tokens)
