@@ -65,5 +65,5 @@ def test_what_cannot_be_is_told(address: str) -> None:
     with redraft.connect(address, api_key="secret") as remote:
         with pytest.raises(UnsupportedByEngineError):
             remote.generate("a", frozen={0: 5})
-        with pytest.raises(RemoteEngineError, match="max_tokens|max_new_tokens|context"):
+        with pytest.raises(RemoteEngineError, match=r"max_tokens|max_new_tokens|context"):
             remote.generate(messages=SAID, max_new_tokens=10**9)

@@ -231,7 +231,7 @@ ReplicasOption = Annotated[
 ReplicaCpusOption = Annotated[
     int, typer.Option("--replica-cpus", help="Cores, and threads, of each replica.", min=1)
 ]
-MostReplicasOption = Annotated[
+MaxReplicasOption = Annotated[
     int | None,
     typer.Option(
         "--max-replicas",

@@ -20,18 +20,23 @@ class ReplicaOptions:
     """Options of the command that ask for replicas.
 
     Attributes:
-        address: of the cluster; None for this machine. least, most: replicas. cpus: of each.
+        address: of the cluster; None for this machine. min_replicas, max_replicas: their bounds.
+        cpus: of each.
     """
 
     address: str | None
-    least: int | None
-    most: int | None
+    min_replicas: int | None
+    max_replicas: int | None
     cpus: int
 
     @property
     def given(self) -> bool:
         """True where engines are to run elsewhere than in this process."""
-        return self.address is not None or self.least is not None or self.most is not None
+        return (
+            self.address is not None
+            or self.min_replicas is not None
+            or self.max_replicas is not None
+        )
 
     def check(self) -> None:
         """Check the options before any work.
@@ -44,8 +49,10 @@ class ReplicaOptions:
         from redraft.cluster.connection import check_ray
 
         check_ray()
-        if self.most is not None and self.most < (self.least or 1):
-            raise ConfigError(f"--max-replicas {self.most} is below --replicas {self.least}")
+        if self.max_replicas is not None and self.max_replicas < (self.min_replicas or 1):
+            raise ConfigError(
+                f"--max-replicas {self.max_replicas} is below --replicas {self.min_replicas}"
+            )
 
 
 def run_replicas(
@@ -65,10 +72,12 @@ def run_replicas(
     from redraft.cluster.serving import ReplicaBounds, replicas_on
 
     place.check_certificate()
-    least = options.least or 1
-    bounds = ReplicaBounds(least=least, most=options.most or least)
+    min_replicas = options.min_replicas or 1
+    bounds = ReplicaBounds(
+        min_replicas=min_replicas, max_replicas=options.max_replicas or min_replicas
+    )
     plan = ReplicaPlan(models=models, settings=settings, speech=speech, threads=options.cpus)
-    errors.print(f"redraft: {least} replicas start", highlight=False)
+    errors.print(f"redraft: {count} replicas start", highlight=False)
     with replicas_on(options.address or LOCAL, plan, bounds, place.port) as (_, app):
-        told = f"{', '.join((*models.paths, *models.adapters))} on {least} replicas"
-        serving.listen(app, settings, place, told)
+        names = ", ".join((*models.paths, *models.adapters))
+        serving.listen(app, settings, place, f"{names} on {count} replicas")

@@ -243,12 +243,12 @@ def run(
 
 
 def listen(
-    app: FastAPI, settings: Settings, place: Place, told: str, *, browser: bool = False
+    app: FastAPI, settings: Settings, place: Place, summary: str, *, browser: bool = False
 ) -> None:
     """Serve an application until SIGTERM or Ctrl-C, as `run` does.
 
     Args:
-        told: the models, for the line that says where they are.
+        summary: the models, for the line that says where they are.
     """
     from redraft.cli.graceful import GracefulServer
 
@@ -262,7 +262,7 @@ def listen(
         address = place.address(listening)
         page = "" if place.unix_socket else f", the page at {address}"
         where = address if place.unix_socket else f"{address}/v1"
-        errors.print(f"redraft: {told} at {where}{page}, Ctrl-C stops", highlight=False)
+        errors.print(f"redraft: {summary} at {where}{page}, Ctrl-C stops", highlight=False)
         if browser:
             # The socket listens already: the browser waits for the server.
             webbrowser.open(address)

@@ -42,7 +42,7 @@ class BrokenStreamError(RedraftError):
 
 
 class Replicas(Protocol):
-    """What answers calls: replicas behind a router."""
+    """Replicas behind a router, which answer calls."""
 
     def answer(self, call: Call) -> AsyncIterator[AnswerPart]:
         """Yield the parts of an answer.

@@ -31,7 +31,7 @@ END = AnswerPart()
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaPlan:
-    """What a replica loads and how it serves.
+    """The models that a replica loads, and its settings.
 
     Attributes:
         models: what to load. settings: of the server; the front applies those that are about

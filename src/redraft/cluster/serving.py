@@ -46,11 +46,11 @@ class ReplicaBounds:
     """How many replicas there are.
 
     Attributes:
-        least: always. most: under load; equal to `least` for a fixed number.
+        min_replicas: always. max_replicas: under load; equal to the other for a fixed number.
     """
 
-    least: int
-    most: int
+    min_replicas: int
+    max_replicas: int
 
     def options(self, rows: int) -> dict[str, Any]:
         """Return them as options of a Ray Serve deployment.
@@ -58,9 +58,9 @@ class ReplicaBounds:
         Args:
             rows: requests that a replica runs at a time; more of them ask for another replica.
         """
-        if self.least == self.most:
-            return {"num_replicas": self.least}
-        bounds = {"min_replicas": self.least, "max_replicas": self.most}
+        if self.min_replicas == self.max_replicas:
+            return {"num_replicas": self.min_replicas}
+        bounds = {"min_replicas": self.min_replicas, "max_replicas": self.max_replicas}
         return {"autoscaling_config": bounds | {"target_ongoing_requests": rows}}
 
 
@@ -212,7 +212,7 @@ def replicas_on(
     with connected(address) as ray:
         there = ray.cluster_resources()
         resources = ReplicaResources.of(plan.models.device, plan.threads, there)
-        resources.check(bounds.least, there)
+        resources.check(bounds.min_replicas, there)
         device = "cuda" if resources.gpus else "cpu"
         plan = replace(plan, models=replace(plan.models, device=device))
         name = f"redraft-{socket.gethostname()}-{port}"
