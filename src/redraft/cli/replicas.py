@@ -72,10 +72,8 @@ def run_replicas(
     from redraft.cluster.serving import ReplicaBounds, replicas_on
 
     place.check_certificate()
-    min_replicas = options.min_replicas or 1
-    bounds = ReplicaBounds(
-        min_replicas=min_replicas, max_replicas=options.max_replicas or min_replicas
-    )
+    count = options.min_replicas or 1
+    bounds = ReplicaBounds(min_replicas=count, max_replicas=options.max_replicas or count)
     plan = ReplicaPlan(models=models, settings=settings, speech=speech, threads=options.cpus)
     errors.print(f"redraft: {count} replicas start", highlight=False)
     with replicas_on(options.address or LOCAL, plan, bounds, place.port) as (_, app):
