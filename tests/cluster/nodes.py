@@ -26,6 +26,8 @@ class TwoNodes:
 def two_nodes(cpus: int = 2) -> Iterator[TwoNodes]:
     """Start a head and a second node with so many cores each, and end both."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # The memory of a machine that others use, too, is not the tests': Ray would kill workers for it.
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
     # Workers are the tests' own Python with the tests' own paths.
     paths = [str(Path(__file__).parents[2] / "src"), str(Path(__file__).parents[2])]
     os.environ["PYTHONPATH"] = os.pathsep.join(

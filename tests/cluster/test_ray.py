@@ -176,6 +176,7 @@ def test_a_server_loses_no_request_when_replicas_are_killed_or_replaced(
 ) -> None:
     port = free_port()
     options = ("--ray", nodes.address, "--replicas", "2", "--memory", "1", "--batch", "4")
+    options = (*options, "--state", str(tmp_path / "state.db"))
     with (tmp_path / "log").open("wb") as log:
         server = start_server(port, *options, log=log)
     try:
@@ -209,6 +210,15 @@ def test_a_server_loses_no_request_when_replicas_are_killed_or_replaced(
         assert load.answers() == expected
         # Sessions stay in one place: those of before are there.
         assert len(httpx2.get(f"{load.address}/v1/sessions").json()["data"]) == 1
+        (state,) = processes("ray::StateActor")
+        os.kill(state, signal.SIGKILL)
+
+        def kept() -> bool:
+            answer = httpx2.get(f"{load.address}/v1/sessions", timeout=SECONDS)
+            assert answer.status_code in (200, 503), answer.text
+            return answer.status_code == 200 and len(answer.json()["data"]) == 1
+
+        wait_until(kept, "the sessions are not there again")
         page = httpx2.get(f"{load.address}/metrics", timeout=SECONDS).text
         written = [line for line in page.splitlines() if line.startswith("redraft_tokens_total{")]
         assert len(written) == 2

@@ -81,7 +81,7 @@ class RayReplicas:
         path = None if plan.settings.state is None else str(plan.settings.state.resolve())
         self._state = (
             ray.remote(StateActor)
-            .options(num_cpus=0, max_concurrency=8, scheduling_strategy=kept)
+            .options(num_cpus=0, max_concurrency=8, max_restarts=-1, scheduling_strategy=kept)
             .remote(path)
         )
         self._handle: Any = None

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redraft.drawn import secret_of_request
 from redraft.server.runtime.store import Store
+from redraft.server.runtime.worker import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Requests whose calls are remembered, where the front has not said that they have ended.
 MAX_REMEMBERED = 1024
+UNREACHABLE = "sessions and pages cannot be reached now: try again later"
+RETRY_SECONDS = 5  # in which Ray starts the actor again
 PARTS = ("", "responses")  # of a store: itself, and what it has beside
 _numbers: ContextVar[Iterator[int] | None] = ContextVar("numbers_of_calls", default=None)
 
@@ -85,7 +88,7 @@ class RemotePart:
 
         def call(*arguments: Any) -> Any:
             import ray
-            from ray.exceptions import RayTaskError
+            from ray.exceptions import RayError, RayTaskError
 
             numbers = _numbers.get()
             request = secret_of_request() if numbers is not None else b""
@@ -95,6 +98,8 @@ class RemotePart:
                 return ray.get(asked)
             except RayTaskError as error:
                 raise error.cause from None
+            except RayError:
+                raise BusyError(UNREACHABLE, RETRY_SECONDS) from None
 
         return call
 
