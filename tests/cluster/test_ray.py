@@ -189,11 +189,14 @@ def test_a_server_loses_no_request_when_replicas_are_killed_or_replaced(
                 assert load.begun.acquire(timeout=SECONDS)
             os.kill(_replicas()[0], signal.SIGKILL)
 
-        load.begun = threading.Semaphore(0)
-        assert load.answers(kill_one) == expected
-        told = (tmp_path / "log").read_text()
-        assert "a replica ended; a request is asked again" in told
-        wait_until(lambda: len(_replicas()) == 2, "the dead replica is not replaced")
+        for _ in range(5):  # a replica may have answered all of its own before it is killed
+            load.begun = threading.Semaphore(0)
+            assert load.answers(kill_one) == expected
+            wait_until(lambda: len(_replicas()) == 2, "the dead replica is not replaced")
+            if "a replica ended; a request is asked again" in (tmp_path / "log").read_text():
+                break
+        else:
+            raise AssertionError("no replica was killed under a request")
         _check_sessions(load.address)
 
         before = set(_replicas())
@@ -215,7 +218,7 @@ def test_a_server_loses_no_request_when_replicas_are_killed_or_replaced(
 
         def kept() -> bool:
             answer = httpx2.get(f"{load.address}/v1/sessions", timeout=SECONDS)
-            assert answer.status_code in (200, 503), answer.text
+            assert answer.status_code in (200, 429), answer.text
             return answer.status_code == 200 and len(answer.json()["data"]) == 1
 
         wait_until(kept, "the sessions are not there again")
