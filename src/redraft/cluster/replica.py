@@ -130,6 +130,10 @@ class Replica:
                 await self._stack.enter_async_context(self._app.router.lifespan_context(self._app))
                 self._opened = True
 
+    async def close(self) -> None:
+        """End the engines."""
+        await self._stack.aclose()
+
     async def check_health(self) -> None:
         """Check that every engine's thread works; Ray Serve replaces a replica that fails.
 
