@@ -75,7 +75,8 @@ def run_replicas(
     count = options.min_replicas or 1
     bounds = ReplicaBounds(min_replicas=count, max_replicas=options.max_replicas or count)
     plan = ReplicaPlan(models=models, settings=settings, speech=speech, threads=options.cpus)
-    errors.print(f"redraft: {count} replicas start", highlight=False)
+    counted = "one replica" if count == 1 else f"{count} replicas"
+    errors.print(f"redraft: starting {counted}", highlight=False)
     with replicas_on(options.address or LOCAL, plan, bounds, place.port) as (_, app):
         names = ", ".join((*models.paths, *models.adapters))
-        serving.listen(app, settings, place, f"{names} on {count} replicas")
+        serving.listen(app, settings, place, f"{names} on {counted}")

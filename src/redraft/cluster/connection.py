@@ -16,6 +16,7 @@ from redraft.errors import ConfigError, RedraftError
 LOCAL = "local"
 NAMESPACE = "redraft"
 REACH_SECONDS = 5.0  # to open a connection to the head of a cluster
+LOCAL_STORE = 256 << 20  # bytes of its object store: answers are small
 INSTALL = "pip install 'redraft[ray]'"
 
 
@@ -54,7 +55,9 @@ def connected(address: str) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    words: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    words: dict[str, Any] = {}
+    if address == LOCAL:
+        words = {"include_dashboard": False, "object_store_memory": LOCAL_STORE}
     try:
         ray.init(
             address,
@@ -64,9 +67,10 @@ def connected(address: str) -> Iterator[Any]:
             configure_logging=False,
             **words,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises its own, and plain ones, where a node starts too slowly
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ClusterError(f"no Ray cluster answers at {address!r}: {first}") from None
+        where = "Ray does not start here" if address == LOCAL else f"no Ray at {address!r}"
+        raise ClusterError(f"{where}: {first}") from None
     try:
         yield ray
     finally:

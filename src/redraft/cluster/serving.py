@@ -107,6 +107,7 @@ class RayReplicas:
             **self._bounds.options(settings.max_batch_size),
         )
         serve.start(proxy_location="Disabled")
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._plan = replace(self._plan, round=self._plan.round + 1)
         try:
             handle = serve.run(
