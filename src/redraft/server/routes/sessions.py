@@ -131,10 +131,11 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
 
 
 def _page_routes(router: APIRouter, models: Registry, state: Store) -> None:
-    @router.get("/v1/pages")
-    async def pages(model: str) -> JsonObject:
+    @router.get("/v1/pages", response_model=JsonObject)
+    async def pages(model: str) -> Response:
         models[model]
-        return {"object": "list", "data": await in_pool("state", state.pages, model)}
+        found = await in_pool("state", state.pages, model)
+        return await json_answer({"object": "list", "data": found})
 
     # A title may hold a slash: it takes the rest of the path.
     @router.get("/v1/pages/{title:path}")
