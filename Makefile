@@ -20,7 +20,7 @@ PLACES := src tests docs benchmarks integrations hatch_build.py
 MOST := -m 'not long'
 FAST := -m 'not slow and not long'
 
-.PHONY: help setup demo test test-long test-fast attack clients integrations kernels coverage bench check format docs page \
+.PHONY: help setup demo test test-long test-fast attack clients integrations ray kernels coverage bench check format docs page \
 	page-check vscode vscode-check first-contact clean
 
 help:
@@ -95,6 +95,10 @@ clients: setup ## real clients of other projects against a server, and the table
 integrations: setup ## packages for other projects' tools, with the tools themselves (a few hundred MB)
 	$(INSTALL) 'lm_eval[api]>=0.4.10' 'llm>=0.36'
 	OMP_NUM_THREADS=1 $(PYTEST) tests/integrations
+
+ray: setup ## batch jobs and servers on a Ray cluster of two nodes, whose processes are killed (Ray: 300 MB)
+	$(INSTALL) --editable '.[ray]'
+	$(PYTEST) tests/cluster -m 'long or not long'
 
 kernels: setup ## compile the CUDA kernels for five kinds of card; needs none of them
 	$(BIN)/python -m tests.ops.compiled

@@ -9,14 +9,14 @@ from tests.imports import MODULES, circles, outside, reached_packages, statement
 # Floors from the ground up. A room (a folder, or a file beside the folders) imports from floors
 # below, and from its own floor only as ARROWS say.
 FLOORS = [
-    ["errors", "events", "config", "short_repr", "notebook"],
+    ["errors", "events", "config", "short_repr", "notebook", "drawn"],
     ["ops", "text", "images", "tasks"],
     ["network", "quant", "diffusion", "grammar"],
     ["checkpoint", "engine", "adapters"],
     ["editing", "train", "remote"],
     ["api"],
     ["evals", "testing", "capacity"],
-    ["server", "cli", "web", "client", "batch"],
+    ["server", "cli", "web", "client", "batch", "cluster"],
 ]
 ARROWS = {
     ("config", "errors"): "a setting that cannot be used is an error",
@@ -26,9 +26,12 @@ ARROWS = {
     ("cli", "server"): "`redraft serve` starts it",
     ("batch", "server"): "a line means what the same request means to the server",
     ("cli", "batch"): "`redraft batch` runs it",
+    ("cli", "cluster"): "`--ray` runs both on a cluster",
+    ("cluster", "batch"): "a worker answers lines as the job's own process does",
+    ("cluster", "server"): "a replica is the server's application",
 }
 WITHOUT_TORCH = (
-    "errors", "events", "config", "short_repr", "notebook", "text", "images", "tasks", "web", "client",
+    "errors", "events", "config", "short_repr", "notebook", "drawn", "text", "images", "tasks", "web", "client",
 )  # fmt: skip
 # What a room leaves alone although it lies below: (room, module or package, reason).
 FORBIDDEN = [

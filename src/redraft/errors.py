@@ -2,6 +2,7 @@
 
     RedraftError
     ├── ConfigError                 a setting or a config file is not valid
+    │   ├── RayMissingError         Ray is not installed
     │   └── UnknownOptionError      an option does not exist
     ├── CheckpointError             a checkpoint cannot be used
     │   ├── UnsafeFormatError       its weights are in a format that can run code (pickle)
@@ -18,6 +19,7 @@
     │       ├── ConstraintLimitError         compiling takes more work or memory than it may
     │       │   └── ConstraintTimeoutError   compiling takes more time than it may
     │       └── ConstraintUnsatisfiedError   no valid text fits
+    ├── ClusterError                a Ray cluster cannot be reached, or has no room
     ├── RemoteEngineError           another engine refuses, fails or cannot be reached
     ├── DataError                   a file of training examples cannot be used
     ├── StrategyError               a sampler or stopping criterion gave an unusable result

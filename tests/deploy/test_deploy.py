@@ -31,6 +31,16 @@ def server() -> Any:
         yield client
 
 
+@pytest.mark.parametrize("version", ["1.30", "1.35"])
+def test_kubernetes_knows_every_field(version: str) -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="the extra `test` has it")
+    for one in KUBERNETES:
+        assert validate.validate(one, version, strict=True) == version
+    misspelt = KUBERNETES[-1] | {"spec": KUBERNETES[-1]["spec"] | {"replica": 1}}
+    with pytest.raises(validate.ValidationError, match="'replica' was unexpected"):
+        validate.validate(misspelt, version, strict=True)
+
+
 def container() -> Any:
     (deployment,) = [one for one in KUBERNETES if one["kind"] == "Deployment"]
     return deployment["spec"]["template"]["spec"]["containers"][0]

@@ -29,6 +29,21 @@ class ModelsToLoad:
     batch: int = 32
     memory: int | None = None
 
+    def load(self) -> dict[str, Model]:
+        """Load the models without showing progress, as a worker does."""
+        from redraft.api import load
+
+        return {
+            name: load(
+                path,
+                dtype=self.dtype,
+                device=self.device,
+                adapters=dict(self.adapters),
+                vision=self.vision,
+            )
+            for name, path in self.paths.items()
+        }
+
     def engines(self, models: Mapping[str, Model]) -> LocalEngines:
         """Return engines of these models, with the memory that there is for them."""
         from redraft.batch.engines import LocalEngines

@@ -23,6 +23,9 @@ from redraft.cli.options import (
     DtypeOption,
     MemoryOption,
     ModelsOption,
+    RayOption,
+    ReplicaCpusOption,
+    ReplicasOption,
     RequestNameOption,
     VisionOption,
 )
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from redraft.batch.lines import Defaults
     from redraft.batch.models import ModelsToLoad
     from redraft.batch.run import Progress
+    from redraft.cluster.batch import RayEngines
 
 
 # Seconds between two lines of progress where no terminal shows a bar.
@@ -55,6 +59,9 @@ def batch(
         typer.Option(help="The seeds of lines that have none follow from it.", min=0),
     ] = 0,
     memory: MemoryOption = None,
+    ray: RayOption = None,
+    replicas: ReplicasOption = None,
+    replica_cpus: ReplicaCpusOption = 1,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -70,7 +77,10 @@ def batch(
     from redraft.batch.files import Input, JobFiles
     from redraft.batch.lines import Defaults
     from redraft.batch.models import ModelsToLoad
+    from redraft.cluster.connection import check_ray
 
+    if ray is not None or replicas is not None:
+        check_ray()
     paths, adapters = serving.model_paths(model, name, adapter or ())
     models = ModelsToLoad(
         paths=paths,
@@ -88,7 +98,11 @@ def batch(
         if files.done < total:
             only = next(iter(paths)) if len(paths) == 1 else None
             defaults = Defaults(only, seed, source.parent)
-            run_until_stopped(files, _engines(models), defaults)
+            if ray is None and replicas is None:
+                engines: LocalEngines | RayEngines = _engines(models)
+            else:
+                engines = _ray_engines(models, ray, replicas or 1, replica_cpus)
+            run_until_stopped(files, engines, defaults)
         done, failed, reports = files.done, files.failed, files.errors
     told = f"redraft: {done - failed} of {total} lines are answered in {output}"
     if failed:
@@ -111,7 +125,17 @@ def _engines(models: ModelsToLoad) -> LocalEngines:
     return models.engines(loaded)
 
 
-def run_until_stopped(files: JobFiles, engines: LocalEngines, defaults: Defaults) -> None:
+def _ray_engines(models: ModelsToLoad, ray: str | None, replicas: int, cpus: int) -> RayEngines:
+    """Return engines on a cluster, or on a Ray of this machine, which are not open yet."""
+    from redraft.cluster.batch import RayEngines
+    from redraft.cluster.connection import LOCAL
+
+    return RayEngines(models, ray or LOCAL, replicas=replicas, cpus=cpus)
+
+
+def run_until_stopped(
+    files: JobFiles, engines: LocalEngines | RayEngines, defaults: Defaults
+) -> None:
     """Run a job and show its progress; SIGINT and SIGTERM end it between two lines."""
     from redraft.batch.run import run_job
 

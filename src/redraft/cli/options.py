@@ -216,6 +216,29 @@ ControlTokensOption = Annotated[
 LengthOption = Annotated[
     int | None, typer.Option("--max-new-tokens", help="The limit on new tokens.")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="The Ray cluster to run on: HOST:PORT of its head, auto, or local for this machine.",
+    ),
+]
+ReplicasOption = Annotated[
+    int | None,
+    typer.Option("--replicas", help="Engines on the cluster, each with its models.", min=1),
+]
+ReplicaCpusOption = Annotated[
+    int, typer.Option("--replica-cpus", help="Cores, and threads, of each replica.", min=1)
+]
+MaxReplicasOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-replicas",
+        help="Replicas under load. Unless given: always as many as --replicas says.",
+        min=1,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PictureOption = Annotated[Path | None, typer.Option(help="Draw the result as a picture too.")]
 

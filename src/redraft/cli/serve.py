@@ -13,12 +13,17 @@ from redraft.cli.options import (
     AdaptersOption,
     DeviceOption,
     DtypeOption,
+    MaxReplicasOption,
     MemoryOption,
     ModelsOption,
+    RayOption,
+    ReplicaCpusOption,
+    ReplicasOption,
     RequestNameOption,
     SpeechOption,
     VisionOption,
 )
+from redraft.cli.replicas import ReplicaOptions, run_replicas
 
 
 def serve(
@@ -120,6 +125,10 @@ def serve(
             "may strip it or not.",
         ),
     ] = "",
+    ray: RayOption = None,
+    replicas: ReplicasOption = None,
+    max_replicas: MaxReplicasOption = None,
+    replica_cpus: ReplicaCpusOption = 1,
     speech: SpeechOption = None,
     vision: VisionOption = True,
     dtype: DtypeOption = "auto",
@@ -130,9 +139,17 @@ def serve(
     Chat, completions, infill, structured output, tools, streams.
     """
     serving.check_packages()
+    from redraft.batch.models import ModelsToLoad
+
     key = serving.read_key(api_key_file)
+    options = ReplicaOptions(ray, replicas, max_replicas, replica_cpus)
+    options.check()
     recogniser = serving.open_recogniser(speech)
-    models = serving.open_models(model, name, dtype, device, adapter or (), vision=vision)
+    models = (
+        {}
+        if options.given
+        else serving.open_models(model, name, dtype, device, adapter or (), vision=vision)
+    )
     settings = serving.settings_of(
         models,
         host,
@@ -151,4 +168,12 @@ def serve(
         proxies=proxy or (),
     )
     place = Place(host, port, unix_socket, tls_cert, tls_key)
+    if options.given:
+        paths, adapters = serving.model_paths(model, name, adapter or ())
+        loaded = {one: str(path) for one, path in adapters.items()}
+        source = ModelsToLoad(
+            paths=paths, adapters=loaded, dtype=dtype, device=device, vision=vision
+        )
+        run_replicas(source, settings, speech, place, options)
+        return
     serving.run(models, settings, recogniser, place)

@@ -17,6 +17,8 @@ from redraft.cli.progress import errors, open_model
 from redraft.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from redraft.api import Model
     from redraft.server import Settings
     from redraft.server.keys import ApiKey
@@ -179,6 +181,7 @@ def settings_of(
     Args:
         key: the API key; None asks for none.
         batch: the largest batch of a model. waiting: the length of a model's waiting queue.
+        models: those of this process; empty where replicas have them, and share out memory.
         memory: GiB for caches and passes; None for nearly all that the device has free.
         prefix_cache: GiB of `memory` for the prefix cache; None for a quarter, at most 4.
         state: the file of edit sessions and pages; None keeps them in memory.
@@ -192,9 +195,11 @@ def settings_of(
     from redraft.engine.memory_budget import usable_memory
     from redraft.server import Settings
 
-    device = next(iter(models.values())).network.device
-    limit = usable_memory(device) if memory is None else int(memory * GIB)
-    kept = min(limit // 4, MAX_PREFIX_CACHE) if prefix_cache is None else int(prefix_cache * GIB)
+    limit = None if memory is None else int(memory * GIB)
+    if models and limit is None:
+        limit = usable_memory(next(iter(models.values())).network.device)
+    share = MAX_PREFIX_CACHE if limit is None else min(limit // 4, MAX_PREFIX_CACHE)
+    kept = share if prefix_cache is None else int(prefix_cache * GIB)
     return Settings(
         api_key=key,
         # A server that listens on this machine alone accepts no other Host header: this stops DNS
@@ -230,11 +235,23 @@ def run(
         ConfigError: the address or the certificate cannot be used, or neither can the file of the
             state.
     """
-    from redraft.cli.graceful import GracefulServer
     from redraft.server import create_app
 
     place.check_certificate()
     app = create_app(models, settings, recogniser)
+    listen(app, settings, place, ", ".join(models), browser=browser)
+
+
+def listen(
+    app: FastAPI, settings: Settings, place: Place, summary: str, *, browser: bool = False
+) -> None:
+    """Serve an application until SIGTERM or Ctrl-C, as `run` does.
+
+    Args:
+        summary: the models, for the line that says where they are.
+    """
+    from redraft.cli.graceful import GracefulServer
+
     for warning in warnings_of(place, settings):
         errors.print(f"redraft: {warning}")
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -245,9 +262,7 @@ def run(
         address = place.address(listening)
         page = "" if place.unix_socket else f", the page at {address}"
         where = address if place.unix_socket else f"{address}/v1"
-        errors.print(
-            f"redraft: {', '.join(models)} at {where}{page}, Ctrl-C stops", highlight=False
-        )
+        errors.print(f"redraft: {summary} at {where}{page}, Ctrl-C stops", highlight=False)
         if browser:
             # The socket listens already: the browser waits for the server.
             webbrowser.open(address)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,6 +16,7 @@ from redraft.diffusion import (
     as_sampler,
     as_stopping,
 )
+from redraft.drawn import random_bits
 from redraft.engine.images import PlacedImage, check_places
 from redraft.errors import (
     ConfigError,
@@ -177,7 +177,7 @@ class Request:
 
 def seeded(config: GenerationConfig) -> GenerationConfig:
     """Return the settings with a seed: their own, or one drawn here."""
-    return config if config.seed is not None else replace(config, seed=secrets.randbits(63))
+    return config if config.seed is not None else replace(config, seed=random_bits(63))
 
 
 def _checked_frozen(frozen: Mapping[int, int] | None, shape: ModelConfig) -> dict[int, int]:

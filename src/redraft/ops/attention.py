@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from redraft.ops.linear import linear, suits_onednn
+from redraft.ops.linear import onednn_product, suits_onednn
 from redraft.ops.triton import uses_kernels
 
 # The number of scores that exist at a time: longer products run in blocks of queries. On a CPU a
@@ -176,7 +176,8 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     ):
         return x @ y.transpose(-1, -2)
     if suits_onednn(x, y):
-        return torch.stack([linear(one, other) for one, other in zip(x, y, strict=True)])
+        # Asked once for all heads: a batch of rows comes here some hundred times in a step.
+        return torch.stack([onednn_product(one, other) for one, other in zip(x, y, strict=True)])
     product = x.new_empty(len(x), x.shape[1], y.shape[1])
     for head, (one, other) in enumerate(zip(x, y, strict=True)):
         torch.mm(one, other.T, out=product[head])

@@ -61,10 +61,13 @@ def linear(x: Tensor, weight: Tensor | WeightLike) -> Tensor:
     """
     if not isinstance(weight, Tensor):
         return weight.product(x)
-    if suits_onednn(x, weight):
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-        return product
-    return F.linear(x, weight)
+    return onednn_product(x, weight) if suits_onednn(x, weight) else F.linear(x, weight)
+
+
+def onednn_product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x W^T, computed by oneDNN; only where `suits_onednn` says so."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return product
 
 
 class Linear(nn.Linear):

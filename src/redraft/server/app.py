@@ -37,11 +37,13 @@ def create_app(
     models: Mapping[str, Model],
     settings: Settings | None = None,
     recogniser: Recogniser | None = None,
+    store: Store | None = None,
 ) -> FastAPI:
     """Return the application that serves models by their names, and adapters by theirs.
 
     Args:
         recogniser: recognises speech for the page; None offers no speech.
+        store: keeps sessions and pages; None for one of `settings.state`.
 
     Raises:
         ConfigError: the state file, the path prefix, an origin, a proxy or a key cannot be used, or
@@ -49,7 +51,7 @@ def create_app(
     """
     settings = settings or Settings()
     metrics = Metrics()
-    registry, state = Registry(models, settings, metrics), Store(settings.state)
+    registry, state = Registry(models, settings, metrics), store or Store(settings.state)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +77,7 @@ def create_app(
         docs_url=None,  # those of FastAPI load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.stop = registry.stop
+    app.state.stop, app.state.registry, app.state.metrics = registry.stop, registry, metrics
     for routes in (
         openai_routes(registry),
         response_routes(registry, state),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from redraft.drawn import token_hex
 from redraft.errors import RequestError
 from redraft.server.anthropic.schemas import Block
 from redraft.server.images import chat_image, data_url, text_and_images
@@ -17,7 +17,7 @@ Message = JsonObject
 
 def new_id(kind: str) -> str:
     """Return a new id; `kind` is msg or toolu."""
-    return f"{kind}_{secrets.token_hex(12)}"
+    return f"{kind}_{token_hex(12)}"
 
 
 def messages_of(messages: Sequence[Message], system: str | list[Block] | None) -> list[Message]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 
+from redraft import drawn
 from redraft.server.between import FilledPlace
 from redraft.server.dialects import error_in
 from redraft.server.json_object import JsonObject
@@ -25,7 +26,7 @@ REASONS = {"stop": "stop", "tool_calls": "stop", "length": "length"}
 
 def now() -> str:
     """Return the time as Ollama writes it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(drawn.now(), UTC).isoformat().replace("+00:00", "Z")
 
 
 class OllamaWriter:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from functools import partial
@@ -11,6 +9,7 @@ from math import inf
 from statistics import fmean
 from typing import Any
 
+from redraft.drawn import now, token_hex
 from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.server.json_object import JsonObject
@@ -38,8 +37,8 @@ class OpenAIResponse:
             tokenizer,
             translation,
         )
-        self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
-        self.created = int(time.time())
+        self.id = ("chatcmpl-" if self.chat else "cmpl-") + token_hex(12)
+        self.created = int(now())
         self.ended: dict[int, Finished] = {}
         self.likelihoods: dict[int, list[TokenLikelihood]] = {}
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import secrets
 from typing import Any
 
+from redraft.drawn import token_hex
 from redraft.text import Answer
 from redraft.text.tool_calls import ToolCall
 
@@ -13,7 +13,7 @@ from redraft.text.tool_calls import ToolCall
 def call_to_json(call: ToolCall) -> dict[str, Any]:
     """Return a tool call with an id of its own."""
     function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
-    return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": function}
+    return {"id": f"call_{token_hex(12)}", "type": "function", "function": function}
 
 
 def unreadable_to_json(answer: Answer) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from redraft.drawn import token_hex
 from redraft.errors import RequestError
 from redraft.server.images import chat_image, text_and_images
 from redraft.server.json_object import JsonObject
@@ -16,7 +16,7 @@ Message = JsonObject
 
 def new_id(kind: str) -> str:
     """Return a new id; `kind` is resp, msg, rs or fc."""
-    return f"{kind}_{secrets.token_hex(16)}"
+    return f"{kind}_{token_hex(16)}"
 
 
 def messages_of(items: Sequence[Item], instructions: str | None) -> list[Message]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
+from redraft.drawn import now
 from redraft.server.json_object import JsonObject
 from redraft.server.json_text import is_shorter
 from redraft.server.responses.items import (
@@ -207,7 +207,7 @@ class ResponseWriter:
         return {
             "id": self.id,
             "object": "response",
-            "created_at": int(time.time()),
+            "created_at": int(now()),
             "status": "in_progress",
             "error": None,
             "incomplete_details": None,

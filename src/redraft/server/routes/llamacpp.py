@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -12,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from redraft import __version__
+from redraft.drawn import now, token_hex
 from redraft.errors import RequestError
 from redraft.server.between import DEFAULT_WIDTH, Between, FilledPlace, fill_between
 from redraft.server.dialects import error_in
@@ -93,8 +92,8 @@ def fim_routes(models: Registry) -> APIRouter:
         place = _place(body, body.prompt, body.suffix or "", options)
         filled = await while_connected(request, fill_between(hosted, place))
         head = {
-            "id": secrets.token_hex(16),
-            "created": int(time.time()),
+            "id": token_hex(16),
+            "created": int(now()),
             "model": body.model,
             "usage": _usage(filled),
         }

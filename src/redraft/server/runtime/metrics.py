@@ -78,7 +78,7 @@ class Metrics:
     def count_text(self, statistics: Statistics) -> None:
         """Count a finished text."""
         self._tokens.inc(statistics.new_tokens)
-        self._count_for_key(statistics.new_tokens)
+        self.count_for_key(statistics.new_tokens)
         self._prompt.inc(statistics.prompt_tokens)
         self._cached.inc(statistics.cached_tokens)
         self._passes.inc(statistics.forwards)
@@ -88,7 +88,7 @@ class Metrics:
     def count_infill(self, filled: Infilled) -> None:
         """Count a finished infill."""
         self._fills.inc()
-        self._count_for_key(sum(filled.candidates[0].widths))
+        self.count_for_key(sum(filled.candidates[0].widths))
         self._passes.inc(sum(one.steps for one in filled.candidates))
 
     def key_request(self, name: str) -> None:
@@ -99,7 +99,8 @@ class Metrics:
         """Count a request that is beyond the limits of its key."""
         self._key_refused.labels(name).inc()
 
-    def _count_for_key(self, tokens: int) -> None:
+    def count_for_key(self, tokens: int) -> None:
+        """Count tokens that were written for the key of this context, where there is one."""
         if name := current_key.get():
             self._key_tokens.labels(name).inc(tokens)
             self.keys.written(name, tokens)

@@ -75,6 +75,11 @@ class Worker:
         self._thread.start()
 
     @property
+    def alive(self) -> bool:
+        """True while the engine's thread runs."""
+        return self._thread.is_alive()
+
+    @property
     def load(self) -> int:
         """Number of requests that run or wait."""
         return self._admitted
