@@ -18,8 +18,10 @@ def shipped_model(prompt: str) -> str | None:
     from redraft.checkpoint.source import SHIPPED
 
     first = prompt.split(maxsplit=1)[:1]
-    known = (name for name in SHIPPED if first in [form.split()[:1] for form in examples(name)])
-    return next(known, None) if first else None
+    for name in SHIPPED:
+        if first and any(form.split()[:1] == first for form in examples(name)):
+            return name
+    return None
 
 
 def examples(name: str) -> list[str]:
