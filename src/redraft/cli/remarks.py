@@ -32,18 +32,18 @@ def _one_each(prompts: list[str]) -> list[str]:
     return list(firsts.values())
 
 
-def on_answer(finished: Finished, most_steps: int) -> list[str]:
+def on_answer(finished: Finished, max_steps: int) -> list[str]:
     """Return the remarks on a text that is empty, or that ran out of steps before it settled.
 
     Args:
-        most_steps: the denoising steps that a canvas may take.
+        max_steps: the denoising steps that a canvas may take.
     """
     found = []
     if not finished.text.strip():
         found.append("the model ended its answer without a word")
-    if most_steps in finished.statistics.steps_per_canvas:
+    if max_steps in finished.statistics.steps_per_canvas:
         found.append(
-            f"a canvas did not settle in {most_steps} steps, and its last draft was taken: try "
+            f"a canvas did not settle in {max_steps} steps, and its last draft was taken: try "
             "another --seed, or raise -s max_denoising_steps"
         )
     return found
