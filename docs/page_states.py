@@ -1,7 +1,8 @@
 """Pictures for those who change the page: `python docs/page_states.py FOLDER [VIEW ...]`.
 
-Every view in its first second, after a run, and in an error; at 1280 and 400 pixels, in light and
-dark. They are looked at, and not kept. It needs what docs/screenshots.py needs.
+Every view in its first second, after a run, in an error of a run, and where nothing can be opened;
+at 1280 and 400 pixels, in light and dark. They are looked at, and not kept. It needs what
+docs/screenshots.py needs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tests.browser.test_shell import VIEWS, used
 WIDTHS = (1280, 400)
 THEMES = ("light", "dark")
 FIRST_SECOND = 700  # milliseconds
+PATIENCE = 60_000  # milliseconds
+GENERATING = ("**/v1/chat/**", "**/v1/infill", "**/v1/edits")
 
 
 def first(page: Page, view: str) -> None:
@@ -36,17 +39,33 @@ def after(page: Page, view: str) -> None:
     """The view with something in it."""
     page.goto("about:blank")
     used(page, view)
+    if view == "voice":
+        page.get_by_role("button", name="make it blue").click()
+        page.get_by_role("button", name="Apply").click()
+        page.get_by_label("Change", exact=True).wait_for(timeout=PATIENCE)
+    elif view == "wiki":
+        page.get_by_text("written", exact=True).wait_for(timeout=PATIENCE)
+    elif view == "sudoku":
+        page.get_by_role("button", name="Stop").wait_for(state="hidden", timeout=PATIENCE)
     page.wait_for_timeout(FIRST_SECOND)
 
 
+def refuse(route: Route) -> None:
+    """Answer as a server that is full does."""
+    message = '{"error": {"message": "the server takes no more requests: try again later"}}'
+    route.fulfill(status=429, content_type="application/json", body=message)
+
+
+def closed(page: Page, view: str) -> None:
+    """The view whose every request is refused, from the start."""
+    for path in (*GENERATING, "**/v1/sessions", "**/v1/sessions/**", "**/play/*"):
+        page.route(path, refuse)
+    first(page, view)
+
+
 def error(page: Page, view: str) -> None:
-    """The view whose requests are refused."""
-
-    def refuse(route: Route) -> None:
-        message = '{"error": {"message": "the server takes no more requests: try again later"}}'
-        route.fulfill(status=429, content_type="application/json", body=message)
-
-    for path in ("**/v1/chat/**", "**/v1/infill", "**/v1/edits", "**/sessions/**", "**/play/*"):
+    """The view whose text was opened, and whose generation is refused."""
+    for path in GENERATING:
         page.route(path, refuse)
     first(page, view)
     buttons = {"canvas": "Run", "editor": "Fill", "sudoku": "Solve", "voice": "Apply"}
@@ -55,12 +74,13 @@ def error(page: Page, view: str) -> None:
     elif view == "voice":
         page.get_by_role("textbox", name="Instruction").fill("make it blue")
     if view in buttons:
-        page.get_by_role("button", name=buttons[view], exact=True).last.click(timeout=3000)
+        page.get_by_role("button", name=buttons[view], exact=True).last.click(timeout=PATIENCE)
     page.wait_for_timeout(FIRST_SECOND)
-    page.unroute_all()
 
 
-STATES: dict[str, Callable[[Page, str], None]] = {"first": first, "after": after, "error": error}
+STATES: dict[str, Callable[[Page, str], None]] = {
+    "first": first, "after": after, "error": error, "closed": closed,
+}  # fmt: skip
 
 
 def main(folder: Path, views: list[str]) -> None:
@@ -89,6 +109,7 @@ def main(folder: Path, views: list[str]) -> None:
                             print(f"{view} {state}: {problem}", file=sys.stderr)
                         target = folder / f"{view}-{state}-{width}-{theme}.png"
                         page.screenshot(path=target, full_page=True)
+                        page.unroute_all()
                         print(target)
                 context.close()
         browser.close()

@@ -9,9 +9,11 @@ import pytest
 
 from redraft.cli.default_model import default_model
 from redraft.cli.generate import _read_prompt
+from redraft.cli.remarks import on_answer, on_prompt
 from redraft.cli.sudoku import read_puzzles
 from redraft.cli.texts import plain_line_ends, with_line_ends, without_last_line_end
 from redraft.errors import RequestError
+from redraft.events import Finished, Statistics
 from tests.command import call
 
 SUM = "calc 17+25-03"
@@ -57,6 +59,43 @@ def test_a_prompt_chooses_among_the_models_that_ship(
     assert default_model(prompt) == model
     monkeypatch.setenv("REDRAFT_MODEL", "somebody/model")
     assert default_model(prompt) == "somebody/model"
+
+
+def test_a_prompt_that_a_shipped_model_has_not_learnt_is_remarked_on() -> None:
+    assert on_prompt("small", SUM) is None
+    assert on_prompt("small-text", "wiki Cordunia (full)") is None
+    assert on_prompt("somebody/model", "Dear Sir") is None
+    told = on_prompt("small-text", SUM)
+    assert told is not None
+    assert "small knows such prompts: -m small." in told
+    assert "'wiki Cordunia (full)'; " in told
+    assert "(story)" not in told  # one of each kind
+    told = on_prompt("small", "Dear Sir")
+    assert told is not None
+    assert "-m" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "words"),
+    [
+        ("39", (3,), []),
+        (" \n", (3,), ["without a word"]),
+        ("39", (3, 48), ["did not settle in 48 steps"]),
+        ("", (48,), ["without a word", "did not settle"]),
+    ],
+)
+def test_an_answer_that_is_none_is_remarked_on(
+    text: str, steps: tuple[int, ...], words: list[str]
+) -> None:
+    figures = Statistics(
+        prompt_tokens=1, new_tokens=1, steps_per_canvas=steps, forwards=1, encoder_passes=0,
+        tokens_per_forward=1.0, tokens_per_second=1.0, time_to_first_draft=0.0,
+        time_to_first_commit=0.0, seconds=1.0,
+    )  # fmt: skip
+    finished = Finished(request=0, reason="eos", seed=1, tokens=(1,), text=text, statistics=figures)
+    told = on_answer(finished, 48)
+    assert len(told) == len(words)
+    assert all(word in one for word, one in zip(words, told, strict=True))
 
 
 @pytest.mark.parametrize("name", ["nosuch.txt", "./puzzles", "C:\\grids", "grid"])

@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi.testclient import TestClient
 
 import redraft
+from redraft.server import Settings, create_app
 from redraft.server.dialects import LLAMA_PATHS
 from tests.server.test_openai import QUICK, Served
 
@@ -57,6 +59,18 @@ def events(served: Served, path: str, **body: Any) -> list[Any]:
 def filled(served: Served, prefix: str, room: int, **options: Any) -> str:
     template: Any = [prefix, redraft.Hole(1, room), BEHIND]
     return served.model.infill(template, **(STEPS | options)).fills[0]
+
+
+def test_a_place_without_a_model_is_filled_by_one_that_has_learnt_to(served: Served) -> None:
+    # As redraft serve has them: the first knows sums alone, and editors name no model.
+    both = {"small": redraft.load("small", dtype="float32"), "small-text": served.model}
+    place = {"prompt": BEFORE, "suffix": BEHIND, "max_tokens": 8} | STEPS
+    with TestClient(create_app(both, Settings()), base_url="http://127.0.0.1") as client:
+        assert client.post("/v1/completions", json=place).json()["model"] == "small-text"
+        body = VIM | STEPS | {"response_fields": ["model"]}
+        assert client.post("/infill", json=body).json()["model"] == "small-text"
+        named = client.post("/infill", json=body | {"model": "small"})
+        assert named.json()["model"] == "small"
 
 
 def test_llama_vim_gets_what_belongs_between(served: Served) -> None:

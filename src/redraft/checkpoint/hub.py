@@ -133,7 +133,19 @@ def _reached(repo: str, ask: Callable[[], Found]) -> Found:
     try:
         return ask()
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{repo} is not on this machine and could not be downloaded: {reason}"
+            f"{repo} is not on this machine and could not be downloaded: {_reason(error)}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why the hub did not answer, in one line."""
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    if not isinstance(error, LocalEntryNotFoundError):
+        return " ".join(str(error).split())
+    if HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set, so that the hub is not asked"
+    cause = " ".join(str(error.__cause__ or "").split())
+    return f"the hub cannot be reached ({cause})" if cause else "the hub cannot be reached"

@@ -13,6 +13,7 @@ from rich.console import Console
 from redraft.cli.familiar import check_familiar
 from redraft.cli.images import Part, image_parts, user_message
 from redraft.cli.log_book import note
+from redraft.cli.remarks import on_prompt
 from redraft.cli.view import show
 from redraft.errors import RequestError
 
@@ -78,6 +79,8 @@ class ChatSession:
     def _written(self, said: list[Message]) -> Finished:
         """Write an answer to what was said, and show it."""
         assert self._model is not None
+        if remark := on_prompt(self._name, str(said[-1]["content"])):
+            self.note(f"({remark})")
         check_familiar(self._model, self._name, messages=said)
         options = dict(self._settings)
         if "max_new_tokens" not in options:

@@ -1,4 +1,4 @@
-"""The model of a command that was given none."""
+"""The model of a command that was given none, and what the models that ship know."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ ENVIRONMENT = "REDRAFT_MODEL"
 
 
 def default_model(prompt: str) -> str:
-    """Return the model that the environment names, or else the one among those that ship whose card
-    has a prompt with the same first word; small-text where none has."""
-    from redraft.checkpoint.source import SHIPPED, open_checkpoint
+    """Return the model that the environment names, or else the one among those that ship that knows
+    such prompts; small-text where none does."""
+    return os.environ.get(ENVIRONMENT) or shipped_model(prompt) or "small-text"
 
-    if named := os.environ.get(ENVIRONMENT):
-        return named
+
+def shipped_model(prompt: str) -> str | None:
+    """Return the model among those that ship whose card has a prompt with the same first word."""
+    from redraft.checkpoint.source import SHIPPED
+
     first = prompt.split(maxsplit=1)[:1]
     for name in SHIPPED:
-        card = open_checkpoint(name).card
-        known = card.prompts() if card else []
-        if first and first in [form.split()[:1] for form in known]:
+        if first and any(form.split()[:1] == first for form in examples(name)):
             return name
-    return "small-text"
+    return None
+
+
+def examples(name: str) -> list[str]:
+    """Return the prompts on the card of a model that ships; none for another model."""
+    from redraft.checkpoint.source import SHIPPED, open_checkpoint
+
+    card = open_checkpoint(name).card if name in SHIPPED else None
+    return card.prompts() if card else []

@@ -40,6 +40,7 @@ from redraft.cli.options import (
     given,
 )
 from redraft.cli.progress import errors, open_model
+from redraft.cli.remarks import on_answer, on_prompt, remark
 from redraft.cli.texts import without_last_line_end
 from redraft.cli.view import show, summary
 from redraft.config import GenerationConfig, GenerationOptions
@@ -121,6 +122,7 @@ def generate(
         raise ConfigError("--image needs the chat template of a checkpoint: leave out --raw")
     around = _prompt_options(plain, no_bos, thinking, control_tokens)
     messages: list[Message] | None = None if plain else [user_message(text, images)]
+    remark(None if raw else on_prompt(name, text))
     check_familiar(loaded, name, prompt=text if plain else None, messages=messages)
     events = loaded.stream(
         text if plain else None,
@@ -140,6 +142,9 @@ def generate(
             finished = show(events, loaded, Console(), ends)
         else:
             finished = _print_plain(events)
+        if chosen == "diffusion":
+            settings = loaded.generation_config.with_options(options)
+            remark(*on_answer(finished, settings.max_denoising_steps))
         note("generate", name, text, finished)
     except KeyboardInterrupt:
         # Text that was committed stays on the screen.

@@ -83,6 +83,11 @@ class ModelCard:
         return list(chain.from_iterable(firsts))
 
 
+def can_do(card: ModelCard | None, task: str) -> bool:
+    """Return True for a model that was trained for a task, or that has no card: a general one."""
+    return card is None or card.knows(task)
+
+
 def _task(raw: object) -> KnownTask:
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{CARD_FILE}: a task must be an object, not {raw!r}")

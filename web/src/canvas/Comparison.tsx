@@ -136,8 +136,8 @@ function Typewriter({ player }: { player: Player }) {
       </pre>
       <Stats
         of={[
-          ["steps", lane ? (usage?.completion_tokens ?? tokens) : null],
-          ["tokens per step", lane ? 1 : null],
+          ["steps", tokens > 0 ? (usage?.completion_tokens ?? tokens) : null],
+          ["tokens per step", tokens > 0 ? 1 : null],
           ["tokens/s", speed],
           ["time", time],
         ]}

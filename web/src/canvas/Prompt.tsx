@@ -38,7 +38,7 @@ export function Prompt(props: PromptProps) {
         </div>
         {props.onAgain && !props.busy && (
           <button type="button" class="chip" onClick={props.onAgain}>
-            Again, with another seed
+            <span aria-hidden="true">↻ </span>Again, with another seed
           </button>
         )}
       </div>

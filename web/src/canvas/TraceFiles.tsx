@@ -23,7 +23,12 @@ export function TraceFiles(props: { player: Player; onOpen: (trace: Trace) => vo
   };
   return (
     <div class="row">
-      <button type="button" class="button" disabled={!trace || player.live} onClick={save}>
+      <button
+        type="button"
+        class="button"
+        disabled={!trace || player.live || player.frames.length === 0}
+        onClick={save}
+      >
         Save run
       </button>
       <button type="button" class="button" onClick={() => input.current?.click()}>

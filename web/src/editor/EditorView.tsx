@@ -6,11 +6,12 @@ import { ViewHeader } from "../components/ViewHeader";
 import { knows, useModelFor } from "../shell/models";
 import { Candidates } from "./Candidates";
 import { Diff } from "./Diff";
+import { EditorBox } from "./EditorBox";
 import { InstructionInput } from "./InstructionInput";
 import { rangeOf, type Action } from "./streamDrafts";
 import { UndoButtons } from "./UndoButtons";
-import { rangeDiff } from "./lines";
-import { useDraft } from "./useDraft";
+import { lineDiff } from "./lines";
+import { useDraft, withDraft } from "./useDraft";
 import { useEditor } from "./useEditor";
 
 const FIRST_TEXT = `def total_cost(files):
@@ -47,7 +48,7 @@ export function EditorView() {
             />
             <UndoButtons editing={editing} />
           </div>
-          <div class="code" ref={editor.host} />
+          <EditorBox host={editor.host} editing={editing} />
           <InstructionInput
             action={action}
             small={editor.small}
@@ -61,9 +62,7 @@ export function EditorView() {
         </section>
         <aside class="card stack" aria-label="Draft">
           <h2>{settled ? "Change" : "Candidates"}</h2>
-          {settled && (
-            <Diff text={rangeDiff(editing.text, settled.from, settled.to, settled.text)} />
-          )}
+          {settled && <Diff text={lineDiff(editing.text, withDraft(editing.text, settled))} />}
           <Candidates candidates={draft.candidates} result={draft.result} />
         </aside>
       </div>

@@ -1,5 +1,7 @@
 // Lines of a text, and the diff of a change in them.
 
+import { structuredPatch } from "diff";
+
 /** Return the offset at which the line of an offset starts. */
 export const lineStart = (text: string, at: number): number =>
   at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
@@ -10,22 +12,14 @@ export function lineEnd(text: string, at: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** Return the diff of a replaced range, with one line of context on each side; "" for no change. */
-export function rangeDiff(text: string, from: number, to: number, replacement: string): string {
-  const start = lineStart(text, from);
-  const end = lineEnd(text, to);
-  const before = text.slice(start, end);
-  const after = text.slice(start, from) + replacement + text.slice(to, end);
-  if (before === after) return "";
-  const signed = (sign: string, lines: string) => lines.split("\n").map((line) => sign + line);
-  const above = start > 0 ? text.slice(lineStart(text, start - 1), start - 1) : null;
-  const below = end < text.length ? text.slice(end + 1, lineEnd(text, end + 1)) : null;
-  return [
-    ...(above === null ? [] : signed(" ", above)),
-    ...signed("-", before),
-    ...signed("+", after),
-    ...(below === null ? [] : signed(" ", below)),
-  ].join("\n");
+/** Between two places of a diff that lie apart. */
+const APART = " ⋯";
+
+/** Return the diff of two texts, with one line of context on each side; "" for no change. */
+export function lineDiff(before: string, after: string): string {
+  const { hunks } = structuredPatch("", "", before, after, "", "", { context: 1 });
+  const isLine = (line: string) => !line.startsWith("\\");
+  return hunks.map((hunk) => hunk.lines.filter(isLine).join("\n")).join(`\n${APART}\n`);
 }
 
 /** Return the line that replaces a line of a diff, or is replaced by it, where both stand alone. */

@@ -62,7 +62,8 @@ export function useDraft(model: string) {
   return { ...state, start, reject, accept };
 }
 
-const withDraft = (text: string, { from, to, text: draft }: Draft): string =>
+/** Return the text with a draft in its place. */
+export const withDraft = (text: string, { from, to, text: draft }: Draft): string =>
   text.slice(0, from) + draft + text.slice(to);
 
 const showDraft = (view: EditorView, draft: Draft | null): void =>

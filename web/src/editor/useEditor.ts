@@ -32,6 +32,9 @@ export interface Editing {
   put: (text: string) => void;
   undo: () => void;
   redo: () => void;
+  /** True where the session could not be opened. */
+  failed: boolean;
+  retry: () => void;
 }
 
 /** An editor for a text in an edit session. Its keys call the newest `actions`. */
@@ -43,22 +46,29 @@ export function useEditor(
   const [opened, setOpened] = useState<Opened | null>(null);
   const [text, setText] = useState("");
   const [, redraw] = useState(0);
+  const [attempt, setAttempt] = useState({ count: 0, failed: false });
   const latest = useRef(actions);
   latest.current = actions;
   useEffect(() => {
     if (!host.current) return;
     const opening = open(host.current, options, () => latest.current, setText);
     const unsubscribe = opening.file.subscribe(() => redraw((n) => n + 1));
-    opening.view.then((view) => {
-      if (view) setOpened({ view, file: opening.file });
-    }, showError);
+    opening.view.then(
+      (view) => {
+        if (view) setOpened({ view, file: opening.file });
+      },
+      (error: unknown) => {
+        setAttempt(({ count }) => ({ count, failed: true }));
+        showError(error);
+      },
+    );
     return () => {
       unsubscribe();
       opening.close();
     };
     // The other options are the same at each call.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [host, options.key, options.model]);
+  }, [host, options.key, options.model, attempt.count]);
   const show = (next: string) => {
     if (opened) showText(opened.view, next);
     setText(next);
@@ -73,6 +83,8 @@ export function useEditor(
     },
     undo: () => void opened?.file.undo().then(show, showError),
     redo: () => void opened?.file.redo().then(show, showError),
+    failed: attempt.failed,
+    retry: () => setAttempt(({ count }) => ({ count: count + 1, failed: false })),
   };
 }
 

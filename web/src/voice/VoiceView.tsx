@@ -3,6 +3,7 @@ import { ModelNote } from "../components/ModelNote";
 import { SandboxedFrame } from "../components/SandboxedFrame";
 import { ViewHeader } from "../components/ViewHeader";
 import { Diff } from "../editor/Diff";
+import { EditorBox } from "../editor/EditorBox";
 import { UndoButtons } from "../editor/UndoButtons";
 import { useEditor, type Editing } from "../editor/useEditor";
 import { knows, useModelFor } from "../shell/models";
@@ -62,7 +63,7 @@ export function VoiceView() {
               <h2>todo.html</h2>
               <UndoButtons editing={editing} busy={instruction.busy} />
             </div>
-            <div class="code" ref={host} />
+            <EditorBox host={host} editing={editing} />
             {instruction.diff !== null && <Diff text={instruction.diff} />}
           </section>
           <Preview source={editing.text} />

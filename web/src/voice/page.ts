@@ -3,14 +3,21 @@
 import DOMPurify from "dompurify";
 import type { ModelInfo } from "../api/types";
 import { knows } from "../shell/models";
+import { inLines, oneLine } from "./layout";
 
-export const FIRST_PAGE =
-  '<body class="green"><h1>Weekend</h1>' +
-  "<ul><li>[ ] buy bread</li><li>[x] call mum</li><li>[ ] fix the bike</li></ul></body>\n";
+export const FIRST_PAGE = `<body class="green">
+  <h1>Weekend</h1>
+  <ul>
+    <li>[ ] buy bread</li>
+    <li>[x] call mum</li>
+    <li>[ ] fix the bike</li>
+  </ul>
+</body>
+`;
 
 /** Return the prompt for a model: small models know `edit PAGE`, and an instruction behind it. */
 export function promptFor(model: ModelInfo, page: string, instruction: string): string {
-  if (knows(model, "edits")) return `edit ${page.trim()}\n${instruction.trim()}`;
+  if (knows(model, "edits")) return `edit ${oneLine(page)}\n${instruction.trim()}`;
   const task =
     "Here is an HTML page. Change it as asked, leave everything else as it is, and answer with " +
     "the page alone.";
@@ -18,10 +25,14 @@ export function promptFor(model: ModelInfo, page: string, instruction: string): 
 }
 
 /** Return the page in an answer. Chat models put it into a code block. */
-export function pageIn(answer: string): string {
+export function pageIn(model: ModelInfo, answer: string): string {
   const block = /```(?:html)?\n([\s\S]*?)```/.exec(answer);
-  return `${(block?.[1] ?? answer).trim()}\n`;
+  return `${laidOut(model, (block?.[1] ?? answer).trim())}\n`;
 }
+
+/** Return what a model wrote in lines; a general model has its own, which are kept. */
+export const laidOut = (model: ModelInfo, text: string): string =>
+  knows(model, "edits") ? inLines(text) : text;
 
 const URL_ATTRIBUTES = ["href", "src", "srcset", "action", "formaction", "poster", "background"];
 

@@ -2,12 +2,12 @@ import { useRef, useState } from "preact/hooks";
 import { generate } from "../api/client";
 import { textOf, type ModelInfo } from "../api/types";
 import { setDraft } from "../editor/draft";
-import { rangeDiff } from "../editor/lines";
+import { lineDiff } from "../editor/lines";
 import type { Editing } from "../editor/useEditor";
 import { pause } from "../shell/motion";
 import { showError, showNotice } from "../shell/toast";
 import { useAbort } from "../shell/useAbort";
-import { pageIn, promptFor } from "./page";
+import { laidOut, pageIn, promptFor } from "./page";
 
 const PAUSE_MILLISECONDS = 160;
 
@@ -25,15 +25,15 @@ export function useInstruction(model: ModelInfo | undefined, editing: () => Edit
     const before = view.state.doc.toString();
     const prompt = promptFor(model, before, instruction);
     const showDraft = (text: string) => {
-      const draft = { from: 0, to: before.length, text, settled: false };
+      const draft = { from: 0, to: before.length, text: laidOut(model, text), settled: false };
       view.dispatch({ effects: setDraft.of(draft) });
     };
     setBusy(true);
     try {
       const answer = await stream(model, prompt, ++seed.current, newSignal(), showDraft);
-      const after = pageIn(answer);
+      const after = pageIn(model, answer);
       if (after === before) showNotice("The model did not change the page.");
-      setDiff(pageDiff(before, after));
+      setDiff(lineDiff(before, after));
       editing().put(after);
       return true;
     } catch (error) {
@@ -45,11 +45,6 @@ export function useInstruction(model: ModelInfo | undefined, editing: () => Edit
     }
   };
   return { apply, busy, diff, stop: abort };
-}
-
-function pageDiff(before: string, after: string): string {
-  const old = before.trimEnd();
-  return rangeDiff(old, 0, old.length, after.trimEnd());
 }
 
 /** Return the model's answer. `showDraft` gets the text of each draft of it. */

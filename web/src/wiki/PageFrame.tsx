@@ -4,13 +4,15 @@ import { draw, sanitize, STYLE } from "./sanitize";
 
 interface Props {
   text: string;
+  /** Stands there while the page has no text. */
+  empty: string;
   busy: boolean;
   title: string;
   onLink: (title: string) => void;
 }
 
 /** A page in a frame without scripts. The page around the frame listens to its links. */
-export function PageFrame({ text, busy, title, onLink }: Props) {
+export function PageFrame({ text, empty, busy, title, onLink }: Props) {
   const latest = useRef(onLink);
   latest.current = onLink;
   const html = useMemo(() => sanitize(text), [text]);
@@ -30,6 +32,7 @@ export function PageFrame({ text, busy, title, onLink }: Props) {
   };
   return (
     <div class={`leaf ${busy ? "busy" : ""}`}>
+      {text === "" && empty !== "" && <p class="muted empty">{empty}</p>}
       <SandboxedFrame
         title={title ? `Page: ${title}` : "Page"}
         style={STYLE}

@@ -47,7 +47,13 @@ export function WikiView({ title }: { title: string }) {
             <Buttons canRewrite={title !== "" && !page.busy} onRewrite={page.rewrite} />
           </div>
           <Suggestions onOpen={open} />
-          <PageFrame text={page.text} busy={page.busy} title={title} onLink={open} />
+          <PageFrame
+            text={page.text}
+            empty={wordsFor(title, page)}
+            busy={page.busy}
+            title={title}
+            onLink={open}
+          />
           <Stats
             of={[
               ["steps", page.steps],
@@ -59,6 +65,13 @@ export function WikiView({ title }: { title: string }) {
       </div>
     </>
   );
+}
+
+/** Return what stands in the place of a page that has no text yet. */
+function wordsFor(title: string, { busy, failed }: { busy: boolean; failed: boolean }): string {
+  if (!title) return "Choose a page above, or write a title of your own.";
+  if (failed) return "This page could not be written. “Write again” tries once more.";
+  return busy ? "The first draft is being written." : "";
 }
 
 function TitleForm({ name, onOpen }: { name: string; onOpen: (title: string) => void }) {

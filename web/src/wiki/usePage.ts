@@ -17,6 +17,7 @@ const saved = (text: string): Shown => ({ text, steps: null, source: "saved" });
 export function usePage(model: ModelInfo | undefined, title: string) {
   const [shown, setShown] = useState(EMPTY);
   const [busy, setBusy] = useState(false);
+  const [failed, setFailed] = useState(false);
   /** Counts the pages that were written: another number means another list of saved pages. */
   const [version, setVersion] = useState(0);
   const [rewrites, setRewrites] = useState(0);
@@ -27,6 +28,7 @@ export function usePage(model: ModelInfo | undefined, title: string) {
     const cached = model && cachedPage(model.id, title);
     setShown(cached === undefined ? EMPTY : saved(cached));
     setBusy(false);
+    setFailed(false);
     if (!model || !title || cached !== undefined) return;
     const open = async () => {
       const text = await loadPage(model.id, title);
@@ -44,7 +46,10 @@ export function usePage(model: ModelInfo | undefined, title: string) {
       setVersion((n) => n + 1);
     };
     open()
-      .catch(showError)
+      .catch((error: unknown) => {
+        if (isCurrent()) setFailed(true);
+        showError(error);
+      })
       .finally(() => {
         if (isCurrent()) setBusy(false);
       });
@@ -54,5 +59,5 @@ export function usePage(model: ModelInfo | undefined, title: string) {
     seed.current++;
     if (model) deletePage(model.id, title).then(() => setRewrites((n) => n + 1), showError);
   };
-  return { ...shown, busy, version, rewrite };
+  return { ...shown, busy, failed, version, rewrite };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { lineEnd, lineStart, pairedLine, rangeDiff } from "../../src/editor/lines";
+import { lineDiff, lineEnd, lineStart, pairedLine } from "../../src/editor/lines";
 
 test("lineStart and lineEnd are the ends of the line of each offset", () => {
   for (const text of ["", "a", "\n", "ab\n\ncd\n", "\nab", "\n\n"]) {
@@ -14,30 +14,27 @@ test("lineStart and lineEnd are the ends of the line of each offset", () => {
   }
 });
 
-describe("rangeDiff", () => {
+describe("lineDiff", () => {
   const text = "one\ntwo\nthree\nfour\n";
 
   test("shows the changed lines whole, with a line of context on each side", () => {
-    expect(rangeDiff(text, 5, 6, "X")).toBe(" one\n-two\n+tXo\n three");
+    expect(lineDiff(text, text.replace("two", "tXo"))).toBe(" one\n-two\n+tXo\n three");
   });
 
-  test("has no context above the first line and below the last", () => {
-    expect(rangeDiff("one\ntwo", 0, 3, "X")).toBe("-one\n+X\n two");
-    expect(rangeDiff("one\ntwo", 4, 7, "X")).toBe(" one\n-two\n+X");
-    expect(rangeDiff("one", 1, 2, "X")).toBe("-one\n+oXe");
+  test("shows no line that is the same, however much was replaced", () => {
+    const after = text.replace("two", "2").replace("four", "4");
+    expect(lineDiff(text, after)).toBe(" one\n-two\n+2\n three\n-four\n+4");
+    const long = "a\nb\nc\nd\ne\nf\n";
+    expect(lineDiff(long, "A\nb\nc\nd\ne\nF\n")).toBe("-a\n+A\n b\n ⋯\n e\n-f\n+F");
   });
 
-  test("shows several lines as removed and several as added", () => {
-    expect(rangeDiff(text, 4, 13, "2\n3\n3b")).toBe(" one\n-two\n-three\n+2\n+3\n+3b\n four");
-  });
-
-  test("an empty line is context too", () => {
-    expect(rangeDiff("\nb\n", 1, 2, "c")).toBe(" \n-b\n+c\n ");
+  test("a last line without an end is a line", () => {
+    expect(lineDiff("one\ntwo", "one\nX")).toBe(" one\n-two\n+X");
+    expect(lineDiff("one", "oXe")).toBe("-one\n+oXe");
   });
 
   test("is empty where nothing changes", () => {
-    expect(rangeDiff(text, 4, 7, "two")).toBe("");
-    expect(rangeDiff(text, 0, 0, "")).toBe("");
+    expect(lineDiff(text, text)).toBe("");
   });
 });
 

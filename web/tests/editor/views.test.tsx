@@ -3,6 +3,7 @@ import { cleanup, fireEvent, render, screen } from "@testing-library/preact";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Candidates } from "../../src/editor/Candidates";
 import { Diff } from "../../src/editor/Diff";
+import { EditorBox } from "../../src/editor/EditorBox";
 import { InstructionInput } from "../../src/editor/InstructionInput";
 
 afterEach(cleanup);
@@ -50,6 +51,33 @@ describe("Candidates", () => {
       <Candidates candidates={new Map([[0, "a"]])} result={{ ...result, usage: { steps: 7 } }} />,
     );
     expect(items()[2]).toContain("7 steps in all");
+  });
+});
+
+describe("EditorBox", () => {
+  const editing = {
+    view: null,
+    file: null,
+    text: "",
+    failed: false,
+    put: () => undefined,
+    undo: () => undefined,
+    redo: () => undefined,
+    retry: () => undefined,
+  };
+
+  test("has the editor alone where its text could be opened", () => {
+    render(<EditorBox host={{ current: null }} editing={editing} />);
+    expect(screen.queryByRole("status")).toBeNull();
+  });
+
+  test("offers another try where it could not, in place of an empty editor", () => {
+    const retry = vi.fn();
+    render(<EditorBox host={{ current: null }} editing={{ ...editing, failed: true, retry }} />);
+    expect(screen.getByRole("status").textContent).toContain("could not be opened");
+    expect(document.querySelector<HTMLElement>(".code")?.hidden).toBe(true);
+    fireEvent.click(screen.getByRole("button", { name: "Try again" }));
+    expect(retry).toHaveBeenCalledOnce();
   });
 });
 

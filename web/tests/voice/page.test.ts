@@ -9,6 +9,10 @@ const other = { id: "other", redraft: { canvas_length: 64 } };
 describe("promptFor", () => {
   test("a small model reads the page and the instruction on a line each", () => {
     expect(promptFor(small, "<b>x</b>\n", " make it blue ")).toBe("edit <b>x</b>\nmake it blue");
+    expect(promptFor(small, FIRST_PAGE, "x")).toBe(
+      'edit <body class="green"><h1>Weekend</h1><ul><li>[ ] buy bread</li>' +
+        "<li>[x] call mum</li><li>[ ] fix the bike</li></ul></body>\nx",
+    );
   });
 
   test("another model reads a task in plain language", () => {
@@ -26,8 +30,14 @@ describe("pageIn", () => {
     ["the first of two code blocks", "```html\na\n```\n```html\nb\n```", "a\n"],
     ["an open code block is part of the page", "```html\n<b>", "```html\n<b>\n"],
   ])("%s", (_name, answer, page) => {
-    expect(pageIn(answer)).toBe(page);
+    expect(pageIn(other, answer)).toBe(page);
   });
+});
+
+test("the one line of a small model is shown in lines", () => {
+  const answer = promptFor(small, FIRST_PAGE, "").slice("edit ".length);
+  expect(pageIn(small, answer)).toBe(FIRST_PAGE);
+  expect(pageIn(other, answer)).toBe(`${answer.trim()}\n`);
 });
 
 describe("draw", () => {

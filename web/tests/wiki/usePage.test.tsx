@@ -45,9 +45,8 @@ describe("usePage", () => {
     const saved = new Map<string, string>();
     fakePages(saved);
     const { result } = renderHook(() => usePage(model, "A (full)"));
-    await waitFor(() => expect(result.current.version).toBe(1));
+    await waitFor(() => expect(result.current).toMatchObject({ version: 1, busy: false }));
     expect(result.current).toMatchObject({ text: "wiki A (full) 1", source: "written", steps: 1 });
-    expect(result.current.busy).toBe(false);
     expect([...saved]).toEqual([["A (full)", "wiki A (full) 1"]]);
   });
 
@@ -74,6 +73,19 @@ describe("usePage", () => {
     await waitFor(() => expect(result.current.version).toBe(2));
     expect(result.current.text).toBe("wiki A 2");
     expect([...saved]).toEqual([["A", "wiki A 2"]]);
+  });
+
+  test("a page that cannot be written is marked, until it is written after all", async () => {
+    let refused = true;
+    fakeServer(({ path }) => {
+      if (!path.startsWith("/v1/chat")) return json({ data: [] });
+      return refused ? json({ error: { message: "busy" } }, 429) : sse(says("text"));
+    });
+    const { result } = renderHook(() => usePage(model, "Refused"));
+    await waitFor(() => expect(result.current).toMatchObject({ failed: true, busy: false }));
+    refused = false;
+    await act(() => result.current.rewrite());
+    await waitFor(() => expect(result.current).toMatchObject({ failed: false, text: "text" }));
   });
 
   test("a page that was left is neither shown nor saved", async () => {

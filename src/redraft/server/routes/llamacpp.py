@@ -61,7 +61,7 @@ def llamacpp_routes(models: Registry) -> APIRouter:
 
     @router.post("/infill", response_model=None, responses=STREAMS)
     async def infill(body: LlamaInfillRequest, request: Request) -> Response:
-        hosted = models.named(body.model)
+        hosted = models.named(body.model, "infill")
         chunks = _infill_chunks(hosted, body)
         if body.stream:
             return body.noted(await stream_response(request, chunks, LLAMA_STREAM))

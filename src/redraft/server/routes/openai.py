@@ -47,10 +47,10 @@ def openai_routes(models: Registry) -> APIRouter:
 
     @router.post("/v1/completions", response_model=None, responses=STREAMS)
     async def complete(body: CompletionRequest, request: Request) -> Response:
-        hosted = models.named(body.model)
-        body.model = body.model or hosted.name
         if not body.suffix and (place := marked_place(body.prompt)):
             body.prompt, body.suffix = place
+        hosted = models.named(body.model, "infill" if body.suffix else None)
+        body.model = body.model or hosted.name
         if body.suffix:
             return body.noted(await suffix_answer(hosted, body, request))
         form = body.response_format

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
+from redraft.config.model_card import can_do
 from redraft.editing import Infilled
 from redraft.engine import (
     Engine,
@@ -331,13 +332,17 @@ class Registry:
     def __iter__(self) -> Iterator[HostedModel]:
         return iter(self._hosted.values())
 
-    def named(self, name: str | None) -> HostedModel:
-        """Return the model of this name, or the first where a client names none.
+    def named(self, name: str | None, task: str | None = None) -> HostedModel:
+        """Return the model of this name. Where a client names none: the first that can do the task,
+        or else the first.
 
         Raises:
             NotHereError: there is none.
         """
-        return self[name] if name else next(iter(self))
+        if name:
+            return self[name]
+        able = (one for one in self if task is None or can_do(one.model.card, task))
+        return next(able, next(iter(self)))
 
     def __getitem__(self, name: str) -> HostedModel:
         """Return the model of this name.
