@@ -21,7 +21,7 @@ SHARE = 4  # of all connections, one in so many may be in its handshake
 
 @dataclass
 class Certificate:
-    """What a server speaks TLS with; None until the server has read it."""
+    """The context that a server speaks TLS with; None until it has been read."""
 
     context: ssl.SSLContext | None = None
 
