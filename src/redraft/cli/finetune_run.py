@@ -119,12 +119,12 @@ def _finish(console: Console, model: Model, trainer: FinetuneTrainer) -> None:
         console.print(f"saved at update {trainer.step} in {folder / STATE}: --resume continues")
         if parallel.world_size() == 1:
             raise SystemExit(130)
-    elif parallel.rank():
-        return
     elif trainer.config.lora is not None:
         console.print(f"done: {trainer.save_adapter()}")
     else:
-        model.save(folder / CHECKPOINT)
+        with trainer.whole() as model.network:
+            if not parallel.rank():
+                model.save(folder / CHECKPOINT)
         console.print(f"done: {folder / CHECKPOINT}")
 
 

@@ -60,6 +60,7 @@ def train(
         chosen = replace(chosen, steps=steps)
     if checked_method("autoregressive" if autoregressive else method) == "autoregressive":
         chosen = chosen.autoregressive()
+    parallel.check_not_launched()
     stages = _stages(chosen, folder, start)
     for stage, _, _ in stages:
         parallel.check_processes(processes, stage.batch_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from redraft.network import DiffusionGemma
 from redraft.network.context import rotary_tables
 from redraft.network.layers import Layer
-from redraft.train.context import Past, additive, canvas_masks, clean_masks, run_layer
+from redraft.train.context import KeyValue, Past, additive, canvas_masks, clean_masks, run_layer
 
 # Compiled versions of a function, at most: kinds of layer, times the kinds and sizes of passes.
 MAX_COMPILED = 32
@@ -28,6 +30,8 @@ class ForwardPasses:
             experts must be plain tensors.
         chunk: positions whose logits are in memory at a time; None for all.
         checkpointed: keep of a layer its input alone, and run it again for the gradient.
+        layer_runner: runs a layer, in place of `run_layer`.
+        in_step: other processes run the same passes at the same time: none may be left out.
     """
 
     def __init__(
@@ -38,15 +42,17 @@ class ForwardPasses:
         dense_experts: bool = True,
         checkpointed: bool = False,
         chunk: int | None = None,
+        layer_runner: Callable[..., tuple[Tensor, KeyValue]] = run_layer,
+        in_step: bool = False,
     ) -> None:
         self.network, self.dense_experts, self.checkpointed = network, dense_experts, checkpointed
-        self.chunk = chunk
-        self._run_layer, self._token_loss = run_layer, token_loss
+        self.chunk, self.in_step = chunk, in_step
+        self._run_layer, self._token_loss = layer_runner, token_loss
         self._soft_embedding = soft_embedding
         if compiled:
             # torch's own setting, for the whole process: above it a function runs uncompiled.
             torch._dynamo.config.recompile_limit = MAX_COMPILED
-            self._run_layer = torch.compile(run_layer, dynamic=False)
+            self._run_layer = torch.compile(layer_runner, dynamic=False)
             self._token_loss = torch.compile(token_loss, dynamic=False)
             self._soft_embedding = torch.compile(soft_embedding, dynamic=False)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -103,6 +103,16 @@ class CanvasLosses:
     by_row: Tensor
     level: Tensor
 
+    def detached(self) -> CanvasLosses:
+        """Return the losses without their gradients, on the CPU."""
+        return replace(
+            self,
+            diffusion=self.diffusion.detach().cpu(),
+            encoder=self.encoder.detach().cpu(),
+            by_row=self.by_row.cpu(),
+            level=self.level.cpu(),
+        )
+
 
 def _corrupted(
     canvas: TrainingCanvas, level: float, vocab_size: int, rng: random.Random
@@ -148,12 +158,24 @@ def _self_conditioning(
     )
     rows = batch.conditioned.nonzero()[:, 0]
     if not len(rows):
+        if passes.in_step:
+            _first_pass(passes, batch, past, signal, torch.zeros_like(batch.start[:1]))
         return signal
-    with torch.no_grad():
-        before = [(key[rows], value[rows]) for key, value in past]
-        found = passes.canvas_states(batch.noisy[rows], signal[rows], before, batch.start[rows])
-    soft = passes.soft_embedding(found)
+    soft = passes.soft_embedding(_first_pass(passes, batch, past, signal, rows))
     own = network.embed(batch.target[rows])
     # A frozen position is its own embedding, as when the model writes.
     heard = torch.where(batch.frozen[rows][..., None], own, soft).to(signal.dtype)
     return signal.index_copy(0, rows, heard)
+
+
+@torch.no_grad()
+def _first_pass(
+    passes: ForwardPasses,
+    batch: CanvasBatch,
+    past: Sequence[tuple[Tensor, Tensor]],
+    signal: Tensor,
+    rows: Tensor,
+) -> Tensor:
+    """Return the states [R, L, H] of some rows, int64 [R], which hear `signal`."""
+    before = [(key[rows], value[rows]) for key, value in past]
+    return passes.canvas_states(batch.noisy[rows], signal[rows], before, batch.start[rows])

@@ -10,8 +10,9 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +21,26 @@ from redraft.adapters import adapters_of, attach, save_adapter
 from redraft.adapters.attach import weights_of
 from redraft.errors import ConfigError, DataError, NonFiniteError
 from redraft.network import DiffusionGemma
+from redraft.train.context import run_layer
 from redraft.train.finetune.config import FinetuneConfig
 from redraft.train.finetune.encode import RecordEncoder
 from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
 from redraft.train.finetune.records import RecordFile
 from redraft.train.forward import ForwardPasses
 from redraft.train.metrics import LEVELS, METRICS, append_metrics, cut_metrics, means_by_level
-from redraft.train.parallel import any_process, average_gradients, rank, summed, world_size
+from redraft.train.parallel import (
+    any_process,
+    gathered,
+    part_like,
+    rank,
+    summed,
+    whole_tensor,
+    world_size,
+)
 from redraft.train.state import digest, read_state, write_state
+
+if TYPE_CHECKING:
+    from redraft.train.finetune.shards import Shards
 
 STATE = "state.safetensors"
 ADAPTER, CHECKPOINT = "adapter", "checkpoint"
@@ -72,10 +85,17 @@ class FinetuneTrainer:
     ) -> None:
         self.config, self.network, self.encoder, self.data = config, network, encoder, data
         self.folder, self.base, self._evaluate = folder, base, evaluate
+        self._start = digest({"base": next(network.parameters()).detach()})
         self.trained = _trained(network, config)
+        # Several processes divide the weights among them.
+        self._shards = _shards(network) if world_size() > 1 else None
+        if self._shards is not None:
+            self.trained = _requiring_gradient(network)
         self.passes = ForwardPasses(
-            network, dense_experts=False, checkpointed=config.checkpointed, chunk=CHUNK
-        )
+            network, dense_experts=False, checkpointed=config.checkpointed, chunk=CHUNK,
+            layer_runner=self._shards.run_layer if self._shards is not None else run_layer,
+            in_step=self._shards is not None,
+        )  # fmt: skip
         self.optimizer = torch.optim.AdamW(
             self.trained.values(),
             lr=config.learning_rate,
@@ -83,7 +103,6 @@ class FinetuneTrainer:
             weight_decay=config.weight_decay,
         )
         self.step, self.stopping = 0, False
-        self._start = digest({"base": next(network.parameters()).detach()})
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
             self._resume()
@@ -102,7 +121,7 @@ class FinetuneTrainer:
         config, began, first = self.config, time.perf_counter(), self.step
         waiting: list[CanvasLosses] = []
         if self._evaluate is not None and not self.step and not any_process(self.stopping):
-            yield self._write(NO_UPDATES | self._evaluate(self))
+            yield self._write(NO_UPDATES | self._evaluated())
         while self.step < config.steps and not any_process(self.stopping):
             waiting += self._update()
             self.step += 1
@@ -117,39 +136,43 @@ class FinetuneTrainer:
         self.save_state()
 
     def save_state(self) -> None:
-        """Write all that resuming needs, whole or not at all."""
-        if rank():
-            return
+        """Write all that resuming needs, whole or not at all; all processes must call this."""
         facts = {"step": str(self.step), "config": self.config.to_json(), "start": self._start}
         tensors = {name: tensor.detach() for name, tensor in self.trained.items()}
         write_state(self.folder / STATE, tensors, [self.optimizer], facts)
 
     def save_adapter(self) -> Path:
-        """Write the adapter in PEFT's format; return its folder."""
-        assert self.config.lora is not None
-        save_adapter(self.folder / ADAPTER, adapters_of(self.network), self.config.lora, self.base)
-        return self.folder / ADAPTER
+        """Write the adapter in PEFT's format; return its folder. All processes must call this."""
+        lora, folder = self.config.lora, self.folder / ADAPTER
+        assert lora is not None
+        with self.whole():
+            if not rank():
+                save_adapter(folder, adapters_of(self.network), lora, self.base)
+        return folder
+
+    def whole(self) -> AbstractContextManager[DiffusionGemma]:
+        """Return a context with a network that has all weights; all processes must enter it."""
+        return nullcontext(self.network) if self._shards is None else self._shards.whole()
 
     def _update(self) -> list[CanvasLosses]:
         """Make one update; return the losses of its batches."""
         config, found = self.config, list[CanvasLosses]()
         batches = [self._batch(number) for number in range(config.accumulate)]
         # The mean is over the positions of the whole update, in all processes, not of each batch;
-        # `average_gradients` divides by the processes.
+        # and gradients become their mean over the processes.
         counted, learnt = summed(
             sum(int(batch.counted.sum()) for batch in batches),
             sum(int(batch.learnt[:, 1:].sum()) for batch in batches),
         )
         self.network.train()
         for batch in batches:
-            part = canvas_losses(self.passes, batch.to(self.network.device))
+            part = self._losses(batch.to(self.network.device))
             loss = part.diffusion / max(1, counted)
             loss = loss + config.encoder_weight * part.encoder / max(1, learnt)
             (loss * world_size()).backward()
             found.append(part)
         self.network.eval()
-        average_gradients(self.trained.values())
-        norm = nn.utils.clip_grad_norm_(self.trained.values(), config.clip)
+        norm = whole_tensor(nn.utils.clip_grad_norm_(self.trained.values(), config.clip))
         if not bool(norm.isfinite()):
             raise NonFiniteError(
                 f"the gradient is not finite at update {self.step}: the last state, of "
@@ -159,6 +182,12 @@ class FinetuneTrainer:
             group["lr"] = config.learning_rate * config.rate(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return found
+
+    def _losses(self, batch: CanvasBatch) -> CanvasLosses:
+        if self._shards is None:
+            return canvas_losses(self.passes, batch)
+        found: CanvasLosses = self._shards(self.passes, batch)[1]
         return found
 
     def _batch(self, part: int) -> CanvasBatch:
@@ -185,15 +214,20 @@ class FinetuneTrainer:
 
     def _log(self, updates: Sequence[CanvasLosses], speed: float, *, evaluated: bool) -> Row:
         """Write and return a row of metrics."""
-        row = summarise(updates) | {
+        row = summarise(gathered([one.detached() for one in updates])) | {
             "step": self.step,
             "learning_rate": self.config.learning_rate * self.config.rate(self.step - 1),
             "examples_per_second": speed * self.config.batch_size * self.config.accumulate,
             "seconds_left": (self.config.steps - self.step) / speed,
         }
         if evaluated and self._evaluate is not None:
-            row |= self._evaluate(self)
+            row |= self._evaluated()
         return self._write(row)
+
+    def _evaluated(self) -> Row:
+        assert self._evaluate is not None
+        with self.whole():
+            return self._evaluate(self)
 
     def _write(self, row: Row) -> Row:
         if not rank():
@@ -210,7 +244,7 @@ class FinetuneTrainer:
         self.step = int(facts["step"])
         with torch.no_grad():
             for name, tensor in self.trained.items():
-                tensor.copy_(tensors[name])
+                tensor.copy_(part_like(tensor, tensors[name]))
         if not rank():
             cut_metrics(self.folder / METRICS, self.step)
 
@@ -225,7 +259,18 @@ def _trained(network: DiffusionGemma, config: FinetuneConfig) -> dict[str, nn.Pa
         )
     else:
         network.requires_grad_(True)
+    return _requiring_gradient(network)
+
+
+def _requiring_gradient(network: DiffusionGemma) -> dict[str, nn.Parameter]:
     return {name: one for name, one in network.named_parameters() if one.requires_grad}
+
+
+def _shards(network: DiffusionGemma) -> Shards:
+    # What FSDP2 imports takes a second, which a run in one process need not wait for.
+    from redraft.train.finetune.shards import Shards
+
+    return Shards(network)
 
 
 def summarise(updates: Sequence[CanvasLosses]) -> Row:
@@ -234,7 +279,7 @@ def summarise(updates: Sequence[CanvasLosses]) -> Row:
     rows = torch.cat([one.by_row for one in updates])
 
     def mean(sums: list[Tensor], count: int) -> float | None:
-        return float(torch.stack(sums).sum().detach()) / count if count else None
+        return float(torch.stack(sums).sum()) / count if count else None
 
     return {
         "loss": mean([one.diffusion for one in updates], sum(o.diffusion_count for o in updates)),
