@@ -134,12 +134,13 @@ def encoder_of(model: Model, config: FinetuneConfig) -> RecordEncoder:
     Raises:
         ConfigError: the checkpoint names no end token. RequestError: it has no tokenizer.
     """
-    from redraft.train.finetune.encode import RecordEncoder
+    from redraft.train.finetune.encode import ImageReader, RecordEncoder
 
     tokenizer = model.processor.require_tokenizer("fine-tuning")
     ends = model.processor.end_tokens(model.generation_config)
     if not ends:
         raise ConfigError("the checkpoint names no end token that its vocabulary has")
+    images = model.images
     return RecordEncoder(
         tokenizer,
         model.chat_template,
@@ -148,6 +149,7 @@ def encoder_of(model: Model, config: FinetuneConfig) -> RecordEncoder:
         config.max_length,
         config.loss_on == "last",
         config.encoder_loss_on == "sequence",
+        None if images is None else ImageReader(model.processor.chat, images.features),
     )
 
 

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from redraft.network import DiffusionGemma
 from redraft.network.context import rotary_tables
 from redraft.network.layers import Layer
+from redraft.network.segments import Images
 from redraft.train.context import KeyValue, Past, additive, canvas_masks, clean_masks, run_layer
 
 # Compiled versions of a function, at most: kinds of layer, times the kinds and sizes of passes.
@@ -57,7 +58,11 @@ class ForwardPasses:
             self._soft_embedding = torch.compile(soft_embedding, dynamic=False)
 
     def encode(
-        self, tokens: Tensor, past: Past | None = None, lengths: Tensor | None = None
+        self,
+        tokens: Tensor,
+        past: Past | None = None,
+        lengths: Tensor | None = None,
+        images: Images = (),
     ) -> tuple[Tensor, Past]:
         """Encode clean tokens causally.
 
@@ -65,6 +70,7 @@ class ForwardPasses:
             tokens: int64 [B, T].
             past: of the prefixes that the tokens follow; None if they follow nothing.
             lengths: int64 [B], how many tokens of each padded prefix count.
+            images: of each row, by the clean tokens; empty where none has any.
 
         Returns:
             States [B, T, H], and the past of these tokens.
@@ -73,8 +79,9 @@ class ForwardPasses:
         if lengths is None:
             lengths = torch.zeros(rows, dtype=torch.int64, device=tokens.device)
         held = 0 if past is None else past[0][0].shape[1]
-        masks = clean_masks(self.network.config, lengths, count, held)
-        return self._run(self.network.embed(tokens), lengths, masks, past, clean=True)
+        masks = clean_masks(self.network.config, lengths, count, held, images)
+        embeddings = with_images(self.network.embed(tokens), images)
+        return self._run(embeddings, lengths, masks, past, clean=True)
 
     def canvas_states(self, canvas: Tensor, signal: Tensor, past: Past, lengths: Tensor) -> Tensor:
         """Return the states [B, L, H] of canvases, read in both directions behind their prefixes.
@@ -144,6 +151,22 @@ class ForwardPasses:
             left.append(key_value)
         states: Tensor = self.network.norm(x)
         return states, left
+
+
+def with_images(embeddings: Tensor, images: Images) -> Tensor:
+    """Return embeddings [B, T, H] with the soft tokens of images in their places.
+
+    Unlike embeddings of tokens, soft tokens are not scaled.
+    """
+    if not any(images):
+        return embeddings
+    rows = list(embeddings)
+    for row, spans in enumerate(images):
+        for one in spans:
+            assert one.features is not None
+            soft = one.features.to(embeddings)
+            rows[row] = torch.cat((rows[row][: one.start], soft, rows[row][one.stop :]))
+    return torch.stack(rows)
 
 
 def token_loss(network: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from redraft.train.finetune.encode import TrainingCanvas
+from redraft.network import ImageSpan
+from redraft.train.finetune.encoded import TrainingCanvas
 from redraft.train.forward import ForwardPasses
 
 
@@ -30,6 +31,7 @@ class CanvasBatch:
         target: int64 [B, L]. noisy: int64 [B, L], the corrupted canvas.
         frozen, counted: bool [B, L]. level: float32 [B], t.
         conditioned: bool [B], examples with a first pass.
+        images: those of each sequence.
     """
 
     sequence: Tensor
@@ -41,6 +43,7 @@ class CanvasBatch:
     counted: Tensor
     level: Tensor
     conditioned: Tensor
+    images: tuple[tuple[ImageSpan, ...], ...] = ()
 
     @classmethod
     def of(
@@ -79,11 +82,13 @@ class CanvasBatch:
             torch.tensor([one.counted for one in canvases]),
             torch.tensor(level),
             torch.tensor([rng.random() < self_conditioning for rng in rngs]),
+            tuple(one.images for one in canvases),
         )
 
     def to(self, device: torch.device) -> CanvasBatch:
         """Return the batch on a device."""
-        return CanvasBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        names = [name for name in self.__dataclass_fields__ if name != "images"]
+        return CanvasBatch(*(getattr(self, name).to(device) for name in names), images=self.images)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def _corrupted(
 
 def canvas_losses(passes: ForwardPasses, batch: CanvasBatch) -> CanvasLosses:
     """Compute the losses of a batch."""
-    states, past = passes.encode(batch.sequence)
+    states, past = passes.encode(batch.sequence, images=batch.images)
     following = batch.learnt[:, 1:]
     predicted = passes.token_loss(states[:, :-1], batch.sequence[:, 1:])
     encoder = (predicted * following).sum()

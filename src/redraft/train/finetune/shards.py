@@ -50,9 +50,7 @@ class Shards(nn.Module):
     def __init__(self, network: DiffusionGemma) -> None:
         super().__init__()
         self.layers = nn.ModuleList(LayerPass(layer) for layer in _layers(network))
-        self.others = nn.ModuleList(
-            [network.embed_tokens, network.norm, network.self_conditioning]
-        )
+        self.others = nn.ModuleList([network.embed_tokens, network.norm, network.self_conditioning])
         self._passes = dict(zip(map(id, network.layers), self.layers, strict=True))
         self._lend = lambda: network  # no part of this module
         mesh = init_device_mesh(network.device.type, (world_size(),))

@@ -1,0 +1,200 @@
+"""A fine-tuning in two processes, whose weights FSDP2 divides, is the run of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import redraft
+from redraft.adapters import LoraConfig
+from redraft.adapters.attach import weights_of
+from redraft.checkpoint import Quantization
+from redraft.errors import ConfigError
+from redraft.network import DiffusionGemma, place_weight
+from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model
+from redraft.train import parallel
+from redraft.train.finetune.config import FinetuneConfig
+from redraft.train.finetune.encode import RecordEncoder
+from redraft.train.finetune.records import RecordFile
+from redraft.train.finetune.trainer import STATE, FinetuneTrainer
+from redraft.train.metrics import METRICS, read_metrics
+
+# Rates are so small that a rounding cannot turn an update of AdamW around.
+CONFIG = FinetuneConfig(
+    lora=LoraConfig(rank=4, targets=("attention", "dense", "experts", "self_conditioning")),
+    steps=3, batch_size=2, accumulate=2, learning_rate=1e-5, clip=1e9, save_every=2, log_every=1,
+    eval_every=2,
+)  # fmt: skip
+CASES = {"lora": CONFIG, "int8": CONFIG, "full": replace(CONFIG, lora=None)}
+
+
+def trainer(folder: Path, name: str, config: FinetuneConfig) -> FinetuneTrainer:
+    """Return the run of a case; its evaluation looks at a weight as a whole."""
+    network = tiny_model(3, vocab_size=384, hidden_size=64, num_hidden_layers=2)
+    if name == "int8":
+        quantize(network)
+    encoder = RecordEncoder(byte_tokenizer(), None, network.config, (106, 1))
+    data = RecordFile(folder / "data.jsonl")
+
+    def looked_at(run: FinetuneTrainer) -> dict[str, object]:
+        return {"eval": {"sum": float(run.network.norm.weight.sum())}}
+
+    return FinetuneTrainer(config, network, encoder, data, folder / name, evaluate=looked_at)
+
+
+def quantize(network: DiffusionGemma) -> None:
+    quantization = Quantization("int8")
+    for name, weight in list(weights_of(network)):
+        if quantization.covers(name, weight.shape):
+            place_weight(network, name, quantization.quantize(name, weight, torch.float32))
+
+
+def all_cases(folder: Path) -> None:
+    """Make the run of every case, in this process or in all; one of them is cut and resumed."""
+    for name, config in CASES.items():
+        run = trainer(folder, name, config)
+        for _ in run.run():
+            if name == "full" and run.step == 3 and parallel.world_size() > 1:
+                run = trainer(folder, name, config)  # of the state after update 2
+                list(run.run())
+                break
+        if config.lora is not None:
+            run.save_adapter()
+        with run.whole() as network:
+            if not parallel.rank():
+                torch.save(network.state_dict(), folder / f"{name}.pt")
+
+
+def write_data(folder: Path) -> None:
+    folder.mkdir()
+    lines = [{"prompt": f"{number}:", "completion": f"{number + 1}"} for number in range(9)]
+    (folder / "data.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+
+
+def test_two_processes_make_the_losses_and_weights_of_one(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        write_data(folder)
+    all_cases(one)
+    parallel.run_in_processes(2, all_cases, two)
+    for name, config in CASES.items():
+        rows = [read_metrics(folder / name / METRICS) for folder in (one, two)]
+        assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]] == [0, 1, 2, 3]
+        for ours, theirs in zip(*rows, strict=True):
+            assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+            assert ours["encoder_loss"] == pytest.approx(theirs["encoder_loss"], rel=1e-5)
+            assert ours["loss_by_level"] == pytest.approx(theirs["loss_by_level"], rel=1e-4)
+            assert ours.get("eval") == pytest.approx(theirs.get("eval"))
+        states = [load_file(folder / name / STATE) for folder in (one, two)]
+        assert states[0].keys() == states[1].keys()
+        for key, tensor in states[0].items():
+            # A gradient, which AdamW holds, is as large as some hundreds.
+            scale = max(1.0, float(tensor.abs().max()))
+            assert torch.allclose(tensor, states[1][key], atol=1e-5 * scale, rtol=1e-3), key
+        weights = [torch.load(folder / f"{name}.pt") for folder in (one, two)]
+        for key, tensor in weights[0].items():
+            if tensor.is_floating_point():
+                assert torch.allclose(tensor, weights[1][key], atol=2e-5), key
+        if config.lora is not None:
+            adapters = [load_file(folder / name / "adapter/adapter_model.safetensors")
+                        for folder in (one, two)]  # fmt: skip
+            assert adapters[0].keys() == adapters[1].keys()
+
+
+def launch(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_what_a_launcher_says_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(monkeypatch)
+    assert parallel.launched() == 0
+    parallel.check_not_launched()
+    launch(monkeypatch, RANK="1", WORLD_SIZE="3", LOCAL_RANK="1")
+    assert parallel.launched() == 3
+    parallel.check_processes(1, 6)
+    with pytest.raises(ConfigError, match="processes=3 must divide batch_size=8"):
+        parallel.check_processes(1, 8)
+    with pytest.raises(ConfigError, match="a launcher started 3 of this command: leave out one"):
+        parallel.check_processes(2, 6)
+    with pytest.raises(ConfigError, match="leave out torchrun"):
+        parallel.check_not_launched()
+    launch(monkeypatch, RANK="first", WORLD_SIZE="2")
+    with pytest.raises(ConfigError, match="RANK=first"):
+        parallel.launched()
+    launch(monkeypatch, RANK="2", WORLD_SIZE="2")
+    with pytest.raises(ConfigError, match="RANK=2, WORLD_SIZE=2"):
+        parallel.launched()
+    launch(monkeypatch, RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="no")
+    with pytest.raises(ConfigError, match="the 2 processes do not find each other"):
+        parallel.run_in_processes(1, list)
+
+
+def test_each_process_of_a_launcher_has_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    launch(monkeypatch)
+    assert parallel.own_device("auto", 1) == "auto"
+    assert parallel.own_device("cpu", 2) == "cpu"
+    with pytest.raises(ConfigError, match="torchrun --nproc-per-node 2"):
+        parallel.own_device("auto", 2)
+    launch(monkeypatch, RANK="1", WORLD_SIZE="4", LOCAL_RANK="1")
+    assert parallel.own_device("auto", 1) == parallel.own_device("cuda", 1) == "cuda:1"
+    assert chosen == [1, 1]
+    with pytest.raises(ConfigError, match="'cuda:0'"):
+        parallel.own_device("cuda:0", 1)
+    launch(monkeypatch, RANK="2", WORLD_SIZE="4", LOCAL_RANK="2")
+    with pytest.raises(ConfigError, match="here process 2 of 2 CUDA devices"):
+        parallel.own_device("auto", 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("full", [False, True])
+def test_torchrun_makes_the_run_of_one_and_goes_on_after_a_kill(tmp_path: Path, full: bool) -> None:
+    write_data(tmp_path / "work")
+    model = tiny_checkpoint(tmp_path / "model", 3)
+    command = [
+        "-m", "redraft", "finetune", "-m", str(model), "--data",
+        str(tmp_path / "work" / "data.jsonl"), "--dtype", "float32", "--batch-size", "2",
+        "--learning-rate", "1e-5", "--config", str(tmp_path / "config.toml"),
+    ] + ["--full"] * full  # fmt: skip
+    (tmp_path / "config.toml").write_text("save_every = 2\nclip = 1e9\n")
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    one = [sys.executable, *command, "--steps", "40", "--out", str(tmp_path / "one")]
+    assert subprocess.run(one, check=False).returncode == 0
+    out = tmp_path / "two"
+    cut = subprocess.Popen([*two, *command, "--steps", "40", "--out", str(out)])
+    while not (out / STATE).exists():
+        assert cut.poll() is None
+        time.sleep(0.05)
+    child = subprocess.run(
+        ["pgrep", "-P", str(cut.pid)], capture_output=True, text=True, check=True
+    )
+    os.kill(int(child.stdout.split()[0]), signal.SIGKILL)
+    assert cut.wait(120) != 0
+    again = [*two, *command, "--steps", "40", "--out", str(out), "--resume"]
+    assert subprocess.run(again, check=False).returncode == 0
+    rows = [read_metrics(folder / METRICS) for folder in (tmp_path / "one", out)]
+    assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
+    for ours, theirs in zip(*rows, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+    states = [load_file(folder / STATE) for folder in (tmp_path / "one", out)]
+    for key, tensor in states[0].items():
+        scale = max(1.0, float(tensor.abs().max()))
+        assert torch.allclose(tensor, states[1][key], atol=1e-4 * scale, rtol=1e-2), key
+    if full:
+        assert redraft.load(out / "checkpoint").generate("a", seed=1, max_new_tokens=2).tokens
