@@ -106,9 +106,10 @@ def finetune(
         "lora": _given({"rank": lora_rank, "alpha": lora_alpha, "targets": target}) or None,
     })  # fmt: skip
     from redraft.train import parallel
+    from redraft.train.launcher import own_device
 
     parallel.check_processes(processes, chosen.batch_size)
-    device = parallel.own_device(device, processes)
+    device = own_device(device, processes)
     files = [data, *(held_out or [])]
     records, *_ = _checked_files(files, chosen)
     if dry_run:

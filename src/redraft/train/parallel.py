@@ -7,6 +7,7 @@ share.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -26,12 +27,11 @@ from torch import Tensor
 from redraft import errors
 from redraft.config.check import check_integer
 from redraft.errors import ConfigError
+from redraft.train.launcher import WORLD_SIZE, launched
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 # The file in which a process leaves a RedraftError.
 ERROR = "error"
-# Set by torchrun, and by what starts processes as it does.
-RANK, WORLD_SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 # The others wait so long for a process that answers held-out records, or writes a checkpoint.
 PATIENCE = timedelta(hours=6)
 
@@ -56,24 +56,6 @@ def gathered(values: Sequence[T]) -> list[T]:
     return list(chain.from_iterable(found))
 
 
-def launched() -> int:
-    """Return how many processes a launcher such as torchrun started, 0 if none did.
-
-    Raises:
-        ConfigError: it left something else than numbers in the environment.
-    """
-    if not {RANK, WORLD_SIZE} <= set(os.environ):
-        return 0
-    try:
-        number, count, _ = (int(os.environ.get(key, 0)) for key in (RANK, WORLD_SIZE, LOCAL_RANK))
-    except ValueError:
-        number, count = 0, -1
-    if not 0 <= number < count:
-        given = ", ".join(f"{key}={os.environ.get(key)}" for key in (RANK, WORLD_SIZE, LOCAL_RANK))
-        raise ConfigError(f"the environment has {given}, which is no launcher's: unset them")
-    return count
-
-
 def check_processes(count: int, batch_size: int) -> None:
     """Check that a batch can be divided among `count` processes, or those of a launcher.
 
@@ -91,44 +73,6 @@ def check_processes(count: int, batch_size: int) -> None:
         raise ConfigError(
             f"processes={count} must divide batch_size={batch_size}: each takes an equal part"
         )
-
-
-def check_not_launched() -> None:
-    """Check that this is no process of a launcher.
-
-    Raises:
-        ConfigError: it is.
-    """
-    if launched() > 1:
-        raise ConfigError("this command starts its processes itself: leave out torchrun")
-
-
-def own_device(device: str, count: int) -> str:
-    """Return the device of this process; each process of a launcher has its own.
-
-    Args:
-        device: as the user named it. count: processes of `run_in_processes`.
-
-    Raises:
-        ConfigError: processes and devices do not fit.
-    """
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    several = max(count, launched())
-    if several == 1 or device == "cpu" or (device == "auto" and not there):
-        return device
-    if count > 1:
-        raise ConfigError(
-            f"processes={count} share the CPU: take --device cpu, or for {there} CUDA devices "
-            f"torchrun --nproc-per-node {there} -m redraft finetune ..."
-        )
-    own = int(os.environ.get(LOCAL_RANK, 0))
-    if device not in ("auto", "cuda") or own >= there:
-        raise ConfigError(
-            f"device={device!r}, and a launcher started {several} processes, here process {own} "
-            f"of {there} CUDA devices: take --device cuda and one process a device"
-        )
-    torch.cuda.set_device(own)
-    return f"cuda:{own}"
 
 
 def run_in_processes(count: int, function: Callable[..., object], *args: object) -> bool:
@@ -152,8 +96,8 @@ def run_in_processes(count: int, function: Callable[..., object], *args: object)
     received: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         member_args = (count, Path(folder) / "store", function, args)
-        context = mp.spawn(  # type: ignore[attr-defined,no-untyped-call]
-            _member, member_args, nprocs=count, join=False
+        context = mp.start_processes(  # type: ignore[attr-defined,no-untyped-call]
+            _member, member_args, nprocs=count, join=False, start_method=_start_method()
         )
 
         def forward(number: int, _: object) -> None:
@@ -194,6 +138,14 @@ def _run_here(function: Callable[..., object], *args: object) -> None:
         function(*args)
     finally:
         dist.destroy_process_group()
+
+
+def _start_method() -> str:
+    """Return how processes start: forked from one that has loaded torch, where that can be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
+    return "forkserver"
 
 
 @contextmanager

@@ -30,6 +30,9 @@ def write_state(
 
     The file is renamed into its place once it is complete. The first process writes it; where
     tensors are divided among processes, all must call this.
+
+    Raises:
+        CheckpointError: it cannot be written, for example because the disk is full.
     """
     flat: dict[str, Tensor] = {}
 
@@ -47,8 +50,13 @@ def write_state(
     if rank():
         return
     draft = path.with_suffix(".new")
-    save_file(flat, draft, metadata=dict(facts))
-    replace_durably(draft, path)
+    try:
+        save_file(flat, draft, metadata=dict(facts))
+        replace_durably(draft, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error}; the state that was there is kept"
+        ) from error
 
 
 def read_state(

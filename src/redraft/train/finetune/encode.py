@@ -10,13 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from redraft.config import ModelConfig
-from redraft.engine.images import EncodedPrompt, PlacedImage
 from redraft.errors import DataError, RequestError
-from redraft.images import PreparedImage
 from redraft.network import ImageSpan
 from redraft.tasks.code.holes import CodeExample
 from redraft.tasks.task import Example
@@ -32,6 +31,10 @@ from redraft.train.finetune.records import (
     FilledTemplate,
     Record,
 )
+
+if TYPE_CHECKING:
+    from redraft.engine.images import EncodedPrompt, PlacedImage
+    from redraft.images import PreparedImage
 
 MAX_HOLE_PADDING = 6  # tokens of padding in a hole, at most
 

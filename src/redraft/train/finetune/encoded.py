@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from redraft.engine.images import PlacedImage
 from redraft.network import ImageSpan
+
+if TYPE_CHECKING:
+    from redraft.engine.images import PlacedImage
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,26 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from redraft.adapters import adapters_of, attach, save_adapter
 from redraft.adapters.attach import weights_of
 from redraft.errors import ConfigError, DataError, NonFiniteError
 from redraft.network import DiffusionGemma
 from redraft.train.context import run_layer
+from redraft.train.finetune.average import WeightAverage
 from redraft.train.finetune.config import FinetuneConfig
 from redraft.train.finetune.encode import RecordEncoder
 from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
 from redraft.train.finetune.records import RecordFile
+from redraft.train.finetune.rows import NO_UPDATES, Row, summarise
 from redraft.train.forward import ForwardPasses
-from redraft.train.metrics import LEVELS, METRICS, append_metrics, cut_metrics, means_by_level
+from redraft.train.metrics import METRICS, append_metrics, cut_metrics
 from redraft.train.parallel import (
     any_process,
     gathered,
@@ -46,13 +48,6 @@ STATE = "state.safetensors"
 ADAPTER, CHECKPOINT = "adapter", "checkpoint"
 # Positions whose logits are in memory at a time.
 CHUNK = 256
-
-Row = dict[str, Any]
-# The row of metrics before the first update.
-NO_UPDATES: Row = {
-    "loss": None, "loss_by_level": [None] * LEVELS, "encoder_loss": None, "step": 0,
-    "learning_rate": 0.0, "examples_per_second": None, "seconds_left": None,
-}  # fmt: skip
 
 
 class FinetuneTrainer:
@@ -102,6 +97,7 @@ class FinetuneTrainer:
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
         )
+        self._average = WeightAverage(self.trained, config.ema) if config.ema else None
         self.step, self.stopping = 0, False
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
@@ -139,6 +135,7 @@ class FinetuneTrainer:
         """Write all that resuming needs, whole or not at all; all processes must call this."""
         facts = {"step": str(self.step), "config": self.config.to_json(), "start": self._start}
         tensors = {name: tensor.detach() for name, tensor in self.trained.items()}
+        tensors |= self._average.tensors() if self._average is not None else {}
         write_state(self.folder / STATE, tensors, [self.optimizer], facts)
 
     def save_adapter(self) -> Path:
@@ -150,9 +147,18 @@ class FinetuneTrainer:
                 save_adapter(folder, adapters_of(self.network), lora, self.base)
         return folder
 
-    def whole(self) -> AbstractContextManager[DiffusionGemma]:
-        """Return a context with a network that has all weights; all processes must enter it."""
-        return nullcontext(self.network) if self._shards is None else self._shards.whole()
+    @contextmanager
+    def whole(self) -> Iterator[DiffusionGemma]:
+        """Yield a network with all weights, their average where there is one.
+
+        All processes must enter the context.
+        """
+        with nullcontext() if self._average is None else self._average.in_place():
+            if self._shards is None:
+                yield self.network
+                return
+            with self._shards.whole() as network:
+                yield network
 
     def _update(self) -> list[CanvasLosses]:
         """Make one update; return the losses of its batches."""
@@ -165,7 +171,9 @@ class FinetuneTrainer:
             sum(int(batch.learnt[:, 1:].sum()) for batch in batches),
         )
         self.network.train()
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            # Dropout, the only random number that no example draws itself.
+            torch.manual_seed(_seed(config.seed, self.step, number, rank()))
             part = self._losses(batch.to(self.network.device))
             loss = part.diffusion / max(1, counted)
             loss = loss + config.encoder_weight * part.encoder / max(1, learnt)
@@ -182,6 +190,8 @@ class FinetuneTrainer:
             group["lr"] = config.learning_rate * config.rate(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update(self.step)
         return found
 
     def _losses(self, batch: CanvasBatch) -> CanvasLosses:
@@ -245,6 +255,8 @@ class FinetuneTrainer:
         with torch.no_grad():
             for name, tensor in self.trained.items():
                 tensor.copy_(part_like(tensor, tensors[name]))
+        if self._average is not None:
+            self._average.load(tensors)
         if not rank():
             cut_metrics(self.folder / METRICS, self.step)
 
@@ -262,6 +274,10 @@ def _trained(network: DiffusionGemma, config: FinetuneConfig) -> dict[str, nn.Pa
     return _requiring_gradient(network)
 
 
+def _seed(*numbers: int) -> int:
+    return random.Random(" ".join(map(str, numbers))).getrandbits(63)
+
+
 def _requiring_gradient(network: DiffusionGemma) -> dict[str, nn.Parameter]:
     return {name: one for name, one in network.named_parameters() if one.requires_grad}
 
@@ -271,20 +287,3 @@ def _shards(network: DiffusionGemma) -> Shards:
     from redraft.train.finetune.shards import Shards
 
     return Shards(network)
-
-
-def summarise(updates: Sequence[CanvasLosses]) -> Row:
-    """Return the mean losses of some batches, in nats, also by noise level; null for none."""
-    level = torch.cat([one.level for one in updates])
-    rows = torch.cat([one.by_row for one in updates])
-
-    def mean(sums: list[Tensor], count: int) -> float | None:
-        return float(torch.stack(sums).sum()) / count if count else None
-
-    return {
-        "loss": mean([one.diffusion for one in updates], sum(o.diffusion_count for o in updates)),
-        "loss_by_level": means_by_level(level, rows),
-        "encoder_loss": mean(
-            [one.encoder for one in updates], sum(o.encoder_count for o in updates)
-        ),
-    }
