@@ -32,8 +32,8 @@ class WeightAverage:
     def update(self, step: int) -> None:
         """Take up the parameters as they are after update `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, one in self._trained.items():
-            self._average[name].lerp_(one.detach(), 1 - decay)
+        now = [one.detach() for one in self._trained.values()]
+        torch._foreach_lerp_([self._average[name] for name in self._trained], now, 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -86,6 +86,8 @@ class FinetuneTrainer:
         self._shards = _shards(network) if world_size() > 1 else None
         if self._shards is not None:
             self.trained = _requiring_gradient(network)
+        # An operation on a divided tensor costs the CPU much; on a list of them, once.
+        self._foreach = True if self._shards is not None else None
         self.passes = ForwardPasses(
             network, dense_experts=False, checkpointed=config.checkpointed, chunk=CHUNK,
             layer_runner=self._shards.run_layer if self._shards is not None else run_layer,
@@ -96,6 +98,7 @@ class FinetuneTrainer:
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
+            foreach=self._foreach,
         )
         self._average = WeightAverage(self.trained, config.ema) if config.ema else None
         self.step, self.stopping = 0, False
@@ -180,7 +183,9 @@ class FinetuneTrainer:
             (loss * world_size()).backward()
             found.append(part)
         self.network.eval()
-        norm = whole_tensor(nn.utils.clip_grad_norm_(self.trained.values(), config.clip))
+        norm = whole_tensor(
+            nn.utils.clip_grad_norm_(self.trained.values(), config.clip, foreach=self._foreach)
+        )
         if not bool(norm.isfinite()):
             raise NonFiniteError(
                 f"the gradient is not finite at update {self.step}: the last state, of "
