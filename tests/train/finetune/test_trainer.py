@@ -110,7 +110,7 @@ def test_evaluations_are_in_the_metrics(data: RecordFile, tmp_path: Path) -> Non
 
 def test_an_average_is_what_is_evaluated_and_written(data: RecordFile, tmp_path: Path) -> None:
     seen: list[dict[str, torch.Tensor]] = []
-    config = replace(CONFIG, ema=0.5, steps=4, log_every=1, eval_every=4)
+    config = replace(CONFIG, ema=0.5, steps=2, log_every=1, eval_every=2)
     run = trainer(
         data, tmp_path / "run", config, evaluate=lambda run: seen.append(weights(run)) or {}
     )
@@ -154,9 +154,7 @@ def test_a_full_disk_leaves_the_last_state_whole(data: RecordFile, tmp_path: Pat
         with pytest.raises(CheckpointError, match=r"adapter cannot be written"):
             run.save_adapter()
     assert (tmp_path / "run" / STATE).read_bytes() == kept
-    again = trainer(data, tmp_path / "run")
-    assert again.step == 2
-    assert list(again.run())[-1]["step"] == 6
+    assert trainer(data, tmp_path / "run").step == 2
 
 
 def test_nan_stops_and_keeps_the_last_good_state(data: RecordFile, tmp_path: Path) -> None:

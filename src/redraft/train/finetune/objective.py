@@ -88,7 +88,7 @@ class CanvasBatch:
     def to(self, device: torch.device) -> CanvasBatch:
         """Return the batch on a device."""
         names = [name for name in self.__dataclass_fields__ if name != "images"]
-        return CanvasBatch(*(getattr(self, name).to(device) for name in names), images=self.images)
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ change and are no parameters: they stay whole in every process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,7 +52,7 @@ class Shards(nn.Module):
         self.layers = nn.ModuleList(LayerPass(layer) for layer in _layers(network))
         self.others = nn.ModuleList([network.embed_tokens, network.norm, network.self_conditioning])
         self._passes = dict(zip(map(id, network.layers), self.layers, strict=True))
-        self._lend = lambda: network  # no part of this module
+        self._lend: Callable[[], DiffusionGemma] = lambda: network  # no part of this module
         mesh = init_device_mesh(network.device.type, (world_size(),))
         for layer in self.layers:
             fully_shard(layer, mesh=mesh)
