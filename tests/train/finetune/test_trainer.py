@@ -69,7 +69,7 @@ def test_a_run_learns_and_the_base_stays_as_it_was(data: RecordFile, tmp_path: P
 DROPPED = LoraConfig(rank=4, targets=("attention", "dense"), dropout=0.5)
 
 
-@pytest.mark.parametrize("changes", [{"lora": DROPPED}, {"lora": None, "ema": 0.9}])
+@pytest.mark.parametrize("changes", [{"lora": DROPPED}, {"lora": None, "ema": 0.9, "log_every": 3}])
 def test_a_resumed_run_is_the_unbroken_one(
     data: RecordFile, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -88,7 +88,8 @@ def test_a_resumed_run_is_the_unbroken_one(
             assert torch.equal(tensor, weights(again)[name]), name
     kept = read_metrics(tmp_path / "broken" / METRICS)
     assert [row["step"] for row in kept] == [row["step"] for row in rows]
-    assert [row["loss"] for row in kept] == [row["loss"] for row in rows]
+    for key in ("loss", "loss_by_level", "encoder_loss"):
+        assert [row[key] for row in kept] == [row[key] for row in rows]
 
 
 def test_small_batches_accumulated_are_a_large_one(data: RecordFile, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from redraft.train.finetune.config import FinetuneConfig
 from redraft.train.finetune.encode import RecordEncoder
 from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
 from redraft.train.finetune.records import RecordFile
-from redraft.train.finetune.rows import NO_UPDATES, Row, summarise
+from redraft.train.finetune.rows import NO_UPDATES, Row, summarise, waiting_losses, waiting_tensors
 from redraft.train.forward import ForwardPasses
 from redraft.train.metrics import METRICS, append_metrics, cut_metrics
 from redraft.train.parallel import (
@@ -102,6 +102,7 @@ class FinetuneTrainer:
         )
         self._average = WeightAverage(self.trained, config.ema) if config.ema else None
         self.step, self.stopping = 0, False
+        self._waiting = list[CanvasLosses]()  # of updates that are in no row yet
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
             self._resume()
@@ -118,18 +119,18 @@ class FinetuneTrainer:
             DataError: a record cannot be learnt from.
         """
         config, began, first = self.config, time.perf_counter(), self.step
-        waiting: list[CanvasLosses] = []
         if self._evaluate is not None and not self.step and not any_process(self.stopping):
             yield self._write(NO_UPDATES | self._evaluated())
         while self.step < config.steps and not any_process(self.stopping):
-            waiting += self._update()
+            self._waiting += self._update()
             self.step += 1
             due = [self.step % every == 0 or self.step == config.steps for every in (
                 config.log_every, config.eval_every, config.save_every)]  # fmt: skip
             if due[0] or due[1]:
                 speed = (self.step - first) / (time.perf_counter() - began)
-                yield self._log(waiting, speed, evaluated=due[1])
-                waiting = []
+                row = self._log(speed, evaluated=due[1])
+                self._waiting = []
+                yield row
             if due[2]:
                 self.save_state()
         self.save_state()
@@ -139,6 +140,7 @@ class FinetuneTrainer:
         facts = {"step": str(self.step), "config": self.config.to_json(), "start": self._start}
         tensors = {name: tensor.detach() for name, tensor in self.trained.items()}
         tensors |= self._average.tensors() if self._average is not None else {}
+        tensors |= waiting_tensors(gathered(self._waiting))
         write_state(self.folder / STATE, tensors, [self.optimizer], facts)
 
     def save_adapter(self) -> Path:
@@ -181,7 +183,7 @@ class FinetuneTrainer:
             loss = part.diffusion / max(1, counted)
             loss = loss + config.encoder_weight * part.encoder / max(1, learnt)
             (loss * world_size()).backward()
-            found.append(part)
+            found.append(part.detached())
         self.network.eval()
         norm = whole_tensor(
             nn.utils.clip_grad_norm_(self.trained.values(), config.clip, foreach=self._foreach)
@@ -227,9 +229,9 @@ class FinetuneTrainer:
             min_noise=config.min_noise,
         )
 
-    def _log(self, updates: Sequence[CanvasLosses], speed: float, *, evaluated: bool) -> Row:
+    def _log(self, speed: float, *, evaluated: bool) -> Row:
         """Write and return a row of metrics."""
-        row = summarise(gathered([one.detached() for one in updates])) | {
+        row = summarise(gathered(self._waiting)) | {
             "step": self.step,
             "learning_rate": self.config.learning_rate * self.config.rate(self.step - 1),
             "examples_per_second": speed * self.config.batch_size * self.config.accumulate,
@@ -263,6 +265,7 @@ class FinetuneTrainer:
         if self._average is not None:
             self._average.load(tensors)
         if not rank():
+            self._waiting = waiting_losses(tensors)
             cut_metrics(self.folder / METRICS, self.step)
 
 
