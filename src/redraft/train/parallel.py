@@ -7,7 +7,6 @@ share.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -30,6 +29,8 @@ from redraft.errors import ConfigError
 from redraft.train.launcher import WORLD_SIZE, launched
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+# How processes start. These are told (Linux) when this one dies, so that none goes on alone.
+START = "spawn"
 # The file in which a process leaves a RedraftError.
 ERROR = "error"
 # The others wait so long for a process that answers held-out records, or writes a checkpoint.
@@ -97,7 +98,7 @@ def run_in_processes(count: int, function: Callable[..., object], *args: object)
     with tempfile.TemporaryDirectory() as folder:
         member_args = (count, Path(folder) / "store", function, args)
         context = mp.start_processes(  # type: ignore[attr-defined,no-untyped-call]
-            _member, member_args, nprocs=count, join=False, start_method=_start_method()
+            _member, member_args, nprocs=count, join=False, start_method=START
         )
 
         def forward(number: int, _: object) -> None:
@@ -138,14 +139,6 @@ def _run_here(function: Callable[..., object], *args: object) -> None:
         function(*args)
     finally:
         dist.destroy_process_group()
-
-
-def _start_method() -> str:
-    """Return how processes start: forked from one that has loaded torch, where that can be."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return "spawn"
-    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
-    return "forkserver"
 
 
 @contextmanager
