@@ -40,7 +40,7 @@ def waiting_losses(tensors: Mapping[str, Tensor]) -> list[CanvasLosses]:
         return []
     found = zip(*(tensors[name] for name in names), strict=True)
     return [
-        CanvasLosses(sums[0], sums[1], *counts.tolist(), by_row, level)
+        CanvasLosses(sums[0], sums[1], int(counts[0]), int(counts[1]), by_row, level)
         for sums, counts, by_row, level in found
     ]
 
