@@ -34,7 +34,7 @@ from redraft.config.presets import PRESETS
 from redraft.network import DiffusionGemma, place_weight
 from redraft.quant import ExpertList, PackedWeight
 from redraft.train.finetune.config import FinetuneConfig
-from redraft.train.finetune.encode import TrainingCanvas
+from redraft.train.finetune.encoded import TrainingCanvas
 from redraft.train.finetune.objective import CanvasBatch, canvas_losses
 from redraft.train.finetune.trainer import CHUNK
 from redraft.train.forward import ForwardPasses

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -44,8 +45,10 @@ def save_adapter(
 
     Args:
         adapted: the network's weights with an update. base: the name of the base model.
+
+    Raises:
+        CheckpointError: it cannot be written, for example because the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     modules: list[str] = []
     parameters: list[str] = []
@@ -58,7 +61,6 @@ def save_adapter(
             parameters += [f"{side}{name}" for side in (DECODER, ENCODER)]
         else:
             modules += list(_file_modules(name))
-    save_file(tensors, folder / TENSOR_FILE, metadata={"format": "pt"})
     written = {
         "peft_type": "LORA", "task_type": None, "base_model_name_or_path": base,
         "r": config.rank, "lora_alpha": config.alpha, "use_rslora": config.rslora,
@@ -66,8 +68,13 @@ def save_adapter(
         "inference_mode": True, "target_modules": sorted(modules),
         "target_parameters": sorted(parameters, key=lambda one: "gate_up" not in one) or None,
     }  # fmt: skip
-    (folder / CONFIG_FILE).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(NOTE, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / TENSOR_FILE, metadata={"format": "pt"})
+        (folder / CONFIG_FILE).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(NOTE, encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} cannot be written: {error}") from error
 
 
 def _file_modules(name: str) -> Iterator[str]:

@@ -141,9 +141,9 @@ def _reached(repo: str, ask: Callable[[], Found]) -> Found:
 def _reason(error: Exception) -> str:
     """Return why the hub did not answer, in one line."""
     from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    if not isinstance(error, LocalEntryNotFoundError):
+    if not isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
         return " ".join(str(error).split())
     if HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set, so that the hub is not asked"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -72,8 +73,8 @@ def save_checkpoint(
         vision: the image encoder; None for the source's.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, the source is gone, or weights are
-            quantized.
+        CheckpointError: the folder exists and is not empty, the source is gone, weights are
+            quantized, or the folder cannot be written.
     """
     if not isinstance(model.embed_tokens.weight, Tensor) or any(
         isinstance(part, PackedWeight) for part in model.modules()
@@ -208,7 +209,10 @@ def write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]], max_bytes:
     total = 0
 
     def flush() -> None:
-        save_file(pending, folder / f"shard-{len(shards)}", metadata={"format": "pt"})
+        try:
+            save_file(pending, folder / f"shard-{len(shards)}", metadata={"format": "pt"})
+        except SafetensorError as error:  # a full disk
+            raise CheckpointError(f"{folder.parent} cannot be written: {error}") from error
         shards.append(list(pending))
         pending.clear()
 

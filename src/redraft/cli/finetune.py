@@ -97,26 +97,30 @@ def finetune(
     """Fine-tune a model on your examples.
 
     The result is an adapter in PEFT's format, or with --full a checkpoint. After an interrupt the
-    same command with --resume continues.
+    same command with --resume continues. On several devices: torchrun --nproc-per-node N -m redraft
+    finetune ...
     """
     chosen = _config(config, {
         "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate,
         "max_length": max_length, "seed": seed, "full": full or None, "skip_bad": skip_bad or None,
         "lora": _given({"rank": lora_rank, "alpha": lora_alpha, "targets": target}) or None,
     })  # fmt: skip
+    from redraft.train import parallel
+    from redraft.train.launcher import own_device
+
+    parallel.check_processes(processes, chosen.batch_size)
+    device = own_device(device, processes)
     files = [data, *(held_out or [])]
     records, *_ = _checked_files(files, chosen)
     if dry_run:
         _show(chosen, records, model, dtype, device)
         return
     from redraft.cli.finetune_run import Run, train
-    from redraft.train import parallel
     from redraft.train.tensorboard import check_tensorboard
 
     if tensorboard:
         check_tensorboard()
     checked = _checked_folder(folder, resume)
-    parallel.check_processes(processes, chosen.batch_size)
     run = Run(chosen, data, tuple(files[1:]), checked, model, dtype, device, threads, tensorboard)
     if parallel.run_in_processes(processes, train, run):
         raise SystemExit(130)

@@ -119,12 +119,12 @@ def _finish(console: Console, model: Model, trainer: FinetuneTrainer) -> None:
         console.print(f"saved at update {trainer.step} in {folder / STATE}: --resume continues")
         if parallel.world_size() == 1:
             raise SystemExit(130)
-    elif parallel.rank():
-        return
     elif trainer.config.lora is not None:
         console.print(f"done: {trainer.save_adapter()}")
     else:
-        model.save(folder / CHECKPOINT)
+        with trainer.whole() as model.network:
+            if not parallel.rank():
+                model.save(folder / CHECKPOINT)
         console.print(f"done: {folder / CHECKPOINT}")
 
 
@@ -134,12 +134,13 @@ def encoder_of(model: Model, config: FinetuneConfig) -> RecordEncoder:
     Raises:
         ConfigError: the checkpoint names no end token. RequestError: it has no tokenizer.
     """
-    from redraft.train.finetune.encode import RecordEncoder
+    from redraft.train.finetune.encode import ImageReader, RecordEncoder
 
     tokenizer = model.processor.require_tokenizer("fine-tuning")
     ends = model.processor.end_tokens(model.generation_config)
     if not ends:
         raise ConfigError("the checkpoint names no end token that its vocabulary has")
+    images = model.images
     return RecordEncoder(
         tokenizer,
         model.chat_template,
@@ -148,6 +149,7 @@ def encoder_of(model: Model, config: FinetuneConfig) -> RecordEncoder:
         config.max_length,
         config.loss_on == "last",
         config.encoder_loss_on == "sequence",
+        None if images is None else ImageReader(model.processor.chat, images.features),
     )
 
 

@@ -52,6 +52,7 @@ def train(
     """
     from redraft.engine.request import checked_method
     from redraft.train import Recipe, parallel
+    from redraft.train.launcher import check_not_launched
 
     if minutes is not None:
         check_number("minutes", minutes, minimum=0)
@@ -60,6 +61,7 @@ def train(
         chosen = replace(chosen, steps=steps)
     if checked_method("autoregressive" if autoregressive else method) == "autoregressive":
         chosen = chosen.autoregressive()
+    check_not_launched()
     stages = _stages(chosen, folder, start)
     for stage, _, _ in stages:
         parallel.check_processes(processes, stage.batch_size)

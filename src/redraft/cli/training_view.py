@@ -51,11 +51,12 @@ def show_record(
 
 
 def _drawn(encoder: RecordEncoder, tokens: list[int], styles: list[str]) -> Text:
-    """Return tokens as text, each in its style; runs of the fill token are counted."""
+    """Return tokens as text, each in its style; runs of the fill token, and of the soft tokens of
+    an image, are counted."""
     text, at = Text(), 0
     while at < len(tokens):
         end = at + 1
-        if tokens[at] == encoder.fill:
+        if tokens[at] in (encoder.fill, encoder.shape.image_token_id):
             while end < len(tokens) and (tokens[end], styles[end]) == (tokens[at], styles[at]):
                 end += 1
         shown = encoder.tokenizer.decode([tokens[at]], special=True)

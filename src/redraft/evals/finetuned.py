@@ -9,6 +9,7 @@ from itertools import chain
 from redraft.api import Model
 from redraft.editing import Hole, Template
 from redraft.engine import Request
+from redraft.engine.images import EncodedPrompt
 from redraft.errors import RequestError
 from redraft.events import Finished
 from redraft.train.finetune.records import (
@@ -80,17 +81,19 @@ def _request(model: Model, record: Conversation | Continuation, seed: int) -> tu
     """Return the question of a record, and its right answer."""
     config = model.generation_config.with_options({"seed": seed})
     if isinstance(record, Continuation):
-        tokens, right = model.processor.encode(record.prompt, bos=True), record.completion
+        prompt = EncodedPrompt(model.processor.encode(record.prompt, bos=True))
+        right = record.completion
     else:
         turns = [n for n, one in enumerate(record.messages) if one.get("role") in MODEL_ROLES]
         content = record.messages[turns[-1]].get("content")
         right = content if isinstance(content, str) else ""
         messages = list(record.messages[: turns[-1]])
-        tokens = model.processor.chat_prompt(messages, **record.variables)
-    left = model.tokens_left(tokens)
+        prompt = model.processor.chat(messages, **record.variables)
+    left = model.tokens_left(prompt.tokens)
     if left < config.max_new_tokens:
         config = config.with_options({"max_new_tokens": left})
-    return Request.checked(tokens, config, model.config), right
+    checked = Request.checked(prompt.tokens, config, model.config, images=prompt.images)
+    return checked, right
 
 
 def _filled(model: Model, record: FilledTemplate, seed: int) -> tuple[str, str, float]:

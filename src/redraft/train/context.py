@@ -17,6 +17,7 @@ from torch import Tensor
 
 from redraft.config import LayerConfig, ModelConfig
 from redraft.network.layers import Layer
+from redraft.network.segments import Images
 from redraft.ops.attention import attention
 
 # Keys and values [B, T, kv_heads, D] each.
@@ -98,21 +99,33 @@ def run_layer(
     return states, context.key_value
 
 
-def clean_masks(config: ModelConfig, start: Tensor, count: int, held: int) -> dict[str, Tensor]:
+def clean_masks(
+    config: ModelConfig, start: Tensor, count: int, held: int, images: Images = ()
+) -> dict[str, Tensor]:
     """Build the mask of clean tokens by kind of layer: bool [B, T, P + T], true where visible.
+
+    In sliding layers the soft tokens of an image see all of it.
 
     Args:
         start: int64 [B], the tokens of each row's prefix; the first clean token has this position.
         count: T, the number of clean tokens.
         held: P, the length to which prefixes are padded.
+        images: of each row, by the clean tokens; empty where none has any.
     """
     positions = start[:, None] + torch.arange(count, device=start.device)
+    last = positions.clone()  # the last key that each query sees in a sliding layer
+    for row, spans in enumerate(images):
+        for one in spans:
+            last[row, one.start : one.stop] = positions[row, one.stop - 1]
     prefix = torch.arange(held, device=start.device).expand(len(start), -1)
     masks = {}
     for layer in dict.fromkeys(config.layers):
         window = layer.sliding_window or count + int(start.max())
         before = (prefix < start[:, None])[:, None] & _causal(positions, prefix, window)
-        masks[layer.kind] = torch.cat((before, _causal(positions, positions, window)), dim=-1)
+        ahead = last if layer.sliding_window else positions
+        masks[layer.kind] = torch.cat(
+            (before, _causal(positions, positions, window, ahead)), dim=-1
+        )
     return masks
 
 
@@ -153,10 +166,14 @@ def first_rows(past: Past, count: int) -> Past:
     return [(key[:count].detach(), value[:count].detach()) for key, value in past]
 
 
-def _causal(query: Tensor, key: Tensor, window: int) -> Tensor:
+def _causal(query: Tensor, key: Tensor, window: int, last: Tensor | None = None) -> Tensor:
     """Return which keys each query sees: those not after it, at most `window` of them.
 
     Positions are int64 [B, T] and [B, K]; the result is bool [B, T, K].
+
+    Args:
+        last: int64 [B, T], the last key that each query sees, where it is not the query's own.
     """
+    ahead = query if last is None else last
     back = query[:, :, None] - key[:, None, :]
-    return (back >= 0) & (back < window)
+    return (key[:, None, :] <= ahead[:, :, None]) & (back < window)

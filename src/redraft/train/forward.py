@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from redraft.network import DiffusionGemma
 from redraft.network.context import rotary_tables
 from redraft.network.layers import Layer
-from redraft.train.context import Past, additive, canvas_masks, clean_masks, run_layer
+from redraft.network.segments import Images
+from redraft.train.context import KeyValue, Past, additive, canvas_masks, clean_masks, run_layer
 
 # Compiled versions of a function, at most: kinds of layer, times the kinds and sizes of passes.
 MAX_COMPILED = 32
@@ -28,6 +31,8 @@ class ForwardPasses:
             experts must be plain tensors.
         chunk: positions whose logits are in memory at a time; None for all.
         checkpointed: keep of a layer its input alone, and run it again for the gradient.
+        layer_runner: runs a layer, in place of `run_layer`.
+        in_step: other processes run the same passes at the same time: none may be left out.
     """
 
     def __init__(
@@ -38,20 +43,26 @@ class ForwardPasses:
         dense_experts: bool = True,
         checkpointed: bool = False,
         chunk: int | None = None,
+        layer_runner: Callable[..., tuple[Tensor, KeyValue]] = run_layer,
+        in_step: bool = False,
     ) -> None:
         self.network, self.dense_experts, self.checkpointed = network, dense_experts, checkpointed
-        self.chunk = chunk
-        self._run_layer, self._token_loss = run_layer, token_loss
+        self.chunk, self.in_step = chunk, in_step
+        self._run_layer, self._token_loss = layer_runner, token_loss
         self._soft_embedding = soft_embedding
         if compiled:
             # torch's own setting, for the whole process: above it a function runs uncompiled.
             torch._dynamo.config.recompile_limit = MAX_COMPILED
-            self._run_layer = torch.compile(run_layer, dynamic=False)
+            self._run_layer = torch.compile(layer_runner, dynamic=False)
             self._token_loss = torch.compile(token_loss, dynamic=False)
             self._soft_embedding = torch.compile(soft_embedding, dynamic=False)
 
     def encode(
-        self, tokens: Tensor, past: Past | None = None, lengths: Tensor | None = None
+        self,
+        tokens: Tensor,
+        past: Past | None = None,
+        lengths: Tensor | None = None,
+        images: Images = (),
     ) -> tuple[Tensor, Past]:
         """Encode clean tokens causally.
 
@@ -59,6 +70,7 @@ class ForwardPasses:
             tokens: int64 [B, T].
             past: of the prefixes that the tokens follow; None if they follow nothing.
             lengths: int64 [B], how many tokens of each padded prefix count.
+            images: of each row, by the clean tokens; empty where none has any.
 
         Returns:
             States [B, T, H], and the past of these tokens.
@@ -67,8 +79,9 @@ class ForwardPasses:
         if lengths is None:
             lengths = torch.zeros(rows, dtype=torch.int64, device=tokens.device)
         held = 0 if past is None else past[0][0].shape[1]
-        masks = clean_masks(self.network.config, lengths, count, held)
-        return self._run(self.network.embed(tokens), lengths, masks, past, clean=True)
+        masks = clean_masks(self.network.config, lengths, count, held, images)
+        embeddings = with_images(self.network.embed(tokens), images)
+        return self._run(embeddings, lengths, masks, past, clean=True)
 
     def canvas_states(self, canvas: Tensor, signal: Tensor, past: Past, lengths: Tensor) -> Tensor:
         """Return the states [B, L, H] of canvases, read in both directions behind their prefixes.
@@ -138,6 +151,22 @@ class ForwardPasses:
             left.append(key_value)
         states: Tensor = self.network.norm(x)
         return states, left
+
+
+def with_images(embeddings: Tensor, images: Images) -> Tensor:
+    """Return embeddings [B, T, H] with the soft tokens of images in their places.
+
+    Unlike embeddings of tokens, soft tokens are not scaled.
+    """
+    if not any(images):
+        return embeddings
+    rows = list(embeddings)
+    for row, spans in enumerate(images):
+        for one in spans:
+            assert one.features is not None
+            soft = one.features.to(embeddings)
+            rows[row] = torch.cat((rows[row][: one.start], soft, rows[row][one.stop :]))
+    return torch.stack(rows)
 
 
 def token_loss(network: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One run in several processes of one machine.
+"""One run in several processes, which this file starts on one machine, or torchrun on many.
 
 Each process takes a part of every batch, and all make the same update. Two processes of one thread
 are faster than one process of two threads: the operations of the small models are too short to
@@ -11,9 +11,12 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -23,10 +26,17 @@ from torch import Tensor
 from redraft import errors
 from redraft.config.check import check_integer
 from redraft.errors import ConfigError
+from redraft.train.launcher import WORLD_SIZE, launched
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+# How processes start. These are told (Linux) when this one dies, so that none goes on alone.
+START = "spawn"
 # The file in which a process leaves a RedraftError.
 ERROR = "error"
+# The others wait so long for a process that answers held-out records, or writes a checkpoint.
+PATIENCE = timedelta(hours=6)
+
+T = TypeVar("T")
 
 
 def summed(*numbers: int) -> list[int]:
@@ -38,13 +48,28 @@ def summed(*numbers: int) -> list[int]:
     return [int(one) for one in found.tolist()]
 
 
+def gathered(values: Sequence[T]) -> list[T]:
+    """Return the values of all processes; all must call this."""
+    if world_size() == 1:
+        return list(values)
+    found: list[Sequence[T]] = [[]] * world_size()
+    dist.all_gather_object(found, values)
+    return list(chain.from_iterable(found))
+
+
 def check_processes(count: int, batch_size: int) -> None:
-    """Check that a batch can be divided among `count` processes.
+    """Check that a batch can be divided among `count` processes, or those of a launcher.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot, or both are there.
     """
     check_integer("processes", count, minimum=1)
+    others = launched()
+    if count > 1 and others > 1:
+        raise ConfigError(
+            f"processes={count}, and a launcher started {others} of this command: leave out one"
+        )
+    count = max(count, others)
     if batch_size % count:
         raise ConfigError(
             f"processes={count} must divide batch_size={batch_size}: each takes an equal part"
@@ -54,7 +79,7 @@ def check_processes(count: int, batch_size: int) -> None:
 def run_in_processes(count: int, function: Callable[..., object], *args: object) -> bool:
     """Run function(*args) in `count` processes that can average with each other.
 
-    If `count` is 1, it runs in this process.
+    If `count` is 1, it runs in this process, together with those that a launcher started.
 
     SIGINT and SIGTERM are for the function to handle, in every process; this process waits.
 
@@ -63,16 +88,17 @@ def run_in_processes(count: int, function: Callable[..., object], *args: object)
 
     Raises:
         RedraftError: a process raised it; the others are stopped.
+        ConfigError: the processes of a launcher do not find each other.
         torch.multiprocessing.ProcessRaisedException: a process failed otherwise.
     """
     if count == 1:
-        function(*args)
+        _run_here(function, *args)
         return False
     received: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         member_args = (count, Path(folder) / "store", function, args)
-        context = mp.spawn(  # type: ignore[attr-defined,no-untyped-call]
-            _member, member_args, nprocs=count, join=False
+        context = mp.start_processes(  # type: ignore[attr-defined,no-untyped-call]
+            _member, member_args, nprocs=count, join=False, start_method=START
         )
 
         def forward(number: int, _: object) -> None:
@@ -91,6 +117,28 @@ def run_in_processes(count: int, function: Callable[..., object], *args: object)
                 _raise_again(Path(folder) / ERROR)
                 raise
     return bool(received)
+
+
+def _run_here(function: Callable[..., object], *args: object) -> None:
+    """Run the function in this process, as one of a launcher's where there is one."""
+    count = launched()
+    if count < 2:
+        function(*args)
+        return
+    on_this_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ[WORLD_SIZE]
+    if sys.platform == "linux" and on_this_machine:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=PATIENCE)
+        # Nobody writes into the folder of the run before all have looked into it.
+        dist.barrier()
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"the {count} processes do not find each other: {error}") from error
+    try:
+        function(*args)
+    finally:
+        dist.destroy_process_group()
 
 
 @contextmanager
@@ -127,7 +175,9 @@ def _member(
     for interrupt in INTERRUPTS:
         signal.signal(interrupt, signal.SIG_IGN)
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=store.as_uri(), rank=number, world_size=count)
+    dist.init_process_group(
+        "gloo", init_method=store.as_uri(), rank=number, world_size=count, timeout=PATIENCE
+    )
     # All are connected before one may fail: the others would tell of a lost connection instead.
     dist.barrier()
     try:
@@ -168,3 +218,22 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     flat /= world_size()
     for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """Return a tensor that is divided among all processes as a whole; all must call this."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else cast(Tensor, gather())
+
+
+def part_like(like: Tensor, whole: Tensor) -> Tensor:
+    """Return this process's part of a tensor, if `like`, of the same shape, is divided."""
+    mesh = getattr(like, "device_mesh", None)
+    if mesh is None or whole.shape != like.shape:
+        return whole
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    # Every process has read the whole, so none has to send it.
+    moved = whole.to(like.device)
+    return distribute_tensor(moved, mesh, like.placements, src_data_rank=None)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import redraft
 from redraft.checkpoint.names import to_file
-from redraft.train.finetune.encode import TrainingCanvas
+from redraft.train.finetune.encoded import TrainingCanvas
 from redraft.train.finetune.objective import CanvasBatch, canvas_losses
 from redraft.train.forward import ForwardPasses
 from tests.parity.reference import saved_reference

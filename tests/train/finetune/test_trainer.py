@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import torch
 
 from redraft.adapters import LoraConfig, adapters_of, load_adapter
 from redraft.checkpoint import Quantization
-from redraft.errors import ConfigError, DataError, NonFiniteError
+from redraft.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from redraft.network import DiffusionGemma, place_weight
 from redraft.testing import byte_tokenizer, tiny_config, tiny_model
 from redraft.train.finetune.config import FinetuneConfig
@@ -63,9 +66,14 @@ def test_a_run_learns_and_the_base_stays_as_it_was(data: RecordFile, tmp_path: P
         assert torch.equal(one.lora_b, adapters_of(run.network)[name].lora_b)
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_a_resumed_run_is_the_unbroken_one(data: RecordFile, tmp_path: Path, full: bool) -> None:
-    config = replace(CONFIG, lora=None) if full else CONFIG
+DROPPED = LoraConfig(rank=4, targets=("attention", "dense"), dropout=0.5)
+
+
+@pytest.mark.parametrize("changes", [{"lora": DROPPED}, {"lora": None, "ema": 0.9, "log_every": 3}])
+def test_a_resumed_run_is_the_unbroken_one(
+    data: RecordFile, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = replace(CONFIG, **changes)
     whole = trainer(data, tmp_path / "whole", config)
     rows = list(whole.run())
     broken = trainer(data, tmp_path / "broken", config)
@@ -75,11 +83,13 @@ def test_a_resumed_run_is_the_unbroken_one(data: RecordFile, tmp_path: Path, ful
     again = trainer(data, tmp_path / "broken", config)
     assert again.step == 2
     list(again.run())
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, weights(again)[name]), name
+    with whole.whole(), again.whole():
+        for name, tensor in weights(whole).items():
+            assert torch.equal(tensor, weights(again)[name]), name
     kept = read_metrics(tmp_path / "broken" / METRICS)
     assert [row["step"] for row in kept] == [row["step"] for row in rows]
-    assert [row["loss"] for row in kept] == [row["loss"] for row in rows]
+    for key in ("loss", "loss_by_level", "encoder_loss"):
+        assert [row[key] for row in kept] == [row[key] for row in rows]
 
 
 def test_small_batches_accumulated_are_a_large_one(data: RecordFile, tmp_path: Path) -> None:
@@ -97,6 +107,55 @@ def test_evaluations_are_in_the_metrics(data: RecordFile, tmp_path: Path) -> Non
     run = trainer(data, tmp_path / "run", evaluate=lambda run: {"eval": {"at": run.step}})
     found = [row.get("eval") for row in run.run()]
     assert found == [{"at": 0}, None, {"at": 3}, None, {"at": 6}]
+
+
+def test_an_average_is_what_is_evaluated_and_written(data: RecordFile, tmp_path: Path) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    config = replace(CONFIG, ema=0.5, steps=2, log_every=1, eval_every=2)
+    run = trainer(
+        data, tmp_path / "run", config, evaluate=lambda run: seen.append(weights(run)) or {}
+    )
+    expected = weights(run)
+    for row in run.run():
+        if row["step"]:
+            decay = min(0.5, row["step"] / (9 + row["step"]))
+            for name, tensor in weights(run).items():
+                expected[name] = decay * expected[name] + (1 - decay) * tensor
+    last = weights(run)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(seen[-1][name], tensor)
+    assert any(not torch.equal(last[name], seen[-1][name]) for name in last)
+    fresh = tiny_model(3, vocab_size=384)
+    load_adapter(run.save_adapter()).attach(fresh)
+    written = adapters_of(fresh)["layers.0.self_attn.q_proj.weight"].lora_b
+    assert torch.equal(written, seen[-1]["layers.0.self_attn.q_proj.weight.lora_b"])
+    assert all(torch.equal(tensor, last[name]) for name, tensor in weights(run).items())
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Refuse to write more than so many bytes into a file, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_last_state_whole(data: RecordFile, tmp_path: Path) -> None:
+    run = trainer(data, tmp_path / "run")
+    rows = run.run()
+    while next(rows)["step"] < 3:
+        pass
+    kept = (tmp_path / "run" / STATE).read_bytes()
+    with full_disk(20_000):
+        with pytest.raises(CheckpointError, match=r"cannot be written: .*that was there is kept"):
+            list(rows)
+        with pytest.raises(CheckpointError, match=r"adapter cannot be written"):
+            run.save_adapter()
+    assert (tmp_path / "run" / STATE).read_bytes() == kept
+    assert trainer(data, tmp_path / "run").step == 2
 
 
 def test_nan_stops_and_keeps_the_last_good_state(data: RecordFile, tmp_path: Path) -> None:
@@ -150,6 +209,7 @@ def test_a_record_without_anything_to_learn_is_named(tmp_path: Path) -> None:
     ({"lora": {"rang": 1}}, "no setting 'rang'"),
     ({"lora": {"rank": 0}}, "rank=0"),
     ({"full": True, "lora": {"rank": 2}}, "leave out one"),
+    ({"ema": 1}, "ema=1"),
     ({"loss_on": "some"}, "all or last"),
     ({"steps": 0}, "steps=0"),
     ({"learning_rate": 0}, "learning_rate"),

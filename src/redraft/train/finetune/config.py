@@ -30,6 +30,8 @@ class FinetuneConfig:
         learning_rate: the peak of AdamW's rate. It rises for `warm_up` updates and falls along a
             cosine to `final_rate` times the peak.
         weight_decay, clip: of AdamW; the norm to which a larger gradient is scaled down.
+        ema: the share that an update leaves of an average of the weights, which is then what is
+            evaluated and written; 0 for no average.
         max_length: tokens of a record, at most; longer ones are cut, and told.
         loss_on: of several turns of the model learn "all", or the "last".
         encoder_weight: the weight of the encoder's loss. encoder_loss_on: it counts the whole
@@ -52,6 +54,7 @@ class FinetuneConfig:
     beta1: float = 0.95
     beta2: float = 0.99
     clip: float = 1.0
+    ema: float = 0.0
     max_length: int = 1024
     loss_on: str = "all"
     encoder_weight: float = 1.0
@@ -78,7 +81,7 @@ class FinetuneConfig:
             check_number(name, getattr(self, name), minimum=0, exclusive=True)
         for name in ("final_rate", "self_conditioning"):
             check_number(name, getattr(self, name), minimum=0, maximum=1)
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "ema"):
             check_number(name, getattr(self, name), minimum=0, maximum=0.99999)
         for name in ("weight_decay", "encoder_weight"):
             check_number(name, getattr(self, name), minimum=0)

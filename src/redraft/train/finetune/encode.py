@@ -8,17 +8,22 @@ with end tokens, and these are learnt: so a model learns to stop. A turn that wa
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from redraft.config import ModelConfig
 from redraft.errors import DataError, RequestError
+from redraft.network import ImageSpan
 from redraft.tasks.code.holes import CodeExample
 from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
+from redraft.text.image_parts import first_image
 from redraft.train.code_encoder import encode_within
 from redraft.train.example_encoder import EncodedExample, ExampleEncoder
+from redraft.train.finetune.encoded import Encoded, TrainingCanvas, Turn
 from redraft.train.finetune.records import (
     MODEL_ROLES,
     Continuation,
@@ -27,53 +32,24 @@ from redraft.train.finetune.records import (
     Record,
 )
 
+if TYPE_CHECKING:
+    from redraft.engine.images import EncodedPrompt, PlacedImage
+    from redraft.images import PreparedImage
+
 MAX_HOLE_PADDING = 6  # tokens of padding in a hole, at most
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A part of a sequence that the model writes.
+class ImageReader:
+    """Reads conversations with images.
 
     Attributes:
-        start, stop: its tokens. complete: its end was not cut off.
+        chat: returns the tokens and the images of messages, as `Processor.chat` does.
+        features: returns the soft tokens [n, H] of an image.
     """
 
-    start: int
-    stop: int
-    complete: bool
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A record as tokens: a sequence with turns to learn.
-
-    Attributes:
-        cut: tokens that were left out because the sequence was too long.
-    """
-
-    tokens: list[int]
-    turns: tuple[Turn, ...]
-    cut: int = 0
-
-
-@dataclass(frozen=True)
-class TrainingCanvas:
-    """One example of an update.
-
-    Attributes:
-        sequence: clean tokens, up to the end of what is learnt. learnt: those of them that the
-            encoder's loss counts.
-        start: the canvas stands behind so many tokens of the sequence.
-        target, frozen, counted: of each position of the canvas, the right token, whether it is
-            given, and whether its loss counts.
-    """
-
-    sequence: list[int]
-    learnt: list[bool]
-    start: int
-    target: list[int]
-    frozen: list[bool]
-    counted: list[bool]
+    chat: Callable[..., EncodedPrompt]
+    features: Callable[[PreparedImage], Tensor]
 
 
 @dataclass(frozen=True)
@@ -93,6 +69,7 @@ class RecordEncoder:
     max_length: int = 1024
     last_turn_only: bool = False
     whole_sequence: bool = True
+    images: ImageReader | None = None
 
     @property
     def fill(self) -> int:
@@ -123,11 +100,12 @@ class RecordEncoder:
         Raises:
             DataError: as for `canvas`.
         """
+        images: tuple[PlacedImage, ...] = ()
         try:
             if isinstance(record, Continuation):
                 tokens, turns = self._continuation(record)
             else:
-                tokens, turns = self._conversation(record)
+                tokens, turns, images = self._conversation(record)
         except RequestError as error:
             raise DataError(str(error)) from error
         turns = turns[-1:] if self.last_turn_only else turns
@@ -142,26 +120,29 @@ class RecordEncoder:
                 "nothing of the answer is left"
             )
         cut = max(0, len(tokens) - self.max_length)
-        return Encoded(tokens[: self.max_length], tuple(kept), cut)
+        return Encoded(tokens[: self.max_length], tuple(kept), cut, images)
 
     def _continuation(self, record: Continuation) -> tuple[list[int], list[Turn]]:
         before = self.tokenizer.encode(record.prompt, bos=True)
         after = [*self.tokenizer.encode_text(record.completion), self.fill]
         return before + after, [Turn(len(before), len(before) + len(after), True)]
 
-    def _conversation(self, record: Conversation) -> tuple[list[int], list[Turn]]:
-        """Return the tokens of a conversation, and the model's turns in it.
+    def _conversation(
+        self, record: Conversation
+    ) -> tuple[list[int], list[Turn], tuple[PlacedImage, ...]]:
+        """Return the tokens of a conversation, the model's turns in it, and its images.
 
         Every turn must begin where the template opens it, so that it stands behind what the model
         reads when it writes it.
         """
         turns: list[Turn] = []
         tokens: list[int] = []
+        images: tuple[PlacedImage, ...] = ()
         for number, message in enumerate(record.messages):
             if message.get("role") not in MODEL_ROLES:
                 continue
-            before = self._rendered(record, number, True)
-            whole = self._rendered(record, number + 1, False)
+            before, _ = self._rendered(record, number, True)
+            whole, images = self._rendered(record, number + 1, False)
             if whole[: len(before)] != before:
                 raise DataError(
                     f"the chat template writes message {number + 1} in another way than it opens "
@@ -174,7 +155,7 @@ class RecordEncoder:
             stop = self._end(whole, len(before))
             tokens = whole[:stop]
             turns.append(Turn(len(before), stop, True))
-        return tokens, turns
+        return tokens, turns, images
 
     def _end(self, tokens: list[int], start: int) -> int:
         """Return where a turn ends: behind its first end token."""
@@ -184,16 +165,22 @@ class RecordEncoder:
             raise DataError("the chat template does not end the model's turn with an end token")
         return found + 1
 
-    def _rendered(self, record: Conversation, count: int, opened: bool) -> list[int]:
+    def _rendered(
+        self, record: Conversation, count: int, opened: bool
+    ) -> tuple[list[int], tuple[PlacedImage, ...]]:
+        """Return the tokens and the images of the first `count` messages."""
         if self.template is None:
             raise DataError("this checkpoint has no chat template: give prompt and completion")
         if not count:
             raise DataError("the first message is the model's: it has nothing to answer")
-        variables: Mapping[str, Any] = record.variables
-        prompt = self.template.prompt(
-            record.messages[:count], add_generation_prompt=opened, **variables
-        )
-        return prompt.encode(self.tokenizer)
+        messages, variables = record.messages[:count], dict(record.variables)
+        if found := first_image(messages):
+            if self.images is None:
+                raise DataError(f"{found[0]} is an image, and the checkpoint reads none")
+            chat = self.images.chat(messages, add_generation_prompt=opened, **variables)
+            return chat.tokens, chat.images
+        prompt = self.template.prompt(messages, add_generation_prompt=opened, **variables)
+        return prompt.encode(self.tokenizer), ()
 
     def _places(self, encoded: Encoded) -> Iterator[tuple[Turn, int]]:
         """Yield every canvas of every turn, by its first token."""
@@ -216,7 +203,19 @@ class RecordEncoder:
             written + [self.fill] * filled,
             [False] * length,
             [True] * len(written) + [turn.complete] * filled,
+            self._spans(encoded, turn.stop, learnt),
         )
+
+    def _spans(self, encoded: Encoded, stop: int, learnt: list[bool]) -> tuple[ImageSpan, ...]:
+        """Return the images before `stop`; soft tokens are not learnt, for they are no tokens."""
+        spans = []
+        for one in encoded.images:
+            if one.stop > stop:
+                break
+            assert self.images is not None
+            learnt[one.start : one.stop] = [False] * (one.stop - one.start)
+            spans.append(ImageSpan(one.start, one.stop, self.images.features(one.image)))
+        return tuple(spans)
 
     def _hole_canvas(self, record: FilledTemplate, rng: random.Random) -> TrainingCanvas:
         """Return the canvas of a text with holes: all else on it is given."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from redraft.train.finetune.encode import TrainingCanvas
+from redraft.network import ImageSpan
+from redraft.train.finetune.encoded import TrainingCanvas
 from redraft.train.forward import ForwardPasses
 
 
@@ -30,6 +31,7 @@ class CanvasBatch:
         target: int64 [B, L]. noisy: int64 [B, L], the corrupted canvas.
         frozen, counted: bool [B, L]. level: float32 [B], t.
         conditioned: bool [B], examples with a first pass.
+        images: those of each sequence.
     """
 
     sequence: Tensor
@@ -41,6 +43,7 @@ class CanvasBatch:
     counted: Tensor
     level: Tensor
     conditioned: Tensor
+    images: tuple[tuple[ImageSpan, ...], ...] = ()
 
     @classmethod
     def of(
@@ -79,11 +82,13 @@ class CanvasBatch:
             torch.tensor([one.counted for one in canvases]),
             torch.tensor(level),
             torch.tensor([rng.random() < self_conditioning for rng in rngs]),
+            tuple(one.images for one in canvases),
         )
 
     def to(self, device: torch.device) -> CanvasBatch:
         """Return the batch on a device."""
-        return CanvasBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        names = [name for name in self.__dataclass_fields__ if name != "images"]
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,16 @@ class CanvasLosses:
     by_row: Tensor
     level: Tensor
 
+    def detached(self) -> CanvasLosses:
+        """Return the losses without their gradients, on the CPU."""
+        return replace(
+            self,
+            diffusion=self.diffusion.detach().cpu(),
+            encoder=self.encoder.detach().cpu(),
+            by_row=self.by_row.cpu(),
+            level=self.level.cpu(),
+        )
+
 
 def _corrupted(
     canvas: TrainingCanvas, level: float, vocab_size: int, rng: random.Random
@@ -116,7 +131,7 @@ def _corrupted(
 
 def canvas_losses(passes: ForwardPasses, batch: CanvasBatch) -> CanvasLosses:
     """Compute the losses of a batch."""
-    states, past = passes.encode(batch.sequence)
+    states, past = passes.encode(batch.sequence, images=batch.images)
     following = batch.learnt[:, 1:]
     predicted = passes.token_loss(states[:, :-1], batch.sequence[:, 1:])
     encoder = (predicted * following).sum()
@@ -148,12 +163,24 @@ def _self_conditioning(
     )
     rows = batch.conditioned.nonzero()[:, 0]
     if not len(rows):
+        if passes.in_step:
+            _first_pass(passes, batch, past, signal, torch.zeros_like(batch.start[:1]))
         return signal
-    with torch.no_grad():
-        before = [(key[rows], value[rows]) for key, value in past]
-        found = passes.canvas_states(batch.noisy[rows], signal[rows], before, batch.start[rows])
-    soft = passes.soft_embedding(found)
+    soft = passes.soft_embedding(_first_pass(passes, batch, past, signal, rows))
     own = network.embed(batch.target[rows])
     # A frozen position is its own embedding, as when the model writes.
     heard = torch.where(batch.frozen[rows][..., None], own, soft).to(signal.dtype)
     return signal.index_copy(0, rows, heard)
+
+
+@torch.no_grad()
+def _first_pass(
+    passes: ForwardPasses,
+    batch: CanvasBatch,
+    past: Sequence[tuple[Tensor, Tensor]],
+    signal: Tensor,
+    rows: Tensor,
+) -> Tensor:
+    """Return the states [R, L, H] of some rows, int64 [R], which hear `signal`."""
+    before = [(key[rows], value[rows]) for key, value in past]
+    return passes.canvas_states(batch.noisy[rows], signal[rows], before, batch.start[rows])

@@ -9,37 +9,45 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from redraft.adapters import adapters_of, attach, save_adapter
 from redraft.adapters.attach import weights_of
 from redraft.errors import ConfigError, DataError, NonFiniteError
 from redraft.network import DiffusionGemma
+from redraft.train.context import run_layer
+from redraft.train.finetune.average import WeightAverage
 from redraft.train.finetune.config import FinetuneConfig
 from redraft.train.finetune.encode import RecordEncoder
 from redraft.train.finetune.objective import CanvasBatch, CanvasLosses, canvas_losses
 from redraft.train.finetune.records import RecordFile
+from redraft.train.finetune.rows import NO_UPDATES, Row, summarise, waiting_losses, waiting_tensors
 from redraft.train.forward import ForwardPasses
-from redraft.train.metrics import LEVELS, METRICS, append_metrics, cut_metrics, means_by_level
-from redraft.train.parallel import any_process, average_gradients, rank, summed, world_size
+from redraft.train.metrics import METRICS, append_metrics, cut_metrics
+from redraft.train.parallel import (
+    any_process,
+    gathered,
+    part_like,
+    rank,
+    summed,
+    whole_tensor,
+    world_size,
+)
 from redraft.train.state import digest, read_state, write_state
+
+if TYPE_CHECKING:
+    from redraft.train.finetune.shards import Shards
 
 STATE = "state.safetensors"
 ADAPTER, CHECKPOINT = "adapter", "checkpoint"
 # Positions whose logits are in memory at a time.
 CHUNK = 256
-
-Row = dict[str, Any]
-# The row of metrics before the first update.
-NO_UPDATES: Row = {
-    "loss": None, "loss_by_level": [None] * LEVELS, "encoder_loss": None, "step": 0,
-    "learning_rate": 0.0, "examples_per_second": None, "seconds_left": None,
-}  # fmt: skip
 
 
 class FinetuneTrainer:
@@ -72,18 +80,29 @@ class FinetuneTrainer:
     ) -> None:
         self.config, self.network, self.encoder, self.data = config, network, encoder, data
         self.folder, self.base, self._evaluate = folder, base, evaluate
+        self._start = digest({"base": next(network.parameters()).detach()})
         self.trained = _trained(network, config)
+        # Several processes divide the weights among them.
+        self._shards = _shards(network) if world_size() > 1 else None
+        if self._shards is not None:
+            self.trained = _requiring_gradient(network)
+        # An operation on a divided tensor costs the CPU much; on a list of them, once.
+        self._foreach = True if self._shards is not None else None
         self.passes = ForwardPasses(
-            network, dense_experts=False, checkpointed=config.checkpointed, chunk=CHUNK
-        )
+            network, dense_experts=False, checkpointed=config.checkpointed, chunk=CHUNK,
+            layer_runner=self._shards.run_layer if self._shards is not None else run_layer,
+            in_step=self._shards is not None,
+        )  # fmt: skip
         self.optimizer = torch.optim.AdamW(
             self.trained.values(),
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
+            foreach=self._foreach,
         )
+        self._average = WeightAverage(self.trained, config.ema) if config.ema else None
         self.step, self.stopping = 0, False
-        self._start = digest({"base": next(network.parameters()).detach()})
+        self._waiting = list[CanvasLosses]()  # of updates that are in no row yet
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / STATE).exists():
             self._resume()
@@ -100,56 +119,75 @@ class FinetuneTrainer:
             DataError: a record cannot be learnt from.
         """
         config, began, first = self.config, time.perf_counter(), self.step
-        waiting: list[CanvasLosses] = []
         if self._evaluate is not None and not self.step and not any_process(self.stopping):
-            yield self._write(NO_UPDATES | self._evaluate(self))
+            yield self._write(NO_UPDATES | self._evaluated())
         while self.step < config.steps and not any_process(self.stopping):
-            waiting += self._update()
+            self._waiting += self._update()
             self.step += 1
             due = [self.step % every == 0 or self.step == config.steps for every in (
                 config.log_every, config.eval_every, config.save_every)]  # fmt: skip
             if due[0] or due[1]:
                 speed = (self.step - first) / (time.perf_counter() - began)
-                yield self._log(waiting, speed, evaluated=due[1])
-                waiting = []
+                row = self._log(speed, evaluated=due[1])
+                self._waiting = []
+                yield row
             if due[2]:
                 self.save_state()
         self.save_state()
 
     def save_state(self) -> None:
-        """Write all that resuming needs, whole or not at all."""
-        if rank():
-            return
+        """Write all that resuming needs, whole or not at all; all processes must call this."""
         facts = {"step": str(self.step), "config": self.config.to_json(), "start": self._start}
         tensors = {name: tensor.detach() for name, tensor in self.trained.items()}
+        tensors |= self._average.tensors() if self._average is not None else {}
+        tensors |= waiting_tensors(gathered(self._waiting))
         write_state(self.folder / STATE, tensors, [self.optimizer], facts)
 
     def save_adapter(self) -> Path:
-        """Write the adapter in PEFT's format; return its folder."""
-        assert self.config.lora is not None
-        save_adapter(self.folder / ADAPTER, adapters_of(self.network), self.config.lora, self.base)
-        return self.folder / ADAPTER
+        """Write the adapter in PEFT's format; return its folder. All processes must call this."""
+        lora, folder = self.config.lora, self.folder / ADAPTER
+        assert lora is not None
+        with self.whole():
+            if not rank():
+                save_adapter(folder, adapters_of(self.network), lora, self.base)
+        return folder
+
+    @contextmanager
+    def whole(self) -> Iterator[DiffusionGemma]:
+        """Yield a network with all weights, their average where there is one.
+
+        All processes must enter the context.
+        """
+        with nullcontext() if self._average is None else self._average.in_place():
+            if self._shards is None:
+                yield self.network
+                return
+            with self._shards.whole() as network:
+                yield network
 
     def _update(self) -> list[CanvasLosses]:
         """Make one update; return the losses of its batches."""
         config, found = self.config, list[CanvasLosses]()
         batches = [self._batch(number) for number in range(config.accumulate)]
         # The mean is over the positions of the whole update, in all processes, not of each batch;
-        # `average_gradients` divides by the processes.
+        # and gradients become their mean over the processes.
         counted, learnt = summed(
             sum(int(batch.counted.sum()) for batch in batches),
             sum(int(batch.learnt[:, 1:].sum()) for batch in batches),
         )
         self.network.train()
-        for batch in batches:
-            part = canvas_losses(self.passes, batch.to(self.network.device))
+        for number, batch in enumerate(batches):
+            # Dropout, the only random number that no example draws itself.
+            torch.manual_seed(_seed(config.seed, self.step, number, rank()))
+            part = self._losses(batch.to(self.network.device))
             loss = part.diffusion / max(1, counted)
             loss = loss + config.encoder_weight * part.encoder / max(1, learnt)
             (loss * world_size()).backward()
-            found.append(part)
+            found.append(part.detached())
         self.network.eval()
-        average_gradients(self.trained.values())
-        norm = nn.utils.clip_grad_norm_(self.trained.values(), config.clip)
+        norm = whole_tensor(
+            nn.utils.clip_grad_norm_(self.trained.values(), config.clip, foreach=self._foreach)
+        )
         if not bool(norm.isfinite()):
             raise NonFiniteError(
                 f"the gradient is not finite at update {self.step}: the last state, of "
@@ -159,6 +197,14 @@ class FinetuneTrainer:
             group["lr"] = config.learning_rate * config.rate(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update(self.step)
+        return found
+
+    def _losses(self, batch: CanvasBatch) -> CanvasLosses:
+        if self._shards is None:
+            return canvas_losses(self.passes, batch)
+        found: CanvasLosses = self._shards(self.passes, batch)[1]
         return found
 
     def _batch(self, part: int) -> CanvasBatch:
@@ -183,17 +229,22 @@ class FinetuneTrainer:
             min_noise=config.min_noise,
         )
 
-    def _log(self, updates: Sequence[CanvasLosses], speed: float, *, evaluated: bool) -> Row:
+    def _log(self, speed: float, *, evaluated: bool) -> Row:
         """Write and return a row of metrics."""
-        row = summarise(updates) | {
+        row = summarise(gathered(self._waiting)) | {
             "step": self.step,
             "learning_rate": self.config.learning_rate * self.config.rate(self.step - 1),
             "examples_per_second": speed * self.config.batch_size * self.config.accumulate,
             "seconds_left": (self.config.steps - self.step) / speed,
         }
         if evaluated and self._evaluate is not None:
-            row |= self._evaluate(self)
+            row |= self._evaluated()
         return self._write(row)
+
+    def _evaluated(self) -> Row:
+        assert self._evaluate is not None
+        with self.whole():
+            return self._evaluate(self)
 
     def _write(self, row: Row) -> Row:
         if not rank():
@@ -210,8 +261,11 @@ class FinetuneTrainer:
         self.step = int(facts["step"])
         with torch.no_grad():
             for name, tensor in self.trained.items():
-                tensor.copy_(tensors[name])
+                tensor.copy_(part_like(tensor, tensors[name]))
+        if self._average is not None:
+            self._average.load(tensors)
         if not rank():
+            self._waiting = waiting_losses(tensors)
             cut_metrics(self.folder / METRICS, self.step)
 
 
@@ -225,21 +279,19 @@ def _trained(network: DiffusionGemma, config: FinetuneConfig) -> dict[str, nn.Pa
         )
     else:
         network.requires_grad_(True)
+    return _requiring_gradient(network)
+
+
+def _seed(*numbers: int) -> int:
+    return random.Random(" ".join(map(str, numbers))).getrandbits(63)
+
+
+def _requiring_gradient(network: DiffusionGemma) -> dict[str, nn.Parameter]:
     return {name: one for name, one in network.named_parameters() if one.requires_grad}
 
 
-def summarise(updates: Sequence[CanvasLosses]) -> Row:
-    """Return the mean losses of some batches, in nats, also by noise level; null for none."""
-    level = torch.cat([one.level for one in updates])
-    rows = torch.cat([one.by_row for one in updates])
+def _shards(network: DiffusionGemma) -> Shards:
+    # What FSDP2 imports takes a second, which a run in one process need not wait for.
+    from redraft.train.finetune.shards import Shards
 
-    def mean(sums: list[Tensor], count: int) -> float | None:
-        return float(torch.stack(sums).sum().detach()) / count if count else None
-
-    return {
-        "loss": mean([one.diffusion for one in updates], sum(o.diffusion_count for o in updates)),
-        "loss_by_level": means_by_level(level, rows),
-        "encoder_loss": mean(
-            [one.encoder for one in updates], sum(o.encoder_count for o in updates)
-        ),
-    }
+    return Shards(network)
