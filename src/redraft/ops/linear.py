@@ -104,6 +104,22 @@ def parallel_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     return quantized[0].products(x, quantized[1:])
 
 
+def partial_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
+    """Return the outputs of several layers for the same x [N, K], each [N, out] or in parts.
+
+    Parts are float32 [S, N, out], for the caller to add in their order and to round: what reads
+    them next can do so as it reads, and the product needs no launch more for it.
+    """
+    weights = [
+        layer.weight for layer in layers if type(layer) is Linear and not layer._forward_hooks
+    ]
+    in_parts = [getattr(weight, "partial_products", None) for weight in weights]
+    if len(weights) < len(layers) or None in in_parts:
+        return parallel_linears(x, layers)
+    outputs: list[Tensor] = in_parts[0](x, weights[1:])  # type: ignore[misc]
+    return outputs
+
+
 def joined_weights(weights: Sequence[Tensor]) -> Tensor | None:
     """Return matrices [N, K] as one that has all their rows, without a copy.
 

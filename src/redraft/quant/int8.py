@@ -13,7 +13,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import PackedLayout
+from redraft.ops.packed_layout import PackedLayout, pack_words, unpack_words, word_block
+from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import unpack_rows
 from redraft.quant.format import (
     FLOATS,
@@ -39,6 +40,9 @@ class Int8Weight(PackedWeight):
         values: int8 [N, K].
         scale: [N, groups].
         offset: like scale, or None for zeros.
+
+    Attributes:
+        values: as they were given; in words of 16 bits, uint8 [N, K], where a kernel reads them.
     """
 
     values: Tensor
@@ -49,7 +53,21 @@ class Int8Weight(PackedWeight):
         self, values: Tensor, scale: Tensor, dtype: torch.dtype, offset: Tensor | None = None
     ) -> None:
         shape = values.shape[0], values.shape[1]
+        self.in_words = False
         super().__init__(shape, dtype, values=values, scale=scale, offset=offset)
+        self._reorder()
+
+    def _reorder(self) -> None:
+        in_words = self.device.type in KERNEL_DEVICES and self.shape[1] % word_block("int8") == 0
+        if in_words != self.in_words:
+            rows = slice(0, self.shape[0])
+            self.values = pack_words(self.values, "int8") if in_words else self._values(rows)
+            self.in_words = in_words
+
+    def _values(self, index: slice | Tensor) -> Tensor:
+        """Return the values of rows, int8 [..., K]."""
+        values = self.values[index]
+        return unpack_words(values, "int8").view(torch.int8) if self.in_words else values
 
     def rows(self, first: int, last: int) -> Tensor:
         return self._numbers(slice(first, last))
@@ -58,10 +76,11 @@ class Int8Weight(PackedWeight):
         return self._numbers(index)
 
     def as_table(self) -> PackedWeight:
-        return Int8Table(self.values, self.scale, self.dtype, self.offset)
+        values = self._values(slice(0, self.shape[0]))
+        return Int8Table(values, self.scale, self.dtype, self.offset)
 
     def _numbers(self, index: slice | Tensor) -> Tensor:
-        values, scale = self.values[index], self.scale[index].unsqueeze(-1).to(self.dtype)
+        values, scale = self._values(index), self.scale[index].unsqueeze(-1).to(self.dtype)
         numbers: Tensor = values.to(self.dtype).unflatten(-1, (scale.shape[-2], -1)) * scale
         if self.offset is not None:
             numbers = numbers + self.offset[index].unsqueeze(-1).to(self.dtype)
@@ -77,12 +96,13 @@ class Int8Weight(PackedWeight):
             self.offset,
             group=0 if groups == 1 and self.offset is None else width // groups,
             scale_dtype=self.scale.dtype,
+            in_words=self.in_words,
         )
 
     def _product(self, x: Tensor) -> Tensor:
         one_scale = self.scale.shape[-1] == 1 and self.offset is None
         on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
-        if not (one_scale and on_cpu and _has_exact_products()):
+        if not (one_scale and on_cpu and not self.in_words and _has_exact_products()):
             return super()._product(x)
         flat = x.reshape(-1, self.shape[1])
         own = flat.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
@@ -93,7 +113,11 @@ class Int8Weight(PackedWeight):
 
 class Int8Table(Int8Weight):
     """An embedding table in int8. Its product decodes the numbers and does not round the inputs,
-    because the vocabulary pass reads the table chunk by chunk, decoded."""
+    because the vocabulary pass reads the table chunk by chunk. Rows are looked up, so the values of
+    a row stay in their order."""
+
+    def _reorder(self) -> None:
+        pass
 
     def _product(self, x: Tensor) -> Tensor:
         return PackedWeight._product(self, x)
