@@ -43,7 +43,7 @@ def product_kernels() -> Iterator[Kernel]:
     import torch
     import triton.language as tl
 
-    from redraft.ops.packed_layout import PackedLayout, word_block
+    from redraft.ops.packed_layout import PackedLayout
     from redraft.ops.triton.numbers import ENCODINGS
     from redraft.ops.triton.product_kernel import _product
     from redraft.ops.triton.tiles import expert_tokens, product_tile
@@ -67,7 +67,6 @@ def product_kernels() -> Iterator[Kernel]:
                 tile = product_tile(
                     card, layout, torch.bfloat16, tokens, gated=gated, grouped=grouped
                 )
-                words = word_block(form) // 16 if layout.in_words else 1
                 constants = {
                     "K": width, "FORM": form, "PARTS": 1 + gated, "GROUP": group,
                     "VALUE": tl.uint16 if layout.in_words else ENCODINGS[form].dtype,
@@ -75,7 +74,7 @@ def product_kernels() -> Iterator[Kernel]:
                     "TABLE": layout.in_words, "IN_WORDS": layout.in_words, "OFFSETS": False,
                     "FACTORS": form == "fp4", "GROUPED": grouped, "GATHER": gated,
                     "SCATTER": grouped and not gated, "GATE": "gelu_tanh" if gated else "",
-                    "TOKENS": tile.tokens, "ROWS": tile.rows, "COLUMNS": tile.columns * words,
+                    "TOKENS": tile.tokens, "ROWS": tile.rows, "COLUMNS": tile.columns,
                     "SPLIT": parts, "NUMBER": tl.bfloat16, "FAST": True,
                     "FACTOR": MISSING if layout.in_words else 1.0,
                 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -13,7 +14,8 @@ MASK = 0xFFFFFFFF
 
 def assembly_of(kernel: Any) -> list[tuple[str, int]]:
     """Return each piece of inline assembly of a kernel, and how many registers it writes."""
-    found = re.findall(r'inline_asm_elementwise\(\s*"""(.*?)""",\s*constraints="(.*?)"', kernel.src, re.S)  # fmt: skip
+    source = inspect.getsource(kernel.fn)
+    found = re.findall(r'asm_elementwise\(\s*"""(.*?)""",\s*constraints="(.*?)"', source, re.S)
     return [(code, constraints.count("=")) for code, constraints in found]
 
 

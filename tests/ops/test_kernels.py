@@ -607,9 +607,9 @@ def test_means_over_a_table_are_those_of_its_numbers(
     monkeypatch.setattr("redraft.ops.triton.tiles.PART_ROWS", 100)
     table = packed("int8", 330, 72, dtype).as_table()
     weights = random(5, 330, seed=1).softmax(-1).to(dtype)
-    monkeypatch.setattr(type(table), "rows", None)  # nothing is decoded
-    found = mean_embedding(weights, table)  # type: ignore[arg-type]
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(table), "rows", None)  # nothing is decoded
+        found = mean_embedding(weights, table)  # type: ignore[arg-type]
     assert (found.shape, found.dtype) == ((5, 72), dtype)
     expected = weights.float() @ table.dequantize().float()
     assert error(found, expected) < BARS[dtype]

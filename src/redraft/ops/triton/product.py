@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.packed_layout import BLOCK_WORDS, PackedLayout
+from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.launch import on_its_device
 from redraft.ops.triton.numbers import ENCODINGS, INTERPRETED, TRITON_DTYPES
@@ -109,8 +109,7 @@ def _launch(
     factor = encoding.missing_factors[fast]
     if layout.in_words:
         factor = MISSING if fast else 1.0
-    columns = tile.columns * (layout.block_columns // BLOCK_WORDS if layout.in_words else 1)
-    columns = max(layout.block_columns, min(columns, triton.next_power_of_2(width)))
+    columns = max(layout.block_columns, min(tile.columns, triton.next_power_of_2(width)))
     plan = (groups.order, groups.owners, groups.firsts, groups.edges) if groups else (out,) * 4
     top_k, experts = (groups.top_k, groups.experts) if groups else (1, 1)
     values, scales, offsets, factors, value_type, scale_type = operands(layout, out)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from redraft.ops.packed_layout import PackedLayout
+from redraft.ops.packed_layout import FOUR_IN_A_WORD, PackedLayout
 
 # Compute capability 9.0; 10.0 and its like; 8.0; all others, whose blocks have 99 KiB of shared
 # memory at most. Tests on a processor take the last.
@@ -38,9 +38,8 @@ class ProductTile:
     """What a program of a product takes at a time.
 
     Attributes:
-        rows: of the matrix.
+        rows, columns: of the matrix.
         tokens: rows of the input.
-        columns: of the matrix; where it lies in words, the number of words.
         stages: the number of tiles in flight.
     """
 
@@ -60,25 +59,22 @@ class AttentionTile(NamedTuple):
     stages: int
 
 
-# Rows, words and stages of products with experts' gate and up, and with what comes behind them.
-GATED_TILES: dict[Card, tuple[int, int, int]] = {
-    "hopper": (64, 64, 2),
-    "blackwell": (64, 64, 2),
-    "a100": (64, 32, 3),
-    "small": (64, 32, 3),
+# Columns and stages of 64 + 64 rows of experts' gate and up, where a word has four numbers, and
+# where it has two.
+GATED_TILES: dict[Card, tuple[tuple[int, int], tuple[int, int]]] = {
+    "hopper": ((256, 2), (128, 2)),
+    "blackwell": ((256, 2), (128, 2)),
+    "a100": ((128, 3), (128, 3)),
+    "small": ((128, 3), (128, 3)),
 }
-GROUPED_TILES: dict[Card, tuple[int, int, int]] = {
-    "hopper": (128, 32, 3),
-    "blackwell": (128, 64, 2),
-    "a100": (64, 32, 3),
-    "small": (64, 32, 3),
-}
-# Rows, tokens, words, warps and stages of products with a canvas's rows.
+# Rows of products with what comes behind them, 128 columns at a time.
+GROUPED_ROWS: dict[Card, int] = {"hopper": 128, "blackwell": 128, "a100": 64, "small": 64}
+# Rows, tokens, columns, warps and stages of products with a canvas's rows.
 DENSE_TILES: dict[Card, tuple[int, int, int, int, int]] = {
-    "hopper": (128, 128, 32, 8, 3),
-    "blackwell": (128, 128, 64, 8, 2),
-    "a100": (64, 64, 32, 4, 3),
-    "small": (64, 64, 32, 4, 3),
+    "hopper": (128, 128, 128, 8, 3),
+    "blackwell": (128, 128, 128, 8, 3),
+    "a100": (64, 64, 128, 4, 3),
+    "small": (64, 64, 128, 4, 3),
 }
 # Of means over a table: its rows and columns at a time, tokens, warps and stages.
 TABLE_TILES: dict[Card, tuple[int, int, int, int, int]] = {
@@ -131,16 +127,17 @@ def product_tile(
         grouped: each matrix has few rows.
     """
     if dtype == torch.float32:
-        return ProductTile(64, min(tokens, 64), 32, stages=2)
+        return ProductTile(64, min(tokens, 64), 64, stages=2)
     if tokens > TOKENS[-1]:
-        rows, most, words, warps, stages = DENSE_TILES[card]
-        return ProductTile(rows, most, words, warps, stages)
+        rows, most, columns, warps, stages = DENSE_TILES[card]
+        return ProductTile(rows, most, columns, warps, stages)
     if not layout.in_words:
         return ProductTile(64, tokens, 64, stages=4) if gated else ProductTile(64, tokens, 128)
-    rows, words, stages = (GATED_TILES if gated else GROUPED_TILES)[card]
-    if not grouped or tokens > 32:
-        rows, words, stages = 64, 32, 3
-    return ProductTile(rows, tokens, words, stages=stages)
+    if gated and tokens <= 32:
+        columns, stages = GATED_TILES[card][layout.form not in FOUR_IN_A_WORD]
+        return ProductTile(64, tokens, columns, stages=stages)
+    rows = GROUPED_ROWS[card] if grouped and tokens <= 32 else 64
+    return ProductTile(rows, tokens, 128)
 
 
 def expert_tokens(rows: int, experts: int, card: Card) -> int:
