@@ -29,9 +29,11 @@ POINTER = [["tt.divisibility", 16]]
 # Products of tensor cores, and branches, in the disassembler's words.
 PRODUCT = re.compile(r"\b(HGMMA|HMMA|UTCHMMA|QGMMA|IMMA)\b")
 BACK = re.compile(r"\bBRA(?:\.\w+)*\s+(?:!?U?P\d,\s*)?0x([0-9a-f]+)")
-# The loops of experts' kernels have so many instructions at most, for so many numbers of a matrix.
+# The loops of experts' kernels have so many instructions at most, for so many numbers of a matrix,
+# issued by four warps each; on 10.0 a product has more to do.
 TURN = 16384
 BUDGETS = {"int4 experts": 400, "fp8 experts": 425, "int8 experts": 425, "fp4 experts": 630}
+BUDGET_CARDS = (80, 86, 89, 90, 120)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def compile_all(capabilities: list[int], only: list[str] | None = None) -> Itera
             source = ASTSource(one.kernel, signature, constexprs=constants, attrs=attributes)
             target = GPUTarget("cuda", capability, 32)
             made = compile(source, target=target, options=options)
-            weights = one.weights(constants)
+            weights = one.weights(constants) * 4 // options.get("num_warps", 4)
             yield read_binary(
                 one.name, capability, made.asm["cubin"], made.metadata.shared, weights
             )
@@ -174,7 +176,8 @@ def main() -> int:
     for one in compile_all(args.capability or list(CARDS), args.kernel):
         print(json.dumps(asdict(one)), flush=True)
         wrong += one.spilled > MOST_SPILLED or one.shared > CARDS[one.capability]
-        wrong += one.loop > BUDGETS.get(one.kernel, one.loop)
+        if one.capability in BUDGET_CARDS:
+            wrong += one.loop > BUDGETS.get(one.kernel, one.loop)
     return 1 if wrong else 0
 
 
