@@ -63,12 +63,15 @@ class AttentionTile(NamedTuple):
 # where it has two.
 GATED_TILES: dict[Card, tuple[tuple[int, int], tuple[int, int]]] = {
     "hopper": ((256, 2), (128, 2)),
-    "blackwell": ((256, 2), (128, 2)),
+    "blackwell": ((128, 3), (128, 3)),
     "a100": ((128, 3), (128, 3)),
     "small": ((128, 3), (128, 3)),
 }
 # Rows of products with what comes behind them, 128 columns at a time.
-GROUPED_ROWS: dict[Card, int] = {"hopper": 128, "blackwell": 128, "a100": 64, "small": 64}
+GROUPED_ROWS: dict[Card, int] = {"hopper": 128, "blackwell": 64, "a100": 64, "small": 64}
+# Warps of both. On 10.0 products of four warps go through a memory of their own, and each waits for
+# itself: with two they stay in registers, as on 8.0.
+EXPERT_WARPS: dict[Card, int] = {"hopper": 4, "blackwell": 2, "a100": 4, "small": 4}
 # Rows, tokens, columns, warps and stages of products with a canvas's rows.
 DENSE_TILES: dict[Card, tuple[int, int, int, int, int]] = {
     "hopper": (128, 128, 128, 8, 3),
@@ -135,9 +138,9 @@ def product_tile(
         return ProductTile(64, tokens, 64, stages=4) if gated else ProductTile(64, tokens, 128)
     if gated and tokens <= 32:
         columns, stages = GATED_TILES[card][layout.form not in FOUR_IN_A_WORD]
-        return ProductTile(64, tokens, columns, stages=stages)
+        return ProductTile(64, tokens, columns, EXPERT_WARPS[card], stages)
     rows = GROUPED_ROWS[card] if grouped and tokens <= 32 else 64
-    return ProductTile(rows, tokens, 128)
+    return ProductTile(rows, tokens, 128, EXPERT_WARPS[card] if tokens <= 32 else 4)
 
 
 def expert_tokens(rows: int, experts: int, card: Card) -> int:
