@@ -109,8 +109,6 @@ class Context:
     def __init__(self) -> None:
         self.fails = False
 
-    def drop_caches(self) -> None: ...
-
     def point_to(self, segments: Any) -> None:
         if self.fails:
             raise RuntimeError("out of memory")
@@ -134,12 +132,13 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return SimpleNamespace(made=made, failing=failing)
 
 
-class Cache: ...
+class Cache:
+    moves = 0
 
 
 def one_pass(graphs: CudaGraphs, context: Context, run: Any, width: int = 4) -> Any:
     cache = Cache()
-    segment: Any = SimpleNamespace(start=0, stop=width, position=0, cache=cache)
+    segment: Any = SimpleNamespace(length=width, position=0, cache=cache, clean=False)
     make: Any = lambda: context  # noqa: E731
     return graphs.run("states", [segment], (torch.ones(width),), make, run, lambda: True)
 
