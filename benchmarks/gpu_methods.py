@@ -1,8 +1,8 @@
 """Both ways of writing on a CUDA device, with the same weights: by diffusion, and token by token.
 
 Both run in CUDA graphs. A canvas takes a fixed number of steps; what a text of one more canvas
-takes longer is a canvas's time, so that the prompt drops out. `crossing_steps` is the number of steps
-a canvas at which both write as fast: with fewer, diffusion is faster.
+takes longer is a canvas's time, so that the prompt drops out. `crossing_steps` is the number of
+steps a canvas at which both write as fast: with fewer, diffusion is faster.
 """
 
 from __future__ import annotations

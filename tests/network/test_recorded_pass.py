@@ -141,7 +141,8 @@ def test_a_whole_step_reads_one_tensor_back_and_copies_its_inputs_once(
     assert found == expected
     assert copied == [torch.Size((2, 4 * CANVAS + 2))] * 12
     held = [one() for one in step.held if one is not None]
-    assert len(step.held) == 17 and held[0] is not None
+    assert len(step.held) == 17
+    assert held[0] is not None
 
 
 def test_shapes_take_the_smallest_slot() -> None:

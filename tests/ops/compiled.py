@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.ops.compiled_rows import decoding_kernels, row_kernels
+from tests.ops.compiled_rows import Kernel, decoding_kernels, row_kernels
 
 # Shared memory of a block, in bytes, by compute capability (CUDA's programming guide).
 CARDS = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
@@ -92,6 +92,7 @@ def kernels() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], dict[i
             constants = {"DIM": width, "WIDE": width, "CAUSAL": causal, "WINDOW": causal}
             constants |= {"NUMBER": tl.bfloat16}
             yield f"attention {width}{' causal' * causal}", _attend, where, constants, options
+        yield from placed_kernels(width)
     read = {"logits": "*bf16", "temperatures": "*fp32", "uniforms": "*fp64", "greedy": "*i1"}
     read |= {"argmax": "*i64", "sample": "*i64", "totals": "*fp32", "entropies": "*fp32"}
     read |= {"softcap": "fp32"}
@@ -99,6 +100,35 @@ def kernels() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], dict[i
     yield "vocabulary", _read, read, constants, lambda _: {"num_warps": 8}
     yield from row_kernels()
     yield from decoding_kernels()
+
+
+def placed_kernels(width: int) -> Iterator[Kernel]:
+    """Yield the kernels for clean tokens whose keys lie in a cache, of heads of a width."""
+    import torch
+    import triton.language as tl
+
+    from redraft.ops.triton.placed_attention import (
+        PLACE,
+        TOKEN_KEYS,
+        _attend_placed,
+        _attend_tokens,
+        _join_shares,
+    )
+    from redraft.ops.triton.tiles import attention_tile
+
+    where = {"query": "*bf16", "out": "*bf16", "places": "*i64", "parts": "*fp32", "sums": "*fp32"}
+    shared = {"DIM": width, "WIDE": width}
+    read = shared | {"NUMBER": tl.bfloat16, "DTYPE": tl.bfloat16, "NUMBERS": PLACE, "WINDOW": True}
+
+    def options(memory: int) -> Any:
+        return attention_tile(width, torch.bfloat16.itemsize, memory, True)
+
+    yield f"placed attention {width}", _attend_placed, where, read | {"LENGTH": 256}, options
+    group = 2 if width == 256 else 8  # the 26B's heads
+    tokens = read | {"HEADS": 16, "GROUP": group, "ROWS": 16, "SHARES": 32, "KEYS": TOKEN_KEYS}
+    few = {"num_warps": 4, "num_stages": 2}
+    yield f"token attention {width}", _attend_tokens, where, tokens, lambda _: few
+    yield f"joined shares {width}", _join_shares, where, shared | {"SHARES": 32}, lambda _: few
 
 
 def compile_all(capabilities: list[int], only: list[str] | None = None) -> Iterator[Compiled]:

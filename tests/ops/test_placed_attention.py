@@ -21,7 +21,7 @@ def case(dim: int, length: int, slots: list[tuple[int, int]], seed: int):  # typ
     held = torch.randn(len(slots), 2, KV_HEADS, COLUMNS, dim, generator=generator).to(DEVICE)
     query = torch.randn(len(slots) * length, HEADS, dim, generator=generator).to(DEVICE)
     places = [
-        (one[0].data_ptr(), one[1].data_ptr(), one.stride(1), before, count)
+        (one[0].data_ptr(), one[1].data_ptr(), one.stride(1), before, count, 0)
         for one, (before, count) in zip(held, slots, strict=True)
     ]
     return held, query, torch.tensor(places, device=DEVICE)
@@ -48,9 +48,7 @@ def test_slots_are_read_as_plain_torch_reads_them(dim: int, window: int | None) 
 def test_single_tokens_share_their_keys_out(window: int | None) -> None:
     slots = [(0, 1), (63, 1), (89, 1)]
     held, query, places = case(16, 1, slots, seed=2)
-    wide = torch.zeros(3, 7, dtype=torch.int64, device=DEVICE)
-    wide[:, :5] = places
-    found = placed_attention(query, wide[:, :5], 1, KV_HEADS, window)
+    found = placed_attention(query, places, 1, KV_HEADS, window)
     for number, (before, _) in enumerate(slots):
         keys, values = held[number, :, :, : before + 1]
         expected = plain.causal_attention(query[number : number + 1], keys, values, window)

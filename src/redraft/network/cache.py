@@ -198,9 +198,9 @@ class Cache:
         if self.length + count > self.capacity:
             return False
         kept = [layer.kept for layer in self._layers]
-        fits = all([layer.make_room(count) for layer in self._layers])
+        found = [layer.make_room(count) for layer in self._layers]  # of all, not up to the first
         self.moves += kept != [layer.kept for layer in self._layers]
-        return fits
+        return all(found)
 
     def addresses(self) -> NDArray[np.int64]:
         """Return where each layer's columns lie, int64 [layers, 6].

@@ -22,6 +22,8 @@ from redraft.network.segments import ENCODE_BLOCK, Segment
 
 # Lengths of a slot: the smallest that holds the longest segment of a pass is taken.
 SLOT_LENGTHS = (1, 16, 64, ENCODE_BLOCK)
+# Numbers that tell `placed_attention` where a slot reads.
+PLACE = 6
 # Columns of `Cache.addresses`.
 KEYS, VALUES, HEAD_STEP, COLUMN_BYTES, KEPT, VISIBLE = range(6)
 
@@ -73,7 +75,8 @@ def fits_slots(segments: Sequence[Segment]) -> bool:
     for one in clean:
         totals[id(one.cache)] += one.length
         caches[id(one.cache)] = one.cache
-    return all([cache.make_room(totals[name]) for name, cache in caches.items()])
+    found = [cache.make_room(totals[name]) for name, cache in caches.items()]
+    return all(found)
 
 
 class RecordedContext:
@@ -93,14 +96,14 @@ class RecordedContext:
             shape.size,  # positions
             shape.size,  # owners
             layers * shape.slots * 4,  # where clean tokens are written
-            layers * shape.slots * 5,  # and where they read
+            layers * shape.slots * PLACE,  # and where they read
             layers * shape.canvases * 4,  # where canvases read
         ]
         self._numbers = torch.zeros(sum(self._sizes), dtype=torch.int64, device=like.device)
         positions, owners, places, clean, prefixes = self._numbers.split(self._sizes)
         self._positions, self._owners = positions, owners
         self._places = places.view(layers, shape.slots, 4)
-        self._clean = clean.view(layers, shape.slots, 5)
+        self._clean = clean.view(layers, shape.slots, PLACE)
         self._prefixes = prefixes.view(layers, shape.canvases, 4)
         self._is_clean = torch.zeros(shape.size, 1, dtype=torch.bool, device=like.device)
         self._is_clean[: shape.clean] = True
@@ -136,7 +139,7 @@ class RecordedContext:
         positions = np.zeros(shape.size, dtype=np.int64)
         owners = np.full(shape.size, -1, dtype=np.int64)
         places = np.zeros((layers, shape.slots, 4), dtype=np.int64)
-        clean = np.zeros((layers, shape.slots, 5), dtype=np.int64)
+        clean = np.zeros((layers, shape.slots, PLACE), dtype=np.int64)
         prefixes = np.zeros((layers, shape.canvases, 4), dtype=np.int64)
         before: Counter[int] = Counter()
         for number, one in enumerate(segments[: shape.slots]):
@@ -171,7 +174,8 @@ class RecordedContext:
 
         shape, first = self.shape, self.shape.size - len(query)
         # What is left out are whole slots, and no canvas.
-        assert first <= shape.clean and not first % shape.slot_length, (first, shape)
+        assert first <= shape.clean, (first, shape)
+        assert not first % shape.slot_length, (first, shape)
         canvases = key[shape.clean :], value[shape.clean :]
         if not shape.slots:
             return canvas_attention(query, *canvases, self._prefixes[index], shape.canvas_length)
@@ -196,7 +200,7 @@ def _place(
     """Write, for each layer, where a segment's keys and values go, and where it reads.
 
     Args:
-        places, clean: [layers, 4] and [layers, 5].
+        places, clean: [layers, 4] and [layers, PLACE].
         before: tokens that the same pass writes to its cache before it.
         start: row of its first token.
     """

@@ -2,18 +2,20 @@
 
 On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest magnitude,
 and the product runs in integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and
-twice at 16. Integers add up to the same in any order, so a row never depends on its neighbours.
+twice at 16. Integers add up to the same in any order, so a row never depends on its neighbours. On
+a CUDA device it does so where `redraft tune` measured that it is faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from redraft.ops.packed_layout import PackedLayout
+from redraft.ops.triton.measured_tiles import integers_name, measured_tile
 from redraft.quant.bits import unpack_rows
 from redraft.quant.format import (
     FLOATS,
@@ -25,11 +27,13 @@ from redraft.quant.format import (
     scale_groups,
 )
 from redraft.quant.packed_words import packed_words
-from redraft.quant.weight import PackedWeight, quantize_rows
+from redraft.quant.weight import PackedWeight, quantize_rows, wants_gradient
 
 MAX_INT8 = 127
 # A row of zeros has this scale.
 MIN_MAGNITUDE = 1e-30
+# cuBLAS multiplies integers of more than 16 rows.
+MIN_DEVICE_ROWS = 17
 
 
 class Int8Weight(PackedWeight):
@@ -80,23 +84,60 @@ class Int8Weight(PackedWeight):
         )
 
     def _product(self, x: Tensor) -> Tensor:
-        one_scale = self.scale.shape[-1] == 1 and self.offset is None
-        on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
-        if not (one_scale and on_cpu and _has_exact_products()):
+        if not self._multiplies_integers(x):
             return super()._product(x)
-        flat = x.reshape(-1, self.shape[1])
-        own = flat.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
-        values = (flat / own).round().to(torch.int8)
+        values, own = _rounded_inputs(x.reshape(-1, self.shape[1]))
+        return self._integer_product(values, own, x.dtype).view(*x.shape[:-1], -1)
+
+    def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
+        weights = [self, *others]
+        if wants_gradient(x) or not all(
+            isinstance(one, Int8Weight) and x.is_cuda and one._multiplies_integers(x)
+            for one in weights
+        ):
+            return super().products(x, others)
+        self._check_dtype(x)
+        values, own = _rounded_inputs(x.reshape(-1, self.shape[1]))
+        return [
+            one._integer_product(values, own, x.dtype).view(*x.shape[:-1], -1)
+            for one in weights
+            if isinstance(one, Int8Weight)
+        ]
+
+    def _multiplies_integers(self, x: Tensor) -> bool:
+        """Return True if inputs are quantized too. On a CUDA device, if that was measured to be
+        faster (`redraft tune`)."""
+        if self.scale.shape[-1] > 1 or self.offset is not None or x.dtype != torch.bfloat16:
+            return False
+        if x.device.type == "cpu":
+            return _has_exact_products()
+        rows = x.numel() // x.shape[-1]
+        return rows >= MIN_DEVICE_ROWS and _integers_were_faster(x.device, tuple(self.shape))
+
+    def _integer_product(self, values: Tensor, own: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the product of int8 inputs [M, K] with scales float32 [M, 1]: [M, N]."""
         found = torch._int_mm(values, self.values.T).float().mul_(own).mul_(self.scale[:, 0])
-        return found.to(x.dtype).view(*x.shape[:-1], -1)
+        return found.to(dtype)
 
 
 class Int8Table(Int8Weight):
     """An embedding table in int8. Its product decodes the numbers and does not round the inputs,
     because the vocabulary pass reads the table chunk by chunk, decoded."""
 
-    def _product(self, x: Tensor) -> Tensor:
-        return PackedWeight._product(self, x)
+    def _multiplies_integers(self, x: Tensor) -> bool:
+        return False
+
+
+def _rounded_inputs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return inputs [M, K] in int8, each row by its own greatest magnitude, and the rows' scales,
+    float32 [M, 1]."""
+    own = x.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
+    return (x / own).round().to(torch.int8), own
+
+
+def _integers_were_faster(device: torch.device, shape: tuple[int, ...]) -> bool:
+    """Return True if products of this shape in integers were measured to be faster on a device."""
+    return measured_tile(device, integers_name((shape[0], shape[1])), 1) == (1,)
 
 
 @cache

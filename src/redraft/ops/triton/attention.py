@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.measured_tiles import attention_name, measured_tile
 from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
 from redraft.ops.triton.tiles import attention_tile
 
@@ -83,7 +84,10 @@ def _run(
     assert out.is_contiguous(), out.stride()
     wide = max(16, triton.next_power_of_2(dim))
     memory = 1 << 16 if INTERPRETED else _shared_memory(query.device)
-    queries, at_once, warps, stages = attention_tile(wide, query.itemsize, memory, causal)
+    measured = measured_tile(query.device, attention_name(wide, query.dtype, causal), 4)
+    queries, at_once, warps, stages = measured or attention_tile(
+        wide, query.itemsize, memory, causal
+    )
     grid = (triton.cdiv(length, queries), heads, rows // length)
     _attend[grid](
         query, key, value, prefixes, out, length, keys, step, head_step, heads // kv_heads, heads,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from redraft.ops.triton.attention import _meet, _shared_memory
 from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.measured_tiles import attention_name, measured_tile
 from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
 from redraft.ops.triton.tiles import attention_tile
 
@@ -22,6 +23,8 @@ TOKEN_PROGRAMS = 256
 MAX_SHARES = 32
 # Keys that a program for single tokens reads at a time.
 TOKEN_KEYS = 32
+# Numbers of a place. They are even, so that every place of a table begins at 16 bytes.
+PLACE = 6
 
 
 @on_its_device
@@ -37,9 +40,9 @@ def placed_attention(
 
     Args:
         query: [S * length, heads, D].
-        places: int64 [S, 5] on its device, in the keys' dtype, which is the queries': the addresses
-            of the first column's key and value in the first head, the elements from head to head,
-            the columns before the slot's tokens, the number of its tokens.
+        places: int64 [S, PLACE] on its device: the addresses of the first column's key and value in
+            the first head, the elements from head to head, the columns before the slot's tokens,
+            the number of its tokens, nothing. Keys and values have the queries' dtype.
         length: of a slot. Where it has fewer tokens, the rows behind them become zero.
         window: columns that a token sees at most, itself among them; None for all.
         out: contiguous rows that the result is written to; None for a new tensor.
@@ -51,19 +54,20 @@ def placed_attention(
     query = query.contiguous()
     out = query.new_empty(rows, heads * dim) if out is None else out
     assert out.is_contiguous(), out.stride()
-    assert places.shape == (rows // length, 5), (places.shape, query.shape, length)
-    assert places.stride(1) == 1, places.stride()
+    assert places.shape == (rows // length, PLACE), (places.shape, query.shape, length)
+    assert places.is_contiguous(), places.stride()
     if length == 1:
         return _of_single_tokens(query, places, kv_heads, window, out)
     wide = max(16, triton.next_power_of_2(dim))
     memory = 1 << 16 if INTERPRETED else _shared_memory(query.device)
-    queries, keys, warps, stages = attention_tile(wide, query.itemsize, memory, True)
+    measured = measured_tile(query.device, attention_name(wide, query.dtype, True), 4)
+    queries, keys, warps, stages = measured or attention_tile(wide, query.itemsize, memory, True)
     _attend_placed[(triton.cdiv(length, queries), heads, rows // length)](
-        query, out, places, places.stride(0), heads // kv_heads, heads, window or 0,
+        query, out, places, heads // kv_heads, heads, window or 0,
         LENGTH=length, DIM=dim, WIDE=wide, QUERIES=queries, KEYS=keys, WINDOW=window is not None,
         DTYPE=TRITON_DTYPES[query.dtype],
         NUMBER=tl.float32 if INTERPRETED else TRITON_DTYPES[query.dtype],
-        num_warps=warps, num_stages=stages,
+        NUMBERS=PLACE, num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
 
@@ -87,11 +91,11 @@ def _of_single_tokens(
     parts = query.new_empty(count, heads, shares, dim, dtype=torch.float32)
     sums = query.new_empty(count, heads, shares, 2, dtype=torch.float32)
     _attend_tokens[(shares, kv_heads, count)](
-        query, parts, sums, places, places.stride(0), window or 0, HEADS=heads, GROUP=group,
+        query, parts, sums, places, window or 0, HEADS=heads, GROUP=group,
         ROWS=max(16, triton.next_power_of_2(group)), SHARES=shares, DIM=dim, WIDE=wide,
         KEYS=TOKEN_KEYS, WINDOW=window is not None, DTYPE=TRITON_DTYPES[query.dtype],
         NUMBER=tl.float32 if INTERPRETED else TRITON_DTYPES[query.dtype],
-        num_warps=4, num_stages=2,
+        NUMBERS=PLACE, num_warps=4, num_stages=2,
     )  # fmt: skip
     _join_shares[(count * heads,)](
         parts, sums, out, SHARES=shares, DIM=dim, WIDE=wide, num_warps=4,
@@ -113,12 +117,13 @@ def _columns(place, head, column, DTYPE: tl.constexpr, DIM: tl.constexpr):
 
 @triton.jit
 def _attend_placed(
-    query, out, places, place_stride, group, heads, window,
+    query, out, places, group, heads, window,
     LENGTH: tl.constexpr, DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr,
     KEYS: tl.constexpr, WINDOW: tl.constexpr, DTYPE: tl.constexpr, NUMBER: tl.constexpr,
+    NUMBERS: tl.constexpr,
 ):  # fmt: skip
     block, head, slot = tl.program_id(0) * QUERIES, tl.program_id(1), tl.program_id(2)
-    place = places + slot * place_stride
+    place = places + slot * NUMBERS
     before, count = tl.load(place + 3).to(tl.int32), tl.load(place + 4).to(tl.int32)
     row, column, number = (
         block + tl.arange(0, QUERIES),
@@ -155,14 +160,14 @@ def _attend_placed(
 
 @triton.jit
 def _attend_tokens(
-    query, parts, sums, places, place_stride, window,
+    query, parts, sums, places, window,
     HEADS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, SHARES: tl.constexpr,
     DIM: tl.constexpr, WIDE: tl.constexpr, KEYS: tl.constexpr, WINDOW: tl.constexpr,
-    DTYPE: tl.constexpr, NUMBER: tl.constexpr,
+    DTYPE: tl.constexpr, NUMBER: tl.constexpr, NUMBERS: tl.constexpr,
 ):  # fmt: skip
     """One share of the keys, for all query heads that one head of keys serves."""
     share, head, one = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    place = places + one * place_stride
+    place = places + one * NUMBERS
     stop = (tl.load(place + 3) + tl.load(place + 4)).to(tl.int32)
     member, column, number = tl.arange(0, ROWS), tl.arange(0, WIDE), tl.arange(0, KEYS)
     narrow, known = column < DIM, member < GROUP

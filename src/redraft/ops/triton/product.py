@@ -17,6 +17,7 @@ from torch import Tensor
 from redraft.ops.packed_layout import BLOCK_COLUMNS, TILE_COLUMNS, TWO_PER_BYTE, PackedLayout
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.measured_tiles import measured_tile, product_name
 from redraft.ops.triton.numbers import (
     ENCODINGS,
     INTERPRETED,
@@ -76,7 +77,7 @@ def product(
     out = x.new_empty(count, layout.parts * height)
     if not count:
         return out
-    tile = tiles or (FLOAT32_TILES if x.dtype == torch.float32 else BFLOAT16_TILES)
+    tile = tiles or _tiles_of(x, layout, groups is not None)
     tokens = groups.block if groups else tile_tokens(count, 1)
     columns = max(16, min(tile.columns, triton.next_power_of_2(width)))
     if layout.form in TWO_PER_BYTE:
@@ -104,6 +105,14 @@ def product(
         num_warps=tile.warps, num_stages=tile.stages,
     )  # fmt: skip
     return out
+
+
+def _tiles_of(x: Tensor, layout: PackedLayout, grouped: bool) -> Tiles:
+    """Return the tile that was measured on this card, or else the built-in one."""
+    name = product_name(layout.form, layout.shape, layout.group, grouped, x.dtype)
+    if measured := measured_tile(x.device, name, 4):
+        return Tiles(*measured)
+    return FLOAT32_TILES if x.dtype == torch.float32 else BFLOAT16_TILES
 
 
 def tile_tokens(rows: int, matrices: int) -> int:
