@@ -15,9 +15,14 @@ pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="a device has real graphs: tests/engine/test_gpu.py"
 )
 
+SMALL = {
+    "num_hidden_layers": 2, "canvas_length": 4, "num_experts": 2, "top_k_experts": 1,
+    "vocab_size": 64,
+}  # fmt: skip
+
 
 def test_the_passes_of_every_text_are_captured_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = tiny_model(1, num_hidden_layers=2, canvas_length=4)
+    network = tiny_model(1, **SMALL)
     told: list[tuple[int, int]] = []
     warm_up(network, lambda done, total: told.append((done, total)))
     assert not told, "without graphs there is nothing to do"
@@ -31,7 +36,7 @@ def test_the_passes_of_every_text_are_captured_ahead(monkeypatch: pytest.MonkeyP
 
 
 def test_a_model_that_cannot_write_is_told_of_and_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = tiny_model(2, num_hidden_layers=2, canvas_length=4)
+    network = tiny_model(2, **SMALL)
     network.norm.weight.data.fill_(torch.nan)
     with graphs_on_cpu(monkeypatch), pytest.warns(UserWarning, match="could not be compiled ahead"):
         warm_up(network)

@@ -38,14 +38,21 @@ def capture_again(work: Callable[[], Tensors], *_: Any) -> tuple[Any, Tensors]:
 
 
 @contextmanager
-def graphs_on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Treat the processor as a device with kernels and graphs."""
+def graphs_on_cpu(
+    monkeypatch: pytest.MonkeyPatch, runs_before: int = cuda_graphs.RUNS_BEFORE
+) -> Iterator[None]:
+    """Treat the processor as a device with kernels and graphs.
+
+    Args:
+        runs_before: passes of a shape before it is captured.
+    """
     kernels.KERNEL_DEVICES.add("cpu")
     recorded_pass.GRAPH_DEVICES.add("cpu")
     with monkeypatch.context() as patch:
         for place in (batch_invariance, transformer):  # as on a device: no rows are added
             patch.setattr(place, "min_rows", lambda like: 1)
         patch.setattr(cuda_graphs, "capture_graph", capture_again)
+        patch.setattr(cuda_graphs, "RUNS_BEFORE", runs_before)
         patch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
         try:
             yield

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+import torch
+
 from redraft.config import GenerationConfig
 from redraft.engine.engine import Engine
 from redraft.engine.request import Request
@@ -21,6 +23,7 @@ STEPS, CANVASES = RUNS_BEFORE + 2, RUNS_BEFORE + 2
 TOKENS = RUNS_BEFORE + 2  # the first is drawn from the prompt
 
 
+@torch.inference_mode()
 def warm_up(network: DiffusionGemma, progress: Progress | None = None) -> None:
     """Write a short text by diffusion and one token by token, where passes run as CUDA graphs.
 

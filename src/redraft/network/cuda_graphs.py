@@ -25,8 +25,8 @@ from redraft.network.recorded_context import PassShape, RecordedContext
 from redraft.network.segments import Segment
 from redraft.ops.triton.launch import launched_on
 
-# Graphs that are kept; there is one for each kind of pass and number of canvases.
-MAX_GRAPHS = 32
+# Graphs that are kept; there is one for each kind of pass, number of canvases, slots before them.
+MAX_GRAPHS = 64
 # A pass runs so often before it is captured: the first run compiles kernels, and holes come in many
 # widths, most of which do not come again.
 RUNS_BEFORE = 2

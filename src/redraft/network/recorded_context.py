@@ -163,6 +163,8 @@ class RecordedContext:
     def layer_scalar(self, encoder: Tensor, decoder: Tensor) -> Tensor:
         if not self.shape.slots:
             return decoder.expand(self.shape.size, 1)
+        if not self.shape.canvases:
+            return encoder.expand(self.shape.size, 1)
         return torch.where(self._is_clean, encoder, decoder)
 
     def key_value_places(self, index: int) -> tuple[Tensor, Tensor] | None:
@@ -179,7 +181,8 @@ class RecordedContext:
         canvases = key[shape.clean :], value[shape.clean :]
         if not shape.slots:
             return canvas_attention(query, *canvases, self._prefixes[index], shape.canvas_length)
-        mixed = query.new_zeros(len(query), query.shape[-2] * query.shape[-1])
+        # Both kernels write all of their rows.
+        mixed = query.new_empty(len(query), query.shape[-2] * query.shape[-1])
         begin = max(0, shape.clean - first)  # row of the first canvas
         if begin:
             slots = self._clean[index, first // shape.slot_length :]

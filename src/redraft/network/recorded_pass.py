@@ -34,7 +34,11 @@ class Network(Protocol):
     config: ModelConfig
     cuda_graphs: CudaGraphs
     layers: nn.ModuleList
-    norm: nn.Module
+
+    @property
+    def norm(self) -> nn.Module:
+        """The norm behind the last layer."""
+        ...
 
     @property
     def vocab_size(self) -> int:
