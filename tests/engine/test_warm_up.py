@@ -21,6 +21,7 @@ SMALL = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_passes_of_every_text_are_captured_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     network = tiny_model(1, **SMALL)
     told: list[tuple[int, int]] = []
@@ -35,6 +36,7 @@ def test_the_passes_of_every_text_are_captured_ahead(monkeypatch: pytest.MonkeyP
     assert told == [(number, 20) for number in range(1, 21)]
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_write_is_told_of_and_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     network = tiny_model(2, **SMALL)
     network.norm.weight.data.fill_(torch.nan)

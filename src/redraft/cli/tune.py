@@ -33,6 +33,7 @@ def tune(
         }
         print(json.dumps({"file": str(found.path), "kernels": kernels}))
         return
-    before, after = (sum(line[at] for line in found.lines) for at in (1, 2))
+    before = sum(line[1] for line in found.lines)
+    after = sum(line[2] for line in found.lines)
     print(f"{len(found.lines)} kernels, together {before / max(after, 1e-12):.2f} times as fast")
     print(f"the tiles are in {found.path}; delete it to have the built-in ones")

@@ -9,7 +9,7 @@ import torch
 
 from redraft.config import GenerationConfig
 from redraft.engine.engine import Engine
-from redraft.engine.request import Request
+from redraft.engine.request import Method, Request
 from redraft.events import Failed
 from redraft.network import DiffusionGemma
 from redraft.network.cuda_graphs import RUNS_BEFORE
@@ -40,6 +40,10 @@ def warm_up(network: DiffusionGemma, progress: Progress | None = None) -> None:
     canvases = max(1, min(CANVASES, room))
     total, done = canvases * STEPS + TOKENS, 0
     never = {"confidence_threshold": 1e-9, "stability_threshold": 1000, "eos_token_id": ()}
+    lengths: dict[Method, int] = {
+        "diffusion": canvases * config.canvas_length,
+        "autoregressive": TOKENS,
+    }
     texts = [
         Request.checked(
             PROMPT,
@@ -47,10 +51,7 @@ def warm_up(network: DiffusionGemma, progress: Progress | None = None) -> None:
             config,
             method=method,
         )
-        for method, tokens in (
-            ("diffusion", canvases * config.canvas_length),
-            ("autoregressive", TOKENS),
-        )
+        for method, tokens in lengths.items()
     ]
     for text in texts:
         engine = Engine(network)

@@ -21,14 +21,8 @@ from redraft.network.cuda_graphs import CudaGraphs, Feeds
 from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.joined import join_weights
 from redraft.network.layers import Layer, RMSNorm, SelfConditioning
-from redraft.network.recorded_pass import (
-    RecordedPass,
-    Work,
-    is_recorded,
-    out_of_slots,
-    run_recorded,
-    uses_cuda_graphs,
-)
+from redraft.network.recorded_parts import denoise_from_graph, logits_bytes, states_from_graph
+from redraft.network.recorded_pass import Work, is_recorded, run_recorded, uses_cuda_graphs
 from redraft.network.segments import (
     PREFILL_CHUNK,
     Clean,
@@ -246,7 +240,10 @@ class DiffusionGemma(nn.Module):
         if readout.plain and uses_cuda_graphs(self_conditioning):
             segments = self._segments(canvas, caches, clean)
             if is_recorded(self, segments, self_conditioning.flatten(0, 1)):
-                return self._denoise_from_graph(canvas, segments, self_conditioning, readout, clean)
+                tokens = self._embeddings_of(clean)
+                return denoise_from_graph(
+                    self, canvas, segments, self_conditioning, readout, tokens
+                )
         return self.read(self.canvas_states(canvas, caches, self_conditioning, clean), readout)
 
     def record(
@@ -276,15 +273,19 @@ class DiffusionGemma(nn.Module):
         """
         if not self.records_passes:
             return None
-        like = torch.empty(0, self.config.hidden_size, dtype=self.dtype, device=self.device)
         segments = self._segments(canvas, caches, clean)
-        if not is_recorded(self, segments, like):
+        if not is_recorded(self, segments, self._embeddings_of(None)):
             return None
-        embeddings = like if clean is None else self._clean_embeddings(clean)
         positions = 0 if canvas is None else canvas.numel()
-        memory = 2 * 4 * positions * self.config.vocab_size  # logits, float32, twice
         return run_recorded(
-            self, kind, work, inputs, segments, embeddings, memory=memory, feeds=feeds
+            self,
+            kind,
+            work,
+            inputs,
+            segments,
+            self._embeddings_of(clean),
+            memory=logits_bytes(positions, self.config),
+            feeds=feeds,
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -326,7 +327,7 @@ class DiffusionGemma(nn.Module):
         """
         padded = pad_for_invariance(embeddings) if batch_invariant else embeddings
         if len(padded) == len(embeddings) and is_recorded(self, segments, padded):
-            return self._run_from_graph(embeddings, segments, first)
+            return states_from_graph(self, embeddings, segments, first)
         # The last layer computes more rows than are wanted, where too few rows would be summed in
         # another order; and it begins at a multiple of VECTOR_ROWS.
         begin = max(0, min(first, len(padded) - min_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
@@ -339,31 +340,11 @@ class DiffusionGemma(nn.Module):
                 segment.cache.advance(segment.length)
         return hidden[first - begin : len(embeddings) - begin]
 
-    def _run_from_graph(
-        self, embeddings: Tensor, segments: Sequence[Segment], first: int
-    ) -> Tensor:
-        """Run `_run` as a CUDA graph."""
-        encoded = sum(one.length for one in segments if one.clean)
-
-        def prefill(network: RecordedPass) -> Tensors:
-            network.prefill()
-            return ()
-
-        def encode(network: RecordedPass) -> Tensors:
-            return (network.encode(),)
-
-        def canvases(network: RecordedPass, embeddings: Tensor) -> Tensors:
-            return (network.states_of(embeddings),)
-
-        if encoded < len(embeddings):
-            assert first == encoded, (first, encoded)
-            clean, inputs = embeddings[:encoded], (embeddings[encoded:],)
-            return run_recorded(self, "states", canvases, inputs, segments, clean)[0]
-        if first:
-            run_recorded(self, "prefill", prefill, (), segments, embeddings)
-            return embeddings[:0]
-        (states,) = run_recorded(self, "encode", encode, (), segments, embeddings)
-        return out_of_slots(states, segments)
+    def _embeddings_of(self, clean: Clean | None) -> Tensor:
+        """Return the layers' input [N, H] for clean tokens, of which there may be none."""
+        if clean is not None:
+            return self._clean_embeddings(clean)
+        return torch.empty(0, self.config.hidden_size, dtype=self.dtype, device=self.device)
 
     def _clean_embeddings(self, clean: Clean) -> Tensor:
         """Return the layers' input [N, H] for clean tokens, with images in their places.
@@ -401,38 +382,3 @@ class DiffusionGemma(nn.Module):
             self.embedding_scale,
             readout,
         )
-
-    def _denoise_from_graph(
-        self,
-        canvas: Tensor,
-        segments: Sequence[Segment],
-        self_conditioning: Tensor,
-        readout: Readout,
-        clean: Clean | None,
-    ) -> VocabularyStatistics:
-        """Run `denoise` with a plain readout as one CUDA graph, from tokens to statistics."""
-        names = ("argmax", "sample", "entropy", "confidence", "soft_embedding")
-
-        def work(network: RecordedPass, canvas: Tensor, signal: Tensor, *asked: Tensor) -> Tensors:
-            fields = ("temperature", "uniform", "greedy", "wanted")
-            settings = dict(zip(fields, asked, strict=True))
-            plain = Readout(edits=[None] * len(canvas), **settings)
-            statistics = network.denoise(canvas, (), signal, plain)
-            return tuple(getattr(statistics, name) for name in names)
-
-        wanted = readout.wanted
-        if wanted is None:
-            wanted = torch.ones_like(canvas, dtype=torch.bool)
-        asked = readout.temperature, readout.uniform, readout.greedy, wanted
-        outputs = run_recorded(
-            self,
-            "denoise",
-            work,
-            (canvas, self_conditioning, *asked),
-            segments,
-            self_conditioning.new_empty(0, self_conditioning.shape[-1])
-            if clean is None
-            else self._clean_embeddings(clean),
-            memory=2 * 4 * canvas.numel() * self.config.vocab_size,  # logits, float32, twice
-        )
-        return VocabularyStatistics(**dict(zip(names, outputs, strict=True)))

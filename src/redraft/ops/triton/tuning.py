@@ -98,14 +98,14 @@ def device_clock(device: torch.device) -> Clock:
         with torch.cuda.graph(graph):
             for _ in range(LAUNCHES):
                 launch()
-        times = []
+        times: list[float] = []
         for _ in range(REPLAYS):
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
             graph.replay()
             end.record()
             torch.cuda.synchronize(device)
-            times.append(begin.elapsed_time(end) / 1e3 / LAUNCHES)
+            times.append(float(begin.elapsed_time(end)) / 1e3 / LAUNCHES)
         return sorted(times)[REPLAYS // 2]
 
     return clock
