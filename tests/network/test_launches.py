@@ -12,7 +12,14 @@ pytest.importorskip("triton")
 from redraft.config.presets import PRESETS
 from redraft.ops.linear import Linear
 from redraft.quant import keep_decoded_matrices, kept_decoded
-from tests.network.launches import Launches, commit_launches, network_without_numbers, step_launches
+from tests.network.launches import (
+    Launches,
+    commit_launches,
+    network_without_numbers,
+    step_launches,
+    token_launches,
+    whole_step_launches,
+)
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="with a device, kernels are not the interpreter's"
@@ -60,12 +67,26 @@ def test_experts_are_two_products() -> None:
     assert counts["_gated"] == 6 + 1  # of the dense blocks, and of the self-conditioning
 
 
-def test_a_commit_with_the_next_canvas_has_at_most_21_a_layer() -> None:
-    """Keys and values go straight to their cache; sliding ones then move to the front."""
-    config = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
-    more = replace(FULL, num_hidden_layers=12, layer_types=FULL.layer_types[:12])
-    counts = commit_launches(more) - commit_launches(config)
-    assert counts.total() <= 6 * 21, counts
+def test_what_a_graph_adds_to_the_layers_is_bounded() -> None:
+    """Noise, schedule, sampler and stop beside the statistics; clean tokens beside a canvas."""
+    six = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
+    statistics, whole = step_launches(six).total(), whole_step_launches(six)
+    assert whole.total() - statistics <= 90, whole
+    commit = whole_step_launches(six, commit=True)
+    # A layer has one launch more for the clean tokens, and puts the rows of both together.
+    assert commit.total() - whole.total() <= 4 * 6 + 30, commit
+    assert commit["_attend"] == 6
+    assert commit["_attend_placed"] == 5, "the last layer computes the canvas alone"
+    token = token_launches(six)
+    assert token["_attend_tokens"] == token["_join_shares"] == 6
+    assert token.total() <= 16 * 6 + 60, token
+
+
+def test_columns_are_moved_outside_of_a_graph() -> None:
+    six = replace(FULL, num_hidden_layers=6, layer_types=FULL.layer_types[:6])
+    counts = commit_launches(six)
+    assert counts["clone"] == 2 * 5, counts  # five layers slide
+    assert counts.total() <= 4 * 5 + 30, counts
 
 
 def test_matrices_are_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from redraft.ops.triton.tiles import CARDS as KINDS
-from tests.ops.compiled_products import Kernel, attention_kernels, product_kernels, table_kernels
+from tests.ops.compiled_products import (
+    Kernel,
+    attention_kernels,
+    placed_kernels,
+    product_kernels,
+    table_kernels,
+)
 from tests.ops.compiled_rows import decoding_kernels, row_kernels
 
 # Shared memory of a block, in bytes, by compute capability (CUDA's programming guide).
@@ -59,6 +65,7 @@ def kernels() -> Iterator[Kernel]:
     yield from product_kernels()
     yield from table_kernels()
     yield from attention_kernels()
+    yield from placed_kernels()
     read = {"logits": "*bf16", "temperatures": "*fp32", "uniforms": "*fp64", "greedy": "*i1"}
     read |= {"argmax": "*i64", "sample": "*i64", "totals": "*fp32", "entropies": "*fp32"}
     read |= {"softcap": "fp32"}

@@ -151,3 +151,43 @@ def attention_kernels() -> Iterator[Kernel]:
     merge = {"DIM": 256, "WIDE": 256, "HEADS": 16, "PARTS": 2}
     types = dict.fromkeys(("sums", "tops", "totals"), "*fp32") | {"out": "*bf16"}
     yield Kernel("attention merged", _merge, types, lambda card: (merge, {"num_warps": 8}))
+
+
+def placed_kernels() -> Iterator[Kernel]:
+    """Yield the kernels for clean tokens whose keys lie in a cache."""
+    import torch
+    import triton.language as tl
+
+    from redraft.ops.triton.placed_attention import (
+        PLACE,
+        TOKEN_KEYS,
+        _attend_placed,
+        _attend_tokens,
+        _join_shares,
+    )
+    from redraft.ops.triton.tiles import attention_tile
+
+    where = {"query": "*bf16", "out": "*bf16", "places": "*i64", "parts": "*fp32", "sums": "*fp32"}
+    few = {"num_warps": 4, "num_stages": 2}
+    for width in (256, 512):
+        shared = {"DIM": width, "WIDE": width}
+        read = shared | {"NUMBER": tl.bfloat16, "DTYPE": tl.bfloat16, "NUMBERS": PLACE}
+        read |= {"WINDOW": True}
+
+        def choose(card: Card, width: int = width, read: dict[str, Any] = read) -> Choice:
+            tile = attention_tile(card, width, torch.bfloat16.itemsize, causal=True)
+            constants = read | {"LENGTH": 256, "QUERIES": tile.queries, "KEYS": tile.keys}
+            return constants, {"num_warps": tile.warps, "num_stages": tile.stages}
+
+        yield Kernel(f"placed attention {width}", _attend_placed, where, choose)
+        group = 2 if width == 256 else 8  # the 26B's heads
+        tokens = read | {"HEADS": 16, "GROUP": group, "ROWS": 16, "SHARES": 32, "KEYS": TOKEN_KEYS}
+        yield Kernel(
+            f"token attention {width}", _attend_tokens, where,
+            lambda card, tokens=tokens: (tokens, few),
+        )  # fmt: skip
+        joined = shared | {"SHARES": 32}
+        yield Kernel(
+            f"joined shares {width}", _join_shares, where,
+            lambda card, joined=joined: (joined, few),
+        )  # fmt: skip

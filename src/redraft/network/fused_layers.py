@@ -21,14 +21,15 @@ from redraft.ops.triton import uses_row_kernels
 
 
 def suits_kernels(
-    layers: Iterable[nn.Module], norm: nn.Module, x: Tensor, context: Context
+    layers: Iterable[nn.Module], norm: nn.Module, x: Tensor, context: Context | None = None
 ) -> bool:
-    """Return True if `run_in_kernels` computes what the layers compute.
+    """Return True if `run_in_kernels` computes what the layers compute, in a context if one is
+    given.
 
     A part that is not redraft's own, that has a hook, or whose numbers are of another type than the
     states, is run as the module that it is.
     """
-    if not uses_row_kernels(x) or x.ndim != 2 or context.dense_experts:
+    if not uses_row_kernels(x) or x.ndim != 2 or (context and context.dense_experts):
         return False
     known = [layer for layer in layers if type(layer) is Layer and not _has_hooks(layer)]
     return (

@@ -1,6 +1,6 @@
 """Kernels for CUDA devices. The plain torch form of an operation is the oracle of its kernel.
 
-`uses_kernels` alone chooses. Before it has returned True no other file of this folder but `launch`
+`uses_kernels` alone chooses. Before it has returned True no file of this folder that imports Triton
 is imported: Triton comes with torch for CUDA, and is missing elsewhere.
 """
 

@@ -18,8 +18,15 @@ import triton.language as tl
 from torch import Tensor
 
 from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.measured_tiles import attention_name, measured_tile
 from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
-from redraft.ops.triton.tiles import attention_tile, card_of, key_parts, multiprocessors
+from redraft.ops.triton.tiles import (
+    AttentionTile,
+    attention_tile,
+    card_of,
+    key_parts,
+    multiprocessors,
+)
 
 
 def canvas_attention(
@@ -86,7 +93,9 @@ def _run(
     query, out = query.contiguous(), query.new_empty(rows, heads * dim) if out is None else out
     assert out.is_contiguous(), out.stride()
     wide = max(16, triton.next_power_of_2(dim))
+    measured = measured_tile(query.device, attention_name(wide, query.dtype, causal), 4)
     tile = attention_tile(card_of(query.device), wide, query.itemsize, causal=causal)
+    tile = AttentionTile(*measured) if measured else tile
     queries, at_once, warps, stages = tile
     parts = 1 if causal else key_parts(heads, length, tile, multiprocessors(query.device))
     sums, tops, totals = (out,) * 3

@@ -11,6 +11,7 @@ from torch import Tensor
 from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton.grouping import Groups
 from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.measured_tiles import measured_tile, product_name
 from redraft.ops.triton.numbers import ENCODINGS, INTERPRETED, TRITON_DTYPES
 from redraft.ops.triton.product_kernel import _product
 from redraft.ops.triton.tiles import (
@@ -55,14 +56,7 @@ def product(
     if not count:
         return out
     tokens = groups.block if groups else tile_tokens(count)
-    tile = product_tile(
-        card_of(x.device),
-        layout,
-        x.dtype,
-        tokens,
-        gated=gate is not None,
-        grouped=groups is not None,
-    )
+    tile = _tile_of(x, layout, tokens, gated=gate is not None, grouped=groups is not None)
     stacks = triton.cdiv(height, tile.rows)
     blocks = len(groups.owners) if groups else triton.cdiv(count, tile.tokens)
     grid = blocks, parts * stacks, 1
@@ -88,6 +82,18 @@ def partial_product(x: Tensor, layout: PackedLayout) -> Tensor:
     grid = triton.cdiv(len(x), tile.tokens), layout.parts * triton.cdiv(height, tile.rows), parts
     _launch(grid, x, layout, None, out, height, tile, False, False, "")
     return out
+
+
+def _tile_of(
+    x: Tensor, layout: PackedLayout, tokens: int, *, gated: bool, grouped: bool
+) -> ProductTile:
+    """Return the tile that was measured on this card, or else the built-in one."""
+    tile = product_tile(card_of(x.device), layout, x.dtype, tokens, gated=gated, grouped=grouped)
+    name = product_name(layout.form, layout.shape, layout.group, grouped, x.dtype)
+    if tokens <= TOKENS[-1] and (measured := measured_tile(x.device, name, 4)):
+        rows, columns, warps, stages = measured
+        return ProductTile(rows, tile.tokens, columns, warps, stages)
+    return tile
 
 
 def _launch(
