@@ -17,7 +17,7 @@ from redraft.ops.triton.launch import launched_on
 from redraft.ops.triton.numbers import ENCODINGS
 from redraft.ops.triton.product import operands
 from redraft.ops.triton.product_kernel import matrix_address, number_tile
-from redraft.ops.triton.words import per_word, word_columns, word_tiles
+from redraft.ops.triton.words import word_columns, word_tiles
 
 # Rows of a matrix that a program decodes.
 ROWS = 16
@@ -80,7 +80,7 @@ def _decode(
     place = out + (part * (last - first) + n - first).to(tl.int64)[:, None] * K
     dtype: tl.constexpr = out.dtype.element_ty
     if IN_WORDS:
-        PER: tl.constexpr = per_word(FORM)
+        PER: tl.constexpr = 4 if FORM == "int4" or FORM == "fp4" else 2
         t0, t1, t2, t3 = word_tiles(
             here, scale, offset, row, k, K, FORM, GROUP, OFFSETS, ROWS, COLUMNS // PER, False
         )

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from redraft.ops.triton.gated import activate
 from redraft.ops.triton.numbers import e4m3, int8, spread
-from redraft.ops.triton.words import per_word, word_columns, word_tiles
+from redraft.ops.triton.words import word_columns, word_tiles
 
 
 @triton.jit
@@ -36,7 +36,7 @@ def _by_words(
     also one with another matrix, from the same inputs."""
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
     second = acc
-    PER: tl.constexpr = per_word(FORM)
+    PER: tl.constexpr = 4 if FORM == "int4" or FORM == "fp4" else 2
     WORDS: tl.constexpr = COLUMNS // PER
     for k in range(begin, end, COLUMNS):
         column = word_columns(k, FORM, WORDS)[:, None]

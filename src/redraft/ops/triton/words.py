@@ -25,17 +25,12 @@ MISSING = 2.0**32
 
 
 @triton.jit
-def per_word(FORM: tl.constexpr):
-    """Return how many numbers a word holds."""
-    return 4 if FORM == "int4" or FORM == "fp4" else 2
-
-
-@triton.jit
 def word_columns(k, FORM: tl.constexpr, WORDS: tl.constexpr):
     """Return the column of the first number of each word from column k on; the next number of the
     same word is 16 columns further."""
+    BLOCK: tl.constexpr = 64 if FORM == "int4" or FORM == "fp4" else 32
     w = tl.arange(0, WORDS)
-    return k + w // 16 * (16 * per_word(FORM)) + w % 16
+    return k + w // 16 * BLOCK + w % 16
 
 
 @triton.jit
@@ -49,7 +44,7 @@ def word_tiles(
 
     Without groups the scale of a row is left out. With FAST the numbers lack the factor MISSING.
     """
-    PER: tl.constexpr = per_word(FORM)
+    PER: tl.constexpr = 4 if FORM == "int4" or FORM == "fp4" else 2
     w = tl.arange(0, WORDS)
     at = row[:, None].to(tl.int64) * (K // PER) + (k // PER + w)[None, :]
     words = tl.load(here + at, mask=(k // PER + w < K // PER)[None, :], other=0)
@@ -94,7 +89,8 @@ def _of_groups(
     WORDS: tl.constexpr,
 ):  # fmt: skip
     """Return what belongs to the group of column FIRST of each block from column k on."""
-    first = k + tl.arange(0, WORDS // 16) * (16 * per_word(FORM)) + FIRST
+    BLOCK: tl.constexpr = 64 if FORM == "int4" or FORM == "fp4" else 32
+    first = k + tl.arange(0, WORDS // 16) * BLOCK + FIRST
     group = tl.minimum(first // GROUP, K // GROUP - 1)
     return tl.load(base + row[:, None] * (K // GROUP) + group[None, :])
 
