@@ -36,7 +36,7 @@ def weighted_rows(weights: Tensor, layout: PackedLayout) -> Tensor:
     rows, width = layout.shape
     weights = weights if weights.stride(-1) == 1 else weights.contiguous()
     tile = table_tile(card_of(weights.device), weights.dtype)
-    parts = table_parts(rows, width, tile)
+    parts = table_parts(rows, tile)
     sums = torch.empty(parts, len(weights), width, dtype=torch.float32, device=weights.device)
     if len(weights) == 0:
         return weights.new_empty(0, width)

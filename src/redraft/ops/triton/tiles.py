@@ -173,8 +173,8 @@ def table_tile(card: Card, dtype: torch.dtype) -> ProductTile:
     return ProductTile(rows, tokens, columns, warps, stages)
 
 
-def table_parts(rows: int, width: int, tile: ProductTile) -> int:
-    """Return in how many parts the rows of a table [rows, width] are added."""
+def table_parts(rows: int, tile: ProductTile) -> int:
+    """Return in how many parts the rows of a table are added."""
     return max(1, min(8, -(-rows // max(PART_ROWS, tile.rows))))
 
 
