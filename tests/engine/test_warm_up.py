@@ -8,6 +8,7 @@ import torch
 pytest.importorskip("triton")
 
 from redraft.engine.warm_up import warm_up
+from redraft.ops.triton import placed_attention
 from redraft.testing import tiny_model
 from tests.network.graph_stand_in import graphs_on_cpu
 
@@ -25,6 +26,7 @@ SMALL = {
 def test_the_passes_of_every_text_are_captured_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     network = tiny_model(1, **SMALL)
     told: list[tuple[int, int]] = []
+    monkeypatch.setattr(placed_attention, "TOKEN_PROGRAMS", 8)
     warm_up(network, lambda done, total: told.append((done, total)))
     assert not told, "without graphs there is nothing to do"
     with graphs_on_cpu(monkeypatch):

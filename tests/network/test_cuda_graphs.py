@@ -18,6 +18,7 @@ import torch
 pytest.importorskip("triton")
 
 from redraft.api import Model
+from redraft.network import recorded_context
 from redraft.ops import triton as kernels
 from redraft.testing import tiny_model
 from tests.network.graph_stand_in import graphs_on_cpu
@@ -30,6 +31,8 @@ OPTIONS = {"max_new_tokens": 5, "max_denoising_steps": 5, "eos_token_id": ()}
 
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Slots as short as the prompts: the interpreter takes its time for every row.
+    monkeypatch.setattr(recorded_context, "SLOT_LENGTHS", (1, 8, 64))
     with graphs_on_cpu(monkeypatch):
         yield
 

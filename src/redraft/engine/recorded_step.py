@@ -195,7 +195,7 @@ def _read_back(shown: Tensor) -> tuple[list[StepOfRow], bool]:
 
 
 class Batches:
-    """What a batch of canvases has from step to step: settings and noise as tensors, and the state.
+    """Keeps a batch of canvases from step to step: settings and noise as tensors, and the state.
 
     They are made once, as long as the same canvases take the next step together.
     """

@@ -51,18 +51,18 @@ def record_tokens(model: DiffusionGemma, parts: Sequence[tuple[Row, Part]]) -> l
 
 def _plain(part: Part) -> NextToken | None:
     """Return the readout of a part that such a graph can hold: one token, nothing but the draw."""
-    asked = part.readout
+    readout = part.readout
     if len(part.tokens) != 1 or part.batch_invariant or not part.keep:
         return None
-    if not isinstance(asked, NextToken) or asked.edits is not None or asked.allowed is not None:
+    if not isinstance(readout, NextToken):
         return None
-    return asked
+    return None if readout.edits is not None or readout.allowed is not None else readout
 
 
-def _table(parts: Sequence[tuple[Row, Part]], asked: Sequence[NextToken]) -> Tensor:
+def _table(parts: Sequence[tuple[Row, Part]], readouts: Sequence[NextToken]) -> Tensor:
     """Return the numbers of each row, int64 [B, 7]."""
     table = np.empty((len(parts), 7), dtype=np.int64)
-    for numbers, (_, part), one in zip(table, parts, asked, strict=True):
+    for numbers, (_, part), one in zip(table, parts, readouts, strict=True):
         seed, stream, canvas = one.noise_row
         numbers[:TEMPERATURE] = (
             part.tokens[0], seed & WORD, seed >> 32 & WORD, stream, canvas, one.step,

@@ -51,7 +51,7 @@ INTEGER_TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was measured.
+    """Result of a measurement.
 
     Attributes:
         path: the file that later loads read.

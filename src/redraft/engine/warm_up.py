@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -39,7 +40,12 @@ def warm_up(network: DiffusionGemma, progress: Progress | None = None) -> None:
     room = (config.max_position_embeddings - len(PROMPT)) // config.canvas_length
     canvases = max(1, min(CANVASES, room))
     total, done = canvases * STEPS + TOKENS, 0
-    never = {"confidence_threshold": 1e-9, "stability_threshold": 1000, "eos_token_id": ()}
+    settings = GenerationConfig(
+        max_denoising_steps=STEPS,
+        confidence_threshold=1e-9,
+        stability_threshold=1000,
+        eos_token_id=(),
+    )
     lengths: dict[Method, int] = {
         "diffusion": canvases * config.canvas_length,
         "autoregressive": TOKENS,
@@ -47,7 +53,7 @@ def warm_up(network: DiffusionGemma, progress: Progress | None = None) -> None:
     texts = [
         Request.checked(
             PROMPT,
-            GenerationConfig(max_new_tokens=tokens, max_denoising_steps=STEPS, **never),  # type: ignore[arg-type]
+            replace(settings, max_new_tokens=tokens),
             config,
             method=method,
         )

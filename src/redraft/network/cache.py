@@ -70,7 +70,7 @@ class _LayerCache:
         self.value[:, self.kept : end] = value
         return self.key[:, :end], self.value[:, :end]
 
-    def make_room(self, count: int) -> bool:
+    def free_columns(self, count: int) -> bool:
         """Move the columns that must be kept to the front if `count` more would not fit; return
         False if they do not fit then either."""
         columns = self.key.shape[1]
@@ -117,7 +117,7 @@ class Cache:
         length: the number of tokens encoded so far. The next token, or canvas, begins at this
             position.
         on_write: called with everything that `write` gets, before it is written.
-        moves: how often `make_room` moved columns, so that where they lie has to be asked again.
+        moves: how often `free_columns` moved columns, so that where they lie has to be asked again.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Cache:
             self.on_write(layer, buffers.key[:, own], buffers.value[:, own])
         return buffers.keep(buffers.key[:, :end], buffers.value[:, :end])
 
-    def make_room(self, count: int) -> bool:
+    def free_columns(self, count: int) -> bool:
         """Make room for `count` tokens behind the columns of every layer.
 
         Returns:
@@ -198,7 +198,7 @@ class Cache:
         if self.length + count > self.capacity:
             return False
         kept = [layer.kept for layer in self._layers]
-        found = [layer.make_room(count) for layer in self._layers]  # of all, not up to the first
+        found = [layer.free_columns(count) for layer in self._layers]  # of all, not up to the first
         self.moves += kept != [layer.kept for layer in self._layers]
         return all(found)
 

@@ -70,7 +70,7 @@ class CapturedPass:
             self.context.point_to(segments)
             self.canvases = canvases
 
-    def replay(self, inputs: Tensors) -> Tensors:
+    def launch(self, inputs: Tensors) -> Tensors:
         """Run the graph with the numbers of `inputs`; return copies of its outputs."""
         held = self.held or [None] * len(inputs)
         self.held = []
@@ -139,7 +139,7 @@ class CudaGraphs:
                 return outputs
             captured.point_to(segments)
             self._captured.move_to_end(key)
-            return captured.replay(inputs)
+            return captured.launch(inputs)
 
     def holds(self, shape: PassShape) -> bool:
         """Return True if a pass of this shape is captured."""

@@ -75,7 +75,7 @@ def fits_slots(segments: Sequence[Segment]) -> bool:
     for one in clean:
         totals[id(one.cache)] += one.length
         caches[id(one.cache)] = one.cache
-    found = [cache.make_room(totals[name]) for name, cache in caches.items()]
+    found = [cache.free_columns(totals[name]) for name, cache in caches.items()]
     return all(found)
 
 

@@ -166,7 +166,7 @@ def run_recorded(
 
     def allowed() -> bool:
         """Return True if no operation waits for the device: all experts run in a kernel."""
-        parts = (part for layer in network.layers for part in layer.modules())
+        parts = network.layers.modules()
         return all(part.in_kernels for part in parts if isinstance(part, Experts))
 
     outputs = network.cuda_graphs.run(

@@ -62,7 +62,9 @@ def linear(x: Tensor, weight: Tensor | WeightLike) -> Tensor:
     if not isinstance(weight, Tensor):
         return weight.product(x)
     if suits_onednn(x, weight):
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        product: Tensor = torch.ops.mkldnn._linear_pointwise.default(
+            x, weight, None, "none", [], ""
+        )
         return product
     return F.linear(x, weight)
 

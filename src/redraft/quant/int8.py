@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from redraft.ops.packed_layout import PackedLayout, pack_words, unpack_words, word_block
-from redraft.ops.triton import KERNEL_DEVICES
+from redraft.ops.triton import KERNEL_DEVICES, uses_kernels
 from redraft.ops.triton.measured_tiles import integers_name, measured_tile
 from redraft.quant.bits import unpack_rows
 from redraft.quant.format import (
@@ -115,9 +115,12 @@ class Int8Weight(PackedWeight):
 
     def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
         weights = [self, *others]
-        if wants_gradient(x) or not all(
-            isinstance(one, Int8Weight) and x.is_cuda and one._multiplies_integers(x)
-            for one in weights
+        if (
+            wants_gradient(x)
+            or not uses_kernels(x)
+            or not all(
+                isinstance(one, Int8Weight) and one._multiplies_integers(x) for one in weights
+            )
         ):
             return super().products(x, others)
         self._check_dtype(x)
@@ -129,7 +132,7 @@ class Int8Weight(PackedWeight):
         ]
 
     def partial_products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
-        if x.is_cuda and self._multiplies_integers(x):
+        if uses_kernels(x) and self._multiplies_integers(x):
             return self.products(x, others) if others else [self.product(x)]
         return super().partial_products(x, others)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # A candidate is taken where it is faster by this part: less is noise.
-LEAST_GAIN = 0.02
+MIN_GAIN = 0.02
 # Launches in a graph, and how often it is replayed.
 LAUNCHES, REPLAYS = 20, 7
 # Rounding of bfloat16, of numbers that are about as large as the greatest of the output.
@@ -62,7 +62,7 @@ def choose_tile(case: TileCase, clock: Clock) -> TileChoice:
     """
     expected = case.run(case.built_in)
     before = clock(lambda: case.run(case.built_in))
-    best, least = case.built_in, before * (1 - LEAST_GAIN)
+    best, least = case.built_in, before * (1 - MIN_GAIN)
     seconds, refused = before, []
     for tile in case.candidates:
         if tile == case.built_in:
