@@ -35,7 +35,7 @@ CANVAS_ROWS, MAX_PARTS = 256, 3
 
 @dataclass(frozen=True)
 class ProductTile:
-    """What a program of a product takes at a time.
+    """How much of a product a program takes at a time.
 
     Attributes:
         rows, columns: of the matrix.
