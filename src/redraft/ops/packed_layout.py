@@ -193,6 +193,7 @@ def pack_words(values: Tensor, form: str) -> Tensor:
 def unpack_words(packed: Tensor, form: str) -> Tensor:
     """Return the bits of the numbers that `pack_words` packed, uint8 [..., K]."""
     low, high = packed.unflatten(-1, (-1, BLOCK_WORDS, 2)).unbind(-1)
+    parts: tuple[Tensor, ...]
     if form in FOUR_IN_A_WORD:
         parts = (low & 15, low >> 4, high & 15, high >> 4)
     elif form == "int8":

@@ -56,7 +56,7 @@ def _runs_kernels(device: torch.device, check: str = "check_kernels", *about: st
     """
     key = (device, check, *about)
     if key not in _ANSWERS:
-        _ANSWERS[key] = _can_run(*key)
+        _ANSWERS[key] = _can_run(device, check, *about)
     return _ANSWERS[key]
 
 
