@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ import torch
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+import gpu_pictures  # noqa: E402
 import gpu_tables  # noqa: E402
 from gpu_floors import floor_seconds, phases  # noqa: E402
+from gpu_methods import crossing_steps, summary  # noqa: E402
 
 from redraft.config.presets import PRESETS  # noqa: E402
 
@@ -56,8 +59,12 @@ def test_tables_have_what_was_measured_and_go_on_where_they_stopped(tmp_path: Pa
     assert len(asked) == 4
     written = (tmp_path / "tables.md").read_text()
     assert "Copies 3.00 TB/s" in written
-    assert "| bf16, prefix 1,024, batch 1 | 31.0 ms | 15.5 ms | 2.0" in written
+    # 45.4 GB and 2.53 TFLOP in 31 ms, of 3 TB/s and 700 TFLOP/s.
+    line = "| bf16, prefix 1,024, batch 1 | 31.0 ms | 15.5 ms | 2.00 | 49% | 12% | 1,234 |"
+    assert line in written
     assert "| int8, prefix 1,024, batch 1 | out of memory | |" in written
+    columns = [text.count("|") for text in written.splitlines() if text.startswith("|")]
+    assert len(set(columns)) == 1, columns
     gpu_tables.measure(wanted, store, measured)
     again = [arguments[-1] for arguments in asked[4:]]
     assert again == ["int8", "int4", "nvfp4"], "errors are tried again, figures are kept"
@@ -66,7 +73,7 @@ def test_tables_have_what_was_measured_and_go_on_where_they_stopped(tmp_path: Pa
 
 def test_every_line_has_a_command_of_its_own() -> None:
     wanted = gpu_tables.lines(quick=False)
-    commands = {" ".join(line.arguments) for line in wanted}
+    commands = {" ".join(line.command) for line in wanted}
     assert len(commands) == len({line.label for line in wanted})
     assert {line.prefix for line in wanted} == set(gpu_tables.PREFIXES)
     assert {line.batch for line in wanted} == set(gpu_tables.BATCHES)
@@ -81,6 +88,46 @@ def test_a_script_that_fails_or_takes_too_long_is_a_line_with_its_error(
     assert gpu_tables.run(["one.py", "sys.exit('no card')"]) == {"error": "no card"}
     slow = gpu_tables.run(["one.py", "time.sleep(60)"], timeout=0.5)
     assert slow == {"error": "longer than 0 s"}
+
+
+def methods() -> dict[str, Any]:
+    """Stand for figures of `gpu_methods.py`: canvases of 30 ms and 20 ms a step; 4 ms a token."""
+    canvas = {steps: 0.03 + 0.02 * steps for steps in (12, 16, 24, 48)}
+    batches = {batch: summary(canvas, 0.004, 256, batch) for batch in (1, 8)}
+    return json.loads(json.dumps({"batches": batches}))
+
+
+def test_both_ways_are_as_fast_where_a_canvas_takes_as_long_as_its_tokens() -> None:
+    one = methods()["batches"]["8"]
+    assert one["autoregressive_tokens_per_second"] == pytest.approx(2000)
+    assert one["diffusion_tokens_per_second"]["16"] == pytest.approx(8 * 256 / 0.35)
+    assert one["times_as_fast"]["16"] == pytest.approx(1.024 / 0.35)
+    assert one["crossing_steps"] == pytest.approx((1.024 - 0.03) / 0.02)
+    assert crossing_steps({10: 1.0, 20: 2.0}, 0.01, 150) == pytest.approx(15)
+
+
+def test_all_tables_and_pictures_are_made_of_recorded_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    wanted, store = gpu_tables.lines(quick=False), tmp_path / "measured.jsonl"
+
+    def measured(command: Sequence[str]) -> dict[str, Any]:
+        if "--ceilings" in command:
+            return CEILINGS
+        return methods() if command[0] == "gpu_methods.py" else FIGURES
+
+    found = gpu_tables.measure(wanted, store, measured)
+    assert len(found) == len({line.label for line in wanted}) + 1
+    written = (tmp_path / "tables.md").read_text()
+    for table in ("Formats", "Prefixes", "Batches", gpu_tables.METHODS):
+        assert f"## {table}\n" in written
+    row = "| int4 | 8 | 2,000 | 12 steps 7,585 (3.8), 16 steps 5,851 (2.9), 24 steps 4,016 (2.0)"
+    assert f"{row}, 48 steps 2,069 (1.0) | 50 steps |" in written
+    document = json.loads((tmp_path / "tables.json").read_text())
+    longest = next(one for one in document["lines"] if one["prefix"] == 131072)
+    assert 0 < longest["copies"] < longest["ratio"]
+    made = gpu_pictures.draw(document, tmp_path)
+    assert [path.name for path in made] == ["methods.png", "prefixes.png", "batches.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a device")

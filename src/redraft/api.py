@@ -57,6 +57,7 @@ from redraft.engine.processor import (
     split_text_options,
 )
 from redraft.engine.request import check_tokens
+from redraft.engine.warm_up import warm_up as compile_ahead
 from redraft.engine.work import check_adapter
 from redraft.errors import CheckpointError, ConfigError, ContextLengthError, RequestError
 from redraft.events import Completed, Draft, EngineEvent, Event, Failed, Finished
@@ -653,6 +654,8 @@ def load(
     revision: str | None = None,
     vision: bool = True,
     progress: Progress | None = None,
+    warm_up: bool = True,
+    warming: Progress | None = None,
     adapters: Mapping[str, str | Path] | None = None,
 ) -> Model:
     """Load a DiffusionGemma checkpoint in the Hugging Face layout, or a GGUF file.
@@ -670,6 +673,9 @@ def load(
         vision: load the image encoder where the checkpoint has one; it is never quantized. False
             saves its memory, 1.1 GB for the release.
         progress: called with (tensors read, number of tensors).
+        warm_up: on a CUDA device, compile the kernels now, which takes a minute or so when it is
+            done first, and capture the passes of a text; False leaves it to the first request.
+        warming: called with (passes run, number of passes) meanwhile.
         adapters: LoRA adapters in PEFT's format by the names that `generate` and `Model.using`
             take: a folder each.
 
@@ -686,6 +692,7 @@ def load(
     if isinstance(dtype, str):
         dtype = suitable_dtype(checkpoint, torch.device(device))
     check_boolean("vision", vision)
+    check_boolean("warm_up", warm_up)
     plan = plan_vision(checkpoint) if vision else VisionPlan(reason=LEFT_OUT)
     image_bytes = vision_bytes(plan, checkpoint.config.hidden_size, dtype)
     needed = check_memory(checkpoint, dtype, quantization, torch.device(device), vision=image_bytes)
@@ -697,6 +704,8 @@ def load(
     )
     if read:
         attach_by_row(network, read)
+    if warm_up:
+        compile_ahead(network, warming)
     encoder = load_vision(checkpoint, plan, dtype=dtype, device=device)
     tokenizer, template = text_files(checkpoint)
     return Model(

@@ -12,7 +12,7 @@ import redraft
 from redraft.api import Model
 from redraft.checkpoint.quantize import Quantization
 from redraft.grammar import Regex
-from redraft.network.context import CachedContext
+from redraft.network.recorded_context import RecordedContext
 from redraft.testing import byte_tokenizer, tiny_checkpoint, tiny_model
 
 pytestmark = pytest.mark.gpu
@@ -50,12 +50,28 @@ def test_one_recording_serves_other_prompts_and_canvases() -> None:
             cuda.generate(prompt, seed=seed, **OPTIONS).tokens
             == cpu.generate(prompt, seed=seed, **OPTIONS).tokens
         )
-    assert [(key[0], len(key[1])) for key in cuda.network.cuda_graphs._captured] == [("denoise", 1)]
+    captured = cuda.network.cuda_graphs._captured
+    assert ("step", 0, 1) in [(key[0], key[1].slots, key[1].canvases) for key in captured]
     batch = [
         [one.tokens for one in model.generate(prompts, seed=3, **OPTIONS)] for model in (cpu, cuda)
     ]
     assert batch[0] == batch[1]
-    assert ("denoise", 4) in [(key[0], len(key[1])) for key in cuda.network.cuda_graphs._captured]
+    assert ("step", 0, 4) in [(key[0], key[1].slots, key[1].canvases) for key in captured]
+
+
+def test_commits_and_tokens_are_captured_and_write_the_same() -> None:
+    """More canvases than the sliding window holds, so that columns move; and token by token."""
+    cpu, cuda = on_both(8, canvas_length=4, sliding_window=9)
+    options = OPTIONS | {"max_new_tokens": 40}
+    for method in ("diffusion", "autoregressive"):
+        written = [
+            model.generate([2, 7, 8], seed=5, method=method, **options).tokens
+            for model in (cpu, cuda)
+        ]
+        assert written[0] == written[1], method
+    kinds = [(key[0], key[1].slots) for key in cuda.network.cuda_graphs._captured]
+    assert ("step", 1) in kinds
+    assert ("token", 1) in kinds
 
 
 def test_caches_of_finished_texts_are_let_go() -> None:
@@ -79,15 +95,15 @@ def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     model = on_both(6)[1]
     expected = model.generate([2, 7], seed=1, **OPTIONS).tokens
     model.network.to("cpu").to("cuda")
-    attend = CachedContext.attend
+    attend = RecordedContext.attend
 
     def waiting(
-        self: CachedContext, index: int, query: Tensor, key: Tensor, value: Tensor
+        self: RecordedContext, index: int, query: Tensor, key: Tensor, value: Tensor
     ) -> Tensor:
         assert query.sum().item() is not None
         return attend(self, index, query, key, value)
 
-    monkeypatch.setattr(CachedContext, "attend", waiting)
+    monkeypatch.setattr(RecordedContext, "attend", waiting)
     assert model.generate([2, 7], seed=1, **OPTIONS).tokens == expected
     assert not model.network.cuda_graphs._captured
     monkeypatch.undo()

@@ -24,7 +24,8 @@ from triton.runtime.interpreter import GridExecutor
 
 from redraft.config import ModelConfig
 from redraft.config.presets import PRESETS
-from redraft.network import DiffusionGemma, join_weights, place_weight, transformer
+from redraft.engine import recorded_step, recorded_tokens
+from redraft.network import DiffusionGemma, join_weights, place_weight, recorded_pass
 from redraft.network.cuda_graphs import CudaGraphs
 from redraft.network.segments import Clean
 from redraft.ops import triton as kernels
@@ -80,11 +81,12 @@ def _storage(tensors: Any) -> int:
 def without_numbers() -> Iterator[None]:
     """Treat tensors of the device "meta" as those of a CUDA device."""
     kernels.KERNEL_DEVICES.add("meta")
+    recorded_pass.GRAPH_DEVICES.add("meta")
     try:
-        with patch.object(transformer, "_uses_cuda_graphs", kernels.uses_kernels):
-            yield
+        yield
     finally:
         kernels.KERNEL_DEVICES.discard("meta")
+        recorded_pass.GRAPH_DEVICES.discard("meta")
 
 
 def network_without_numbers(config: ModelConfig, form: str, kept: bool) -> DiffusionGemma:
@@ -117,9 +119,9 @@ def _packed(weight: torch.Tensor, form: str) -> PackedWeight | ExpertList:
     return ExpertList([one] * len(weight))
 
 
-def step_launches(config: ModelConfig, form: str = "bf16", *, kept: bool = False) -> Counter[str]:
-    """Return what the captured part of a second step launches, by name."""
-    launches = Launches()
+@contextmanager
+def counting(launches: Launches) -> Iterator[None]:
+    """Count what a graph would hold, and nothing outside of it; no graph is made."""
 
     def run(self: CudaGraphs, kind: str, segments: Any, inputs: Any, *rest: Any, **_: Any) -> Any:
         make_context, work = rest[:2]
@@ -128,41 +130,96 @@ def step_launches(config: ModelConfig, form: str = "bf16", *, kept: bool = False
             return work(context, *inputs)
 
     with without_numbers(), torch.inference_mode(), patch.object(CudaGraphs, "run", run):
+        yield
+
+
+def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
+    """Return a tensor without numbers."""
+    return torch.zeros(*shape, dtype=dtype, device="meta")
+
+
+def step_launches(config: ModelConfig, form: str = "bf16", *, kept: bool = False) -> Counter[str]:
+    """Return what a second step launches from tokens to statistics, by name."""
+    launches, length = Launches(), config.canvas_length
+    with counting(launches):
         network = network_without_numbers(config, form, kept)
         cache = network.new_cache(16)
-        length = config.canvas_length
-        canvas = torch.zeros(1, length, dtype=torch.int64, device="meta")
-        signal = torch.zeros(1, length, config.hidden_size, dtype=torch.bfloat16, device="meta")
+        signal = zeros(1, length, config.hidden_size, dtype=torch.bfloat16)
         asked = Readout(
             temperature=torch.ones(1, device="meta"),
-            uniform=torch.zeros(1, length, dtype=torch.float64, device="meta"),
-            greedy=torch.zeros(1, dtype=torch.bool, device="meta"),
+            uniform=zeros(1, length, dtype=torch.float64),
+            greedy=zeros(1, dtype=torch.bool),
             edits=[None],
         )
         for _ in range(2):
             launches.counts.clear()
-            network.denoise(canvas, [cache], signal, asked)
+            network.denoise(zeros(1, length), [cache], signal, asked)
     return launches.counts
 
 
-def commit_launches(config: ModelConfig, form: str = "bf16") -> Counter[str]:
-    """Return what a pass launches that commits a canvas and reads the next one, by name.
+def whole_step_launches(config: ModelConfig, *, commit: bool = False) -> Counter[str]:
+    """Return what the graph of a whole step launches, from state to state, by name.
+
+    Args:
+        commit: it encodes a canvas too; the prefix is so long that sliding layers are full.
+    """
+    launches, length = Launches(), config.canvas_length
+    with counting(launches):
+        network = network_without_numbers(config, "bf16", kept=True)
+        cache = network.new_cache(4096)
+        for _ in range(5 * commit):
+            network.prefill([zeros(length)], [cache])
+        launches.counts.clear()
+        numbers = [zeros(1) for _ in range(3)]
+        settings = [zeros(1, dtype=torch.float32) for _ in range(4)]
+        found = network.record(
+            "step",
+            recorded_step._step,
+            (
+                zeros(1, length), zeros(1, length, dtype=torch.bool),
+                zeros(1, length, config.hidden_size, dtype=torch.bfloat16), zeros(1, length),
+                *numbers, *settings, zeros(1), zeros(1, dtype=torch.float32),
+                zeros(1), zeros(1), zeros(1),
+            ),
+            [cache],
+            zeros(1, length),
+            Clean([zeros(length)], [cache]) if commit else None,
+            recorded_step.FEEDS,
+        )  # fmt: skip
+    assert found is not None
+    return launches.counts
+
+
+def token_launches(config: ModelConfig, rows: int = 1) -> Counter[str]:
+    """Return what the graph of an autoregressive token launches, by name."""
+    launches = Launches()
+    with counting(launches):
+        network = network_without_numbers(config, "bf16", kept=True)
+        caches = [network.new_cache(64) for _ in range(rows)]
+        clean = Clean([zeros(1)] * rows, caches)
+        found = network.record("token", recorded_tokens._next, (zeros(rows, 7),), (), None, clean)
+    assert found is not None
+    return launches.counts
+
+
+def commit_launches(config: ModelConfig) -> Counter[str]:
+    """Return what a commit with the first step behind it launches outside of its graph, by name.
 
     The prefix is so long that sliding layers must move columns.
     """
-    launches, length = Launches(), config.canvas_length
-    with without_numbers(), torch.inference_mode():
-        network = network_without_numbers(config, form, kept=True)
+    launches, inside, length = Launches(), Launches(), config.canvas_length
+    with counting(inside):
+        network = network_without_numbers(config, "bf16", kept=True)
         cache = network.new_cache(4096)
-        ids = torch.zeros(length, dtype=torch.int64, device="meta")
-        with Launches():
-            for _ in range(6):
-                network.prefill([ids], [cache])
-        canvas = torch.zeros(1, length, dtype=torch.int64, device="meta")
-        signal = torch.zeros(1, length, config.hidden_size, dtype=torch.bfloat16, device="meta")
+        for _ in range(6):
+            network.prefill([zeros(length)], [cache])
+        signal = zeros(1, length, config.hidden_size, dtype=torch.bfloat16)
+        inside.counts.clear()
         with launches:
-            network.canvas_states(canvas, [cache], signal, Clean([canvas[0]], [cache]))
-    return launches.counts
+            network.canvas_states(
+                zeros(1, length), [cache], signal, Clean([zeros(length)], [cache])
+            )
+    return launches.counts - inside.counts
 
 
 def main() -> None:
@@ -177,8 +234,13 @@ def main() -> None:
         layer = (counts.total() - step_launches(fewer, form, kept=kept).total()) / 6
         figures = {"form": form, "kept decoded": kept, "step": counts.total(), "layer": layer}
         print(json.dumps(figures | {"by name": dict(counts.most_common())}), flush=True)
-    counts = commit_launches(full)
-    print(json.dumps({"commit": counts.total(), "by name": dict(counts.most_common())}))
+    for name, counts in {
+        "whole step": whole_step_launches(full),
+        "whole step with a commit": whole_step_launches(full, commit=True),
+        "outside of the graph at a commit": commit_launches(full),
+        "token": token_launches(full),
+    }.items():
+        print(json.dumps({name: counts.total(), "by name": dict(counts.most_common())}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from redraft.network import capture, cuda_graphs
 from redraft.network.capture import SPARE_MEMORY, capture_graph
@@ -109,8 +110,6 @@ class Context:
     def __init__(self) -> None:
         self.fails = False
 
-    def drop_caches(self) -> None: ...
-
     def point_to(self, segments: Any) -> None:
         if self.fails:
             raise RuntimeError("out of memory")
@@ -134,12 +133,16 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return SimpleNamespace(made=made, failing=failing)
 
 
-class Cache: ...
+class Cache:
+    moves = 0
+
+
+KEPT = Cache()
 
 
 def one_pass(graphs: CudaGraphs, context: Context, run: Any, width: int = 4) -> Any:
     cache = Cache()
-    segment: Any = SimpleNamespace(start=0, stop=width, position=0, cache=cache)
+    segment: Any = SimpleNamespace(length=width, position=0, cache=cache, clean=False)
     make: Any = lambda: context  # noqa: E731
     return graphs.run("states", [segment], (torch.ones(width),), make, run, lambda: True)
 
@@ -198,6 +201,47 @@ def test_a_graph_that_was_pointed_half_way_is_pointed_again(attempts: Any) -> No
         one_pass(graphs, context, double)
     (captured,) = graphs._captured.values()
     assert captured.canvases == ()
+
+
+class Copies(TorchDispatchMode):
+    """Counts copies from tensor to tensor."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten.copy_.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_a_graph_feeds_itself_is_not_copied(attempts: Any) -> None:
+    graphs = CudaGraphs()
+
+    def one_step(state: Tensor, fixed: Tensor, feeds: Any = ((0, 0),)) -> tuple[Tensor, int]:
+        segment: Any = SimpleNamespace(length=2, position=0, cache=KEPT, clean=False)
+        make: Any = Context
+        add: Any = lambda context, x, y: (x + y,)  # noqa: E731
+        with Copies() as copies:
+            (found,) = graphs.run(
+                "step", [segment], (state, fixed), make, add, lambda: True, feeds=feeds
+            )
+        return found, copies.count
+
+    state, fixed = torch.zeros(2), torch.ones(2)
+    for _ in range(RUNS_BEFORE):
+        state, copied = one_step(state, fixed)
+        assert copied == 0
+    # The capture here runs, and feeds: one copy more than on a device. Then both inputs.
+    state, copied = one_step(state, fixed)
+    assert copied == 1 + 2
+    for _ in range(3):
+        state, copied = one_step(state, fixed)
+        assert copied == 0
+    other, copied = one_step(torch.full((2,), 7.0), fixed)
+    assert copied == 1
+    _, copied = one_step(state, fixed)  # a row that was away
+    assert copied == 1
+    _, copied = one_step(other, torch.ones(2))
+    assert copied == 2
 
 
 def test_many_widths_that_come_once_or_twice_are_not_captured(attempts: Any) -> None:

@@ -15,21 +15,38 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from redraft.ops.triton.tiles import CARDS as KINDS
+from tests.ops.compiled_products import (
+    Kernel,
+    attention_kernels,
+    placed_kernels,
+    product_kernels,
+    table_kernels,
+)
 from tests.ops.compiled_rows import decoding_kernels, row_kernels
 
 # Shared memory of a block, in bytes, by compute capability (CUDA's programming guide).
-CARDS = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 120: 99 << 10}
+CARDS = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 100: 227 << 10}
+CARDS |= {120: 99 << 10}
 # Bytes that a thread may spill: the pass over the vocabulary does so on 12.0.
 MOST_SPILLED = 8
 POINTER = [["tt.divisibility", 16]]
+# Products of tensor cores, and branches, in the disassembler's words.
+PRODUCT = re.compile(r"\b(HGMMA|HMMA|UTCHMMA|QGMMA|IMMA)\b")
+BACK = re.compile(r"\bBRA(?:\.\w+)*\s+(?:!?U?P\d,\s*)?0x([0-9a-f]+)")
+# The loops of experts' kernels have so many instructions at most, for so many numbers of a matrix,
+# issued by four warps each; on 10.0 a product has more to do.
+TURN = 16384
+BUDGETS = {"int4 experts": 400, "fp8 experts": 425, "int8 experts": 425, "fp4 experts": 630}
+BUDGET_CARDS = (80, 86, 89, 90, 120)
 
 
 @dataclass(frozen=True)
 class Compiled:
     """What a kernel takes: registers of a thread, bytes of a thread that are spilled, bytes of
-    shared memory, instructions, and how many of them are products of tensor cores."""
+    shared memory, instructions, how many of them are products of tensor cores, and how many its
+    loop has for 16,384 numbers of a matrix."""
 
     kernel: str
     capability: int
@@ -38,65 +55,22 @@ class Compiled:
     shared: int
     instructions: int
     products: int
+    loop: int
 
 
-def kernels() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], dict[int, Any] | Any]]:
-    """Yield (name, kernel, types of pointers, constants, options) of the 26B's shapes.
-
-    Options are a function of the shared memory of a card.
-    """
-    import torch
-    import triton.language as tl
-
-    from redraft.ops.triton.attention import _attend
-    from redraft.ops.triton.numbers import ENCODINGS
-    from redraft.ops.triton.product import BFLOAT16_TILES, _product
-    from redraft.ops.triton.tiles import attention_tile
+def kernels() -> Iterator[Kernel]:
+    """Yield all kernels, in the 26B's shapes."""
     from redraft.ops.triton.vocabulary import BLOCK, MAX_MASS, _read
 
-    pointers = {"x": "*bf16", "out": "*bf16", "factors": "*fp32"}
-    pointers |= dict.fromkeys(("order", "owners", "firsts", "edges"), "*i32")
-    tile = BFLOAT16_TILES
-    fixed = {"PARTS": 1, "OFFSETS": False, "SCATTER": False, "ROWS": tile.rows, "FAST": True}
-    fixed |= {"COLUMNS": tile.columns, "NUMBER": tl.bfloat16, "TABLE": True}
-    for form, group, scale in (
-        ("int4", 64, tl.float32), ("int8", 0, tl.float32), ("fp8", 0, tl.float32),
-        ("fp4", 16, tl.uint8), ("plain", 0, tl.float32),
-    ):  # fmt: skip
-        for part, (width, tokens, grouped) in {
-            "experts": (2816, 32, True),
-            "dense": (2816, 64, False),
-        }.items():
-            encoding = ENCODINGS[form]
-            addresses = dict.fromkeys(("values", "scales", "offsets"), "*i64")
-            constants = fixed | {
-                "K": width, "FORM": form, "GROUP": group, "VALUE": encoding.dtype, "SCALE": scale,
-                "GROUPED": grouped, "GATHER": grouped, "TOKENS": tokens, "FACTORS": form == "fp4",
-                "FACTOR": encoding.missing_factors[True],
-            }  # fmt: skip
-            options = {"num_warps": tile.warps, "num_stages": tile.stages}
-            yield (
-                f"{form} {part}",
-                _product,
-                pointers | addresses,
-                constants,
-                lambda _, o=options: o,
-            )
-    for width in (256, 512):
-        where = dict.fromkeys(("query", "key", "value", "out"), "*bf16") | {"prefixes": "*i64"}
-        for causal in (False, True):
-
-            def options(memory: int, width: int = width, causal: bool = causal) -> Any:
-                return attention_tile(width, torch.bfloat16.itemsize, memory, causal)
-
-            constants = {"DIM": width, "WIDE": width, "CAUSAL": causal, "WINDOW": causal}
-            constants |= {"NUMBER": tl.bfloat16}
-            yield f"attention {width}{' causal' * causal}", _attend, where, constants, options
+    yield from product_kernels()
+    yield from table_kernels()
+    yield from attention_kernels()
+    yield from placed_kernels()
     read = {"logits": "*bf16", "temperatures": "*fp32", "uniforms": "*fp64", "greedy": "*i1"}
     read |= {"argmax": "*i64", "sample": "*i64", "totals": "*fp32", "entropies": "*fp32"}
     read |= {"softcap": "fp32"}
     constants = {"BLOCK": BLOCK, "MAX_MASS": MAX_MASS}
-    yield "vocabulary", _read, read, constants, lambda _: {"num_warps": 8}
+    yield Kernel("vocabulary", _read, read, lambda card: (constants, {"num_warps": 8}))
     yield from row_kernels()
     yield from decoding_kernels()
 
@@ -107,30 +81,37 @@ def compile_all(capabilities: list[int], only: list[str] | None = None) -> Itera
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    for name, kernel, types, constants, choose in kernels():
-        if only and name not in only:
+    for one in kernels():
+        if only and one.name not in only:
             continue
-        names = kernel.arg_names
+        names = one.kernel.arg_names
         for capability in capabilities:
-            options = choose(CARDS[capability])
-            full = dict(constants)
-            if not isinstance(options, dict):
-                full |= {"QUERIES": options.queries, "KEYS": options.keys}
-                options = {"num_warps": options.warps, "num_stages": options.stages}
+            constants, options = one.choose(KINDS.get(divmod(capability, 10), "small"))
             signature = {
-                one: "constexpr" if one in full else types.get(one, "i32") for one in names
+                name: "constexpr" if name in constants else one.types.get(name, "i32")
+                for name in names
             }
-            whole = [one for one, kind in signature.items() if kind.startswith("*")]
-            whole += [one for one in names if one.endswith(("stride", "step")) or one == "width"]
-            attributes = {(names.index(one),): POINTER for one in whole}
-            source = ASTSource(kernel, signature, constexprs=full, attrs=attributes)
+            whole = [name for name, kind in signature.items() if kind.startswith("*")]
+            whole += [name for name in names if name.endswith(("stride", "step"))]
+            whole += [name for name in names if name == "width"]
+            attributes = {(names.index(name),): POINTER for name in whole}
+            source = ASTSource(one.kernel, signature, constexprs=constants, attrs=attributes)
             target = GPUTarget("cuda", capability, 32)
             made = compile(source, target=target, options=options)
-            yield read_binary(name, capability, made.asm["cubin"], made.metadata.shared)
+            weights = one.weights(constants) * 4 // options.get("num_warps", 4)
+            yield read_binary(
+                one.name, capability, made.asm["cubin"], made.metadata.shared, weights
+            )
 
 
-def read_binary(name: str, capability: int, binary: bytes, shared: int) -> Compiled:
-    """Return what a compiled kernel takes, as the disassembler tells it."""
+def read_binary(
+    name: str, capability: int, binary: bytes, shared: int, weights: int = 0
+) -> Compiled:
+    """Return what a compiled kernel takes, as the disassembler tells it.
+
+    Args:
+        weights: how many numbers of matrices a turn of its loop multiplies with.
+    """
     import triton
 
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -144,22 +125,42 @@ def read_binary(name: str, capability: int, binary: bytes, shared: int) -> Compi
     registers, spilled = (
         int(found[-1]) for found in (re.findall(rf"{word}:(\d+)", usage.stdout) for word in ("REG", "STACK"))
     )  # fmt: skip
-    lines = re.findall(r"/\*[0-9a-f]{4,}\*/\s+([^;]+);", code.stdout)
-    products = sum(bool(re.search(r"\b(HGMMA|HMMA|UTCHMMA)\b", line)) for line in lines)
-    return Compiled(name, capability, registers, spilled, shared, len(lines), products)
+    lines = re.findall(r"/\*([0-9a-f]{4,})\*/\s+([^;]+);", code.stdout)
+    products = sum(bool(PRODUCT.search(line)) for _, line in lines)
+    loop = round(len(main_loop(lines)) * TURN / weights) if weights else 0
+    return Compiled(name, capability, registers, spilled, shared, len(lines), products, loop)
+
+
+def main_loop(lines: list[tuple[str, str]]) -> list[str]:
+    """Return the instructions of the longest loop that has products of tensor cores.
+
+    Args:
+        lines: addresses, hexadecimal, and instructions.
+    """
+    found: list[list[str]] = [[]]
+    for address, line in lines:
+        target = BACK.search(line)
+        if target and int(target[1], 16) < int(address, 16):
+            first, last = int(target[1], 16), int(address, 16)
+            found.append([line for at, line in lines if first <= int(at, 16) <= last])
+    return max((one for one in found if any(map(PRODUCT.search, one))), key=len, default=[])
 
 
 def specialized_lengths() -> list[str]:
     """Return the parameters whose values vary from request to request and yet are compiled in."""
-    from redraft.ops.triton.attention import _attend
+    from redraft.ops.triton.attention import _attend, _merge
     from redraft.ops.triton.decode import _decode
     from redraft.ops.triton.grouping import _group
     from redraft.ops.triton.heads import _heads
     from redraft.ops.triton.philox import _philox
-    from redraft.ops.triton.product import _product
+    from redraft.ops.triton.product_kernel import _product
+    from redraft.ops.triton.residual import _after_attention, _end_layer
+    from redraft.ops.triton.table import _weigh
 
     lengths = [(_attend, "length"), (_attend, "count"), (_group, "count"), (_group, "limit")]
-    lengths += [(_philox, "count"), (_heads, "begin"), (_decode, "first"), (_decode, "last")]
+    lengths += [(_attend, "rows"), (_merge, "rows"), (_weigh, "count")]
+    lengths += [(_after_attention, "rows"), (_end_layer, "rows"), (_philox, "count")]
+    lengths += [(_heads, "begin"), (_decode, "first"), (_decode, "last")]
     return [
         f"{kernel.__name__} {name}"
         for kernel, name in (*lengths, (_product, "count"))
@@ -182,6 +183,8 @@ def main() -> int:
     for one in compile_all(args.capability or list(CARDS), args.kernel):
         print(json.dumps(asdict(one)), flush=True)
         wrong += one.spilled > MOST_SPILLED or one.shared > CARDS[one.capability]
+        if one.capability in BUDGET_CARDS:
+            wrong += one.loop > BUDGETS.get(one.kernel, one.loop)
     return 1 if wrong else 0
 
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-# Name, kernel, types of pointers and floats, constants, options of a card.
-Kernel = tuple[str, Any, dict[str, str], dict[str, Any], Any]
+from tests.ops.compiled_products import Kernel
 
 
 def row_kernels() -> Iterator[Kernel]:
@@ -23,51 +22,61 @@ def row_kernels() -> Iterator[Kernel]:
         constants |= {"ROWS": 16, "KV_ROWS": kv_heads, "PLACED": True}
         warps = 4 if 16 * dim // 2 <= FOUR_WARPS else 8
         types = _pointers(_heads, floats) | {"owners": "*i32", "places": "*i64"}
-        yield f"heads {dim}", _heads, types, constants, _options(warps)
+        yield Kernel(f"heads {dim}", _heads, types, _always(constants, warps))
     for kernel, constants in (
-        (_after_attention, {"WIDE": 4096}),
-        (_end_layer, {"WIDE": 4096, "TOP_K": 8}),
-        (_end_layer, {"WIDE": 4096, "TOP_K": 0}),
+        (_after_attention, {"WIDE": 4096, "PARTS": 3}),
+        (_end_layer, {"WIDE": 4096, "TOP_K": 8, "PARTS": 3}),
+        (_end_layer, {"WIDE": 4096, "TOP_K": 0, "PARTS": 1}),
     ):
         types = _pointers(kernel, floats) | {"mixture": "*fp32"}
+        if constants["PARTS"] > 1:
+            types |= (
+                {"mixed": "*fp32", "dense": "*fp32"} if kernel is _end_layer else {"mixed": "*fp32"}
+            )
         name = kernel.__name__.strip("_").replace("_", " ")
         combined = " combined" if constants.get("TOP_K") == 0 else ""
-        yield name + combined, kernel, types, constants, _options(8)
-    gate = {"FORM": "gelu_tanh", "COLUMNS": COLUMNS}
-    yield "gated", _gated, _pointers(_gated, {}), gate, _options(4)
+        yield Kernel(name + combined, kernel, types, _always(constants, 8))
+    gate = {"FORM": "gelu_tanh", "COLUMNS": COLUMNS, "PARTS": 2}
+    types = _pointers(_gated, {}) | {"gate": "*fp32", "up": "*fp32"}
+    yield Kernel("gated", _gated, types, _always(gate, 4))
     types = dict.fromkeys(("order", "edges", "owners", "firsts"), "*i32") | {"index": "*i64"}
-    yield "group", _group, types, {"SIZE": 2048, "BINS": 256}, _options(4)
+    yield Kernel("group", _group, types, _always({"SIZE": 2048, "BINS": 256}, 4))
 
 
 def decoding_kernels() -> Iterator[Kernel]:
     """Yield the kernel that decodes matrices, for stacks of each form."""
     import triton.language as tl
 
-    from redraft.ops.triton.decode import ROWS, _decode
-    from redraft.ops.triton.numbers import ENCODINGS
+    from redraft.ops.triton.decode import COLUMNS, ROWS, _decode
 
     types = dict.fromkeys(("values", "scales", "offsets"), "*i64")
     types |= {"out": "*bf16", "factors": "*fp32"}
-    for form, group, scale in (
-        ("int4", 64, tl.float32), ("int8", 0, tl.float32), ("fp8", 0, tl.float32),
-        ("fp4", 16, tl.uint8),
-    ):  # fmt: skip
-        encoding = ENCODINGS[form]
+    for form, group in (("int4", 64), ("int8", 0), ("fp8", 0), ("fp4", 16)):
         constants = {
-            "K": 2816, "FORM": form, "GROUP": group, "VALUE": encoding.dtype, "SCALE": scale,
-            "TABLE": True, "OFFSETS": False, "FACTORS": form == "fp4", "ROWS": ROWS,
-            "COLUMNS": 128, "FACTOR": encoding.missing_factors[False],
+            "K": 2816, "FORM": form, "GROUP": group, "VALUE": tl.uint16, "IN_WORDS": True,
+            "SCALE": tl.uint32 if form == "fp4" else tl.bfloat16, "TABLE": True, "OFFSETS": False,
+            "FACTORS": form == "fp4", "ROWS": ROWS, "COLUMNS": COLUMNS, "FACTOR": 1.0,
         }  # fmt: skip
-        yield f"decode {form}", _decode, types, constants, _options(4)
+        yield Kernel(f"decode {form}", _decode, types, _always(constants, 4))
 
 
 def _pointers(kernel: Any, floats: dict[str, str]) -> dict[str, str]:
     """Return the types of a kernel's parameters: numbers by name, the others are bfloat16."""
-    integers = ("width", "begin", "stride", "query_stride", "key_stride", "value_stride")
-    integers += ("gate_stride", "up_stride", "scalar_stride")
+    integers = (
+        "rows",
+        "width",
+        "begin",
+        "stride",
+        "part_stride",
+        "query_stride",
+        "key_stride",
+        "value_stride",
+    )
+    integers += ("scalar_stride",)
     named = dict.fromkeys(integers, "i32") | floats
     return {name: named.get(name, "*bf16") for name in kernel.arg_names}
 
 
-def _options(warps: int) -> Any:
-    return lambda memory: {"num_warps": warps}
+def _always(constants: dict[str, Any], warps: int) -> Any:
+    """Return the same constants and options for all cards."""
+    return lambda card: (constants, {"num_warps": warps})

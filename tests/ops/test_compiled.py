@@ -12,21 +12,37 @@ from typing import Any
 
 import pytest
 
-from tests.ops.compiled import CARDS, MOST_SPILLED
+from tests.ops.compiled import BUDGET_CARDS, BUDGETS, CARDS, MOST_SPILLED, main_loop
 
 triton = pytest.importorskip("triton")
 TOOL = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-KERNELS = ("int4 experts", "attention 256", "attention 512 causal")
+PRODUCTS = ("int4 experts", "fp8 experts", "fp4 experts")
+DENSE = ("int4 canvas", "attention 512 causal", "token attention 512")
 ROW_KERNELS = ("heads 512", "group")
 # Instructions of the whole kernel on 9.0: what it had when this was written, and a tenth.
-MOST_INSTRUCTIONS = {"int4 experts": 910, "attention 256": 3000, "attention 512 causal": 2300}
+MOST_INSTRUCTIONS = {
+    "attention 256": 3000, "attention 512 causal": 2300, "token attention 512": 1240,
+}  # fmt: skip
 
 
 @pytest.mark.skipif(not TOOL.exists(), reason="this Triton has no compiler for CUDA")
-def test_kernels_fit_the_cards_that_they_are_for(tmp_path: Path) -> None:
-    wanted = [flag for name in KERNELS + ROW_KERNELS for flag in ("--kernel", name)]
+@pytest.mark.parametrize(
+    ("kernels", "cards"),
+    [
+        (PRODUCTS, (90,)),
+        (("int4 experts", *DENSE, *ROW_KERNELS), (80,)),
+        pytest.param((*PRODUCTS, "int8 experts"), BUDGET_CARDS, marks=pytest.mark.long),
+        pytest.param((*DENSE, *ROW_KERNELS, "attention 256"), tuple(CARDS), marks=pytest.mark.long),
+        pytest.param(("table mean", "fp8 canvas"), tuple(CARDS), marks=pytest.mark.long),
+    ],
+)
+def test_kernels_fit_the_cards_that_they_are_for(
+    kernels: tuple[str, ...], cards: tuple[int, ...], tmp_path: Path
+) -> None:
+    wanted = [flag for name in kernels for flag in ("--kernel", name)]
+    wanted += [f"--capability={card}" for card in cards]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.ops.compiled", "--capability=80", "--capability=90", *wanted],
+        [sys.executable, "-m", "tests.ops.compiled", *wanted],
         env={**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -35,11 +51,30 @@ def test_kernels_fit_the_cards_that_they_are_for(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout
     made: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     assert {(one["kernel"], one["capability"]) for one in made} == {
-        (kernel, card) for kernel in KERNELS + ROW_KERNELS for card in (80, 90)
+        (kernel, card) for kernel in kernels for card in cards
     }
     for one in made:
         assert one["spilled"] <= MOST_SPILLED, one
         assert one["shared"] <= CARDS[one["capability"]], one
-        assert (one["products"] >= 8) == (one["kernel"] in KERNELS), one
-        if one["capability"] == 90 and one["kernel"] in KERNELS:
+        assert (one["products"] >= 8) == (one["kernel"] not in ROW_KERNELS), one
+        if one["kernel"] in BUDGETS and one["capability"] in BUDGET_CARDS:
+            assert 0 < one["loop"] <= BUDGETS[one["kernel"]], one
+        if one["capability"] == 90 and one["kernel"] in MOST_INSTRUCTIONS:
             assert one["instructions"] <= MOST_INSTRUCTIONS[one["kernel"]], one
+
+
+def test_a_loop_is_found_by_the_branch_at_its_end() -> None:
+    """The longest one with a product; branches forward end none."""
+    lines = [
+        ("0000", "MOV R1, R2"),
+        ("0010", "FADD R1, R1, R3"),
+        ("0020", "HMMA.16816.F32.BF16 R4, R8, R6, R4"),
+        ("0030", "@P1 BRA 0x0060"),
+        ("0040", "@P0 BRA 0x0010"),
+        ("0050", "HMMA.16816.F32.BF16 R4, R8, R6, R4"),
+        ("0060", "@!UP0 BRA.U 0x50"),
+        ("0070", "FMUL R1, R1, R3"),
+        ("0080", "@P0 BRA 0x0070"),
+    ]
+    assert main_loop(lines) == [line for _, line in lines[1:5]]
+    assert main_loop(lines[7:]) == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,9 +19,6 @@ pytest.importorskip(
     reason="Triton is not here (it comes with torch for CUDA, and for Linux with the tests)",
 )
 
-import triton
-import triton.language as tl
-
 from redraft.api import Model
 from redraft.network import transformer
 from redraft.ops import batch_invariance
@@ -28,17 +26,18 @@ from redraft.ops import triton as kernels
 from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.attention import attention, causal_attention
 from redraft.ops.experts import experts, route
-from redraft.ops.linear import Linear, linear, parallel_linears
-from redraft.ops.packed_layout import PackedLayout, pack_blocks, table_of, unpack_blocks
+from redraft.ops.linear import Linear, linear, parallel_linears, partial_linears
+from redraft.ops.packed_layout import PackedLayout, table_of
 from redraft.ops.philox import philox
 from redraft.ops.rope import apply_rotary
 from redraft.ops.triton import decode as decoding
 from redraft.ops.triton import trial
 from redraft.ops.triton.attention import canvas_attention
 from redraft.ops.triton.grouping import Groups, group_by_expert
-from redraft.ops.triton.numbers import ENCODINGS, e2m1, e4m3, int4, int8
-from redraft.ops.triton.product import TOKENS, product
+from redraft.ops.triton.product import partial_product, product
+from redraft.ops.triton.tiles import TOKENS
 from redraft.ops.vocabulary import Readout, read_vocabulary
+from redraft.ops.vocabulary.dense import mean_embedding
 from redraft.quant import (
     FORMATS,
     ExpertList,
@@ -185,45 +184,6 @@ def test_a_row_of_a_product_does_not_depend_on_the_others() -> None:
     assert torch.equal(
         linear(x, weight), torch.cat([linear(x[at : at + 20], weight) for at in (0, 20)])
     )
-
-
-@triton.jit
-def _numbers(bits, eight, whole, four, three, FAST: tl.constexpr):
-    at = tl.arange(0, 256)
-    found = tl.load(bits + at)
-    ones = tl.full((256,), 2.0**117 if FAST else 1.0, tl.bfloat16 if FAST else tl.float32)
-    unit = tl.full((256,), 1.0, tl.bfloat16 if FAST else tl.float32)
-    tl.store(eight + at, e4m3(found, FAST).to(tl.float32))
-    tl.store(whole + at, int8(found.to(tl.int8, bitcast=True), FAST).to(tl.float32))
-    low, high = e2m1(found, ones, ones, FAST)
-    tl.store(four + at, low.to(tl.float32))
-    tl.store(four + 256 + at, high.to(tl.float32))
-    low, high = int4(found, unit, unit, FAST)
-    tl.store(three + at, low.to(tl.float32))
-    tl.store(three + 256 + at, high.to(tl.float32))
-
-
-@pytest.mark.parametrize("fast", [False, pytest.param(True, marks=pytest.mark.gpu)])
-def test_bits_are_the_numbers_that_torch_makes_of_them(fast: bool) -> None:
-    bits = torch.arange(256, dtype=torch.uint8, device=DEVICE)
-    eight, whole, four, three = (torch.empty(size, device=DEVICE) for size in (256, 256, 512, 512))
-    _numbers[(1,)](bits, eight, whole, four, three, FAST=fast)
-    real = (bits & 0x7F) != 0x7F
-    assert torch.equal(
-        eight[real] * ENCODINGS["fp8"].missing_factors[fast],
-        bits[real].view(torch.float8_e4m3fn).float(),
-    )
-    assert torch.equal(whole, bits.view(torch.int8).float())
-    magnitudes = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
-    every = torch.cat((magnitudes, -magnitudes)).to(DEVICE)
-    halves = torch.cat((bits & 15, bits >> 4)).long()
-    assert torch.equal(four * ENCODINGS["fp4"].missing_factors[fast], every[halves])
-    assert torch.equal(three, halves.float() - 8)
-
-
-def test_halves_come_back() -> None:
-    values = torch.randint(0, 16, (3, 192), dtype=torch.uint8)
-    assert torch.equal(unpack_blocks(pack_blocks(values)), values)
 
 
 @pytest.mark.parametrize("dtype", BARS)
@@ -557,7 +517,7 @@ def test_scales_of_groups_are_read_from_a_table() -> None:
 
 def test_many_rows_times_a_large_table_decode_it_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     table = packed("int8", 300, 64, torch.float32).as_table()
-    monkeypatch.setattr("redraft.quant.weight.MAX_KERNEL_ROWS", 4)
+    monkeypatch.setattr("redraft.quant.weight.MAX_PACKED_ROWS", 4)
     monkeypatch.setattr("redraft.quant.weight.TILE_NUMBERS", 64 * 64)
     decoded: list[tuple[int, int]] = []
     right = decoding.decode
@@ -589,13 +549,116 @@ def test_a_matrix_is_decoded_whole(name: str, dtype: torch.dtype, group: int) ->
 def test_more_rows_than_a_kernel_takes_meet_a_matrix_that_was_decoded(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redraft.quant.weight.MAX_KERNEL_ROWS", 3)
+    monkeypatch.setattr("redraft.quant.weight.MAX_PACKED_ROWS", 3)
     weights = [packed(name, rows, 128, torch.float32, seed=rows) for rows in (64, 128)]
     x = random(2, 2, 128)
     for found, weight in zip(weights[0].products(x, weights[1:]), weights, strict=True):
         expected = x @ weight.dequantize().T
         assert error(found, expected) < BARS[torch.float32]
         assert error(weight.product(x), expected) < BARS[torch.float32]
+
+
+@pytest.mark.parametrize("name", ["int4", "nvfp4"])
+def test_a_product_in_parts_adds_up_to_the_product(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a row is the same beside any others, though other tiles may hold it."""
+    monkeypatch.setattr("redraft.ops.triton.product.dense_parts", lambda *_: 3)
+    weight = packed(name, 70, 320, torch.float32)
+    layout, x = weight.packed_layout(), random(67, 320, seed=1)
+    assert layout is not None
+    found = partial_product(x, layout)
+    assert (found.shape, found.dtype) == ((3, 67, 70), torch.float32)
+    assert float(found.abs().amax((1, 2)).min()) > 0
+    assert error(found.sum(0), x @ weight.dequantize().T) < BARS[torch.float32]
+    assert torch.equal(partial_product(x[64:], layout), found[:, 64:])
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_rows_of_a_canvas_meet_packed_numbers_unless_they_are_kept_decoded(
+    kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redraft.quant.weight.MAX_KERNEL_ROWS", 3)
+    monkeypatch.setattr("redraft.ops.triton.product.dense_parts", lambda *_: 2)
+    layers = []
+    for at, height in enumerate((64, 128)):
+        layer = Linear(128, height)
+        del layer._parameters["weight"]
+        layer.weight = packed("fp8", height, 128, torch.float32, seed=at)  # type: ignore[assignment]
+        if kept:
+            layer.weight.keep_decoded()  # type: ignore[operator]
+        layers.append(layer)
+    x = random(4, 128)
+    for some in (layers, layers[:1]):
+        for part, layer in zip(partial_linears(x, some), some, strict=True):
+            assert part.ndim == (2 if kept else 3)
+            whole = part if kept else part.sum(0)
+            expected = x @ layer.weight.dequantize().T  # type: ignore[operator]
+            assert error(whole, expected) < BARS[torch.float32]
+    plain = [Linear(128, 8), Linear(128, 4)]
+    assert [part.shape for part in partial_linears(x, plain)] == [(4, 8), (4, 4)]
+    assert all(part.ndim == 2 for part in partial_linears(x[:3], layers))
+
+
+@pytest.mark.parametrize("dtype", BARS)
+def test_means_over_a_table_are_those_of_its_numbers(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redraft.ops.triton.tiles.PART_ROWS", 100)
+    table = packed("int8", 330, 72, dtype).as_table()
+    weights = random(5, 330, seed=1).softmax(-1).to(dtype)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(table), "rows", None)  # nothing is decoded
+        found = mean_embedding(weights, table)  # type: ignore[arg-type]
+    assert (found.shape, found.dtype) == ((5, 72), dtype)
+    expected = weights.float() @ table.dequantize().float()
+    assert error(found, expected) < BARS[dtype]
+    assert torch.equal(mean_embedding(weights[3:], table), found[3:])  # type: ignore[arg-type]
+
+
+def test_a_table_with_scales_of_groups_is_decoded_for_its_means() -> None:
+    table = packed("int8 in groups", 40, 64, torch.float32).as_table()
+    weights = random(3, 40)
+    found = mean_embedding(weights, table)  # type: ignore[arg-type]
+    assert error(found, weights @ table.dequantize()) < BARS[torch.float32]
+
+
+@pytest.mark.parametrize("name", ["nvfp4", "int8"])
+@pytest.mark.parametrize("halves", [False, True])
+def test_a_gate_opens_what_its_other_half_lets_through(name: str, halves: bool) -> None:
+    """Both halves are one matrix, or two."""
+    size, width, count = 128, 64, 3
+    if halves:
+        each = [packed(name, 2 * width, size, torch.float32, seed=at) for at in range(count)]
+    else:
+        each = [
+            StackedWeight(
+                [packed(name, width, size, torch.float32, seed=at + part) for part in (0, 5)]
+            )
+            for at in range(count)
+        ]
+    matrices = ExpertList(each)
+    layout = matrices.packed_layout()
+    assert layout is not None
+    assert layout.parts == (1 if halves else 2)
+    index = torch.tensor([[0], [2], [2], [1], [0]], device=DEVICE)
+    groups, x = group_by_expert(index, count, 16), random(5, size)
+    found = product(x, layout, groups, gather=True, scatter=True, gate="silu")
+    numbers = matrices.dequantize()
+    gate, up = torch.stack(
+        [numbers[int(expert)] @ row for expert, row in zip(index.flatten(), x, strict=True)]
+    ).chunk(2, dim=-1)
+    assert error(found, F.silu(gate) * up) < BARS[torch.float32]
+
+
+def test_an_activation_without_a_kernel_runs_between_two_products() -> None:
+    wide, narrow = random(3, 32, 48), random(3, 48, 16, seed=1)
+    weights, index = route(random(6, 3, seed=2), 2, torch.ones(3, device=DEVICE))
+    x = random(6, 48, seed=3)
+    found = experts(x, wide, narrow, weights, index, F.softplus)
+    with plainly():
+        expected = experts(x, wide, narrow, weights, index, F.softplus)
+    assert error(found, expected) < 2 * BARS[torch.float32]
 
 
 @pytest.fixture
@@ -627,6 +690,29 @@ def test_a_card_that_cannot_compile_uses_plain_torch(
     assert not kernels._runs_kernels(card)
 
 
+def test_a_form_that_a_card_reads_wrongly_goes_the_plain_way(
+    card: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fail(device: torch.device, form: str) -> None:
+        tried.append(form)
+        if form == "int4":
+            raise RuntimeError("a kernel multiplied wrongly")
+
+    monkeypatch.setattr(trial, "check_form", fail)
+    with pytest.warns(RuntimeWarning, match=r"\(check_form int4\): a kernel multiplied"):
+        assert not kernels.reads_form(card, "int4")
+    assert kernels.reads_form(card, "fp8")
+    assert not kernels.reads_form(card, "int4")
+    assert tried == ["int4", "fp8"]
+    weight, x = packed("int4", 64, 128, torch.float32), random(3, 128)
+    assert weight.packed_layout() is not None
+    monkeypatch.setattr("redraft.quant.weight.reads_form", lambda device, form: form != "int4")
+    assert weight.packed_layout() is None
+    assert error(linear(x, weight), x @ weight.dequantize().T) < BARS[torch.float32]
+
+
 def test_want_of_memory_is_no_answer(card: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(device: torch.device) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -639,20 +725,27 @@ def test_want_of_memory_is_no_answer(card: torch.device, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("check", "names"), [
-    ("check_kernels", ["combine", "product", "decode", "causal_attention", "group_by_expert"]),
+    ("check_kernels", ["combine", "product", "causal_attention", "canvas_attention", "group_by_expert"]),
     ("check_row_kernels", ["gated", "after_attention", "end_layer", "norm_and_rotate"]),
+    ("check_form int4", ["product", "decode"]),
+    ("check_form fp4", ["product"]),
+    ("check_form fp8", ["decode"]),
+    ("check_form int8", ["weighted_rows"]),
 ])  # fmt: skip
 def test_a_trial_passes_here_and_notices_wrong_numbers(
     check: str, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = getattr(trial, check)
-    run(torch.device(DEVICE))
+    check, *about = check.split()
+    run = partial(getattr(trial, check), torch.device(DEVICE), *about)
+    run()
     for name in names:
         right = getattr(trial, name)
         with monkeypatch.context() as patch:
-            patch.setattr(trial, name, lambda *args, right=right: changed(right(*args)))
+            patch.setattr(
+                trial, name, lambda *args, right=right, **rest: changed(right(*args, **rest))
+            )
             with pytest.raises(RuntimeError, match="wrongly"):
-                run(torch.device(DEVICE))
+                run()
 
 
 def changed(found: Any) -> Any:

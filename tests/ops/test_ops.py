@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from redraft.ops import attention as attention_module
+from redraft.ops import experts as experts_module
 from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
-from redraft.ops.linear import linear, wide_product
+from redraft.ops.linear import ONEDNN, linear, wide_product
 from redraft.ops.norm import rms_norm
 
 GELU = ACTIVATIONS["gelu_pytorch_tanh"]
@@ -98,6 +99,39 @@ def test_experts(tokens: int) -> None:
     assert torch.allclose(
         experts(x, gate_up, down, weights, index, GELU), expected, atol=1e-4, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "width", "top_k"), [(128, 8, 24, 2), (32, 8, 16, 2), (64, 16, 16, 4)]
+)
+def test_few_narrow_experts_give_the_bits_of_sorted_tokens(
+    monkeypatch: pytest.MonkeyPatch, size: int, count: int, width: int, top_k: int
+) -> None:
+    generator = torch.Generator().manual_seed(size)
+    gate_up = torch.randn(count, 2 * width, size, generator=generator)
+    down = torch.randn(count, size, width, generator=generator)
+    ways = []
+    for tokens in (32, 96, 352):
+        x = torch.randn(tokens, size, generator=generator)
+        scores = torch.randn(tokens, count, generator=generator)
+        with torch.inference_mode():
+            weights, index = route(scores, top_k, torch.rand(count, generator=generator))
+            given = x, gate_up, down, weights, index, ACTIVATIONS["gelu_pytorch_tanh"]
+            ways.append(experts_module._suits_all(x, gate_up, down))
+            found = experts(*given)
+            with monkeypatch.context() as patch:
+                patch.setattr(experts_module, "FEW_NUMBERS", 0)
+                assert torch.equal(found, experts(*given))
+    assert ways == [ONEDNN] * 3
+
+
+def test_a_norm_in_few_operations_gives_the_bits_of_the_formula() -> None:
+    x = torch.randn(37, 48, generator=torch.Generator().manual_seed(3)) * 30
+    weight = torch.rand(48, generator=torch.Generator().manual_seed(4))
+    for scale in (None, weight):
+        formula = rms_norm(x, scale, 1e-6)  # a gradient may be wanted here
+        with torch.inference_mode():
+            assert torch.equal(rms_norm(x, scale, 1e-6), formula)
 
 
 def test_an_experts_sum_does_not_depend_on_the_other_tokens() -> None:

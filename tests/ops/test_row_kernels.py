@@ -17,7 +17,7 @@ from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.layers import Layer
 from redraft.network.segments import consecutive_segments
 from redraft.network.transformer import DiffusionGemma
-from redraft.ops.activation import ACTIVATIONS, gated
+from redraft.ops.activation import ACTIVATIONS, gate_halves, gated
 from redraft.ops.norm import rms_norm
 from redraft.ops.rope import apply_rotary
 from redraft.ops.triton.heads import norm_and_rotate
@@ -220,3 +220,37 @@ def test_what_the_kernels_do_not_know_runs_as_it_is() -> None:
     assert not suits()
     with plainly():
         assert not suits_kernels(network.layers[:1], network.norm, x, context)
+
+
+def parts_of(whole: Tensor, count: int) -> Tensor:
+    """Parts, float32 [S, ...], that add up to a tensor but for rounding."""
+    parts = torch.stack([random(*whole.shape, seed=20 + at) for at in range(count)])
+    parts[-1] += whole.float() - parts.sum(0)
+    return parts
+
+
+@pytest.mark.parametrize("dtype", BARS)
+def test_rows_that_come_in_parts_are_added_first(dtype: torch.dtype) -> None:
+    """As those that read them do: they are rounded once, before the norm."""
+    x, weights = (3 * random(3, 40)).to(dtype), weights_of(4, 40, dtype)
+    parts = parts_of(random(3, 40, seed=1), 3)
+    whole = parts.sum(0).to(dtype)
+    found = after_attention(parts, x, FeedForwardWeights(*weights), EPS)
+    expected = after_attention(whole, x, FeedForwardWeights(*weights), EPS)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == dtype
+        assert error(one, other) < BARS[dtype]
+    ends, scalars = EndWeights(*weights), x.new_full((3, 1), 0.5)
+    for one, other in zip(
+        end_layer(x, parts, x, None, ends, scalars, EPS),
+        end_layer(x, whole, x, None, ends, scalars, EPS),
+        strict=True,
+    ):
+        assert one.dtype == dtype
+        assert error(one, other) < BARS[dtype]
+    for activation in (ACTIVATIONS["silu"], F.softplus):
+        halves = parts.chunk(2, dim=-1)
+        mixed = gate_halves(halves[0], halves[1], activation, dtype)
+        assert mixed.dtype == dtype
+        gate, up = whole.chunk(2, dim=-1)
+        assert error(mixed, gate_halves(gate, up, activation, dtype)) < BARS[dtype]

@@ -34,6 +34,7 @@ from redraft.cli.rewrite import rewrite
 from redraft.cli.serve import serve
 from redraft.cli.sudoku import sudoku
 from redraft.cli.train import train
+from redraft.cli.tune import tune
 from redraft.errors import RedraftError
 
 # Other names of options, older ones among them, which are accepted and not shown.
@@ -58,6 +59,7 @@ COMMANDS: list[Callable[..., None]] = [
     batch,
     plan,
     bench,
+    tune,
     models,
     pull,
     doctor,

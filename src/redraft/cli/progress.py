@@ -42,12 +42,16 @@ def open_model(
     image encoder."""
     from redraft.api import load
 
-    columns = (TextColumn("loading"), BarColumn(), MofNCompleteColumn(), TextColumn("tensors"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("loading", total=None)
+        task = bar.add_task("loading tensors", total=None)
 
         def update(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
+
+        def warming(done: int, total: int) -> None:
+            text = "compiling kernels"
+            bar.update(task, description=text, completed=done, total=total)
 
         return load(
             path_or_id,
@@ -55,5 +59,6 @@ def open_model(
             device=device,
             vision=vision,
             progress=update,
+            warming=warming,
             adapters=adapters,
         )

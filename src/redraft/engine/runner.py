@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redraft.diffusion import DenoisingOptions, DenoisingState, DenoisingStep, Noise, denoise_step
+from redraft.diffusion import DenoisingState, DenoisingStep, denoise_step
 from redraft.engine.broken_weights import describe_non_finite
 from redraft.engine.image_encoder import ImageEncoder
 from redraft.engine.images import PlacedImage
+from redraft.engine.recorded_step import Batches, StepTaken, record_step
+from redraft.engine.recorded_tokens import record_tokens
 from redraft.engine.row import (
     Drawn,
     LastState,
@@ -78,6 +80,7 @@ class Runner:
         self.model = model
         self.prefill_chunk = prefill_chunk
         self.images = images
+        self._batches = Batches()
 
     def plan(self, rows: Sequence[Row], now: int) -> Plan:
         """Take what the next step encodes of the rows' pending tokens, and who is denoised.
@@ -171,28 +174,25 @@ class Runner:
 
         The same pass encodes `parts`, of these rows or of others: a commit costs no pass.
         """
-        device = self.model.device
         canvases = [row.canvas for row in rows if row.canvas is not None]
-        state = DenoisingState.join([canvas.state for canvas in canvases])
-        options = DenoisingOptions.of(
-            [canvas.config for canvas in canvases],
-            [canvas.edits for canvas in canvases],
-            device,
-            [canvas.span_constraints for canvas in canvases],
-            samplers=[canvas.sampler for canvas in canvases],
-            stopping=[canvas.stopping for canvas in canvases],
-        )
-        noise = Noise.of([canvas.noise_row for canvas in canvases], device)
+        state = self._batches.state_of(canvases)
+        options, noise = self._batches.settings_of(canvases, self.model.device)
         caches = [row.begin() for row in rows]
-        denoiser = _Encoder(self.model, self._clean(parts)) if parts else self.model
-        step, state, done = denoise_step(denoiser, state, caches, options, noise)
-        if not bool(step.entropy.isfinite().all()):
+        clean = self._clean(parts) if parts else None
+        taken = record_step(self.model, state, caches, options, noise, clean)
+        if taken is None:
+            denoiser = self.model if clean is None else _Encoder(self.model, clean)
+            step, state, done = denoise_step(denoiser, state, caches, options, noise)
+            finite = bool(step.entropy.isfinite().all())
+            taken = StepTaken(_steps_of_rows(step, done) if finite else [], state, finite)
+        if not taken.finite:
             raise NonFiniteError(describe_non_finite(self.model))
-        states = [state.rows(slice(number, number + 1)) for number in range(len(rows))]
-        return _steps_of_rows(step, done), states
+        return taken.rows, self._batches.take(taken)
 
     def read(self, parts: Parts) -> list[tuple[Row, Result]]:
         """Encode parts and read what each asks for."""
+        if (tokens := record_tokens(self.model, parts)) is not None:
+            return [(row, drawn) for (row, _), drawn in zip(parts, tokens, strict=True)]
         states: dict[int, Tensor] = {}
         kinds = dict.fromkeys((part.batch_invariant, part.keep) for _, part in parts)
         for invariant, keep in kinds:
@@ -200,17 +200,17 @@ class Runner:
                 one for one in parts if (one[1].batch_invariant, one[1].keep) == (invariant, keep)
             ]
             clean = self._clean(group)
-            found = self.model.encode(
+            encoded = self.model.encode(
                 clean.tokens,
                 clean.caches,
                 batch_invariant=invariant,
                 keep=keep,
                 images=clean.images,
             )
-            states |= {id(row): hidden for (row, _), hidden in zip(group, found, strict=True)}
+            states |= {id(row): hidden for (row, _), hidden in zip(group, encoded, strict=True)}
         drawn = [(row, part.readout) for row, part in parts if isinstance(part.readout, NextToken)]
-        tokens = self._draw(drawn, states)
-        return [(row, self._result(part.readout, states[id(row)], tokens.get(id(row))))
+        found = self._draw(drawn, states)
+        return [(row, self._result(part.readout, states[id(row)], found.get(id(row))))
                 for row, part in parts]  # fmt: skip
 
     def _draw(self, rows: list[tuple[Row, NextToken]], states: dict[int, Tensor]) -> dict[int, int]:

@@ -9,13 +9,18 @@ is not changed, so any number of canvases can be tried on one cache.
 
 A truncatable cache keeps the whole prefix in sliding layers too, and shows a canvas only the last
 tokens of it.
+
+Where a CUDA graph writes the tokens, columns are moved to the front before it, and only when there
+is no room behind them: a sliding layer may hold more than it has to keep until then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from redraft.config import ModelConfig
@@ -34,7 +39,8 @@ class _LayerCache:
     Attributes:
         max_kept: the number of prefix tokens that the buffers can keep.
         max_visible: how many of them, the last ones, a canvas sees.
-        kept: the number of prefix tokens in the buffers now; they are the first columns.
+        kept: the number of prefix tokens in the buffers now; they are the first columns. Behind a
+            CUDA graph it may be more than `max_kept`.
     """
 
     def __init__(
@@ -63,6 +69,14 @@ class _LayerCache:
         self.key[:, self.kept : end] = key
         self.value[:, self.kept : end] = value
         return self.key[:, :end], self.value[:, :end]
+
+    def free_columns(self, count: int) -> bool:
+        """Move the columns that must be kept to the front if `count` more would not fit; return
+        False if they do not fit then either."""
+        columns = self.key.shape[1]
+        if self.kept + count > columns >= self.max_kept + count:
+            self.keep(self.key[:, : self.kept], self.value[:, : self.kept])
+        return self.kept + count <= columns
 
     def fork(self) -> _LayerCache:
         """Return a copy of the columns that a canvas sees."""
@@ -103,6 +117,7 @@ class Cache:
         length: the number of tokens encoded so far. The next token, or canvas, begins at this
             position.
         on_write: called with everything that `write` gets, before it is written.
+        moves: how often `free_columns` moved columns, so that where they lie has to be asked again.
     """
 
     def __init__(
@@ -121,6 +136,8 @@ class Cache:
         self.truncatable = truncatable
         self.length = 0
         self.on_write: WriteListener | None = None
+        self.moves = 0
+        self._addresses: NDArray[np.int64] | None = None
         space = config.canvas_length if canvas_length is None else canvas_length
         self._layers = []
         for layer in config.layers:
@@ -172,6 +189,53 @@ class Cache:
             self.on_write(layer, buffers.key[:, own], buffers.value[:, own])
         return buffers.keep(buffers.key[:, :end], buffers.value[:, :end])
 
+    def free_columns(self, count: int) -> bool:
+        """Make room for `count` tokens behind the columns of every layer.
+
+        Returns:
+            False if a layer cannot have it; others may have moved columns then.
+        """
+        if self.length + count > self.capacity:
+            return False
+        kept = [layer.kept for layer in self._layers]
+        found = [layer.free_columns(count) for layer in self._layers]  # of all, not up to the first
+        self.moves += kept != [layer.kept for layer in self._layers]
+        return all(found)
+
+    def addresses(self) -> NDArray[np.int64]:
+        """Return where each layer's columns lie, int64 [layers, 6].
+
+        The addresses of keys and values, elements from head to head, bytes of a column, columns
+        that are kept, and how many of them, the last ones, a canvas sees at most.
+        """
+        if self._addresses is None:
+            rows = [
+                (
+                    layer.key.data_ptr(),
+                    layer.value.data_ptr(),
+                    layer.key.stride(0),
+                    layer.key.stride(1) * layer.key.itemsize,
+                    0,
+                    layer.max_visible,
+                )
+                for layer in self._layers
+            ]
+            self._addresses = np.array(rows, dtype=np.int64)
+        self._addresses[:, 4] = [layer.kept for layer in self._layers]
+        return self._addresses
+
+    def take_written(self, count: int) -> None:
+        """Take `count` tokens as written by a kernel behind the columns of every layer.
+
+        The position moves by `advance`.
+        """
+        for index, layer in enumerate(self._layers):
+            end = layer.kept + count
+            if self.on_write is not None:
+                own = slice(layer.kept, end)
+                self.on_write(index, layer.key[:, own], layer.value[:, own])
+            layer.kept = end
+
     def advance(self, count: int) -> None:
         """Move the position by `count` tokens, after they were written to every layer."""
         self.length += count
@@ -212,7 +276,8 @@ class Cache:
             more: the number of tokens that will be written before the canvas is read.
         """
         buffers = self._layers[layer]
-        kept = min(buffers.kept + more, buffers.max_kept)
+        # What is written moves columns that need not be kept.
+        kept = min(buffers.kept + more, buffers.max_kept) if more else buffers.kept
         skipped = max(0, kept - buffers.max_visible)
         key, value = buffers.key[:, skipped:], buffers.value[:, skipped:]
         return key.data_ptr(), value.data_ptr(), key.stride(0), kept - skipped
@@ -237,14 +302,16 @@ class Cache:
         copy = object.__new__(Cache)
         copy.capacity, copy.length = self.capacity, self.length
         copy.adapter = self.adapter
-        copy.truncatable, copy.on_write = False, None
+        copy.truncatable, copy.on_write, copy._addresses = False, None, None
+        copy.moves = 0
         copy._layers = [layer.fork() for layer in self._layers]
         return copy
 
     def prefix(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Return the keys and values that one layer holds, [kv_heads, kept, head_dim] each."""
+        """Return the keys and values that one layer keeps, [kv_heads, kept, head_dim] each."""
         buffers = self._layers[layer]
-        return buffers.key[:, : buffers.kept], buffers.value[:, : buffers.kept]
+        kept = slice(max(0, buffers.kept - buffers.max_kept), buffers.kept)
+        return buffers.key[:, kept], buffers.value[:, kept]
 
     def nbytes(self) -> int:
         """Return the allocated bytes."""

@@ -98,26 +98,6 @@ class CachedContext:
         """
         return self._places.of_layer(index) if self._places and self.in_kernels else None
 
-    def point_to(self, canvases: Sequence[Segment]) -> None:
-        """Make the tensors that kernels read describe other canvases, in the same places.
-
-        The rotary tables are among them, so they are computed once for a canvas, not at each step.
-        """
-        assert self._prefixes is not None
-        self._positions.copy_(_positions(canvases, self.size))
-        self._prefixes.copy_(self._locate(canvases))
-        tables = rotary_tables(self.config, self._positions, self.dtype)
-        for kind, table in tables.items():
-            for own, new in zip(self._tables[kind], table, strict=True):
-                own.copy_(new)
-
-    def drop_caches(self) -> None:
-        """Forget the canvases, so that their caches can be freed.
-
-        Kernels that are captured already do not need them: `point_to` gives them other ones.
-        """
-        self.canvases = []
-
     def _locate(self, canvases: Sequence[Segment]) -> Tensor:
         """Return the location of each canvas's prefix, int64 [layers, canvases, 4]."""
         locations = []

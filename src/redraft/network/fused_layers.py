@@ -14,21 +14,22 @@ from torch import Tensor, nn
 
 from redraft.network.context import Context
 from redraft.network.layers import Layer, RMSNorm
-from redraft.ops.activation import gated
+from redraft.ops.activation import gate_halves
 from redraft.ops.experts import route
-from redraft.ops.linear import packed_layout, parallel_linears
+from redraft.ops.linear import packed_layout, partial_linears
 from redraft.ops.triton import uses_row_kernels
 
 
 def suits_kernels(
-    layers: Iterable[nn.Module], norm: nn.Module, x: Tensor, context: Context
+    layers: Iterable[nn.Module], norm: nn.Module, x: Tensor, context: Context | None = None
 ) -> bool:
-    """Return True if `run_in_kernels` computes what the layers compute.
+    """Return True if `run_in_kernels` computes what the layers compute, in a context if one is
+    given.
 
     A part that is not redraft's own, that has a hook, or whose numbers are of another type than the
     states, is run as the module that it is.
     """
-    if not uses_row_kernels(x) or x.ndim != 2 or context.dense_experts:
+    if not uses_row_kernels(x) or x.ndim != 2 or (context and context.dense_experts):
         return False
     known = [layer for layer in layers if type(layer) is Layer and not _has_hooks(layer)]
     return (
@@ -120,7 +121,7 @@ def _run_layer(
 
 
 def _attend(layer: Layer, normed: Tensor, context: Context, first: int) -> Tensor:
-    """Return attention's output [N - first, H], before its norm."""
+    """Return attention's output [N - first, H], or parts [S, N - first, H], before its norm."""
     from redraft.ops.triton.heads import norm_and_rotate
 
     attention = layer.self_attn
@@ -132,14 +133,14 @@ def _attend(layer: Layer, normed: Tensor, context: Context, first: int) -> Tenso
         attention.eps,
         context.key_value_places(attention.index),
     )
-    out: Tensor = attention.o_proj(context.attend(attention.index, *heads))
-    return out
+    return partial_linears(context.attend(attention.index, *heads), [attention.o_proj])[0]
 
 
 def _dense(layer: Layer, x: Tensor) -> Tensor:
-    gate, up = parallel_linears(x, (layer.mlp.gate_proj, layer.mlp.up_proj))
-    out: Tensor = layer.mlp.down_proj(gated(gate, up, layer.mlp.activation))
-    return out
+    """Return the dense block's output [N, H], or parts of it [S, N, H]."""
+    gate, up = partial_linears(x, (layer.mlp.gate_proj, layer.mlp.up_proj))
+    inner = gate_halves(gate, up, layer.mlp.activation, x.dtype)
+    return partial_linears(inner, [layer.mlp.down_proj])[0]
 
 
 def _experts(layer: Layer, x: Tensor, routed: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 
 from redraft.config import ModelConfig
 from redraft.network.cache import Cache
+from redraft.network.capture import Tensors
 from redraft.network.context import CachedContext, Context
-from redraft.network.cuda_graphs import CudaGraphs
+from redraft.network.cuda_graphs import CudaGraphs, Feeds
 from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.joined import join_weights
-from redraft.network.layers import Experts, Layer, RMSNorm, SelfConditioning
+from redraft.network.layers import Layer, RMSNorm, SelfConditioning
+from redraft.network.recorded_parts import denoise_from_graph, logits_bytes, states_from_graph
+from redraft.network.recorded_pass import Work, is_recorded, run_recorded, uses_cuda_graphs
 from redraft.network.segments import (
     PREFILL_CHUNK,
     Clean,
@@ -30,7 +33,6 @@ from redraft.network.segments import (
 from redraft.ops.adapter_rows import rows_of_adapters
 from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_for_invariance
 from redraft.ops.linear import WeightLike
-from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary import Readout, VocabularyStatistics, read_vocabulary, softcapped_logits
 
 # The name of the embedding table among the network's weights.
@@ -97,6 +99,11 @@ class DiffusionGemma(nn.Module):
     @property
     def vocab_size(self) -> int:
         return self.config.vocab_size
+
+    @property
+    def records_passes(self) -> bool:
+        """True where passes run as CUDA graphs: see `record`."""
+        return uses_cuda_graphs(self.norm.weight)
 
     @property
     def embedding_scale(self) -> Tensor:
@@ -210,15 +217,12 @@ class DiffusionGemma(nn.Module):
             The final hidden states [B, L, H].
         """
         rows, length = canvas.shape
-        embeddings = self._canvas_embeddings(canvas, self_conditioning, caches)
-        encoded: list[Segment] = []
+        embeddings = self.canvas_embeddings(canvas, self_conditioning, caches)
         if clean is not None:
-            lengths = [len(part) for part in clean.tokens]
-            encoded = consecutive_segments(lengths, clean.caches, clean=True, images=clean.images)
             embeddings = torch.cat((self._clean_embeddings(clean), embeddings))
-        canvases = consecutive_segments([length] * rows, caches, clean=False, after=encoded)
         first = len(embeddings) - rows * length
-        return self._run(embeddings, [*encoded, *canvases], first=first).view(rows, length, -1)
+        segments = self._segments(canvas, caches, clean)
+        return self._run(embeddings, segments, first=first).view(rows, length, -1)
 
     def denoise(
         self,
@@ -233,10 +237,56 @@ class DiffusionGemma(nn.Module):
         Args:
             readout: the settings of the vocabulary pass. The others are those of `canvas_states`.
         """
-        adapted = any(cache.adapter for cache in caches)
-        if clean is None and readout.plain and not adapted and _uses_cuda_graphs(self_conditioning):
-            return self._denoise_from_graph(canvas, caches, self_conditioning, readout)
-        return self._read(self.canvas_states(canvas, caches, self_conditioning, clean), readout)
+        if readout.plain and uses_cuda_graphs(self_conditioning):
+            segments = self._segments(canvas, caches, clean)
+            if is_recorded(self, segments, self_conditioning.flatten(0, 1)):
+                tokens = self._embeddings_of(clean)
+                return denoise_from_graph(
+                    self, canvas, segments, self_conditioning, readout, tokens
+                )
+        return self.read(self.canvas_states(canvas, caches, self_conditioning, clean), readout)
+
+    def record(
+        self,
+        kind: str,
+        work: Work,
+        inputs: Tensors,
+        caches: Sequence[Cache],
+        canvas: Tensor | None = None,
+        clean: Clean | None = None,
+        feeds: Feeds = (),
+    ) -> Tensors | None:
+        """Return `work(pass, *inputs)`, as one CUDA graph where there is one.
+
+        Args:
+            kind: tells works apart: of one kind, all do the same.
+            work: called with the network within the pass (a `RecordedPass`) and the inputs. All
+                that it does runs on the device, and reads nothing back.
+            inputs: none may be changed in place where outputs are fed.
+            caches: of the canvases.
+            canvas: int64 [B, L], canvases that the pass reads; None for clean tokens alone.
+            clean: tokens that the pass encodes.
+            feeds: pairs (output, input): what the next pass takes from this one.
+
+        Returns:
+            The outputs; None where no graph can hold the pass, and nothing was done.
+        """
+        if not self.records_passes:
+            return None
+        segments = self._segments(canvas, caches, clean)
+        if not is_recorded(self, segments, self._embeddings_of(None)):
+            return None
+        positions = 0 if canvas is None else canvas.numel()
+        return run_recorded(
+            self,
+            kind,
+            work,
+            inputs,
+            segments,
+            self._embeddings_of(clean),
+            memory=logits_bytes(positions, self.config),
+            feeds=feeds,
+        )
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return softcapped logits, float32 [..., V], of hidden states [..., H].
@@ -249,6 +299,20 @@ class DiffusionGemma(nn.Module):
         )
         return logits.view(*hidden.shape[:-1], -1)
 
+    @staticmethod
+    def _segments(
+        canvas: Tensor | None, caches: Sequence[Cache], clean: Clean | None
+    ) -> list[Segment]:
+        """Return the segments of a pass: clean tokens, then canvases [B, L] behind their caches."""
+        encoded: list[Segment] = []
+        if clean is not None:
+            lengths = [len(part) for part in clean.tokens]
+            encoded = consecutive_segments(lengths, clean.caches, clean=True, images=clean.images)
+        if canvas is None:
+            return encoded
+        rows, length = canvas.shape
+        return encoded + consecutive_segments([length] * rows, caches, clean=False, after=encoded)
+
     def _run(
         self,
         embeddings: Tensor,
@@ -257,32 +321,30 @@ class DiffusionGemma(nn.Module):
         first: int = 0,
         batch_invariant: bool = True,
     ) -> Tensor:
-        """Run a flat pass [N, H]; return states [N - first, H] of the tokens from `first` on."""
+        """Run a flat pass [N, H]; return states [N - first, H] of the tokens from `first` on.
+
+        `first` is 0, the first token of a canvas, or N.
+        """
         padded = pad_for_invariance(embeddings) if batch_invariant else embeddings
+        if len(padded) == len(embeddings) and is_recorded(self, segments, padded):
+            return states_from_graph(self, embeddings, segments, first)
         # The last layer computes more rows than are wanted, where too few rows would be summed in
         # another order; and it begins at a multiple of VECTOR_ROWS.
         begin = max(0, min(first, len(padded) - min_rows(padded))) // VECTOR_ROWS * VECTOR_ROWS
-
-        def run(context: CachedContext, embeddings: Tensor) -> tuple[Tensor]:
-            return (self.hidden_states(embeddings, context, begin),)
-
-        def make_context() -> CachedContext:
-            return CachedContext(self.config, segments, len(padded), padded)
-
-        # Graphs read the base's weights alone.
-        captured = not any(segment.clean or segment.cache.adapter for segment in segments)
-        if captured and _uses_cuda_graphs(padded):
-            (hidden,) = self.cuda_graphs.run(
-                "states", segments, (padded,), make_context, run, self._can_be_captured
-            )
-        else:
-            rows = [(one.start, one.stop, one.cache.adapter) for one in segments]
-            with rows_of_adapters(rows, len(padded), padded.device):
-                (hidden,) = run(make_context(), padded)
+        rows = [(one.start, one.stop, one.cache.adapter) for one in segments]
+        with rows_of_adapters(rows, len(padded), padded.device):
+            context = CachedContext(self.config, segments, len(padded), padded)
+            hidden = self.hidden_states(padded, context, begin)
         for segment in segments:
             if segment.kept:
                 segment.cache.advance(segment.length)
         return hidden[first - begin : len(embeddings) - begin]
+
+    def _embeddings_of(self, clean: Clean | None) -> Tensor:
+        """Return the layers' input [N, H] for clean tokens, of which there may be none."""
+        if clean is not None:
+            return self._clean_embeddings(clean)
+        return torch.empty(0, self.config.hidden_size, dtype=self.dtype, device=self.device)
 
     def _clean_embeddings(self, clean: Clean) -> Tensor:
         """Return the layers' input [N, H] for clean tokens, with images in their places.
@@ -300,7 +362,7 @@ class DiffusionGemma(nn.Module):
             first += len(tokens)
         return embeddings
 
-    def _canvas_embeddings(
+    def canvas_embeddings(
         self, canvas: Tensor, self_conditioning: Tensor, caches: Sequence[Cache]
     ) -> Tensor:
         """Return the layers' input [B * L, H] for canvases [B, L]."""
@@ -311,7 +373,8 @@ class DiffusionGemma(nn.Module):
             joined = self.self_conditioning.join(embeddings, pad_for_invariance(signal))
         return joined[: canvas.numel()]
 
-    def _read(self, hidden: Tensor, readout: Readout) -> VocabularyStatistics:
+    def read(self, hidden: Tensor, readout: Readout) -> VocabularyStatistics:
+        """Run the vocabulary pass over final hidden states [B, L, H]."""
         return read_vocabulary(
             hidden,
             self.embed_tokens.weight,
@@ -319,66 +382,3 @@ class DiffusionGemma(nn.Module):
             self.embedding_scale,
             readout,
         )
-
-    def _denoise_from_graph(
-        self, canvas: Tensor, caches: Sequence[Cache], self_conditioning: Tensor, readout: Readout
-    ) -> VocabularyStatistics:
-        """Run `denoise` with a plain readout as one CUDA graph, from tokens to statistics."""
-        rows, length = canvas.shape
-        segments = consecutive_segments([length] * rows, caches, clean=False)
-        names = ("argmax", "sample", "entropy", "confidence", "soft_embedding")
-
-        def run(
-            context: CachedContext,
-            canvas: Tensor,
-            self_conditioning: Tensor,
-            temperature: Tensor,
-            uniform: Tensor,
-            greedy: Tensor,
-            wanted: Tensor,
-        ) -> tuple[Tensor, ...]:
-            embeddings = self._canvas_embeddings(canvas, self_conditioning, ())
-            hidden = self.hidden_states(embeddings, context).view(rows, length, -1)
-            plain = Readout(
-                temperature=temperature,
-                uniform=uniform,
-                greedy=greedy,
-                wanted=wanted,
-                edits=[None] * rows,
-            )
-            statistics = self._read(hidden, plain)
-            return tuple(getattr(statistics, name) for name in names)
-
-        def make_context() -> CachedContext:
-            return CachedContext(self.config, segments, rows * length, self_conditioning)
-
-        wanted = readout.wanted
-        if wanted is None:
-            wanted = torch.ones_like(canvas, dtype=torch.bool)
-        inputs = (
-            canvas,
-            self_conditioning,
-            readout.temperature,
-            readout.uniform,
-            readout.greedy,
-            wanted,
-        )
-        outputs = self.cuda_graphs.run(
-            "denoise",
-            segments,
-            inputs,
-            make_context,
-            run,
-            self._can_be_captured,
-            memory=2 * 4 * rows * length * self.config.vocab_size,  # logits, float32, twice
-        )
-        return VocabularyStatistics(**dict(zip(names, outputs, strict=True)))
-
-    def _can_be_captured(self) -> bool:
-        """Return True if no operation waits for the device: all experts run in a kernel."""
-        return all(module.in_kernels for module in self.modules() if isinstance(module, Experts))
-
-
-def _uses_cuda_graphs(like: Tensor) -> bool:
-    """Return True if passes over such tensors run as CUDA graphs."""
-    return like.device.type == "cuda" and uses_kernels(like)

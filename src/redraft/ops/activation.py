@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,3 +41,18 @@ def gated(gate: Tensor, up: Tensor, activation: Activation) -> Tensor:
 
         return in_kernel(gate, up, IN_KERNEL[activation])
     return activation(gate) * up
+
+
+def gate_halves(gate: Tensor, up: Tensor, activation: Activation, dtype: torch.dtype) -> Tensor:
+    """Return activation(gate) * up, [N, I], of halves [N, I] or of float32 parts [S, N, I].
+
+    Parts are added in their order, and rounded to this dtype.
+    """
+    if gate.ndim == 2:
+        return gated(gate, up, activation)
+    if activation in IN_KERNEL and uses_row_kernels(gate):
+        from redraft.ops.triton.gated import gated_parts
+
+        return gated_parts(gate, up, IN_KERNEL[activation], dtype)
+    whole, other = (half.sum(0).to(dtype) for half in (gate, up))
+    return activation(whole) * other

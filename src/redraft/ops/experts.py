@@ -10,9 +10,13 @@ from torch import Tensor
 
 from redraft.ops.activation import Activation
 from redraft.ops.adapter_rows import adapter_rows
-from redraft.ops.batch_invariance import min_rows, pad_rows
-from redraft.ops.linear import linear, packed_layout
+from redraft.ops.batch_invariance import VECTOR_ROWS, min_rows, pad_rows
+from redraft.ops.linear import linear, packed_layout, suits_onednn
 from redraft.ops.triton import uses_kernels
+
+# Numbers of all experts' second matrices up to which all experts run on every token on a CPU: a
+# product of some 100 rows and so few numbers takes less time than to sort the rows.
+FEW_NUMBERS = 1 << 15
 
 
 def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,6 +69,8 @@ def experts(
         from redraft.ops.triton.experts import experts_grouped
 
         return experts_grouped(x, gate_up_layout, down_layout, weights, index, activation)
+    if _suits_all(x, gate_up, down):
+        return _all_experts(x, gate_up, down, weights, index, activation)
     order = index.flatten().argsort(stable=True)  # assignments, sorted by expert
     counts = index.flatten().bincount(minlength=gate_up.shape[0]).tolist()
     width = down.shape[-1]
@@ -83,6 +89,49 @@ def experts(
     for rank in range(top_k):
         mixed.addcmul_(chosen[:, rank].float(), weights[:, rank, None])
     return mixed.to(x.dtype)
+
+
+def _suits_all(x: Tensor, gate_up: Any, down: Any) -> bool:
+    """Return True where `_all_experts` is faster: few narrow experts, on a CPU in float32.
+
+    It depends on the weights, and not on how many tokens there are, so that a row is computed alike
+    in every batch. Passes that are not padded (`pad_for_invariance`) go the other way.
+    """
+    return (
+        isinstance(gate_up, Tensor)
+        and isinstance(down, Tensor)
+        and down.numel() <= FEW_NUMBERS
+        and len(x) % VECTOR_ROWS == 0
+        and len(x) >= min_rows(x)
+        and suits_onednn(x, gate_up[0])
+        and gate_up.dtype == down.dtype
+        and gate_up.is_contiguous()
+        and down.is_contiguous()
+        and adapter_rows() is None
+    )
+
+
+def _all_experts(
+    x: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, index: Tensor, activation: Activation
+) -> Tensor:
+    """Compute `experts` in two products: all experts on each token, then the chosen ones' outputs.
+
+    An element of a product adds the same numbers in the same order, whichever columns stand beside
+    it, so the result has the same bits; tests/ops/test_ops.py compares them.
+    """
+    (tokens, top_k), (count, size, width) = index.shape, down.shape
+    token = torch.arange(tokens * top_k).div_(top_k, rounding_mode="floor")
+    wide = linear(x, gate_up.view(2 * count * width, size)).view(tokens * count, 2 * width)
+    chosen = wide.index_select(0, token * count + index.flatten())
+    gate, up = (half.contiguous() for half in chosen.split(width, dim=1))
+    outputs = linear(activation(gate).mul_(up), down.view(count * size, width))
+    assignment = torch.arange(tokens * top_k)
+    own = outputs.view(-1, size).index_select(0, assignment * count + index.flatten())
+    own = own.view(tokens, top_k, size)
+    mixed = torch.zeros_like(x)
+    for rank in range(top_k):
+        mixed.addcmul_(own[:, rank], weights[:, rank, None])
+    return mixed
 
 
 def for_rows(weight: Any, numbers: Tensor, counts: list[int]) -> Any:

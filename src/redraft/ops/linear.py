@@ -66,7 +66,9 @@ def linear(x: Tensor, weight: Tensor | WeightLike) -> Tensor:
 
 def onednn_product(x: Tensor, weight: Tensor) -> Tensor:
     """Return x W^T, computed by oneDNN; only where `suits_onednn` says so."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(
+        x, weight, None, "none", [], ""
+    )
     return product
 
 
@@ -105,6 +107,22 @@ def parallel_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
                 return list(F.linear(x, whole).split([len(one) for one in tensors], dim=-1))
         return [layer(x) for layer in layers]
     return quantized[0].products(x, quantized[1:])
+
+
+def partial_linears(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
+    """Return the outputs of several layers for the same x [N, K], each [N, out] or in parts.
+
+    Parts are float32 [S, N, out], for the caller to add in their order and to round: what reads
+    them next can do so as it reads, and the product needs no launch more for it.
+    """
+    weights = [
+        layer.weight for layer in layers if type(layer) is Linear and not layer._forward_hooks
+    ]
+    in_parts = [getattr(weight, "partial_products", None) for weight in weights]
+    if len(weights) < len(layers) or None in in_parts:
+        return parallel_linears(x, layers)
+    outputs: list[Tensor] = in_parts[0](x, weights[1:])  # type: ignore[misc]
+    return outputs
 
 
 def joined_weights(weights: Sequence[Tensor]) -> Tensor | None:

@@ -18,6 +18,10 @@ def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
     if uses_kernels(x) and (weight is None or weight.dtype == x.dtype):
         # On CUDA this is one kernel; it computes in float32 too.
         return F.rms_norm(x, x.shape[-1:], weight, eps)
+    if x.dtype == torch.float32 and not torch.is_grad_enabled():
+        # The same numbers as below in fewer operations.
+        scale = x.square().mean(-1, keepdim=True).add_(eps).pow_(-0.5)
+        return x * scale if weight is None else (x * scale).mul_(weight)
     wide = x.float()
     normed = wide * torch.pow(wide.pow(2).mean(-1, keepdim=True) + eps, -0.5)
     if weight is not None:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 # How a number is encoded; "plain" is a float of the network's dtype.
 Form = Literal["plain", "int8", "int4", "fp8", "fp4"]
-# Forms with two numbers in a byte. They lie in blocks of BLOCK_COLUMNS columns: byte j of a block
-# holds columns j and j + BLOCK_COLUMNS / 2, so that each half of the bytes meets inputs that lie
-# side by side.
-TWO_PER_BYTE = ("int4", "fp4")
-BLOCK_COLUMNS = 64
-# Columns of a matrix that a kernel reads at a time.
+# Quantized numbers lie in words of 16 bits, which hold four numbers of the first forms, two of the
+# others. 16 words are a block of columns: number i of word w is column 16 i + w of the block. So
+# each number of a word has its own 16 columns, and they meet inputs that lie side by side.
+FOUR_IN_A_WORD = ("int4", "fp4")
+BLOCK_WORDS = 16
+# A group of columns in a matrix without words has a multiple of these, or 16, 32 or 64 columns.
 TILE_COLUMNS = 128
 # A part of a stack has a multiple of so many rows: then its scales too begin at an address from
 # which a kernel can read many at once.
@@ -39,6 +39,7 @@ class PackedLayout:
         group: the number of columns that share a scale, 0 for all.
         parts: the number of matrices that stand on top of one another and share an input.
         table: values, scales and offsets hold addresses, int64 [matrices * parts], of the tensors.
+        in_words: the numbers lie in words, uint8 [N, bytes of a row], as `pack_words` packs them.
     """
 
     form: Form
@@ -51,15 +52,23 @@ class PackedLayout:
     parts: int = 1
     table: bool = False
     scale_dtype: torch.dtype = torch.float32
+    in_words: bool = False
 
     @property
     def has_kernel(self) -> bool:
         """True if the kernels read this shape and group."""
-        if self.form in TWO_PER_BYTE:
-            return self.shape[1] % BLOCK_COLUMNS == 0 and (
-                self.group in (16, 32) or self.group % BLOCK_COLUMNS == 0
+        if self.in_words:
+            return self.shape[1] % self.block_columns == 0 and (
+                self.group in (0, 16, 32) or self.group % self.block_columns == 0
             )
+        if self.form in FOUR_IN_A_WORD:
+            return False
         return self.group in (0, 16, 32, 64) or self.group % TILE_COLUMNS == 0
+
+    @property
+    def block_columns(self) -> int:
+        """The fewest columns that a kernel reads at a time."""
+        return word_block(self.form) if self.in_words else BLOCK_WORDS
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -81,6 +90,7 @@ class PackedLayout:
             self.offsets is None,
             self.factors is None,
             self.scale_dtype,
+            self.in_words,
         )
 
 
@@ -112,6 +122,7 @@ def table_of(layouts: list[PackedLayout], parts: int) -> PackedLayout | None:
         parts,
         True,
         first.scale_dtype,
+        first.in_words,
     )
 
 
@@ -148,14 +159,46 @@ def _pieces(layout: PackedLayout, height: int) -> list[PackedLayout]:
     ]
 
 
-def pack_blocks(values: Tensor) -> Tensor:
-    """Pack numbers 0 to 15 two to a byte, in blocks of columns: [..., K] to uint8 [..., K / 2]."""
-    low, high = values.to(torch.uint8).unflatten(-1, (-1, 2, BLOCK_COLUMNS // 2)).unbind(-2)
-    packed: Tensor = low | (high << 4)
-    return packed.flatten(-2)
+def word_block(form: str) -> int:
+    """Return the number of columns in a block of words."""
+    return BLOCK_WORDS * (4 if form in FOUR_IN_A_WORD else 2)
 
 
-def unpack_blocks(packed: Tensor) -> Tensor:
-    """Return the numbers of `pack_blocks`, uint8 [..., K]."""
-    blocks = packed.unflatten(-1, (-1, BLOCK_COLUMNS // 2))
-    return torch.cat((blocks & 15, blocks >> 4), dim=-1).flatten(-2)
+def pack_words(values: Tensor, form: str) -> Tensor:
+    """Pack the bits of numbers into words: uint8 [..., K] to the bytes of words, uint8 [..., n].
+
+    Numbers of four bits follow one another from a word's lowest bits on. Int8 too, with the sign
+    turned, so that it counts from -128. Of two floats of eight bits the first has bits 15 and 10 to
+    4, where a bfloat16 has them, and the second the others.
+
+    Args:
+        values: numbers 0 to 15 of four bits, or the bits of eight.
+    """
+    if form in FOUR_IN_A_WORD:
+        a, b, c, d = values.to(torch.uint8).unflatten(-1, (-1, 4, BLOCK_WORDS)).unbind(-2)
+        low, high = a | (b << 4), c | (d << 4)
+    else:
+        low, high = values.view(torch.uint8).unflatten(-1, (-1, 2, BLOCK_WORDS)).unbind(-2)
+        if form == "int8":
+            low, high = low ^ 0x80, high ^ 0x80
+        else:
+            low, high = (
+                ((low & 0x0F) << 4) | (high & 0x0F),
+                (low & 0x80) | (high & 0x70) | ((high & 0x80) >> 4) | ((low & 0x70) >> 4),
+            )
+    packed: Tensor = torch.stack((low, high), dim=-1)
+    return packed.flatten(-3)
+
+
+def unpack_words(packed: Tensor, form: str) -> Tensor:
+    """Return the bits of the numbers that `pack_words` packed, uint8 [..., K]."""
+    low, high = packed.unflatten(-1, (-1, BLOCK_WORDS, 2)).unbind(-1)
+    parts: tuple[Tensor, ...]
+    if form in FOUR_IN_A_WORD:
+        parts = (low & 15, low >> 4, high & 15, high >> 4)
+    elif form == "int8":
+        parts = (low ^ 0x80, high ^ 0x80)
+    else:
+        first = (high & 0x80) | ((high & 0x07) << 4) | (low >> 4)
+        parts = (first, ((high & 0x08) << 4) | (high & 0x70) | (low & 0x0F))
+    return torch.stack(parts, dim=-2).flatten(-3)

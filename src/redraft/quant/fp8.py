@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from redraft.errors import CheckpointError
-from redraft.ops.packed_layout import PackedLayout
+from redraft.ops.packed_layout import PackedLayout, pack_words, unpack_words, word_block
+from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.format import FLOATS, Format, Parts, Shape, Shapes, Storage
 from redraft.quant.weight import PackedWeight, quantize_rows
 
@@ -26,6 +27,9 @@ class Fp8Weight(PackedWeight):
         values: float8_e4m3fn [N, K]. They are kept as bits, uint8, which do not change when a
             network changes its dtype.
         scale: of each row [N, 1] or of each group of columns in a row [N, groups], or one number.
+
+    Attributes:
+        values: the bits; in words of 16 where a kernel reads them.
     """
 
     values: Tensor
@@ -33,12 +37,21 @@ class Fp8Weight(PackedWeight):
 
     def __init__(self, values: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
         scale = (scale if scale.ndim == 2 else scale.reshape(-1, 1)).expand(values.shape[0], -1)
+        self.in_words = False
         super().__init__(
             (values.shape[0], values.shape[1]),
             dtype,
             values=values.view(torch.uint8),
             scale=scale.to(dtype).contiguous(),
         )
+        self._reorder()
+
+    def _reorder(self) -> None:
+        in_words = self.device.type in KERNEL_DEVICES and self.shape[1] % word_block("fp8") == 0
+        if in_words != self.in_words:
+            change = pack_words if in_words else unpack_words
+            self.values = change(self.values, "fp8")
+            self.in_words = in_words
 
     def rows(self, first: int, last: int) -> Tensor:
         return self._numbers(slice(first, last))
@@ -47,7 +60,9 @@ class Fp8Weight(PackedWeight):
         return self._numbers(index)
 
     def _numbers(self, index: slice | Tensor) -> Tensor:
-        values, scale = decode_e4m3(self.values[index]).to(self.dtype), self.scale[index]
+        bits = self.values[index]
+        bits = unpack_words(bits, "fp8") if self.in_words else bits
+        values, scale = decode_e4m3(bits).to(self.dtype), self.scale[index]
         grouped: Tensor = values.unflatten(-1, (scale.shape[-1], -1)) * scale.unsqueeze(-1)
         return grouped.flatten(-2)
 
@@ -56,7 +71,13 @@ class Fp8Weight(PackedWeight):
         groups = self.scale.shape[-1]
         group = 0 if groups == 1 else shape[1] // groups
         return PackedLayout(
-            "fp8", shape, self.values, self.scale, group=group, scale_dtype=self.scale.dtype
+            "fp8",
+            shape,
+            self.values,
+            self.scale,
+            group=group,
+            scale_dtype=self.scale.dtype,
+            in_words=self.in_words,
         )
 
 

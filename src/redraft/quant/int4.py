@@ -3,7 +3,7 @@
 On a CPU for which torch has a kernel, the numbers lie in that kernel's order: blocks of rows, in
 which a byte holds one column of two rows. Few rows of bfloat16 (an expert's share of a canvas) go
 through the kernel. For many rows it is faster to decode a tile and to use a plain product. On a
-CUDA device they lie in the order of redraft's own kernel: blocks of columns.
+CUDA device they lie in the order of redraft's own kernel: words of 16 bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
+from redraft.ops.packed_layout import PackedLayout, pack_words, unpack_words, word_block
 from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles, unpack_rows
 from redraft.quant.format import Format, Parts
@@ -29,8 +29,8 @@ CPU_KERNEL_GROUPS = (32, 64, 128, 256)
 # The kernels subtract this from every number.
 MIDDLE = 8
 # "columns": two neighbouring columns in a byte. "rows": the order of torch's kernel for CPUs.
-# "blocks": that of redraft's kernel for CUDA devices.
-Order = Literal["columns", "rows", "blocks"]
+# "words": that of redraft's kernel for CUDA devices.
+Order = Literal["columns", "rows", "words"]
 
 
 class Int4Weight(PackedWeight):
@@ -78,8 +78,8 @@ class Int4Weight(PackedWeight):
             self.pairs = torch.stack((self.scale, zero), -1).transpose(0, 1).contiguous()
             self.packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values.int(), 1)
             self.scale = self.zero = None
-        elif order == "blocks":
-            self.packed = pack_blocks(values)
+        elif order == "words":
+            self.packed = pack_words(values, "int4")
             self.zero = self.zero if self.zero is not None and bool(self.zero.any()) else None
         else:
             self.packed = pack_nibbles(values)
@@ -94,11 +94,11 @@ class Int4Weight(PackedWeight):
             block, width = _block_rows(), self.shape[1]
             packed = self.packed.view(-1, width, block // 2)[first // block : last // block]
             return _from_row_blocks(packed, width, block)
-        unpack = unpack_blocks if self.order == "blocks" else unpack_nibbles
-        return unpack(self.packed[first:last])
+        packed = self.packed[first:last]
+        return unpack_words(packed, "int4") if self.order == "words" else unpack_nibbles(packed)
 
     def _layout(self) -> PackedLayout | None:
-        if self.order != "blocks" or self.scale is None:
+        if self.order != "words" or self.scale is None:
             return None
         return PackedLayout(
             "int4",
@@ -108,6 +108,7 @@ class Int4Weight(PackedWeight):
             self.zero,
             group=self.group,
             scale_dtype=self.scale.dtype,
+            in_words=True,
         )
 
     def rows(self, first: int, last: int) -> Tensor:
@@ -165,7 +166,7 @@ def best_order(
 ) -> Order:
     """Return the order in which a kernel reads a matrix, or "columns" where there is none."""
     if device.type in KERNEL_DEVICES:
-        return "blocks" if shape[1] % BLOCK_COLUMNS == 0 else "columns"
+        return "words" if shape[1] % word_block("int4") == 0 else "columns"
     if device.type != "cpu" or dtype != torch.bfloat16 or group not in CPU_KERNEL_GROUPS:
         return "columns"
     block = _block_rows()

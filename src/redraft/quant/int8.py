@@ -2,18 +2,21 @@
 
 On a CPU, with one scale a row, inputs are quantized too, each row by its own greatest magnitude,
 and the product runs in integers: torch's `_int_mm` is 1.6 times as fast as bfloat16 at 256 rows and
-twice at 16. Integers add up to the same in any order, so a row never depends on its neighbours.
+twice at 16. Integers add up to the same in any order, so a row never depends on its neighbours. On
+a CUDA device it does so where `redraft tune` measured that it is faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import PackedLayout
+from redraft.ops.packed_layout import PackedLayout, pack_words, unpack_words, word_block
+from redraft.ops.triton import KERNEL_DEVICES, uses_kernels
+from redraft.ops.triton.measured_tiles import integers_name, measured_tile
 from redraft.quant.bits import unpack_rows
 from redraft.quant.format import (
     FLOATS,
@@ -25,11 +28,13 @@ from redraft.quant.format import (
     scale_groups,
 )
 from redraft.quant.packed_words import packed_words
-from redraft.quant.weight import PackedWeight, quantize_rows
+from redraft.quant.weight import PackedWeight, quantize_rows, wants_gradient
 
 MAX_INT8 = 127
 # A row of zeros has this scale.
 MIN_MAGNITUDE = 1e-30
+# cuBLAS multiplies integers of more than 16 rows.
+MIN_DEVICE_ROWS = 17
 
 
 class Int8Weight(PackedWeight):
@@ -39,6 +44,9 @@ class Int8Weight(PackedWeight):
         values: int8 [N, K].
         scale: [N, groups].
         offset: like scale, or None for zeros.
+
+    Attributes:
+        values: as they were given; in words of 16 bits, uint8 [N, K], where a kernel reads them.
     """
 
     values: Tensor
@@ -49,7 +57,25 @@ class Int8Weight(PackedWeight):
         self, values: Tensor, scale: Tensor, dtype: torch.dtype, offset: Tensor | None = None
     ) -> None:
         shape = values.shape[0], values.shape[1]
+        self.in_words = False
         super().__init__(shape, dtype, values=values, scale=scale, offset=offset)
+        self._reorder()
+
+    def _reorder(self) -> None:
+        in_words = (
+            self.device.type in KERNEL_DEVICES
+            and self.shape[1] % word_block("int8") == 0
+            and not (self._has_integers(self.dtype) and self._integers_are_faster())
+        )
+        if in_words != self.in_words:
+            rows = slice(0, self.shape[0])
+            self.values = pack_words(self.values, "int8") if in_words else self._values(rows)
+            self.in_words = in_words
+
+    def _values(self, index: slice | Tensor) -> Tensor:
+        """Return the values of rows, int8 [..., K]."""
+        values = self.values[index]
+        return unpack_words(values, "int8").view(torch.int8) if self.in_words else values
 
     def rows(self, first: int, last: int) -> Tensor:
         return self._numbers(slice(first, last))
@@ -58,10 +84,11 @@ class Int8Weight(PackedWeight):
         return self._numbers(index)
 
     def as_table(self) -> PackedWeight:
-        return Int8Table(self.values, self.scale, self.dtype, self.offset)
+        values = self._values(slice(0, self.shape[0]))
+        return Int8Table(values, self.scale, self.dtype, self.offset)
 
     def _numbers(self, index: slice | Tensor) -> Tensor:
-        values, scale = self.values[index], self.scale[index].unsqueeze(-1).to(self.dtype)
+        values, scale = self._values(index), self.scale[index].unsqueeze(-1).to(self.dtype)
         numbers: Tensor = values.to(self.dtype).unflatten(-1, (scale.shape[-2], -1)) * scale
         if self.offset is not None:
             numbers = numbers + self.offset[index].unsqueeze(-1).to(self.dtype)
@@ -77,26 +104,80 @@ class Int8Weight(PackedWeight):
             self.offset,
             group=0 if groups == 1 and self.offset is None else width // groups,
             scale_dtype=self.scale.dtype,
+            in_words=self.in_words,
         )
 
     def _product(self, x: Tensor) -> Tensor:
-        one_scale = self.scale.shape[-1] == 1 and self.offset is None
-        on_cpu = x.device.type == "cpu" and x.dtype == torch.bfloat16
-        if not (one_scale and on_cpu and _has_exact_products()):
+        if not self._multiplies_integers(x):
             return super()._product(x)
-        flat = x.reshape(-1, self.shape[1])
-        own = flat.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
-        values = (flat / own).round().to(torch.int8)
+        values, own = _rounded_inputs(x.reshape(-1, self.shape[1]))
+        return self._integer_product(values, own, x.dtype).view(*x.shape[:-1], -1)
+
+    def products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
+        weights = [self, *others]
+        if (
+            wants_gradient(x)
+            or not uses_kernels(x)
+            or not all(
+                isinstance(one, Int8Weight) and one._multiplies_integers(x) for one in weights
+            )
+        ):
+            return super().products(x, others)
+        self._check_dtype(x)
+        values, own = _rounded_inputs(x.reshape(-1, self.shape[1]))
+        return [
+            one._integer_product(values, own, x.dtype).view(*x.shape[:-1], -1)
+            for one in weights
+            if isinstance(one, Int8Weight)
+        ]
+
+    def partial_products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
+        if uses_kernels(x) and self._multiplies_integers(x):
+            return self.products(x, others) if others else [self.product(x)]
+        return super().partial_products(x, others)
+
+    def _multiplies_integers(self, x: Tensor) -> bool:
+        """Return True if inputs are quantized too. On a CUDA device, if that was measured to be
+        faster (`redraft tune`)."""
+        if not self._has_integers(x.dtype):
+            return False
+        if x.device.type == "cpu":
+            return not self.in_words and _has_exact_products()
+        self._reorder()  # a measurement may have chosen since
+        return x.numel() // x.shape[-1] >= MIN_DEVICE_ROWS and self._integers_are_faster()
+
+    def _has_integers(self, dtype: torch.dtype) -> bool:
+        """Return True if products in this dtype can be those of integers."""
+        return self.scale.shape[-1] == 1 and self.offset is None and dtype == torch.bfloat16
+
+    def _integers_are_faster(self) -> bool:
+        """Return True if products of this shape in integers were measured to be faster."""
+        name = integers_name((self.shape[0], self.shape[1]))
+        return measured_tile(self.device, name, 1) == (1,)
+
+    def _integer_product(self, values: Tensor, own: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the product of int8 inputs [M, K] with scales float32 [M, 1]: [M, N]."""
         found = torch._int_mm(values, self.values.T).float().mul_(own).mul_(self.scale[:, 0])
-        return found.to(x.dtype).view(*x.shape[:-1], -1)
+        return found.to(dtype)
 
 
 class Int8Table(Int8Weight):
     """An embedding table in int8. Its product decodes the numbers and does not round the inputs,
-    because the vocabulary pass reads the table chunk by chunk, decoded."""
+    because the vocabulary pass reads the table chunk by chunk. Rows are looked up, so the values of
+    a row stay in their order."""
 
-    def _product(self, x: Tensor) -> Tensor:
-        return PackedWeight._product(self, x)
+    def _reorder(self) -> None:
+        pass
+
+    def _multiplies_integers(self, x: Tensor) -> bool:
+        return False
+
+
+def _rounded_inputs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return inputs [M, K] in int8, each row by its own greatest magnitude, and the rows' scales,
+    float32 [M, 1]."""
+    own = x.abs().amax(-1, keepdim=True).float().clamp_min(MIN_MAGNITUDE) / MAX_INT8
+    return (x / own).round().to(torch.int8), own
 
 
 @cache

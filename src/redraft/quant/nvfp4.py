@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from redraft.errors import CheckpointError
-from redraft.ops.packed_layout import BLOCK_COLUMNS, PackedLayout, pack_blocks, unpack_blocks
+from redraft.ops.packed_layout import PackedLayout, pack_words, unpack_words, word_block
 from redraft.ops.triton import KERNEL_DEVICES
 from redraft.quant.bits import pack_nibbles, unpack_nibbles
 from redraft.quant.format import Format, Parts, Shape, Shapes, Storage
@@ -29,7 +29,7 @@ class Nvfp4Weight(PackedWeight):
         factor: one number, float32.
 
     Attributes:
-        packed: the values; in blocks of columns where a kernel reads them.
+        packed: the values; in words of 16 bits where a kernel reads them.
         scale: the bits of the scales, uint8.
     """
 
@@ -38,7 +38,7 @@ class Nvfp4Weight(PackedWeight):
 
     def __init__(self, packed: Tensor, scale: Tensor, factor: Tensor, dtype: torch.dtype) -> None:
         shape = packed.shape[0], 2 * packed.shape[1]
-        self.in_blocks = False
+        self.in_words = False
         super().__init__(shape, dtype, packed=packed, scale=scale.view(torch.uint8))
         self.factor = float(factor)
         greatest = float(decode_e4m3(scale).abs().max()) if scale.numel() else 0.0
@@ -51,18 +51,19 @@ class Nvfp4Weight(PackedWeight):
         self._reorder()
 
     def _reorder(self) -> None:
-        in_blocks = self.device.type in KERNEL_DEVICES and self.shape[1] % BLOCK_COLUMNS == 0
-        if in_blocks != self.in_blocks:
+        in_words = self.device.type in KERNEL_DEVICES and self.shape[1] % word_block("fp4") == 0
+        if in_words != self.in_words:
             values = self._values(0, self.shape[0])
-            self.packed = pack_blocks(values) if in_blocks else pack_nibbles(values)
-            self.in_blocks = in_blocks
+            self.packed = pack_words(values, "fp4") if in_words else pack_nibbles(values)
+            self.in_words = in_words
 
     def _values(self, first: int, last: int) -> Tensor:
         """Return the bits of rows [first, last), uint8 [n, K]."""
-        return (unpack_blocks if self.in_blocks else unpack_nibbles)(self.packed[first:last])
+        packed = self.packed[first:last]
+        return unpack_words(packed, "fp4") if self.in_words else unpack_nibbles(packed)
 
     def _layout(self) -> PackedLayout | None:
-        if not self.in_blocks:
+        if not self.in_words:
             return None
         return PackedLayout(
             "fp4",
@@ -72,6 +73,7 @@ class Nvfp4Weight(PackedWeight):
             factors=torch.tensor([self.factor], device=self.device),
             group=GROUP,
             scale_dtype=torch.uint8,
+            in_words=True,
         )
 
     def rows(self, first: int, last: int) -> Tensor:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from redraft.ops.linear import wide_product
 from redraft.ops.packed_layout import PackedLayout, stack_of
-from redraft.ops.triton import uses_kernels
+from redraft.ops.triton import reads_form, uses_kernels
 
 # Rows that are quantized at a time: their float32 copies are several times as large.
 QUANTIZED_ROWS = 8192
-# Input rows up to which a kernel multiplies with a matrix as it is packed. It decodes the matrix
-# again for every 64 rows, so for more rows the matrix is decoded once.
-MAX_KERNEL_ROWS = 64
+# Input rows up to which a kernel multiplies with a matrix as it is packed, where it is kept decoded
+# too, and where it is not. The kernel decodes it again for every 64 or 128 rows, so for more the
+# matrix is decoded once.
+MAX_KERNEL_ROWS, MAX_PACKED_ROWS = 64, 512
 # Rows that are decoded at a time on a CPU: they stay in a core's cache.
 TILE_ROWS = 512
 # On a device so many numbers are: a matrix of a layer whole, an embedding in parts.
@@ -109,7 +110,7 @@ class PackedWeight(nn.Module):
 
     def _in_kernels(self, x: Tensor, layout: PackedLayout) -> Tensor:
         """Return x W^T of x [M, K] and a layout of this matrix, or of a stack of matrices."""
-        if len(x) <= MAX_KERNEL_ROWS:
+        if self._multiplies_packed(len(x)):
             from redraft.ops.triton.product import product
 
             return product(x, layout)
@@ -119,6 +120,10 @@ class PackedWeight(nn.Module):
         if layout.parts > 1 or tile >= self.shape[0]:
             return x @ self._whole(layout, x.dtype).T
         return self._by_tiles(x, tile, lambda *rows: decode(layout, x.dtype, *rows).T)
+
+    def _multiplies_packed(self, rows: int) -> bool:
+        """Return True if a kernel multiplies so many rows with the matrix as it is packed."""
+        return rows <= (MAX_KERNEL_ROWS if self._keeps_decoded else MAX_PACKED_ROWS)
 
     def keep_decoded(self) -> None:
         """Keep what is decoded for products of many rows, on this device and in this dtype."""
@@ -169,6 +174,22 @@ class PackedWeight(nn.Module):
         together = self._in_kernels(flat, stack).view(*x.shape[:-1], -1)
         return list(together.split([weight.shape[0] for weight in weights], dim=-1))
 
+    def partial_products(self, x: Tensor, others: Sequence[PackedWeight]) -> list[Tensor]:
+        """Return what `products` does, of x [N, K], or parts of it: see `partial_linears`."""
+        rows, weights = len(x), [self, *others]
+        if (
+            uses_kernels(x)
+            and rows > MAX_KERNEL_ROWS
+            and self._multiplies_packed(rows)
+            and (layout := self._stack(weights) if others else self.packed_layout())
+        ):
+            from redraft.ops.triton.product import partial_product
+
+            self._check_dtype(x)
+            together = partial_product(x, layout)
+            return list(together.split([weight.shape[0] for weight in weights], dim=-1))
+        return self.products(x, others) if others else [self.product(x)]
+
     def _stack(self, weights: list[PackedWeight]) -> PackedLayout | None:
         """Return one layout of all weights, if they have one."""
         layouts = [one for weight in weights if (one := weight.packed_layout()) is not None]
@@ -183,7 +204,9 @@ class PackedWeight(nn.Module):
         if self._cached_layout is None or self._cached_layout.values is not next(self.buffers()):
             self._cached_layout = self._layout()
         layout = self._cached_layout
-        return layout if layout is not None and layout.has_kernel else None
+        if layout is None or not layout.has_kernel or not reads_form(self.device, layout.form):
+            return None
+        return layout
 
     def _check_dtype(self, x: Tensor) -> None:
         if x.dtype != self.dtype:

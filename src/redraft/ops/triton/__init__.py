@@ -1,6 +1,6 @@
 """Kernels for CUDA devices. The plain torch form of an operation is the oracle of its kernel.
 
-`uses_kernels` alone chooses. Before it has returned True no other file of this folder but `launch`
+`uses_kernels` alone chooses. Before it has returned True no file of this folder that imports Triton
 is imported: Triton comes with torch for CUDA, and is missing elsewhere.
 """
 
@@ -35,25 +35,32 @@ def uses_row_kernels(x: Tensor) -> bool:
     return uses_kernels(x) and _runs_kernels(x.device, "check_row_kernels")
 
 
+def reads_form(device: torch.device, form: str) -> bool:
+    """Return True if kernels on a device read matrices of this form (`ops.packed_layout.Form`)."""
+    return device.type != "cuda" or _runs_kernels(device, "check_form", form)
+
+
 # Devices and trials, and whether kernels passed them: asked once, unless memory was short.
-_ANSWERS: dict[tuple[torch.device, str], bool] = {}
+_ANSWERS: dict[tuple[object, ...], bool] = {}
 
 
-def _runs_kernels(device: torch.device, check: str = "check_kernels") -> bool:
+def _runs_kernels(device: torch.device, check: str = "check_kernels", *about: str) -> bool:
     """Return True if kernels are compiled and run rightly by what is installed on the machine.
 
     Args:
         check: the trial that they must pass, a function of `trial`.
+        about: what else it is told.
 
     Raises:
         torch.OutOfMemoryError: the device has no memory for the trial, which is then made again.
     """
-    if (device, check) not in _ANSWERS:
-        _ANSWERS[device, check] = _can_run(device, check)
-    return _ANSWERS[device, check]
+    key = (device, check, *about)
+    if key not in _ANSWERS:
+        _ANSWERS[key] = _can_run(device, check, *about)
+    return _ANSWERS[key]
 
 
-def _can_run(device: torch.device, check: str) -> bool:
+def _can_run(device: torch.device, check: str, *about: str) -> bool:
     if find_spec("triton") is None:
         return False
     if device.type != "cuda":  # the interpreter
@@ -63,12 +70,13 @@ def _can_run(device: torch.device, check: str) -> bool:
     try:
         from redraft.ops.triton import trial
 
-        getattr(trial, check)(device)
+        getattr(trial, check)(device, *about)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         warnings.warn(
-            f"kernels cannot run on {device}, plain torch runs instead ({check}): {error}",
+            f"kernels cannot run on {device}, plain torch runs instead "
+            f"({' '.join((check, *about))}): {error}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -19,13 +20,30 @@ def gated(gate: Tensor, up: Tensor, form: str) -> Tensor:
         gate, up: [..., I].
         form: the activation, one of the values of `ops.activation.IN_KERNEL`.
     """
-    width = gate.shape[-1]
-    out = gate.new_empty(gate.shape)
-    halves = [_rows(half) for half in (gate, up)]
-    rows = halves[0].shape[0]
+    halves = [_rows(half)[None] for half in (gate, up)]
+    return _run(halves[0], halves[1], gate.new_empty(gate.shape), form)
+
+
+@on_its_device
+def gated_parts(gate: Tensor, up: Tensor, form: str, dtype: torch.dtype) -> Tensor:
+    """Add parts of two halves and gate them: [N, I] in this dtype.
+
+    Args:
+        gate, up: float32 [S, N, I], added in their order, then rounded; they may lie in strides.
+        form: as for `gated`.
+    """
+    return _run(gate, up, gate.new_empty(gate.shape[1:], dtype=dtype), form)
+
+
+def _run(gate: Tensor, up: Tensor, out: Tensor, form: str) -> Tensor:
+    """Gate halves [S, N, I] into `out`."""
+    parts, rows, width = gate.shape
+    if gate.stride() != up.stride():
+        gate, up = gate.contiguous(), up.contiguous()
     _gated[(rows, triton.cdiv(width, COLUMNS))](
-        *halves, out, width, *(half.stride(0) for half in halves), FORM=form, COLUMNS=COLUMNS
-    )
+        gate, up, out, width, gate.stride(1), gate.stride(0) if parts > 1 else 0,
+        FORM=form, COLUMNS=COLUMNS, PARTS=parts,
+    )  # fmt: skip
     return out
 
 
@@ -37,14 +55,8 @@ def _rows(x: Tensor) -> Tensor:
 
 
 @triton.jit
-def _gated(
-    gate, up, out, width, gate_stride, up_stride, FORM: tl.constexpr, COLUMNS: tl.constexpr
-):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    inside = column < width
-    x = tl.load(gate + row * gate_stride + column, mask=inside, other=0).to(tl.float32)
-    other = tl.load(up + row * up_stride + column, mask=inside, other=0).to(tl.float32)
+def activate(x, FORM: tl.constexpr):
+    """Compute an activation of float32, one of the values of `ops.activation.IN_KERNEL`."""
     if FORM == "gelu_tanh":  # (1 + tanh(z)) / 2 is sigmoid(2 z)
         x = x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
     elif FORM == "gelu":
@@ -54,6 +66,23 @@ def _gated(
     else:
         tl.static_assert(FORM == "relu")
         x = tl.where(x < 0, 0.0, x)
+    return x
+
+
+@triton.jit
+def _gated(
+    gate, up, out, width, stride, part_stride, FORM: tl.constexpr, COLUMNS: tl.constexpr,
+    PARTS: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    inside = column < width
     dtype: tl.constexpr = out.dtype.element_ty
-    active = x.to(dtype).to(tl.float32)
+    x, other = tl.zeros((COLUMNS,), tl.float32), tl.zeros((COLUMNS,), tl.float32)
+    for part in tl.static_range(PARTS):
+        at = row * stride + part * part_stride + column
+        x += tl.load(gate + at, mask=inside, other=0).to(tl.float32)
+        other += tl.load(up + at, mask=inside, other=0).to(tl.float32)
+    x, other = x.to(dtype).to(tl.float32), other.to(dtype).to(tl.float32)
+    active = activate(x, FORM).to(dtype).to(tl.float32)
     tl.store(out + row * width + column, (active * other).to(dtype), mask=inside)

@@ -53,15 +53,16 @@ def after_attention(
     """Norm attention's output, add it to the residual, and norm that for what reads it.
 
     Args:
-        mixed, residual: [N, H]. The rows of the residual may lie in strides.
+        mixed: [N, H], or float32 [S, N, H], parts that are added in their order.
+        residual: [N, H]. Its rows may lie in strides.
     """
-    rows, width = mixed.shape
+    rows, width = residual.shape
     mixed = mixed.contiguous()
-    made = FeedForwardInputs(*(mixed.new_empty(rows, width) for _ in range(4)))
+    made = FeedForwardInputs(*(residual.new_empty(rows, width) for _ in range(4)))
     wide = triton.next_power_of_2(width)
     _after_attention[(rows,)](
-        mixed, residual, *weights, *made, width, residual.stride(0), eps, width**-0.5,
-        WIDE=wide, num_warps=_warps(wide),
+        mixed, residual, *weights, *made, rows, width, residual.stride(0), eps, width**-0.5,
+        PARTS=_parts(mixed), WIDE=wide, num_warps=_warps(wide),
     )  # fmt: skip
     return made
 
@@ -79,7 +80,8 @@ def end_layer(
     """Return a layer's output [N, H], and the norm of it that follows.
 
     Args:
-        residual, dense: [N, H].
+        residual: [N, H].
+        dense: [N, H], or float32 [S, N, H], parts that are added in their order.
         experts: [N, H]; with a mixture [N * top_k, H], the outputs of each token's experts.
         mixture: float32 [N, top_k], the weights with which those are added.
         scalars: [N, 1], by which a token's sum is multiplied.
@@ -90,10 +92,15 @@ def end_layer(
     wide = triton.next_power_of_2(width)
     _end_layer[(rows,)](
         residual, dense, experts, out if mixture is None else mixture, *weights, scalars,
-        out, normed, width, residual.stride(0), scalars.stride(0), eps,
+        out, normed, rows, width, residual.stride(0), scalars.stride(0), eps, PARTS=_parts(dense),
         TOP_K=0 if mixture is None else mixture.shape[1], WIDE=wide, num_warps=_warps(wide),
     )  # fmt: skip
     return out, normed
+
+
+def _parts(x: Tensor) -> int:
+    """Return in how many parts rows [N, H] come."""
+    return 1 if x.ndim == 2 else len(x)
 
 
 def _warps(wide: int) -> int:
@@ -103,6 +110,15 @@ def _warps(wide: int) -> int:
 @triton.jit
 def _row(base, at, inside):
     return tl.load(base + at, mask=inside, other=0).to(tl.float32)
+
+
+@triton.jit
+def _sum(base, here, step, at, inside, PARTS: tl.constexpr, LIKE: tl.constexpr):
+    """Add the parts of a row, which lie `step` numbers apart, and round the sum."""
+    x = _row(base + here, at, inside)
+    for part in tl.static_range(1, PARTS):
+        x += _row(base + here + part * step, at, inside)
+    return _rounded(x, LIKE)
 
 
 @triton.jit
@@ -116,16 +132,18 @@ def _rounded(x, LIKE: tl.constexpr):
     return x.to(LIKE).to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _after_attention(
     mixed, residual, after, dense, experts, router,
-    out, out_dense, out_experts, out_router, width, stride, eps, root, WIDE: tl.constexpr,
+    out, out_dense, out_experts, out_router, rows, width, stride, eps, root,
+    PARTS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     row, at = tl.program_id(0).to(tl.int64), tl.arange(0, WIDE)
     inside = at < width
     like: tl.constexpr = out.dtype.element_ty
     here = row * width
-    update = _unit(_row(mixed + here, at, inside), width, eps) * _row(after, at, inside)
+    x = _sum(mixed, here, rows.to(tl.int64) * width, at, inside, PARTS, like)
+    update = _unit(x, width, eps) * _row(after, at, inside)
     x = _rounded(_row(residual + row * stride, at, inside) + _rounded(update, like), like)
     tl.store(out + here + at, x.to(like), mask=inside)
     unit = _unit(x, width, eps)
@@ -135,10 +153,11 @@ def _after_attention(
     tl.store(out_router + here + at, scaled.to(like), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _end_layer(
     residual, dense, experts, mixture, after_dense, after_experts, after_both, following, scalars,
-    out, normed, width, stride, scalar_stride, eps, TOP_K: tl.constexpr, WIDE: tl.constexpr,
+    out, normed, rows, width, stride, scalar_stride, eps,
+    PARTS: tl.constexpr, TOP_K: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     row, at = tl.program_id(0).to(tl.int64), tl.arange(0, WIDE)
     inside = at < width
@@ -153,7 +172,8 @@ def _end_layer(
     else:
         mixed = _row(experts + here, at, inside)
     sparse = _rounded(_unit(mixed, width, eps) * _row(after_experts, at, inside), like)
-    plain = _unit(_row(dense + here, at, inside), width, eps) * _row(after_dense, at, inside)
+    plain = _sum(dense, here, rows.to(tl.int64) * width, at, inside, PARTS, like)
+    plain = _unit(plain, width, eps) * _row(after_dense, at, inside)
     both = _rounded(_rounded(plain, like) + sparse, like)
     update = _rounded(_unit(both, width, eps) * _row(after_both, at, inside), like)
     x = _rounded(_row(residual + row * stride, at, inside) + update, like)

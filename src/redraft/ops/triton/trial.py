@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
-from redraft.ops.packed_layout import PackedLayout, pack_blocks
-from redraft.ops.triton.attention import causal_attention
+from redraft.ops.packed_layout import FOUR_IN_A_WORD, Form, PackedLayout, pack_words, table_of
+from redraft.ops.triton.attention import canvas_attention, causal_attention
 from redraft.ops.triton.combine import combine
 from redraft.ops.triton.decode import decode
 from redraft.ops.triton.gated import gated
@@ -19,6 +21,7 @@ from redraft.ops.triton.residual import (
     after_attention,
     end_layer,
 )
+from redraft.ops.triton.table import weighted_rows
 
 EPS = 1e-6
 # What bfloat16 rounds to, of numbers up to 4.
@@ -26,25 +29,80 @@ TOLERANCE = 0.03
 
 
 def check_kernels(device: torch.device) -> None:
-    """Run a sum, a product with int4 numbers (inline assembly and tensor cores) and their decoding,
-    the grouping by experts, and attention.
+    """Run a sum, a product on tensor cores, the grouping by experts, and attention.
 
     Raises:
         RuntimeError: a result is wrong. What compiling or running raises is raised as it is.
     """
     ones = torch.ones(2, 16, device=device)
     _check(combine(ones, ones[:1, :2].contiguous()), 2, "added")
-    # The stored number 9 is 1, and each scale is 0.5.
-    values = pack_blocks(torch.full((64, 128), 9, device=device))
-    scales = torch.full((64, 2), 0.5, device=device)
-    layout = PackedLayout("int4", (64, 128), values, scales, group=64)
     rows = torch.ones(16, 128, dtype=torch.bfloat16, device=device)
-    _check(product(rows, layout), 64, "multiplied")
-    _check(decode(layout, torch.bfloat16), 0.5, "decoded")
+    _check(product(rows, PackedLayout("plain", (64, 128), rows.new_ones(64, 128))), 128, "added")
     _check_groups(device)
     heads = torch.ones(1, 16, 64, dtype=torch.bfloat16, device=device)
     found = causal_attention(heads.transpose(0, 1).contiguous(), heads, heads, None)
     _check(found, 1, "weighed values")
+    nowhere = torch.zeros(1, 4, dtype=torch.int64, device=device)  # a canvas without a prefix
+    queries = heads.transpose(0, 1).contiguous()
+    _check(canvas_attention(queries, queries, queries, nowhere, 16), 1, "weighed a canvas")
+
+
+def check_form(device: torch.device, form: str) -> None:
+    """Multiply with a matrix of random bits: few rows, many, those of an expert, and whole.
+
+    Args:
+        form: how its numbers are encoded, a `Form`.
+
+    Raises:
+        RuntimeError, others: as for `check_kernels`.
+    """
+    layout, numbers = _matrix(device, form)
+    ones = torch.eye(128, dtype=torch.bfloat16, device=device)
+    _check(product(ones[:16], layout), numbers.T[:16], "multiplied")
+    _check(product(ones, layout), numbers.T, "multiplied")
+    _check(decode(layout, torch.bfloat16), numbers, "decoded")
+    pair = table_of([layout, layout], 2)
+    assert pair is not None
+    groups = group_by_expert(torch.zeros(16, 1, dtype=torch.int64, device=device), 1, 16)
+    opened = numbers.clamp_min(0) * numbers
+    _check(product(ones[:16], pair, groups, gate="relu"), opened.T[:16], "gated")
+    if form == "int8":
+        table = PackedLayout(
+            "int8", (64, 128), numbers.to(torch.int8), torch.ones_like(ones[:64, :1])
+        )
+        _check(weighted_rows(ones[:16, :64], table), numbers[:16], "weighed rows")
+
+
+# The magnitudes of e2m1.
+MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+
+
+def _matrix(device: torch.device, form: str) -> tuple[PackedLayout, Tensor]:
+    """Return a matrix [64, 128] of random bits, whose numbers bfloat16 holds, and its numbers."""
+    generator = torch.Generator().manual_seed(0)
+    most = 16 if form in FOUR_IN_A_WORD else 256
+    bits = torch.randint(0, most, (64, 128), generator=generator, dtype=torch.uint8).to(device)
+    factors, group, scale_dtype = None, 0, torch.bfloat16
+    scales = torch.ones(64, 1, dtype=scale_dtype, device=device)
+    if form == "int8":
+        bits &= 0x8F  # to 15, and from -128: their products with themselves are in bfloat16 too
+        numbers = bits.view(torch.int8).float()
+    elif form == "int4":
+        numbers, group, scales = (bits.float() - 8) / 2, 64, scales.expand(64, 2) / 2
+    elif form == "fp8":
+        bits &= 0xBF  # numbers below 2
+        numbers = bits.view(torch.float8_e4m3fn).float()
+    else:
+        every = torch.tensor(MAGNITUDES, device=device)
+        numbers, group, scale_dtype = torch.cat((every, -every))[bits.long()], 16, torch.uint8
+        factors = torch.ones(1, device=device)
+        scales = torch.full((64, 8), 0x38, dtype=torch.uint8, device=device)  # 1 in e4m3
+    values = pack_words(bits, form)
+    layout = PackedLayout(
+        cast("Form", form), (64, 128), values, scales.contiguous(), factors=factors, group=group,
+        scale_dtype=scale_dtype, in_words=True,
+    )  # fmt: skip
+    return layout, numbers
 
 
 def check_row_kernels(device: torch.device) -> None:

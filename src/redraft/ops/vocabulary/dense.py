@@ -12,6 +12,7 @@ from torch import Tensor
 
 from redraft.ops.batch_invariance import VECTOR_ROWS
 from redraft.ops.linear import linear
+from redraft.ops.triton import uses_kernels
 from redraft.ops.vocabulary.types import Positions, PositionStatistics, Readout
 
 # Unit of bounded logits, in softcaps.
@@ -105,11 +106,16 @@ def inverse_cdf(probs: Tensor, uniform: Tensor) -> Tensor:
 def mean_embedding(probs: Tensor, embedding: Tensor) -> Tensor:
     """Return the mean embedding [N, H] under probabilities [N, V].
 
-    A quantized table is unpacked part by part.
+    A quantized table is decoded part by part, where no kernel decodes it as it reads.
     """
     table: Any = embedding
     if isinstance(table, Tensor):
         return linear(probs, table.T)
+    if uses_kernels(probs) and (layout := table.packed_layout()):
+        from redraft.ops.triton.table import has_weighted_rows, weighted_rows
+
+        if has_weighted_rows(layout):
+            return weighted_rows(probs, layout)
     parts = range(0, len(table), UNPACKED_ROWS)
     return sum(
         (
