@@ -89,6 +89,15 @@ def test_there_are_five_budgets(budget: object) -> None:
         prepare(image, RELEASED_VISION, budget)  # type: ignore[arg-type]
 
 
+def test_a_checkpoint_may_have_a_budget_of_its_own() -> None:
+    config = tiny_vision_config(budget=81)
+    image = np.zeros((50, 50, 3), np.uint8)
+    assert prepare(image, config).soft_tokens == 81
+    assert prepare(image, config, 81).soft_tokens == 81
+    with pytest.raises(ImageError, match="70, 81, 140"):
+        prepare(image, config, 80)
+
+
 def test_an_image_longer_than_the_table_of_places_is_refused() -> None:
     strip = np.zeros((2, 4000, 3), np.uint8)
     with pytest.raises(ImageError, match="too long"):

@@ -11,7 +11,7 @@ from redraft.ops import linear as linear_module
 from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
-from redraft.ops.linear import ONEDNN, linear
+from redraft.ops.linear import ONEDNN, linear, wide_product
 from redraft.ops.norm import rms_norm
 
 GELU = ACTIVATIONS["gelu_pytorch_tanh"]
@@ -213,3 +213,12 @@ def test_a_rows_product_does_not_depend_on_the_other_rows(inner: int) -> None:
         together = linear(x, weight)
         for count in range(32, 150, 9):
             assert torch.equal(linear(x[:count], weight), together[:count])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_wide_product_is_that_of_the_numbers(dtype):
+    x, matrix = torch.randn(3, 40, 64).to(dtype), torch.randn(64, 24).to(dtype)
+    found, right = wide_product(x, matrix), x.double() @ matrix.double()
+    assert found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    assert (found - right).abs().max() < tolerance * right.abs().max()

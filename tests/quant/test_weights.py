@@ -174,3 +174,19 @@ def test_a_weight_may_change_what_is_computed_with(name: str) -> None:
     x = random(3, 64)
     assert torch.allclose(linear(x, moved), x @ moved.dequantize().T, atol=1e-4)
     assert weight.to(torch.bfloat16).dequantize().dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", quantizable_formats())
+def test_gradients_of_a_long_table_are_those_of_its_numbers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redraft.quant.weight.TILE_NUMBERS", 100 * 128)
+    packed = FORMATS[name].quantize(random(640, 128), torch.float32, 32)
+    x, ours = (random(7, 128, seed=1).requires_grad_() for _ in range(2))
+    pull = random(7, 640, seed=2)
+    (linear(ours, packed) * pull).sum().backward()
+    (x @ packed.dequantize().T * pull).sum().backward()
+    assert ours.grad is not None
+    assert x.grad is not None
+    torch.testing.assert_close(linear(ours, packed), x @ packed.dequantize().T)
+    torch.testing.assert_close(ours.grad, x.grad, atol=1e-4, rtol=1e-4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from redraft.api import load
@@ -25,6 +25,7 @@ from redraft.server import Settings, create_app
 from redraft.server.forwarded import ForwardedMiddleware, checked_proxies
 from redraft.server.keys import ApiKey, KeyLimitError, KeyUsage, read_keys
 from redraft.server.origins import checked_origins
+from tests.server.certificates import write_certificate
 from tests.server.test_openai import QUICK, Served
 
 APP = "http://app.example:3000"
@@ -195,14 +196,7 @@ def test_what_is_no_proxy_is_refused_at_the_start() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
+    return write_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def started(server: GracefulServer, listening: socket.socket) -> threading.Thread:
@@ -292,3 +286,19 @@ def test_a_server_that_is_open_to_others_warns(certificate: tuple[Path, Path]) -
     assert "unencrypted" in words(Place("0.0.0.0", 1), **named, keys=KEYS)
     assert words(Place("0.0.0.0", 1, None, *certificate), **named, api_key="x") == ""
     assert "--allowed-host" in words(Place("0.0.0.0", 1))
+
+
+@pytest.mark.parametrize(
+    ("host", "accepted"),
+    [
+        ("localhost", True), ("LOCALHOST:80", True), ("127.0.0.1:8000", True), ("[::1]:80", True),
+        ("localhost#.evil.example", False), ("localhost?.evil.example", False),
+        ("127.0.0.1/evil.example", False), ("localhost:abc", False), ("evil@localhost", False),
+        ("localhost evil.example", False), ("localhost,evil.example", False),
+    ],
+)  # fmt: skip
+def test_a_host_is_a_name_and_a_port(checkpoint: Path, host: str, accepted: bool) -> None:
+    app = create_app({"tiny": load(checkpoint)}, Settings(hosts=("localhost", "127.0.0.1", "::1")))
+    with TestClient(app) as client:
+        answer = client.get("/health", headers={"host": host})
+    assert (answer.status_code == 200) == accepted

@@ -165,16 +165,16 @@ def test_a_client_that_leaves_keeps_its_place_until_its_thread_has_ended() -> No
     async def many() -> None:
         for _ in range(4):
             await leave()
-        assert preparing.plain.full
+        assert preparing.lanes["short"].plain.full
         with pytest.raises(BusyError):
             await preparing.run(lambda: None, None, constrained=False)
         ended.set()
         for _ in range(200):
-            if not preparing.plain.load:
+            if not preparing.lanes["short"].plain.load:
                 break
             await anyio.sleep(0.05)
         await preparing.run(lambda: None, None, constrained=False)
-        assert preparing.plain.load == 0
+        assert preparing.lanes["short"].plain.load == 0
 
     try:
         anyio.run(many)

@@ -85,6 +85,31 @@ def test_a_body_is_counted_as_byte_by_byte_and_parsed_as_by_json(
             assert parsed(wrong) == expected
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"1e999",
+        b"-1E+0400",
+        b"9" * 300 + b"e99",
+        b"9" * 400 + b".5",
+    ],
+)
+def test_a_number_that_no_float_holds_is_refused(number: bytes) -> None:
+    for body in (number, b"[%s]" % number, b'{"a": [{"b": %s}]}' % number):
+        with pytest.raises(json.JSONDecodeError):
+            parsed(body)
+    text = number.decode()
+    assert parsed(json.dumps([text, {"data:image/png;base64,9e999": text}]).encode())[0] == text
+
+
+def test_great_numbers_that_are_finite_are_read() -> None:
+    for text in ("1e308", "-1.7e+0308", "1e-999", "9" * 400, "0." + "1" * 400):
+        assert parsed(f"[{text}]".encode()) == [json.loads(text)]
+
+
 @pytest.mark.parametrize("item", [b"1", b"[]", b'{"a":1}', b'"\\u00e9\\u00e9\\u00e9\\u00e9"'])
 def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(item: bytes) -> None:
     app = FastAPI()

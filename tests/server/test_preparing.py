@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -17,7 +18,9 @@ from redraft.grammar import JsonSchema, Regex, TokenDFA
 from redraft.server.errors import error_response
 from redraft.server.runtime import compiler
 from redraft.server.runtime.compilers import Compilers
-from redraft.server.runtime.preparing import THREADS, Preparing
+from redraft.server.runtime.lanes import LONG as LONG_REQUEST
+from redraft.server.runtime.lanes import LONGEST, THREADS, Lane, note_size
+from redraft.server.runtime.preparing import Preparing
 from redraft.server.runtime.worker import BusyError, ShuttingDownError
 from redraft.testing import byte_tokenizer
 
@@ -110,7 +113,7 @@ def test_who_leaves_ends_the_work(shared: Compilers, monkeypatch: pytest.MonkeyP
         await asyncio.sleep(0.5)
         running.cancel()
         assert (await asyncio.wait_for(start(preparing, "e|f"), 30)) is not None
-        assert preparing.constrained.load == 0
+        assert preparing.lanes["short"].constrained.load == 0
 
     monkeypatch.setattr(shared._first, "_seconds", 60.0)
     run(steps, shared)
@@ -128,17 +131,17 @@ def test_more_than_may_wait_are_told_so() -> None:
     async def steps(preparing: Preparing) -> None:
         running = [
             asyncio.ensure_future(preparing.run(waiting, None, constrained=True))
-            for _ in range(THREADS + 4)
+            for _ in range(THREADS["short"] + 4)
         ]
         await asyncio.sleep(0.05)
-        assert preparing.constrained.full
+        assert preparing.lanes["short"].constrained.full
         with pytest.raises(BusyError, match="try again"):
             await preparing.run(waiting, None, constrained=True)
         # A request without a constraint waits for none.
         assert await preparing.run(lambda: "done", None, constrained=False) == "done"
         assert not all(task.done() for task in running)
         await asyncio.gather(*running, return_exceptions=True)
-        assert not preparing.constrained.full
+        assert not preparing.lanes["short"].constrained.full
 
     run(steps)
 
@@ -226,3 +229,39 @@ def test_it_ends_with_its_parent() -> None:
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(30) == 0
+
+
+def test_long_requests_hold_up_neither_short_ones_nor_those_with_pictures() -> None:
+    """As many as there are threads, and more, wait for their end; a short one is prepared."""
+    leave = threading.Event()
+
+    async def long(preparing: Preparing, size: int, pictures: bool) -> bool:
+        note_size(size)
+        return await preparing.run(leave.wait, None, constrained=False, pictures=pictures)
+
+    async def short(preparing: Preparing, size: int, pictures: bool) -> str:
+        note_size(size)
+        making = preparing.run(lambda: "made", None, constrained=False, pictures=pictures)
+        return await asyncio.wait_for(making, 20)
+
+    async def steps(preparing: Preparing) -> None:
+        kinds: dict[Lane, tuple[int, bool]] = {
+            "long": (LONG_REQUEST + 1, False),
+            "longest": (LONGEST + 1, False),
+            "pictures": (10, True),
+            "short": (10, False),
+        }
+        for blocked in kinds:
+            held = [
+                asyncio.ensure_future(long(preparing, *kinds[blocked]))
+                for _ in range(THREADS[blocked] + 2)
+            ]
+            await asyncio.sleep(0.1)
+            for free in kinds.keys() - {blocked}:
+                assert await asyncio.ensure_future(short(preparing, *kinds[free])) == "made"
+            assert not any(one.done() for one in held)
+            leave.set()
+            assert all(await asyncio.gather(*held))
+            leave.clear()
+
+    run(steps)

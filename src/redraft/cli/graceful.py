@@ -21,6 +21,7 @@ from redraft.server.runtime.connections import (
     bounded_protocol,
     limit_logs,
 )
+from redraft.server.runtime.handshakes import Certificate, tls_protocol
 
 CLOSE_SECONDS = 1.0  # to close the state file, behind the last answer
 FLUSH_SECONDS = 0.5
@@ -50,9 +51,12 @@ class GracefulServer(uvicorn.Server):
         # What is left a second later does not come from the engine, and is cancelled.
         limit = self._limit = math.ceil(grace) + 1
         limits = limits or ConnectionLimits.of_system()
+        self._certificate = Certificate()
         config = uvicorn.Config(
             app,
-            http=bounded_protocol(limits),
+            http=tls_protocol(limits, self._certificate)
+            if certificate
+            else bounded_protocol(limits),
             timeout_keep_alive=limits.idle_seconds,
             log_level="warning",
             timeout_graceful_shutdown=limit,
@@ -64,6 +68,12 @@ class GracefulServer(uvicorn.Server):
         super().__init__(config)
         limit_logs()
         self._stop = stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Connections arrive without TLS, and the protocol begins it: so they are counted
+        before they have shaken hands."""
+        self._certificate.context, self.config.ssl = self.config.ssl, None
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop at the first signal; end the process at the second."""

@@ -21,7 +21,6 @@ from redraft.cli.options import (
 )
 from redraft.config.model import FULL, SLIDING
 from redraft.config.presets import PRESETS, RELEASED_VISION
-from redraft.config.vision import BUDGETS
 from redraft.errors import MAX_LISTED, ConfigError, shown
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def describe_vision(plan: VisionPlan) -> dict[str, object]:
             "heads": f"{config.num_attention_heads} x {config.head_dim}",
             "patches": f"{config.patch_size} pixels; {side} x {side} a soft token",
             "soft_tokens": f"{config.budget} an image at most, unless asked: "
-            f"{', '.join(map(str, BUDGETS))}",
+            f"{', '.join(map(str, config.budgets))}",
         }
     }
 

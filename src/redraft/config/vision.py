@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,7 +11,8 @@ from redraft.config.model import MAX_LAYERS
 from redraft.errors import ConfigError
 
 MODEL_TYPE = "gemma4_vision"
-# Soft tokens that one image may become at most; a caller chooses one of these budgets.
+# Soft tokens that one image may become at most; a caller chooses one of these budgets, or that of
+# the checkpoint.
 BUDGETS = (70, 140, 280, 560, 1120)
 DEFAULT_BUDGET = 280
 # A text-only checkpoint has an image encoder of this shape: transformers always builds one, by
@@ -96,7 +97,12 @@ class VisionConfig:
                 f"vision_config.head_dim={self.head_dim} must be a multiple of 4: one half turns "
                 "with the column, one with the row, both in pairs"
             )
-        check_budget(self.budget)
+        check_integer("default_output_length", self.budget, minimum=1, maximum=max(BUDGETS))
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The budgets that a caller may choose."""
+        return tuple(sorted({*BUDGETS, self.budget}))
 
     @property
     def soft_token_pixels(self) -> int:
@@ -109,15 +115,15 @@ class VisionConfig:
         return 3 * self.patch_size**2
 
 
-def check_budget(budget: object) -> None:
+def check_budget(budget: object, choices: Sequence[int] = BUDGETS) -> None:
     """Check a number of soft tokens that an image may have.
 
     Raises:
-        ConfigError: it is not one of BUDGETS.
+        ConfigError: it is not one of `choices`.
     """
-    if isinstance(budget, bool) or budget not in BUDGETS:
+    if isinstance(budget, bool) or budget not in choices:
         raise ConfigError(
-            f"max_soft_tokens={budget!r} must be one of {', '.join(map(str, BUDGETS))}"
+            f"max_soft_tokens={budget!r} must be one of {', '.join(map(str, choices))}"
         )
 
 

@@ -47,7 +47,7 @@ def prepare(
     Args:
         source: see `read_image`.
         config: the encoder's shape.
-        max_soft_tokens: 70, 140, 280, 560 or 1120; None for the encoder's usual budget.
+        max_soft_tokens: one of `config.budgets`; None for the encoder's usual budget.
         files: a path may be read.
         budget: takes the pixels and the time of files; None sets no limit.
 
@@ -56,7 +56,7 @@ def prepare(
     """
     most = config.budget if max_soft_tokens is None else max_soft_tokens
     try:
-        check_budget(most)
+        check_budget(most, config.budgets)
     except ConfigError as error:
         raise ImageError(str(error)) from None
     pixels = read_image(source, files=files, budget=budget)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from redraft.ops.linear import wide_product
 from redraft.ops.packed_layout import PackedLayout, stack_of
 from redraft.ops.triton import uses_kernels
 
@@ -218,16 +219,34 @@ class PackedWeight(nn.Module):
 
 
 class _DecodedProduct(torch.autograd.Function):
-    """The product with a frozen matrix, which is decoded again for the gradient of its input."""
+    """The product with a frozen matrix, which is decoded again for the gradient of its input.
+
+    Of a table as long as a vocabulary, some rows are decoded at a time.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: PackedWeight) -> Tensor:
-        ctx.weight = weight
-        return x @ weight.dequantize().T
+        ctx.weight, ctx.tiles = weight, _tiles(weight.shape)
+        parts = [wide_product(x, weight.rows(*tile).T) for tile in ctx.tiles]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient @ ctx.weight.dequantize(), None
+        parts = (
+            wide_product(gradient[..., first:last], ctx.weight.rows(first, last))
+            for first, last in ctx.tiles
+        )
+        total = next(parts)
+        for part in parts:
+            total += part
+        return total, None
+
+
+def _tiles(shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the first row and the end of each tile of a matrix [N, K], of which none has more than
+    TILE_NUMBERS numbers."""
+    tile = max(1, TILE_NUMBERS // shape[1])
+    return [(first, min(first + tile, shape[0])) for first in range(0, shape[0], tile)]
 
 
 def wants_gradient(x: Tensor) -> bool:

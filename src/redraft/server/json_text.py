@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
+
+from redraft.server.runtime.pools import written
 
 LONG = 64 << 10  # characters of a value that is written in a thread
 STEP = 4 << 10  # characters that are written at a time, about
@@ -81,4 +82,4 @@ async def json_answer(content: Any) -> JsonAnswer:
     """Return an answer; that of a long value is written in a thread."""
     if is_shorter(content, LONG):
         return JsonAnswer(content)
-    return await run_in_threadpool(JsonAnswer, content)
+    return await written(JsonAnswer, content)

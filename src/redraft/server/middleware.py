@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -24,6 +25,9 @@ from redraft.web import static_folder
 
 OPEN = ("/health", "/ready")  # for monitoring, without a key
 SAFE = ("GET", "HEAD")
+# What a Host header is: a name or an address, and perhaps a port. Whatever else it has, some reader
+# of it leaves out.
+HOST = re.compile(r"(?P<name>\[[\w:.%]+\]|[\w.-]*)(?::[0-9]{0,5})?", re.ASCII)
 log = logging.getLogger("redraft.server")
 
 
@@ -204,13 +208,10 @@ class AccessMiddleware:
 
     def _has_own_name(self, headers: Headers) -> bool:
         """Return False for a Host header that no client of this server sends: DNS rebinding."""
-        try:
-            given = urlsplit(f"//{headers.get('host', '')}")
-            name = given.hostname
-        except ValueError:  # malformed
+        given = HOST.fullmatch(headers.get("host", ""))
+        if given is None:
             return False
-        if "@" in given.netloc:  # a name in front of the name
-            return False
+        name = given["name"].strip("[]").lower()
         return self.settings.hosts is None or name in self.settings.hosts
 
     def _is_cross_origin(self, headers: Headers, method: str) -> bool:

@@ -115,11 +115,14 @@ class PatchAttention(nn.Module):
 
 
 def full_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Return softmax(Q K^T) V, [N, heads * D], of [N, heads, D] each; the scores of all patches
-    are never in memory together."""
-    query, key, value = (part.transpose(0, 1)[None] for part in (query, key, value))
+    """Return softmax(Q K^T) V, [..., N, heads * D], of [..., N, heads, D] each; the scores of all
+    patches are never in memory together."""
+    single = query.dim() == 3
+    parts = (part.transpose(-3, -2) for part in (query, key, value))
+    query, key, value = (part[None] if single else part for part in parts)
     mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    return mixed[0].transpose(0, 1).flatten(-2)
+    mixed = mixed.transpose(-3, -2).flatten(-2)
+    return mixed[0] if single else mixed
 
 
 class MLP(nn.Module):

@@ -7,8 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from redraft.events import Committed, Finished
 from redraft.server.between import FilledPlace
 from redraft.server.json_object import JsonObject
@@ -17,6 +15,7 @@ from redraft.server.openai.asking import events_of
 from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.logprobs import chat_logprobs
 from redraft.server.openai.response import OpenAIResponse
+from redraft.server.runtime.pools import written
 from redraft.server.runtime.registry import HostedModel
 
 Answer = JsonObject
@@ -136,7 +135,7 @@ class CompletionWriter:
             async for index, content in contents:
                 if index == 0:
                     yield chunk(content, self._figures[0])
-        (last, *_) = await run_in_threadpool(self._finals)
+        (last, *_) = await written(self._finals)
         yield selected(last | {"content": ""}, self._given.response_fields)
 
     async def whole(self) -> Answer | list[Answer]:
@@ -144,7 +143,7 @@ class CompletionWriter:
         async with aclosing(self._contents()) as contents:
             async for _ in contents:
                 pass
-        ended = await run_in_threadpool(self._finals)
+        ended = await written(self._finals)
         found = [selected(one, self._given.response_fields) for one in ended]
         return found if len(found) > 1 else found[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,7 @@ from redraft.server.idle_fields import LLAMA_IDLE
 from redraft.server.json_object import JsonObject
 from redraft.server.openai.schemas import (
     MAX_BIASES,
+    MAX_LISTED,
     MAX_MILLISECONDS,
     Body,
     Bounded,
@@ -177,7 +178,7 @@ class DetokenizeRequest(ForeignBody):
     """POST /detokenize."""
 
     model: str | None = None
-    tokens: TokenIds
+    tokens: Annotated[TokenIds, Field(max_length=MAX_LISTED)]
 
 
 class LlamaErrorDetail(BaseModel):

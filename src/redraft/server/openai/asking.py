@@ -17,6 +17,7 @@ from redraft.server.openai.translate import Translation, translate_chat
 from redraft.server.runtime.preparing import time_left
 from redraft.server.runtime.registry import HostedModel
 from redraft.server.runtime.sse import while_connected
+from redraft.text.image_parts import first_image
 
 
 async def prepared(
@@ -26,14 +27,17 @@ async def prepared(
     prepare: Callable[[], Translation],
     *,
     constrained: bool = False,
+    pictures: bool = False,
 ) -> Translation:
     """Return the translation of a request; the time that it takes is the request's.
 
     Args:
-        constrained: `prepare` may compile constraints.
+        constrained, pictures: see `Preparing.run`.
     """
     began = time.monotonic()
-    preparing = hosted.preparing.run(prepare, body.timeout, constrained=constrained)
+    preparing = hosted.preparing.run(
+        prepare, body.timeout, constrained=constrained, pictures=pictures
+    )
     found = await while_connected(request, preparing)
     body.timeout = time_left(body.timeout, began)
     return found
@@ -47,7 +51,10 @@ async def chat_answer(hosted: HostedModel, body: ChatRequest, request: Request) 
     """
     prepare = partial(translate_chat, hosted.model, body, hosted.tokens_left, hosted.pixels)
     constrained = bool(body.response_format or body.tools)
-    translation = await prepared(hosted, body, request, prepare, constrained=constrained)
+    pictures = first_image(body.messages) is not None
+    translation = await prepared(
+        hosted, body, request, prepare, constrained=constrained, pictures=pictures
+    )
     return OpenAIResponse("chat.completion", body.model, hosted.model.tokenizer, translation)
 
 

@@ -11,8 +11,6 @@ from math import inf
 from statistics import fmean
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from redraft.engine.scoring import TokenLikelihood
 from redraft.events import Committed, Completed, Draft, EngineEvent, Event, Failed, Finished
 from redraft.server.json_object import JsonObject
@@ -20,6 +18,7 @@ from redraft.server.openai.logprobs import chat_logprobs, text_logprobs
 from redraft.server.openai.stream import ChoiceStream
 from redraft.server.openai.tool_calls import call_to_json, unreadable_to_json
 from redraft.server.openai.translate import Translation
+from redraft.server.runtime.pools import written
 from redraft.server.runtime.worker import BusyError
 from redraft.text import Answer, AnswerReader, Tokenizer
 
@@ -54,7 +53,7 @@ class OpenAIResponse:
             async for index, event in events:
                 if isinstance(event, Finished):
                     self.ended[index] = event
-        return await run_in_threadpool(self._whole)
+        return await written(self._whole)
 
     def _whole(self) -> JsonObject:
         """Return all choices, which have finished. Log-probabilities of many tokens take long."""
@@ -119,7 +118,7 @@ class OpenAIResponse:
                     case Finished():
                         self.ended[index] = event
                         made = partial(self._closing, index, event, streams[index])
-                        for closing in await run_in_threadpool(made):
+                        for closing in await written(made):
                             yield self.chunk([closing])
         if usage:
             yield self.chunk([]) | {"usage": self.usage()}

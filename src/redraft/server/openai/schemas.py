@@ -40,6 +40,8 @@ MAX_OBJECTS, MAX_TOOLS = 4096, 1024
 MAX_ERRORS = 1000  # in the values of a request, each of which is described
 MAX_STRATEGY = 1000  # characters of a sampler with its options
 MAX_MILLISECONDS = 10**12  # a number of 400 digits is no time
+# Bytes of a text to tokenize, and tokens of an answer or of a text to put together.
+MAX_TOKENIZED, MAX_LISTED = 1 << 20, 256 << 10
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 1000
 
 
@@ -360,11 +362,14 @@ class TokenizeRequest(Body):
         """The text.
 
         Raises:
-            RequestError: there is none, or there are two.
+            RequestError: there is none, there are two, or it is too long.
         """
         if (self.text is None) == (self.content is None):
             raise RequestError("give the text to tokenize in text (or in content, not in both)")
-        return self.text if self.text is not None else self.content or ""
+        text = self.text if self.text is not None else self.content or ""
+        if len(text.encode(errors="replace")) > MAX_TOKENIZED:
+            raise RequestError(f"the text has more than {MAX_TOKENIZED} bytes: send it in parts")
+        return text
 
 
 class ErrorDetail(BaseModel):

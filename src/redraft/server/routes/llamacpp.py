@@ -150,11 +150,12 @@ def _fact_routes(router: APIRouter, models: Registry) -> None:
             for number in range(hosted.batch_size)
         ]
 
-    @router.post("/detokenize")
-    async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
+    @router.post("/detokenize", response_model=dict[str, str])
+    async def detokenize(body: DetokenizeRequest, request: Request) -> Response:
         tokenizer = models.named(body.model).model.processor.require_tokenizer("a text")
         decoded = partial(_decoded, tokenizer, body.tokens)
-        return {"content": await while_connected(request, in_pool("tokens", decoded))}
+        content = await while_connected(request, in_pool("tokens", decoded))
+        return await json_answer({"content": content})
 
 
 def _decoded(tokenizer: Tokenizer, tokens: Sequence[int]) -> str:

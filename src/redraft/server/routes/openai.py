@@ -9,6 +9,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
+from redraft.errors import RequestError
 from redraft.server.fim_marks import marked_place
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
@@ -18,6 +19,7 @@ from redraft.server.openai.completion_schema import CompletionRequest
 from redraft.server.openai.constraints import response_constraint
 from redraft.server.openai.response import OpenAIResponse
 from redraft.server.openai.schemas import (
+    MAX_LISTED,
     STREAMS,
     ChatRequest,
     Common,
@@ -73,8 +75,16 @@ def openai_routes(models: Registry) -> APIRouter:
 
 
 def _tokenized(tokenizer: Tokenizer, body: TokenizeRequest) -> str:
-    """Return the JSON of the tokens of a text, made in steps that let others run."""
+    """Return the JSON of the tokens of a text, made in steps that let others run.
+
+    Raises:
+        RequestError: there are too many.
+    """
     tokens, parts = tokenizer.encode_parts(body.given)
+    if len(tokens) > MAX_LISTED:
+        raise RequestError(
+            f"the text has {len(tokens)} tokens, {MAX_LISTED} are listed at most: send it in parts"
+        )
     if body.add_special and tokenizer.bos_token_id is not None:
         tokens, parts = [tokenizer.bos_token_id, *tokens], ["", *parts]
     shown: Iterable[object] = tokens

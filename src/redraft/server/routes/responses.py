@@ -10,13 +10,14 @@ from fastapi import APIRouter, Request, Response
 
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
-from redraft.server.json_text import json_answer
+from redraft.server.json_text import is_shorter, json_answer
 from redraft.server.openai.schemas import STREAMS, ChatRequest
 from redraft.server.responses.items import messages_of, new_id
 from redraft.server.responses.schemas import Item, ResponseRequest
 from redraft.server.responses.writer import ResponseWriter
 from redraft.server.routes.sessions import found_in
 from redraft.server.runtime.database import StateBusyError, StateFileError, StateFullError
+from redraft.server.runtime.lanes import LONG, note_size
 from redraft.server.runtime.pools import in_pool
 from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.sse import (
@@ -73,6 +74,8 @@ def response_routes(models: Registry, state: Store) -> APIRouter:
         if body.previous_response_id is not None:
             named = body.previous_response_id
             before = await found_in("response", state.responses.conversation, named)
+            if not is_shorter(before, LONG):
+                note_size(LONG + 1)
 
         def chat() -> ChatRequest:
             return body.chat(messages_of([*before, *given], body.instructions))

@@ -19,6 +19,7 @@ from redraft.server.json_object import JsonObject
 from redraft.server.json_text import json_answer
 from redraft.server.openai.schemas import STREAMS, Body
 from redraft.server.routes.infill import EditOptions, answer, infill_report
+from redraft.server.runtime.lanes import note_size
 from redraft.server.runtime.pools import Kind, in_pool
 from redraft.server.runtime.registry import Registry
 from redraft.server.runtime.sse import while_connected
@@ -99,6 +100,7 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
     async def edit(name: str, body: SessionEdit, request: Request) -> Response:
         found = await found_in("session", state.session, name)
         before: str = found["text"]
+        note_size(len(before))
 
         def changed(after: str) -> JsonObject:
             now = state.edit(name, before, after)
@@ -131,10 +133,11 @@ def _session_routes(router: APIRouter, models: Registry, state: Store) -> None:
 
 
 def _page_routes(router: APIRouter, models: Registry, state: Store) -> None:
-    @router.get("/v1/pages")
-    async def pages(model: str) -> JsonObject:
+    @router.get("/v1/pages", response_model=JsonObject)
+    async def pages(model: str) -> Response:
         models[model]
-        return {"object": "list", "data": await in_pool("state", state.pages, model)}
+        found = await in_pool("state", state.pages, model)
+        return await json_answer({"object": "list", "data": found})
 
     # A title may hold a slash: it takes the rest of the path.
     @router.get("/v1/pages/{title:path}")

@@ -17,9 +17,16 @@ from anyio.lowlevel import RunVar
 from redraft.server.runtime.worker import BusyError, ClientLeftError
 
 Result = TypeVar("Result")
-Kind = Literal["state", "diff", "tokens", "check", "puzzle"]
+Kind = Literal["state", "diff", "tokens", "check", "puzzle", "answer"]
 # Threads that work at a time.
-THREADS: dict[Kind, int] = {"state": 4, "diff": 2, "tokens": 2, "check": 1, "puzzle": 1}
+THREADS: dict[Kind, int] = {
+    "state": 4,
+    "diff": 2,
+    "tokens": 2,
+    "check": 1,
+    "puzzle": 1,
+    "answer": 2,
+}
 MAX_WAITING = 64  # requests of one kind
 RETRY_SECONDS = 1
 
@@ -129,3 +136,8 @@ async def in_pool(
         return await anyio.to_thread.run_sync(work, limiter=queue.limiter, abandon_on_cancel=True)
     finally:
         place.give_up()
+
+
+async def written(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Return a part of an answer, written in a thread: the request has been admitted."""
+    return await in_pool("answer", function, *arguments, follow_up=True)

@@ -21,13 +21,11 @@ from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.server.runtime.compiler import PATIENCE, Ticket
 from redraft.server.runtime.compilers import RETRY_SECONDS, Compilers
 from redraft.server.runtime.event_queue import DeadlineError
-from redraft.server.runtime.pools import Queue
+from redraft.server.runtime.lanes import lane_of_request, lanes
 from redraft.server.runtime.time_limit import seconds_left
 from redraft.server.runtime.worker import BusyError, ClientLeftError, ShuttingDownError
 
 Result = TypeVar("Result")
-# Threads that work at a time.
-THREADS = 4
 POLL_SECONDS = 0.05
 
 
@@ -80,21 +78,23 @@ class Preparing:
     """Runs what comes before the engine.
 
     Args:
-        max_waiting: requests that may wait for a thread.
+        max_waiting: requests that may wait for a thread of their lane.
         compilers: the processes for constraints; None for some of its own.
     """
 
     def __init__(self, max_waiting: int, compilers: Compilers | None = None) -> None:
-        self.plain = Queue(THREADS, max_waiting)
-        # A thread each, for they wait for a process.
-        self.constrained = Queue(THREADS + max_waiting, 0)
-        self._slots = threading.Semaphore(THREADS)  # those that wait for a process hold none
+        self.lanes = lanes(max_waiting)
         self._compilers = compilers or Compilers()
         self._waiting: set[asyncio.Timeout] = set()
         self._ended = False
 
     async def run(
-        self, function: Callable[[], Result], seconds: float | None, *, constrained: bool
+        self,
+        function: Callable[[], Result],
+        seconds: float | None,
+        *,
+        constrained: bool,
+        pictures: bool = False,
     ) -> Result:
         """Return the result of a function, called in a thread.
 
@@ -103,7 +103,7 @@ class Preparing:
         Args:
             seconds: time that the caller waits; None for no limit but those of a constraint and of
                 the server.
-            constrained: the function may compile constraints.
+            constrained: the function may compile constraints. pictures: it decodes images.
 
         Raises:
             BusyError: too many wait. ConstraintTimeoutError: a constraint takes too long.
@@ -112,12 +112,13 @@ class Preparing:
         if self._ended:
             raise ShuttingDownError
         seconds = seconds_left(seconds)
-        queue = self.constrained if constrained else self.plain
+        lane = self.lanes[lane_of_request(pictures)]
+        queue = lane.constrained if constrained else lane.plain
         if queue.full:
             raise BusyError(
                 f"{queue.load} requests are being prepared: try again later", RETRY_SECONDS
             )
-        caller = Caller(self._compilers, self._slots, seconds)
+        caller = Caller(self._compilers, lane.slots, seconds)
 
         place = queue.place()
 
@@ -128,7 +129,7 @@ class Preparing:
                 if not constrained:
                     with queue.slots:
                         return function()
-                with self._slots, compiling_elsewhere(caller):
+                with lane.slots, compiling_elsewhere(caller):
                     return function()
             finally:
                 place.end()
@@ -151,6 +152,11 @@ class Preparing:
             self._waiting.discard(ends)
             place.give_up()
             caller.cancel()
+
+    @property
+    def full(self) -> bool:
+        """True where one more short request would be refused."""
+        return self.lanes["short"].plain.full
 
     def start(self) -> None:
         """Start the process that compiles, before it is needed."""

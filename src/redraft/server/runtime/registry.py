@@ -16,7 +16,6 @@ import anyio.to_thread
 
 from redraft.api import Model
 from redraft.checkpoint.source import SHIPPED
-from redraft.config.vision import BUDGETS
 from redraft.editing import Infilled
 from redraft.engine import (
     Engine,
@@ -132,9 +131,10 @@ class HostedModel:
     def _images(self) -> ImageFacts | None:
         if self.model.images is None:
             return None
+        config = self.model.images.encoder.config
         return {
-            "max_soft_tokens": self.model.images.encoder.config.budget,
-            "choices": list(BUDGETS),
+            "max_soft_tokens": config.budget,
+            "choices": list(config.budgets),
             "formats": [f"image/{name.lower()}" for name in FORMATS],
         }
 
@@ -315,7 +315,7 @@ class Registry:
         """`ready` where every model takes a request now; else `full`, or `stopping`."""
         if self._stopping is not None:
             return "stopping"
-        full = any(one.worker.full or one.preparing.plain.full for one in self.hosts)
+        full = any(one.worker.full or one.preparing.full for one in self.hosts)
         return "full" if full else "ready"
 
     @property

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Send
 
 from redraft.server.errors import error_response
 from redraft.server.json_object import JsonObject
 from redraft.server.json_text import LONG, is_shorter, json_text
+from redraft.server.runtime.pools import written
 
 # JSON need not escape these, and clients that read by Python's splitlines cut a line there.
 LINE_ENDS = re.compile("[\x85\u2028\u2029]")
@@ -119,4 +119,4 @@ async def _line(form: StreamForm, chunk: Chunk) -> str:
     """Return a chunk as it is sent; a long one is written in a thread."""
     if is_shorter(chunk, LONG):
         return form.line(chunk)
-    return await run_in_threadpool(form.line, chunk)
+    return await written(form.line, chunk)
