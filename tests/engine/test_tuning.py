@@ -123,7 +123,7 @@ def test_every_kernel_of_a_model_is_a_case_that_runs(
     told: list[str] = []
     found = tuning.tune(model, told.append)
     names = [line[0] for line in found.lines]
-    assert len(told) == len(names) == len(set(names)) == 4 + 2 + 1, names
+    assert len(told) == len(names) == len(set(names)) == 2 + 2 + 1, names
     kept = json.loads(found.path.read_text())["tiles"]
     assert list(kept) == names
     assert all(after <= before for _, before, after, _ in found.lines)

@@ -7,6 +7,7 @@ import torch
 
 from redraft.ops import attention as attention_module
 from redraft.ops import experts as experts_module
+from redraft.ops import linear as linear_module
 from redraft.ops.activation import ACTIVATIONS
 from redraft.ops.attention import attention, causal_attention, causal_mask
 from redraft.ops.experts import experts, route
@@ -99,6 +100,27 @@ def test_experts(tokens: int) -> None:
     assert torch.allclose(
         experts(x, gate_up, down, weights, index, GELU), expected, atol=1e-4, rtol=1e-4
     )
+
+
+@pytest.mark.skipif(not linear_module.CALLS_MKL, reason="oneDNN computes all products here")
+@pytest.mark.parametrize("transposed", [False, True])
+def test_small_products_have_the_bits_of_onednn(transposed: bool) -> None:
+    generator = torch.Generator().manual_seed(7)
+    onednn = torch.ops.mkldnn._linear_pointwise.default
+    with torch.inference_mode():
+        for inputs in (8, 24, 32, 100, 128, 192):
+            for columns in (16, 24, 128, 203, 384):
+                for rows in (16, 33, 96, 288):
+                    x = torch.randn(rows, inputs, generator=generator)
+                    shape = (inputs, columns) if transposed else (columns, inputs)
+                    weight = torch.randn(*shape, generator=generator)
+                    weight = weight.T if transposed else weight
+                    assert linear_module._is_small(x, weight)
+                    expected = onednn(x, weight, None, "none", [], "")
+                    assert torch.equal(linear(x, weight), expected), (rows, columns, inputs)
+        assert not linear_module._is_small(x, torch.ones(128, 193))
+        assert not linear_module._is_small(x, torch.ones(15, 192))
+        assert not linear_module._is_small(x[:15], torch.ones(128, 192))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def tune(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the kernels of a model on this CUDA card, and keep the fastest tiles for later loads.
+    """Measure a model's kernels on this CUDA card, and keep the fastest tiles for later.
 
     It takes minutes, and is never done by itself. What was measured holds for this card, this
     version of torch and Triton, and these kernels; without it a built-in table holds.

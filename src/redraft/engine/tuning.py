@@ -115,21 +115,26 @@ def tune(model: DiffusionGemma, report: Callable[[str], None] = lambda text: Non
 def tile_cases(model: DiffusionGemma) -> Iterator[TileCase]:
     """Yield a `TileCase` for each kernel of a model that has a choice of tiles."""
     layers = [layer for layer in model.layers if isinstance(layer, Layer)]
-    for kind in dict.fromkeys(layer.self_attn.layer for layer in layers):
+    # One tile serves all heads that are as wide for the kernel.
+    kinds = {_kernel_width(layer.self_attn.layer): layer.self_attn.layer for layer in layers}
+    for kind in kinds.values():
         yield from _attention_cases(model, kind)
     yield from _expert_cases(model, [layer.experts for layer in layers[:COPIES]])
     yield from _integer_cases(model, layers)
 
 
-def _attention_cases(model: DiffusionGemma, kind: LayerConfig) -> Iterator[TileCase]:
-    import triton
+def _kernel_width(kind: LayerConfig) -> int:
+    """Return the width of heads in the attention kernel: a power of two."""
+    return max(16, 1 << (kind.head_dim - 1).bit_length())
 
+
+def _attention_cases(model: DiffusionGemma, kind: LayerConfig) -> Iterator[TileCase]:
     from redraft.ops.triton.attention import canvas_attention, causal_attention
     from redraft.ops.triton.tiles import attention_tile, card_of
 
     config, like = model.config, model.norm.weight
     heads, kv_heads, dim = config.num_attention_heads, kind.num_key_value_heads, kind.head_dim
-    length, width = config.canvas_length, max(16, triton.next_power_of_2(kind.head_dim))
+    length, width = config.canvas_length, _kernel_width(kind)
     query = _random(like, length, heads, dim)
     own = _random(like, 2, length, kv_heads, dim)
     prefix = _random(like, 2, kv_heads, PREFIX, dim)

@@ -3,6 +3,10 @@
 torch sends float32 products on a CPU to MKL, which uses only AVX2 on processors that are not
 Intel's. oneDNN uses AVX-512 on every maker's processors: it was 2.2 times as fast there, with
 errors of the same size. Its sums also come in one order for any number of rows from two on.
+
+On a processor with AVX2 alone both libraries are as fast, and MKL needs some 25 µs less for a call,
+which is half of a small product. Where the sums of both are the same to the last bit, MKL computes
+them there.
 """
 
 from __future__ import annotations
@@ -18,6 +22,10 @@ from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton import uses_kernels
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+# Where a call costs less with MKL, and the products of float32 whose bits are then oneDNN's: inputs
+# at most, rows and columns of the output at least. tests/ops/test_ops.py compares them.
+CALLS_MKL = ONEDNN and torch.backends.mkl.is_available() and not torch.cpu._is_avx512_supported()
+MKL_INPUTS, MKL_ROWS, MKL_COLUMNS = 192, 16, 16
 
 
 def multiplies_bfloat16() -> bool:
@@ -61,15 +69,21 @@ def linear(x: Tensor, weight: Tensor | WeightLike) -> Tensor:
     """
     if not isinstance(weight, Tensor):
         return weight.product(x)
-    return onednn_product(x, weight) if suits_onednn(x, weight) else F.linear(x, weight)
+    if not suits_onednn(x, weight) or (CALLS_MKL and _is_small(x, weight)):
+        return F.linear(x, weight)
+    return onednn_product(x, weight)
 
 
 def onednn_product(x: Tensor, weight: Tensor) -> Tensor:
     """Return x W^T, computed by oneDNN; only where `suits_onednn` says so."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(
-        x, weight, None, "none", [], ""
-    )
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, None, "none", [], "")
     return product
+
+
+def _is_small(x: Tensor, weight: Tensor) -> bool:
+    """Return True for a product whose sums MKL adds as oneDNN does."""
+    columns, inputs = weight.shape
+    return inputs <= MKL_INPUTS and columns >= MKL_COLUMNS and len(x) >= MKL_ROWS and x.ndim == 2
 
 
 class Linear(nn.Linear):
