@@ -78,6 +78,7 @@ def make_run(folder: Path, names: tuple[str, ...]) -> None:
         for _ in run.run():
             if name == "full" and run.step == 1 and parallel.world_size() > 1:
                 run.save_state()
+                parallel.any_process(False)  # the first process has written it
                 run = trainer(folder, name)
                 assert run.step == 1
                 list(run.run())
