@@ -231,7 +231,7 @@ def test_experts_of_different_kinds_go_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("quantized", "method", "length"),
     [
-        (None, "diffusion", 20),
+        pytest.param(None, "diffusion", 20, marks=pytest.mark.long),
         pytest.param("int8", "diffusion", 16, marks=pytest.mark.long),
         ("int4", "diffusion", 8),
         ("int8", "typewriter", 5),
