@@ -29,6 +29,7 @@ from redraft.engine.row import (
 from redraft.engine.sampling import next_tokens
 from redraft.engine.scoring import score_tokens
 from redraft.errors import NonFiniteError
+from redraft.grammar.pace import UnfinishedError, at_pace
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
 from redraft.network.segments import Clean
 from redraft.ops.vocabulary import Readout as VocabularyReadout
@@ -46,12 +47,15 @@ class Plan:
     Attributes:
         cache_only: parts that are encoded for the cache alone. read: parts with a readout.
         canvases: rows that take a denoising step. failed: rows that could not get a cache.
+        apart: rows that take one by themselves, each with the work that the inference of its
+            constraints may do now, in edges; where that does not suffice, it goes on in later steps.
         images: at most one image that is encoded, and the row whose prompt it is in.
     """
 
     cache_only: Parts = field(default_factory=list)
     read: Parts = field(default_factory=list)
     canvases: list[Row] = field(default_factory=list)
+    apart: list[tuple[Row, int]] = field(default_factory=list)
     failed: list[tuple[Row, Exception]] = field(default_factory=list)
     images: list[tuple[Row, PlacedImage]] = field(default_factory=list)
 
@@ -134,7 +138,7 @@ class Runner:
             NonFiniteError: the model gave NaN or infinity; the message names the weights that
                 hold such numbers.
         """
-        states: list[DenoisingState] = []
+        stepped: list[tuple[Row, DenoisingState]] = []
         results: list[tuple[Row, Result]] = []
         with _encoding(plan.parts):
             for row, image in plan.images:
@@ -143,14 +147,20 @@ class Runner:
             if plan.canvases:
                 steps, states = self.denoise(plan.canvases, plan.cache_only)
                 results += zip(plan.canvases, steps, strict=True)
+                stepped += zip(plan.canvases, states, strict=True)
             elif plan.cache_only:
                 self.encode(plan.cache_only)
+            for row, work in plan.apart:
+                for step, state in self._denoise_apart(row, work):
+                    results.append((row, step))
+                    stepped.append((row, state))
             if plan.read:
                 results += self.read(plan.read)
         # Nothing moves on before every pass is through: a step that failed is taken again.
-        for row, state in zip(plan.canvases, states, strict=True):
+        for row, state in stepped:
             assert row.canvas is not None
             row.canvas.state = state
+            row.canvas.pace.clear()
         for row, result in results:
             row.result = result
             row.note_read()
@@ -190,6 +200,20 @@ class Runner:
             raise NonFiniteError(describe_non_finite(self.model))
         states = [state.rows(slice(number, number + 1)) for number in range(len(rows))]
         return _steps_of_rows(step, done), states
+
+    def _denoise_apart(self, row: Row, work: int) -> Iterator[tuple[StepOfRow, DenoisingState]]:
+        """Go on with a step whose inference takes several turns; yield it where it is through."""
+        assert row.canvas is not None
+        pace = row.canvas.pace
+        pace.work = work
+        if not pace.go_on():
+            return
+        try:
+            with at_pace(pace):
+                steps, states = self.denoise([row], [])
+        except UnfinishedError:
+            return
+        yield steps[0], states[0]
 
     def read(self, parts: Parts) -> list[tuple[Row, Result]]:
         """Encode parts and read what each asks for."""

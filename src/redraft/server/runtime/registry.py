@@ -24,6 +24,7 @@ from redraft.engine import (
     TokenLikelihood,
     Work,
     responsive_chunk,
+    responsive_inference,
     responsive_positions,
 )
 from redraft.errors import ConfigError
@@ -98,6 +99,7 @@ class HostedModel:
             memory=memory,
             prefill_chunk=responsive_chunk(model.network.device),
             group_positions=responsive_positions(model.network.device),
+            group_inference=responsive_inference(model.network.device, model.config),
             images=model.images,
         )
         self.worker = Worker(self.engine, max_batch_size=size, max_waiting=settings.max_waiting)
