@@ -92,6 +92,8 @@ class Engine:
         prefix_cache: bytes of KV blocks of prompts, kept for prompts with the same prefix.
         memory: bytes for caches and passes, beside the weights; requests wait for their share.
             None sets no limit.
+        keeps_share: refuse a request that would not leave an equal share of the memory to another,
+            where the memory has room for two. False: it runs when nothing else does.
         images: the image encoder; None for a model that reads text alone.
 
     Attributes:
@@ -112,6 +114,7 @@ class Engine:
         group_inference: int | None = None,
         prefix_cache: int = 0,
         memory: int | None = None,
+        keeps_share: bool = False,
         images: ImageEncoder | None = None,
     ) -> None:
         check_integer("max_batch_size", max_batch_size, minimum=1)
@@ -132,10 +135,11 @@ class Engine:
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)
         self.memory = Memory(self.prefixes, memory, images)
-        self._resources = Resources(self.prefixes, tokenizer)
+        self._resources = Resources(self.prefixes, tokenizer, prefill_chunk=prefill_chunk)
         self._scheduler = Scheduler(model, max_batch_size, self.memory)
         self._runner = Runner(model, prefill_chunk, images)
         self._turns = Turns(group_positions, group_inference)
+        self._kept = self._scheduler.spare if keeps_share else None
         self._next_number = 0
         self._clock = 0  # steps so far
 
@@ -157,18 +161,23 @@ class Engine:
                 draft is taken for the result.
 
         Raises:
-            MemoryLimitError: it needs more memory than the limit, even running alone.
+            MemoryLimitError: it needs more memory than the limit, even running alone, or leaves no
+                share for others where the engine keeps one.
             RequestError: the model has no adapter of the name that it asks for.
         """
         work = WRITERS[request.method](request) if isinstance(request, Request) else request
         check_adapter(self.model, work.adapter)
-        self.memory.check(work.share(self.model.config))
+        self.check_memory(work)
         work.drafts, work.deadline = work.drafts and drafts, deadline
         work.begin(self._next_number, self._resources_of(work))
         work.group = work.number if group is None else group
         self._next_number += 1
         self._scheduler.waiting.append(work)
         return work.number
+
+    def check_memory(self, work: Work) -> None:
+        """Check that there could be memory for work; errors as for `add`."""
+        self.memory.check(work.share(self.model.config), self._kept)
 
     def cancel(self, number: int) -> list[EngineEvent]:
         """Stop a request at once; return its closing events.

@@ -97,6 +97,7 @@ class HostedModel:
             max_batch_size=size,
             prefix_cache=prefix_cache,
             memory=memory,
+            keeps_share=True,
             prefill_chunk=responsive_chunk(model.network.device),
             group_positions=responsive_positions(model.network.device),
             group_inference=responsive_inference(model.network.device, model.config),
@@ -211,7 +212,7 @@ class HostedModel:
         """
         longest = [0] * request.config.max_new_tokens
         work = Scoring(request.prompt, longest, images=request.images)
-        self.engine.memory.check(work.share(self.model.config))
+        self.engine.check_memory(work)
 
     async def score(
         self,
