@@ -233,8 +233,8 @@ class Engine:
         owners: list[tuple[Row, Work]] = []
         for work in works:
             owners += [(row, work) for row in work.rows if row.result is None]
-        plan = self._runner.plan([row for row, _ in owners], self._clock)
         groups = {id(row): work.group for row, work in owners}
+        plan = self._runner.plan([row for row, _ in owners], self._clock, groups)
         ready = [(row, groups[id(row)]) for row in plan.canvases]
         chosen = self._turns.choose(ready, self._clock)
         plan.canvases, plan.apart = chosen.together, chosen.apart

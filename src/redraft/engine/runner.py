@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +48,7 @@ class Plan:
         cache_only: parts that are encoded for the cache alone. read: parts with a readout.
         canvases: rows that take a denoising step. failed: rows that could not get a cache.
         apart: rows that take one by themselves, each with the work that the inference of its
-            constraints may do now, in edges; where that does not suffice, it goes on in later steps.
+            constraints may do now, in edges; what that does not suffice for is done later.
         images: at most one image that is encoded, and the row whose prompt it is in.
     """
 
@@ -83,11 +83,13 @@ class Runner:
         self.prefill_chunk = prefill_chunk
         self.images = images
 
-    def plan(self, rows: Sequence[Row], now: int) -> Plan:
+    def plan(self, rows: Sequence[Row], now: int, groups: Mapping[int, int] | None = None) -> Plan:
         """Take what the next step encodes of the rows' pending tokens, and who is denoised.
 
         Rows that wait longest go first, so that commits cannot keep a long prompt waiting; `now`
-        counts steps. A short prompt passes long ones that have waited a few steps more. A prompt is
+        counts steps. Rows of one group (`groups`: its number, by a row's identity) wait together,
+        so that many prompts of one do not go before those of others. A short prompt passes long
+        ones that have waited a few steps more. A prompt is
         cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else
         waits: it is always read alike. Of prompts with the same beginning one is encoded first: the
         others wait for what the prefix cache then knows. At most one image is encoded a step.
@@ -100,7 +102,9 @@ class Runner:
         begun = {row.next_block for row in pending if row.cache is not None}
         # What the prefix cache knows of a prompt is looked up once a step.
         counts = [row.pending_tokens for row in pending]
-        for row, count in sorted(zip(pending, counts, strict=True), key=self._turn):
+        for row, count in self._in_turn(
+            rows, list(zip(pending, counts, strict=True)), groups or {}
+        ):
             if min(count, self.prefill_chunk) > budget:
                 break
             if row.cache is None and (block := row.next_block):
@@ -126,10 +130,30 @@ class Runner:
         plan.canvases = [row for row in rows if row.canvas is not None and not row.pending]
         return plan
 
-    def _turn(self, waiting: tuple[Row, int]) -> float:
-        """Return the step at which it is the turn of a row with so many pending tokens."""
-        row, count = waiting
-        return row.encoded_at + min(MAX_PASSED, count / self.prefill_chunk)
+    def _in_turn(
+        self, rows: Sequence[Row], waiting: list[tuple[Row, int]], groups: Mapping[int, int]
+    ) -> list[tuple[Row, int]]:
+        """Return rows with their pending tokens in the order of their turns: group by group, and in
+        a group by the steps that each has waited."""
+
+        def group_of(row: Row) -> tuple[bool, int]:
+            return id(row) in groups, groups.get(id(row), id(row))
+
+        last: dict[tuple[bool, int], int] = {}  # step at which a row of the group was encoded
+        for row in rows:
+            if row.cache is not None:
+                last[group_of(row)] = max(row.encoded_at, last.get(group_of(row), 0))
+        passed = [min(MAX_PASSED, count / self.prefill_chunk) for _, count in waiting]
+        turns: list[tuple[float, tuple[Row, int]]] = sorted(
+            ((one[0].encoded_at + more, one) for one, more in zip(waiting, passed, strict=True)),
+            key=lambda turn: turn[0],
+        )
+        fronts: dict[tuple[bool, int], float] = {}
+        for turn, (row, _) in turns:
+            group = group_of(row)
+            since = max(0, last.get(group, 0) - row.encoded_at)
+            fronts.setdefault(group, turn + since)
+        return [one for _, one in sorted(turns, key=lambda turn: fronts[group_of(turn[1][0])])]
 
     def run(self, plan: Plan) -> None:
         """Run the passes of a step, and give every row that got through its result.

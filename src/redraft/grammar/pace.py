@@ -1,9 +1,9 @@
 """Pace: how much of a long inference is done before others have their turn.
 
 A canvas's inference is called from within a pass of the network. Where the work that is left to it
-does not suffice, the pass ends there (`UnfinishedError`) and the inference is kept; it goes on later
-without the network. When it is through, the pass is run again, and finds its result. A pass does
-not depend on when it is run, so neither does the text.
+does not suffice, the pass ends there (`UnfinishedError`) and the inference is kept; it goes on
+later without the network. When it is through, the pass is run again, and finds its result. A pass
+does not depend on when it is run, so neither does the text.
 """
 
 from __future__ import annotations
