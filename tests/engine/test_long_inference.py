@@ -20,8 +20,7 @@ from redraft.grammar.tokens.token_transitions import VocabularyBytes
 from redraft.testing import tiny_model
 from tests.cases import cases
 
-SIZE = 256  # the vocabulary of a tiny model
-LENGTH = 16
+SIZE = 384  # the vocabulary of a tiny model
 
 
 def dfa_of(pattern: str) -> TokenDFA:
@@ -34,7 +33,7 @@ def dfa_of(pattern: str) -> TokenDFA:
 def request(seed: int, dfa: TokenDFA | None = None, **options: Any) -> Request:
     """Return a request that takes all its steps."""
     config = GenerationConfig(
-        max_new_tokens=20,
+        max_new_tokens=16,
         max_denoising_steps=2,
         entropy_bound=1e-9,
         confidence_threshold=1e-12,
@@ -61,13 +60,13 @@ def texts(
     return [tuple(found[number].tokens) for number in numbers]
 
 
-@pytest.mark.parametrize("seed", cases(6, 2))
+@pytest.mark.parametrize("seed", cases(6, 3))
 def test_turns_of_inference_change_no_bit(seed: int, dfa: TokenDFA) -> None:
     model = tiny_model(seed)
     options = ({}, {"top_k": 3}, {"min_p": 0.2})[seed % 3]
     asked = [request(seed, dfa, **options), request(seed + 1), request(seed + 2, dfa)]
     expected = texts(Engine(model, max_batch_size=1), asked)
-    for limit in (9_000, 60_000):
+    for limit in (60_000,):
         engine = Engine(model, group_inference=limit)
         assert texts(engine, asked, together=bool(seed % 2)) == expected
 
@@ -88,20 +87,20 @@ def test_a_step_holds_no_more_inference_than_a_turn(
             yield work[-1]
 
     monkeypatch.setattr(guide, "inference", counted)
-    engine = Engine(tiny_model(0), group_inference=12_000)
-    slow = [engine.add(request(0, dfa), group=0) for _ in range(4)]
+    engine = Engine(tiny_model(0), group_inference=30_000)
+    slow = [engine.add(request(0, dfa), group=0) for _ in range(2)]
     for _ in range(5):
         work.clear()
         engine.step()
-        assert sum(work) <= 12_000 + max(work, default=0)
+        assert sum(work) <= 30_000 + max(work, default=0)
     other = engine.add(request(9))
     for step in range(2):  # its canvas takes a step in each of the engine's
         work.clear()
         drafts = [one.request for one in engine.step() if isinstance(one, Draft)]
         assert other in drafts, step
-        assert sum(work) <= 6_000 + max(work, default=0)
+        assert sum(work) <= 15_000 + max(work, default=0)
     ended = [one.request for one in engine.run() if isinstance(one, Finished)]
-    assert sorted(ended) == sorted([*slow, other])
+    assert sorted(ended) == slow  # the other has ended above
 
 
 def test_a_long_inference_without_a_text_fails_alone(
@@ -114,7 +113,7 @@ def test_a_long_inference_without_a_text_fails_alone(
         raise ConstraintUnsatisfiedError("nothing fits")
 
     monkeypatch.setattr(guide, "inference", failing)
-    engine = Engine(tiny_model(0), group_inference=12_000)
+    engine = Engine(tiny_model(0), group_inference=30_000)
     broken, other = engine.add(request(0, dfa)), engine.add(request(1))
     events = list(engine.run())
     assert [one.request for one in events if isinstance(one, Failed)] == [broken]

@@ -37,7 +37,7 @@ def test_parts_change_no_bit_of_a_score(model: DiffusionGemma, seed: int) -> Non
     prompt = tokens(seed, rng.choice((1, 77, 300)))
     text = tokens(seed + 1, rng.choice((ENCODE_BLOCK, 257, 600)))
     expected = scores(Engine(model), Scoring(prompt, text, 3))
-    for chunk in (100, ENCODE_BLOCK):
+    for chunk in (ENCODE_BLOCK, 2 * ENCODE_BLOCK):
         assert scores(Engine(model, prefill_chunk=chunk), Scoring(prompt, text, 3)) == expected
 
 

@@ -34,11 +34,13 @@ class TokenScores:
         before: hidden state [H] in front of the part: it predicts the first target, the part's own
             states all others. None: the part's states predict the targets one to one.
         top: number of likeliest tokens to read in the place of each target.
+        piece: the part is a piece of a longer one, and no bit may depend on its length.
     """
 
     targets: tuple[int, ...]
     before: Tensor | None = None
     top: int = 0
+    piece: bool = False
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,11 @@ class Scheduler:
             if others and last_place:
                 return None
             spare = self.spare if others or demand is Demand.LARGE else None
-            if self.memory.take(work.number, share, spare=spare, waits=not others):
+            # Who waits for the end of a large one lets those pass that the spare share is for.
+            waits = not others and not (demand is Demand.LARGE and self._runs_large())
+            if self.memory.take(work.number, share, spare=spare, waits=waits):
                 return work
-            if not others:
+            if waits:
                 return None  # whoever waits for memory goes before all others
             too_large.add(share)
         return None
@@ -86,6 +88,11 @@ class Scheduler:
     def _order(self, work: Work, running: Counter[int]) -> tuple[bool, int]:
         """Return the key by which waiting work is in the order of its turns."""
         return self._demand(work.share(self.model.config)) is Demand.ALL, running[work.group]
+
+    def _runs_large(self) -> bool:
+        return any(
+            self._demand(work.share(self.model.config)) is not Demand.USUAL for work in self.running
+        )
 
     def _demand_of(self, share: Share) -> Demand:
         if self.spare is None:

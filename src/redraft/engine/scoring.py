@@ -20,6 +20,7 @@ from redraft.engine.row import Part, Scores, TokenScores, tensor_of
 from redraft.engine.work import Course, Resources, Work
 from redraft.errors import NonFiniteError
 from redraft.network import ENCODE_BLOCK, PREFILL_CHUNK, DiffusionGemma
+from redraft.ops.batch_invariance import min_rows, pad_rows
 from redraft.ops.vocabulary import MAX_LOGITS
 
 
@@ -67,7 +68,8 @@ class Scoring(Work):
         found: list[TokenLikelihood] = []
         for part in _parts(len(prompt), len(text), size, resources.prefill_chunk):
             targets = text[part]
-            row.append(Part(read[part], TokenScores(targets, top=top)))
+            piece = len(targets) < min(size, len(text))
+            row.append(Part(read[part], TokenScores(targets, top=top, piece=piece)))
             yield [row]
             assert isinstance(row.result, Scores)
             found += _likelihoods(targets, row.result)
@@ -109,7 +111,8 @@ def score_tokens(model: DiffusionGemma, states: Tensor, readout: TokenScores) ->
     targets = tensor_of(readout.targets, states.device)
     own, top_tokens, top_values = [], [], []
     for part, target in zip(states.split(block), targets.split(block), strict=True):
-        log_probabilities = model.logits(part).log_softmax(dim=-1)  # [block, V]
+        rows = pad_rows(part, min_rows(part)) if readout.piece else part
+        log_probabilities = model.logits(rows)[: len(part)].log_softmax(dim=-1)  # [block, V]
         own.append(log_probabilities.gather(-1, target[:, None])[:, 0])
         if readout.top:
             top = log_probabilities.topk(readout.top, dim=-1)
