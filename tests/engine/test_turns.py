@@ -153,19 +153,6 @@ def test_a_large_request_leaves_a_share_of_the_memory() -> None:
     check_that_another_enters(engine, [first, second])
 
 
-def test_what_fits_only_alone_runs_when_nothing_else_does() -> None:
-    model = tiny_model(0)
-    alone = Generation(request(0, length=120)).share(model.config)
-    memory = Engine(model).memory.needed([alone])
-    engine = Engine(model, max_batch_size=4, memory=memory)
-    numbers = [engine.add(request(seed, steps=1, length=120)) for seed in range(2)]
-    small = engine.add(request(2))
-    engine.step()
-    assert [work.number for work in engine._scheduler.running] == [small]
-    ended = [event.request for event in engine.run() if isinstance(event, Finished)]
-    assert ended == [small, *numbers]
-
-
 def test_an_engine_that_keeps_a_share_refuses_what_does_not_leave_it() -> None:
     model = tiny_model(0)
     alone = Generation(request(0, length=120)).share(model.config)

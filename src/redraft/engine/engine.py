@@ -93,7 +93,7 @@ class Engine:
         memory: bytes for caches and passes, beside the weights; requests wait for their share.
             None sets no limit.
         keeps_share: refuse a request that would not leave an equal share of the memory to another,
-            where the memory has room for two. False: it runs when nothing else does.
+            where the memory has room for two. False: it waits its turn, and runs alone.
         images: the image encoder; None for a model that reads text alone.
 
     Attributes:

@@ -15,7 +15,7 @@ MIN_WITH_RESERVE = 3
 
 
 class Demand(Enum):
-    """What a request takes of the memory: at most the spare share, more, or so much that the spare
+    """The memory that a request takes: at most the spare share, more, or so much that the spare
     share is not left."""
 
     USUAL = auto()
@@ -29,8 +29,8 @@ class Scheduler:
     Of the groups that wait, the one with the fewest requests that run goes first; of equal ones
     the one that came first. A group of several takes neither the last place nor the last equal
     share of the memory, and one request that is larger leaves an equal share too: so the next group
-    need not wait for the end of a text. What fits only without leaving it enters when nothing
-    else runs and nothing else could.
+    need not wait for the end of a text. What fits only without leaving it keeps its turn and runs
+    when the others have left it room (an engine that `keeps_share` refuses it).
 
     Attributes:
         spare: the share that stays free; None where there is none.
@@ -68,10 +68,10 @@ class Scheduler:
         first = self.memory.first_refused
         waiting = [work for work in self.waiting if first in (None, work.number)]
         too_large: set[Share] = set()  # choices of one request have equal shares
-        for work in sorted(waiting, key=lambda work: self._order(work, running)):
+        for work in sorted(waiting, key=lambda work: running[work.group]):
             share, others = work.share(self.model.config), running[work.group] > 0
             demand = self._demand(share)
-            if share in too_large or (demand is Demand.ALL and self.running):
+            if share in too_large:
                 continue
             if others and last_place:
                 return None
@@ -84,10 +84,6 @@ class Scheduler:
                 return None  # whoever waits for memory goes before all others
             too_large.add(share)
         return None
-
-    def _order(self, work: Work, running: Counter[int]) -> tuple[bool, int]:
-        """Return the key by which waiting work is in the order of its turns."""
-        return self._demand(work.share(self.model.config)) is Demand.ALL, running[work.group]
 
     def _runs_large(self) -> bool:
         return any(

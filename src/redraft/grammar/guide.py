@@ -13,7 +13,7 @@ from torch import Tensor
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar.inference import CanvasInference, ClassWeights, Inference, infer, inference
 from redraft.grammar.pace import run_paced
-from redraft.grammar.reach import Layer, layers_from, work_of
+from redraft.grammar.reach import EdgeLayer, layers_from, work_of
 from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.ops.vocabulary import Picked, TokenClasses
 
@@ -137,7 +137,7 @@ class CanvasConstraint:
     open: int
     frozen: Ints
     ends: NDArray[np.bool_]
-    _layers: list[tuple[Layer, ...]] = field(default_factory=list)  # one entry, once known
+    _layers: list[tuple[EdgeLayer, ...]] = field(default_factory=list)  # one entry, once known
 
     @property
     def work(self) -> int:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from redraft.errors import ConstraintUnsatisfiedError
 from redraft.grammar.pace import PiecewiseWork
-from redraft.grammar.reach import WORK_OF_POSITION, Layer, layers_from
+from redraft.grammar.reach import WORK_OF_POSITION, EdgeLayer, layers_from
 from redraft.grammar.tokens.token_dfa import TokenDFA
 
 Floats = NDArray[np.float64]
@@ -113,7 +113,7 @@ def inference(
     start: int,
     ends: NDArray[np.bool_],
     uniform: Floats,
-    layers: Sequence[Layer] | None = None,
+    layers: Sequence[EdgeLayer] | None = None,
 ) -> Inference:
     """Infer as `infer` does, in pieces: yield the work of each, in edges; return the result.
 
@@ -148,7 +148,7 @@ class _EdgeWeights:
     """
 
     dfa: TokenDFA
-    layers: Sequence[Layer]
+    layers: Sequence[EdgeLayer]
     within: Floats
     likely: Floats
     total: Floats
@@ -157,7 +157,7 @@ class _EdgeWeights:
 
     @classmethod
     def of(
-        cls, dfa: TokenDFA, weights: ClassWeights, layers: Sequence[Layer]
+        cls, dfa: TokenDFA, weights: ClassWeights, layers: Sequence[EdgeLayer]
     ) -> Generator[int, None, _EdgeWeights]:
         mass = np.maximum(weights.log_mass, MIN_LOG_WEIGHT)
         best = np.maximum(weights.best, MIN_LOG_WEIGHT)

@@ -67,7 +67,7 @@ class Pace:
     def __init__(self) -> None:
         self.work = 0
         self._jobs: list[PiecewiseWork[Any]] = []
-        self._asked = 0
+        self._next = 0
 
     @property
     def begun(self) -> bool:
@@ -85,15 +85,15 @@ class Pace:
 
     def run(self, begin: Callable[[], Pieces[T]]) -> T:
         """Return the result of the inference that is asked for next; begin it where it is new."""
-        if self._asked == len(self._jobs):
+        if self._next == len(self._jobs):
             self._jobs.append(PiecewiseWork(begin()))
-        job: PiecewiseWork[T] = self._jobs[self._asked]
-        self._asked += 1
+        job: PiecewiseWork[T] = self._jobs[self._next]
+        self._next += 1
         return job.run(self)
 
     def rewind(self) -> None:
         """Let the pass be run again, from its first inference."""
-        self._asked = 0
+        self._next = 0
 
     def clear(self) -> None:
         """Forget the inferences: their step is taken."""

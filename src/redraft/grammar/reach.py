@@ -21,7 +21,7 @@ WORK_OF_POSITION = 1000
 
 
 @dataclass(frozen=True)
-class Layer:
+class EdgeLayer:
     """The edges of one position, ascending.
 
     Attributes:
@@ -55,10 +55,12 @@ class Layer:
         return edge if self.edges is None else int(np.searchsorted(self.edges, edge))
 
 
-def layers_from(dfa: TokenDFA, start: int, count: int) -> Generator[int, None, tuple[Layer, ...]]:
+def layers_from(
+    dfa: TokenDFA, start: int, count: int
+) -> Generator[int, None, tuple[EdgeLayer, ...]]:
     """Return the layers of `count` positions; yield the work of each, in edges."""
     if len(dfa.edge_source) <= FEW_EDGES:
-        return (Layer(),) * count
+        return (EdgeLayer(),) * count
     states, starts, sizes = dfa.edges_by_source
     place = np.full(len(dfa.final), -1, dtype=np.int64)
     place[states] = np.arange(len(states))
@@ -73,7 +75,7 @@ def layers_from(dfa: TokenDFA, start: int, count: int) -> Generator[int, None, t
         total = int(ends[-1]) if len(ends) else 0
         edges = np.arange(total) + (starts[sources] - (ends - own)).repeat(own)
         wide = total > MAX_PART * len(dfa.edge_source)
-        layers.append(Layer() if wide else Layer(edges.astype("i4"), sources.astype("i4")))
+        layers.append(EdgeLayer() if wide else EdgeLayer(edges.astype("i4"), sources.astype("i4")))
         reached[dfa.edge_target[edges]] = True
         here = np.flatnonzero(reached)
         reached[here] = False
@@ -81,7 +83,7 @@ def layers_from(dfa: TokenDFA, start: int, count: int) -> Generator[int, None, t
     return tuple(layers)
 
 
-def work_of(dfa: TokenDFA, positions: int, layers: Sequence[Layer] | None = None) -> int:
+def work_of(dfa: TokenDFA, positions: int, layers: Sequence[EdgeLayer] | None = None) -> int:
     """Return the work of inference over so many positions, in edges; at most so much where the
     layers are not known."""
     edges = positions * len(dfa.edge_source)
