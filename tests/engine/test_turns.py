@@ -12,7 +12,7 @@ import pytest
 from redraft.config import GenerationConfig
 from redraft.engine import Engine, Request
 from redraft.engine.generation import Generation
-from redraft.errors import ConfigError
+from redraft.errors import ConfigError, MemoryLimitError
 from redraft.events import Draft, Finished
 from redraft.testing import tiny_model
 from tests.cases import cases
@@ -140,6 +140,31 @@ def test_a_group_of_several_leaves_memory_for_another() -> None:
     running = len(engine._scheduler.running)
     assert 1 <= running < 4
     check_that_another_enters(engine, group)
+
+
+def test_a_large_request_leaves_a_share_of_the_memory() -> None:
+    model = tiny_model(0)
+    large = Generation(request(0, length=120)).share(model.config)
+    both = Engine(model).memory.needed([large, large])
+    engine = Engine(model, max_batch_size=4, memory=both)
+    first, second = (engine.add(request(seed, steps=1, length=120)) for seed in range(2))
+    engine.step()
+    assert [work.number for work in engine._scheduler.running] == [first]
+    check_that_another_enters(engine, [first, second])
+
+
+def test_an_engine_that_keeps_a_share_refuses_what_does_not_leave_it() -> None:
+    model = tiny_model(0)
+    alone = Generation(request(0, length=120)).share(model.config)
+    memory = Engine(model).memory.needed([alone])
+    engine = Engine(model, max_batch_size=4, memory=memory, keeps_share=True)
+    with pytest.raises(MemoryLimitError, match="stays free"):
+        engine.add(request(0, length=120))
+    engine.add(request(0, length=60))
+    # Where there is room for no two, no share is kept.
+    one = Generation(request(0)).share(model.config)
+    tight = Engine(model, memory=Engine(model).memory.needed([one]), keeps_share=True)
+    tight.add(request(0))
 
 
 def test_a_limit_that_is_none_is_refused() -> None:

@@ -1,6 +1,11 @@
 """From requests to events: who runs when, what is encoded, what is denoised, what is committed."""
 
-from redraft.engine.engine import Engine, responsive_chunk, responsive_positions
+from redraft.engine.engine import (
+    Engine,
+    responsive_chunk,
+    responsive_inference,
+    responsive_positions,
+)
 from redraft.engine.memory_budget import Share
 from redraft.engine.processor import Processor
 from redraft.engine.request import Method, Request
@@ -17,5 +22,6 @@ __all__ = [
     "TokenLikelihood",
     "Work",
     "responsive_chunk",
+    "responsive_inference",
     "responsive_positions",
 ]

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import torch
 
+from redraft.config import ModelConfig
 from redraft.config.check import check_integer
 from redraft.engine.autoregressive import Autoregressive
 from redraft.engine.generation import Generation
@@ -30,6 +31,7 @@ from redraft.engine.work import Resources, Work, check_adapter
 from redraft.errors import ConfigError
 from redraft.events import EngineEvent, Failed
 from redraft.network import ENCODE_BLOCK, PREFILL_CHUNK, DiffusionGemma
+from redraft.network.memory_estimate import active_parameters
 from redraft.text import Tokenizer
 
 WRITERS: dict[Method, Callable[[Request], Work]] = {
@@ -41,6 +43,13 @@ Failure = tuple[Work, Exception]
 
 # Positions of one request's canvases in a step on a CPU: beyond that, a batch gains little.
 RESPONSIVE_POSITIONS = 512
+# A CPU infers over one edge while a position passes so many parameters.
+PARAMETERS_PER_EDGE = 150
+# The inference of one request's constraints in a step takes as long as so many positions. It is not
+# done in batches, so it gets less than canvases.
+INFERENCE_POSITIONS = 192
+# Beside a GPU: some 20 ms, a step of a large model.
+CUDA_INFERENCE = 1_000_000
 
 
 def responsive_positions(device: torch.device) -> int | None:
@@ -49,6 +58,14 @@ def responsive_positions(device: torch.device) -> int | None:
     A CPU takes twice as long for twice as many; a GPU takes little longer, so it has no limit.
     """
     return None if device.type == "cuda" else RESPONSIVE_POSITIONS
+
+
+def responsive_inference(device: torch.device, config: ModelConfig) -> int:
+    """Return the work of constraints in a step, in edges, with which one request's do not hold up
+    the others: as much as takes as long as some positions of a canvas."""
+    if device.type == "cuda":
+        return CUDA_INFERENCE
+    return INFERENCE_POSITIONS * max(1, active_parameters(config) // PARAMETERS_PER_EDGE)
 
 
 def responsive_chunk(device: torch.device) -> int:
@@ -69,9 +86,14 @@ class Engine:
         prefill_chunk: clean tokens encoded between two denoising steps at most.
         group_positions: positions of one group's canvases in a denoising step at most, half of that
             beside other groups; at least one canvas. None for no limit.
+        group_inference: work of one group's constraints in a denoising step at most, in edges of
+            their DFAs, half of that beside other groups; a longer inference takes several steps of
+            the engine. None for no limit.
         prefix_cache: bytes of KV blocks of prompts, kept for prompts with the same prefix.
         memory: bytes for caches and passes, beside the weights; requests wait for their share.
             None sets no limit.
+        keeps_share: refuse a request that would not leave an equal share of the memory to another,
+            where the memory has room for two. False: it waits its turn, and runs alone.
         images: the image encoder; None for a model that reads text alone.
 
     Attributes:
@@ -89,8 +111,10 @@ class Engine:
         max_batch_size: int = 8,
         prefill_chunk: int = PREFILL_CHUNK,
         group_positions: int | None = None,
+        group_inference: int | None = None,
         prefix_cache: int = 0,
         memory: int | None = None,
+        keeps_share: bool = False,
         images: ImageEncoder | None = None,
     ) -> None:
         check_integer("max_batch_size", max_batch_size, minimum=1)
@@ -105,14 +129,17 @@ class Engine:
             check_integer("memory", memory, minimum=1)
         if group_positions is not None:
             check_integer("group_positions", group_positions, minimum=1)
+        if group_inference is not None:
+            check_integer("group_inference", group_inference, minimum=1)
         self.model = model
         self.tokenizer = tokenizer
         self.prefixes = PrefixCache(model, prefix_cache)
         self.memory = Memory(self.prefixes, memory, images)
-        self._resources = Resources(self.prefixes, tokenizer)
+        self._resources = Resources(self.prefixes, tokenizer, prefill_chunk=prefill_chunk)
         self._scheduler = Scheduler(model, max_batch_size, self.memory)
         self._runner = Runner(model, prefill_chunk, images)
-        self._turns = Turns(group_positions)
+        self._turns = Turns(group_positions, group_inference)
+        self._kept = self._scheduler.spare if keeps_share else None
         self._next_number = 0
         self._clock = 0  # steps so far
 
@@ -134,18 +161,23 @@ class Engine:
                 draft is taken for the result.
 
         Raises:
-            MemoryLimitError: it needs more memory than the limit, even running alone.
+            MemoryLimitError: it needs more memory than the limit, even running alone, or leaves no
+                share for others where the engine keeps one.
             RequestError: the model has no adapter of the name that it asks for.
         """
         work = WRITERS[request.method](request) if isinstance(request, Request) else request
         check_adapter(self.model, work.adapter)
-        self.memory.check(work.share(self.model.config))
+        self.check_memory(work)
         work.drafts, work.deadline = work.drafts and drafts, deadline
         work.begin(self._next_number, self._resources_of(work))
         work.group = work.number if group is None else group
         self._next_number += 1
         self._scheduler.waiting.append(work)
         return work.number
+
+    def check_memory(self, work: Work) -> None:
+        """Check that there could be memory for work; errors as for `add`."""
+        self.memory.check(work.share(self.model.config), self._kept)
 
     def cancel(self, number: int) -> list[EngineEvent]:
         """Stop a request at once; return its closing events.
@@ -201,10 +233,11 @@ class Engine:
         owners: list[tuple[Row, Work]] = []
         for work in works:
             owners += [(row, work) for row in work.rows if row.result is None]
-        plan = self._runner.plan([row for row, _ in owners], self._clock)
         groups = {id(row): work.group for row, work in owners}
+        plan = self._runner.plan([row for row, _ in owners], self._clock, groups)
         ready = [(row, groups[id(row)]) for row in plan.canvases]
-        plan.canvases = self._turns.choose(ready, self._clock)
+        chosen = self._turns.choose(ready, self._clock)
+        plan.canvases, plan.apart = chosen.together, chosen.apart
         self._runner.run(plan)
         failed = {id(row): error for row, error in plan.failed}
         return [(work, failed[id(row)]) for row, work in owners if id(row) in failed]

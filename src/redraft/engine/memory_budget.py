@@ -53,35 +53,70 @@ class Memory:
         self._held: dict[int, Share] = {}
         self._refused: dict[int, None] = {}  # who waits for memory, in the order of their coming
 
-    def check(self, share: Share) -> None:
+    def spare_share(self, places: int) -> Share | None:
+        """Return the share that stays free for one more request: an equal one of so many places,
+        and room for a canvas at least; None where two such do not fit into the limit."""
+        if self.limit is None:
+            return None
+        canvas = self.prefixes.model.config.canvas_length
+        tokens = max(canvas, self.tokens_within(self.limit // places))
+        spare = Share(rows=1, caches=1, tokens=tokens)
+        return spare if self.needed([spare, spare]) <= self.limit else None
+
+    def fits(self, share: Share, spare: Share | None = None) -> bool:
+        """Return True where a request that runs alone has its memory, and leaves the spare one; who
+        needs no more than that need not leave it."""
+        if self.limit is None:
+            return True
+        if spare is None or not self.larger(share, spare):
+            return self.needed([share]) <= self.limit
+        return self.needed([share, spare]) <= self.limit
+
+    def larger(self, share: Share, other: Share) -> bool:
+        """Return True where a share is more memory than another."""
+        return self.needed([share]) > self.needed([other])
+
+    def check(self, share: Share, spare: Share | None = None) -> None:
         """Check that there could be memory for a request.
 
-        Raises:
-            MemoryLimitError: it needs more than the limit, even running alone.
-        """
-        needed = self.needed([share])
-        if self.limit is not None and needed > self.limit:
-            raise MemoryLimitError(
-                f"the request needs {needed / GIB:.2f} GiB beside the weights ({share.rows} x "
-                f"{share.tokens} tokens), and the limit is {self.limit / GIB:.2f}: shorten the "
-                "prompt or lower max_new_tokens"
-            )
+        Args:
+            spare: share that it has to leave for others.
 
-    def take(self, key: int, share: Share, *, reserve: int = 0) -> bool:
+        Raises:
+            MemoryLimitError: it needs more than the limit, even running alone, or does not leave
+                the spare share.
+        """
+        if self.fits(share, spare):
+            return
+        assert self.limit is not None
+        needed, left = self.needed([share]), ""
+        if needed <= self.limit and spare is not None:
+            left = f", of which the share of another request ({spare.tokens} tokens) stays free"
+        raise MemoryLimitError(
+            f"the request needs {needed / GIB:.2f} GiB beside the weights ({share.rows} x "
+            f"{share.tokens} tokens), and the limit is {self.limit / GIB:.2f}{left}: shorten the "
+            "prompt or lower max_new_tokens"
+        )
+
+    def take(
+        self, key: int, share: Share, *, spare: Share | None = None, waits: bool = True
+    ) -> bool:
         """Return True and count the request where there is memory beside those that run.
 
         False where there is not, or where another was refused before it. A refused request asks
         again, or is released.
 
         Args:
-            reserve: bytes that it has to leave for others. Who cannot has no turn to lose: it is
-                not counted as refused.
+            spare: share that it has to leave for others.
+            waits: it is counted as refused. False: it has no turn to lose, and others pass it.
         """
         if self.limit is not None:
             its_turn = next(iter(self._refused), key) == key
-            needed = self.needed([*self._held.values(), share]) if its_turn else 0
-            if not its_turn or needed > self.limit - reserve:
-                if not reserve:
+            held = [*self._held.values(), share]
+            needed = self.needed(held) if its_turn else 0
+            left = held if spare is None else [*held, spare]
+            if not its_turn or self.needed(left) > self.limit:
+                if waits:
                     self._refused[key] = None
                 return False
             self._leave(self.limit - needed)

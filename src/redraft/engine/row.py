@@ -14,6 +14,8 @@ from redraft.config import GenerationConfig
 from redraft.diffusion import DenoisingState, Sampler, StoppingCriteria
 from redraft.engine.images import PlacedImage
 from redraft.engine.prefix_cache import PrefixCache
+from redraft.grammar.guide import CanvasConstraint
+from redraft.grammar.pace import Pace
 from redraft.network import ENCODE_BLOCK, Cache, ImageSpan, block_edges, end_of_image
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 
@@ -32,11 +34,13 @@ class TokenScores:
         before: hidden state [H] in front of the part: it predicts the first target, the part's own
             states all others. None: the part's states predict the targets one to one.
         top: number of likeliest tokens to read in the place of each target.
+        piece: the part is a piece of a longer one, and no bit may depend on its length.
     """
 
     targets: tuple[int, ...]
     before: Tensor | None = None
     top: int = 0
+    piece: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class CanvasInputs:
         state: one row. noise_row: (seed, stream, canvas).
         edits: changes of the logits. span_constraints: what the canvas must be.
         sampler, stopping: None for those of the config.
+        pace: the inference of the constraints, where it takes several turns.
     """
 
     state: DenoisingState
@@ -152,6 +157,15 @@ class CanvasInputs:
     span_constraints: Sequence[SpanConstraint] = ()
     sampler: Sampler | None = None
     stopping: StoppingCriteria | None = None
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def inference_work(self) -> int:
+        """Work of the constraints' inference in a step at most, in edges (see `grammar.reach`)."""
+        # What filters drop is known behind a first inference; the text is then inferred again.
+        times = 2 if self.edits is not None and self.edits.filters else 1
+        known = (one for one in self.span_constraints if isinstance(one, CanvasConstraint))
+        return times * sum(one.work for one in known)
 
     @property
     def length(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +31,7 @@ from redraft.engine.row import (
 from redraft.engine.sampling import next_tokens
 from redraft.engine.scoring import score_tokens
 from redraft.errors import NonFiniteError
+from redraft.grammar.pace import UnfinishedError, at_pace
 from redraft.network import PREFILL_CHUNK, DiffusionGemma
 from redraft.network.segments import Clean
 from redraft.ops.vocabulary import Readout as VocabularyReadout
@@ -48,12 +49,15 @@ class Plan:
     Attributes:
         cache_only: parts that are encoded for the cache alone. read: parts with a readout.
         canvases: rows that take a denoising step. failed: rows that could not get a cache.
+        apart: rows that take one by themselves, each with the work that the inference of its
+            constraints may do now, in edges; what that does not suffice for is done later.
         images: at most one image that is encoded, and the row whose prompt it is in.
     """
 
     cache_only: Parts = field(default_factory=list)
     read: Parts = field(default_factory=list)
     canvases: list[Row] = field(default_factory=list)
+    apart: list[tuple[Row, int]] = field(default_factory=list)
     failed: list[tuple[Row, Exception]] = field(default_factory=list)
     images: list[tuple[Row, PlacedImage]] = field(default_factory=list)
 
@@ -82,11 +86,13 @@ class Runner:
         self.images = images
         self._batches = Batches()
 
-    def plan(self, rows: Sequence[Row], now: int) -> Plan:
+    def plan(self, rows: Sequence[Row], now: int, groups: Mapping[int, int] | None = None) -> Plan:
         """Take what the next step encodes of the rows' pending tokens, and who is denoised.
 
         Rows that wait longest go first, so that commits cannot keep a long prompt waiting; `now`
-        counts steps. A short prompt passes long ones that have waited a few steps more. A prompt is
+        counts steps. Rows of one group (`groups`: its number, by a row's identity) wait together,
+        so that many prompts of one do not go before those of others. A short prompt passes long
+        ones that have waited a few steps more. A prompt is
         cut at multiples of `prefill_chunk` of its own, or of what was known of it, whatever else
         waits: it is always read alike. Of prompts with the same beginning one is encoded first: the
         others wait for what the prefix cache then knows. At most one image is encoded a step.
@@ -99,7 +105,9 @@ class Runner:
         begun = {row.next_block for row in pending if row.cache is not None}
         # What the prefix cache knows of a prompt is looked up once a step.
         counts = [row.pending_tokens for row in pending]
-        for row, count in sorted(zip(pending, counts, strict=True), key=self._turn):
+        for row, count in self._in_turn(
+            rows, list(zip(pending, counts, strict=True)), groups or {}
+        ):
             if min(count, self.prefill_chunk) > budget:
                 break
             if row.cache is None and (block := row.next_block):
@@ -125,10 +133,30 @@ class Runner:
         plan.canvases = [row for row in rows if row.canvas is not None and not row.pending]
         return plan
 
-    def _turn(self, waiting: tuple[Row, int]) -> float:
-        """Return the step at which it is the turn of a row with so many pending tokens."""
-        row, count = waiting
-        return row.encoded_at + min(MAX_PASSED, count / self.prefill_chunk)
+    def _in_turn(
+        self, rows: Sequence[Row], waiting: list[tuple[Row, int]], groups: Mapping[int, int]
+    ) -> list[tuple[Row, int]]:
+        """Return rows with their pending tokens in the order of their turns: group by group, and in
+        a group by the steps that each has waited."""
+
+        def group_of(row: Row) -> tuple[bool, int]:
+            return id(row) in groups, groups.get(id(row), id(row))
+
+        last: dict[tuple[bool, int], int] = {}  # step at which a row of the group was encoded
+        for row in rows:
+            if row.cache is not None:
+                last[group_of(row)] = max(row.encoded_at, last.get(group_of(row), 0))
+        passed = [min(MAX_PASSED, count / self.prefill_chunk) for _, count in waiting]
+        turns: list[tuple[float, tuple[Row, int]]] = sorted(
+            ((one[0].encoded_at + more, one) for one, more in zip(waiting, passed, strict=True)),
+            key=lambda turn: turn[0],
+        )
+        fronts: dict[tuple[bool, int], float] = {}
+        for turn, (row, _) in turns:
+            group = group_of(row)
+            since = max(0, last.get(group, 0) - row.encoded_at)
+            fronts.setdefault(group, turn + since)
+        return [one for _, one in sorted(turns, key=lambda turn: fronts[group_of(turn[1][0])])]
 
     def run(self, plan: Plan) -> None:
         """Run the passes of a step, and give every row that got through its result.
@@ -137,7 +165,7 @@ class Runner:
             NonFiniteError: the model gave NaN or infinity; the message names the weights that
                 hold such numbers.
         """
-        states: list[DenoisingState] = []
+        stepped: list[tuple[Row, DenoisingState]] = []
         results: list[tuple[Row, Result]] = []
         with _encoding(plan.parts):
             for row, image in plan.images:
@@ -146,14 +174,20 @@ class Runner:
             if plan.canvases:
                 steps, states = self.denoise(plan.canvases, plan.cache_only)
                 results += zip(plan.canvases, steps, strict=True)
+                stepped += zip(plan.canvases, states, strict=True)
             elif plan.cache_only:
                 self.encode(plan.cache_only)
+            for row, work in plan.apart:
+                for step, state in self._denoise_apart(row, work):
+                    results.append((row, step))
+                    stepped.append((row, state))
             if plan.read:
                 results += self.read(plan.read)
         # Nothing moves on before every pass is through: a step that failed is taken again.
-        for row, state in zip(plan.canvases, states, strict=True):
+        for row, state in stepped:
             assert row.canvas is not None
             row.canvas.state = state
+            row.canvas.pace.clear()
         for row, result in results:
             row.result = result
             row.note_read()
@@ -188,6 +222,20 @@ class Runner:
         if not taken.finite:
             raise NonFiniteError(describe_non_finite(self.model))
         return taken.rows, self._batches.take(taken)
+
+    def _denoise_apart(self, row: Row, work: int) -> Iterator[tuple[StepOfRow, DenoisingState]]:
+        """Go on with a step whose inference takes several turns; yield it where it is through."""
+        assert row.canvas is not None
+        pace = row.canvas.pace
+        pace.work = work
+        if not pace.go_on():
+            return
+        try:
+            with at_pace(pace):
+                steps, states = self.denoise([row], [])
+        except UnfinishedError:
+            return
+        yield steps[0], states[0]
 
     def read(self, parts: Parts) -> list[tuple[Row, Result]]:
         """Encode parts and read what each asks for."""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from enum import Enum, auto
+from functools import lru_cache
 
 from redraft.engine.memory_budget import Memory, Share
 from redraft.engine.work import Work
 from redraft.network import DiffusionGemma
 
-# From so many requests at a time on, the last place is kept for a group that has none.
+# From so many requests at a time on, the last place and share are kept for a group that has none.
 MIN_WITH_RESERVE = 3
+
+
+class Demand(Enum):
+    """The memory that a request takes: at most the spare share, more, or so much that the spare
+    share is not left."""
+
+    USUAL = auto()
+    LARGE = auto()
+    ALL = auto()
 
 
 class Scheduler:
@@ -17,7 +28,12 @@ class Scheduler:
 
     Of the groups that wait, the one with the fewest requests that run goes first; of equal ones
     the one that came first. A group of several takes neither the last place nor the last equal
-    share of the memory: so the next group need not wait for the end of a text.
+    share of the memory, and one request that is larger leaves an equal share too: so the next group
+    need not wait for the end of a text. What fits only without leaving it keeps its turn and runs
+    when the others have left it room (an engine that `keeps_share` refuses it).
+
+    Attributes:
+        spare: the share that stays free; None where there is none.
     """
 
     def __init__(self, model: DiffusionGemma, max_batch_size: int, memory: Memory) -> None:
@@ -26,6 +42,9 @@ class Scheduler:
         self.memory = memory
         self.waiting: deque[Work] = deque()
         self.running: list[Work] = []
+        shares = max_batch_size >= MIN_WITH_RESERVE
+        self.spare = memory.spare_share(max_batch_size) if shares else None
+        self._demand = lru_cache(maxsize=1024)(self._demand_of)
 
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running)
@@ -50,19 +69,33 @@ class Scheduler:
         waiting = [work for work in self.waiting if first in (None, work.number)]
         too_large: set[Share] = set()  # choices of one request have equal shares
         for work in sorted(waiting, key=lambda work: running[work.group]):
-            reserve, share = 0, work.share(self.model.config)
+            share, others = work.share(self.model.config), running[work.group] > 0
+            demand = self._demand(share)
             if share in too_large:
                 continue
-            if running[work.group]:
-                if last_place:
-                    return None
-                reserve = (self.memory.limit or 0) // self.max_batch_size
-            if self.memory.take(work.number, share, reserve=reserve):
+            if others and last_place:
+                return None
+            spare = self.spare if others or demand is Demand.LARGE else None
+            # Who waits for the end of a large one lets those pass that the spare share is for.
+            waits = not others and not (demand is Demand.LARGE and self._runs_large())
+            if self.memory.take(work.number, share, spare=spare, waits=waits):
                 return work
-            if not reserve:
+            if waits:
                 return None  # whoever waits for memory goes before all others
             too_large.add(share)
         return None
+
+    def _runs_large(self) -> bool:
+        return any(
+            self._demand(work.share(self.model.config)) is not Demand.USUAL for work in self.running
+        )
+
+    def _demand_of(self, share: Share) -> Demand:
+        if self.spare is None:
+            return Demand.USUAL
+        if not self.memory.fits(share, self.spare):
+            return Demand.ALL
+        return Demand.LARGE if self.memory.larger(share, self.spare) else Demand.USUAL
 
     def retire(self) -> None:
         """Let out the work that has ended."""

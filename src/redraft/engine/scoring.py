@@ -6,7 +6,7 @@ that fell. These are what the same weights say of the finished text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,8 @@ from redraft.engine.memory_budget import Share
 from redraft.engine.row import Part, Scores, TokenScores, tensor_of
 from redraft.engine.work import Course, Resources, Work
 from redraft.errors import NonFiniteError
-from redraft.network import PREFILL_CHUNK, DiffusionGemma
+from redraft.network import ENCODE_BLOCK, PREFILL_CHUNK, DiffusionGemma
+from redraft.ops.batch_invariance import min_rows, pad_rows
 from redraft.ops.vocabulary import MAX_LOGITS
 
 
@@ -65,13 +66,37 @@ class Scoring(Work):
         size = min(PREFILL_CHUNK, max(1, MAX_LOGITS // resources.config.vocab_size))
         top = min(self.top, resources.config.vocab_size)
         found: list[TokenLikelihood] = []
-        for first in range(0, len(text), size):
-            targets = text[first : first + size]
-            row.append(Part(read[first : first + size], TokenScores(targets, top=top)))
+        for part in _parts(len(prompt), len(text), size, resources.prefill_chunk):
+            targets = text[part]
+            piece = len(targets) < min(size, len(text))
+            row.append(Part(read[part], TokenScores(targets, top=top, piece=piece)))
             yield [row]
             assert isinstance(row.result, Scores)
             found += _likelihoods(targets, row.result)
         self.complete(found)
+
+
+def _parts(before: int, count: int, size: int, chunk: int) -> Iterator[slice]:
+    """Yield the parts of a text that are read in one pass each, so that texts beside it need not
+    wait for the whole.
+
+    Where a part is longer than a block, it is cut only where blocks of a pass end: the scores are
+    those of parts of `size` to the bit, whatever the chunk.
+
+    Args:
+        before: tokens in front of it. size: tokens of a part at most, before it is cut.
+        chunk: clean tokens that the engine encodes in a step.
+    """
+    for first in range(0, count, size):
+        stop = min(first + size, count)
+        while stop - first > max(chunk, ENCODE_BLOCK):
+            longest = before + first + chunk
+            edge = longest - longest % ENCODE_BLOCK - before
+            if edge <= first:
+                edge += ENCODE_BLOCK
+            yield slice(first, edge)
+            first = edge
+        yield slice(first, stop)
 
 
 def score_tokens(model: DiffusionGemma, states: Tensor, readout: TokenScores) -> Scores:
@@ -86,7 +111,8 @@ def score_tokens(model: DiffusionGemma, states: Tensor, readout: TokenScores) ->
     targets = tensor_of(readout.targets, states.device)
     own, top_tokens, top_values = [], [], []
     for part, target in zip(states.split(block), targets.split(block), strict=True):
-        log_probabilities = model.logits(part).log_softmax(dim=-1)  # [block, V]
+        rows = pad_rows(part, min_rows(part)) if readout.piece else part
+        log_probabilities = model.logits(rows)[: len(part)].log_softmax(dim=-1)  # [block, V]
         own.append(log_probabilities.gather(-1, target[:, None])[:, 0])
         if readout.top:
             top = log_probabilities.topk(readout.top, dim=-1)

@@ -4,52 +4,92 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from redraft.engine.row import Row
+from redraft.engine.row import CanvasInputs, Row
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows that have their turn.
+
+    Attributes:
+        together: rows that take their denoising step, in the order in which they came.
+        apart: rows whose constraint's inference is longer than a turn, each with the work that it
+            may do now, in edges.
+    """
+
+    together: list[Row] = field(default_factory=list)
+    apart: list[tuple[Row, int]] = field(default_factory=list)
 
 
 class Turns:
     """Gives the groups of work equal parts of a step, and a group's canvases their turn.
 
-    A step takes as long as its canvases have positions, on a CPU at least. A group alone may use
-    `positions` of them, a group beside others half of that, and each group at least one canvas.
-    The canvas whose last step is longest ago goes first.
+    A step takes as long as its canvases have positions, on a CPU at least, and on top of that as
+    long as the inference of their constraints. A group alone may use `positions` and `inference`,
+    a group beside others half of that, and each group at least one canvas. A canvas whose inference
+    is longer does it in several turns, and takes its step with the last of them. The canvas whose
+    last step is longest ago goes first, but for one whose inference has begun.
 
     Args:
         positions: positions of one group's canvases in a step at most; None for no limit.
+        inference: work of one group's constraints in a step at most, in edges of their DFAs (see
+            `grammar.reach`); None for no limit.
     """
 
-    def __init__(self, positions: int | None) -> None:
+    def __init__(self, positions: int | None, inference: int | None = None) -> None:
         self.positions = positions
+        self.inference = inference
 
-    def choose(self, canvases: Sequence[tuple[Row, int]], now: int) -> list[Row]:
-        """Return the rows that take step `now`, in the order in which they came.
+    def choose(self, canvases: Sequence[tuple[Row, int]], now: int) -> Chosen:
+        """Return the rows that have their turn in step `now`.
 
         Args:
             canvases: rows that are ready for a denoising step, each with the number of its group.
         """
-        if self.positions is None:
-            return [row for row, _ in canvases]
+        if self.positions is None and self.inference is None:
+            return Chosen([row for row, _ in canvases])
         groups: dict[int, list[Row]] = defaultdict(list)
         for row, group in canvases:
             groups[group].append(row)
-        share = self.positions if len(groups) == 1 else self.positions // 2
-        chosen: set[int] = set()
+        parts = 1 if len(groups) == 1 else 2
+        taken: set[int] = set()
+        apart: list[tuple[Row, int]] = []
         for rows in groups.values():
-            chosen.update(id(row) for row in _first(rows, share))
-        found = [row for row, _ in canvases if id(row) in chosen]
-        for row in found:
+            chosen = self._of_group(rows, parts)
+            taken.update(id(row) for row in chosen.together)
+            apart += chosen.apart
+        together = [row for row, _ in canvases if id(row) in taken]
+        for row in together:
             row.denoised_at = now
-        return found
+        for row, _ in apart:
+            row.denoised_at = now
+        return Chosen(together, apart)
+
+    def _of_group(self, rows: Sequence[Row], parts: int) -> Chosen:
+        """Return the rows of one group that have their turn; at least one."""
+        chosen, positions, work = Chosen(), 0, 0
+        turn = max(1, (self.inference or 0) // parts)
+        for row in sorted(rows, key=_turn):
+            canvas = _canvas(row)
+            positions += canvas.length
+            before, work = work, work + canvas.inference_work
+            if self.inference is not None and work > turn:
+                if not before:
+                    chosen.apart.append((row, turn))
+                break
+            if chosen.together and self.positions and positions > self.positions // parts:
+                break
+            chosen.together.append(row)
+        return chosen
 
 
-def _first(rows: Sequence[Row], positions: int) -> list[Row]:
-    """Return the rows whose turn it is, of at most so many positions; at least one."""
-    taken: list[Row] = []
-    for row in sorted(rows, key=lambda row: row.denoised_at):
-        assert row.canvas is not None
-        positions -= row.canvas.length
-        if taken and positions < 0:
-            break
-        taken.append(row)
-    return taken
+def _canvas(row: Row) -> CanvasInputs:
+    assert row.canvas is not None
+    return row.canvas
+
+
+def _turn(row: Row) -> tuple[bool, int]:
+    """Return the key by which rows are in the order of their turns."""
+    return not _canvas(row).pace.begun, row.denoised_at

@@ -17,7 +17,7 @@ from redraft.engine.prefix_cache import PrefixCache
 from redraft.engine.row import CanvasInputs, Row
 from redraft.errors import RequestError
 from redraft.events import Completed, EngineEvent
-from redraft.network import DiffusionGemma
+from redraft.network import PREFILL_CHUNK, DiffusionGemma
 from redraft.ops.vocabulary import LogitEdits, SpanConstraint
 from redraft.text import Tokenizer
 
@@ -27,12 +27,14 @@ class Resources:
     """The engine's resources for the work that runs in it.
 
     Attributes:
+        prefill_chunk: clean tokens that a step encodes at most.
         adapter: the adapter that all rows of the work are read with; None for the base alone.
     """
 
     prefixes: PrefixCache
     tokenizer: Tokenizer | None
     adapter: str | None = None
+    prefill_chunk: int = PREFILL_CHUNK
 
     @property
     def config(self) -> ModelConfig:

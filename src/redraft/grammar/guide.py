@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redraft.errors import ConstraintUnsatisfiedError
-from redraft.grammar.inference import CanvasInference, ClassWeights, infer
+from redraft.grammar.inference import CanvasInference, ClassWeights, Inference, infer, inference
+from redraft.grammar.pace import run_paced
+from redraft.grammar.reach import EdgeLayer, layers_from, work_of
 from redraft.grammar.tokens.token_dfa import TokenDFA
 from redraft.ops.vocabulary import Picked, TokenClasses
 
@@ -101,8 +103,8 @@ class Guide:
         """Return the tokens that may come next, bool [V]: behind each the text can be finished with
         the tokens that are left."""
         dfa = self.dfa
-        here = dfa.transition_source == self.state
-        here &= dfa.tokens_to_final[dfa.transition_target] < self.tokens_left
+        here = dfa.transitions_from(self.state)
+        here = here[dfa.tokens_to_final[dfa.transition_target[here]] < self.tokens_left]
         # One element more: tokens of class -1 read the last one, which stays False.
         usable = np.zeros(dfa.class_count + 1, dtype=bool)
         usable[dfa.transition_class[here]] = True
@@ -135,6 +137,12 @@ class CanvasConstraint:
     open: int
     frozen: Ints
     ends: NDArray[np.bool_]
+    _layers: list[tuple[EdgeLayer, ...]] = field(default_factory=list)  # one entry, once known
+
+    @property
+    def work(self) -> int:
+        """Work of one inference at most, in edges (see `reach.work_of`)."""
+        return work_of(self.dfa, self.open, self._layers[0] if self._layers else None)
 
     def classes(self, device: torch.device) -> TokenClasses:
         return self.dfa.vocabulary_classes(device)
@@ -145,7 +153,7 @@ class CanvasConstraint:
         weights = ClassWeights(self._scatter(mass, at), self._scatter(best, at), self.frozen)
         draws = np.full(len(self.frozen), 0.5)
         draws[at] = uniform.cpu().numpy()
-        inner = infer(self.dfa, weights[: self.open], self.start, self.ends, draws[: self.open])
+        inner = run_paced(lambda: self._inference(weights[: self.open], draws[: self.open]))
         parts = [inner, *self._behind(weights, draws)]
 
         def column(name: str, dtype: torch.dtype) -> Tensor:
@@ -157,6 +165,14 @@ class CanvasConstraint:
             best=column("best", torch.int64),
             sample=column("sample", torch.int64),
             uniform=column("uniform", torch.float64),
+        )
+
+    def _inference(self, weights: ClassWeights, draws: NDArray[np.float64]) -> Inference:
+        """Infer the open positions, in pieces."""
+        if not self._layers:
+            self._layers.append((yield from layers_from(self.dfa, self.start, self.open)))
+        return (
+            yield from inference(self.dfa, weights, self.start, self.ends, draws, self._layers[0])
         )
 
     def _behind(self, weights: ClassWeights, draws: NDArray[np.float64]) -> list[CanvasInference]:

@@ -16,17 +16,22 @@ probability of the likeliest of them. beta_0(start) is the log partition functio
 conditioned on a valid end, mu gives the marginals, and v the best text. A sample follows the kernel
 from left to right, so it is drawn from all valid texts in their true proportion.
 
-The work is positions times edges of the DFA. It does not depend on the size of the vocabulary.
+The work is positions times edges that can be reached there. It does not depend on the size of the
+vocabulary. `inference` gives way after each position, so that a long one can be done in pieces; no
+bit depends on that, or on leaving out what is not reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redraft.errors import ConstraintUnsatisfiedError
+from redraft.grammar.pace import PiecewiseWork
+from redraft.grammar.reach import WORK_OF_POSITION, EdgeLayer, layers_from
 from redraft.grammar.tokens.token_dfa import TokenDFA
 
 Floats = NDArray[np.float64]
@@ -35,6 +40,8 @@ Ints = NDArray[np.int64]
 LOG_ZERO = -1e30
 # The least logarithm of what is possible: a sum over a whole canvas stays far above LOG_ZERO.
 MIN_LOG_WEIGHT = -1e15
+# Numbers of classes by label that are worked out at a time.
+BLOCK = 1 << 18
 # A draw inside a class stays in the open interval (0, 1) by this margin.
 MARGIN = 1e-15
 
@@ -79,6 +86,9 @@ class CanvasInference:
     log_partition: float
 
 
+Inference = Generator[int, None, CanvasInference]
+
+
 def infer(
     dfa: TokenDFA,
     weights: ClassWeights,
@@ -94,15 +104,34 @@ def infer(
     Raises:
         ConstraintUnsatisfiedError: no text of n tokens is valid.
     """
-    edges = _EdgeWeights.of(dfa, weights)
-    kernel, beta = edges.backward(ends)
+    return PiecewiseWork(inference(dfa, weights, start, ends, uniform)).run(None)
+
+
+def inference(
+    dfa: TokenDFA,
+    weights: ClassWeights,
+    start: int,
+    ends: NDArray[np.bool_],
+    uniform: Floats,
+    layers: Sequence[EdgeLayer] | None = None,
+) -> Inference:
+    """Infer as `infer` does, in pieces: yield the work of each, in edges; return the result.
+
+    Args:
+        layers: those from `start`, where they are known.
+    """
+    if layers is None:
+        layers = yield from layers_from(dfa, start, len(uniform))
+    edges = yield from _EdgeWeights.of(dfa, weights, layers)
+    kernel, beta = yield from edges.backward(ends)
     if beta[start] <= LOG_ZERO / 2:
         raise ConstraintUnsatisfiedError(
             "no text that the constraint admits agrees with the frozen tokens of the canvas"
         )
-    marginals = edges.class_marginals(kernel, start)
+    marginals = yield from edges.class_marginals(kernel, start)
     sample, rest = edges.sample(kernel, start, uniform)
-    return CanvasInference(marginals, edges.best(start, ends), sample, rest, float(beta[start]))
+    best = yield from edges.best(start, ends)
+    return CanvasInference(marginals, best, sample, rest, float(beta[start]))
 
 
 @dataclass(frozen=True)
@@ -119,6 +148,7 @@ class _EdgeWeights:
     """
 
     dfa: TokenDFA
+    layers: Sequence[EdgeLayer]
     within: Floats
     likely: Floats
     total: Floats
@@ -126,7 +156,9 @@ class _EdgeWeights:
     best_log: Floats
 
     @classmethod
-    def of(cls, dfa: TokenDFA, weights: ClassWeights) -> _EdgeWeights:
+    def of(
+        cls, dfa: TokenDFA, weights: ClassWeights, layers: Sequence[EdgeLayer]
+    ) -> Generator[int, None, _EdgeWeights]:
         mass = np.maximum(weights.log_mass, MIN_LOG_WEIGHT)
         best = np.maximum(weights.best, MIN_LOG_WEIGHT)
         frozen = np.flatnonzero(weights.frozen >= 0)
@@ -134,58 +166,77 @@ class _EdgeWeights:
         given = weights.frozen[frozen]
         mass[frozen, given] = best[frozen, given] = 0.0
         classes, starts = dfa.label_classes, dfa.label_start
-        within, likely = mass[:, classes], best[:, classes]
-        top = np.maximum.reduceat(within, starts, axis=1)
-        within -= top.repeat(dfa.label_sizes, axis=1)
-        np.exp(within, out=within)
-        total = np.add.reduceat(within, starts, axis=1)
-        log_mass = np.maximum(top + np.log(total), LOG_ZERO)
-        return cls(
-            dfa, within, likely, total, log_mass, np.maximum.reduceat(likely, starts, axis=1)
-        )
+        by_class, by_label = (len(mass), len(classes)), (len(mass), len(starts))
+        found = cls(dfa, layers, *map(np.empty, (by_class, by_class, by_label, by_label, by_label)))
+        for part in _blocks(len(mass), len(classes)):
+            within, likely = mass[part, classes], best[part, classes]
+            top = np.maximum.reduceat(within, starts, axis=1)
+            within -= top.repeat(dfa.label_sizes, axis=1)
+            found.within[part] = np.exp(within, out=within)
+            found.total[part] = total = np.add.reduceat(within, starts, axis=1)
+            found.log_mass[part] = np.maximum(top + np.log(total), LOG_ZERO)
+            found.likely[part] = likely
+            found.best_log[part] = np.maximum.reduceat(likely, starts, axis=1)
+            yield within.size
+        return found
 
-    def backward(self, ends: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Return the kernel, float64 [n, P], and beta of the first position, float64 [Q]."""
+    def backward(
+        self, ends: NDArray[np.bool_]
+    ) -> Generator[int, None, tuple[list[Floats], Floats]]:
+        """Return the kernel, float64 [P'] of each position's layer, and beta of the first position,
+        float64 [Q]."""
         dfa = self.dfa
-        states, starts, sizes = dfa.edges_by_source
         beta = np.where(ends, 0.0, LOG_ZERO)
-        kernel = np.empty((len(self.log_mass), len(dfa.edge_source)))
-        for at in range(len(self.log_mass) - 1, -1, -1):
-            reached = self.log_mass[at].take(dfa.edge_label)
-            reached += beta.take(dfa.edge_target)
-            top = np.maximum.reduceat(reached, starts)
-            reached -= top.repeat(sizes)
-            mass = np.exp(reached, out=kernel[at])
-            total = np.add.reduceat(mass, starts)
-            mass /= total.repeat(sizes)
+        kernel = []
+        for layer, log_mass in zip(self.layers[::-1], self.log_mass[::-1], strict=True):
+            states, starts, sizes = layer.by_source(dfa)
+            mass = log_mass.take(layer.of(dfa.edge_label))
+            mass += beta.take(layer.of(dfa.edge_target))
             beta = np.full(len(ends), LOG_ZERO)
-            beta[states] = np.maximum(top + np.log(total), LOG_ZERO)
-        return kernel, beta
+            if len(states):
+                top = np.maximum.reduceat(mass, starts)
+                mass -= top.repeat(sizes)
+                np.exp(mass, out=mass)
+                total = np.add.reduceat(mass, starts)
+                mass /= total.repeat(sizes)
+                beta[states] = np.maximum(top + np.log(total), LOG_ZERO)
+            kernel.append(mass)
+            yield len(mass) + WORK_OF_POSITION
+        return kernel[::-1], beta
 
-    def class_marginals(self, kernel: Floats, start: int) -> Floats:
+    def class_marginals(self, kernel: Sequence[Floats], start: int) -> Generator[int, None, Floats]:
         """Return the marginal probability of each class at each position, float64 [n, K]."""
         dfa = self.dfa
         states = np.zeros(len(dfa.final))
         states[start] = 1.0
-        label_share = np.zeros_like(self.total)
-        for at, row in enumerate(kernel):
-            flow = states.take(dfa.edge_source) * row
-            states = np.bincount(dfa.edge_target, flow, len(states)).astype(np.float64)
-            label_share[at] = np.bincount(dfa.edge_label, flow, label_share.shape[1])
-        spread = self.within * (label_share / self.total).repeat(dfa.label_sizes, axis=1)
+        share = np.zeros_like(self.total)
+        for at, (layer, row) in enumerate(zip(self.layers, kernel, strict=True)):
+            flow = states.take(layer.of(dfa.edge_source)) * row
+            target, label = layer.of(dfa.edge_target), layer.of(dfa.edge_label)
+            states = np.bincount(target, flow, len(states)).astype(np.float64)
+            share[at] = np.bincount(label, flow, share.shape[1])
+            yield len(row) + WORK_OF_POSITION
+        share /= self.total
         order, starts = dfa.label_order
-        return np.add.reduceat(spread[:, order], starts, axis=1)
+        found = np.empty((len(share), dfa.class_count))
+        for part in _blocks(len(share), len(order)):
+            spread = self.within[part] * share[part].repeat(dfa.label_sizes, axis=1)
+            found[part] = np.add.reduceat(spread[:, order], starts, axis=1)
+            yield spread.size
+        return found
 
-    def best(self, start: int, ends: NDArray[np.bool_]) -> Ints:
+    def best(self, start: int, ends: NDArray[np.bool_]) -> Generator[int, None, Ints]:
         """Return the classes of the likeliest text, int64 [n] (Viterbi)."""
         dfa = self.dfa
-        states, starts, _ = dfa.edges_by_source
         values = [np.where(ends, 0.0, LOG_ZERO)]
-        for row in self.best_log[::-1]:
+        for layer, row in zip(self.layers[::-1], self.best_log[::-1], strict=True):
+            states, starts, _ = layer.by_source(dfa)
             before = np.full(len(ends), LOG_ZERO)
-            through = row.take(dfa.edge_label) + values[-1].take(dfa.edge_target)
+            through = row.take(layer.of(dfa.edge_label))
+            through += values[-1].take(layer.of(dfa.edge_target))
             before[states] = np.maximum.reduceat(through, starts)
             values.append(before)
+            yield len(through) + WORK_OF_POSITION
         found = np.empty(len(self.best_log), dtype=np.int64)
         state = start
         for at, after in enumerate(values[-2::-1]):
@@ -198,14 +249,16 @@ class _EdgeWeights:
             state = int(dfa.edge_target[edge])
         return found
 
-    def sample(self, kernel: Floats, start: int, uniform: Floats) -> tuple[Ints, Floats]:
+    def sample(self, kernel: Sequence[Floats], start: int, uniform: Floats) -> tuple[Ints, Floats]:
         """Return the classes of a sampled text, int64 [n], and the rest of each draw."""
         dfa = self.dfa
         found, rest = np.empty(len(kernel), dtype=np.int64), np.empty(len(kernel))
         state = start
-        for at, row in enumerate(kernel):
+        for at, (layer, row) in enumerate(zip(self.layers, kernel, strict=True)):
             edges = self._edges_from(state)
-            edge, left = _draw(row[edges], float(uniform[at]))
+            first = layer.place(edges.start)
+            masses = row[first : first + edges.stop - edges.start]
+            edge, left = _draw(masses, float(uniform[at]))
             members = self._label_of(edges.start + edge)
             member, rest[at] = _draw(self.within[at, members], left)
             found[at] = dfa.label_classes[members.start + member]
@@ -221,6 +274,13 @@ class _EdgeWeights:
         starts = self.dfa.label_start
         past = starts[number + 1] if number + 1 < len(starts) else len(self.dfa.label_classes)
         return slice(int(starts[number]), int(past))
+
+
+def _blocks(count: int, width: int) -> Iterator[slice]:
+    """Yield slices of rows of so many numbers, so that each has a bounded number of them."""
+    size = max(1, BLOCK // max(1, width))
+    for first in range(0, count, size):
+        yield slice(first, first + size)
 
 
 def _draw(masses: Floats, uniform: float) -> tuple[int, float]:

@@ -81,7 +81,8 @@ class TokenDFA:
 
     def prepare(self) -> None:
         """Work out now all that is worked out at first use."""
-        for name in ("tokens_to_final", "edges_by_source", "label_sizes", "label_order"):
+        names = "tokens_to_final", "edges_by_source", "label_sizes", "label_order"
+        for name in (*names, "_by_source"):
             getattr(self, name)
 
     def vocabulary_classes(self, device: torch.device) -> TokenClasses:
@@ -119,6 +120,19 @@ class TokenDFA:
                 return None
             state = int(self.transition_target[at])
         return state
+
+    def transitions_from(self, state: int) -> Ints:
+        """Return the numbers of the transitions that leave a state, ascending."""
+        order, starts = self._by_source
+        return order[starts[state] : starts[state + 1]]
+
+    @cached_property
+    def _by_source(self) -> tuple[Ints, Ints]:
+        """The transitions in the order of their sources, int64 [T], and where each state begins in
+        that order, int64 [Q + 1]."""
+        order = np.argsort(self.transition_source, kind="stable")
+        states = np.arange(len(self.final) + 1)
+        return order, np.searchsorted(self.transition_source[order], states)
 
     @cached_property
     def edges_by_source(self) -> tuple[Ints, Ints, Ints]:

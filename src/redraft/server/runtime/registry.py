@@ -25,6 +25,7 @@ from redraft.engine import (
     TokenLikelihood,
     Work,
     responsive_chunk,
+    responsive_inference,
     responsive_positions,
 )
 from redraft.errors import ConfigError
@@ -97,8 +98,10 @@ class HostedModel:
             max_batch_size=size,
             prefix_cache=prefix_cache,
             memory=memory,
+            keeps_share=True,
             prefill_chunk=responsive_chunk(model.network.device),
             group_positions=responsive_positions(model.network.device),
+            group_inference=responsive_inference(model.network.device, model.config),
             images=model.images,
         )
         self.worker = Worker(self.engine, max_batch_size=size, max_waiting=settings.max_waiting)
@@ -210,7 +213,7 @@ class HostedModel:
         """
         longest = [0] * request.config.max_new_tokens
         work = Scoring(request.prompt, longest, images=request.images)
-        self.engine.memory.check(work.share(self.model.config))
+        self.engine.check_memory(work)
 
     async def score(
         self,
