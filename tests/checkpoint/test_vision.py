@@ -109,7 +109,7 @@ def test_nothing_is_filled_in(name: str) -> None:
         {"rope_parameters": {"rope_type": "default", "rope_theta": 0}},
         {"rope_parameters": {"rope_type": "default", "rope_theta": 1.0, "factor": 2}},
         {"rope_parameters": [1]},
-        {"default_output_length": 256},
+        {"default_output_length": 1121},
     ],
 )
 def test_shapes_that_cannot_be_are_refused(change: Config) -> None:

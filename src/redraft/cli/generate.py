@@ -122,7 +122,6 @@ def generate(
         raise ConfigError("--image needs the chat template of a checkpoint: leave out --raw")
     around = _prompt_options(plain, no_bos, thinking, control_tokens)
     messages: list[Message] | None = None if plain else [user_message(text, images)]
-    remark(None if raw else on_prompt(name, text))
     check_familiar(loaded, name, prompt=text if plain else None, messages=messages)
     events = loaded.stream(
         text if plain else None,
@@ -142,6 +141,8 @@ def generate(
             finished = show(events, loaded, Console(), ends)
         else:
             finished = _print_plain(events)
+        # Behind the answer: a request that is refused is told in one line.
+        remark(None if raw else on_prompt(name, text))
         if chosen == "diffusion":
             settings = loaded.generation_config.with_options(options)
             remark(*on_answer(finished, settings.max_denoising_steps))
