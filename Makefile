@@ -12,8 +12,10 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 
 PYTEST := $(BIN)/python -m pytest
-# Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives.
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
+# Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives. There
+# is one process more than cores: tests that wait for a server or a browser leave theirs free.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PLACES := src tests docs benchmarks integrations hatch_build.py
 # What takes much longer than what it adds to the others is for `make test-long`. `make test-fast`
 # leaves out more: pytest names it at the start.

@@ -17,7 +17,14 @@ from tests.grammar.cases import drawn
 GROUPS = json.loads((Path(__file__).parent / "json_schema_suite/selection.json").read_text())
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["group"][:60])
+# Every third is in the ordinary run.
+PICKED = [
+    pytest.param(group, id=group["group"][:60], marks=[pytest.mark.long] if at % 3 else [])
+    for at, group in enumerate(GROUPS)
+]
+
+
+@pytest.mark.parametrize("group", PICKED)
 def test_a_schema_admits_no_invalid_text(group: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # keywords that have no effect

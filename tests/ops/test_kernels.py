@@ -117,7 +117,7 @@ def test_numbers_without_a_kernel_go_the_plain_way() -> None:
 
 @pytest.mark.parametrize("name", [*EVERY, "plain"])
 @pytest.mark.parametrize("dtype", BARS)
-@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seed", cases(3, 1))
 def test_experts_are_those_of_plain_torch(name: str, dtype: torch.dtype, seed: int) -> None:
     count, width, size, top_k = 5, 64, 128, 2
     # In the interpreter, 150 tokens take a third of a minute: two names have them.

@@ -171,6 +171,7 @@ def _in_two(folder: Path) -> None:
     assert not run.stopping
 
 
+@pytest.mark.long  # tests/train/finetune/test_processes.py has two processes too
 def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
     parallel.run_in_processes(2, _in_two, tmp_path / "two")
     one = trainer(tmp_path / "one", steps=4, encoder_every=0)
@@ -187,6 +188,7 @@ def _fails(error: type[Exception]) -> None:
     raise error("no such luck", []) if error is TensorMismatchError else error("no such luck")
 
 
+@pytest.mark.long
 def test_a_process_that_fails_is_told() -> None:
     with pytest.raises(ProcessRaisedException, match="no such luck"):
         parallel.run_in_processes(2, _fails, ValueError)
