@@ -226,7 +226,7 @@ def test_requests_wait_for_memory_and_are_refused_where_they_would_wait_forever(
     (one,) = requests(model, [[3] * 300])
     (large,) = requests(model, [[3] * 3000])
     # Room for two, and for the share that large ones leave to others.
-    limit = Engine(model).memory.needed([Share(2, 2, 316)]) * 4 // 3
+    limit = Engine(model).memory.needed([Share(2, 2, 316)]) * 8 // 7
     engine = Engine(model, memory=limit, prefix_cache=limit)
     with pytest.raises(MemoryLimitError, match="1 x 3016 tokens"):
         engine.add(large)
