@@ -13,9 +13,12 @@ INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 
 PYTEST := $(BIN)/python -m pytest
 # Files are shared out among the cores, a thread each, in the order that tests/conftest.py gives. There
-# is one process more than cores: tests that wait for a server or a browser leave theirs free.
+# is one process more than cores, for tests that wait for a server leave theirs free; but not of
+# browsers, which show runs at their speed.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SHARED := OMP_NUM_THREADS=1 $(PYTEST) --dist loadfile --no-loadscope-reorder
+PARALLEL := $(SHARED) -n $(WORKERS) --ignore tests/browser
+BROWSERS := $(SHARED) -n auto tests/browser
 PLACES := src tests docs benchmarks integrations hatch_build.py
 # What takes much longer than what it adds to the others is for `make test-long`. `make test-fast`
 # leaves out more: pytest names it at the start.
@@ -64,19 +67,19 @@ demo: .venv/.command ## the main job, on the models that ship with redraft
 # A browser is timed, so its tests run by themselves.
 test: setup ## the tests
 	$(BIN)/python tests/browser/install.py
-	$(PARALLEL) --ignore tests/browser $(MOST)
-	$(PARALLEL) tests/browser $(MOST)
+	$(PARALLEL) $(MOST)
+	$(BROWSERS) $(MOST)
 
 test-long: setup ## the tests that take longest, such as a minute of training
 	$(BIN)/python tests/browser/install.py
-	$(PARALLEL) --ignore tests/browser -m long
-	$(PARALLEL) tests/browser -m long
+	$(PARALLEL) -m long
+	$(BROWSERS) -m long
 
 test-fast: setup ## an answer in two minutes on two cores: all tests that are not marked slow
-	$(PARALLEL) --ignore tests/browser $(FAST)
+	$(PARALLEL) $(FAST)
 
 coverage: setup ## the tests but the browser's, with a report; fails below the floor in pyproject.toml
-	$(PARALLEL) --ignore tests/browser $(MOST) --cov --cov-report=term --cov-report=xml:build/coverage.xml
+	$(PARALLEL) $(MOST) --cov --cov-report=term --cov-report=xml:build/coverage.xml
 
 attack: setup ## hostile requests against a real server, whole; the tests have them in a short form
 	$(BIN)/python -m tests.attack.constraints
