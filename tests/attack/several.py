@@ -6,7 +6,6 @@ checkpoint with random weights that has an image encoder.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
@@ -22,14 +21,14 @@ from PIL import Image
 
 from redraft.testing import tiny_checkpoint, tiny_encoder
 from tests.attack.bystander import Attacked, attacked, report
-from tests.attack.single import CHAT
+from tests.attack.single import CHAT, Kinds, attack_kinds
 
 MILLION = 1 << 20
 PICTURES = "pictures of 63 million pixels"
 COUNT = 6  # more than there are threads of a kind
 
 
-def kinds() -> dict[str, tuple[str, dict[str, Any]]]:
+def kinds() -> Kinds:
     """Return path and body of each kind of request."""
     long = {"messages": [{"role": "user", "content": "a" * (4 * MILLION - 1000)}]}
     return {
@@ -75,15 +74,7 @@ def attack(server: Attacked, name: str, path: str, body: dict[str, Any], seconds
 
 def main() -> int:
     """Attack, print what another client saw of each kind, and return 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each kind")
-    parser.add_argument("--only", help="one kind, by its name")
-    args = parser.parse_args()
-    missed = 0
-    with attacked() as server:
-        for name, (path, body) in kinds().items():
-            if args.only in (None, name):
-                missed += attack(server, name, path, body, args.seconds)
+    args, missed = attack_kinds(__doc__, kinds(), attack)
     if args.only in (None, PICTURES):
         with tempfile.TemporaryDirectory() as folder:
             model = tiny_checkpoint(Path(folder) / "tiny", 1, vision=tiny_encoder(1))

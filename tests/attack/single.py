@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ CHAT = "/v1/chat/completions"
 PROMPT = "a prompt of 60,000 tokens"
 DEEP = '"DEEP"'  # stands for lists in lists
 LONG: dict[str, Any] = {"max_denoising_steps": 2000, "confidence_threshold": 1e-12}
+Kinds = dict[str, tuple[str, dict[str, Any]]]  # path and body, by name
+Attack = Callable[[Attacked, str, str, dict[str, Any], float], int]
 LINES = "".join(f"a{number} = {number}\n" for number in range(50_000))
 
 
-def kinds() -> dict[str, tuple[str, dict[str, Any]]]:
+def kinds() -> Kinds:
     """Return path and body of each kind of request."""
     word = "page " * 800_000
     return {
@@ -109,17 +112,29 @@ def attack_by_prompt(seconds: float) -> int:
             return attack(server, PROMPT, CHAT, body, seconds)
 
 
-def main() -> int:
-    """Attack, print what another client saw of each kind, and return 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def attack_kinds(
+    description: str | None, kinds: Kinds, attack: Attack
+) -> tuple[argparse.Namespace, int]:
+    """Read the options, and attack one server with each kind that they name.
+
+    Returns:
+        The options, and how many bars were missed.
+    """
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each kind")
     parser.add_argument("--only", help="one kind, by its name")
     args = parser.parse_args()
     missed = 0
     with attacked() as server:
-        for name, (path, body) in kinds().items():
+        for name, (path, body) in kinds.items():
             if args.only in (None, name):
                 missed += attack(server, name, path, body, args.seconds)
+    return args, missed
+
+
+def main() -> int:
+    """Attack, print what another client saw of each kind, and return 1 where a bar is missed."""
+    args, missed = attack_kinds(__doc__, kinds(), attack)
     if args.only in (None, PROMPT):
         missed += attack_by_prompt(3 * args.seconds)
     return int(missed > 0)
