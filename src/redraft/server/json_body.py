@@ -26,6 +26,7 @@ from redraft.text.json_counts import MAX_PARTS, MAX_VALUES, MAX_WRITTEN, SMALL, 
 
 THREADS = 2
 # What a number looks like, perhaps, that becomes infinite as a float.
+HUGE_LENGTH = 200
 HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{200}")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -49,9 +50,15 @@ def parsed(body: bytes) -> Any:
     except ValueError:
         # Its errors are told.
         found = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
-    if HUGE_NUMBER.search(body) and not _is_finite(found):
+    if _has_huge_number(body) and not _is_finite(found):
         _refuse("a number that no float holds")
     return found
+
+
+def _has_huge_number(body: bytes) -> bool:
+    """Return True where HUGE_NUMBER is found. A search holds the interpreter: it goes by slices."""
+    starts = range(0, len(body), SMALL)
+    return any(HUGE_NUMBER.search(body, at, at + SMALL + HUGE_LENGTH) for at in starts)
 
 
 def _refuse(constant: str) -> NoReturn:
