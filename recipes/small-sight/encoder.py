@@ -16,6 +16,7 @@ import json
 import math
 import random
 import time
+from collections import deque
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -53,6 +54,7 @@ PIXELS = SIDE * CONFIG.soft_token_pixels
 BATCH = 16
 RATE, OTHER_RATE = 0.01, 2e-3
 EMA = 0.998
+AHEAD, KEPT = 6, 40  # batches
 SHARPNESS = 4.0  # of the choice among digits, by squared distance
 
 
@@ -130,7 +132,7 @@ def main() -> None:
     update = resume(args.out, parameters, average, muon, adam, matrices, others)
     began, first = time.monotonic(), update
     with Pool(1, initializer=quiet) as pool:
-        batches = pool.imap(examples, ((10_000 + seed, fonts["train"]) for seed in ahead(update)))
+        batches = twice(drawn(pool, fonts["train"], 10_000 + update), random.Random(update))
         while (share := (time.monotonic() - began) / 60 / args.minutes) < 1:
             rate = min(1.0, (update + 1) / 50) * (min(1.0, 1.25 * (1 - share)) if args.end else 1.0)
             for group in muon.param_groups:
@@ -179,11 +181,38 @@ def quiet() -> None:
     torch.set_num_threads(1)
 
 
-def ahead(first: int):
-    """Yield the numbers of the batches; the generator draws them ahead."""
+def drawn(pool, fonts: list[Path], first: int):
+    """Yield batches that another process draws, at most AHEAD of them before they are wanted."""
+    waiting: deque = deque()
     while True:
-        yield first
-        first += 1
+        while len(waiting) < AHEAD:
+            waiting.append(pool.apply_async(examples, ((first, fonts),)))
+            first += 1
+        yield waiting.popleft().get()
+
+
+def twice(batches, rng: random.Random):
+    """Yield every batch, and once more after some others, in other tones: learning costs three
+    times what drawing does."""
+    kept = []
+    for pictures, digits in batches:
+        yield pictures, digits
+        kept.append((pictures, digits))
+        if len(kept) > KEPT:
+            pictures, digits = kept.pop(rng.randrange(len(kept)))
+            yield in_other_tones(pictures, rng), digits
+
+
+def in_other_tones(pictures: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Return pictures with other contrast and colours, the light ones in part dark."""
+    noise = np.random.default_rng(rng.getrandbits(64))
+    shape = (len(pictures), 1, 1, 3)
+    changed = pictures.astype(np.float32) - 127.5
+    changed *= noise.uniform(0.7, 1.2, shape) * noise.choice(
+        [1, 1, 1, -1], (len(pictures), 1, 1, 1)
+    )
+    changed += 127.5 + noise.uniform(-25, 25, shape)
+    return changed.clip(0, 255).astype(np.uint8)
 
 
 def note(out: Path, line: dict[str, object]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from redraft.api import Model
 from redraft.cli import sudoku
+from redraft.cli.sudoku_picture import read_picture
 from redraft.config import GenerationConfig
-from redraft.errors import RequestError
+from redraft.errors import ImageError, RequestError
 from redraft.network import DiffusionGemma
 from redraft.ops.vocabulary import VocabularyStatistics
 from redraft.testing import byte_tokenizer, randomise, tiny_config
@@ -112,3 +115,48 @@ def test_the_command_prints_a_line_each_and_exits_1_where_one_is_unsolved(
         sudoku.sudoku(PUZZLE, "model", 2, 0, as_json=False)
     assert ended.value.code == 1
     assert "2 attempts" in capsys.readouterr().out
+
+
+def picture_in(folder: Path) -> Path:
+    path = folder / "grid.png"
+    Image.new("RGB", (90, 90), "white").save(path)
+    return path
+
+
+def test_a_picture_is_read_and_what_was_read_is_solved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Reader:
+        def generate(self, messages, seed):
+            asked.append(messages[0]["content"])
+            return SimpleNamespace(text=PUZZLE.replace(".", "0"))
+
+    models = {"reader": Reader(), "solver": oracle(SOLVED)}
+    monkeypatch.setattr(sudoku, "open_model", lambda name: models[name])
+    image = picture_in(tmp_path)
+    sudoku.sudoku(None, "solver", as_json=True, image=image, reader="reader")
+    assert json.loads(capsys.readouterr().out)["solution"] == SOLVED
+    assert [part["type"] for part in asked[0]] == ["image", "text"]
+    assert asked[0][0]["image"].shape == (90, 90, 3)
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        ("a cat", "no Sudoku was read in .*a cat"),
+        ("5" * 81, "breaks the rules at row 1 column 1"),
+        ("12", "no Sudoku was read"),
+    ],
+)
+def test_what_is_no_puzzle_is_told(tmp_path: Path, read: str, told: str) -> None:
+    reader = SimpleNamespace(generate=lambda **_: SimpleNamespace(text=read))
+    with pytest.raises(ImageError, match=told):
+        read_picture(reader, picture_in(tmp_path))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [(None, None), (PUZZLE, Path("grid.png"))])
+def test_a_puzzle_or_a_picture_is_wanted(given: tuple[str | None, Path | None]) -> None:
+    with pytest.raises(RequestError, match="--image FILE"):
+        sudoku.sudoku(given[0], image=given[1])

@@ -16,6 +16,7 @@ from rich.text import Text
 from redraft.cli.grid import cells_of, grid_text
 from redraft.cli.options import ModelOption
 from redraft.cli.progress import open_model
+from redraft.cli.sudoku_picture import READER, read_picture
 from redraft.config.check import check_integer
 from redraft.errors import RequestError
 from redraft.events import Draft, Finished
@@ -46,13 +47,13 @@ class Solution:
 
 def sudoku(
     puzzle: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="PUZZLE",
             help="81 cells (0 or . is a blank), a file with one puzzle a line, or - for standard "
             "input.",
         ),
-    ],
+    ] = None,
     model: ModelOption = "small",
     attempts: Annotated[
         int,
@@ -64,12 +65,24 @@ def sudoku(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each puzzle.")
     ] = False,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A picture of a puzzle, in place of PUZZLE."),
+    ] = None,
+    reader: Annotated[
+        str, typer.Option(metavar="MODEL", help="The model that reads the picture.")
+    ] = READER,
 ) -> None:
     """Solve Sudokus and check them by the rules.
 
     Exit status 1: a puzzle stays unsolved.
     """
-    puzzles = read_puzzles(puzzle)
+    if (puzzle is None) == (image is None):
+        raise RequestError("give a puzzle, or a picture of one with --image FILE")
+    if image is not None:
+        puzzles = [read_picture(open_model(reader), image, seed)]
+    else:
+        puzzles = read_puzzles(str(puzzle))
     loaded = open_model(model)
     unsolved = 0
     for cells in puzzles:

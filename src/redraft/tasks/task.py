@@ -23,12 +23,15 @@ class Example:
         difficulty: a number; its unit is the task's.
         holes: (first, last) ranges of characters of the answer, in order; no two touch. Where there
             are any, the rest of the answer is given and only the holes are to be filled.
+        picture: (first, last) characters of the prompt that stand for an image: one token each,
+            which the network reads as an image's soft tokens.
     """
 
     prompt: str
     answer: str
     difficulty: int
     holes: tuple[tuple[int, int], ...] = ()
+    picture: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from redraft.errors import ConfigError
+from redraft.network.segments import Images, ImageSpan
 from redraft.tasks.code.holes import CodeExample
 from redraft.tasks.task import Example
 from redraft.train.code_encoder import encode_code
@@ -31,6 +32,7 @@ class Batch:
             the answer, little behind it.
         answer: int64 [B, L], the answer for the autoregressive loss.
         answer_lengths: int64 [B], its tokens up to and with the end of the turn.
+        images: of each prefix; their soft tokens are the embeddings of the tokens in their places.
     """
 
     prefix: Tensor
@@ -40,6 +42,7 @@ class Batch:
     weight: Tensor
     answer: Tensor
     answer_lengths: Tensor
+    images: Images = ()
 
     def part(self, number: int, count: int) -> Batch:
         """Return every `count`-th row, from row `number` on."""
@@ -89,6 +92,7 @@ def batch_of(examples: Sequence[EncodedExample], encoder: ExampleEncoder) -> Bat
         weight=torch.tensor([position_weights(one, length) for one in examples]),
         answer=padded([one.answer for one in examples], length, encoder.eos),
         answer_lengths=torch.tensor([len(one.answer) for one in examples]),
+        images=[[ImageSpan(*one.picture)] if one.picture else [] for one in examples],
     )
 
 

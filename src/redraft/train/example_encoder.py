@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redraft.config.special_tokens import END_OF_TURN_ID, EOS_ID, PAD_ID
+from redraft.errors import ConfigError
 from redraft.tasks.task import Example
 from redraft.text import ChatTemplate, Tokenizer
 
@@ -26,6 +27,7 @@ class EncodedExample:
         answer: the answer left to right, without the padding of holes.
         open_end: the canvas behind these tokens is open, even if the example has frozen tokens: the
             text is not closed by an end of turn.
+        picture: (start, stop) tokens of the prefix that stand for an image.
     """
 
     prefix: list[int]
@@ -33,6 +35,7 @@ class EncodedExample:
     frozen: list[bool]
     answer: list[int]
     open_end: bool = False
+    picture: tuple[int, int] | None = None
 
     @property
     def closed(self) -> bool:
@@ -47,6 +50,9 @@ class ExampleEncoder:
     If an example has holes, everything outside them is frozen, the end too. A hole has its tokens
     and some padding, because the width of a hole is seldom known. In some examples the lines before
     the first hole belong to the prefix instead.
+
+    Attributes:
+        image_borders: the tokens before and behind an image; None for a network without images.
     """
 
     tokenizer: Tokenizer
@@ -56,11 +62,33 @@ class ExampleEncoder:
     end_of_turn: int = END_OF_TURN_ID
     eos: int = EOS_ID
     pad: int = PAD_ID
+    image_borders: tuple[int, int] | None = None
 
     def encode_prompt(self, example: Example) -> list[int]:
         """Return the prompt's tokens, through the chat template."""
         text = self.template.render([{"role": "user", "content": example.prompt}])
-        return self.tokenizer.encode(text, bos=False)
+        if example.picture is None:
+            return self.tokenizer.encode(text, bos=False)
+        if self.image_borders is None:
+            raise ConfigError(
+                "the task has images, and the model has no tokens for their borders: give "
+                "boi_token_id and eoi_token_id in the recipe's [model]"
+            )
+        at = text.index(example.prompt)
+        first, last = (at + place for place in example.picture)
+        pieces = [
+            self.tokenizer.encode(piece, bos=False)
+            for piece in (text[:first], text[first:last], text[last:])
+        ]
+        begin, end = self.image_borders
+        return [*pieces[0], begin, *pieces[1], end, *pieces[2]]
+
+    def picture(self, example: Example, prefix: Sequence[int]) -> tuple[int, int] | None:
+        """Return the (start, stop) tokens of the example's prefix that stand for an image."""
+        if example.picture is None or self.image_borders is None:
+            return None
+        begin, end = self.image_borders
+        return prefix.index(begin) + 1, prefix.index(end)
 
     def fits(self, example: Example) -> bool:
         """Return True where prompt and answer, without padding, are within the lengths."""
@@ -77,7 +105,9 @@ class ExampleEncoder:
         prefix = self.encode_prompt(example)
         if not example.holes:
             answer = [*self.tokenizer.encode(example.answer, bos=False), self.end_of_turn]
-            return EncodedExample(prefix, answer, [False] * len(answer), answer)
+            free = [False] * len(answer)
+            picture = self.picture(example, prefix)
+            return EncodedExample(prefix, answer, free, answer, picture=picture)
         start = 0
         if rng.random() < LINES_IN_PREFIX:
             start = example.answer.rfind("\n", 0, example.holes[0][0]) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from redraft.network import DiffusionGemma
 from redraft.network.context import rotary_tables
 from redraft.network.layers import Layer
-from redraft.network.segments import Images
+from redraft.network.segments import Images, ImageSpan
 from redraft.train.context import KeyValue, Past, additive, canvas_masks, clean_masks, run_layer
 
 # Compiled versions of a function, at most: kinds of layer, times the kinds and sizes of passes.
@@ -156,17 +156,21 @@ class ForwardPasses:
 def with_images(embeddings: Tensor, images: Images) -> Tensor:
     """Return embeddings [B, T, H] with the soft tokens of images in their places.
 
-    Unlike embeddings of tokens, soft tokens are not scaled.
+    Unlike embeddings of tokens, soft tokens are not scaled. An image without soft tokens keeps the
+    embeddings in its place.
     """
-    if not any(images):
-        return embeddings
     rows = list(embeddings)
     for row, spans in enumerate(images):
         for one in spans:
-            assert one.features is not None
+            if one.features is None:
+                continue
             soft = one.features.to(embeddings)
             rows[row] = torch.cat((rows[row][: one.start], soft, rows[row][one.stop :]))
-    return torch.stack(rows)
+    return torch.stack(rows) if any(map(_has_features, images)) else embeddings
+
+
+def _has_features(spans: Sequence[ImageSpan]) -> bool:
+    return any(one.features is not None for one in spans)
 
 
 def token_loss(network: DiffusionGemma, states: Tensor, target: Tensor) -> Tensor:

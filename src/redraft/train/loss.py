@@ -111,7 +111,7 @@ def losses(
         prefix_weight: weight of the autoregressive loss of the prefix itself; 0 leaves it out.
     """
     draws, noisy = len(corruption.noisy), corruption.noisy.flatten(0, 1)
-    states, past = passes.encode(batch.prefix)
+    states, past = passes.encode(batch.prefix, images=batch.images)
     encoder = None
     if answer:
         encoder = answer_loss(passes, batch, answer_states(passes, batch, states, past))
@@ -138,7 +138,7 @@ def losses(
 
 def autoregressive_losses(passes: ForwardPasses, batch: Batch) -> Losses:
     """Compute the autoregressive loss alone: all that an autoregressive network minimises."""
-    states, past = passes.encode(batch.prefix)
+    states, past = passes.encode(batch.prefix, images=batch.images)
     by_token = _answer_tokens(passes, batch, answer_states(passes, batch, states, past))
     by_row = by_token.sum(dim=1) / batch.answer_lengths
     return Losses(

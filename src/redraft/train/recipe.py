@@ -19,6 +19,7 @@ from redraft.errors import ConfigError
 from redraft.tasks import Arithmetic, Infill, Rewrite, Sudoku, Task, ToDo, Wiki
 from redraft.tasks.code.holes import Code
 from redraft.tasks.code.rewrites import CodeRewrites
+from redraft.tasks.sudoku_reading import SudokuReading
 from redraft.tasks.sums import Sums
 from redraft.tasks.todo_open import OpenToDo
 from redraft.train.recorded import is_recorded_as
@@ -34,6 +35,7 @@ TASKS: dict[str, type[Any]] = {
     "sums": Sums,
     "open-edits": OpenToDo,
     "code-rewrites": CodeRewrites,
+    "sudoku-reading": SudokuReading,
 }
 TABLES = ("model", "training", "generation")
 PRECISIONS = ("bfloat16", "float32", "auto")

@@ -71,8 +71,14 @@ class Trainer:
                 f"the tokenizer has {tokenizer.vocab_size} ids, the model {shape.vocab_size}"
             )
         self.recipe, self.folder = recipe, folder
+        begin, end = shape.boi_token_id, shape.eoi_token_id
+        borders = None if begin is None or end is None else (begin, end)
         self.encoder = ExampleEncoder(
-            tokenizer, template, shape.canvas_length, recipe.prefix_length
+            tokenizer,
+            template,
+            shape.canvas_length,
+            recipe.prefix_length,
+            image_borders=borders,
         )
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.network = initialise(DiffusionGemma(shape), self.generator)
