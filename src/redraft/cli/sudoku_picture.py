@@ -37,7 +37,7 @@ def read_picture(model: Model, path: Path, seed: int = 0) -> str:
     if wrong := conflicts(cells):
         told = ", ".join(f"row {cell // 9 + 1} column {cell % 9 + 1}" for cell in wrong)
         raise ImageError(
-            f"the grid in {path} was read as {cells}, and breaks the rules at {told}: correct these "
-            "cells and give the 81 cells, or take a sharper picture"
+            f"the grid in {path} was read as {cells}, and breaks the rules at {told}: correct "
+            "these cells and give the 81 cells, or take a sharper picture"
         )
     return cells

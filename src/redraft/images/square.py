@@ -45,7 +45,8 @@ def squared(pixels: Pixels) -> Pixels:
 def edge_colour(pixels: Pixels) -> Pixels:
     """Return the median colour of a picture's edge, uint8 [3]."""
     edge = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
-    return np.median(edge, axis=0).astype(np.uint8)
+    colour: Pixels = np.median(edge, axis=0).astype(np.uint8)
+    return colour
 
 
 def content(pixels: Pixels, edge: Pixels) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Example:
     answer: str
     difficulty: int
     holes: tuple[tuple[int, int], ...] = ()
-    picture: tuple[int, int] | None = None
+    picture: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @property
     def key(self) -> str:
