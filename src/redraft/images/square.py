@@ -8,7 +8,9 @@ from PIL import Image, ImageFilter
 from redraft.images.read import Pixels, read_image
 
 # Of 255: what differs from the edge by less belongs to the plain margin.
-PLAIN = 40
+PLAIN = 24
+# A row of pixels has content where this share of it differs.
+DENSE = 0.01
 # A margin that is kept, as a share of the content's longer side.
 KEPT = 0.03
 # Margins are looked for in a picture whose longer side has so many pixels.
@@ -56,15 +58,19 @@ def content(pixels: Pixels, edge: Pixels) -> tuple[int, int, int, int]:
     step = max(1.0, max(height, width) / LOOKED_AT)
     size = (max(1, round(width / step)), max(1, round(height / step)))
     small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
-    # A single grain of noise is no content.
-    calm = np.asarray(small.filter(ImageFilter.MedianFilter(3)), dtype=np.int16)
+    # A grain of noise is no content, a thin line is.
+    calm = np.asarray(small.filter(ImageFilter.BoxBlur(1)), dtype=np.int16)
     differs = np.abs(calm - edge.astype(np.int16)).max(axis=-1) > PLAIN
-    if not differs.any():
+    rows, columns = (
+        np.nonzero(differs.sum(axis=axis) >= max(4, DENSE * differs.shape[axis]))[0]
+        for axis in (1, 0)
+    )
+    if not len(rows) or not len(columns):
         return 0, height, 0, width
-    ranges = []
-    for axis, length in ((1, height), (0, width)):
-        (found,) = np.nonzero(differs.any(axis=axis))
-        ranges.append((found[0] * step, (found[-1] + 1) * step, length))
+    ranges = [
+        (found[0] * step, (found[-1] + 1) * step, length)
+        for found, length in ((rows, height), (columns, width))
+    ]
     kept = KEPT * max(last - first for first, last, _ in ranges)
     (top, bottom), (left, right) = (
         (max(0, int(first - kept)), min(length, int(np.ceil(last + kept))))

@@ -28,15 +28,16 @@ export function ImageRow({ images, onRemove }: Props) {
 }
 
 interface PickerProps {
+  label?: string;
   formats: string[];
   onFiles: (files: File[]) => void;
 }
 
 /** A button that opens a choice of image files. */
-export function ImagePicker({ formats, onFiles }: PickerProps) {
+export function ImagePicker({ label = "Add an image", formats, onFiles }: PickerProps) {
   return (
     <label class="chip picker">
-      Add an image
+      {label}
       <input
         type="file"
         class="hidden"

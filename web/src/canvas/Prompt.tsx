@@ -1,3 +1,4 @@
+import { droppingInto } from "../components/dropping";
 import { Examples } from "../components/Examples";
 import { ModelSelect } from "../components/ModelSelect";
 import { SegmentedControl } from "../components/SegmentedControl";
@@ -26,7 +27,7 @@ export function Prompt(props: PromptProps) {
   const { images } = props;
   const reads = images && images.formats.length > 0 ? images : null;
   return (
-    <div class="prompt stack" {...(reads ? droppingInto(reads) : {})}>
+    <div class="prompt stack" {...(reads ? droppingInto((files) => void reads.add(files)) : {})}>
       {reads && <ImageRow images={reads.list} onRemove={reads.remove} />}
       <PromptInput {...props} />
       <div class="row spread">
@@ -44,22 +45,6 @@ export function Prompt(props: PromptProps) {
       </div>
     </div>
   );
-}
-
-/** Return handlers that take images which are dropped or pasted. Texts go where they always go. */
-const droppingInto = (images: Images) => ({
-  onDragOver: (event: DragEvent) => {
-    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
-  },
-  onDrop: (event: DragEvent) => take(event, event.dataTransfer, images),
-  onPaste: (event: ClipboardEvent) => take(event, event.clipboardData, images),
-});
-
-function take(event: Event, data: DataTransfer | null, images: Images): void {
-  const files = [...(data?.files ?? [])];
-  if (files.length === 0) return;
-  event.preventDefault();
-  void images.add(files);
 }
 
 interface ModeProps {

@@ -93,7 +93,8 @@ function boardHandlers(
     event.preventDefault();
   };
   const onPaste = (event: ClipboardEvent) => {
-    if (!onPuzzle) return;
+    // A picture is for the view around the board.
+    if (!onPuzzle || event.clipboardData?.files.length) return;
     event.preventDefault();
     const pasted = parseGrid(event.clipboardData?.getData("text") ?? "");
     if (pasted) onPuzzle(pasted);

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { sendJson } from "../api/client";
+import { ImagePicker } from "../canvas/ImageRow";
 import { showError } from "../shell/toast";
 import { EMPTY, parseGrid } from "./rules";
 
@@ -20,10 +21,13 @@ interface Props {
   onSolve: () => void;
   onStop: () => void;
   onPuzzle: (puzzle: string) => void;
+  /** The media types of the pictures that can be read; none where no model sees. */
+  formats: string[];
+  onPicture: (files: File[]) => void;
 }
 
 /** The buttons that solve, clear or replace the puzzle. */
-export function Controls({ busy, full, onSolve, onStop, onPuzzle }: Props) {
+export function Controls({ busy, full, onSolve, onStop, onPuzzle, ...picture }: Props) {
   const [waiting, setWaiting] = useState(false);
   const disabled = busy || waiting;
   return (
@@ -40,6 +44,9 @@ export function Controls({ busy, full, onSolve, onStop, onPuzzle }: Props) {
       <button type="button" class="button" disabled={disabled} onClick={() => onPuzzle(EMPTY)}>
         Clear
       </button>
+      {picture.formats.length > 0 && (
+        <ImagePicker label="Read a picture" formats={picture.formats} onFiles={picture.onPicture} />
+      )}
       <PastedPuzzle onPuzzle={onPuzzle} />
     </div>
   );

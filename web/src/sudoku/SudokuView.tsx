@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { droppingInto } from "../components/dropping";
 import { ModelNote } from "../components/ModelNote";
 import { Stats } from "../components/Stats";
 import { ViewHeader } from "../components/ViewHeader";
@@ -8,6 +9,7 @@ import { Board } from "./Board";
 import { Controls } from "./Controls";
 import { conflicts, countClues } from "./rules";
 import type { Progress } from "./solve";
+import { usePicture } from "./usePicture";
 import { useSolving, type Side } from "./useSolving";
 
 const FIRST_PUZZLE =
@@ -26,8 +28,9 @@ export function SudokuView() {
       showError("The puzzle breaks the rules: change the cells that are marked red.");
     } else void run.start(puzzle);
   };
+  const picture = usePicture(change);
   return (
-    <>
+    <div {...(picture.formats.length > 0 && !run.busy ? droppingInto(picture.read) : {})}>
       <ViewHeader title="Sudoku">
         Diffusion writes all cells at once, and corrects wrong digits in later steps. The typewriter
         writes one digit after the other, and cannot correct them.
@@ -41,11 +44,13 @@ export function SudokuView() {
           </p>
         )}
         <Controls
-          busy={run.busy}
+          busy={run.busy || picture.busy}
           full={countClues(puzzle) === puzzle.length}
           onSolve={solve}
           onStop={run.stop}
           onPuzzle={change}
+          formats={picture.formats}
+          onPicture={picture.read}
         />
         <div class="boards">
           <Panel
@@ -57,12 +62,12 @@ export function SudokuView() {
           <Panel name="Typewriter" puzzle={puzzle} side={run.typewriter} />
         </div>
       </div>
-    </>
+    </div>
   );
 }
 
 function stateOf(progress: Progress | null, editable: boolean): string {
-  if (!progress) return editable ? "Type, paste or load a puzzle" : "Solves the same puzzle";
+  if (!progress) return editable ? "Type, paste, load or show a puzzle" : "Solves the same puzzle";
   if (progress.solved) return "Solved";
   return progress.ended ? "Not solved" : "Writing";
 }
