@@ -23,7 +23,11 @@ class StackedWeight(PackedWeight):
         return self.dequantize()[first:last]
 
     def dequantize(self) -> Tensor:
-        return torch.cat([part.dequantize() for part in self.matrices()])
+        parts = [part.dequantize() for part in self.matrices()]
+        if all(part.T.is_contiguous() for part in parts):
+            # Formats that are decoded transposed stay so: turning costs more than decoding.
+            return torch.cat([part.T for part in parts], dim=1).T
+        return torch.cat(parts)
 
     def _product(self, x: Tensor) -> Tensor:
         return torch.cat([part.product(x) for part in self.matrices()], dim=-1)
