@@ -1,7 +1,7 @@
 """Write the checkpoint small-sight: a text network, an image encoder, tokens and template for both.
 
-    python -m redraft.train.export recipes/small-sight.toml runs/small-sight-text runs/text --from small
-    python recipes/small-sight/assemble.py runs/text runs/small-sight src/redraft/small/sight
+python -m redraft.train.export recipes/small-sight.toml runs/small-sight-text runs/text --from small
+python recipes/small-sight/assemble.py runs/small-sight-text/checkpoint runs/small-sight OUT
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def main() -> None:
     args = parser.parse_args()
     model = redraft.load(args.text, dtype="bfloat16")
     tensors = load_file(args.encoder / "state.safetensors")
-    average = {n.removeprefix("average."): t for n, t in tensors.items() if n.startswith("average.")}
+    average = {
+        n.removeprefix("average."): t for n, t in tensors.items() if n.startswith("average.")
+    }
     encoder = VisionEncoder(CONFIG, model.config.hidden_size)
     encoder.load_state_dict(average)
 

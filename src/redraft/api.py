@@ -661,8 +661,8 @@ def load(
     """Load a DiffusionGemma checkpoint in the Hugging Face layout, or a GGUF file.
 
     Args:
-        path_or_id: a local folder or GGUF file, a hub id, or "small" or "small-text", the models
-            that ship with this package.
+        path_or_id: a local folder or GGUF file, a hub id, or "small", "small-text" or
+            "small-sight", the models that ship with this package.
         dtype: "float32", "bfloat16", "float16", or "auto": the file's own, but float32 for float16
             files on a CPU, where float16 is some twenty times slower, and for bfloat16 files of up
             to 0.5 GiB on a CPU without instructions for bfloat16. Or "int8", "int4", "fp8": the

@@ -25,7 +25,7 @@ from redraft.text.plain_file import is_there, read_json
 SAMPLING_FILE = "redraft_generation.json"
 # Models that are part of this package, by name. A folder of that name is ./small.
 SMALL = Path(__file__).parent.parent / "small"
-SHIPPED = {"small": SMALL / "puzzles", "small-text": SMALL / "text"}
+SHIPPED = {"small": SMALL / "puzzles", "small-text": SMALL / "text", "small-sight": SMALL / "sight"}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def open_checkpoint(path_or_id: str | Path, *, revision: str | None = None) -> C
     """Find a checkpoint and read its configs and headers.
 
     Args:
-        path_or_id: a local folder or GGUF file; `small` or `small-text`, the models that ship with
-            this package; or a hub id such as `google/diffusiongemma-26B-A4B-it`, or
+        path_or_id: a local folder or GGUF file; `small`, `small-text` or `small-sight`, the models
+            that ship with this package; or a hub id such as `google/diffusiongemma-26B-A4B-it`, or
             `owner/name:Q4_K_M` or `owner/name/file.gguf` for a GGUF file. What the hub has is
             downloaded once and found offline afterwards.
         revision: branch, tag or commit on the hub.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 ENVIRONMENT = "REDRAFT_MODEL"
+SEEING = "small-sight"
 
 
-def default_model(prompt: str) -> str:
+def default_model(prompt: str, images: bool = False) -> str:
     """Return the model that the environment names, or else the one among those that ship that knows
-    such prompts; small-text where none does."""
-    return os.environ.get(ENVIRONMENT) or shipped_model(prompt) or "small-text"
+    such prompts, small-text where none does; the one that sees for a prompt with images."""
+    shipped = SEEING if images else shipped_model(prompt)
+    return os.environ.get(ENVIRONMENT) or shipped or "small-text"
 
 
 def shipped_model(prompt: str) -> str | None:

@@ -112,7 +112,7 @@ def generate(
     alone = image and given_text is None and _is_terminal()
     text = "" if alone else _read_prompt(given_text)
     images = image_parts(image or [], max_soft_tokens)
-    name = model or default_model(text)
+    name = model or default_model(text, images=bool(images))
     # An option that cannot be used is reported before the model is loaded.
     GenerationConfig().with_options(options)
     strategies = checked_strategies(sampler, stopping)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 def inspect(
     model: Annotated[
         str | None,
-        typer.Argument(help="A checkpoint: a folder, a GGUF file, a hub id, small or small-text."),
+        typer.Argument(
+            help="A checkpoint: a folder, a GGUF file, a hub id, or small, small-text, small-sight."
+        ),
     ] = None,
     preset: Annotated[
         str | None,

@@ -17,7 +17,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A checkpoint: a folder, a GGUF file, a hub id, small or small-text.",
+        help="A checkpoint: a folder, a GGUF file, a hub id, or small, small-text, small-sight.",
     ),
 ]
 DefaultModelOption = Annotated[

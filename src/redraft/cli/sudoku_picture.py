@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redraft.cli.default_model import SEEING
 from redraft.errors import ImageError
 from redraft.tasks.sudoku import conflicts
 
 if TYPE_CHECKING:
     from redraft.api import Model
 
-READER = "small-sight"
+READER = SEEING
 PROMPT = "read"
 
 
