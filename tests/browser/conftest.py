@@ -23,6 +23,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import redraft
+from redraft.checkpoint.source import SHIPPED
 from redraft.server import Settings, create_app
 
 # A busy machine is slow: what is expected has as long as any other step.
@@ -78,7 +79,7 @@ class LiveServer:
 
 @pytest.fixture(scope="package")
 def models() -> dict[str, Any]:
-    return {name: redraft.load(name, dtype="float32") for name in ("small", "small-text")}
+    return {name: redraft.load(name, dtype="float32") for name in SHIPPED}
 
 
 @pytest.fixture(scope="package")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import random
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from redraft.tasks.sudoku import solves
+from redraft.tasks.sudoku_picture import Hardness, draw
+from tests.test_sight import FONTS
 
 EASY = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
 
@@ -57,3 +61,18 @@ def test_what_is_no_puzzle_is_refused_in_words(tab: Page) -> None:
     tab.get_by_label("A puzzle as 81 characters").fill("123")
     tab.get_by_role("button", name="Load").click()
     expect(tab.get_by_role("alert")).to_contain_text("81 cells are needed")
+
+
+def test_a_picture_is_read_into_the_board(tab: Page, tmp_path: Path) -> None:
+    path = tmp_path / "grid.png"
+    draw(EASY, random.Random(1), FONTS, Hardness(turn=1, bend=0, blur=0.3, noise=4)).save(path)
+    tab.goto("/#/sudoku")
+    tab.get_by_role("button", name="Clear").click()
+    tab.get_by_label("Read a picture").set_input_files(path)
+    expect(tab.get_by_role("grid", name="Diffusion: Sudoku grid")).to_have_attribute(
+        "data-grid", EASY.replace("0", ".")
+    )
+    tab.get_by_label("Read a picture").set_input_files(
+        {"name": "note.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    expect(tab.get_by_role("alert")).to_contain_text("cannot be read as a picture")
