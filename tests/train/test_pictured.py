@@ -18,6 +18,7 @@ from redraft.text.chat_template import TURN_TEMPLATE
 from redraft.train.batch import make_batch
 from redraft.train.example_encoder import ExampleEncoder
 from redraft.train.forward import ForwardPasses
+from redraft.train.image_noise import with_image_noise
 
 BORDERS = (108, 109)
 TEMPLATE = ChatTemplate(TURN_TEMPLATE, {"bos_token": "<bos>"})
@@ -81,3 +82,22 @@ def test_the_examples_are_right() -> None:
             assert grid == example.answer
     assert 8 < solved < 32
     assert replace(example, picture=None) != example
+
+
+def test_noise_leaves_the_digits_the_nearest() -> None:
+    task, rng, network = SudokuReading(), random.Random(3), tiny_model()
+    batch = make_batch([task.draw(rng) for _ in range(3)], encoder(), rng)
+    generator = torch.Generator().manual_seed(1)
+    noisy = with_image_noise(batch, network, 0.1, generator)
+    for row, (one,) in enumerate(noisy.images):
+        assert one.features is not None
+        right = network.embed(batch.prefix[row, one.start : one.stop])
+        assert not torch.equal(one.features, right)
+        distance = torch.cdist(one.features.float(), right.float())
+        own = distance.diagonal()
+        assert (own <= distance.min(dim=1).values + 1e-4).float().mean() > 0.9
+    still = with_image_noise(batch, network, 0.0, generator)
+    assert noisy.images[0][0].start == still.images[0][0].start
+    passes = ForwardPasses(network)
+    states, _ = passes.encode(batch.prefix, images=batch.images)
+    assert not torch.allclose(states, passes.encode(batch.prefix, images=noisy.images)[0])

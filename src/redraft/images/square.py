@@ -11,31 +11,32 @@ from redraft.images.read import Pixels, read_image
 PLAIN = 24
 # A row of pixels has content where this share of it differs.
 DENSE = 0.01
-# A margin that is kept, as a share of the content's longer side.
+# The margin that is usually kept, as a share of the content's longer side.
 KEPT = 0.03
 # Margins are looked for in a picture whose longer side has so many pixels.
 LOOKED_AT = 512
 
 
-def read_squared(source: object) -> Pixels:
+def read_squared(source: object, kept: float = KEPT) -> Pixels:
     """Return a picture without its plain margins, padded to a square, uint8 [side, side, 3].
 
     Args:
         source: as for `read_image`; files are read.
+        kept: the margin that is kept, as a share of the content's longer side.
 
     Raises:
         ImageError: it cannot be read.
     """
-    return squared(read_image(source, files=True))
+    return squared(read_image(source, files=True), kept)
 
 
-def squared(pixels: Pixels) -> Pixels:
+def squared(pixels: Pixels, kept: float = KEPT) -> Pixels:
     """Return pixels [height, width, 3] without their plain margins, padded to a square.
 
     A margin is what is as the picture's edge is. Padding has the edge's colour.
     """
     edge = edge_colour(pixels)
-    top, bottom, left, right = content(pixels, edge)
+    top, bottom, left, right = content(pixels, edge, kept)
     cut = pixels[top:bottom, left:right]
     side = max(cut.shape[:2])
     padded = np.full((side, side, 3), edge, dtype=np.uint8)
@@ -51,9 +52,9 @@ def edge_colour(pixels: Pixels) -> Pixels:
     return colour
 
 
-def content(pixels: Pixels, edge: Pixels) -> tuple[int, int, int, int]:
+def content(pixels: Pixels, edge: Pixels, kept: float = KEPT) -> tuple[int, int, int, int]:
     """Return the rows (first, behind the last) and columns of what differs from the edge's colour,
-    with a little margin; all of them where nothing does."""
+    with a margin; all of them where nothing does."""
     height, width = pixels.shape[:2]
     step = max(1.0, max(height, width) / LOOKED_AT)
     size = (max(1, round(width / step)), max(1, round(height / step)))
@@ -71,9 +72,9 @@ def content(pixels: Pixels, edge: Pixels) -> tuple[int, int, int, int]:
         (found[0] * step, (found[-1] + 1) * step, length)
         for found, length in ((rows, height), (columns, width))
     ]
-    kept = KEPT * max(last - first for first, last, _ in ranges)
+    margin = kept * max(last - first for first, last, _ in ranges)
     (top, bottom), (left, right) = (
-        (max(0, int(first - kept)), min(length, int(np.ceil(last + kept))))
+        (max(0, int(first - margin)), min(length, int(np.ceil(last + margin))))
         for first, last, length in ranges
     )
     return top, bottom, left, right

@@ -64,6 +64,7 @@ class Recipe:
             otherwise such an example is an error.
         self_conditioning: the share of the canvases that get the soft embedding of a first pass, of
             those that get one of a second pass upon the first, and so on; the shares fall.
+        image_noise: on what stands in an image's place, as a share of the embeddings' deviation.
         noise_power: 1 draws noise levels evenly; more leans to much noise, where a model still
             learns once it repairs a little without a fault.
         matrix_lr, other_lr: peak learning rates of Muon on matrices and of AdamW on the rest.
@@ -96,6 +97,7 @@ class Recipe:
     skip_long: bool = False
     self_conditioning: tuple[float, ...] = (0.5,)
     noise_power: float = 1.0
+    image_noise: float = 0.0
     seed: int = 0
     matrix_lr: float = 0.02
     other_lr: float = 3e-3
@@ -125,6 +127,7 @@ class Recipe:
         check_integer("encoder_every", self.encoder_every, minimum=0)
         for name in ("matrix_lr", "other_lr", "clip", "noise_power"):
             check_number(name, getattr(self, name), minimum=0, exclusive=True)
+        check_number("image_noise", self.image_noise, minimum=0)
         check_number("prefix_weight", self.prefix_weight, minimum=0)
         if self.precision not in PRECISIONS:
             raise ConfigError(f"{self.precision=} is not one of {', '.join(PRECISIONS)}")

@@ -20,6 +20,7 @@ from redraft.train.batch import Batch, make_batch
 from redraft.train.example_encoder import ExampleEncoder
 from redraft.train.examples import step_examples
 from redraft.train.forward import ForwardPasses
+from redraft.train.image_noise import with_image_noise
 from redraft.train.initial import initialise
 from redraft.train.loss import Corruption, Losses, autoregressive_losses, losses
 from redraft.train.metrics import (
@@ -201,6 +202,8 @@ class Trainer:
         rng = random.Random(f"{recipe.seed} {self.step}")
         fits = self.encoder.fits if recipe.skip_long else lambda example: True
         batch = make_batch(step_examples(recipe, rng, fits), self.encoder, rng)
+        if recipe.image_noise:
+            batch = with_image_noise(batch, self.network, recipe.image_noise, self.generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             result = self._losses(batch)
         result.total.backward()
