@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from redraft.ops.triton.launch import apart
 from redraft.ops.triton.tiles import card_of
 
 First = TypeVar("First")
@@ -63,7 +64,7 @@ def side_by_side(
     side = _STREAMS[device]
     side.wait_stream(current)
     try:
-        with torch.cuda.stream(side):
+        with torch.cuda.stream(side), apart():
             one = first()
         other = second()
     finally:
