@@ -105,7 +105,7 @@ def test_a_tile_that_no_graph_can_hold_is_refused() -> None:
             raise RuntimeError("operation not permitted when stream is capturing")
         return 1.0 / ran[-1][0]
 
-    outputs: dict[tuple[int, ...], object] = dict.fromkeys([(n,) for n in range(1, 6)], [1.0])
+    outputs: dict[tuple[int, ...], object] = {(n,): [1.0] for n in range(1, 6)}
     choice = choose_tile(case(outputs, ran), clock)
     assert (choice.tile, choice.refused) == ((5,), ((2,),))
 

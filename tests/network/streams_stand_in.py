@@ -65,7 +65,9 @@ class Races(TorchDispatchMode):
         kwargs = kwargs or {}
         name = func._schema.name.removeprefix("aten::")
         if name not in FREE:
-            named = {one.name: value for one, value in zip(func._schema.arguments, args, strict=False)}
+            named = {
+                one.name: value for one, value in zip(func._schema.arguments, args, strict=False)
+            }
             writes = {
                 one.name
                 for one in func._schema.arguments

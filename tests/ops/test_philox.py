@@ -61,6 +61,11 @@ def test_all_words_of_a_batch_are_those_of_each_counter_alone() -> None:
             a, b, c, d, k, m = (part[row][column] for part in every)
             for _ in range(10):
                 first, second = a * 0xD2511F53, c * 0xCD9E8D57
-                a, b, c, d = second >> 32 ^ b ^ k, second % 2**32, first >> 32 ^ d ^ m, first % 2**32
+                a, b, c, d = (
+                    second >> 32 ^ b ^ k,
+                    second % 2**32,
+                    first >> 32 ^ d ^ m,
+                    first % 2**32,
+                )
                 k, m = (k + 0x9E3779B9) % 2**32, (m + 0xBB67AE85) % 2**32
             assert words[:, row, column].tolist() == [a, b, c, d]
