@@ -16,7 +16,7 @@ from redraft.engine import tuning
 from redraft.errors import ConfigError
 from redraft.network import place_weight
 from redraft.ops import triton as kernels
-from redraft.ops.triton import measured_tiles
+from redraft.ops.triton import launch, measured_tiles
 from redraft.ops.triton.measured_tiles import (
     forget_tiles,
     measured_tile,
@@ -96,6 +96,42 @@ def test_a_file_is_for_a_card_and_versions_and_a_broken_one_is_the_table(
     forget_tiles()
 
 
+def test_a_tile_that_no_graph_can_hold_is_refused() -> None:
+    ran: list[tuple[int, ...]] = []
+
+    def clock(launch: Callable[[], object]) -> float:
+        launch()
+        if ran[-1] == (2,):
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return 1.0 / ran[-1][0]
+
+    outputs: dict[tuple[int, ...], object] = {(n,): [1.0] for n in range(1, 6)}
+    choice = choose_tile(case(outputs, ran), clock)
+    assert (choice.tile, choice.refused) == ((5,), ((2,),))
+
+
+def test_kernels_are_chained_where_that_was_measured_and_the_card_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    capability = (9, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(measured_tiles, "_READ", {0: {"chained": (1,)}})
+    launch.can_chain.cache_clear()
+    assert launch.chain(CUDA) == {"CHAINED": True, "launch_pdl": True}
+    with launch.apart():
+        assert launch.chain(CUDA) == {"CHAINED": False}
+    with trying("chained", (0,)):
+        assert launch.chain(CUDA) == {"CHAINED": False}
+    monkeypatch.setattr(measured_tiles, "_READ", {0: {}})
+    assert launch.chain(CUDA) == {"CHAINED": False}
+    capability = (8, 9)
+    launch.can_chain.cache_clear()
+    with trying("chained", (1,)):
+        assert launch.chain(CUDA) == {"CHAINED": False}
+        assert launch.chain(torch.device("cpu")) == {"CHAINED": False}
+    launch.can_chain.cache_clear()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a device")
 def test_without_a_device_nothing_is_measured() -> None:
     for device in ("auto", "cuda", "cpu"):
@@ -116,6 +152,7 @@ def test_every_kernel_of_a_model_is_a_case_that_runs(
         monkeypatch.setattr(tuning, name, getattr(tuning, name)[:1])
     monkeypatch.setattr(tuning, "device_clock", lambda device: _timed)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(tuning, "can_chain", lambda device: True)
     model = tiny_model(1, num_hidden_layers=2, hidden_size=64, canvas_length=4)
     name = "layers.0.mlp.down_proj.weight"
     weight = FORMATS["int8"].quantize(model.state_dict()[name], torch.float32, 0)
@@ -123,7 +160,7 @@ def test_every_kernel_of_a_model_is_a_case_that_runs(
     told: list[str] = []
     found = tuning.tune(model, told.append)
     names = [line[0] for line in found.lines]
-    assert len(told) == len(names) == len(set(names)) == 2 + 2 + 1, names
+    assert len(told) == len(names) == len(set(names)) == 2 + 2 + 1 + 1, names
     kept = json.loads(found.path.read_text())["tiles"]
     assert list(kept) == names
     assert all(after <= before for _, before, after, _ in found.lines)

@@ -13,9 +13,10 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from redraft.ops.triton.launch import CHAINS_FROM
 from redraft.ops.triton.tiles import CARDS as KINDS
 from tests.ops.compiled_products import (
     Kernel,
@@ -39,14 +40,16 @@ BACK = re.compile(r"\bBRA(?:\.\w+)*\s+(?:!?U?P\d,\s*)?0x([0-9a-f]+)")
 # issued by four warps each; on 10.0 a product has more to do.
 TURN = 16384
 BUDGETS = {"int4 experts": 400, "fp8 experts": 425, "int8 experts": 425, "fp4 experts": 630}
+# What a kernel has that may be launched while the one before it still runs.
+CHAIN_INSTRUCTIONS = ("griddepcontrol.wait", "griddepcontrol.launch_dependents")
 BUDGET_CARDS = (80, 86, 89, 90, 120)
 
 
 @dataclass(frozen=True)
 class Compiled:
     """What a kernel takes: registers of a thread, bytes of a thread that are spilled, bytes of
-    shared memory, instructions, how many of them are products of tensor cores, and how many its
-    loop has for 16,384 numbers of a matrix."""
+    shared memory, instructions, how many of them are products of tensor cores, how many its loop
+    has for 16,384 numbers of a matrix, and whether it waits for the kernel before it by itself."""
 
     kernel: str
     capability: int
@@ -56,6 +59,7 @@ class Compiled:
     instructions: int
     products: int
     loop: int
+    chained: bool = False
 
 
 def kernels() -> Iterator[Kernel]:
@@ -75,8 +79,14 @@ def kernels() -> Iterator[Kernel]:
     yield from decoding_kernels()
 
 
-def compile_all(capabilities: list[int], only: list[str] | None = None) -> Iterator[Compiled]:
-    """Compile each kernel, or those of some names, for each capability."""
+def compile_all(
+    capabilities: list[int], only: list[str] | None = None, chained: bool = False
+) -> Iterator[Compiled]:
+    """Compile each kernel, or those of some names, for each capability.
+
+    Args:
+        chained: as they are launched before the one before has ended, where a card can do so.
+    """
     from triton import compile
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -87,6 +97,10 @@ def compile_all(capabilities: list[int], only: list[str] | None = None) -> Itera
         names = one.kernel.arg_names
         for capability in capabilities:
             constants, options = one.choose(KINDS.get(divmod(capability, 10), "small"))
+            if "CHAINED" in names:
+                at_once = chained and divmod(capability, 10) >= CHAINS_FROM
+                constants = constants | {"CHAINED": at_once}
+                options = options | ({"launch_pdl": True} if at_once else {})
             signature = {
                 name: "constexpr" if name in constants else one.types.get(name, "i32")
                 for name in names
@@ -99,9 +113,24 @@ def compile_all(capabilities: list[int], only: list[str] | None = None) -> Itera
             target = GPUTarget("cuda", capability, 32)
             made = compile(source, target=target, options=options)
             weights = one.weights(constants) * 4 // options.get("num_warps", 4)
-            yield read_binary(
+            found = read_binary(
                 one.name, capability, made.asm["cubin"], made.metadata.shared, weights
             )
+            yield replace(found, chained=waits_by_itself(made.asm["ptx"]))
+
+
+def waits_by_itself(ptx: str) -> bool:
+    """Return True if a kernel waits for the one before it, before it uses memory, and lets the next
+    one begin.
+
+    Raises:
+        AssertionError: it does only a part of that.
+    """
+    has = [one in ptx for one in CHAIN_INSTRUCTIONS]
+    assert all(has) == any(has), has
+    memory = min(ptx.find(f"{one}.global") % len(ptx) for one in ("ld", "st"))
+    assert not any(has) or ptx.index(CHAIN_INSTRUCTIONS[0]) < memory, "it reads before it waits"
+    return all(has)
 
 
 def read_binary(
@@ -174,15 +203,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--capability", type=int, action="append", choices=list(CARDS))
     parser.add_argument("--kernel", action="append", help="a name, such as 'int4 experts'")
+    parser.add_argument("--chained", action="store_true", help="as `redraft tune` may launch them")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     specialized = specialized_lengths()
     wrong = len(specialized)
     if specialized:
         print("compiled anew for other values:", *specialized, sep="\n", file=sys.stderr)
-    for one in compile_all(args.capability or list(CARDS), args.kernel):
+    for one in compile_all(args.capability or list(CARDS), args.kernel, args.chained):
         print(json.dumps(asdict(one)), flush=True)
         wrong += one.spilled > MOST_SPILLED or one.shared > CARDS[one.capability]
+        wrong += one.chained and not args.chained
         if one.capability in BUDGET_CARDS:
             wrong += one.loop > BUDGETS.get(one.kernel, one.loop)
     return 1 if wrong else 0

@@ -102,7 +102,7 @@ def test_experts(tokens: int) -> None:
     )
 
 
-@pytest.mark.skipif(not linear_module.CALLS_MKL, reason="oneDNN computes all products here")
+@pytest.mark.skipif(not linear_module.adds_alike(), reason="oneDNN computes all products here")
 @pytest.mark.parametrize("transposed", [False, True])
 def test_small_products_have_the_bits_of_onednn(transposed: bool) -> None:
     generator = torch.Generator().manual_seed(7)
@@ -115,12 +115,38 @@ def test_small_products_have_the_bits_of_onednn(transposed: bool) -> None:
                     shape = (inputs, columns) if transposed else (columns, inputs)
                     weight = torch.randn(*shape, generator=generator)
                     weight = weight.T if transposed else weight
-                    assert linear_module._is_small(x, weight)
+                    assert linear_module.suits_mkl(x, weight) or x.numel() * columns > 1 << 22
                     expected = onednn(x, weight, None, "none", [], "")
                     assert torch.equal(linear(x, weight), expected), (rows, columns, inputs)
-        assert not linear_module._is_small(x, torch.ones(128, 193))
-        assert not linear_module._is_small(x, torch.ones(15, 192))
-        assert not linear_module._is_small(x[:15], torch.ones(128, 192))
+        assert not linear_module.suits_mkl(x, torch.ones(128, 193))
+        assert not linear_module.suits_mkl(x, torch.ones(15, 192))
+        assert not linear_module.suits_mkl(x[:15], torch.ones(128, 192))
+
+
+@pytest.mark.skipif(not linear_module.adds_alike(), reason="each head is a product of its own")
+def test_heads_in_one_product_have_the_bits_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(8)
+    with torch.inference_mode():
+        for heads, rows, dim, columns in ((4, 84, 32, 340), (2, 168, 64, 212), (1, 16, 192, 16)):
+            query = torch.randn(heads, rows, dim, generator=generator)
+            cache = torch.randn(heads, columns + 5, dim, generator=generator)
+            key = cache[:, :columns]
+            assert linear_module.suits_mkl(query, key)
+            pairs = zip(query, key, strict=True)
+            expected = torch.stack([linear_module.onednn_product(*pair) for pair in pairs])
+            assert torch.equal(attention_module._product(query, key), expected)
+
+
+def test_a_library_that_adds_in_another_order_is_not_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = linear_module.adds_alike()
+    linear_module.adds_alike.cache_clear()
+    monkeypatch.setattr(linear_module.F, "linear", lambda x, weight: x @ weight.T + 1e-6)
+    assert not linear_module.adds_alike()
+    monkeypatch.undo()
+    linear_module.adds_alike.cache_clear()
+    assert linear_module.adds_alike() == asked
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,26 @@ def test_draws_are_uniform() -> None:
         chi_squared = float(((counts - expected) ** 2 / expected).sum())
         assert chi_squared < 49 + 6 * (2 * 49) ** 0.5
         assert len(counts) == bins
+
+
+def test_all_words_of_a_batch_are_those_of_each_counter_alone() -> None:
+    """And those of the formula, in Python's integers."""
+    generator = torch.Generator().manual_seed(9)
+    draw = lambda *size: torch.randint(0, 1 << 32, size, generator=generator)  # noqa: E731
+    counter, key = (draw(1, 5), draw(3, 1), draw(3, 1), draw(1, 1)), (draw(3, 1), draw(1, 1))
+    words = torch.stack(philox(counter, key))
+    assert words.dtype == torch.int64
+    every = [part.expand(3, 5).tolist() for part in (*counter, *key)]
+    for row in range(3):
+        for column in range(5):
+            a, b, c, d, k, m = (part[row][column] for part in every)
+            for _ in range(10):
+                first, second = a * 0xD2511F53, c * 0xCD9E8D57
+                a, b, c, d = (
+                    second >> 32 ^ b ^ k,
+                    second % 2**32,
+                    first >> 32 ^ d ^ m,
+                    first % 2**32,
+                )
+                k, m = (k + 0x9E3779B9) % 2**32, (m + 0xBB67AE85) % 2**32
+            assert words[:, row, column].tolist() == [a, b, c, d]

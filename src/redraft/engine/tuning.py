@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from redraft.ops.activation import IN_KERNEL
 from redraft.ops.linear import Linear, packed_layout
 from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton import uses_kernels
-from redraft.ops.triton.launch import launched_on
+from redraft.ops.triton.launch import CHAINED, can_chain, launched_on
 from redraft.ops.triton.measured_tiles import (
     attention_name,
     card_name,
@@ -121,6 +122,8 @@ def tile_cases(model: DiffusionGemma) -> Iterator[TileCase]:
         yield from _attention_cases(model, kind)
     yield from _expert_cases(model, [layer.experts for layer in layers[:COPIES]])
     yield from _integer_cases(model, layers)
+    if can_chain(model.device):
+        yield chain_case(model)
 
 
 def _kernel_width(kind: LayerConfig) -> int:
@@ -219,6 +222,35 @@ def _integer_cases(model: DiffusionGemma, layers: Sequence[nn.Module]) -> Iterat
             return outputs[0]
 
         yield TileCase(name, (0,), ((1,),), run, INTEGER_TOLERANCE)
+
+
+def chain_case(model: DiffusionGemma) -> TileCase:
+    """Return the choice to launch small kernels, 1, while those before them still run."""
+    from redraft.ops.triton.gated import gated
+    from redraft.ops.triton.residual import (
+        EndWeights,
+        FeedForwardWeights,
+        after_attention,
+        end_layer,
+    )
+
+    layer, eps = cast("Layer", model.layers[0]), model.config.rms_norm_eps
+    x = _random(model.norm.weight, model.config.canvas_length, model.config.hidden_size)
+    weights = FeedForwardWeights(*[model.norm.weight] * 4)
+    ends = EndWeights(*[model.norm.weight] * 4)
+    scalars = layer.layer_scalar.expand(len(x), 1)
+
+    def run(tile: tuple[int, ...]) -> Tensor:
+        out, normed = x, x
+        with trying(CHAINED, tile):
+            for _ in range(COPIES):
+                inputs = after_attention(normed, out, weights, eps)
+                dense = gated(inputs.dense, inputs.experts, "gelu_tanh")
+                residual, experts = inputs.residual, inputs.experts
+                out, normed = end_layer(residual, dense, experts, None, ends, scalars, eps)
+        return out
+
+    return TileCase(CHAINED, (0,), [(1,)], run)
 
 
 def _random(like: Tensor, *shape: int) -> Tensor:

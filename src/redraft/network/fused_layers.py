@@ -7,17 +7,24 @@ rounds. The norm with which a layer begins is computed at the end of the one bef
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
 from redraft.network.context import Context
 from redraft.network.layers import Layer, RMSNorm
+from redraft.network.side_by_side import gains_side_by_side, side_by_side
 from redraft.ops.activation import gate_halves
 from redraft.ops.experts import route
 from redraft.ops.linear import packed_layout, partial_linears
 from redraft.ops.triton import uses_row_kernels
+from redraft.ops.triton.launch import apart
+
+if TYPE_CHECKING:
+    from redraft.ops.triton.residual import FeedForwardInputs
 
 
 def suits_kernels(
@@ -108,8 +115,8 @@ def _run_layer(
         layer.router.scale,
     )
     inputs = after_attention(mixed, x[first:], weights, layer.router.eps)
-    dense = _dense(layer, inputs.dense)
-    sparse, mixture = _experts(layer, inputs.experts, inputs.router)
+    parted = gains_side_by_side(inputs.dense, layer.mlp.numbers)
+    dense, (sparse, mixture) = _feed_forward(layer, inputs, parted)
     ends = EndWeights(
         layer.post_feedforward_layernorm_1.weight,
         layer.post_feedforward_layernorm_2.weight,
@@ -117,7 +124,8 @@ def _run_layer(
         following.weight,
     )
     scalars = context.layer_scalar(layer.encoder_layer_scalar, layer.layer_scalar)[first:]
-    return end_layer(inputs.residual, dense, sparse, mixture, ends, scalars, layer.router.eps)
+    with apart() if parted else nullcontext():
+        return end_layer(inputs.residual, dense, sparse, mixture, ends, scalars, layer.router.eps)
 
 
 def _attend(layer: Layer, normed: Tensor, context: Context, first: int) -> Tensor:
@@ -134,6 +142,17 @@ def _attend(layer: Layer, normed: Tensor, context: Context, first: int) -> Tenso
         context.key_value_places(attention.index),
     )
     return partial_linears(context.attend(attention.index, *heads), [attention.o_proj])[0]
+
+
+def _feed_forward(
+    layer: Layer, inputs: FeedForwardInputs, parted: bool
+) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
+    """Return what `_dense` and `_experts` return; parted, they run side by side."""
+    dense = partial(_dense, layer, inputs.dense)
+    experts = partial(_experts, layer, inputs.experts, inputs.router)
+    if parted:
+        return side_by_side(inputs.dense.device, dense, experts)
+    return dense(), experts()
 
 
 def _dense(layer: Layer, x: Tensor) -> Tensor:

@@ -41,10 +41,15 @@ class RMSNorm(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """A gated feed-forward block without biases: down(activation(gate x) * up x)."""
+    """A gated feed-forward block without biases: down(activation(gate x) * up x).
+
+    Attributes:
+        numbers: of its three matrices.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.numbers = 3 * config.hidden_size * config.intermediate_size
         self.activation = activation(config)
         self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
         self.up_proj = Linear(config.hidden_size, config.intermediate_size)

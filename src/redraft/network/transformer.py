@@ -18,6 +18,7 @@ from redraft.network.cache import Cache
 from redraft.network.capture import Tensors
 from redraft.network.context import CachedContext, Context
 from redraft.network.cuda_graphs import CudaGraphs, Feeds
+from redraft.network.few_operations import run_in_few_operations, suits_few_operations
 from redraft.network.fused_layers import run_in_kernels, suits_kernels
 from redraft.network.joined import join_weights
 from redraft.network.layers import Layer, RMSNorm, SelfConditioning
@@ -141,6 +142,8 @@ class DiffusionGemma(nn.Module):
         """
         if suits_kernels(self.layers, self.norm, embeddings, context):
             return run_in_kernels(self.layers, self.norm, embeddings, context, first)
+        if suits_few_operations(self.layers, embeddings):
+            return run_in_few_operations(self.layers, self.norm, embeddings, context, first)
         x = embeddings
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context, first if number == len(self.layers) else 0)

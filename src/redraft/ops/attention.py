@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from redraft.ops.linear import onednn_product, suits_onednn
+from redraft.ops.linear import onednn_product, suits_mkl, suits_onednn
 from redraft.ops.triton import uses_kernels
 
 # The number of scores that exist at a time: longer products run in blocks of queries. On a CPU a
@@ -166,7 +166,8 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     """Return x y^T of x [..., N, K] and y [..., M, K].
 
     On a CPU this is one product for each head: float32 has a faster way for each, and a part of a
-    cache, which a batched product would copy, is read where it lies.
+    cache, which a batched product would copy, is read where it lies. Small products whose bits are
+    the same in a batch are one.
     """
     if (
         x.ndim != 3
@@ -176,6 +177,8 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
     ):
         return x @ y.transpose(-1, -2)
     if suits_onednn(x, y):
+        if suits_mkl(x, y):
+            return x @ y.transpose(-1, -2)
         # Asked once for all heads: a batch of rows comes here some hundred times in a step.
         return torch.stack([onednn_product(one, other) for one, other in zip(x, y, strict=True)])
     product = x.new_empty(len(x), x.shape[1], y.shape[1])

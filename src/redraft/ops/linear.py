@@ -4,14 +4,15 @@ torch sends float32 products on a CPU to MKL, which uses only AVX2 on processors
 Intel's. oneDNN uses AVX-512 on every maker's processors: it was 2.2 times as fast there, with
 errors of the same size. Its sums also come in one order for any number of rows from two on.
 
-On a processor with AVX2 alone both libraries are as fast, and MKL needs some 25 µs less for a call,
-which is half of a small product. Where the sums of both are the same to the last bit, MKL computes
-them there.
+MKL needs some 10 to 25 µs less for a call, which is up to half of a small product, and on a
+processor with AVX2 alone both libraries are as fast. Where the sums of both are the same to the
+last bit, MKL computes small products, and with AVX2 alone all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol, Self, cast
 
 import torch
@@ -21,11 +22,13 @@ from torch import Tensor, nn
 from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton import uses_kernels
 
+_HAS_AVX512 = torch.cpu._is_avx512_supported()
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-# Where a call costs less with MKL, and the products of float32 whose bits are then oneDNN's: inputs
-# at most, rows and columns of the output at least. tests/ops/test_ops.py compares them.
-CALLS_MKL = ONEDNN and torch.backends.mkl.is_available() and not torch.cpu._is_avx512_supported()
+# The products of float32 whose bits are the same in MKL: inputs at most, rows and columns of the
+# output at least. `adds_alike` tries some, tests/ops/test_ops.py many.
 MKL_INPUTS, MKL_ROWS, MKL_COLUMNS = 192, 16, 16
+# Multiplications up to which MKL is then faster, on processors with AVX-512.
+MKL_SIZE = 1 << 23
 
 
 def multiplies_bfloat16() -> bool:
@@ -69,7 +72,7 @@ def linear(x: Tensor, weight: Tensor | WeightLike) -> Tensor:
     """
     if not isinstance(weight, Tensor):
         return weight.product(x)
-    if not suits_onednn(x, weight) or (CALLS_MKL and _is_small(x, weight)):
+    if not suits_onednn(x, weight) or (x.ndim == 2 and suits_mkl(x, weight)):
         return F.linear(x, weight)
     return onednn_product(x, weight)
 
@@ -80,10 +83,35 @@ def onednn_product(x: Tensor, weight: Tensor) -> Tensor:
     return product
 
 
-def _is_small(x: Tensor, weight: Tensor) -> bool:
-    """Return True for a product whose sums MKL adds as oneDNN does."""
-    columns, inputs = weight.shape
-    return inputs <= MKL_INPUTS and columns >= MKL_COLUMNS and len(x) >= MKL_ROWS and x.ndim == 2
+def suits_mkl(x: Tensor, weight: Tensor) -> bool:
+    """Return True for a product of x [..., M, K] and weight [..., N, K] whose sums MKL adds as
+    oneDNN does, and sooner."""
+    (columns, inputs), rows = weight.shape[-2:], x.shape[-2]
+    return (
+        inputs <= MKL_INPUTS
+        and columns >= MKL_COLUMNS
+        and rows >= MKL_ROWS
+        and (not _HAS_AVX512 or rows * columns * inputs <= MKL_SIZE)
+        and adds_alike()
+    )
+
+
+@cache
+def adds_alike() -> bool:
+    """Return True if MKL adds the sums of products as oneDNN does, in some that are tried here."""
+    if not ONEDNN or not torch.backends.mkl.is_available():
+        return False
+    numbers = torch.sin(torch.arange(64.0 * MKL_INPUTS)).view(64, MKL_INPUTS)
+    with torch.inference_mode():
+        for rows, columns, inputs in ((16, 16, 192), (64, 24, 128), (33, 64, 32), (17, 40, 24)):
+            x, weight = numbers[:rows, :inputs] + 1, numbers[-columns:, :inputs] * 3
+            if not torch.equal(F.linear(x, weight), onednn_product(x, weight)):
+                return False
+            batch = torch.stack((x, x + 1)), torch.stack((weight, weight - 1))
+            products = [onednn_product(*pair) for pair in zip(*batch, strict=True)]
+            if not torch.equal(batch[0] @ batch[1].transpose(1, 2), torch.stack(products)):
+                return False
+    return True
 
 
 class Linear(nn.Linear):

@@ -17,7 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.chained import await_last, release_next
+from redraft.ops.triton.launch import chain, on_its_device
 from redraft.ops.triton.measured_tiles import attention_name, measured_tile
 from redraft.ops.triton.numbers import INTERPRETED, TRITON_DTYPES
 from redraft.ops.triton.tiles import (
@@ -108,12 +109,13 @@ def _run(
         heads // kv_heads, heads, window or 0, DIM=dim, WIDE=wide, QUERIES=queries, KEYS=at_once,
         CAUSAL=causal, WINDOW=window is not None, PARTS=parts,
         NUMBER=tl.float32 if INTERPRETED else TRITON_DTYPES[query.dtype],
-        num_warps=warps, num_stages=stages,
+        num_warps=warps, num_stages=stages, **chain(query.device),
     )  # fmt: skip
     if parts > 1:
         _merge[(rows,)](
             sums, tops, totals, out, rows, heads, DIM=dim, WIDE=wide,
             HEADS=triton.next_power_of_2(heads), PARTS=parts, num_warps=8,
+            **chain(query.device),
         )  # fmt: skip
     return out
 
@@ -147,7 +149,9 @@ def _attend(
     step, head_step, group, heads, window,
     DIM: tl.constexpr, WIDE: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, PARTS: tl.constexpr, NUMBER: tl.constexpr,
+    CHAINED: tl.constexpr,
 ):  # fmt: skip
+    await_last(CHAINED)
     row, head = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES), tl.program_id(1)
     member, part = tl.program_id(2) // PARTS, tl.program_id(2) % PARTS
     column, number = tl.arange(0, WIDE), tl.arange(0, KEYS)
@@ -212,6 +216,7 @@ def _attend(
             acc, total, top, queries, key + here[:, None] + far[None, :],
             value + here[None, :] + far[:, None], seen, inside, narrow, NUMBER,
         )  # fmt: skip
+    release_next(CHAINED)
     if PARTS > 1:
         line = part.to(tl.int64) * rows + first + row
         tl.store(out + part.to(tl.int64) * rows * (heads * DIM) + own, acc, mask=there)
@@ -226,8 +231,10 @@ def _attend(
 def _merge(
     sums, tops, totals, out, rows, heads,
     DIM: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, PARTS: tl.constexpr,
+    CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Add the sums of the parts of one query's keys, for all heads, in the order of the parts."""
+    await_last(CHAINED)
     row, head, column = tl.program_id(0).to(tl.int64), tl.arange(0, HEADS), tl.arange(0, WIDE)
     real = head < heads
     inside = real[:, None] & (column < DIM)[None, :]
@@ -243,5 +250,6 @@ def _merge(
         total += shrink * tl.load(totals + line + head, mask=real, other=0)
         one = tl.load(sums + line * DIM + at, mask=inside, other=0)
         acc += one * shrink[:, None]
+    release_next(CHAINED)
     acc /= tl.maximum(total, 1e-30)[:, None]
     tl.store(out + row * (heads * DIM) + at, acc.to(out.dtype.element_ty), mask=inside)

@@ -7,7 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.chained import await_last, release_next
+from redraft.ops.triton.launch import chain, on_its_device
 
 COLUMNS = 1024
 
@@ -42,7 +43,7 @@ def _run(gate: Tensor, up: Tensor, out: Tensor, form: str) -> Tensor:
         gate, up = gate.contiguous(), up.contiguous()
     _gated[(rows, triton.cdiv(width, COLUMNS))](
         gate, up, out, width, gate.stride(1), gate.stride(0) if parts > 1 else 0,
-        FORM=form, COLUMNS=COLUMNS, PARTS=parts,
+        FORM=form, COLUMNS=COLUMNS, PARTS=parts, **chain(gate.device),
     )  # fmt: skip
     return out
 
@@ -72,8 +73,9 @@ def activate(x, FORM: tl.constexpr):
 @triton.jit
 def _gated(
     gate, up, out, width, stride, part_stride, FORM: tl.constexpr, COLUMNS: tl.constexpr,
-    PARTS: tl.constexpr,
+    PARTS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    await_last(CHAINED)
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < width
@@ -83,6 +85,7 @@ def _gated(
         at = row * stride + part * part_stride + column
         x += tl.load(gate + at, mask=inside, other=0).to(tl.float32)
         other += tl.load(up + at, mask=inside, other=0).to(tl.float32)
+    release_next(CHAINED)
     x, other = x.to(dtype).to(tl.float32), other.to(dtype).to(tl.float32)
     active = activate(x, FORM).to(dtype).to(tl.float32)
     tl.store(out + row * width + column, (active * other).to(dtype), mask=inside)

@@ -9,7 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.chained import await_last, release_next
+from redraft.ops.triton.launch import chain, on_its_device
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def group_by_expert(index: Tensor, experts: int, block: int) -> Groups:
     _group[(experts,)](
         index.contiguous(), order, edges, owners, firsts, count, experts, block, limit,
         SIZE=min(2048, triton.next_power_of_2(count)), BINS=triton.next_power_of_2(experts + 1),
+        **chain(index.device),
     )  # fmt: skip
     return Groups(order, edges, owners, firsts, block, experts, index.shape[1])
 
@@ -57,17 +59,19 @@ def group_by_expert(index: Tensor, experts: int, block: int) -> Groups:
 @triton.jit(do_not_specialize=["count", "limit"])
 def _group(
     index, order, edges, owners, firsts, count, experts, block, limit,
-    SIZE: tl.constexpr, BINS: tl.constexpr,
+    SIZE: tl.constexpr, BINS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Write one expert's assignments and blocks behind those of the experts before it.
 
     Each program counts for itself what all experts have. The last one fills the rest of the blocks.
     """
+    await_last(CHAINED)
     expert, at, every = tl.program_id(0), tl.arange(0, SIZE), tl.arange(0, BINS)
     counts = tl.zeros((BINS,), tl.int32)
     for first in range(0, count, SIZE):  # what is read beyond the end counts as no expert's
         chosen = tl.load(index + first + at, mask=first + at < count, other=experts)
         counts += tl.histogram(chosen.to(tl.int32), BINS)
+    release_next(CHAINED)
     before = every < expert
     begin = tl.sum(tl.where(before, counts, 0), 0)
     tl.store(edges + expert, begin)

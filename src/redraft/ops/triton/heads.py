@@ -8,7 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.chained import await_last, release_next
+from redraft.ops.triton.launch import chain, on_its_device
 
 # Numbers in a half of a token's queries up to which a program has 4 warps: 32 a thread, twice.
 FOUR_WARPS = 2048
@@ -58,7 +59,7 @@ def norm_and_rotate(
         query.stride(0), key.stride(0), value.stride(0), eps, *(places or (query, query)),
         PLACED=places is not None, HALF=dim // 2, WIDE=wide, HEADS=heads, KV_HEADS=kv_heads,
         ROWS=triton.next_power_of_2(heads), KV_ROWS=triton.next_power_of_2(kv_heads),
-        num_warps=4 if heads * wide <= FOUR_WARPS else 8,
+        num_warps=4 if heads * wide <= FOUR_WARPS else 8, **chain(query.device),
     )  # fmt: skip
     return made
 
@@ -124,9 +125,10 @@ def _heads(
     query, key, value, cos, sin, query_weight, key_weight, out_query, out_key, out_value,
     begin, query_stride, key_stride, value_stride, eps, owners, places, PLACED: tl.constexpr,
     HALF: tl.constexpr, WIDE: tl.constexpr, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
-    ROWS: tl.constexpr, KV_ROWS: tl.constexpr,
+    ROWS: tl.constexpr, KV_ROWS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """All queries of one token, or all of its keys, or all of its values."""
+    await_last(CHAINED)
     token, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     DIM: tl.constexpr = 2 * HALF
     dtype: tl.constexpr = out_key.dtype.element_ty
@@ -141,6 +143,7 @@ def _heads(
                 query + own * query_stride, query_weight, cos, sin, head, at, inside, eps, dtype,
                 HALF,
             )  # fmt: skip
+            release_next(CHAINED)
             out = out_query + own * (DIM * HEADS)
             _store(out, DIM, head, at, inside, first, second, HALF)
     else:
@@ -151,9 +154,11 @@ def _heads(
             first, second = _turn(
                 key + token * key_stride, key_weight, cos, sin, head, at, inside, eps, dtype, HALF
             )
+            release_next(CHAINED)
             _store(out_key + here, DIM, head, at, inside, first, second, HALF)
         else:
             first, second = _unit(value + token * value_stride, head, at, inside, eps, HALF)
+            release_next(CHAINED)
             _store(out_value + here, DIM, head, at, inside, first, second, HALF)
         if PLACED:
             _store_placed(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from redraft.ops.packed_layout import PackedLayout
 from redraft.ops.triton.grouping import Groups
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.launch import chain, on_its_device
 from redraft.ops.triton.measured_tiles import measured_tile, product_name
 from redraft.ops.triton.numbers import ENCODINGS, INTERPRETED, TRITON_DTYPES
 from redraft.ops.triton.product_kernel import _product
@@ -129,7 +129,7 @@ def _launch(
         GROUPED=groups is not None, GATHER=gather, SCATTER=scatter, GATE=gate,
         TOKENS=tile.tokens, ROWS=tile.rows, COLUMNS=columns, SPLIT=grid[2],
         NUMBER=tl.float32 if INTERPRETED else TRITON_DTYPES[x.dtype], FAST=fast, FACTOR=factor,
-        num_warps=tile.warps, num_stages=tile.stages,
+        num_warps=tile.warps, num_stages=tile.stages, **chain(x.device),
     )  # fmt: skip
 
 

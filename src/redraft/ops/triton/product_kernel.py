@@ -10,6 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from redraft.ops.triton.chained import await_last, release_next
 from redraft.ops.triton.gated import activate
 from redraft.ops.triton.numbers import e4m3, int8, spread
 from redraft.ops.triton.words import word_columns, word_tiles
@@ -149,8 +150,9 @@ def _product(
     OFFSETS: tl.constexpr, FACTORS: tl.constexpr, GROUPED: tl.constexpr, GATHER: tl.constexpr,
     SCATTER: tl.constexpr, GATE: tl.constexpr, TOKENS: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr, SPLIT: tl.constexpr, NUMBER: tl.constexpr, FAST: tl.constexpr,
-    FACTOR: tl.constexpr,
+    FACTOR: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    await_last(CHAINED)
     block, stack = tl.program_id(0), tl.program_id(1)
     owner, first, last = 0, block * TOKENS, count
     if GROUPED:
@@ -207,6 +209,7 @@ def _product(
             begin, end,
             K, FORM, GROUP, OFFSETS, GATED, TOKENS, ROWS, COLUMNS, NUMBER, FAST,
         )  # fmt: skip
+    release_next(CHAINED)
     acc = _finished(acc, scale, factors, row, which, GROUP, FORM, FACTORS, FACTOR)
     dtype: tl.constexpr = out.dtype.element_ty
     width = PARTS * height

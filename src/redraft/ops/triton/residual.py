@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.chained import await_last, release_next
+from redraft.ops.triton.launch import chain, on_its_device
 
 # Rows up to this width have 4 warps, wider ones 8: 16 numbers a thread at 4,096.
 FOUR_WARPS = 2048
@@ -62,7 +63,7 @@ def after_attention(
     wide = triton.next_power_of_2(width)
     _after_attention[(rows,)](
         mixed, residual, *weights, *made, rows, width, residual.stride(0), eps, width**-0.5,
-        PARTS=_parts(mixed), WIDE=wide, num_warps=_warps(wide),
+        PARTS=_parts(mixed), WIDE=wide, num_warps=_warps(wide), **chain(residual.device),
     )  # fmt: skip
     return made
 
@@ -94,6 +95,7 @@ def end_layer(
         residual, dense, experts, out if mixture is None else mixture, *weights, scalars,
         out, normed, rows, width, residual.stride(0), scalars.stride(0), eps, PARTS=_parts(dense),
         TOP_K=0 if mixture is None else mixture.shape[1], WIDE=wide, num_warps=_warps(wide),
+        **chain(residual.device),
     )  # fmt: skip
     return out, normed
 
@@ -136,8 +138,9 @@ def _rounded(x, LIKE: tl.constexpr):
 def _after_attention(
     mixed, residual, after, dense, experts, router,
     out, out_dense, out_experts, out_router, rows, width, stride, eps, root,
-    PARTS: tl.constexpr, WIDE: tl.constexpr,
+    PARTS: tl.constexpr, WIDE: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    await_last(CHAINED)
     row, at = tl.program_id(0).to(tl.int64), tl.arange(0, WIDE)
     inside = at < width
     like: tl.constexpr = out.dtype.element_ty
@@ -146,6 +149,7 @@ def _after_attention(
     update = _unit(x, width, eps) * _row(after, at, inside)
     x = _rounded(_row(residual + row * stride, at, inside) + _rounded(update, like), like)
     tl.store(out + here + at, x.to(like), mask=inside)
+    release_next(CHAINED)
     unit = _unit(x, width, eps)
     tl.store(out_dense + here + at, (unit * _row(dense, at, inside)).to(like), mask=inside)
     tl.store(out_experts + here + at, (unit * _row(experts, at, inside)).to(like), mask=inside)
@@ -157,8 +161,9 @@ def _after_attention(
 def _end_layer(
     residual, dense, experts, mixture, after_dense, after_experts, after_both, following, scalars,
     out, normed, rows, width, stride, scalar_stride, eps,
-    PARTS: tl.constexpr, TOP_K: tl.constexpr, WIDE: tl.constexpr,
+    PARTS: tl.constexpr, TOP_K: tl.constexpr, WIDE: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    await_last(CHAINED)
     row, at = tl.program_id(0).to(tl.int64), tl.arange(0, WIDE)
     inside = at < width
     like: tl.constexpr = out.dtype.element_ty
@@ -178,6 +183,7 @@ def _end_layer(
     update = _rounded(_unit(both, width, eps) * _row(after_both, at, inside), like)
     x = _rounded(_row(residual + row * stride, at, inside) + update, like)
     x = _rounded(x * tl.load(scalars + row * scalar_stride).to(tl.float32), like)
+    release_next(CHAINED)
     tl.store(out + here + at, x.to(like), mask=inside)
     last = _unit(x, width, eps) * _row(following, at, inside)
     tl.store(normed + here + at, last.to(like), mask=inside)

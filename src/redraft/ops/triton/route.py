@@ -7,7 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from redraft.ops.triton.launch import on_its_device
+from redraft.ops.triton.chained import await_last, release_next
+from redraft.ops.triton.launch import chain, on_its_device
 
 
 @on_its_device
@@ -26,6 +27,7 @@ def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor,
         EXPERTS=triton.next_power_of_2(experts),
         RANKS=triton.next_power_of_2(top_k),
         num_warps=1,
+        **chain(scores.device),
     )
     return weights, index
 
@@ -33,8 +35,9 @@ def route(scores: Tensor, top_k: int, per_expert_scale: Tensor) -> tuple[Tensor,
 @triton.jit
 def _route(
     scores, scales, weights, index, experts,
-    TOP_K: tl.constexpr, EXPERTS: tl.constexpr, RANKS: tl.constexpr,
+    TOP_K: tl.constexpr, EXPERTS: tl.constexpr, RANKS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
+    await_last(CHAINED)
     token, expert, rank = tl.program_id(0), tl.arange(0, EXPERTS), tl.arange(0, RANKS)
     real = expert < experts
     score = tl.load(scores + token * experts + expert, mask=real, other=0).to(tl.float32)
@@ -54,5 +57,6 @@ def _route(
         free = free & (expert != best)
     scale = tl.load(scales + chosen).to(tl.float32)
     inside = rank < TOP_K
+    release_next(CHAINED)
     tl.store(weights + token * TOP_K + rank, mass / tl.sum(mass, 0) * scale, mask=inside)
     tl.store(index + token * TOP_K + rank, chosen.to(tl.int64), mask=inside)

@@ -70,7 +70,13 @@ def choose_tile(case: TileCase, clock: Clock) -> TileChoice:
         if not _computes(case, tile, expected):
             refused.append(tile)
             continue
-        spent = clock(lambda tile=tile: case.run(tile))  # type: ignore[misc]
+        try:
+            spent = clock(lambda tile=tile: case.run(tile))  # type: ignore[misc]
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:  # no graph can hold it
+            refused.append(tile)
+            continue
         if spent < least:
             best, least, seconds = tile, spent, spent
     return TileChoice(case.name, best, seconds, before, tuple(refused))
