@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -146,8 +147,12 @@ def test_kept_responses_are_counted_as_by_adding_up(
         # Another program changes the file, too.
         (other if rng.random() < 0.2 else responses).keep(one, [])
         wanted.append((name, len(json.dumps(one)) + len("[]")))
-        while len(wanted) > 6 or sum(size for _, size in wanted) > 1000:
+        while len(wanted) > 6:
             wanted.pop(0)
+        while (total := sum(size for _, size in wanted)) > 1000:
+            usual = total / len(wanted)
+            long = (at for at, (_, size) in enumerate(wanted[:-1]) if size >= usual)
+            wanted.pop(next(long, 0))
         if rng.random() < 0.2:
             responses.forget(wanted.pop()[0])
         with file.read_transaction() as rows:
@@ -157,6 +162,40 @@ def test_kept_responses_are_counted_as_by_adding_up(
         responses.forget("nothing")
     responses.keep({"id": "resp_x", "previous_response_id": None, "output": []}, [])
     assert len(responses.response("resp_x")) == 3
+
+
+def test_no_key_and_no_long_response_puts_out_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_responses, "MAX_RESPONSES", 12)
+    monkeypatch.setattr(kept_responses, "MAX_CHARACTERS", 4000)
+    responses = Responses(Database())
+
+    def keep(name: str, owner: str, length: int = 10) -> None:
+        one: dict[str, Any] = {"id": name, "previous_response_id": None, "output": []}
+        responses.keep(one | {"text": "x" * length}, [], owner)
+
+    def kept(name: str) -> bool:
+        with contextlib.suppress(KeyError):
+            return bool(responses.response(name))
+        return False
+
+    for number in range(3):
+        keep(f"alice_{number}", "alice")
+    for number in range(30):
+        keep(f"many_{number}", "bob")
+    assert [kept(f"many_{number}") for number in (20, 21, 29)] == [False, True, True]
+    for number in range(30):
+        keep(f"long_{number}", "bob", 1500)
+        assert kept(f"long_{number}")
+    assert all(kept(f"alice_{number}") for number in range(3))
+    # Without keys there is one owner: what is short stays beside what is long.
+    responses = Responses(Database())
+    keep("short", "")
+    for number in range(9):
+        keep(f"long_{number}", "", 1500)
+    assert kept("short")
+    assert kept("long_8") and not kept("long_0")
 
 
 def guarded(

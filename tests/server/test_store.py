@@ -192,7 +192,7 @@ def test_foreign_half_made_and_damaged_files_are_refused_and_stay_as_they_are(
     for path, script in (
         (foreign, "CREATE TABLE mine (x)"),
         (half, "CREATE TABLE sessions (id TEXT); PRAGMA user_version = 2"),
-        (newer, f"{VERSION_1} PRAGMA user_version = 4"),
+        (newer, f"{VERSION_1} PRAGMA user_version = 5"),
         (less, f"{VERSION_1} PRAGMA user_version = 3"),
     ):
         with sqlite3.connect(path) as file:

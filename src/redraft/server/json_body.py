@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from redraft.server.json_text import JsonAnswer
 from redraft.server.runtime.lanes import note_size
-from redraft.text.json_counts import MAX_PARTS, MAX_VALUES, MAX_WRITTEN, SMALL, counted
+from redraft.text.json_counts import MAX_PARTS, MAX_TEXTS, MAX_VALUES, MAX_WRITTEN, SMALL, counted
 
 THREADS = 2
 # What a number looks like, perhaps, that becomes infinite as a float.
@@ -41,8 +41,8 @@ def parsed(body: bytes) -> Any:
     if len(body) > SMALL and counted(body).is_too_much:
         raise HTTPException(
             413,
-            f"a request may have {MAX_VALUES} values, {MAX_PARTS} lists, objects and members, and "
-            f"{MAX_WRITTEN} bytes that are escaped or not ASCII",
+            f"a request may have {MAX_VALUES} values, {MAX_PARTS} lists, objects and members, "
+            f"{MAX_TEXTS} texts, and {MAX_WRITTEN} bytes that are escaped or not ASCII",
         )
     try:
         # A tenth of the time of `json` for long texts.
