@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from redraft.server.json_text import JsonAnswer
+from redraft.server.openai.schemas import MAX_FIELDS
 from redraft.server.runtime.lanes import note_size
 from redraft.text.json_counts import MAX_PARTS, MAX_TEXTS, MAX_VALUES, MAX_WRITTEN, SMALL, counted
 
@@ -36,7 +37,7 @@ def parsed(body: bytes) -> Any:
 
     Raises:
         ValueError: it is no JSON, or a number is infinite or NaN. HTTPException: it has too many
-            values.
+            values or fields.
     """
     if len(body) > SMALL and counted(body).is_too_much:
         raise HTTPException(
@@ -50,6 +51,9 @@ def parsed(body: bytes) -> Any:
     except ValueError:
         # Its errors are told.
         found = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+    if isinstance(found, dict) and len(found) > MAX_FIELDS:
+        # Not left to the check against a schema, which looks at each in the event loop.
+        raise HTTPException(413, f"a request may have {MAX_FIELDS} fields, not {len(found)}")
     if _has_huge_number(body) and not _is_finite(found):
         _refuse("a number that no float holds")
     return found

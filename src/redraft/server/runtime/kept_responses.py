@@ -27,7 +27,7 @@ CHAIN = """WITH RECURSIVE chain (id, previous, depth) AS (
     WHERE depth < ?
 ) SELECT r.input, r.response, r.size, r.previous FROM chain JOIN responses AS r USING (id)
 ORDER BY depth DESC"""
-MOST = """SELECT owner FROM responses WHERE rowid != ? GROUP BY owner
+LARGEST_OWNER = """SELECT owner FROM responses WHERE rowid != ? GROUP BY owner
 ORDER BY {} DESC, owner LIMIT 1"""
 OLDEST = """SELECT id, size FROM responses WHERE owner = :owner AND rowid != :newest
 ORDER BY size < :least, created, rowid LIMIT 1"""
@@ -198,8 +198,8 @@ def _forget_oldest(file: sqlite3.Connection, tally: Tally, newest: int) -> None:
     """
     while tally.is_too_much:
         many = tally.count > MAX_RESPONSES
-        most = MOST.format("count(*)" if many else "sum(size)")
-        if (found := file.execute(most, (newest,)).fetchone()) is None:
+        query = LARGEST_OWNER.format("count(*)" if many else "sum(size)")
+        if (found := file.execute(query, (newest,)).fetchone()) is None:
             return
         least = 0.0 if many else file.execute(USUAL, (found["owner"],)).fetchone()[0]
         # Those of others are looked at again before another one is forgotten.
