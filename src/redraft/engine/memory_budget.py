@@ -15,7 +15,6 @@ from redraft.errors import MemoryLimitError
 from redraft.network import PREFILL_CHUNK
 from redraft.network.memory_estimate import GIB, USABLE, estimate_memory, free_memory
 
-
 # Bytes of inference that a request has uncounted: most constraints reach few of their edges.
 UNCOUNTED_INFERENCE = 128 << 20
 
