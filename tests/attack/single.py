@@ -43,6 +43,8 @@ def kinds() -> Kinds:
             LONG | {"messages": MESSAGES, "entropy_bound": 1e-30, "stability_threshold": 10**6},
         ),
         "stops": (CHAT, {"messages": MESSAGES, "stop": ["x"] * 380_000}),
+        "fields": (CHAT, {"messages": MESSAGES} | {f"f{at}": at for at in range(125_000)}),
+        "arguments": (CHAT, {"messages": [*MESSAGES, _calls(250), _RESULT], "max_tokens": 1}),
         "rows": (CHAT, LONG | {"messages": MESSAGES, "n": 16, "max_tokens": 3500}),
         "a long chat": (CHAT, {"messages": [{"role": "user", "content": word}]}),
         "many messages": (CHAT, {"messages": MESSAGES * 50_000}),
@@ -63,6 +65,16 @@ def _schema(count: int) -> dict[str, Any]:
     members = {f"name_{at}": {"type": "string", "maxLength": 40} for at in range(count)}
     schema = {"type": "object", "properties": members, "required": list(members)}
     return {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+
+
+_RESULT = {"role": "tool", "tool_call_id": "0", "content": "x"}
+
+
+def _calls(count: int) -> dict[str, Any]:
+    """Return a message whose calls have many values, each of them few."""
+    function = {"name": "f", "arguments": '{"a": [%s1]}' % ("[]," * 5000)}
+    calls = [{"id": str(at), "type": "function", "function": function} for at in range(count)]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
 
 
 def _tool(number: int) -> dict[str, Any]:

@@ -260,3 +260,9 @@ def test_a_file_that_is_cut_short_is_refused() -> None:
         data = file_of(image, format)
         with pytest.raises(ImageError):
             read_image(data[: len(data) // 2], files=False)
+
+
+def test_a_small_image_does_not_wait_for_a_large_one() -> None:
+    small = file_of(Image.fromarray(pixels()))
+    with read._decoding:  # a large one is being decoded
+        assert read_image(small, files=False).shape == SHAPE

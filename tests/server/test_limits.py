@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -13,13 +14,17 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 import redraft
+from redraft.errors import ChatTemplateError, RequestError
 from redraft.server import Settings, create_app
 from redraft.server.json_body import json_router, parsed
+from redraft.server.llamacpp.schemas import LlamaCompletionRequest
 from redraft.server.middleware import AccessMiddleware
+from redraft.server.ollama.schemas import OllamaOptions
 from redraft.server.runtime import body_budget, kept_responses, time_limit
 from redraft.server.runtime.database import Database
 from redraft.server.runtime.event_queue import DeadlineError
@@ -34,6 +39,7 @@ from redraft.server.runtime.time_limit import (
 )
 from redraft.text import json_counts
 from redraft.text.json_counts import counted
+from redraft.text.messages import plain_messages
 
 
 def counts_of(body: bytes) -> tuple[int, int, int]:
@@ -130,6 +136,53 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(item: bytes) -
     assert "values" in found.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": [%s]}' % b",".join([b'""'] * 140_000),
+        b"{%s}" % b",".join(b'"%d":1' % at for at in range(600)),
+    ],
+    ids=["texts", "fields"],
+)
+def test_texts_and_fields_of_a_body_are_counted_before_they_are_checked(body: bytes) -> None:
+    with pytest.raises(HTTPException) as error:
+        parsed(body)
+    assert error.value.status_code == 413
+
+
+def test_what_a_request_may_well_have_is_read() -> None:
+    texts = b'{"a": [%s]}' % b",".join([b'"word"'] * 100_000)
+    assert len(parsed(texts)["a"]) == 100_000
+    assert len(parsed(b"{%s}" % b",".join(b'"%d":1' % at for at in range(512)))) == 512
+
+
+def test_fields_of_a_part_of_a_request_are_counted() -> None:
+    with pytest.raises(ValidationError, match="600 fields"):
+        OllamaOptions.model_validate({f"o{at}": 1 for at in range(600)})
+
+
+def test_arguments_of_all_calls_are_counted_together() -> None:
+    arguments = '{"a": [%s1]}' % ("[]," * 5000)
+    call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+
+    def messages(count: int) -> list[dict[str, Any]]:
+        return [{"role": "assistant", "content": None, "tool_calls": [call] * count}]
+
+    assert plain_messages(messages(20), lambda role: False)
+    with pytest.raises(ChatTemplateError, match="lists, objects and members"):
+        plain_messages(messages(30), lambda role: False)
+
+
+def test_a_bias_on_more_digits_than_any_token_has_is_refused() -> None:
+    for digits in ("9" * 19, "9" * 5000):
+        body = LlamaCompletionRequest(prompt="a", logit_bias=[[digits, 1]])
+        with pytest.raises(RequestError, match="logit_bias"):
+            body.settings()
+    assert LlamaCompletionRequest(prompt="a", logit_bias=[["7", 1]]).settings() == {
+        "logit_bias": {7: 1.0}
+    }
+
+
 def test_kept_responses_are_counted_as_by_adding_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -146,8 +199,12 @@ def test_kept_responses_are_counted_as_by_adding_up(
         # Another program changes the file, too.
         (other if rng.random() < 0.2 else responses).keep(one, [])
         wanted.append((name, len(json.dumps(one)) + len("[]")))
-        while len(wanted) > 6 or sum(size for _, size in wanted) > 1000:
+        while len(wanted) > 6:
             wanted.pop(0)
+        while (total := sum(size for _, size in wanted)) > 1000:
+            usual = total / len(wanted)
+            long = (at for at, (_, size) in enumerate(wanted[:-1]) if size >= usual)
+            wanted.pop(next(long, 0))
         if rng.random() < 0.2:
             responses.forget(wanted.pop()[0])
         with file.read_transaction() as rows:
@@ -157,6 +214,41 @@ def test_kept_responses_are_counted_as_by_adding_up(
         responses.forget("nothing")
     responses.keep({"id": "resp_x", "previous_response_id": None, "output": []}, [])
     assert len(responses.response("resp_x")) == 3
+
+
+def test_no_key_and_no_long_response_puts_out_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_responses, "MAX_RESPONSES", 12)
+    monkeypatch.setattr(kept_responses, "MAX_CHARACTERS", 4000)
+    responses = Responses(Database())
+
+    def keep(name: str, owner: str, length: int = 10) -> None:
+        one: dict[str, Any] = {"id": name, "previous_response_id": None, "output": []}
+        responses.keep(one | {"text": "x" * length}, [], owner)
+
+    def kept(name: str) -> bool:
+        with contextlib.suppress(KeyError):
+            return bool(responses.response(name))
+        return False
+
+    for number in range(3):
+        keep(f"alice_{number}", "alice")
+    for number in range(30):
+        keep(f"many_{number}", "bob")
+    assert [kept(f"many_{number}") for number in (20, 21, 29)] == [False, True, True]
+    for number in range(30):
+        keep(f"long_{number}", "bob", 1500)
+        assert kept(f"long_{number}")
+    assert all(kept(f"alice_{number}") for number in range(3))
+    # Without keys there is one owner: what is short stays beside what is long.
+    responses = Responses(Database())
+    keep("short", "")
+    for number in range(9):
+        keep(f"long_{number}", "", 1500)
+    assert kept("short")
+    assert kept("long_8")
+    assert not kept("long_0")
 
 
 def guarded(

@@ -184,6 +184,27 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> No
     Store(path).close()
 
 
+def test_a_file_that_does_not_know_whose_a_response_is_is_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state.db"
+    Store(path).close()
+    with sqlite3.connect(path) as file:
+        file.executescript(
+            "DROP INDEX responses_by_owner; ALTER TABLE responses DROP COLUMN owner;"
+            "INSERT INTO responses VALUES ('r', NULL, '[]', '{\"output\": []}', 17, 1.0);"
+            "PRAGMA user_version = 3;"
+        )
+    file.close()
+    state = Store(path)
+    assert state.responses.response("r") == {"output": []}
+    kept = {"id": "s", "previous_response_id": "r", "output": []}
+    state.responses.keep(kept, [], "alice")
+    assert state.responses.response("s") == kept
+    state.close()
+    Store(path).close()
+
+
 def test_foreign_half_made_and_damaged_files_are_refused_and_stay_as_they_are(
     tmp_path: Path,
 ) -> None:
@@ -192,7 +213,7 @@ def test_foreign_half_made_and_damaged_files_are_refused_and_stay_as_they_are(
     for path, script in (
         (foreign, "CREATE TABLE mine (x)"),
         (half, "CREATE TABLE sessions (id TEXT); PRAGMA user_version = 2"),
-        (newer, f"{VERSION_1} PRAGMA user_version = 4"),
+        (newer, f"{VERSION_1} PRAGMA user_version = 5"),
         (less, f"{VERSION_1} PRAGMA user_version = 3"),
     ):
         with sqlite3.connect(path) as file:

@@ -20,6 +20,7 @@ from redraft.engine.prefix_rows import SessionPrefix, prefix_row
 from redraft.engine.row import LastState, Row
 from redraft.engine.work import Course, Resources, Work
 from redraft.grammar import TokenDFA
+from redraft.grammar.reach import memory_of
 from redraft.text import Tokenizer
 from redraft.text.tokenizer import REPLACEMENT_CHARACTER
 
@@ -64,8 +65,16 @@ class InfillCandidates(Work):
         placed = self.plan.placed
         copies = sum(len(one.layout.canvases) > 1 for one in placed)
         return Share(
-            len(placed), 1 + copies, len(placed[0].pieces.prefix) + self._capacity_behind(config)
+            len(placed),
+            1 + copies,
+            len(placed[0].pieces.prefix) + self._capacity_behind(config),
+            inference=sum(self._inference(one, config.canvas_length) for one in placed),
         )
+
+    def _inference(self, placed: Placed, canvas: int) -> int:
+        """Return the bytes that inference over the holes of a candidate holds at most."""
+        holes = zip(placed.layout.holes, self.plan.dfas, strict=False)
+        return sum(memory_of(dfa, min(len(hole), canvas)) for hole, dfa in holes if dfa)
 
     def _capacity_behind(self, config: ModelConfig) -> int:
         """Return the tokens behind the prefix that a candidate's cache holds at most."""

@@ -17,6 +17,7 @@ from redraft.engine.row import CanvasInputs, Part, Row, StepOfRow
 from redraft.engine.work import Course, Resources, Work
 from redraft.events import Committed, Draft, EngineEvent
 from redraft.grammar.guide import Guide
+from redraft.grammar.reach import memory_of
 
 
 class TextWork(Work):
@@ -73,7 +74,9 @@ class Generation(TextWork):
         # The last canvas is never encoded.
         canvases = (self.request.config.max_new_tokens - 1) // config.canvas_length
         tokens = len(self.request.prompt) + canvases * config.canvas_length
-        return Share(rows=1, caches=1, tokens=tokens, images=image_sizes(self.request.images))
+        dfa, images = self.request.dfa, image_sizes(self.request.images)
+        inference = 0 if dfa is None else memory_of(dfa, config.canvas_length)
+        return Share(rows=1, caches=1, tokens=tokens, images=images, inference=inference)
 
     def course(self, resources: Resources) -> Course:
         output, request = self.output, self.request

@@ -15,19 +15,29 @@ from redraft.errors import MemoryLimitError
 from redraft.network import PREFILL_CHUNK
 from redraft.network.memory_estimate import GIB, USABLE, estimate_memory, free_memory
 
+# Bytes of inference that a request has uncounted: most constraints reach few of their edges.
+UNCOUNTED_INFERENCE = 128 << 20
+
 
 @dataclass(frozen=True)
 class Share:
     """Memory of one request: rows of a pass, and caches of so many tokens each.
 
     Attributes:
-        images: soft tokens of each of its images.
+        images: soft tokens of each of its images. inference: bytes that the inference of its
+            constraints holds at most, beside the processor's memory that every request may have.
     """
 
     rows: int
     caches: int
     tokens: int
     images: tuple[int, ...] = ()
+    inference: int = 0
+
+    @property
+    def counted_inference(self) -> int:
+        """The bytes of its inference that are counted."""
+        return max(0, self.inference - UNCOUNTED_INFERENCE)
 
 
 class Memory:
@@ -92,10 +102,13 @@ class Memory:
         needed, left = self.needed([share]), ""
         if needed <= self.limit and spare is not None:
             left = f", of which the share of another request ({spare.tokens} tokens) stays free"
+        constraint = ""
+        if counted := share.counted_inference:
+            constraint = f", its constraint {counted / GIB:.2f}: lower its bounds"
         raise MemoryLimitError(
             f"the request needs {needed / GIB:.2f} GiB beside the weights ({share.rows} x "
-            f"{share.tokens} tokens), and the limit is {self.limit / GIB:.2f}{left}: shorten the "
-            "prompt or lower max_new_tokens"
+            f"{share.tokens} tokens{constraint}), and the limit is {self.limit / GIB:.2f}{left}: "
+            "shorten the prompt or lower max_new_tokens"
         )
 
     def take(
@@ -162,7 +175,10 @@ class Memory:
         """
         model = self.prefixes.model
         config, itemsize = model.config, model.dtype.itemsize
-        kv = sum(
+        # Inference runs on the processor: beside a GPU it takes none of its memory.
+        on_host = model.device.type == "cpu"
+        kv = sum(share.counted_inference for share in held) * on_host
+        kv += sum(
             estimate_memory(
                 config, itemsize=itemsize, context=share.tokens, batch=share.caches
             ).kv_cache

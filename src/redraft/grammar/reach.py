@@ -18,6 +18,7 @@ MAX_PART = 0.25
 FEW_EDGES = 2000
 # What a position costs beside its edges, in edges.
 WORK_OF_POSITION = 1000
+KERNEL_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ def layers_from(
         reached[here] = False
         yield total + WORK_OF_POSITION
     return tuple(layers)
+
+
+def memory_of(dfa: TokenDFA, positions: int) -> int:
+    """Return the bytes that inference over so many positions holds at most: a kernel, float64
+    [positions, P], and the numbers of the edges where a layer has few."""
+    return KERNEL_BYTES * positions * len(dfa.edge_source)
 
 
 def work_of(dfa: TokenDFA, positions: int, layers: Sequence[EdgeLayer] | None = None) -> int:

@@ -102,7 +102,8 @@ def _parse(pattern: str) -> PatternTree:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parsed = PARSER.parse(pattern)
-    except (re.error, OverflowError) as error:
+    # A ValueError is of a number with more digits than Python reads.
+    except (re.error, OverflowError, ValueError) as error:
         raise ConstraintError(f"the pattern {pattern!r} is not valid: {error}") from None
     if parsed.state.flags & ~(FLAGS | re.UNICODE):
         raise ConstraintError(

@@ -1,7 +1,7 @@
 """Read an image: a file, its bytes, a data URL, a Pillow image or an array becomes RGB pixels.
 
 Nothing is fetched. The size in a file's header is checked before a pixel is decoded, and files are
-decoded one at a time, so that the memory for them has a bound.
+decoded one at a time, a small one beside a large one, so that the memory for them has a bound.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ WHITE = (255, 255, 255, 255)
 Pixels = NDArray[np.uint8]  # [height, width, 3]
 # A progressive JPEG is decoded whole for each scan, of which 31 bytes make one. Encoders write ten.
 JPEG, SCAN, MAX_SCANS, USUAL_SCANS = b"\xff\xd8", b"\xff\xda", 64, 10
-_decoding = threading.Lock()
+# Files are decoded one at a time; small ones beside large ones, which take seconds.
+SMALL_PIXELS = 4_000_000
+_decoding, _decoding_small = threading.Lock(), threading.Lock()
 
 
 def read_image(source: object, *, files: bool, budget: ImageBudget | None = None) -> Pixels:
@@ -142,15 +144,17 @@ def _decoded(data: bytes, budget: ImageBudget | None) -> Pixels:
     scans = data.count(SCAN) if data.startswith(JPEG) else 1
     if scans > MAX_SCANS:
         raise ImageError(f"the image has more than {MAX_SCANS} scans: save it anew")
-    with _decoding, budget.running():
+    with budget.running():
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(*image.size)
                 # Of many scans each counts.
-                budget.take(math.prod(image.size) * max(scans, USUAL_SCANS) // USUAL_SCANS)
-                image.load()
-                _check_size(*image.size)
-                return _converted(image)
+                pixels = math.prod(image.size) * max(scans, USUAL_SCANS) // USUAL_SCANS
+                budget.take(pixels)
+                with _decoding_small if pixels <= SMALL_PIXELS else _decoding:
+                    image.load()
+                    _check_size(*image.size)
+                    return _converted(image)
         except ImageError:
             raise
         except Exception as error:  # decoders raise nearly anything

@@ -21,8 +21,9 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from redraft.server.json_text import JsonAnswer
+from redraft.server.openai.schemas import MAX_FIELDS
 from redraft.server.runtime.lanes import note_size
-from redraft.text.json_counts import MAX_PARTS, MAX_VALUES, MAX_WRITTEN, SMALL, counted
+from redraft.text.json_counts import MAX_PARTS, MAX_TEXTS, MAX_VALUES, MAX_WRITTEN, SMALL, counted
 
 THREADS = 2
 # What a number looks like, perhaps, that becomes infinite as a float.
@@ -36,13 +37,13 @@ def parsed(body: bytes) -> Any:
 
     Raises:
         ValueError: it is no JSON, or a number is infinite or NaN. HTTPException: it has too many
-            values.
+            values or fields.
     """
     if len(body) > SMALL and counted(body).is_too_much:
         raise HTTPException(
             413,
-            f"a request may have {MAX_VALUES} values, {MAX_PARTS} lists, objects and members, and "
-            f"{MAX_WRITTEN} bytes that are escaped or not ASCII",
+            f"a request may have {MAX_VALUES} values, {MAX_PARTS} lists, objects and members, "
+            f"{MAX_TEXTS} texts, and {MAX_WRITTEN} bytes that are escaped or not ASCII",
         )
     try:
         # A tenth of the time of `json` for long texts.
@@ -50,6 +51,9 @@ def parsed(body: bytes) -> Any:
     except ValueError:
         # Its errors are told.
         found = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+    if isinstance(found, dict) and len(found) > MAX_FIELDS:
+        # Not left to the check against a schema, which looks at each in the event loop.
+        raise HTTPException(413, f"a request may have {MAX_FIELDS} fields, not {len(found)}")
     if _has_huge_number(body) and not _is_finite(found):
         _refuse("a number that no float holds")
     return found

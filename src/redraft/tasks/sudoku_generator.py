@@ -1,6 +1,7 @@
 """Generate Sudokus with one solution by a bit-mask search.
 
-Numba compiles it (extra `train`): thousands of puzzles a second. Without numba it is slow.
+Numba compiles it (extra `train`): thousands of puzzles a second, while other threads run. Without
+numba it is slow.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def count_solutions(grid: str, limit: int = 2) -> int:
     return int(_search(cells, 1, limit, np.zeros(81, np.int64)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
     """Blank cells in `order` while the solution stays unique; return True with `blanks` of them."""
     scratch = np.zeros(81, np.int64)
@@ -71,7 +72,7 @@ def _dig(puzzle: Grid, order: Grid, blanks: int) -> bool:
     return left == 0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _count_bits(bits: int) -> int:
     count = 0
     while bits:
@@ -80,7 +81,7 @@ def _count_bits(bits: int) -> int:
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _fewest_candidates(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tuple[int, int, int]:
     """Return the blank with the fewest candidates (-1 where there is no blank), their number, and
     their bits."""
@@ -98,7 +99,7 @@ def _fewest_candidates(work: Grid, rows: Grid, columns: Grid, boxes: Grid) -> tu
     return best, fewest, bits
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _search(grid: Grid, seed: int, limit: int, solution: Grid) -> int:
     """Count the solutions up to `limit`, and write the first one into `solution`.
 

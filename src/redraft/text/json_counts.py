@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 # A text of so many bytes has few values, and is not counted.
 SMALL = 64 << 10
 # Values of a text: numbers, texts and everything else that stands in a list or has a name. Parts:
-# lists, objects, and members of objects. Written: bytes that are not ASCII, and four an escape.
+# lists, objects, and members of objects. Texts: those that stand in a list, are a value, or name
+# one. Written: bytes that are not ASCII, and four an escape.
 MAX_VALUES, MAX_PARTS, MAX_WRITTEN = 512 << 10, 128 << 10, 4 << 20
+MAX_TEXTS = 128 << 10
 SLICE = 1 << 20  # bytes that are counted at a time
 QUOTE, BACKSLASH, COMMA, COLON = b'"\\,:'
 OPENING = ord("{")  # and, but for one bit, "["
@@ -30,12 +32,23 @@ class Counts:
 
     values: int = 0
     parts: int = 0
+    quotes: int = 0
     written: int = 0
 
     @property
     def is_too_much(self) -> bool:
         """True where the text is refused."""
-        return self.values > MAX_VALUES or self.parts > MAX_PARTS or self.written > MAX_WRITTEN
+        return (
+            self.values > MAX_VALUES
+            or self.parts > MAX_PARTS
+            or self.quotes > 2 * MAX_TEXTS
+            or self.written > MAX_WRITTEN
+        )
+
+    def add(self, other: Counts) -> None:
+        """Count what another text has."""
+        self.values, self.parts = self.values + other.values, self.parts + other.parts
+        self.quotes, self.written = self.quotes + other.quotes, self.written + other.written
 
 
 def counted(body: bytes) -> Counts:
@@ -53,6 +66,7 @@ def counted(body: bytes) -> Counts:
         quotes = part == QUOTE
         if len(escapes) and not found.is_too_much:
             quotes &= ~_escaped(escapes, len(part))
+        found.quotes += int(np.count_nonzero(quotes))
         inside = np.logical_xor.accumulate(quotes) ^ quoted
         quoted = inside[-1]
         _count_outside(found, part[~inside])

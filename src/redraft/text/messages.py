@@ -16,7 +16,7 @@ from typing import Any
 
 from redraft.errors import ChatTemplateError
 from redraft.text.image_parts import IMAGE_PARTS, ImagePart, image_part
-from redraft.text.json_counts import MAX_PARTS, MAX_VALUES, SMALL, counted
+from redraft.text.json_counts import MAX_PARTS, MAX_TEXTS, MAX_VALUES, Counts, counted
 from redraft.text.json_value import Json
 from redraft.text.plain_data import plain
 
@@ -61,14 +61,19 @@ def plain_messages(
         raise ChatTemplateError(f"messages is a {type(messages).__name__}: give a list")
     if not messages:
         raise ChatTemplateError("messages is empty: give at least one")
+    counts = Counts()
     return [
-        _plain_message(message, f"messages[{at}]", reads_parts, images)
+        _plain_message(message, f"messages[{at}]", reads_parts, images, counts)
         for at, message in enumerate(messages)
     ]
 
 
 def _plain_message(
-    given: object, place: str, reads_parts: Callable[[str], bool], images: list[ImagePart]
+    given: object,
+    place: str,
+    reads_parts: Callable[[str], bool],
+    images: list[ImagePart],
+    counts: Counts,
 ) -> PlainMessage:
     message = plain(_without_images(given, place, images), place)
     if not isinstance(message, dict):
@@ -84,7 +89,7 @@ def _plain_message(
     if reasoning is not None:
         message = {"thinking": reasoning} | message | {"reasoning_content": reasoning}
     if (calls := message.get("tool_calls")) is not None:
-        message["tool_calls"] = _plain_calls(calls, f"{place}.tool_calls")
+        message["tool_calls"] = _plain_calls(calls, f"{place}.tool_calls", counts)
     content = message.get("content")
     if refusal := message.pop("refusal", None):
         # OpenAI keeps what the model refused to say in a field of its own. It is what was said.
@@ -151,35 +156,39 @@ def _joined(parts: list[dict[str, Json]], place: str) -> str:
     return "".join(str(part["text"]) for part in parts)
 
 
-def _plain_calls(calls: Json, place: str) -> list[Json]:
+def _plain_calls(calls: Json, place: str, counts: Counts) -> list[Json]:
     if not isinstance(calls, list):
         raise ChatTemplateError(f"{place} must be a list of calls")
-    return [_plain_call(call, f"{place}[{at}]") for at, call in enumerate(calls)]
+    return [_plain_call(call, f"{place}[{at}]", counts) for at, call in enumerate(calls)]
 
 
-def _plain_call(call: Json, place: str) -> Json:
+def _plain_call(call: Json, place: str, counts: Counts) -> Json:
     """Return a call with `function`, whose arguments are a mapping."""
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise ChatTemplateError(f"{place} needs a function with a name and arguments")
     assert isinstance(call, dict)
-    arguments = _arguments(function.get("arguments"), f"{place}.function.arguments")
+    arguments = _arguments(function.get("arguments"), f"{place}.function.arguments", counts)
     named = {"name": function["name"], "arguments": arguments}
     if function is call:
         return {"type": "function"} | call | named | {"function": named}
     return call | {"function": function | named}
 
 
-def _arguments(arguments: Json, place: str) -> Json:
+def _arguments(arguments: Json, place: str, counts: Counts) -> Json:
     """Return the arguments of a call: a mapping, or the JSON text of one.
 
     No arguments, and an empty text, are the empty mapping.
+
+    Args:
+        counts: what the arguments of all calls hold so far.
     """
     if isinstance(arguments, str) and arguments.strip():
-        if len(arguments) > SMALL and counted(arguments.encode(errors="replace")).is_too_much:
+        counts.add(counted(arguments.encode(errors="replace")))
+        if counts.is_too_much:
             raise ChatTemplateError(
-                f"{place} has more than {MAX_VALUES} values, or {MAX_PARTS} lists, objects and "
-                "members"
+                f"{place} and those before it have more than {MAX_VALUES} values, {MAX_PARTS} "
+                f"lists, objects and members, or {MAX_TEXTS} texts"
             )
         try:
             arguments = json.loads(

@@ -51,6 +51,7 @@ class Tokenizer:
         self.backend = backend
         self.bos_token_id = bos_token_id
         self.chat_control_tokens = chat_control_tokens
+        self._spelled: dict[int, str] = {}  # as many as the vocabulary has, at most
 
     @classmethod
     def from_folder(cls, folder: Path, *, bos_token_id: int | None = BOS_ID) -> Tokenizer:
@@ -145,6 +146,13 @@ class Tokenizer:
     def decode(self, tokens: Iterable[int], *, special: bool = False) -> str:
         """Return the text of token ids, without special tokens unless `special` is True."""
         return str(self.backend.decode(list(tokens), skip_special_tokens=not special))
+
+    def spelled(self, token: int) -> str:
+        """Return the text of one token, special or not. Each is decoded once: a draft names
+        hundreds of them."""
+        if token not in self._spelled:
+            self._spelled[token] = self.decode([token], special=True)
+        return self._spelled[token]
 
     def encode_parts(self, text: str) -> tuple[list[int], list[str]]:
         """Return the token ids of a text, and the part of the text that each stands for.

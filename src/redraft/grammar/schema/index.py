@@ -21,6 +21,8 @@ from redraft.grammar.schema.subschema import (
 )
 from redraft.text.json_value import Json
 
+MAX_DIGITS = 9  # of an index; Python reads no more than a few thousand
+
 
 class SchemaIndex:
     """The places that references can point to, and what they point to.
@@ -74,8 +76,9 @@ class SchemaIndex:
         path, base = here.path, here.base
         for part in fragment.split("/")[1:]:
             name = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-                value = value[int(name)]
+            number = _index(name)
+            if isinstance(value, list) and number is not None and number < len(value):
+                value = value[number]
             elif isinstance(value, dict) and name in value:
                 base = address_of(value, base, here.draft)
                 value = value[name]
@@ -104,6 +107,12 @@ class SchemaIndex:
                 found[self.resolve(here).path] = None
             left += reversed(list(children(here)))
         return list(found)
+
+
+def _index(name: str) -> int | None:
+    """Return the index that a part of a pointer is; None for a name, or more digits than any list
+    has places for."""
+    return int(name) if name.isdecimal() and len(name) <= MAX_DIGITS else None
 
 
 def children(here: Subschema, definitions: bool = False) -> Iterator[Subschema]:

@@ -33,6 +33,7 @@ SYMBOLS = "0123456789."
 # A number with a point has at most as many digits, from the first that is not 0 on: readers keep
 # numbers as doubles, and more digits may be rounded to a bound, or over it.
 MAX_DIGITS = 15
+MAX_STEP_DIGITS = 1000  # of what all values are multiples of
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,10 @@ def _step(conjunction: Conjunction) -> Decimal | None:
         if step is None or step <= 0:
             raise here.error(f"{step} must be more than 0", "multipleOf")
         found = step if found is None else _common_multiple(found, step)
+        if found.adjusted() > MAX_STEP_DIGITS:
+            raise here.error(
+                f"the common multiple has more than {MAX_STEP_DIGITS} digits", "multipleOf"
+            )
     return found
 
 

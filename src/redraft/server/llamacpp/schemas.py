@@ -23,6 +23,7 @@ from redraft.server.openai.schemas import (
 )
 
 MAX_FIELDS = 64  # of `response_fields`
+MAX_DIGITS = 18  # of a token id
 
 
 class Extra(Body):
@@ -199,4 +200,7 @@ StopType = Literal["eos", "limit", "word"]
 
 
 def _is_id(token: object) -> bool:
-    return type(token) is int or (isinstance(token, str) and token.isascii() and token.isdigit())
+    """Return True for a token id, or its digits: of more than MAX_DIGITS no vocabulary has one."""
+    if isinstance(token, str):
+        return token.isascii() and token.isdigit() and len(token) <= MAX_DIGITS
+    return type(token) is int

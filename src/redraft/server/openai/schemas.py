@@ -37,6 +37,7 @@ TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "n_pred
 MAX_STEPS = 2000
 MAX_BIASES, MAX_MESSAGES = 4096, 10_000
 MAX_OBJECTS, MAX_TOOLS = 4096, 1024
+MAX_FIELDS = 512  # of a request, and of each part of it that has fields of its own
 MAX_ERRORS = 1000  # in the values of a request, each of which is described
 MAX_STRATEGY = 1000  # characters of a sampler with its options
 MAX_MILLISECONDS = 10**12  # a number of 400 digits is no time
@@ -81,7 +82,10 @@ class Body(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _few_errors(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Tell the number of errors where it is large: to describe each takes seconds."""
+        """Tell the number of fields or of errors where it is large: to look at each takes long."""
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:
+            counts = {"count": len(value), "limit": MAX_FIELDS}
+            raise PydanticCustomError("too_many_fields", "{count} fields, {limit} may be", counts)
         try:
             return handler(value)
         except ValidationError as error:

@@ -83,4 +83,4 @@ class ChoiceStream:
         }
 
     def _spelled(self, token: int) -> str:
-        return self._tokenizer.decode([token], special=True) if self._tokenizer else str(token)
+        return self._tokenizer.spelled(token) if self._tokenizer else str(token)

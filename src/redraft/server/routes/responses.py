@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from redraft.server.json_body import json_router
 from redraft.server.json_object import JsonObject
 from redraft.server.json_text import is_shorter, json_answer
+from redraft.server.keys import current_key
 from redraft.server.openai.schemas import STREAMS, ChatRequest
 from redraft.server.responses.items import messages_of, new_id
 from redraft.server.responses.schemas import Item, ResponseRequest
@@ -57,7 +58,8 @@ class StoredWriter:
 
     async def _keep(self, response: JsonObject) -> None:
         try:
-            await in_pool("state", self.state.responses.keep, response, self.given, follow_up=True)
+            given = response, self.given, current_key.get()
+            await in_pool("state", self.state.responses.keep, *given, follow_up=True)
         except (StateBusyError, StateFullError, StateFileError):
             response["store"] = False  # an answer that cannot be kept is an answer all the same
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from redraft.editing.diff import common_prefix
 from redraft.errors import ConfigError, RedraftError
 
-VERSION = 3
+VERSION = 4
 MAX_BYTES = 1 << 30  # of all sessions and pages together
 WAIT_SECONDS = 5.0  # for another program that holds the file's lock
 LOG_BYTES = 16 << 20  # to which the write-ahead log shrinks
@@ -38,7 +38,7 @@ CREATE TABLE pages (
 RESPONSES = """
 CREATE TABLE responses (
     id TEXT PRIMARY KEY, previous TEXT, input TEXT NOT NULL, response TEXT NOT NULL,
-    size INTEGER NOT NULL, created REAL NOT NULL
+    size INTEGER NOT NULL, created REAL NOT NULL, owner TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE items (
     id TEXT PRIMARY KEY, response TEXT NOT NULL REFERENCES responses ON DELETE CASCADE,
@@ -47,6 +47,11 @@ CREATE TABLE items (
 CREATE INDEX items_of_response ON items (response);
 CREATE INDEX responses_by_age ON responses (created);
 """
+OWNERS = """
+CREATE INDEX responses_by_owner ON responses (owner, created, size);
+"""
+# Version 3 did not know whose a response is.
+OWNER = "ALTER TABLE responses ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
 TABLES, NEWER_TABLES = frozenset(("sessions", "edits", "pages")), {"responses", "items"}
 
 
@@ -119,8 +124,8 @@ class Database:
         file = self._writer
         (version,) = file.execute("PRAGMA user_version").fetchone()
         found = {row[0] for row in file.execute("SELECT name FROM sqlite_master")}
-        needed = TABLES | NEWER_TABLES if version == VERSION else TABLES
-        known = version in (1, 2, VERSION) and found >= needed
+        needed = TABLES | NEWER_TABLES if version in (3, VERSION) else TABLES
+        known = version in (1, 2, 3, VERSION) and found >= needed
         if not known and (version or found):
             raise ConfigError(f"{path} is not a state file of version {VERSION}: name another file")
         if known and [tuple(row) for row in file.execute("PRAGMA quick_check(1)")] != [("ok",)]:
@@ -133,12 +138,13 @@ class Database:
         file.execute("PRAGMA synchronous = FULL")
         file.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         if not known:
-            new = f"{SCHEMA} {RESPONSES} PRAGMA user_version = {VERSION};"
+            new = f"{SCHEMA} {RESPONSES} {OWNERS} PRAGMA user_version = {VERSION};"
             file.executescript(f"BEGIN; {new} COMMIT;")
         if known and version == 1:
             _migrate(file)
         if known and version != VERSION:
-            new = f"{RESPONSES} PRAGMA user_version = {VERSION};"
+            new = f"{OWNER if version == 3 else RESPONSES} {OWNERS}"
+            new += f" PRAGMA user_version = {VERSION};"
             file.executescript(f"BEGIN IMMEDIATE; {new} COMMIT;")
         (page_size,) = file.execute("PRAGMA page_size").fetchone()
         file.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // page_size)}")

@@ -15,8 +15,11 @@ from redraft.server.json_object import JsonObject
 from redraft.server.runtime.database import Database
 
 Item = JsonObject
-MAX_RESPONSES = 10_000  # the oldest are forgotten
-MAX_CHARACTERS = 64 << 20  # of all of them; the oldest are forgotten
+# Beyond these, responses of the key that has the most are forgotten: the oldest where they are too
+# many, and where they are too long the oldest that are no shorter than the key's usual one. So
+# neither another key nor long responses put out somebody's conversation.
+MAX_RESPONSES = 10_000
+MAX_CHARACTERS = 64 << 20  # of all of them
 MAX_CHAIN, MAX_CHAIN_CHARACTERS = 1000, 4 << 20  # of one conversation
 CHAIN = """WITH RECURSIVE chain (id, previous, depth) AS (
     SELECT id, previous, 0 FROM responses WHERE id = ? UNION ALL
@@ -24,8 +27,11 @@ CHAIN = """WITH RECURSIVE chain (id, previous, depth) AS (
     WHERE depth < ?
 ) SELECT r.input, r.response, r.size, r.previous FROM chain JOIN responses AS r USING (id)
 ORDER BY depth DESC"""
-OLDEST = "SELECT id, size FROM responses ORDER BY created, rowid LIMIT ?"
-OLD_AT_ONCE = 64  # that are looked at to be forgotten
+LARGEST_OWNER = """SELECT owner FROM responses WHERE rowid != ? GROUP BY owner
+ORDER BY {} DESC, owner LIMIT 1"""
+OLDEST = """SELECT id, size FROM responses WHERE owner = :owner AND rowid != :newest
+ORDER BY size < :least, created, rowid LIMIT 1"""
+USUAL = "SELECT avg(size) FROM responses WHERE owner = ?"
 
 
 @dataclass
@@ -76,26 +82,28 @@ class Responses:
                 yield file, tally
             self._tally = tally
 
-    def keep(self, response: JsonObject, given: Sequence[Item]) -> None:
+    def keep(self, response: JsonObject, given: Sequence[Item], owner: str = "") -> None:
         """Keep a response.
 
         Args:
-            response: as it is answered. given: the items of its own input.
+            response: as it is answered. given: the items of its own input. owner: the name of the
+                key that it was asked with; "" for none.
         """
         name, kept = response["id"], json.dumps(response)
         items = json.dumps(given)
         size = len(kept) + len(items)
         with self._changed() as (file, tally):
             previous = response["previous_response_id"]
-            row = name, previous, items, kept, size, time.time()
-            file.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = name, previous, items, kept, size, time.time(), owner
+            added = file.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            newest = added.lastrowid or 0
             # Only ids that were given here: a client's own could be another client's, too.
             for item in response["output"]:
                 if isinstance(item.get("id"), str):
                     values = _key(item["id"]), name, json.dumps(item)
                     file.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", values)
             tally.add(size)
-            _forget_oldest(file, tally)
+            _forget_oldest(file, tally, newest)
 
     def response(self, name: str) -> JsonObject:
         """Return a response.
@@ -182,13 +190,23 @@ class Responses:
         return found
 
 
-def _forget_oldest(file: sqlite3.Connection, tally: Tally) -> None:
-    """Forget responses, the oldest first, until the others fit."""
+def _forget_oldest(file: sqlite3.Connection, tally: Tally, newest: int) -> None:
+    """Forget responses of those who have the most until the others fit; see MAX_RESPONSES.
+
+    Args:
+        newest: the row of the one that was just kept. It is not forgotten.
+    """
     while tally.is_too_much:
-        for row in file.execute(OLDEST, (OLD_AT_ONCE,)).fetchall():
-            if tally.is_too_much:
-                file.execute("DELETE FROM responses WHERE id = ?", (row["id"],))
-                tally.take(row["size"])
+        many = tally.count > MAX_RESPONSES
+        query = LARGEST_OWNER.format("count(*)" if many else "sum(size)")
+        if (found := file.execute(query, (newest,)).fetchone()) is None:
+            return
+        least = 0.0 if many else file.execute(USUAL, (found["owner"],)).fetchone()[0]
+        # Those of others are looked at again before another one is forgotten.
+        values = {"owner": found["owner"], "newest": newest, "least": least}
+        row = file.execute(OLDEST, values).fetchone()
+        file.execute("DELETE FROM responses WHERE id = ?", (row["id"],))
+        tally.take(row["size"])
 
 
 def _key(name: str) -> str:
