@@ -98,7 +98,7 @@ function PastedPuzzle({ onPuzzle }: { onPuzzle: (puzzle: string) => void }) {
         id="line"
         type="text"
         value={line}
-        placeholder="Paste a puzzle: 81 digits, 0 or . for a blank"
+        placeholder="81 digits, 0 for blanks"
         onInput={(event) => setLine(event.currentTarget.value)}
       />
       <button type="submit" class="button">

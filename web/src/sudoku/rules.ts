@@ -40,7 +40,7 @@ export function solves(puzzle: string, grid: string): boolean {
 export function flaw(puzzle: string, grid: string): string {
   const digits = countClues(grid);
   const isOther = (cell: number) => isDigit(puzzle[cell]) && puzzle[cell] !== grid[cell];
-  if (digits < CELLS) return `${CELLS - digits} cells without a digit`;
+  if (digits < CELLS) return `${CELLS - digits} cells blank`;
   if (conflicts(grid).size > 0) return `${conflicts(grid).size} cells in conflict`;
   return `${ALL_CELLS.filter(isOther).length} clues changed`;
 }

@@ -102,7 +102,7 @@ test("countClues counts digits", () => {
 });
 
 test.each([
-  [SOLUTION.slice(0, 17) + EMPTY.slice(17), "64 cells without a digit"],
+  [SOLUTION.slice(0, 17) + EMPTY.slice(17), "64 cells blank"],
   [put(SOLUTION, 80, SOLUTION[79] ?? ""), "3 cells in conflict"],
 ])("flaw says why %s is no solution", (grid, words) => {
   expect(flaw(PUZZLE, grid)).toBe(words);
