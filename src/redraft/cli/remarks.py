@@ -34,7 +34,7 @@ def _on_digits(name: str, prompt: str, known: list[str]) -> str | None:
     """
     word = prompt.split()[0]
     alike = [one for one in known if one.split()[0] == word]
-    learnt = {length for one in alike for length in _lengths(one)}
+    learnt: set[int] = set().union(*map(_lengths, alike))
     if len(learnt) != 1 or not all(map(_lengths, alike)) or _lengths(prompt) <= learnt:
         return None
     (length,) = learnt
