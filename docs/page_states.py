@@ -70,7 +70,7 @@ def error(page: Page, view: str) -> None:
     first(page, view)
     buttons = {"canvas": "Run", "editor": "Fill", "sudoku": "Solve", "voice": "Apply"}
     if view == "wiki":
-        page.get_by_role("button", name="Cordunia").click()
+        page.get_by_role("button", name="Yarbraby").click()
     elif view == "voice":
         page.get_by_role("textbox", name="Instruction").fill("make it blue")
     if view in buttons:

@@ -75,6 +75,29 @@ def test_a_prompt_that_a_shipped_model_has_not_learnt_is_remarked_on() -> None:
     assert "-m" not in told
 
 
+@pytest.mark.parametrize("prompt", ["calc 2+2", "calc 17+250", "sudoku 123"])
+def test_numbers_of_other_lengths_than_the_examples_are_remarked_on(prompt: str) -> None:
+    told = on_prompt("small", prompt)
+    assert told is not None
+    assert "digits alone" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [
+        ("small", "calc 17+25"),
+        ("small", "calc"),
+        ("small-text", "wiki Cordunia 12"),
+        (
+            "small-text",
+            "edit <body><h1>Home</h1><ul><li>[ ] buy 12 eggs</li></ul></body>\nmake it red",
+        ),
+    ],
+)
+def test_numbers_are_not_remarked_on_where_examples_fix_no_length(name: str, prompt: str) -> None:
+    assert on_prompt(name, prompt) is None
+
+
 @pytest.mark.parametrize(
     ("text", "steps", "words"),
     [

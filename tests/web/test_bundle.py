@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_the_helper_for_drafts_is_small_and_needs_nothing() -> None:
     assert all(f" as {name}" in helper for name in ("readDrafts", "tokensAfter", "StreamError"))
     (page,) = (COMMITTED / "assets").glob("index-*.js")
     assert "/drafts.js" in page.read_text(encoding="utf-8")
+
+
+def test_the_first_view_comes_without_the_code_of_the_others() -> None:
+    page = (COMMITTED / "index.html").read_text(encoding="utf-8")
+    scripts = re.findall(r'"\./(assets/[^"]+\.js)"', page)
+    size = sum((COMMITTED / one).stat().st_size for one in scripts)
+    others = sum(one.stat().st_size for one in (COMMITTED / "assets").glob("*.js")) - size
+    assert len(scripts) >= 2
+    assert size < 100_000 < others
 
 
 def test_the_lock_file_names_no_registry() -> None:

@@ -71,7 +71,8 @@ def _table(report: dict[str, Any]) -> Table:
         said = [f"{device['name']}, {device['free_bytes'] / GIB:.1f} GiB free"]
         if "threads" in device:
             fast = "has" if device["bfloat16"] else "has no"
-            said.append(f"{device['threads']} threads, {fast} instructions for bfloat16")
+            threads = f"{device['threads']} thread{'s' if device['threads'] != 1 else ''}"
+            said.append(f"{threads}, {fast} instructions for bfloat16")
         else:
             said.append("kernels run" if device["kernels"] else "no kernels: plain torch, slower")
         formats = ", ".join(device["holds_26b_in"])

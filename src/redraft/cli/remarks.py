@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,34 @@ def on_prompt(name: str, prompt: str) -> str | None:
     Such a model answers prompts in the form of its examples, and writes nonsense to all others.
     """
     known, other = examples(name), shipped_model(prompt)
-    if not known or other == name:
+    if not known:
         return None
+    if other == name:
+        return _on_digits(name, prompt, known)
     forms = "; ".join(repr(form) for form in _one_each(known))
     better = f" {other} knows such prompts: -m {other}." if other else ""
     return f"{name} has learnt no prompts like this one.{better} It knows {forms}"
+
+
+def _on_digits(name: str, prompt: str, known: list[str]) -> str | None:
+    """Return the remark on numbers of other lengths than in all examples; None for none.
+
+    "calc 2+2" begins like an example, but the model has seen "02" alone, and writes nonsense.
+    """
+    word = prompt.split()[0]
+    alike = [one for one in known if one.split()[0] == word]
+    learnt: set[int] = set().union(*map(_lengths, alike))
+    if len(learnt) != 1 or not all(map(_lengths, alike)) or _lengths(prompt) <= learnt:
+        return None
+    (length,) = learnt
+    return (
+        f"{name} has learnt {word!r} with numbers of {length} digits alone (a 0 in front counts): "
+        f"such as {alike[0]!r}"
+    )
+
+
+def _lengths(prompt: str) -> set[int]:
+    return {len(number) for number in re.findall(r"(?<![A-Za-z0-9])[0-9]+", prompt)}
 
 
 def _one_each(prompts: list[str]) -> list[str]:

@@ -30,7 +30,13 @@ export function CanvasView({ player }: { player: Player }) {
         <Request canvas={canvas} />
         {canvas.mode !== "infill" && (
           <>
-            <Comparison player={player} length={canvas.length} at={at} onSelect={setAt} />
+            <Comparison
+              player={player}
+              length={canvas.length}
+              at={at}
+              onSelect={setAt}
+              failed={canvas.failed}
+            />
             <div class="card stack">
               <Scrubber
                 player={player}

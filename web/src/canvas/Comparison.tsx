@@ -4,6 +4,7 @@ import { usePlayerClock } from "../components/usePlayer";
 import type { Usage } from "../api/types";
 import type { Player } from "../trace/player";
 import { laneText, type Lane } from "../trace/trace";
+import { withoutControls } from "./cells";
 import { Grid } from "./Grid";
 import { CanvasPicker } from "./Scrubber";
 import { Seen } from "./Seen";
@@ -14,6 +15,8 @@ interface Props {
   length: number;
   at: number | null;
   onSelect: (at: number) => void;
+  /** Why the last run has failed; null where it has not. */
+  failed: string | null;
 }
 
 /** Both methods with the same prompt, started at the same time. */
@@ -26,8 +29,8 @@ export function Comparison(props: Props) {
           <CanvasPicker player={props.player} />
           <Legend />
         </div>
-        <Seen player={props.player} />
-        <Grid {...props} />
+        <Seen player={props.player} failed={props.failed} />
+        <Grid player={props.player} length={props.length} at={props.at} onSelect={props.onSelect} />
         <Draft player={props.player} />
       </section>
       <Typewriter player={props.player} />
@@ -81,7 +84,7 @@ function Draft({ player }: { player: Player }) {
         ]}
       />
       <pre class="written" data-testid="written" aria-label="Draft" tabIndex={0}>
-        {text}
+        {withoutControls(text)}
       </pre>
       <LaneEnd player={player} lane={lane} name="the text of diffusion" />
       <p class="hidden" role="status">
@@ -131,7 +134,7 @@ function Typewriter({ player }: { player: Player }) {
         as it came{player.trace?.greedy ? ", the likeliest token each time" : ""}.
       </p>
       <pre class="written tall" data-testid="typed" aria-label="Typewriter" tabIndex={0}>
-        {text}
+        {withoutControls(text)}
         {caret && <span class="caret" aria-hidden="true" />}
       </pre>
       <Stats

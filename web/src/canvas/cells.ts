@@ -5,7 +5,9 @@ import type { Frame } from "../trace/trace";
 
 /** Confidence is drawn in so many shades: the classes c0 to c10. */
 const SHADES = 10;
-const LONG = 7;
+/** Longer texts are written smaller, and are cut at last; "History" has the whole token. */
+const LONG = 6;
+const LONGER = 8;
 const LONGEST = 10;
 
 interface Cell {
@@ -38,7 +40,7 @@ export class Cells {
   draw(frame: Frame | undefined): void {
     if (frame) this.resize(frame.cells.length);
     for (const [at, cell] of this.#cells.entries()) {
-      setText(cell, frame ? textInCell(frame.cells[at] ?? "") : "");
+      setText(cell, frame ? short(textInCell(frame.cells[at] ?? "")) : "");
       setClass(cell, frame ? classOf(frame, at, cell.text) : "cell");
     }
   }
@@ -70,7 +72,7 @@ function setClass(cell: Cell, className: string): void {
 function classOf(frame: Frame, at: number, text: string): string {
   const shade = Math.round((frame.confidence[at] ?? 0) / (100 / SHADES));
   let name = text === "" ? "cell blank" : `cell c${shade}`;
-  if (text.length > LONGEST) name += " longest";
+  if (text.length > LONGER) name += " longest";
   else if (text.length > LONG) name += " long";
   if (frame.accepted[at]) name += " accepted";
   if (frame.revised[at]) name += " revised";
@@ -83,8 +85,18 @@ function textInCell(token: string): string {
   return /^<(turn\||end_of_turn)>$/.test(token) ? "∎" : visible(token);
 }
 
+const short = (text: string): string =>
+  text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text;
+
 /** Return a token with its white space visible; without the space in front of a word. */
 export function visible(token: string): string {
-  if (token.trim() !== "") return token.trim().replace(/\n/g, "⏎");
-  return token.replace(/\n/g, "⏎").replace(/[ \t]+/g, "␣");
+  const seen = token.trim() === "" ? token.replace(/[ \t]+/g, "␣") : token.trim();
+  return withoutControls(seen.replace(/\n/g, "⏎"));
+}
+
+/** Return a text with its control characters as codes: no font has signs for them. */
+export function withoutControls(text: string): string {
+  const code = (one: string) => `\\x${one.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  // eslint-disable-next-line no-control-regex -- they are what is looked for
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, code);
 }

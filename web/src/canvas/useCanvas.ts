@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { isAbort } from "../api/client";
 import type { Message, ModelInfo } from "../api/types";
 import { examplesOf, hasCard, useModels } from "../shell/models";
 import { readStored, store } from "../shell/storage";
@@ -61,6 +62,7 @@ export function useCanvas(player: Player) {
     setSlowness(slownessFor(next));
     images.clear();
     run.stop();
+    run.forget();
     player.open(null, false);
   };
   const start = async (withSeed = seed) => {
@@ -88,6 +90,7 @@ export function useCanvas(player: Player) {
   };
   const open = (trace: Trace) => {
     run.stop();
+    run.forget();
     if (models.some((one) => one.id === trace.model)) setModel(trace.model);
     setText(trace.prompt);
     player.open(trace, false);
@@ -116,6 +119,7 @@ export function useCanvas(player: Player) {
     images,
     open,
     busy: run.busy,
+    failed: run.failed,
     start: () => start(),
     stop: run.stop,
   };
@@ -124,10 +128,12 @@ export function useCanvas(player: Player) {
 /** Starts and stops runs, one at a time. */
 function useRun(player: Player) {
   const [busy, setBusy] = useState(false);
+  const [failed, setFailed] = useState<string | null>(null);
   const abort = useAbort();
   /** Return the complete trace; null where the run failed or was stopped. */
   const start = async (run: Omit<Run, "signal" | "typewriter">): Promise<Trace | null> => {
     setBusy(true);
+    setFailed(null);
     const { trace, done } = record({ ...run, typewriter: true, signal: abort.signal() });
     player.open(trace, true);
     try {
@@ -135,11 +141,12 @@ function useRun(player: Player) {
       return trace;
     } catch (error) {
       showError(error);
+      if (!isAbort(error)) setFailed(error instanceof Error ? error.message : String(error));
       return null;
     } finally {
       if (player.trace === trace) player.finish();
       setBusy(false);
     }
   };
-  return { busy, start, stop: abort.abort };
+  return { busy, failed, forget: () => setFailed(null), start, stop: abort.abort };
 }

@@ -20,7 +20,11 @@ export function Candidates({ candidates, result }: Props) {
     <ol class="candidates">
       {(result ? ranked(result) : inOrder(candidates)).map(({ text, score }, index) => (
         <li class={result && index === 0 ? "best" : ""}>
-          <pre>{text || " "}</pre>
+          {result && !text.trim() ? (
+            <span class="small muted">nothing</span>
+          ) : (
+            <pre>{text || " "}</pre>
+          )}
           <span class="small muted mono">{score}</span>
         </li>
       ))}
@@ -34,11 +38,14 @@ export function Candidates({ candidates, result }: Props) {
 }
 
 /** Return the candidates as the server sorts them: the most likely text first. */
-const ranked = (result: InfillResult) =>
-  result.candidates.map(({ fills, score }) => ({
+function ranked(result: InfillResult) {
+  const all = result.candidates.map(({ fills, score }) => ({
     text: fills.join(" … "),
     score: score.toFixed(1),
   }));
+  // Two widths can end at the same text.
+  return all.filter(({ text }, at) => all.findIndex((other) => other.text === text) === at);
+}
 
 const inOrder = (candidates: Map<number, string>) =>
   [...candidates].sort(([a], [b]) => a - b).map(([, text]) => ({ text, score: "" }));

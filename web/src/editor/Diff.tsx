@@ -22,11 +22,20 @@ export function Diff({ text }: { text: string }) {
 /** A line in which the part is marked that differs from the paired line. */
 function Line({ text, paired }: { text: string; paired: string | undefined }) {
   const change = paired === undefined ? null : difference(text.slice(1), paired.slice(1));
-  if (!change) return <>{text}</>;
+  const sign = <i class="sign">{text.charAt(0)}</i>;
+  if (!change) {
+    return (
+      <>
+        {sign}
+        {text.slice(1)}
+      </>
+    );
+  }
   const { first, last } = change;
   return (
     <>
-      {text.slice(0, first + 1)}
+      {sign}
+      {text.slice(1, first + 1)}
       <mark>{text.slice(first + 1, last + 1)}</mark>
       {text.slice(last + 1)}
     </>

@@ -2,13 +2,10 @@ import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { listModels } from "../api/client";
 import type { ModelInfo } from "../api/types";
 import { CanvasView } from "../canvas/CanvasView";
-import { EditorView } from "../editor/EditorView";
-import { SudokuView } from "../sudoku/SudokuView";
 import { Player } from "../trace/player";
-import { VoiceView } from "../voice/VoiceView";
-import { WikiView } from "../wiki/WikiView";
 import { Help } from "./Help";
 import { KeyPrompt } from "./KeyPrompt";
+import { lazily } from "./lazy";
 import { canDo, Models } from "./models";
 import { hashOf, useRoute, type Route } from "./router";
 import { useTheme, type Theme } from "./theme";
@@ -21,6 +18,15 @@ interface View {
   task?: string;
   draw: (route: Route, player: Player) => preact.JSX.Element;
 }
+
+// The first view comes with the page, the others when somebody could want them: an editor and a
+// sanitizer are four fifths of all code.
+const EditorView = lazily(() => import("../editor/EditorView").then((m) => m.EditorView));
+const SudokuView = lazily(() => import("../sudoku/SudokuView").then((m) => m.SudokuView));
+const VoiceView = lazily(() => import("../voice/VoiceView").then((m) => m.VoiceView));
+const WikiView = lazily(() => import("../wiki/WikiView").then((m) => m.WikiView));
+const LAZY = [EditorView, SudokuView, VoiceView, WikiView];
+const IDLE_MILLISECONDS = 1500;
 
 const CANVAS: View = {
   id: "canvas",
@@ -60,6 +66,7 @@ export function App() {
   const [help, setHelp] = useState(false);
   const [theme, toggleTheme] = useTheme();
   const views = viewsOf(models);
+  useLoadedLater(models !== null);
   useShortcuts(views, () => setHelp(true), toggleTheme);
   const view = VIEWS.find((one) => one.id === route.view) ?? CANVAS;
   useEffect(() => {
@@ -120,6 +127,19 @@ function useModelList() {
   };
   useEffect(load, []);
   return { models, failed, load };
+}
+
+/** Load the code of all views once the first one has been drawn, so that none is waited for. */
+function useLoadedLater(drawn: boolean): void {
+  useEffect(() => {
+    if (!drawn) return;
+    // A failure is told when the view is opened.
+    const loadAll = () => {
+      for (const view of LAZY) view.load().catch(() => undefined);
+    };
+    const timer = setTimeout(loadAll, IDLE_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [drawn]);
 }
 
 /** Return true where a key is input for the element that has the focus. */

@@ -105,7 +105,7 @@ function PastedPuzzle({ onPuzzle }: { onPuzzle: (puzzle: string) => void }) {
         id="line"
         type="text"
         value={line}
-        placeholder="Paste 81 characters"
+        placeholder="81 digits, 0 for blanks"
         onInput={(event) => setLine(event.currentTarget.value)}
       />
       <button type="submit" class="button">

@@ -7,7 +7,7 @@ import { knows, useModelFor } from "../shell/models";
 import { showError } from "../shell/toast";
 import { Board } from "./Board";
 import { Controls } from "./Controls";
-import { conflicts, countClues } from "./rules";
+import { conflicts, countClues, flaw } from "./rules";
 import type { Progress } from "./solve";
 import { usePicture } from "./usePicture";
 import { useSolving, type Side } from "./useSolving";
@@ -66,10 +66,10 @@ export function SudokuView() {
   );
 }
 
-function stateOf(progress: Progress | null, editable: boolean): string {
+function stateOf(puzzle: string, progress: Progress | null, editable: boolean): string {
   if (!progress) return editable ? "Type, paste, load or show a puzzle" : "Solves the same puzzle";
   if (progress.solved) return "Solved";
-  return progress.ended ? "Not solved" : "Writing";
+  return progress.ended ? `Not solved: ${flaw(puzzle, progress.grid)}` : "Writing";
 }
 
 interface PanelProps {
@@ -87,7 +87,7 @@ function Panel({ name, puzzle, side, onPuzzle }: PanelProps) {
       <div class="row spread">
         <h2>{name}</h2>
         <span class={`state small ${progress?.solved ? "good" : ""}`} role="status">
-          {stateOf(progress, onPuzzle !== undefined)}
+          {stateOf(puzzle, progress, onPuzzle !== undefined)}
         </span>
       </div>
       <Board

@@ -36,6 +36,15 @@ export function solves(puzzle: string, grid: string): boolean {
   return grid.length === CELLS && ALL_CELLS.every(isRight) && conflicts(grid).size === 0;
 }
 
+/** Return in words why a grid is no solution of a puzzle. */
+export function flaw(puzzle: string, grid: string): string {
+  const digits = countClues(grid);
+  const isOther = (cell: number) => isDigit(puzzle[cell]) && puzzle[cell] !== grid[cell];
+  if (digits < CELLS) return `${CELLS - digits} cells blank`;
+  if (conflicts(grid).size > 0) return `${conflicts(grid).size} cells in conflict`;
+  return `${ALL_CELLS.filter(isOther).length} clues changed`;
+}
+
 /**
  * Return the grid of a text; null where the text has other than 81 cells. A blank may be 0, a
  * point, a star, a dash or an underscore; white space and the lines of a drawn grid are skipped.

@@ -77,8 +77,11 @@ function Preview({ source }: { source: string }) {
   const drawSource = useCallback((page: Document) => draw(page, source), [source]);
   return (
     <section class="card stack" aria-label="Preview">
-      <h2>Preview</h2>
-      <div class="preview">
+      <div class="row spread">
+        <h2>Preview</h2>
+      </div>
+      {source === "" && <p class="small muted">There is no page to show.</p>}
+      <div class="preview" hidden={source === ""}>
         <SandboxedFrame title="Preview of the page" style={STYLE} draw={drawSource} />
       </div>
     </section>
@@ -108,7 +111,7 @@ function InstructionForm({ words, onWords, onApply, busy, small }: FormProps) {
           type="text"
           aria-label="Instruction"
           value={words}
-          placeholder="I did fix the bike"
+          placeholder="What should change?"
           onInput={(event) => onWords(event.currentTarget.value)}
         />
         <button type="submit" class="button main" disabled={busy || !words.trim()}>

@@ -50,9 +50,11 @@ li {
 li.done { text-decoration: line-through; color: #4c5a55 }
 li::before {
   content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .7em;
-  border: 2px solid #52605b; border-radius: 4px; vertical-align: -.08em;
+  border: 2px solid #52605b; border-radius: 4px; vertical-align: -.12em; box-sizing: content-box;
 }
-li.done::before { background: #52605b }
+li.done::before {
+  content: "✓"; background: #52605b; color: #fff; font: 700 1em/.8 sans-serif; text-align: center;
+}
 .red { background: #f6cfca }
 .blue { background: #cfe0f5 }
 .green { background: #cfe9da }

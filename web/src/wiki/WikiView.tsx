@@ -44,7 +44,7 @@ export function WikiView({ title }: { title: string }) {
             ) : (
               <span />
             )}
-            <Buttons canRewrite={title !== "" && !page.busy} onRewrite={page.rewrite} />
+            <Buttons title={title} busy={page.busy} onRewrite={page.rewrite} />
           </div>
           <Suggestions onOpen={open} />
           <PageFrame
@@ -100,13 +100,14 @@ function TitleForm({ name, onOpen }: { name: string; onOpen: (title: string) => 
   );
 }
 
-function Buttons({ canRewrite, onRewrite }: { canRewrite: boolean; onRewrite: () => void }) {
+function Buttons(props: { title: string; busy: boolean; onRewrite: () => void }) {
+  const none = props.title === "";
   return (
     <div class="row">
-      <button type="button" class="button" onClick={() => history.back()}>
+      <button type="button" class="button" disabled={none} onClick={() => history.back()}>
         Back
       </button>
-      <button type="button" class="button" disabled={!canRewrite} onClick={onRewrite}>
+      <button type="button" class="button" disabled={none || props.busy} onClick={props.onRewrite}>
         Write again
       </button>
     </div>

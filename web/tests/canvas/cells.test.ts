@@ -48,6 +48,11 @@ describe("resize", () => {
 });
 
 describe("draw", () => {
+  test("cuts a token that is wider than a cell", () => {
+    cells.draw(frame(["<unused57>", "<unused571>"]));
+    expect(texts()).toEqual(["<unused57>", "<unused57…"]);
+  });
+
   test("shows each token in its cell, and makes the cells that are missing", () => {
     cells.draw(frame(["a", " b", "\n", "  ", "c\nd"]));
     expect(texts()).toEqual(["a", "b", "⏎", "␣", "c⏎d"]);
@@ -64,7 +69,7 @@ describe("draw", () => {
   });
 
   test("marks accepted and revised cells, and long ones", () => {
-    const tokens = ["1234567", "12345678", "1234567890", "12345678901", ""];
+    const tokens = ["123456", "12345678", "1234567", "123456789", ""];
     cells.draw(frame(tokens, { accepted: [1, 4], revised: [1, 2] }));
     expect(classes()).toEqual([
       "cell c5",
@@ -120,6 +125,8 @@ test.each([
   [" ", "␣"],
   [" \t ", "␣"],
   ["\n  \n", "⏎␣⏎"],
+  ["\x05", "\\x05"],
+  ["a\x7f", "a\\x7f"],
 ])("visible(%j) is %j", (token, shown) => {
   expect(visible(token)).toBe(shown);
 });

@@ -212,7 +212,7 @@ test("Curves show the values of the draft that is shown", () => {
 });
 
 describe("Comparison", () => {
-  const props = { length: 4, at: null, onSelect: () => undefined };
+  const props = { length: 4, at: null, onSelect: () => undefined, failed: null };
   const figures = () =>
     [...document.querySelectorAll(".figures")].map((list) =>
       [...list.children].map((node) => node.textContent),

@@ -7,7 +7,7 @@ import { Seen, sentenceOf } from "../../src/canvas/Seen";
 import { Verdict } from "../../src/canvas/Verdict";
 import { knowledgeOf } from "../../src/components/ModelNote";
 import { Player } from "../../src/trace/player";
-import { nextFrame } from "../../src/trace/trace";
+import { nextFrame, type Trace } from "../../src/trace/trace";
 import { draft, fakeServer, lane, modelWith, stubMotion, trace } from "../helpers";
 
 afterEach(cleanup);
@@ -19,11 +19,11 @@ test("the recorded run begins with noise, and ends with its text", () => {
   expect(isRecorded(player.trace)).toBe(true);
   const [first, last] = [player.frames[0]!, player.frames.at(-1)!];
   expect([first.step, Math.max(...first.confidence)]).toEqual([0, 0]);
-  expect(sentenceOf(first, false)).toBe(
+  expect(sentenceOf(first, "none")).toBe(
     "Noise: 96 random tokens. The model is sure of none of them.",
   );
   expect(last.text).toContain("Cordunia is a region");
-  expect(sentenceOf(last, true)).toContain("The text has settled");
+  expect(sentenceOf(last, "text")).toContain("The text has settled");
 });
 
 test("a run that is there is not replaced by the recorded one", () => {
@@ -37,7 +37,7 @@ test("a run that is there is not replaced by the recorded one", () => {
 
 test("a pass says how many tokens it keeps", () => {
   const frame = nextFrame(undefined, { ...draft("abc", 2, { accepted: [0, 2] }), at: 1 });
-  expect(sentenceOf(frame, false)).toBe(
+  expect(sentenceOf(frame, "none")).toBe(
     "Pass 2 over all 3 tokens: it keeps 2, and puts new noise on the others.",
   );
 });
@@ -46,8 +46,44 @@ test("of one's own run nothing is said about a recording", () => {
   stubMotion(true);
   const player = new Player();
   player.open(trace([draft("a", 1)]), false);
-  render(<Seen player={player} />);
+  render(<Seen player={player} failed={null} />);
   expect(screen.queryByTestId("recorded")).toBeNull();
+});
+
+/** What is said of the last of some drafts, or of another. */
+const said = (of: Trace, live = false, at = -1) => {
+  stubMotion(true);
+  const player = new Player();
+  player.open(of, live);
+  if (at >= 0) player.show(at);
+  render(<Seen player={player} failed={null} />);
+  return screen.getByTestId("seen").textContent;
+};
+const ended = { diffusion: lane([[9, "ab"]], 9) };
+
+test("a text has settled once it has ended, and not before", () => {
+  const drafts = [draft("ab", 1), draft("ab", 2)];
+  expect(said(trace(drafts, ended))).toContain("The text has settled");
+  cleanup();
+  expect(said(trace(drafts, { diffusion: lane([], null) }), true)).toContain("puts new noise");
+});
+
+test("a run that was stopped, or that used up its steps, is not called settled", () => {
+  const drafts = [draft("ab", 1), draft("ab", 2)];
+  expect(said(trace(drafts, { diffusion: lane([], null) }))).toContain("the run was stopped here");
+  cleanup();
+  const short = { ...ended, settings: { max_denoising_steps: 2 } };
+  expect(said(trace(drafts, short))).toContain("the last that is allowed");
+});
+
+test("the last pass of a canvas before others says so", () => {
+  const drafts = [draft("ab", 1), { ...draft("cd", 1), canvas: 1 }];
+  expect(said(trace(drafts, ended), false, 0)).toContain("the last of canvas 1: it has settled");
+});
+
+test("why nothing was written stands where the text would be", () => {
+  render(<Seen player={new Player()} failed="the server is full" />);
+  expect(screen.getByTestId("seen").textContent).toBe("Nothing was written: the server is full");
 });
 
 test.each([

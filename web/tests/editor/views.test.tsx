@@ -40,10 +40,19 @@ describe("Candidates", () => {
 
   test("are shown by their score at the end, the best first, with all steps", () => {
     render(<Candidates candidates={new Map([[0, "a"]])} result={result} />);
-    expect(items().slice(0, 2)).toEqual(["a … b-1.3", " -3.0"]);
+    expect(items().slice(0, 2)).toEqual(["a … b-1.3", "nothing-3.0"]);
     expect(items()[2]).toContain("5 steps in all");
     expect(document.querySelectorAll(".best")).toHaveLength(1);
     expect(screen.getAllByRole("listitem")[0]?.className).toBe("best");
+  });
+
+  test("a text that two widths end at is shown once", () => {
+    const twice = [...result.candidates, { fills: ["a", "b"], score: -4, steps: 1 }];
+    render(
+      <Candidates candidates={new Map([[0, "a"]])} result={{ ...result, candidates: twice }} />,
+    );
+    expect(items().slice(0, 2)).toEqual(["a … b-1.3", "nothing-3.0"]);
+    expect(items()).toHaveLength(3);
   });
 
   test("the steps of one number are counted too", () => {

@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { conflicts, countClues, EMPTY, isDigit, parseGrid, solves } from "../../src/sudoku/rules";
+import {
+  conflicts,
+  countClues,
+  EMPTY,
+  flaw,
+  isDigit,
+  parseGrid,
+  solves,
+} from "../../src/sudoku/rules";
 import { PUZZLE, randomNumbers, SOLUTION } from "../helpers";
 
 const put = (grid: string, cell: number, digit: string) =>
@@ -91,6 +99,19 @@ test("countClues counts digits", () => {
   expect(countClues(PUZZLE)).toBe(30);
   expect(countClues(EMPTY)).toBe(0);
   expect(countClues(SOLUTION)).toBe(81);
+});
+
+test.each([
+  [SOLUTION.slice(0, 17) + EMPTY.slice(17), "64 cells blank"],
+  [put(SOLUTION, 80, SOLUTION[79] ?? ""), "3 cells in conflict"],
+])("flaw says why %s is no solution", (grid, words) => {
+  expect(flaw(PUZZLE, grid)).toBe(words);
+});
+
+test("flaw counts clues that were changed", () => {
+  const other = Array.from(SOLUTION, (digit) => String(10 - Number(digit))).join("");
+  const changed = Array.from(PUZZLE).filter((clue) => isDigit(clue) && clue !== "5").length;
+  expect(flaw(PUZZLE, other)).toBe(`${changed} clues changed`);
 });
 
 test("isDigit is one digit from 1 to 9", () => {
