@@ -24,14 +24,14 @@ def with_image_noise(
         noise: its standard deviation, where that of the embeddings is 1. Some soft tokens also lie
             on the way to that of another place of their image.
     """
-    images = [
-        [
+
+    def noisy(row: int) -> list[ImageSpan]:
+        return [
             replace(one, features=_noisy(network, batch.prefix[row], one, noise, generator))
-            for one in spans
+            for one in batch.images[row]
         ]
-        for row, spans in enumerate(batch.images)
-    ]
-    return replace(batch, images=images)
+
+    return replace(batch, images=[noisy(row) for row in range(len(batch.images))])
 
 
 @torch.no_grad()
