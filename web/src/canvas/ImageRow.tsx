@@ -29,14 +29,16 @@ export function ImageRow({ images, onRemove }: Props) {
 
 interface PickerProps {
   label?: string;
+  look?: "chip" | "button";
   formats: string[];
   onFiles: (files: File[]) => void;
 }
 
 /** A button that opens a choice of image files. */
-export function ImagePicker({ label = "Add an image", formats, onFiles }: PickerProps) {
+export function ImagePicker(props: PickerProps) {
+  const { label = "Add an image", look = "chip", formats, onFiles } = props;
   return (
-    <label class="chip picker">
+    <label class={`${look} picker`}>
       {label}
       <input
         type="file"

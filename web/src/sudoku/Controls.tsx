@@ -45,7 +45,12 @@ export function Controls({ busy, full, onSolve, onStop, onPuzzle, ...picture }: 
         Clear
       </button>
       {picture.formats.length > 0 && (
-        <ImagePicker label="Read a picture" formats={picture.formats} onFiles={picture.onPicture} />
+        <ImagePicker
+          label="Read a picture"
+          look="button"
+          formats={picture.formats}
+          onFiles={picture.onPicture}
+        />
       )}
       <PastedPuzzle onPuzzle={onPuzzle} />
     </div>
