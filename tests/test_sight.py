@@ -10,7 +10,8 @@ import matplotlib as mpl
 import pytest
 
 import redraft
-from redraft.images.square import read_squared
+from redraft.images.read import read_image
+from redraft.images.square import squared
 from redraft.tasks import Sudoku
 from redraft.tasks.sudoku_picture import Hardness, draw
 from tests.command import call
@@ -40,7 +41,10 @@ def test_it_reads_fonts_that_it_never_saw(tmp_path: Path, count: int) -> None:
     model = redraft.load("small-sight", dtype="float32")
     right = 0
     for path, grid in pictures(tmp_path, count, Hardness()):
-        parts = [{"type": "image", "image": read_squared(path)}, {"type": "text", "text": "read"}]
+        parts = [
+            {"type": "image", "image": squared(read_image(path, files=True))},
+            {"type": "text", "text": "read"},
+        ]
         text = model.generate(messages=[{"role": "user", "content": parts}], seed=0).text  # type: ignore[arg-type]
         right += text.strip() == grid
     assert right >= FLOOR * count

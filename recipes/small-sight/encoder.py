@@ -31,6 +31,7 @@ import redraft
 from redraft.config.vision import VisionConfig
 from redraft.network.vision import VisionEncoder
 from redraft.tasks.sudoku_picture import draw
+from redraft.tasks.sudoku_reading import any_grid
 from redraft.train.muon import Muon
 from redraft.train.vision import soft_tokens
 
@@ -58,17 +59,11 @@ AHEAD, KEPT = 6, 40  # batches
 SHARPNESS = 4.0  # of the choice among digits, by squared distance
 
 
-def grid_of(rng: random.Random) -> str:
-    """Return 81 digits, with any number of blanks."""
-    filled = rng.uniform(0.2, 0.8)
-    return "".join(rng.choice("123456789") if rng.random() < filled else "0" for _ in range(81))
-
-
 def examples(arguments: tuple[int, list[Path]]) -> tuple[np.ndarray, np.ndarray]:
     """Return a batch of pictures [BATCH, PIXELS, PIXELS, 3] and their digits [BATCH, 81]."""
     seed, fonts = arguments
     rng = random.Random(seed)
-    grids = [grid_of(rng) for _ in range(BATCH)]
+    grids = [any_grid(rng, 0.2, 0.8) for _ in range(BATCH)]
     pictures = [
         np.asarray(draw(one, rng, fonts).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC))
         for one in grids

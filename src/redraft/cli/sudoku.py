@@ -13,14 +13,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from redraft.cli.default_model import SEEING
 from redraft.cli.grid import cells_of, grid_text
 from redraft.cli.options import ModelOption
 from redraft.cli.progress import open_model
-from redraft.cli.sudoku_picture import READER, read_picture
+from redraft.cli.sudoku_picture import read_picture
 from redraft.config.check import check_integer
 from redraft.errors import RequestError
 from redraft.events import Draft, Finished
-from redraft.tasks.sudoku import conflicts, parse_grid, solves
+from redraft.tasks.sudoku import conflicts, parse_grid, places, solves
 
 if TYPE_CHECKING:
     from redraft.api import Model
@@ -71,7 +72,7 @@ def sudoku(
     ] = None,
     reader: Annotated[
         str, typer.Option(metavar="MODEL", help="The model that reads the picture.")
-    ] = READER,
+    ] = SEEING,
 ) -> None:
     """Solve Sudokus and check them by the rules.
 
@@ -121,8 +122,7 @@ def read_puzzles(source: str) -> list[str]:
         )
     for puzzle in puzzles:
         if wrong := conflicts(puzzle):
-            cells = ", ".join(f"row {cell // 9 + 1} column {cell % 9 + 1}" for cell in wrong)
-            raise RequestError(f"the clues break the rules at {cells}: {puzzle}")
+            raise RequestError(f"the clues break the rules at {places(wrong)}: {puzzle}")
     return puzzles
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redraft.cli.default_model import SEEING
 from redraft.errors import ImageError
-from redraft.tasks.sudoku import conflicts
+from redraft.tasks.sudoku import conflicts, places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from redraft.api import Model
 
-READER = SEEING
 PROMPT = "read"
 # What is kept around the grid in each reading, as a share of its side.
 MARGINS = (0.03, 0.0, 0.06, 0.015, 0.045)
@@ -34,19 +32,20 @@ def read_picture(model: Model, path: Path, seed: int = 0) -> str:
     Raises:
         ImageError: the file is no image, or what was read is no puzzle; it tells what was read.
     """
-    from redraft.images.square import read_squared
+    from redraft.images.read import read_image
+    from redraft.images.square import squared
 
-    texts = [reading(model, read_squared(path, kept), seed) for kept in MARGINS]
+    pixels = read_image(path, files=True)
+    texts = [reading(model, squared(pixels, kept), seed) for kept in MARGINS]
     if (cells := agreed(texts)) is None:
         raise ImageError(
             f"no Sudoku was read in {path}, but {texts[0][:90]!r}: the picture must show one grid "
             "of 9 x 9 cells, upright and nearly to its edges"
         )
     if wrong := conflicts(cells):
-        told = ", ".join(f"row {cell // 9 + 1} column {cell % 9 + 1}" for cell in wrong)
         raise ImageError(
-            f"the grid in {path} was read as {cells}, and breaks the rules at {told}: correct "
-            "these cells and give the 81 cells, or take a sharper picture"
+            f"the grid in {path} was read as {cells}, and breaks the rules at {places(wrong)}: "
+            "correct these cells and give the 81 cells, or take a sharper picture"
         )
     return cells
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from redraft.images.read import Pixels, read_image
+from redraft.images.read import Pixels
 
 # Of 255: what differs from the edge by less belongs to the plain margin.
 PLAIN = 24
@@ -17,23 +17,13 @@ KEPT = 0.03
 LOOKED_AT = 512
 
 
-def read_squared(source: object, kept: float = KEPT) -> Pixels:
-    """Return a picture without its plain margins, padded to a square, uint8 [side, side, 3].
-
-    Args:
-        source: as for `read_image`; files are read.
-        kept: the margin that is kept, as a share of the content's longer side.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    return squared(read_image(source, files=True), kept)
-
-
 def squared(pixels: Pixels, kept: float = KEPT) -> Pixels:
     """Return pixels [height, width, 3] without their plain margins, padded to a square.
 
     A margin is what is as the picture's edge is. Padding has the edge's colour.
+
+    Args:
+        kept: the margin that is kept, as a share of the content's longer side.
     """
     edge = edge_colour(pixels)
     top, bottom, left, right = content(pixels, edge, kept)

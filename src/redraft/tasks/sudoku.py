@@ -6,6 +6,7 @@ A grid is a string of 81 digits, row by row, with 0 for a blank.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -82,6 +83,11 @@ def conflicts(grid: str) -> list[int]:
             if grid[cell] != "0" and sum(grid[other] == grid[cell] for other in unit) > 1:
                 wrong.add(cell)
     return sorted(wrong)
+
+
+def places(cells: Iterable[int]) -> str:
+    """Return where cells stand, in words: their rows and columns, counted from 1."""
+    return ", ".join(f"row {cell // 9 + 1} column {cell % 9 + 1}" for cell in cells)
 
 
 def solves(puzzle: str, grid: str) -> bool:

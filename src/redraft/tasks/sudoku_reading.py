@@ -47,9 +47,10 @@ class SudokuReading:
         return text.strip() == example.answer
 
 
-def any_grid(rng: random.Random) -> str:
-    """Return 81 digits, with any number of blanks (0), which need not keep the rules."""
-    filled = rng.uniform(0.15, 0.85)
+def any_grid(rng: random.Random, low: float = 0.15, high: float = 0.85) -> str:
+    """Return 81 digits, of which a share of `low` to `high` are no blanks (0); they need not keep
+    the rules."""
+    filled = rng.uniform(low, high)
     return "".join(rng.choice("123456789") if rng.random() < filled else "0" for _ in range(81))
 
 
